@@ -1,0 +1,205 @@
+"""Files and folders: git's hash of a folder, writes that are whole or not at all, copies, removal."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from modelsync.errors import StorageFailed
+
+TEMPORARY = ".tmp"
+"""Suffix of every temporary file and link made here; their names also start with a dot, so `sweep` knows them."""
+
+
+def ignored(name: str) -> bool:
+    """Whether a name is no content of a model.
+
+    `.git` is what git itself never tracks. Byte code is written by the import of the model, often into its own folder:
+    if it counted, running a model would change its version.
+    """
+    return name in {".git", "__pycache__"} or name.endswith(".pyc")
+
+
+# --- git's hash of a folder -------------------------------------------------------------------------------------------
+
+
+def tree_hash(folder: str | Path) -> str:
+    """Compute the SHA-1 that `git write-tree` gives for a folder, 40 hex digits, with what is `ignored` left out.
+
+    As in git: a file is its bytes and whether its owner may execute it, a link is its target's text, folders without
+    files do not exist, and sockets and the like are not seen. (A folder in which byte code is committed therefore has
+    another hash in git: for a folder that came from git, git's own answer is the version.)
+
+    Raises OSError where something cannot be read, or goes away meanwhile.
+    """
+    found = _tree(os.fspath(folder))
+    return (found or _object(b"tree", b"")).hex()
+
+
+def _tree(folder: str) -> bytes | None:
+    entries: list[tuple[bytes, bytes]] = []  # what git sorts by, the entry
+    with os.scandir(folder) as listing:
+        for item in listing:
+            if ignored(item.name):
+                continue
+            name, mode = os.fsencode(item.name), item.stat(follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode):
+                if sub := _tree(item.path):
+                    entries.append((name + b"/", b"40000 " + name + b"\0" + sub))
+            elif stat.S_ISLNK(mode):
+                entries.append(
+                    (name, b"120000 " + name + b"\0" + _object(b"blob", os.fsencode(Path(item.path).readlink())))
+                )
+            elif stat.S_ISREG(mode):
+                kind = b"100755 " if mode & stat.S_IXUSR else b"100644 "
+                entries.append((name, kind + name + b"\0" + _blob(item.path)))
+    return _object(b"tree", b"".join(entry for _, entry in sorted(entries))) if entries else None
+
+
+def _object(kind: bytes, content: bytes) -> bytes:
+    return hashlib.sha1(b"%s %d\0" % (kind, len(content)) + content, usedforsecurity=False).digest()
+
+
+def _blob(path: str) -> bytes:
+    # Streamed: a pickled model may be larger than what is left of memory.
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - called for each file of 500 folders; Path costs more than this
+        digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size, usedforsecurity=False)
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.digest()
+
+
+# --- whole or not at all ----------------------------------------------------------------------------------------------
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file's content so that a reader, also one after a power cut, sees the old bytes or the new ones.
+
+    The temporary name is unique: two writers at once cannot mix. Raises OSError; then the old content is still there.
+    """
+    number, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    fsync_dir(path.parent)
+
+
+def replace_symlink(link: Path, target: str) -> None:
+    """Point `link` at `target` (text of the link, so relative to the link's folder) in one step.
+
+    Raises OSError; then the link is as it was.
+    """
+    temporary = link.with_name(f".{link.name}.{secrets.token_hex(8)}{TEMPORARY}")
+    temporary.symlink_to(target)
+    try:
+        temporary.replace(link)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_dir(link.parent)
+
+
+def fsync_dir(folder: Path) -> None:
+    """Make renames and new names in a folder survive a power cut."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def flush(folder: Path) -> None:
+    """Make everything below a folder survive a power cut.
+
+    One `syncfs` for all, because an `fsync` for each of thousands of files waits for the disk thousands of times.
+    """
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        libc: Any = ctypes.CDLL(None, use_errno=True)
+        if not hasattr(libc, "syncfs"):  # not Linux
+            os.sync()
+        elif libc.syncfs(number):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+    finally:
+        os.close(number)
+
+
+# --- trees ------------------------------------------------------------------------------------------------------------
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy a folder to a new name, without what is `ignored`.
+
+    Real copies, no hard links: a model that writes into its own folder must not write into another release. A link
+    that stays within `source` stays the link it is; one that leaves it becomes absolute, so that it still points to
+    the same thing. Raises OSError.
+    """
+    root = source.resolve()
+
+    def copy(here: Path, there: Path) -> None:
+        there.mkdir()
+        for item in here.iterdir():
+            if ignored(item.name):
+                continue
+            if item.is_symlink():
+                text = item.readlink()
+                inside = not text.is_absolute() and item.resolve().is_relative_to(root)
+                (there / item.name).symlink_to(text if inside else Path(os.path.abspath(item.parent / text)))  # noqa: PTH100
+            elif item.is_dir():
+                copy(item, there / item.name)
+            elif item.is_file():
+                shutil.copy2(item, there / item.name)
+
+    copy(root, target)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file, a link or a folder with all it holds; what is not there is no error. Raises OSError."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+
+    def retry(function: Any, name: str, info: Any) -> None:
+        if isinstance(info[1], FileNotFoundError):
+            return
+        # A folder that a model made read-only, or unreadable, would stay for ever.
+        with suppress(OSError):
+            Path(name).parent.chmod(0o700)
+        with suppress(OSError):
+            if Path(name).is_dir() and not Path(name).is_symlink():
+                Path(name).chmod(0o700)
+                shutil.rmtree(name)
+                return
+        if function in {os.unlink, os.rmdir}:
+            function(name)
+        else:
+            raise info[1]
+
+    shutil.rmtree(path, onerror=retry)
+
+
+@contextmanager
+def storage() -> Iterator[None]:
+    """Around work in the state directory: an OSError leaves as StorageFailed, in words that hold no path."""
+    try:
+        yield
+    except OSError as error:
+        what = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise StorageFailed(f"the state directory cannot be used: {what}") from error
