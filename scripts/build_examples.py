@@ -1,0 +1,76 @@
+"""Makes the artefacts of the examples in models_serve/: `python -m scripts.build_examples [FOLDER]`.
+
+Same seed, same data, same predictions at each run; run it again after an update of scikit-learn.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+SEED = 7
+
+
+def dummy_example(folder: Path) -> None:
+    """Price of a house: a linear regression on invented sales, and the list of variables it was fitted on."""
+    random = np.random.default_rng(SEED)
+    houses = pd.DataFrame(
+        {
+            "area": random.uniform(30, 250, 400),
+            "rooms": random.integers(1, 8, 400),
+            "age": random.uniform(0, 80, 400),
+            "garden": random.integers(0, 2, 400),
+        }
+    )
+    price = 40_000 + houses @ [2_400, 6_000, -450, 25_000] + random.normal(0, 5_000, 400)
+    _pickle(LinearRegression().fit(houses, price), folder / "model.pkl")
+    _pickle(list(houses.columns), folder / "variables.pkl")
+
+
+def iris(folder: Path) -> None:
+    """Species of an iris: scaled logistic regression on the data set that comes with scikit-learn."""
+    data = load_iris()
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+    joblib.dump(model.fit(data.data, data.target_names[data.target]), folder / "model.joblib")
+
+
+def churn(folder: Path) -> None:
+    """Churn of a customer: scaled logistic regression on invented customers; columns as in Churn/features.py."""
+    random = np.random.default_rng(SEED)
+    tenure = random.integers(0, 120, 2_000)
+    charges = random.gamma(4, 15, 2_000)
+    contract = random.choice(3, 2_000, p=[0.5, 0.3, 0.2])
+    calls = random.poisson(1.2, 2_000)
+    features = np.column_stack([tenure, charges, contract == 0, contract == 2, calls])
+    odds = -2.2 - 0.025 * tenure + 0.012 * charges + 1.1 * (contract == 0) - 0.9 * (contract == 2) + 0.55 * calls
+    left = random.random(2_000) < 1 / (1 + np.exp(-odds))
+    joblib.dump(make_pipeline(StandardScaler(), LogisticRegression()).fit(features, left), folder / "model.joblib")
+
+
+def _pickle(value: object, file: Path) -> None:
+    file.write_bytes(pickle.dumps(value, protocol=5))
+
+
+BUILDERS = {"DummyExample": dummy_example, "Iris": iris, "Churn": churn}
+"""Exchange has no artefact: its rates.csv is data."""
+
+
+def main(folder: Path) -> None:
+    """Build every artefact into the model folders under `folder`."""
+    for name, build in BUILDERS.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        build(folder / name)
+        print(f"built {name}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "models_serve")
