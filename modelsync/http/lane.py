@@ -1,0 +1,256 @@
+"""Predicting: from a model and a body to an answer. Free of Flask, git, the store and Kubernetes.
+
+`predict` is the plain function. `Lane` calls it under a deadline, in a bounded queue, counted, behind the boundary that
+no exception of a model passes, `SystemExit` among them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from time import perf_counter
+
+import orjson
+
+from modelsync.errors import (
+    DeadlineExceeded,
+    ModelRaised,
+    ModelUnavailable,
+    RequestError,
+    UnknownModel,
+)
+from modelsync.http import problems
+from modelsync.http.coroutines import Coroutines
+from modelsync.http.deadlines import Ticket
+from modelsync.http.problems import Answer
+from modelsync.http.switches import Switches
+from modelsync.http.threads import Call, Hung, Slots
+from modelsync.models.body import variables_of
+from modelsync.models.contract import LoadedModel
+from modelsync.models.results import dump
+from modelsync.telemetry import Counters
+
+log = logging.getLogger(__name__)
+
+Done = Callable[[Answer], None]
+"""Called exactly once with the answer, in whatever thread has it."""
+
+MESSAGE_LIMIT = 1000
+"""Characters of a model's exception that a client sees."""
+
+SWITCHED_OFF_RETRY = 60
+
+
+def predict(model: LoadedModel, body: bytes) -> bytes:
+    """The answer of `model` to the request body `{"variables": {...}}`, as JSON.
+
+    Raises MalformedBody, VariablesInvalid, ModelRaised (the result cannot be served) and whatever the model raises.
+    """
+    variables = variables_of(body)
+    if model.lock is None:
+        return dump(model.call(variables))
+    with model.lock:
+        return dump(model.call(variables))
+
+
+async def predict_async(model: LoadedModel, body: bytes) -> bytes:
+    """`predict` for a model whose method is `async def`."""
+    return dump(await model.call(variables_of(body)))
+
+
+class Lane:
+    """The models of one release, ready to answer.
+
+    `unavailable` holds the models that are listed but not loaded, with the reason. `release` is the release's commit,
+    `folder` the path of its models, which no message may show.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, LoadedModel],
+        unavailable: Mapping[str, str],
+        counters: Counters,
+        *,
+        release: str | None,
+        folder: str = "",
+        threads: int,
+        max_queue: int,
+        timeout: float,
+        switches: Switches | None = None,
+    ) -> None:
+        self.models = dict(models)
+        self.unavailable = dict(unavailable)
+        self.release = release
+        self.counters = counters
+        self.slots = Slots(threads, max_queue, timeout)
+        self.coroutines = Coroutines(max_queue, timeout)
+        self._folder = folder.rstrip("/") + "/" if folder else ""
+        self._switches = switches or Switches(())
+
+    @property
+    def names(self) -> list[str]:
+        """Every listed model, loaded or not, sorted."""
+        return sorted({*self.models, *self.unavailable})
+
+    def model(self, name: str) -> LoadedModel:
+        """The loaded model of that name.
+
+        Raises UnknownModel, naming those that look like it, or ModelUnavailable with the reason.
+        """
+        if (model := self.models.get(name)) is None:
+            if (reason := self.unavailable.get(name)) is not None:
+                raise ModelUnavailable(f"{name} is not loaded: {reason}")
+            folded = {known.lower(): known for known in self.names}
+            near = difflib.get_close_matches(name.lower(), folded, n=3)
+            raise UnknownModel(name, [folded[one] for one in near])
+        if self._switches.off(name):
+            detail = f"{name} is switched off until its next version: calling it has ended several worker processes"
+            raise ModelUnavailable(detail, SWITCHED_OFF_RETRY)
+        return model
+
+    def submit(self, name: str, body: bytes, request_id: str, done: Done) -> None:
+        """Answer one request without waiting: `done` gets the answer, be it a result or a problem."""
+        started = perf_counter()
+
+        def finish(answer: Answer) -> None:
+            if name in self.models:
+                self.counters.observe(name, answer.status, perf_counter() - started)
+            done(answer)
+
+        try:
+            model = self.model(name)
+            if model.is_async:
+                self._await(model, body, request_id, finish)
+            else:
+                self._call(model, body, request_id, finish)
+        except RequestError as error:
+            finish(self._problem(error, name, request_id))
+
+    def answer(self, name: str, body: bytes, request_id: str) -> Answer:
+        """`submit`, waiting for the answer; for a caller that has a thread to spend."""
+        future: Future[Answer] = Future()
+        self.submit(name, body, request_id, future.set_result)
+        return future.result()
+
+    def submit_all(
+        self, body: bytes, request_id: str, done: Done, *, names: Sequence[str] = (), flat: bool = False
+    ) -> None:
+        """Answer for every model (or `names`) side by side: a JSON object with each result under its model's name.
+
+        One that fails holds its problem under its own name. `flat` merges the results into one object.
+        """
+        wanted = list(dict.fromkeys(names)) or self.names
+        try:
+            variables_of(body)
+        except RequestError as error:
+            done(problems.answer(error, request_id=request_id, release=self.release))
+            return
+        if not wanted:
+            done(Answer(200, b"{}"))
+            return
+        gathered: dict[str, Answer] = {}
+        lock = threading.Lock()
+
+        def collect(name: str) -> Done:
+            def keep(answer: Answer) -> None:
+                with lock:
+                    gathered[name] = answer
+                    last = len(gathered) == len(wanted)
+                if last:
+                    done(Answer(200, merge([(one, gathered[one]) for one in wanted], flat=flat)))
+
+            return keep
+
+        for name in wanted:
+            self.submit(name, body, request_id, collect(name))
+
+    def answer_all(self, body: bytes, request_id: str, *, names: Sequence[str] = (), flat: bool = False) -> Answer:
+        """`submit_all`, waiting for the answer."""
+        future: Future[Answer] = Future()
+        self.submit_all(body, request_id, future.set_result, names=names, flat=flat)
+        return future.result()
+
+    # --- below: how one call runs -------------------------------------------------------------------------------------
+
+    def _call(self, model: LoadedModel, body: bytes, request_id: str, done: Done) -> None:
+        def work(ticket: Ticket) -> None:
+            self.counters.begin(model.name)
+            try:
+                answer = self._outcome(model, body, request_id)
+            finally:
+                self.counters.end(model.name)
+            if ticket.claim():
+                done(answer)
+
+        def expired(error: DeadlineExceeded) -> None:
+            if model.lock is not None:  # held by the thread that hangs, perhaps for ever
+                model.lock = threading.Lock()
+            done(self._problem(error, model.name, request_id))
+
+        self.slots.submit(Call(model.name, work, expired))
+
+    def _await(self, model: LoadedModel, body: bytes, request_id: str, done: Done) -> None:
+        async def work() -> Answer:
+            self.counters.begin(model.name)
+            try:
+                return Answer(200, await predict_async(model, body), headers=self._headers(model))
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
+                return self._failure(error, model, request_id)
+            finally:
+                self.counters.end(model.name)
+
+        def expired(error: DeadlineExceeded) -> None:
+            done(self._problem(error, model.name, request_id))
+
+        self.coroutines.submit(work, done, expired)
+
+    def _outcome(self, model: LoadedModel, body: bytes, request_id: str) -> Answer:
+        try:
+            return Answer(200, predict(model, body), headers=self._headers(model))
+        except Hung:
+            raise
+        except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
+            return self._failure(error, model, request_id)
+
+    def _failure(self, error: BaseException, model: LoadedModel, request_id: str) -> Answer:
+        if isinstance(error, RequestError):
+            return self._problem(error, model.name, request_id)
+        log.error(
+            "%s raised %s",
+            model.name,
+            type(error).__name__,
+            exc_info=error,
+            extra={"fields": {"model": model.name, "version": model.version, "request_id": request_id}},
+        )
+        return self._problem(ModelRaised(type(error).__name__, self._message(error)), model.name, request_id)
+
+    def _message(self, error: BaseException) -> str:
+        try:
+            text = str(error)
+        except Exception:  # noqa: BLE001  `__str__` is the model's code too
+            return "(its message cannot be shown)"
+        # A missing file's message names where the release lies: the client sees the path inside the folder only.
+        return (text.replace(self._folder, "") if self._folder else text)[:MESSAGE_LIMIT]
+
+    def _problem(self, error: RequestError, name: str, request_id: str) -> Answer:
+        return problems.answer(error, request_id=request_id, model=name, release=self.release)
+
+    def _headers(self, model: LoadedModel) -> problems.Headers:
+        return (("X-Modelsync-Model-Version", model.version),)
+
+
+def merge(answers: Iterable[tuple[str, Answer]], *, flat: bool) -> bytes:
+    """The answers of several models as one JSON object; with `flat`, the members of all results side by side."""
+    if not flat:
+        return b"{" + b",".join(orjson.dumps(name) + b":" + answer.body for name, answer in answers) + b"}"
+    members: dict[str, object] = {}
+    for name, answer in answers:
+        found = orjson.loads(answer.body)
+        members.update(found if answer.status == 200 else {name: found})
+    return orjson.dumps(members)

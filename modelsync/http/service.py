@@ -1,0 +1,136 @@
+"""What a serving process holds: its settings, one release with its models, and the way to ask the supervisor."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelsync import telemetry
+from modelsync.errors import ModelBroken
+from modelsync.http.lane import Lane
+from modelsync.http.switches import Switches
+from modelsync.models import generator, loading
+from modelsync.models.contract import LoadedModel, ModelEntry
+from modelsync.releases import Release, Status, read_status
+from modelsync.settings import Settings
+from modelsync.telemetry import Counters
+
+log = logging.getLogger(__name__)
+
+
+def metrics_folder(settings: Settings) -> Path:
+    """Where the workers' counters lie."""
+    return settings.state.home / "run" / "metrics"
+
+
+@dataclass(slots=True)
+class Service:
+    """One release in one process. `release` is None before the first one: then nothing predicts and readiness is 503.
+
+    `request_sync` asks the supervisor for a sync; None where the process runs without one. `draining` is set once the
+    process has begun to end.
+    """
+
+    settings: Settings
+    release: Release | None
+    models: dict[str, LoadedModel]
+    faults: dict[str, str]
+    lane: Lane
+    request_sync: Callable[[], None] | None = None
+    draining: bool = False
+    _pid: int = field(default_factory=os.getpid)
+
+    @property
+    def base(self) -> str:
+        """The URL prefix: empty, or with a slash in front and none behind."""
+        return f"/{self.settings.server.base_url}" if self.settings.server.base_url else ""
+
+    @property
+    def commit(self) -> str | None:
+        """The commit (standalone: the content digest) that answers; None before the first release."""
+        return self.release.commit if self.release else None
+
+    @property
+    def entries(self) -> dict[str, ModelEntry]:
+        """Every model of the release, loaded or not."""
+        return self.release.models if self.release else {}
+
+    def status(self) -> Status:
+        """What the last sync brought, as the supervisor wrote it."""
+        return read_status(self.settings.state.home)
+
+    def totals(self) -> dict[str, telemetry.Totals]:
+        """The counters of all workers by model."""
+        return telemetry.totals(metrics_folder(self.settings))
+
+    def not_ready(self) -> str | None:
+        """Why no request should be sent here; None where the service is ready."""
+        if self.draining:
+            return "the process is ending"
+        if self.release is not None:
+            return None
+        status = self.status()
+        return f"no release yet: {status.message}" if status.message else "no release yet: the first sync is running"
+
+    def after_fork(self) -> None:
+        """Give this process counters of its own; called in each worker once it has been forked."""
+        if os.getpid() != self._pid:
+            self._pid = os.getpid()
+            self.lane.counters = Counters(metrics_folder(self.settings), list(self.models))
+
+
+@dataclass(slots=True)
+class _Loading:
+    """The routes of a release's `serve_models.py`, each model loaded as it is registered."""
+
+    release: Release
+    models: dict[str, LoadedModel] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+
+    def model(self, name: str, *, folder: str, class_name: str, version: str, **traits: bool) -> None:
+        try:
+            model = loading.load(self.release.path / folder, class_name=class_name, version=version, **traits)
+        except ModelBroken as error:
+            # It loaded in the check, so this is the machine's fault: memory, a missing mount, another library.
+            log.error("%s does not load here: %s", name, error)
+            self.faults[name] = str(error)
+            return
+        entry = self.release.models.get(name)
+        model.call_seconds = entry.call_seconds if entry else None
+        self.models[name] = model
+
+    def unavailable(self, name: str, *, reason: str) -> None:
+        self.faults[name] = reason
+
+    def all(self) -> None:
+        """`/all` answers for every model that was registered; there is nothing to load for it."""
+
+
+def load(
+    settings: Settings,
+    release: Release | None,
+    *,
+    request_sync: Callable[[], None] | None = None,
+    switches: Switches | None = None,
+) -> Service:
+    """Load every model of `release` into this process. Model code runs here; none of its failures passes."""
+    loaded = _Loading(release) if release else None
+    models = loaded.models if loaded else {}
+    faults = loaded.faults if loaded else {}
+    if loaded and release:
+        generator.run(release.path / "serve_models.py", loaded)
+    lane = Lane(
+        models,
+        faults,
+        Counters(metrics_folder(settings), list(models)),
+        release=release.commit if release else None,
+        folder=str(release.path / "models_serve") if release else "",
+        threads=settings.server.threads,
+        max_queue=settings.server.max_queue,
+        timeout=settings.server.predict_timeout,
+        switches=switches,
+    )
+    return Service(settings, release, models, faults, lane, request_sync)

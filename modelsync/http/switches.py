@@ -1,0 +1,48 @@
+"""Which models are switched off because they keep ending their worker: one byte a model, shared by all workers.
+
+The master of a generation decides, its workers read. The page is anonymous memory, mapped before the fork.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections import defaultdict
+from collections.abc import Sequence
+
+STRIKES = 3.0
+"""Crashes with one suspect after which it is switched off; a crash with n suspects counts 1/n for each."""
+
+WINDOW = 600.0
+"""Seconds after which a crash is forgotten."""
+
+
+class Switches:
+    """One switch a model, all on at first."""
+
+    def __init__(self, models: Sequence[str]) -> None:
+        self._index = {name: index for index, name in enumerate(models)}
+        self._page = mmap.mmap(-1, max(1, len(models)))
+        self._crashes: list[tuple[float, frozenset[str]]] = []
+
+    def off(self, model: str) -> bool:
+        """Whether `model` is switched off."""
+        index = self._index.get(model)
+        return index is not None and self._page[index] == 1
+
+    def crashed(self, suspects: Sequence[str], now: float) -> list[str]:
+        """Note that a worker died while it called `suspects`; returns the models that this switches off.
+
+        `now` in seconds of a monotonic clock.
+        """
+        self._crashes = [crash for crash in self._crashes if crash[0] > now - WINDOW]
+        self._crashes.append((now, frozenset(suspects)))
+        strikes: dict[str, float] = defaultdict(float)
+        for _, models in self._crashes:
+            for model in models:
+                strikes[model] += 1 / len(models)
+        guilty = [
+            model for model in suspects if model in self._index and not self.off(model) and strikes[model] >= STRIKES
+        ]
+        for model in guilty:
+            self._page[self._index[model]] = 1
+        return sorted(guilty)

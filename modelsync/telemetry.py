@@ -1,0 +1,179 @@
+"""Counters that all workers of the service share: one memory-mapped file per worker, added up when somebody asks.
+
+A worker writes plain doubles into its own file, so counting takes no lock between processes and survives the worker:
+what it had counted is still there after a `kill -9`. When a worker has ended its file is folded into `retired.json`.
+The layout is private to this module; the file's first line names the rows.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import threading
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import orjson
+
+CODES = (200, 400, 401, 403, 404, 405, 413, 415, 422, 500, 503, 504, 0)
+"""Status codes that are counted by themselves; 0 stands for any other."""
+
+BUCKETS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds of the duration histogram in seconds; one more bucket holds all above."""
+
+_CODE = {code: 1 + index for index, code in enumerate(CODES)}
+_OTHER = _CODE[0]
+_SUM = 1 + len(CODES)
+_FIRST_BUCKET = _SUM + 1
+WIDTH = _FIRST_BUCKET + len(BUCKETS) + 1
+_HEADER = 8
+
+
+@dataclass(slots=True)
+class Totals:
+    """What one model has answered. `codes`: requests by status; `buckets`: counts by upper bound, not cumulated."""
+
+    in_flight: float = 0.0
+    codes: dict[int, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    buckets: list[float] = field(default_factory=lambda: [0.0] * (len(BUCKETS) + 1))
+
+    def add(self, row: Sequence[float], *, alive: bool) -> None:
+        """Add a worker's row; in-flight requests count only while the worker lives."""
+        if alive:
+            self.in_flight += row[0]
+        for code, index in _CODE.items():
+            if row[index]:
+                self.codes[code] = self.codes.get(code, 0.0) + row[index]
+        self.seconds += row[_SUM]
+        self.buckets = [old + new for old, new in zip(self.buckets, row[_FIRST_BUCKET:WIDTH], strict=True)]
+
+
+class Counters:
+    """One worker's counters for a fixed list of models. Threads of the worker may call it at the same time."""
+
+    def __init__(self, directory: Path, models: Sequence[str], pid: int | None = None) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory / f"{pid or os.getpid()}.counters"
+        names = orjson.dumps(list(models))
+        names += b" " * (-len(names) % 8)
+        size = _HEADER + len(names) + 8 * WIDTH * max(1, len(models))
+        # A file of the same pid, left by a worker of an earlier boot, was folded away before this worker was forked.
+        with self.path.open("w+b") as file:
+            file.truncate(size)
+            self._map = mmap.mmap(file.fileno(), size)
+        self._map[:_HEADER] = len(names).to_bytes(_HEADER, "little")
+        self._map[_HEADER : _HEADER + len(names)] = names
+        self._rows = memoryview(self._map)[_HEADER + len(names) :].cast("d")
+        self._base = {name: index * WIDTH for index, name in enumerate(models)}
+        self._lock = threading.Lock()
+
+    def begin(self, model: str) -> None:
+        """A call of `model` starts."""
+        base = self._base[model]
+        with self._lock:
+            self._rows[base] += 1.0
+
+    def end(self, model: str) -> None:
+        """A call of `model` has ended."""
+        base = self._base[model]
+        with self._lock:
+            self._rows[base] -= 1.0
+
+    def observe(self, model: str, status: int, seconds: float) -> None:
+        """A request for `model` was answered with `status` after `seconds`."""
+        base = self._base[model]
+        rows = self._rows
+        with self._lock:
+            rows[base + _CODE.get(status, _OTHER)] += 1.0
+            rows[base + _SUM] += seconds
+            rows[base + _FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1.0
+
+
+def _rows(path: Path) -> Iterator[tuple[str, list[float]]]:
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[:_HEADER], "little")
+    if not 0 < length <= len(raw) - _HEADER:  # its worker has not written the header yet
+        return
+    names = orjson.loads(raw[_HEADER : _HEADER + length])
+    values = memoryview(raw)[_HEADER + length :].cast("d")
+    for index, name in enumerate(names):
+        yield name, values[index * WIDTH : (index + 1) * WIDTH].tolist()
+
+
+def in_flight(directory: Path, pid: int) -> list[str]:
+    """The models that worker `pid` was calling when it last wrote: the suspects, where it has crashed."""
+    try:
+        return [name for name, row in _rows(directory / f"{pid}.counters") if row[0] > 0]
+    except FileNotFoundError:
+        return []
+
+
+def totals(directory: Path) -> dict[str, Totals]:
+    """The counters of all workers, living and ended, by model."""
+    with _retired(directory) as retired:
+        found = {name: _from_json(row) for name, row in _load(retired).items()}
+        for path in sorted(directory.glob("*.counters")):
+            try:
+                for name, row in _rows(path):
+                    found.setdefault(name, Totals()).add(row, alive=True)
+            except FileNotFoundError:
+                continue
+    return found
+
+
+def retire(directory: Path, pid: int | None = None) -> None:
+    """Fold the file of an ended worker into `retired.json`; without `pid`, the files of all that no longer run."""
+    with _retired(directory) as retired:
+        kept = _load(retired)
+        paths = [directory / f"{pid}.counters"] if pid else [p for p in directory.glob("*.counters") if not _runs(p)]
+        for path in paths:
+            if not path.exists():
+                continue
+            for name, row in _rows(path):
+                total = _from_json(kept.get(name, [0.0] * WIDTH))
+                total.add(row, alive=False)
+                kept[name] = _to_json(total)
+        # A crash between these two steps counts one worker twice: rather that than losing it.
+        retired.seek(0)
+        retired.truncate()
+        retired.write(orjson.dumps(kept))
+        retired.flush()
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+
+def _runs(path: Path) -> bool:
+    return Path("/proc", path.stem).exists()
+
+
+def _to_json(total: Totals) -> list[float]:
+    return [0.0, *(total.codes.get(code, 0.0) for code in CODES), total.seconds, *total.buckets]
+
+
+def _from_json(row: list[float]) -> Totals:
+    total = Totals()
+    total.add(row, alive=False)
+    return total
+
+
+def _load(file: IO[bytes]) -> dict[str, list[float]]:
+    try:
+        loaded: dict[str, list[float]] = orjson.loads(file.read() or b"{}")
+    except orjson.JSONDecodeError:  # the process that wrote it was killed in the middle: its history is gone, not ours
+        return {}
+    return {name: row for name, row in loaded.items() if len(row) == WIDTH}
+
+
+@contextmanager
+def _retired(directory: Path) -> Iterator[IO[bytes]]:
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "retired.json").open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        yield file
