@@ -1,0 +1,51 @@
+# modelsync in a container: `make image`, or `docker build -t modelsync .`
+# Pin the base by digest: --build-arg BASE=docker.io/library/python:3.11-slim@sha256:...
+ARG BASE=docker.io/library/python:3.11-slim
+FROM ${BASE}
+
+# git and ssh follow the repository; tini reaps what models leave behind and passes signals on.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates git openssh-client tini tzdata \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 10001 --home-dir /var/lib/modelsync --shell /usr/sbin/nologin modelsync \
+    && install --directory --owner 10001 --group 10001 --mode 0750 /var/lib/modelsync \
+    && python3 -m venv /opt/modelsync
+
+ENV PATH=/opt/modelsync/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
+
+WORKDIR /srv/modelsync
+
+# Before the code, so that only a changed list installs again. Your models' libraries are in it too.
+COPY requirements.txt ./
+RUN pip install --no-cache-dir --requirement requirements.txt
+
+COPY pyproject.toml README.md LICENSE ./
+COPY modelsync modelsync
+RUN pip install --no-cache-dir --no-deps . && rm -rf build *.egg-info modelsync
+
+# Served when no gitPath is set.
+COPY models_serve models_serve
+
+# The state directory is the only place that is written to: mount a volume there and the root may be read-only.
+ENV MODELSYNC_HOME=/var/lib/modelsync \
+    MODELSYNC_HOST=0.0.0.0
+VOLUME /var/lib/modelsync
+USER 10001:10001
+EXPOSE 8080
+
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["python", "-c", \
+    "import http.client, os; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('MODELSYNC_PORT') or 8080), timeout=4); c.request('GET', '/livez'); raise SystemExit(c.getresponse().status != 200)"]
+
+ENTRYPOINT ["tini", "--", "modelsync"]
+CMD ["serve"]
+
+ARG VERSION=0.1.0
+ARG REVISION=
+LABEL org.opencontainers.image.title="modelsync" \
+      org.opencontainers.image.description="Push a folder, get an endpoint: serves the Python models of a git repository over HTTP" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
