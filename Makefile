@@ -1,29 +1,45 @@
-PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+# The same targets on a laptop and in CI. `make` alone lists them.
+BIN := .venv/bin
 
-.PHONY: setup run test check bench image test-image generated format clean
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check bench image test-image generated examples format clean
 
-setup: $(VENV)/.installed  ## .venv with the service and the tools
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
-	touch $@
+setup:  ## .venv with the service and the tools
+	@scripts/venv.sh --dev
 
-run: setup
-	$(BIN)/modelsync serve
+run:  ## serve models_serve/ or the repository gitPath
+	@./run.sh
 
-test: setup
-	$(BIN)/pytest -n auto
+test: setup  ## all tests but those of the image
+	$(BIN)/pytest -n auto -m "not image"
 
-format: setup
-	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
-
-check: setup
+check: setup  ## style, types, layers, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.generated --check
+
+bench: setup  ## the figures of bench/README.md
+	$(BIN)/python -m bench
+
+image:  ## the container image, modelsync:latest
+	scripts/image.sh
+
+test-image: setup  ## builds the image and runs it (root, buildah, podman)
+	$(BIN)/pytest -m image tests/image
+
+generated: setup  ## env.example and the README's table, from modelsync/settings.py
+	$(BIN)/python -m scripts.generated
+
+examples: setup  ## the artefacts of the examples in models_serve/
+	$(BIN)/python -m scripts.build_examples
+
+format: setup  ## let ruff fix and format
+	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+clean:  ## remove .venv, caches and state
+	rm -rf .venv .modelsync .pytest_cache .mypy_cache .ruff_cache build *.egg-info
