@@ -5,7 +5,7 @@ The same as `modelsync generate`, under the name that existing installations use
 
 import sys
 
-from modelsync.cli import cli
+from modelsync.cli import main
 
 if __name__ == "__main__":
-    cli(["generate", *sys.argv[1:]], prog_name="create_serve_models.py")
+    main(["generate", *sys.argv[1:]])

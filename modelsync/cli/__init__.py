@@ -1,0 +1,30 @@
+"""The command `modelsync`: one verb a command. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import click
+
+from modelsync import __version__
+from modelsync.cli.calling import call
+from modelsync.cli.checking import check, generate, new
+from modelsync.cli.running import Verbs, run, serve, sync, version
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="modelsync %(version)s")
+def cli() -> None:
+    """Push a folder, get an endpoint: serves the Python models of a git repository over HTTP.
+
+    Settings are environment variables, or lines of a file .env in the current directory; env.example lists them all.
+    """
+
+
+for command in (serve, sync, check, generate, new, call, version):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None, name: str = "modelsync") -> NoReturn:
+    """Run the command line; the process ends with 0, 1 (it did not work) or 2 (it was not asked properly)."""
+    run(cli, arguments, name)

@@ -1,0 +1,152 @@
+"""Working on model folders: check, generate, new. None of them needs a running service."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelsync.cli import console
+from modelsync.cli.running import Failure, load_settings
+
+if TYPE_CHECKING:
+    from modelsync.models.contract import ModelFolder, Verdict
+    from modelsync.settings import Settings
+
+SOURCE = "etls.py"
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command(short_help="Check models before they are pushed.")
+@click.argument("path", type=FOLDER, default=".")
+@click.option(
+    "--format", "layout", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print."
+)
+def check(path: Path, layout: str) -> int:
+    """Load every model of PATH and run its examples, as a sync would, before it is pushed.
+
+    PATH is a repository, a folder of model folders or one model folder. The exit code is 1 if any model is broken.
+    """
+    settings = load_settings()
+    folders = find(path, settings)
+    from modelsync.models import checking
+
+    with console.working(f"checking {len(folders)} models"):
+        verdicts = checking.check(folders, timeout=settings.sync.check_timeout)
+    (_print_json if layout == "json" else _print_table)(folders, verdicts)
+    return 0 if all(verdicts[folder.name].ok for folder in folders) else 1
+
+
+def find(path: Path, settings: Settings) -> list[ModelFolder]:
+    """Give the model folders that PATH stands for. Raises Failure where there is none."""
+    from modelsync.models.discovery import discover
+
+    path = path.resolve()
+    if (path / SOURCE).is_file():
+        return [folder for folder in discover(path.parent) if folder.path.name == path.name]
+    root = models_folder(path, settings)
+    folders = discover(root)
+    if not folders:
+        raise Failure(f"no model in {root}: a model is a folder with a file {SOURCE}")
+    return folders
+
+
+def models_folder(path: Path, settings: Settings) -> Path:
+    """Give the folder of model folders in a repository (or the path, where it is that folder itself)."""
+    for inside in (settings.git.subdir, "models_serve"):
+        if inside and (path / inside).is_dir():
+            return path / inside
+    return path
+
+
+def _print_table(folders: list[ModelFolder], verdicts: dict[Any, Verdict]) -> None:
+    rows = []
+    for folder in folders:
+        verdict = verdicts[folder.name]
+        state = "ok" if verdict.ok else "broken"
+        rows.append(
+            (folder.name, state, _time(verdict.load_seconds), _time(verdict.call_seconds), str(verdict.examples))
+        )
+    console.table(("model", "state", "loads in", "answers in", "examples"), rows, alarming=frozenset({"broken"}))
+    sys.stdout.flush()
+    for folder in folders:
+        show_fault(folder, verdicts[folder.name].fault)
+    broken = sum(not verdict.ok for verdict in verdicts.values())
+    click.echo(f"\n{len(folders)} models, {broken} broken" if broken else f"\n{len(folders)} models, all good")
+
+
+def show_fault(folder: ModelFolder, fault: Any) -> None:
+    """Print a fault as compilers do: file, line, reason, and below it what to do."""
+    if fault is None:
+        return
+    place = os.path.relpath(folder.path / fault.file if fault.file else folder.path)
+    where = f"{place}:{fault.line}" if fault.line else place
+    click.echo(f"\n{console.styled(where, 'bold')}: {fault.message}", err=True)
+    if fault.hint:
+        click.echo(f"    {fault.hint}", err=True)
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+
+
+def _print_json(folders: list[ModelFolder], verdicts: dict[Any, Verdict]) -> None:
+    import orjson
+
+    models = []
+    for folder in folders:
+        verdict = verdicts[folder.name]
+        models.append({**dataclasses.asdict(verdict), "ok": verdict.ok, "folder": str(folder.path)})
+    broken = sum(not model["ok"] for model in models)
+    click.echo(orjson.dumps({"models": models, "broken": broken}, option=orjson.OPT_INDENT_2))
+
+
+@click.command(short_help="Write serve_models.py, the list of routes.")
+@click.argument("folder", type=FOLDER, required=False)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write; by default serve_models.py beside FOLDER.",
+)
+def generate(folder: Path | None, output: Path | None) -> int:
+    """Write serve_models.py, which lists every route, for the models in FOLDER (models_serve)."""
+    settings = load_settings()
+    root = folder or settings.state.models
+    if not root.is_dir():
+        raise click.BadParameter(f"{root} is no folder", param_hint="FOLDER")
+    from modelsync.files import write_atomically
+    from modelsync.models import generator
+    from modelsync.models.discovery import discover
+
+    output = output or root.resolve().parent / "serve_models.py"
+    folders = discover(root)
+    write_atomically(output, generator.generate(folders).encode())
+    for model in folders:
+        if model.fault is None:
+            click.echo(f"POST /{'/'.join(filter(None, (settings.server.base_url, model.name)))}")
+        else:
+            show_fault(model, model.fault)
+    refused = sum(model.fault is not None for model in folders)
+    click.echo(f"wrote {os.path.relpath(output)}: {len(folders) - refused} routes, {refused} folders refused")
+    return 0
+
+
+@click.command(short_help="Make a model folder from a template.")
+@click.argument("name")
+@click.option(
+    "--in", "root", type=click.Path(file_okay=False, path_type=Path), default="models_serve", show_default=True,
+    help="The folder of model folders.",
+)  # fmt: skip
+def new(name: str, root: Path) -> int:
+    """Make the folder of a new model from a template, ready to be filled in."""
+    from modelsync.models import scaffold
+
+    made = scaffold.create(name, root)
+    click.echo(f"made {os.path.relpath(made)}; edit {SOURCE} in it, then: modelsync check {os.path.relpath(made)}")
+    return 0

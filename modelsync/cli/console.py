@@ -1,0 +1,56 @@
+"""Output for two readers: colours and boxes where a person looks, plain columns where a program reads."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, alarming: frozenset[str] = frozenset()) -> None:
+    """Print rows under headers; cells that are one of `alarming` are red on a terminal (unless NO_COLOR is set)."""
+    if not sys.stdout.isatty():
+        plain_table(headers, rows)
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(*headers, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        grid.add_row(*(Text(cell, style="bold red" if cell in alarming else "") for cell in row))
+    Console().print(grid)
+
+
+def plain_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print aligned columns, nothing cut off."""
+    lines = [headers, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+@contextmanager
+def working(message: str) -> Iterator[None]:
+    """Show that something is going on, on standard error and only to a person."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(message):
+        yield
+
+
+def styled(text: str, style: str) -> str:
+    """Give the text in a colour, or as it is where nobody looks or NO_COLOR is set; for standard error."""
+    if not sys.stderr.isatty():
+        return text
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.capture() as capture:
+        console.print(text, style=style, end="", markup=False, highlight=False, soft_wrap=True)
+    return capture.get()

@@ -1,0 +1,116 @@
+"""Running the service: serve, sync, version; and how every command starts and fails."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from modelsync.errors import ModelsyncError, SettingsError
+
+if TYPE_CHECKING:
+    from modelsync.settings import Settings
+
+
+class Failure(click.ClickException):
+    """A command that did not work: one line on standard error, and an exit code."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Verbs(click.Group):
+    """The group of all commands, listed in the order in which one meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the commands in the order in which they were added."""
+        return list(self.commands)
+
+
+def run(group: click.Group, arguments: list[str] | None, name: str) -> NoReturn:
+    """Run a command and end the process; an error is one line without a traceback."""
+    try:
+        code = group.main(arguments, prog_name=name, standalone_mode=False)
+    except click.UsageError as error:
+        _fail(f"{error.format_message()} (try `{error.ctx.command_path if error.ctx else name} --help`)", 2)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except SettingsError as error:
+        _fail(str(error), 2)
+    except ModelsyncError as error:
+        _fail(str(error), 1)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", 130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"modelsync: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+def load_settings() -> Settings:
+    """Read the settings, `.env` of the current directory included; what the environment sets already wins.
+
+    Raises SettingsError.
+    """
+    import dotenv
+
+    from modelsync import settings
+
+    # Without interpolation: a password may hold ${...}.
+    dotenv.load_dotenv(".env", override=False, interpolate=False)
+    return settings.load()
+
+
+def start() -> Settings:
+    """Read the settings and configure logging, for the commands that log."""
+    from modelsync import logs
+
+    settings = load_settings()
+    logs.configure(settings.logs, secrets=logs.secrets_of(settings))
+    return settings
+
+
+@click.command(short_help="Serve the models of gitPath or models_serve/.")
+@click.option("--watch", is_flag=True, help="Standalone: swap to the new code when a file changes.")
+def serve(watch: bool) -> int:
+    """Serve the models: those of the repository `gitPath`, or of models_serve/ without one."""
+    settings = start()
+    from modelsync import supervisor
+
+    return supervisor.serve(settings, watch=watch)
+
+
+@click.command(short_help="Fetch, check and publish a new commit.")
+def sync() -> int:
+    """Look for a new commit, check it and publish it; a service that runs here swaps to it."""
+    settings = start()
+    from modelsync.updates import Updater
+
+    outcome = Updater(settings).run()
+    click.echo(f"{outcome.result}: {outcome.release}")
+    show_faults(outcome.faults)
+    return 0
+
+
+def show_faults(faults: dict[Any, Any] | Sequence[Any]) -> None:
+    """List broken models on standard error, one a line."""
+    rows = faults.items() if isinstance(faults, dict) else [("", fault) for fault in faults]
+    for name, fault in rows:
+        click.echo(f"{name}: {fault}" if name else str(fault), err=True)
+
+
+@click.command(short_help="Tell what is installed.")
+def version() -> None:
+    """Tell the versions of modelsync, Python and what matters in a bug report."""
+    import platform
+    from importlib import metadata
+
+    from modelsync import __version__
+
+    parts = [f"{name} {metadata.version(name)}" for name in ("gunicorn", "flask", "uvloop", "pydantic")]
+    click.echo(f"modelsync {__version__} (Python {platform.python_version()}, {', '.join(parts)})")
