@@ -315,7 +315,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     Raises SettingsError naming every setting that is unknown or malformed.
     """
     given = dict(os.environ if environ is None else environ)
-    given.update(_handed_down(given))
+    if environ is None:
+        given.update(_handed_down(os.environ))
     problems = list(_unknown(given))
     groups: dict[str, Any] = {}
     for group, kind in GROUPS.items():
@@ -388,6 +389,16 @@ def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str
     return child
 
 
+def git_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a git process gets of our environment: where programs are, proxies and certificate authorities."""
+    given = os.environ if environ is None else environ
+    names = {"https_proxy", "http_proxy", "all_proxy", "no_proxy", "git_ssl_cainfo", "git_ssl_capath"}
+    child = {name: value for name, value in given.items() if name == "PATH" or name.lower() in names}
+    if given.get("SSL_CERT_FILE"):  # what Python and OpenSSL read; git has a name of its own for it
+        child.setdefault("GIT_SSL_CAINFO", given["SSL_CERT_FILE"])
+    return child
+
+
 def hand_down(environ: Mapping[str, str] | None = None) -> int:
     """An inheritable descriptor from which a child's `load` takes the secrets that its environment does not hold.
 
@@ -400,8 +411,11 @@ def hand_down(environ: Mapping[str, str] | None = None) -> int:
     return fd
 
 
-def _handed_down(given: Mapping[str, str]) -> dict[str, str]:
-    if not (number := given.get("MODELSYNC_SECRETS_FD")):
+def _handed_down(environ: MutableMapping[str, str]) -> dict[str, str]:
+    """Take what `hand_down` gave, and leave nothing of it for the models."""
+    if not (number := environ.pop("MODELSYNC_SECRETS_FD", "")):
         return {}
-    secrets: dict[str, str] = orjson.loads(os.pread(int(number), 1 << 20, 0))
+    with open(int(number), "rb") as file:  # noqa: PTH123  a descriptor, not a path
+        file.seek(0)
+        secrets: dict[str, str] = orjson.loads(file.read())
     return secrets

@@ -1,0 +1,452 @@
+"""The bare mirror of the repository: which commit is wanted, its objects, its folders' versions, its files.
+
+The only module that knows git, through GitPython. Nothing of a repository ever runs here: there is no checkout, so no
+hook, filter, attribute or submodule takes part; files are read as objects and written one by one.
+
+The mirror is a cache: whatever is wrong with it is cured by making it anew. What serves never reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from modelsync.deadline import Deadline
+from modelsync.errors import MirrorCorrupt, NoModels, RefNotFound, StorageFailed, SyncError
+from modelsync.files import remove_tree, storage
+from modelsync.gitremote import Remote, environment, explain, parse, password, validate
+from modelsync.models.contract import Fault, TreeHash
+from modelsync.settings import Git
+from modelsync.treewriter import Entry, TreeWriter, followed, shown
+
+__all__ = ["Export", "Mirror", "validate"]
+
+ATTEMPTS = 5
+"""Tries of one call to the remote, about 8 s together; who called the sync tries again later."""
+
+PACKS = 50
+"""Each fetch adds a pack; over this many they become one, and what no kept commit needs goes."""
+
+PRIVATE = ".git-"
+"""Prefix of the temporary folders in the state directory; `Releases.sweep` removes those of killed runs."""
+
+# Given on the command line, where they outrank whatever the mirror's own configuration says. Objects are not fsck'ed
+# on arrival: their hashes are, and every path is checked when it is written, so that an odd entry costs one model only.
+_CONFIG = {
+    "core.hooksPath": "/dev/null",
+    "core.fsmonitor": "false",
+    "core.askPass": "",
+    "credential.helper": "",
+    "protocol.version": "2",
+    "http.sslVerify": "true",
+    "http.followRedirects": "initial",
+    "http.lowSpeedLimit": "100",  # bytes/s, over http.lowSpeedTime, which depends on the deadline
+    "submodule.recurse": "false",
+    "fetch.recurseSubmodules": "false",
+    "transfer.unpackLimit": "1",  # always a pack, which is there as a whole or not; never loose objects one by one
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "safe.directory": "*",  # a volume may belong to another user than the one that runs here
+    "advice.detachedHead": "false",
+}
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_ABBREVIATED = re.compile(r"[0-9a-f]{4,39}")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was written: the model folders by name, and for some of them why they cannot be served as they are.
+
+    A folder with problems is written without the offending entries, so that a report can point at it.
+    """
+
+    folders: tuple[str, ...]
+    problems: dict[str, tuple[Fault, ...]]
+
+
+class Mirror:
+    """The mirror at `home`/repo.git.
+
+    Whoever uses it holds `Releases.lock()`, so any lock file of git's is a dead run's.
+    """
+
+    def __init__(self, home: Path, git: Git) -> None:
+        """Raise SettingsError where the URL or the ref is not allowed (see `validate`)."""
+        validate(git)
+        self._git = git
+        self._remote = parse(git)
+        self._home = home
+        self._path = home.absolute() / "repo.git"
+
+    # --- what is wanted ---
+
+    def resolve(self, deadline: Deadline) -> str:
+        """Ask the remote which commit the ref is now: HEAD, a branch, else a tag (peeled), else a commit's hash.
+
+        A full hash is taken at its word; `fetch` finds out whether it exists. One `ls-remote`; only an abbreviated hash
+        that nothing advertised starts with takes a fetch of all history. Raises SyncError.
+        """
+        ref = self._git.ref
+        if _COMMIT.fullmatch(ref.lower()):
+            return ref.lower()
+        names = [ref] if ref == "HEAD" or ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
+        maybe_commit = bool(_ABBREVIATED.fullmatch(ref))
+        patterns = [] if maybe_commit else [pattern for name in names for pattern in (name, f"{name}^{{}}")]
+        with self._session(deadline) as run:
+            listing = self._retried(deadline, lambda: run("ls-remote", "--", self._remote.url, *patterns))
+            shas = {name: sha for sha, _, name in (line.partition("\t") for line in listing.splitlines())}
+            for name in names:
+                if sha := shas.get(f"{name}^{{}}") or shas.get(name):
+                    return sha
+            if not maybe_commit:
+                raise RefNotFound(self._not_found(bool(shas)))
+            if len(found := {sha for sha in shas.values() if sha.startswith(ref)}) == 1:
+                return found.pop()
+            return self._healed(run, deadline, lambda: self._expanded(run, ref, deadline))
+
+    def _not_found(self, others: bool) -> str:
+        if self._git.ref == "HEAD":
+            return f"the repository at {self._remote.host} is empty, or its default branch does not exist"
+        return f"there is no branch, tag or commit {self._git.ref!r} at {self._remote.host}"
+
+    def _expanded(self, run: Run, abbreviated: str, deadline: Deadline) -> str:
+        """The one commit whose hash starts so, from the whole history."""
+        for fetch in (False, True):
+            if fetch:
+                self._retried(deadline, lambda: self._fetch_everything(run))
+            listing = run("rev-parse", f"--disambiguate={abbreviated}", local=True)
+            commits = {sha for sha in listing.split() if run("cat-file", "-t", sha, local=True).strip() == "commit"}
+            if len(commits) > 1:
+                raise RefNotFound(f"the abbreviated hash {abbreviated} fits several commits")
+            if commits:
+                return commits.pop()
+        raise RefNotFound(self._not_found(True))
+
+    # --- its objects ---
+
+    def fetch(self, commit: str, deadline: Deadline) -> None:
+        """Make sure that the mirror holds all of a commit's files; nothing is asked where it does.
+
+        Only this commit is asked for, without its history; from a server that cannot do that, everything. Raises
+        SyncError; MirrorCorrupt only where a new mirror is damaged as well.
+        """
+        with self._session(deadline) as run:
+            self._healed(run, deadline, lambda: self._ensure(run, commit, deadline))
+
+    def _ensure(self, run: Run, commit: str, deadline: Deadline) -> None:
+        with storage():
+            self._clear_dead_runs()
+        # The ref is the last thing that a fetch writes, after git has checked that nothing is missing below it.
+        kept = run("for-each-ref", "--format=%(objectname) %(refname)", "refs/kept", local=True)
+        if f"{commit} refs/kept/{commit}" in kept.splitlines():
+            return
+        self._retried(deadline, lambda: self._fetch_from_remote(run, commit))
+        self._tidy(run, commit)
+
+    def _fetch_from_remote(self, run: Run, commit: str) -> None:
+        try:
+            run("fetch", *_QUIETLY, "--depth=1", "--", self._remote.url, f"+{commit}:refs/kept/{commit}")
+        except SyncError as error:
+            # A server that serves no unadvertised commit, or none without its history, or that talks plain HTTP only.
+            if type(error) is not SyncError and not isinstance(error, RefNotFound):
+                raise
+            self._fetch_everything(run)
+            try:
+                run("update-ref", f"refs/kept/{commit}", f"{commit}^{{commit}}", local=True)
+            except MirrorCorrupt:
+                raise RefNotFound(f"{self._remote.host} does not have the commit {commit}") from None
+        if run("cat-file", "-t", commit, local=True).strip() != "commit":
+            run("update-ref", "-d", f"refs/kept/{commit}", local=True)
+            raise RefNotFound(f"{commit} is no commit")
+
+    def _fetch_everything(self, run: Run) -> None:
+        unshallow = ["--unshallow"] if (self._path / "shallow").exists() else []
+        refs = ("+refs/heads/*:refs/remote/heads/*", "+refs/tags/*:refs/remote/tags/*")
+        run("fetch", *_QUIETLY, "--prune", *unshallow, "--", self._remote.url, *refs)
+
+    def _tidy(self, run: Run, commit: str) -> None:
+        """Keep the mirror from growing for ever; a failure only means that it is done another time."""
+        if len(list(self._path.glob("objects/pack/*.pack"))) <= PACKS:
+            return
+        with suppress(SyncError):
+            for line in run("for-each-ref", "--format=%(refname)", local=True).splitlines():
+                if line != f"refs/kept/{commit}":
+                    run("update-ref", "-d", line, local=True)
+            run("repack", "-a", "-d", "-q", local=True)
+
+    # --- its folders ---
+
+    def versions(self, commit: str, deadline: Deadline) -> dict[str, TreeHash]:
+        """Give the tree hash of every folder directly under the subdirectory, except those that start with a dot.
+
+        Raises NoModels where the commit does not have the subdirectory, and the other SyncErrors as `fetch`.
+        """
+        with self._session(deadline) as run:
+            return self._healed(run, deadline, lambda: self._versions(run, commit), commit)
+
+    def _versions(self, run: Run, commit: str) -> dict[str, TreeHash]:
+        listing = run("ls-tree", "-z", self._subtree(run, commit), local=True)
+        entries = (line.partition("\t") for line in listing.split("\0") if line)
+        return {
+            shown(name): TreeHash(about.split()[2])
+            for about, _, name in entries
+            if about.split()[1] == "tree" and followed(name)
+        }
+
+    def _subtree(self, run: Run, commit: str) -> str:
+        """The hash of the tree that holds the model folders."""
+        tree = run("rev-parse", "--verify", "-q", f"{commit}^{{tree}}", local=True).strip()
+        for part in filter(None, self._git.subdir.split("/")):
+            listing = run("ls-tree", "-z", tree, local=True).split("\0")
+            found = [line.split()[2] for line in listing if line.partition("\t")[2] == part and " tree " in line]
+            if not found:
+                raise NoModels(f"the commit has no folder {self._git.subdir!r} (MODELSYNC_GIT_SUBDIR)")
+            tree = found[0]
+        return tree
+
+    def suggested_subdir(self, commit: str, deadline: Deadline) -> str | None:
+        """Name the folder that holds `<Model>/etls.py` where the subdirectory itself has none; None where none does.
+
+        It is for the message of NoModels: most repositories have their models in `models_serve`.
+        """
+        with self._session(deadline) as run:
+            listing = run("ls-tree", "-r", "-z", "--name-only", f"{commit}^{{tree}}", local=True)
+        paths = [path for path in listing.split("\0") if path.endswith("/etls.py") and path.count("/") > 1]
+        found = {path.rsplit("/", 2)[0] for path in paths}
+        return min(found, key=lambda folder: (folder != "models_serve", folder.count("/"), folder), default=None)
+
+    def export(self, commit: str, target: Path, deadline: Deadline) -> Export:
+        """Write the model folders of a commit into the new folder `target`; files beside them are not written.
+
+        Byte for byte as committed: no line endings are converted, no LFS pointer is replaced. Every hash is checked
+        again. On any error `target` is removed. Raises SyncError as `fetch`.
+        """
+        with self._session(deadline) as run:
+            try:
+                return self._healed(run, deadline, lambda: self._export(run, commit, target), commit)
+            except BaseException:
+                with suppress(OSError):
+                    remove_tree(target)
+                raise
+
+    def _export(self, run: Run, commit: str, target: Path) -> Export:
+        listing = run("ls-tree", "-r", "-z", self._subtree(run, commit), local=True)
+        with storage():
+            remove_tree(target)
+            target.mkdir()
+            writer = TreeWriter(target)
+            wanted = [entry for entry in map(Entry.parse, filter(None, listing.split("\0"))) if writer.accepts(entry)]
+            with run.process("cat-file", "--batch", stdin=subprocess.PIPE) as child:
+                for entry in wanted:
+                    writer.write(entry, _content(child, entry.sha))
+            writer.finish()
+        return Export(tuple(sorted(writer.folders)), {name: tuple(found) for name, found in writer.problems.items()})
+
+    # --- trying again ---
+
+    def _retried(self, deadline: Deadline, action: Callable[[], T]) -> T:
+        """Do it, and again where the remote failed in a way that may pass, until it is too late to try once more."""
+        for attempt in range(ATTEMPTS):
+            deadline.check()
+            try:
+                return action()
+            except SyncError as error:
+                wait = 0.5 * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - spreads replicas out, guards nothing
+                if not error.transient or attempt == ATTEMPTS - 1 or wait >= deadline.remaining():
+                    raise
+                time.sleep(wait)
+        raise AssertionError("unreachable")
+
+    def _healed(self, run: Run, deadline: Deadline, action: Callable[[], T], commit: str | None = None) -> T:
+        """Do it; where the mirror turns out to be damaged, do it once more with a new one."""
+        try:
+            with storage():
+                self._create(run)
+            return action()
+        except MirrorCorrupt:
+            deadline.check()  # also what a killed git leaves looks like damage
+        with storage():
+            remove_tree(self._path)
+            self._create(run)
+        try:
+            if commit:
+                self._ensure(run, commit, deadline)
+            return action()
+        except MirrorCorrupt:
+            raise MirrorCorrupt(
+                f"the mirror was damaged and a new one is as well; the repository at {self._remote.host} may be damaged"
+            ) from None
+
+    def _create(self, run: Run) -> None:
+        """An empty mirror, there as a whole or not at all."""
+        if self._path.is_dir():
+            return
+        remove_tree(self._path)
+        run("init", "-q", "--bare", "--template=", str(run.private / "new.git"), local=True, repository=False)
+        (run.private / "new.git").rename(self._path)
+
+    def _clear_dead_runs(self) -> None:
+        """Remove what a killed git left: its locks would stop the next one, its temporary packs fill the disk."""
+        for pattern in (
+            "**/*.lock",
+            "objects/pack/tmp_*",
+            "objects/pack/*.keep",
+            "objects/??/tmp_*",
+            "objects/incoming-*",
+        ):
+            for left in self._path.glob(pattern):
+                remove_tree(left)
+
+    @contextmanager
+    def _session(self, deadline: Deadline) -> Iterator[Run]:
+        """Git with an environment and a private folder of its own, both gone afterwards."""
+        deadline.check()
+        with storage():
+            self._home.mkdir(parents=True, exist_ok=True)
+            private = Path(tempfile.mkdtemp(prefix=PRIVATE, dir=self._home.absolute()))
+        try:
+            yield Run(self._git, self._remote, self._path, private, deadline)
+        finally:
+            with suppress(OSError):
+                remove_tree(private)
+
+
+_QUIETLY = ("-q", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--force")
+
+
+class Run:
+    """Runs git for one operation: fixed arguments, an environment from scratch, all of its processes dead in time."""
+
+    def __init__(self, git: Git, remote: Remote, repository: Path, private: Path, deadline: Deadline) -> None:
+        self.private = private
+        self._repository = repository
+        self._remote = remote
+        self._deadline = deadline
+        pause = max(1.0, min(30.0, deadline.seconds / 3))
+        with storage():
+            self._environ = environment(git, remote, private, pause)
+        self._secrets = (password(git),)
+        self._config = [part for item in _CONFIG.items() for part in ("-c", "=".join(item))]
+        self._config += ["-c", f"http.lowSpeedTime={pause:.0f}"]
+
+    def __call__(self, *arguments: str, local: bool = False, repository: bool = True) -> str:
+        """Run git to its end and return what it printed; non-UTF-8 as `os.fsdecode` does.
+
+        `local`: it reads the mirror only, so a failure that nothing else explains means that the mirror is damaged.
+        Raises SyncError.
+        """
+        with self.process(*arguments, repository=repository) as child:
+            output, complaint = child.communicate()
+        if not child.returncode:
+            return os.fsdecode(output)
+        self._deadline.check()
+        error = explain(complaint.decode("utf-8", "replace"), self._remote, self._secrets)
+        if local and not isinstance(error, StorageFailed):
+            raise MirrorCorrupt("the mirror is damaged")
+        raise error
+
+    @contextmanager
+    def process(
+        self, *arguments: str, stdin: int | None = None, repository: bool = True
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A git process in a session of its own; that whole session is killed at the deadline, and on leaving.
+
+        SIGKILL, because nothing in it holds anything that matters, and it may ignore anything else.
+        """
+        where = [f"--git-dir={self._repository}"] if repository and arguments[0] != "ls-remote" else []
+        # GitPython starts children with all of our environment; `env -u` takes away what is not meant for git. Only
+        # names are visible in the arguments.
+        strangers = [part for name in os.environ if name not in self._environ for part in ("-u", name)]
+        command = [*_leash(), "env", *strangers, "git", *self._config, *where, *arguments]
+        with storage():
+            started: Any = (
+                _gitpython()
+                .Git(self.private)
+                .execute(command, as_process=True, env=self._environ, istream=stdin, start_new_session=True)
+            )
+        child: subprocess.Popen[bytes] = started.proc
+        watchdog = threading.Timer(self._deadline.remaining(), _kill, (child,))
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            yield child
+        finally:
+            watchdog.cancel()
+            _kill(child)
+            for stream in (child.stdin, child.stdout, child.stderr):
+                if stream:
+                    with suppress(OSError):
+                        stream.close()
+            child.wait()
+
+
+def _content(batch: subprocess.Popen[bytes], sha: str) -> Iterator[bytes]:
+    """Ask a `git cat-file --batch` for a blob and yield its bytes.
+
+    Raises MirrorCorrupt where it is missing or not what its hash says; a damaged file must never become a model.
+    """
+    assert batch.stdin
+    assert batch.stdout
+    try:
+        batch.stdin.write(f"{sha}\n".encode())
+        batch.stdin.flush()
+    except BrokenPipeError:
+        raise MirrorCorrupt("the mirror cannot be read") from None
+    header = batch.stdout.readline()
+    if not header.endswith(b"\n") or len(fields := header.split()) != 3 or fields[1] != b"blob":
+        raise MirrorCorrupt(f"the object {sha} is missing")
+    left = int(fields[2])
+    digest = hashlib.sha1(b"blob %d\0" % left, usedforsecurity=False)
+    while left:
+        if not (chunk := batch.stdout.read(min(left, 1 << 20))):
+            raise MirrorCorrupt(f"the object {sha} is cut off")
+        left -= len(chunk)
+        digest.update(chunk)
+        yield chunk
+    batch.stdout.read(1)
+    if digest.hexdigest() != sha:
+        raise MirrorCorrupt(f"the object {sha} is damaged")
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    # Not once it has been waited for: its number may belong to somebody else by then.
+    if child.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+@cache
+def _gitpython() -> Any:
+    # Imported when it is needed: it raises where git is not installed, and a standalone service needs none.
+    try:
+        import git
+    except ImportError:
+        raise SyncError("git is not installed") from None
+    return git
+
+
+@cache
+def _leash() -> tuple[str, ...]:
+    """What makes git end when this process is killed, where the system has it (util-linux)."""
+    leash = ("setpriv", "--pdeathsig", "KILL")
+    try:
+        works = not subprocess.run([*leash, "true"], capture_output=True, check=False, timeout=10).returncode
+    except (OSError, subprocess.TimeoutExpired):
+        works = False
+    return leash if works else ()
