@@ -152,6 +152,6 @@ def _show_problem(answer: requests.Response) -> None:
         return
     fields = [f"\n  {error['field']}: {error['message']}" for error in problem.get("errors") or []]
     known = [f"{key.replace('_', ' ')} {problem[key]}" for key in ("request_id", "release") if problem.get(key)]
-    click.echo(f"modelsync: {styled(title, 'bold red')}: {''.join(fields) or detail}", err=True)
+    click.echo(f"modelsync: {styled(title, 'bold red')}:{''.join(fields) or f' {detail}'}", err=True)
     if known:
         click.echo(styled(f"  ({', '.join(known)})", "dim"), err=True)
