@@ -48,19 +48,12 @@ def find(path: Path, settings: Settings) -> list[ModelFolder]:
     path = path.resolve()
     if (path / SOURCE).is_file():
         return [folder for folder in discover(path.parent) if folder.path.name == path.name]
-    root = models_folder(path, settings)
-    folders = discover(root)
-    if not folders:
-        raise Failure(f"no model in {root}: a model is a folder with a file {SOURCE}")
-    return folders
-
-
-def models_folder(path: Path, settings: Settings) -> Path:
-    """Give the folder of model folders in a repository (or the path, where it is that folder itself)."""
-    for inside in (settings.git.subdir, "models_serve"):
-        if inside and (path / inside).is_dir():
-            return path / inside
-    return path
+    # As a sync sees a repository, then as a service without one does.
+    inside = [path / settings.git.subdir] if settings.git.subdir else [path, path / "models_serve"]
+    for root in inside:
+        if folders := discover(root):
+            return folders
+    raise Failure(f"no model in {inside[0]}: a model is a folder with a file {SOURCE}")
 
 
 def _print_table(folders: list[ModelFolder], verdicts: dict[Any, Verdict]) -> None:
