@@ -92,7 +92,9 @@ class LoadedModel:
 
     `call` takes the `variables` object and returns the method's result; it binds and validates first and raises
     `VariablesInvalid`. For an `async def` method `is_async` is true and `call` returns an awaitable. Any other
-    exception, `SystemExit` among them, is the model's own. `lock` is held around a call where calls must not overlap.
+    exception, `SystemExit` among them, is the model's own. `lock` is held around a call where calls must not overlap
+    (None for an `async def` method: a lock of threads would stop the event loop). `package` is the unique name under
+    which its modules were imported.
     """
 
     name: ModelName
@@ -105,6 +107,7 @@ class LoadedModel:
     call_seconds: float | None = None
     lock: threading.Lock | None = None
     instance: Any = field(default=None, repr=False)
+    package: str = ""
 
 
 @dataclass(frozen=True, slots=True)

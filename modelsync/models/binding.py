@@ -1,0 +1,261 @@
+"""How the `variables` of a request reach a model's method: decided once, from its signature, when the model loads."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Annotated, Any, NotRequired, Optional, Required, Union, get_args, get_origin
+
+import typing_extensions
+from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema
+
+from modelsync.errors import InvalidField, ModelBroken, VariablesInvalid
+from modelsync.models.contract import Fault
+from modelsync.models.source import FILE, METHOD
+
+Variables = dict[str, Any]
+Schema = dict[str, Any]
+Call = Callable[[Variables], Any]
+
+DICTS = (dict, Mapping, MutableMapping)
+CANNOT = (PydanticUserError, TypeError, NameError)
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def bind(method: Callable[..., Any], *, dataframe: bool = False) -> tuple[Call, Schema | None]:
+    """Give the function that takes `variables` and calls the method, and the JSON schema of `variables`.
+
+    The schema is None where the method takes any object. `dataframe`: a single parameter without annotation gets a
+    one-row DataFrame (the original convention: the class is named `transform_predict`). The function raises
+    VariablesInvalid, before the method is called, where the variables do not fit. For an `async def` method it returns
+    what the method returns, an awaitable.
+
+    Raises ModelBroken where the signature cannot be filled from a JSON object.
+    """
+    parameters = list(inspect.signature(method).parameters.values())
+    named = [parameter for parameter in parameters if parameter.kind not in VARIADIC]
+    hints = {parameter.name: _resolve(parameter, method) for parameter in named}
+    if not parameters or (not named and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL):
+        return (lambda _variables: method()), None
+    if len(named) == 1:
+        [parameter], [hint] = named, hints.values()
+        kind = _without_none(hint)
+        if kind in (Any, object) or _is_dict(kind):
+            if dataframe and parameter.annotation is inspect.Parameter.empty:
+                return _dataframe(_one(method, parameter)), None
+            return _one(method, parameter), None
+        if _is_dataframe(kind):
+            return _dataframe(_one(method, parameter)), None
+        if _is_structure(kind):
+            return _structure(_one(method, parameter), parameter.name, kind)
+    return _by_name(method, parameters, hints)
+
+
+def _one(method: Callable[..., Any], parameter: inspect.Parameter) -> Call:
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+        name = parameter.name
+        return lambda variables: method(**{name: variables})
+    return method  # nothing in between: the shortest way a prediction can take
+
+
+# --- annotations ------------------------------------------------------------------------------------------------------
+
+
+def _resolve(parameter: inspect.Parameter, method: Callable[..., Any]) -> Any:
+    """The type an annotation means, also where it is written as a string; Any where there is none."""
+    annotation = parameter.annotation
+    if annotation is inspect.Parameter.empty:
+        return Any
+    function = inspect.unwrap(method)
+    scope = getattr(getattr(function, "__func__", function), "__globals__", {})
+    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+    try:
+        return typing.get_type_hints(holder, scope, include_extras=True)["it"]
+    except Exception as error:
+        text = str(annotation)
+        if text.rpartition(".")[2] == "DataFrame":  # imported for type checkers only
+            return "DataFrame"
+        raise _broken(parameter.name, text, f"{type(error).__name__}: {error}") from error
+
+
+def _without_none(hint: Any) -> Any:
+    """`X` of `X | None`: variables are always there, so the None does not matter."""
+    if get_origin(hint) in (Union, types.UnionType):
+        rest = [part for part in get_args(hint) if part is not types.NoneType]
+        return rest[0] if len(rest) == 1 else Union[tuple(rest)]  # noqa: UP007 - of a tuple
+    return hint
+
+
+def _is_dict(kind: Any) -> bool:
+    return kind in DICTS or get_origin(kind) in DICTS
+
+
+def _is_dataframe(kind: Any) -> bool:
+    """Whether it is pandas' DataFrame; asked by name, because most models do not need pandas."""
+    if kind == "DataFrame":
+        return True
+    return getattr(kind, "__name__", "") == "DataFrame" and getattr(kind, "__module__", "").startswith("pandas")
+
+
+def _is_structure(kind: Any) -> bool:
+    """Whether it describes the object as a whole: a pydantic model, dataclass or TypedDict, or a choice of these."""
+    if get_origin(kind) is Annotated:
+        return _is_structure(get_args(kind)[0])
+    if get_origin(kind) in (Union, types.UnionType):
+        return all(_is_structure(part) for part in get_args(kind))
+    target = get_origin(kind) or kind
+    if not isinstance(target, type):
+        return False
+    return issubclass(target, BaseModel) or dataclasses.is_dataclass(target) or typing_extensions.is_typeddict(target)
+
+
+def _broken(parameter: str, annotation: Any, reason: str) -> ModelBroken:
+    shown = annotation.__qualname__ if isinstance(annotation, type) else annotation
+    message = f"{METHOD}: parameter {parameter}: {shown} cannot be filled from JSON: {reason}"
+    return ModelBroken(Fault("load", message, FILE, hint="take a dict, or types that JSON can be turned into"))
+
+
+# --- the forms --------------------------------------------------------------------------------------------------------
+
+
+def _dataframe(method: Callable[[Any], Any]) -> Call:
+    from pandas import json_normalize  # only now: a service without such models never pays for pandas
+
+    return lambda variables: method(json_normalize(variables))
+
+
+def _structure(method: Callable[[Any], Any], parameter: str, kind: Any) -> tuple[Call, Schema | None]:
+    adapter = _adapter({parameter: kind}, kind)
+    validate = adapter.validator.validate_python
+
+    def call(variables: Variables) -> Any:
+        try:
+            value = validate(variables)
+        except ValidationError as error:
+            raise _invalid(error) from None
+        return method(value)
+
+    return call, _schema(adapter)
+
+
+def _by_name(
+    method: Callable[..., Any], parameters: list[inspect.Parameter], hints: dict[str, Any]
+) -> tuple[Call, Schema | None]:
+    open_ended = parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
+    if open_ended and not hints:
+        return (lambda variables: method(**variables)), None
+    adapter = _adapter(hints, _arguments(parameters, hints, open_ended))
+    validate = adapter.validator.validate_python
+    positional = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY]
+
+    def call(variables: Variables) -> Any:
+        try:
+            arguments = validate(variables)
+        except ValidationError as error:
+            raise _invalid(error) from None
+        if positional:
+            first = [arguments.pop(name) for name in positional if name in arguments]
+            return method(*first, **arguments)
+        return method(**arguments)
+
+    return call, _schema(adapter)
+
+
+def _arguments(parameters: list[inspect.Parameter], hints: dict[str, Any], open_ended: bool) -> Any:
+    """The signature as a TypedDict: any name can be a key, and what is left out gets Python's own default.
+
+    Variables the signature does not name are left out (with `**kwargs`: passed): `/all` gives the same ones to every
+    model.
+    """
+    keys: dict[str, Any] = {}
+    for parameter in parameters:
+        if parameter.kind in VARIADIC:
+            continue
+        hint = hints[parameter.name]
+        if parameter.default is None and hint is not Any:
+            hint = Optional[hint]  # noqa: UP045 - the hint may be a type that knows no |
+        if parameter.default is not inspect.Parameter.empty:
+            shown = _shown(parameter.default)
+            hint = NotRequired[Annotated[hint, Field(json_schema_extra=shown)] if shown else hint]
+        keys[parameter.name] = hint
+    return _typed_dict("Variables", keys, ConfigDict(extra="allow" if open_ended else "ignore"))
+
+
+def _shown(default: Any) -> Schema | None:
+    if isinstance(default, float) and not math.isfinite(default):
+        return None
+    return {"default": default} if isinstance(default, str | int | float | None) else None
+
+
+# --- pydantic ---------------------------------------------------------------------------------------------------------
+
+
+def _adapter(hints: dict[str, Any], kind: Any) -> TypeAdapter[Any]:
+    """The validator of `kind`, which is made of the parameters' `hints`: these are named where there can be none."""
+    try:
+        return _build(kind)
+    except CANNOT as error:
+        for name, hint in hints.items():
+            try:
+                _build(hint)
+            except CANNOT as reason:
+                raise _broken(name, hint, str(reason).partition("\n")[0].partition(". Set `arb")[0]) from error
+        raise
+
+
+def _build(kind: Any) -> TypeAdapter[Any]:
+    adapter: TypeAdapter[Any] = TypeAdapter(_modern(kind, ()))
+    _ = adapter.validator.validate_python  # raises where a part of the type is still unknown
+    return adapter
+
+
+def _typed_dict(name: str, keys: dict[str, Any], config: ConfigDict) -> Any:
+    make: Any = typing_extensions.TypedDict  # its keys are known at load only
+    made = make(name, keys)
+    made.__pydantic_config__ = config
+    return made
+
+
+def _modern(hint: Any, within: tuple[Any, ...]) -> Any:
+    """The same type with each `typing.TypedDict` as a `typing_extensions.TypedDict`.
+
+    Before Python 3.12 pydantic takes only the latter, and nobody should have to know.
+    """
+    if type(hint).__module__ == "typing" and typing_extensions.is_typeddict(hint) and hint not in within:
+        keys = {}
+        for key, part in typing.get_type_hints(hint, include_extras=True).items():
+            wrapper = Required if key in hint.__required_keys__ else NotRequired
+            if get_origin(part) in (Required, NotRequired):  # the truth where annotations are strings
+                wrapper, [part] = get_origin(part), get_args(part)
+            keys[key] = wrapper[_modern(part, (*within, hint))]
+        made = _typed_dict(hint.__name__, keys, getattr(hint, "__pydantic_config__", ConfigDict()))
+        made.__doc__ = hint.__doc__
+        return made
+    origin, parts = get_origin(hint), get_args(hint)
+    changed = tuple(_modern(part, within) for part in parts)
+    if all(new is old for new, old in zip(changed, parts, strict=True)):
+        return hint
+    if origin is types.UnionType:
+        return Union[changed]  # noqa: UP007 - of a tuple
+    return origin[changed if len(changed) > 1 else changed[0]]
+
+
+def _schema(adapter: TypeAdapter[Any]) -> Schema:
+    try:
+        return adapter.json_schema()
+    except PydanticInvalidForJsonSchema:  # types that validate but that JSON schema has no word for
+        return {"type": "object"}
+
+
+def _invalid(error: ValidationError) -> VariablesInvalid:
+    return VariablesInvalid(
+        [
+            InvalidField(".".join(str(part) for part in item["loc"]) or "variables", item["msg"])
+            for item in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+    )

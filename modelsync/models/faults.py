@@ -1,0 +1,130 @@
+"""From an exception of model code to a `Fault`: where it was, what it says, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from importlib.util import find_spec
+from pathlib import Path
+
+from modelsync.models.contract import Fault, FaultStage
+from modelsync.models.importing import ROOT
+
+LONGEST = 500  # characters of a message; some libraries put whole arrays into theirs
+
+# Where the name that is imported differs from the name that is installed.
+DISTRIBUTIONS = {
+    "Crypto": "pycryptodome",
+    "MySQLdb": "mysqlclient",
+    "OpenSSL": "pyopenssl",
+    "PIL": "pillow",
+    "attr": "attrs",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python",
+    "dateutil": "python-dateutil",
+    "docx": "python-docx",
+    "dotenv": "python-dotenv",
+    "faiss": "faiss-cpu",
+    "fitz": "pymupdf",
+    "git": "gitpython",
+    "igraph": "python-igraph",
+    "imblearn": "imbalanced-learn",
+    "jose": "python-jose",
+    "jwt": "pyjwt",
+    "kafka": "kafka-python",
+    "Levenshtein": "levenshtein",
+    "magic": "python-magic",
+    "mpl_toolkits": "matplotlib",
+    "mysql": "mysql-connector-python",
+    "pkg_resources": "setuptools",
+    "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary",
+    "sentence_transformers": "sentence-transformers",
+    "serial": "pyserial",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "slugify": "python-slugify",
+    "snowflake": "snowflake-connector-python",
+    "umap": "umap-learn",
+    "usb": "pyusb",
+    "yaml": "pyyaml",
+    "zmq": "pyzmq",
+}
+
+
+def from_exception(error: BaseException, folder: Path, stage: FaultStage) -> Fault:
+    """Describe what a model's code raised; file and line are those of its innermost frame within its own folder."""
+    file, line = _place(error, folder)
+    kind = type(error).__name__
+    message = plain(_text(error), folder)
+    return Fault(stage, f"{kind}: {message}" if message else kind, file, line, _hint(error, folder))
+
+
+def plain(message: str, folder: Path) -> str:
+    """A message as one short line without the service's paths: clients read it as the reason of a 503.
+
+    Paths within the model's folder become relative to it; of others the file's name stays.
+    """
+    for known in {f"{folder}/", f"{folder.resolve()}/"}:
+        message = message.replace(known, "")
+    message = re.sub(rf"{ROOT}\.[^\s.']+\.?", "", message)
+    message = re.sub(r"(?<![\w.:/…<])/(?:[^\s/'\"():,]+/)+", "…/", message)
+    message = " ".join(message.split())
+    message = message.encode("utf-8", "backslashreplace").decode()  # JSON holds no lone surrogates
+    return message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}…"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return (error.msg or "") if isinstance(error, SyntaxError) else str(error)
+    except Exception:  # noqa: BLE001 - a __str__ of the model's own
+        return "(its message cannot be shown)"
+
+
+def _place(error: BaseException, folder: Path) -> tuple[str | None, int | None]:
+    folders = (folder, folder.resolve())
+    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        places.append((error.filename, error.lineno or 0))
+    for name, line in reversed(places):
+        for parent in folders:
+            if Path(name).is_relative_to(parent):
+                return str(Path(name).relative_to(parent)), line or None
+    return None, None
+
+
+# --- what to do about it ----------------------------------------------------------------------------------------------
+
+
+def _hint(error: BaseException, folder: Path) -> str | None:
+    text = _text(error)
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith(f"{ROOT}."):
+        top = error.name.partition(".")[0]
+        if (folder / f"{top}.py").exists() or (folder / top).is_dir():
+            return f"{top} is a module of this folder: a pickle that refers to it must be loaded in __init__"
+        return _requirement(error.name)
+    if isinstance(error, ImportError) and (found := re.search(r"pip or conda to install ([\w.-]+)", text)):
+        return f"add the line {found[1]} to requirements.txt"
+    if isinstance(error, FileNotFoundError) and _is_here(error.filename, folder):
+        return "open it with the path that __init__ gets, or relative to __file__: the working directory is another"
+    if isinstance(error, AttributeError) and re.search(r"Can't get attribute .* on <module '__(mp_)?main__'", text):
+        return (
+            "the pickle refers to a class of the script that wrote it; move the class into a module of this folder, "
+            "import it from there in that script, and pickle again"
+        )
+    return None
+
+
+def _is_here(name: object, folder: Path) -> bool:
+    return isinstance(name, str) and not Path(name).is_absolute() and (folder / name).exists()
+
+
+def _requirement(module: str) -> str | None:
+    top = module.partition(".")[0]
+    if top in sys.stdlib_module_names or top == "google":  # google: a dozen packages share that name
+        return None
+    package = DISTRIBUTIONS.get(top, top)
+    if module != top and find_spec(top):
+        return f"the installed {package} has no {module}; pin the version you need in requirements.txt"
+    return f"add the line {package} to requirements.txt"

@@ -1,0 +1,179 @@
+"""What all models of a process share, put back after one of them has loaded: nobody else may notice that it did."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TextIO
+
+MODULES: tuple[ModuleType, ...] = (builtins, json, json.decoder, json.encoder, os, socket, time)
+"""Modules whose functions everybody uses; a model that replaces one (`json.dumps = ...`) has it for itself, while it
+loads."""
+
+
+@contextmanager
+def kept(folder: Path) -> Iterator[None]:
+    """Run the body with `folder` as the working directory, then restore what the process shares.
+
+    That is: the working directory, `sys.path`, the standard streams, signal handlers, warning filters, the root
+    logger, limits of the interpreter, and the names in `MODULES`. Environment variables stay: libraries read them.
+    """
+    with ExitStack() as after:
+        for keep in (_modules, _interpreter, _streams, _signals, _logging, _directory):
+            after.callback(keep())
+        after.enter_context(warnings.catch_warnings())
+        os.chdir(folder)
+        # '' is the working directory: there it would offer the model's helpers to every library.
+        sys.path[:] = [place for place in sys.path if place not in {"", "."}]
+        yield
+
+
+def _directory() -> Callable[[], None]:
+    try:
+        before = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # it has been deleted; nowhere to return to
+        return lambda: os.chdir("/")
+
+    def restore() -> None:
+        os.fchdir(before)
+        os.close(before)
+
+    return restore
+
+
+def _modules() -> Callable[[], None]:
+    before = [(module, dict(vars(module))) for module in MODULES]
+
+    def restore() -> None:
+        for module, names in before:
+            now = vars(module)
+            for name, value in names.items():
+                if now.get(name) is not value:
+                    setattr(module, name, value)
+
+    return restore
+
+
+def _interpreter() -> Callable[[], None]:
+    path, limit, interval = list(sys.path), sys.getrecursionlimit(), sys.getswitchinterval()
+    trace, hooks, digits, timeout = (
+        sys.gettrace(),
+        (sys.excepthook, threading.excepthook),
+        sys.get_int_max_str_digits(),
+        socket.getdefaulttimeout(),
+    )
+
+    def restore() -> None:
+        sys.path[:] = path
+        sys.setrecursionlimit(limit)
+        sys.setswitchinterval(interval)
+        sys.excepthook, threading.excepthook = hooks
+        sys.set_int_max_str_digits(digits)
+        socket.setdefaulttimeout(timeout)
+        sys.settrace(trace)
+
+    return restore
+
+
+def _signals() -> Callable[[], None]:
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None  # only the main thread can set one
+    timer = signal.getitimer(signal.ITIMER_REAL)
+    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+
+    def restore() -> None:
+        signal.setitimer(signal.ITIMER_REAL, *timer)
+        for number, handler in before.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                with suppress(OSError, ValueError):
+                    signal.signal(number, handler)
+
+    return restore
+
+
+def _logging() -> Callable[[], None]:
+    root = logging.root
+    handlers, level, disabled = list(root.handlers), root.level, root.manager.disable
+    known = {
+        name: logger.disabled for name, logger in root.manager.loggerDict.items() if isinstance(logger, logging.Logger)
+    }
+
+    def restore() -> None:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.disable(disabled)
+        for name, value in known.items():
+            logging.getLogger(name).disabled = value
+
+    return restore
+
+
+# --- the standard streams ---------------------------------------------------------------------------------------------
+
+
+class Uncloseable:
+    """A text stream that a model can use but not close; what it keeps of it (a log handler) goes on working."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stream)
+
+    def close(self) -> None:
+        """Do nothing: the stream belongs to the process."""
+
+    def detach(self) -> Any:
+        """Refuse, as a stream does that has no buffer beneath."""
+        raise OSError("the stream belongs to the process")
+
+    def __enter__(self) -> Uncloseable:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def protect_streams() -> None:
+    """Make the process's stdout and stderr uncloseable for the code that runs in it from now on."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and not isinstance(stream, Uncloseable):
+            setattr(sys, name, Uncloseable(stream))
+
+
+def _streams() -> Callable[[], None]:
+    before = sys.stdin, sys.stdout, sys.stderr
+    numbers = {number: os.dup(number) for number in (0, 1, 2) if _is_open(number)}
+    protect_streams()
+
+    def restore() -> None:
+        sys.stdin, sys.stdout, sys.stderr = before
+        for number, copy in numbers.items():
+            if not _is_open(number):
+                os.dup2(copy, number)
+            os.close(copy)
+
+    return restore
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
