@@ -11,7 +11,7 @@ from urllib.parse import quote
 import click
 
 from modelsync.cli.console import styled
-from modelsync.cli.running import Failure, load_settings
+from modelsync.cli.running import load_settings
 
 if TYPE_CHECKING:
     import requests
@@ -42,13 +42,15 @@ def call(
     A VALUE is JSON where it reads as JSON (5.1, true, [1,2]), else text; nested.key=2 reaches into an object. The exit
     code is 1 for an answer that is an error.
     """
+    from modelsync.cli.announcing import own_url
+
     settings = load_settings()
     variables = _object(given) if given is not None else {}
     for pair in values:
         _assign(variables, pair)
     token = _token(settings, token_file)
     answer = _post(
-        f"{(url or _own_url(settings)).rstrip('/')}/{quote(model)}", {"variables": variables}, token, timeout
+        f"{(url or own_url(settings.server)).rstrip('/')}/{quote(model)}", {"variables": variables}, token, timeout
     )
     if not 200 <= answer.status_code < 300:
         _show_problem(answer)
@@ -96,12 +98,6 @@ def _value(text: str) -> Any:
         return text
 
 
-def _own_url(settings: Settings) -> str:
-    server = settings.server
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104 - read, not bound
-    return f"http://{f'[{host}]' if ':' in host else host}:{server.port}/{server.base_url}"
-
-
 def _token(settings: Settings, file: Path | None) -> str:
     if file is None:
         return settings.access.predict_tokens.read().split(",")[0].strip()
@@ -123,9 +119,11 @@ def _post(url: str, body: dict[str, Any], token: str, timeout: float) -> request
     try:
         return requests.post(url, json=body, auth=authorize, timeout=timeout, allow_redirects=False)
     except requests.Timeout:
-        raise Failure(f"no answer from {url} within {timeout:g} s") from None
+        raise click.ClickException(f"no answer from {url} within {timeout:g} s") from None
     except requests.ConnectionError:
-        raise Failure(f"cannot connect to {url}: is the service running? (start it with `modelsync serve`)") from None
+        raise click.ClickException(
+            f"cannot connect to {url}: is the service running? (start it with `modelsync serve`)"
+        ) from None
     except requests.RequestException as error:
         raise click.UsageError(f"--url: {error}") from None
 

@@ -6,15 +6,15 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from modelsync.cli import console
-from modelsync.cli.running import Failure, load_settings
+from modelsync.cli.running import load_settings
 
 if TYPE_CHECKING:
-    from modelsync.models.contract import ModelFolder, Verdict
+    from modelsync.models.contract import Fault, ModelFolder, ModelName, Verdict
     from modelsync.settings import Settings
 
 SOURCE = "etls.py"
@@ -33,16 +33,14 @@ def check(path: Path, layout: str) -> int:
     """
     settings = load_settings()
     folders = find(path, settings)
-    from modelsync.models import checking
-
     with console.working(f"checking {len(folders)} models"):
-        verdicts = checking.check(folders, timeout=settings.sync.check_timeout)
+        verdicts = judge(folders, settings)
     (_print_json if layout == "json" else _print_table)(folders, verdicts)
     return 0 if all(verdicts[folder.name].ok for folder in folders) else 1
 
 
 def find(path: Path, settings: Settings) -> list[ModelFolder]:
-    """Give the model folders that PATH stands for. Raises Failure where there is none."""
+    """Give the model folders that PATH stands for. Raises ClickException where there is none."""
     from modelsync.models.discovery import discover
 
     path = path.resolve()
@@ -53,10 +51,24 @@ def find(path: Path, settings: Settings) -> list[ModelFolder]:
     for root in inside:
         if folders := discover(root):
             return folders
-    raise Failure(f"no model in {inside[0]}: a model is a folder with a file {SOURCE}")
+    raise click.ClickException(f"no model in {inside[0]}: a model is a folder with a file {SOURCE}")
 
 
-def _print_table(folders: list[ModelFolder], verdicts: dict[Any, Verdict]) -> None:
+def judge(folders: list[ModelFolder], settings: Settings) -> dict[ModelName, Verdict]:
+    """Give a verdict for each folder: what the static check found, else what running it shows."""
+    from modelsync.models import checking
+    from modelsync.models.contract import Verdict
+    from modelsync.settings import child_environment
+
+    verdicts = {folder.name: Verdict(folder.name, folder.version, folder.fault) for folder in folders}
+    sound = [folder for folder in folders if folder.fault is None]
+    if sound:
+        found = checking.check(sound, timeout=settings.sync.check_timeout, environ=child_environment())
+        verdicts.update((verdict.name, verdict) for verdict in found)
+    return verdicts
+
+
+def _print_table(folders: list[ModelFolder], verdicts: dict[ModelName, Verdict]) -> None:
     rows = []
     for folder in folders:
         verdict = verdicts[folder.name]
@@ -72,7 +84,7 @@ def _print_table(folders: list[ModelFolder], verdicts: dict[Any, Verdict]) -> No
     click.echo(f"\n{len(folders)} models, {broken} broken" if broken else f"\n{len(folders)} models, all good")
 
 
-def show_fault(folder: ModelFolder, fault: Any) -> None:
+def show_fault(folder: ModelFolder, fault: Fault | None) -> None:
     """Print a fault as compilers do: file, line, reason, and below it what to do."""
     if fault is None:
         return
@@ -89,7 +101,7 @@ def _time(seconds: float | None) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
 
 
-def _print_json(folders: list[ModelFolder], verdicts: dict[Any, Verdict]) -> None:
+def _print_json(folders: list[ModelFolder], verdicts: dict[ModelName, Verdict]) -> None:
     import orjson
 
     models = []

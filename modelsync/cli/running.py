@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -12,14 +11,6 @@ from modelsync.errors import ModelsyncError, SettingsError
 
 if TYPE_CHECKING:
     from modelsync.settings import Settings
-
-
-class Failure(click.ClickException):
-    """A command that did not work: one line on standard error, and an exit code."""
-
-    def __init__(self, message: str, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 class Verbs(click.Group):
@@ -81,8 +72,9 @@ def serve(watch: bool) -> int:
     """Serve the models: those of the repository `gitPath`, or of models_serve/ without one."""
     settings = start()
     from modelsync import supervisor
+    from modelsync.cli.announcing import Announcer
 
-    return supervisor.serve(settings, watch=watch)
+    return supervisor.serve(settings, watch=watch, announce=Announcer(settings.server))
 
 
 @click.command(short_help="Fetch, check and publish a new commit.")
@@ -92,16 +84,11 @@ def sync() -> int:
     from modelsync.updates import Updater
 
     outcome = Updater(settings).run()
-    click.echo(f"{outcome.result}: {outcome.release}")
-    show_faults(outcome.faults)
+    release = outcome.release
+    click.echo(f"{outcome.result}: {release.id}, {len(release.models)} models, {len(outcome.faults)} broken")
+    for name, fault in outcome.faults.items():
+        click.echo(f"  {name}: {fault}")
     return 0
-
-
-def show_faults(faults: dict[Any, Any] | Sequence[Any]) -> None:
-    """List broken models on standard error, one a line."""
-    rows = faults.items() if isinstance(faults, dict) else [("", fault) for fault in faults]
-    for name, fault in rows:
-        click.echo(f"{name}: {fault}" if name else str(fault), err=True)
 
 
 @click.command(short_help="Tell what is installed.")
