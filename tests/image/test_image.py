@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.servers.git import GitServer
+from tests.servers.service import answers
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -153,3 +155,19 @@ def test_no_secret_of_the_build_is_left(image: str) -> None:
     code = "! test -s /etc/pip.conf && ! test -s /etc/xdg/pip/pip.conf"
     podman("run", "--rm", "--network", "none", "--ulimit", "nofile=1024:4096", "--ulimit", "nproc=1000:1000",
            "--entrypoint", "sh", image, "-c", code)  # fmt: skip
+
+
+# --- following a repository -------------------------------------------------------------------------------------------
+
+
+def test_follows_a_repository(start: Start, tmp_path: Path) -> None:
+    """With `gitPath` set it serves the repository's models, and the next push after a sync."""
+    with GitServer(tmp_path / "repository.git") as server:
+        server.push({"Echo/etls.py": answers(1)})
+        container = start(
+            gitPath=server.url, MODELSYNC_GIT_PROTOCOLS="http", MODELSYNC_SYNC_CRON="off", MODELSYNC_LOG_FORMAT="json"
+        ).ready()
+        assert container.post("/models/Echo", {"variables": {}}) == {"value": 1}
+        server.push({"Echo/etls.py": answers(2)})
+        podman("kill", "--signal", "HUP", container.name)
+        until(lambda: container.post("/models/Echo", {"variables": {}}) == {"value": 2}, 60, container.logs())
