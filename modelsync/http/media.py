@@ -1,0 +1,36 @@
+"""Which request bodies are taken: JSON in UTF-8, not compressed. Free of Flask, so that the worker asks it too."""
+
+from __future__ import annotations
+
+from email.message import Message
+
+from modelsync.errors import UnsupportedBody
+
+ADVICE = "send JSON with Content-Type: application/json"
+
+
+def check_media_type(content_type: str | None, content_encoding: str | None = None) -> None:
+    """Raise UnsupportedBody unless the headers say JSON (`application/json` or `application/*+json`) in UTF-8.
+
+    A missing content type is refused too, with an empty body as with any other: one rule, and no guessing.
+    """
+    if content_encoding and content_encoding.strip().lower() != "identity":
+        raise UnsupportedBody(f"Content-Encoding {_shown(content_encoding)} is not taken: send the body as it is")
+    if content_type == "application/json":
+        return
+    if not content_type or not content_type.strip():
+        raise UnsupportedBody(f"the request has no Content-Type: {ADVICE}")
+    header = Message()
+    header["content-type"] = content_type.replace("\r", " ").replace("\n", " ")
+    media_type = header.get_content_type()
+    if media_type != "application/json" and not (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    ):
+        raise UnsupportedBody(f"Content-Type {_shown(content_type)} is not taken: {ADVICE}")
+    charset = str(header.get_param("charset", "utf-8")).lower()
+    if charset not in {"utf-8", "utf8", "us-ascii"}:
+        raise UnsupportedBody(f"charset {_shown(charset)} is not taken: JSON is UTF-8 (RFC 8259 section 8.1)")
+
+
+def _shown(header: str) -> str:
+    return repr(header[:100])

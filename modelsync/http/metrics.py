@@ -1,0 +1,124 @@
+"""`/metrics` for Prometheus: what all workers have answered, what is loaded, and how following the source goes.
+
+Labels hold names of this release's models, known reasons and commits, never anything that a client sent. It is open to
+everybody, as Prometheus expects it, and holds no secret.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import accumulate
+from time import time
+
+from flask import Flask, Response
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily as Counter
+from prometheus_client.metrics_core import GaugeMetricFamily as Gauge
+from prometheus_client.metrics_core import HistogramMetricFamily as Histogram
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from modelsync import __version__
+from modelsync.errors import ModelUnavailable
+from modelsync.http import models, replies, sync
+from modelsync.http.access import Gate
+from modelsync.http.problems import Answer
+from modelsync.http.service import Service
+from modelsync.telemetry import BUCKETS
+
+_BOUNDS = (*(f"{bound:g}" for bound in BUCKETS), "+Inf")
+
+
+def register(app: Flask, service: Service, gate: Gate) -> None:
+    """Add the route."""
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return replies.respond(Answer(200, render(service), CONTENT_TYPE_PLAIN_0_0_4))
+
+
+def render(service: Service) -> bytes:
+    """All metrics in Prometheus' text format."""
+    return generate_latest(_Families(service))
+
+
+class _Families(Collector):
+    """The metrics as prometheus_client takes them, made at each scrape."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def collect(self) -> Iterable[Metric]:
+        """All families."""
+        yield from _requests(self._service)
+        yield from _models(self._service)
+        yield from _release(self._service)
+
+
+def _requests(service: Service) -> Iterator[Metric]:
+    requests = Counter("modelsync_requests", "Requests answered, by status (0: any other).", labels=["model", "code"])
+    failures = Counter("modelsync_request_failures", "Requests answered with 5xx.", labels=["model"])
+    seconds = Histogram(
+        "modelsync_request_duration_seconds", "Time from a request's body to its answer.", labels=["model"]
+    )
+    running = Gauge("modelsync_requests_in_flight", "Calls of a model that run now.", labels=["model"])
+    for name, total in sorted(service.totals().items()):
+        for code, count in sorted(total.codes.items()):
+            requests.add_metric([name, str(code)], count)
+        failures.add_metric([name], sum(count for code, count in total.codes.items() if code >= 500))
+        buckets = list(zip(_BOUNDS, accumulate(total.buckets), strict=True))
+        seconds.add_metric([name], buckets, total.seconds)
+        running.add_metric([name], total.in_flight)
+    yield from (requests, failures, seconds, running)
+
+
+def _models(service: Service) -> Iterator[Metric]:
+    loaded = Gauge(
+        "modelsync_model_loaded", "1 where a version of the model serves, else 0.", labels=["model", "state", "version"]
+    )
+    off = Gauge("modelsync_model_switched_off", "1 where it was, for ending workers.", labels=["model"])
+    for line in models.lines(service):
+        loaded.add_metric([line.name, line.state, line.version], float(line.state != "failed"))
+        off.add_metric([line.name], float(line.name in service.models and _switched_off(service, line.name)))
+    yield from (loaded, off)
+
+
+def _switched_off(service: Service, name: str) -> bool:
+    try:
+        service.lane.model(name)
+    except ModelUnavailable:
+        return True
+    return False
+
+
+def _release(service: Service) -> Iterator[Metric]:
+    status = service.status()
+    release = Gauge("modelsync_release_info", "The release that answers.", labels=["release", "commit"])
+    if service.release:
+        release.add_metric([service.release.id, service.release.commit], 1.0)
+    commits = Gauge(
+        "modelsync_commit_info", "The commit that is wanted, and the one that answers.", labels=["which", "commit"]
+    )
+    for which, commit in (("wanted", status.wanted), ("served", service.commit)):
+        if commit:
+            commits.add_metric([which, commit], 1.0)
+    failures = Counter("modelsync_sync_failures", "Syncs that failed, by reason.", labels=["reason"])
+    for reason, count in sorted(status.failures.items()):
+        failures.add_metric([reason], count)
+    yield from (release, commits, failures)
+    yield _one(
+        "modelsync_sync_in_step", "1 where the commit that answers is the one wanted.", sync.in_step(service, status)
+    )
+    if status.success_at:
+        succeeded = datetime.fromisoformat(status.success_at).timestamp()
+        yield _one("modelsync_sync_last_success_timestamp_seconds", "When a sync last succeeded.", succeeded)
+        yield _one("modelsync_sync_last_success_age_seconds", "How long ago that was.", max(0.0, time() - succeeded))
+    build = Gauge("modelsync_build_info", "The program that answers.", labels=["version", "python"])
+    build.add_metric([__version__, platform.python_version()], 1.0)
+    yield build
+
+
+def _one(name: str, about: str, value: float) -> Gauge:
+    return Gauge(name, about, value=float(value))

@@ -1,0 +1,91 @@
+"""What is known of a model: `GET /<base>/<Model>`, and the lines of the page."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flask import Flask, Response, request
+
+from modelsync.http import replies
+from modelsync.http.access import Gate
+from modelsync.http.service import Service
+from modelsync.models.contract import LoadedModel, ModelEntry, ModelName, ModelState
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A model in one line. `reason` tells why it is not ready or not up to date."""
+
+    name: str
+    state: ModelState
+    version: str
+    url: str
+    doc: str = ""
+    reason: str = ""
+    release: str = ""
+
+
+def lines(service: Service) -> list[Line]:
+    """Every model of the release, by name."""
+    return [_line(service, entry) for _, entry in sorted(service.entries.items())]
+
+
+def _line(service: Service, entry: ModelEntry) -> Line:
+    loaded = service.models.get(entry.name)
+    doc = loaded.doc.strip().partition("\n")[0] if loaded else ""
+    url = f"{service.base}/{entry.name}"
+    version = loaded.version if loaded else ""
+    return Line(entry.name, _state(service, entry), version, url, doc, _reason(service, entry), entry.release)
+
+
+def describe(service: Service, name: str) -> dict[str, Any]:
+    """Everything about one model. Raises UnknownModel, naming those that look like it."""
+    if (entry := service.entries.get(ModelName(name))) is None:
+        service.lane.model(name)  # raises
+        raise AssertionError(f"{name} is served but not in the release")
+    loaded = service.models.get(name)
+    return {
+        "name": name,
+        "state": _state(service, entry),
+        "reason": _reason(service, entry) or None,
+        "fault": asdict(entry.fault) if entry.fault else None,
+        "version": loaded.version if loaded else None,
+        "wanted_version": entry.wanted_version or None,
+        "versions": _versions(entry, loaded),
+        "release": service.commit,
+        "class": entry.class_name or None,
+        "async": entry.is_async,
+        "call_seconds": entry.call_seconds,
+        "load_seconds": entry.load_seconds,
+        "doc": loaded.doc if loaded else None,
+        "schema": loaded.schema if loaded else None,
+        "examples": [asdict(example) for example in loaded.examples] if loaded else [],
+        "url": f"{service.base}/{name}",
+    }
+
+
+def _versions(entry: ModelEntry, loaded: LoadedModel | None) -> list[dict[str, Any]]:
+    """The version that serves and the one that should: two only where the newer one is broken."""
+    serving = [{"version": loaded.version, "release": entry.release, "serving": True}] if loaded else []
+    if entry.wanted_version and (not loaded or entry.wanted_version != loaded.version):
+        return [*serving, {"version": entry.wanted_version, "release": None, "serving": False}]
+    return serving
+
+
+def _state(service: Service, entry: ModelEntry) -> ModelState:
+    """The state in this process: a model that passed the check may still not load here."""
+    return entry.state if entry.name in service.models else "failed"
+
+
+def _reason(service: Service, entry: ModelEntry) -> str:
+    return service.faults.get(entry.name) or (str(entry.fault) if entry.fault else "")
+
+
+def register(app: Flask, service: Service, gate: Gate) -> None:
+    """Add the route."""
+
+    @app.get(f"{service.base}/<model:name>")
+    def model(name: str) -> Response:
+        gate.require("predict", request.headers.get("Authorization"))
+        return replies.json(describe(service, name))

@@ -1,0 +1,226 @@
+// The API reference: reads /openapi.json and shows one operation at a time. All text goes in as text, never as HTML.
+import { ask, onSignIn, token } from "./token.js";
+
+const base = document.body.dataset.base;
+const byId = (id) => document.getElementById(id);
+let api;
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value !== false && value != null) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child != null && child !== ""));
+  return element;
+}
+
+const pretty = (value) => JSON.stringify(value, null, 2);
+const resolve = (schema) => {
+  if (!schema?.$ref) return schema ?? {};
+  const found = schema.$ref.split("/").slice(1).reduce((at, key) => at?.[key.replaceAll("~1", "/").replaceAll("~0", "~")], api);
+  return { ...found, ...schema, $ref: undefined };
+};
+
+// --- what there is ---------------------------------------------------------------------------------------------------
+
+// [{id, title, path, verb, operation}]: every model under its name, the service's own calls under verb and path.
+function operations() {
+  const found = [];
+  for (const [path, verbs] of Object.entries(api.paths)) {
+    for (const [verb, operation] of Object.entries(verbs)) {
+      const predicts = operation.operationId.startsWith("predict_");
+      if (operation.operationId.startsWith("status_")) continue;
+      const name = path.slice(base.length + 1);
+      found.push({
+        id: predicts ? name : operation.operationId,
+        title: predicts ? name : `${verb.toUpperCase()} ${path}`,
+        model: predicts && name !== "all",
+        path, verb, operation,
+      });
+    }
+  }
+  return found;
+}
+
+function list(all) {
+  const link = (one) => make("li", {}, make("a", { href: `#${encodeURIComponent(one.id)}` }, one.title));
+  byId("models").replaceChildren(...all.filter((one) => one.model || one.id === "all").map(link));
+  byId("service").replaceChildren(...all.filter((one) => !one.model && one.id !== "all").map(link));
+}
+
+function filter() {
+  const wanted = byId("filter").value.toLowerCase();
+  for (const item of byId("models").children) {
+    item.hidden = !item.textContent.toLowerCase().includes(wanted);
+  }
+}
+
+function choose(all) {
+  const wanted = decodeURIComponent(location.hash.slice(1));
+  const one = all.find((each) => each.id === wanted) ?? all[0];
+  if (!one) return;
+  for (const link of document.querySelectorAll(".index a")) {
+    const here = link.getAttribute("href") === `#${encodeURIComponent(one.id)}`;
+    link.toggleAttribute("aria-current", here);
+  }
+  byId("operation").replaceChildren(...show(one));
+}
+
+// --- one operation ---------------------------------------------------------------------------------------------------
+
+function show({ title, path, verb, operation, model, id }) {
+  const parts = [
+    make("h1", {}, model || id === "all" ? title : operation.summary),
+    make("p", { class: "route" }, make("span", { class: "verb" }, verb.toUpperCase()), make("code", {}, path)),
+  ];
+  const about = operation.description || (model || id === "all" ? operation.summary : "");
+  if (about) parts.push(make("p", { class: "lead" }, about));
+  const media = operation.requestBody?.content["application/json"];
+  if (media) {
+    const variables = resolve(resolve(media.schema).properties?.variables);
+    parts.push(make("h2", {}, "Fields of variables"), fields(variables));
+  }
+  if (operation.parameters) parts.push(make("h2", {}, "Query"), parameters(operation.parameters));
+  parts.push(make("h2", {}, "Try it"), tryIt(path, verb, operation, media));
+  parts.push(make("h2", {}, "Answers"), answers(operation));
+  return parts;
+}
+
+function table(heads, rows) {
+  return make("div", { class: "scroll" }, make("table", {},
+    make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))),
+    make("tbody", {}, ...rows)));
+}
+
+function fields(schema) {
+  const rows = [...members(schema, "", 0)];
+  if (!rows.length) {
+    const rest = schema.additionalProperties === false ? "None: send an empty object." : "Any object: this model does not name its fields.";
+    return make("p", { class: "soft" }, rest);
+  }
+  return table(["Name", "Type", "About"], rows);
+}
+
+// A row for each field, nested ones as parent.child, five levels deep at most.
+function* members(schema, prefix, depth) {
+  schema = resolve(schema);
+  const required = new Set(schema.required ?? []);
+  for (const [name, given] of Object.entries(schema.properties ?? {})) {
+    const member = resolve(given);
+    yield make("tr", {},
+      make("th", { scope: "row" }, make("code", {}, prefix + name)),
+      make("td", {}, typeOf(member), make("p", { class: "reason" }, required.has(name) ? "required" : "optional")),
+      make("td", {}, ...facts(member)));
+    if (depth < 5) {
+      for (const inner of [member, ...(member.anyOf ?? []), ...(member.oneOf ?? [])].map(resolve)) {
+        yield* members(inner, `${prefix}${name}.`, depth + 1);
+        if (inner.type === "array") yield* members(inner.items, `${prefix}${name}[].`, depth + 1);
+      }
+    }
+  }
+}
+
+function typeOf(schema) {
+  schema = resolve(schema);
+  if (schema.const !== undefined) return JSON.stringify(schema.const);
+  if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" | ");
+  const options = schema.anyOf ?? schema.oneOf ?? schema.allOf;
+  if (options) return [...new Set(options.map(typeOf))].join(" or ");
+  if (schema.type === "array") return schema.items ? `array of ${typeOf(schema.items)}` : "array";
+  const type = Array.isArray(schema.type) ? schema.type.join(" or ") : schema.type ?? "anything";
+  return schema.format ? `${type} (${schema.format})` : type;
+}
+
+const LIMITS = {
+  minimum: "≥", exclusiveMinimum: ">", maximum: "≤", exclusiveMaximum: "<", multipleOf: "a multiple of",
+  minLength: "length ≥", maxLength: "length ≤", minItems: "items ≥", maxItems: "items ≤", pattern: "matches",
+};
+
+function facts(schema) {
+  const found = [];
+  if (schema.description) found.push(make("p", {}, schema.description));
+  const limits = [schema, ...(schema.anyOf ?? [])].map(resolve).flatMap((one) =>
+    Object.entries(LIMITS).filter(([key]) => one[key] !== undefined).map(([key, words]) => `${words} ${one[key]}`));
+  if (schema.default !== undefined) limits.push(`default ${JSON.stringify(schema.default)}`);
+  if (limits.length) found.push(make("p", { class: "reason" }, limits.join(", ")));
+  return found;
+}
+
+function parameters(all) {
+  return table(["Name", "Type", "About"], all.map((one) => make("tr", {},
+    make("th", { scope: "row" }, make("code", {}, one.name)), make("td", {}, typeOf(one.schema)),
+    make("td", {}, one.description ?? ""))));
+}
+
+function answers(operation) {
+  return table(["Status", "When"], Object.entries(operation.responses).map(([code, response]) =>
+    make("tr", {}, make("th", { scope: "row" }, code), make("td", {}, resolve(response).description))));
+}
+
+// --- trying it -------------------------------------------------------------------------------------------------------
+
+function tryIt(path, verb, operation, media) {
+  const examples = Object.values(media?.examples ?? {});
+  const input = media && make("textarea", { id: "body", spellcheck: "false", "aria-label": "Request body" });
+  if (input) input.value = pretty(examples[0]?.value ?? media.example ?? { variables: {} });
+  const query = operation.parameters && make("input", { id: "query", placeholder: "models=A,B&flat=true", "aria-label": "Query", size: 30 });
+  const output = make("pre", { id: "answer", tabindex: "0", "aria-live": "polite" }, "");
+  const told = make("span", { id: "outcome", class: "soft" });
+  const send = make("button", { class: "main", id: "send", onclick: () => run() }, "Send");
+  const key = make("input", { type: "password", id: "key", autocomplete: "off", value: token.get(), oninput: () => token.set(key.value.trim()) });
+
+  async function run() {
+    send.disabled = true;
+    told.className = "soft";
+    told.textContent = "…";
+    const started = performance.now();
+    try {
+      const url = query?.value ? `${path}?${query.value}` : path;
+      const json = input ? { "Content-Type": "application/json" } : {};
+      const response = await ask(url, { method: verb.toUpperCase(), body: input?.value, headers: json });
+      const text = await response.text();
+      const ms = Math.round(performance.now() - started);
+      told.textContent = `${response.status} ${response.statusText} in ${ms} ms`;
+      told.className = `badge ${response.ok ? "ok" : "error"}`;
+      output.textContent = (response.headers.get("Content-Type") ?? "").includes("json") ? pretty(JSON.parse(text)) : text;
+    } catch (error) {
+      told.textContent = "no answer";
+      told.className = "badge error";
+      output.textContent = String(error);
+    }
+    send.disabled = false;
+  }
+
+  const choices = examples.length > 1 && make("div", { class: "row", role: "group", "aria-label": "Examples" },
+    ...examples.map((example) => make("button", { type: "button", onclick: () => { input.value = pretty(example.value); } }, example.summary)));
+  const expected = Object.values(operation.responses["200"]?.content?.["application/json"]?.examples ?? {})[0];
+  if (expected) output.textContent = pretty(expected.value);
+  if (expected) told.textContent = "what the first example answers";
+  return make("div", { class: "try" },
+    make("div", {},
+      input ? make("label", { for: "body" }, "Request body") : "", choices || "", input ?? "",
+      query ? make("label", { for: "query" }, "Query") : "", query ?? "",
+      make("label", { for: "key" }, operation.security ? "Token" : "Token (not needed here)"), key,
+      make("div", { class: "row" }, send)),
+    make("div", {}, make("div", { class: "row" }, make("span", {}, "Answer"), told), output));
+}
+
+// --- start -----------------------------------------------------------------------------------------------------------
+
+async function open() {
+  const response = await ask(`${base}/openapi.json`);
+  byId("signin").hidden = response.ok;
+  byId("reference").hidden = !response.ok;
+  if (!response.ok) return false;
+  api = await response.json();
+  const all = operations();
+  list(all);
+  choose(all);
+  byId("filter").addEventListener("input", filter);
+  addEventListener("hashchange", () => choose(all));
+  return true;
+}
+
+onSignIn(open);
+open();

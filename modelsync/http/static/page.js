@@ -1,0 +1,30 @@
+// The page of all models: times as a person says them, and the way in where a token is needed.
+import { ask, onSignIn, token } from "./token.js";
+
+const STEPS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+function tellTimes() {
+  const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+  for (const element of document.querySelectorAll("time[datetime]")) {
+    const seconds = (new Date(element.dateTime) - Date.now()) / 1000;
+    if (Number.isNaN(seconds)) continue;
+    const [unit, size] = STEPS.find(([, size]) => Math.abs(seconds) >= size) ?? STEPS.at(-1);
+    element.title = element.title || element.textContent;
+    element.textContent = words.format(Math.round(seconds / size), unit);
+  }
+}
+
+async function open() {
+  const response = await ask(location.pathname, { headers: { Accept: "text/html" } });
+  if (!response.ok) return false;
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  document.querySelector("main").replaceWith(page.querySelector("main"));
+  document.title = page.title;
+  tellTimes();
+  return true;
+}
+
+onSignIn(open);
+if (document.getElementById("signin") && token.get()) open();
+tellTimes();
+setInterval(tellTimes, 15000);

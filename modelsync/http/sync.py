@@ -1,0 +1,102 @@
+"""`/<base>/sync`: ask for a sync, with the admin token or as a webhook of the git host; read how the last one went."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask, Response, request
+
+from modelsync.errors import ModelUnavailable, SettingsError
+from modelsync.http import replies, webhooks
+from modelsync.http.access import Gate
+from modelsync.http.service import Service
+from modelsync.releases import Status
+from modelsync.schedule import Schedule
+
+log = logging.getLogger(__name__)
+
+NO_SUPERVISOR = "nothing here can sync: run `modelsync serve`, or `modelsync sync` and start this process again"
+
+
+def register(app: Flask, service: Service, gate: Gate) -> None:
+    """Add the routes."""
+    link = f"{service.base}/sync"
+
+    @app.post(link)
+    def ask() -> Response:
+        # The order matters: nothing unbounded is read, and nothing unsigned is parsed.
+        body = replies.body(webhooks.MAX_BODY)
+        if _is_webhook(service, gate):
+            webhooks.verify(request.headers, body, _webhook_secret(service))
+            if webhooks.is_ping(request.headers):
+                return replies.json({"status": "pong"})
+            event = webhooks.payload(request.headers.get("Content-Type", ""), body)
+            if reason := webhooks.ignored(event, service.settings.git.ref):
+                return replies.json({"status": "ignored", "reason": reason}, 202)
+        else:
+            gate.require("admin", request.headers.get("Authorization"))
+        if service.request_sync is None:
+            return replies.problem(503, NO_SUPERVISOR, model=None, release=service.commit)
+        service.request_sync()
+        log.info("sync asked for", extra={"fields": {"request_id": replies.request_id(), "event": "sync_asked"}})
+        return replies.json({"status": "accepted", "see": link}, 202, (("Location", link),))
+
+    @app.get(link)
+    def last() -> Response:
+        gate.require("predict", request.headers.get("Authorization"))
+        return replies.json(last_sync(service))
+
+
+def last_sync(service: Service) -> dict[str, Any]:
+    """How the last sync went and when the next one is due; `served` is what this process answers with.
+
+    `result` is `published`, `unchanged`, `failed` or null where there was none. Times in ISO 8601.
+    """
+    status = service.status()
+    due = next_sync(service, datetime.now(UTC))
+    return {
+        "wanted": status.wanted or None,
+        "served": service.commit,
+        "in_step": in_step(service, status),
+        "result": status.result or None,
+        "reason": status.reason or None,
+        "message": status.message or None,
+        "time": status.attempt_at or None,
+        "last_success": status.success_at or None,
+        "next": due.isoformat(timespec="seconds") if due else None,
+    }
+
+
+def in_step(service: Service, status: Status) -> bool:
+    """Whether the commit that answers is the one that is wanted."""
+    return service.commit is not None and status.wanted in {"", service.commit}
+
+
+def next_sync(service: Service, now: datetime) -> datetime | None:
+    """When the schedule asks for a sync, in UTC and before jitter; None where nothing is scheduled or nobody syncs."""
+    if service.request_sync is None or service.settings.standalone:
+        return None
+    due = Schedule.parse(service.settings.sync.cron).next_after(now)
+    return due.astimezone(UTC) if due else None
+
+
+def _is_webhook(service: Service, gate: Gate) -> bool:
+    """Whether a signature is asked for rather than a token.
+
+    With neither a signature nor a token, the answer tells what is missing of the way in that has been set up.
+    """
+    if request.headers.get("Authorization", "").lower().startswith("bearer "):
+        return False
+    if webhooks.is_webhook(request.headers):
+        return True
+    return bool(service.settings.access.webhook_secret) and not service.settings.access.admin_tokens
+
+
+def _webhook_secret(service: Service) -> str:
+    try:
+        return service.settings.access.webhook_secret.read()
+    except SettingsError as error:
+        log.error("%s: webhooks are refused until it can be read", error)
+        raise ModelUnavailable("the webhook secret cannot be read; the log tells why") from None
