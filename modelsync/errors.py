@@ -96,6 +96,12 @@ class ReleaseRejected(SyncError):
     reason = "rejected"
 
 
+class ReleaseUnreadable(ModelsyncError):
+    """A release on disk is missing, damaged, or written by another version of modelsync."""
+
+    reason = "release"
+
+
 # --- a model ---------------------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from modelsync.errors import StorageFailed
 
 TEMPORARY = ".tmp"
-"""Suffix of every temporary file and link made here; their names also start with a dot, so `sweep` knows them."""
+"""Ends the name of everything temporary in the state directory, and a dot starts it: `Releases.sweep` goes by that."""
 
 
 def ignored(name: str) -> bool:

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 from modelsync.deadline import Deadline
 from modelsync.errors import MirrorCorrupt, NoModels, RefNotFound, StorageFailed, SyncError
-from modelsync.files import remove_tree, storage
+from modelsync.files import TEMPORARY, remove_tree, storage
 from modelsync.gitremote import Remote, environment, explain, parse, password, validate
 from modelsync.models.contract import Fault, TreeHash
 from modelsync.settings import Git
@@ -39,9 +39,6 @@ ATTEMPTS = 5
 
 PACKS = 50
 """Each fetch adds a pack; over this many they become one, and what no kept commit needs goes."""
-
-PRIVATE = ".git-"
-"""Prefix of the temporary folders in the state directory; `Releases.sweep` removes those of killed runs."""
 
 # Given on the command line, where they outrank whatever the mirror's own configuration says. Objects are not fsck'ed
 # on arrival: their hashes are, and every path is checked when it is written, so that an odd entry costs one model only.
@@ -319,7 +316,7 @@ class Mirror:
         deadline.check()
         with storage():
             self._home.mkdir(parents=True, exist_ok=True)
-            private = Path(tempfile.mkdtemp(prefix=PRIVATE, dir=self._home.absolute()))
+            private = Path(tempfile.mkdtemp(prefix=".git-", suffix=TEMPORARY, dir=self._home.absolute()))
         try:
             yield Run(self._git, self._remote, self._path, private, deadline)
         finally:
