@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 import threading
@@ -63,6 +65,13 @@ def test_bad_settings_end_with_2(command: list[str], tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert "MODELSYNC_WORKER is not a setting (did you mean MODELSYNC_WORKERS?)" in done.stderr
     assert "MODELSYNC_PORT must be a whole number" in done.stderr
+
+
+def test_watching_a_repository_is_refused(tmp_path: Path) -> None:
+    """`--watch` is for a local folder; with gitPath it would never see anything."""
+    done = modelsync("serve", "--watch", cwd=tmp_path, gitPath="https://host.example/models.git")
+    assert done.returncode == 2
+    assert "--watch follows a local folder" in done.stderr
 
 
 def test_dotenv_is_read_and_the_environment_wins(tmp_path: Path) -> None:
@@ -210,3 +219,31 @@ def test_no_service_says_how_to_start_one(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "cannot connect to http://127.0.0.1:1/M" in done.stderr
     assert "modelsync serve" in done.stderr
+
+
+def seen_by_a_person(*arguments: str, cwd: Path, **environ: str) -> str:
+    """Run the command on a pseudo-terminal and return what a person would see, escape sequences included."""
+    master, slave = pty.openpty()
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, master)
+        subprocess.run(
+            [sys.executable, "-m", "modelsync", *arguments],
+            cwd=cwd, env={**os.environ, "TERM": "xterm-256color", **environ},
+            stdin=subprocess.DEVNULL, stdout=slave, stderr=slave, timeout=100,
+        )  # fmt: skip
+        os.close(slave)
+        seen = b""
+        with contextlib.suppress(OSError):  # EIO: all has been read
+            while part := os.read(master, 65536):
+                seen += part
+    return seen.decode().replace("\r\n", "\n")
+
+
+def test_a_person_gets_it_pretty(recorder: Recorder, tmp_path: Path) -> None:
+    """On a terminal the answer is indented and coloured; with NO_COLOR it is indented only."""
+    command = ("call", "M", "--url", recorder.url)
+    clean = {name: "" for name in ("NO_COLOR", "FORCE_COLOR") if name in os.environ}
+    assert "\x1b[" in seen_by_a_person(*command, cwd=tmp_path, **clean)
+    assert seen_by_a_person(*command, cwd=tmp_path, NO_COLOR="1").replace("\x1b[1m", "").replace("\x1b[0m", "") == (
+        '{\n  "b": 1,\n  "a": 2.5\n}\n'
+    )

@@ -71,6 +71,8 @@ def start() -> Settings:
 def serve(watch: bool) -> int:
     """Serve the models: those of the repository `gitPath`, or of models_serve/ without one."""
     settings = start()
+    if watch and not settings.standalone:
+        raise click.UsageError("--watch follows a local folder, but gitPath is set")
     from modelsync import supervisor
     from modelsync.cli.announcing import Announcer
 
