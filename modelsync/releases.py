@@ -70,7 +70,7 @@ class Release:
     created: str = ""
 
     @property
-    def models_folder(self) -> Path:
+    def models_serve(self) -> Path:
         """Where the model folders are."""
         return self.path / "models_serve"
 
@@ -78,13 +78,12 @@ class Release:
 class Staging:
     """A release while it is being built: a folder that nothing looks at until `publish`."""
 
-    def __init__(self, releases: Path, path: Path, release_id: str) -> None:
-        self.id = release_id
+    def __init__(self, releases: Path, path: Path) -> None:
         self.path = path
         self._releases = releases
 
     @property
-    def models(self) -> Path:
+    def models_serve(self) -> Path:
         """Where the model folders belong; not made yet."""
         return self.path / "models_serve"
 
@@ -93,8 +92,8 @@ class Staging:
 
         It is not current yet. Raises StorageFailed; then nothing was published.
         """
-        path = self._releases / self.id
-        published = replace(release, id=self.id, path=path, created=now())
+        path = self._releases / release.id
+        published = replace(release, path=path, created=now())
         with storage():
             (self.path / "serve_models.py").write_text(serve_models_source, "utf-8")
             (self.path / "release.json").write_bytes(_to_json(published))
@@ -160,7 +159,7 @@ class Releases:
             raise ReleaseUnreadable(f"release {release_id}: release.json: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ReleaseUnreadable(f"release {release_id}: release.json is damaged: {error}") from None
-        if release.id != release_id or not (path / "serve_models.py").is_file() or not release.models_folder.is_dir():
+        if release.id != release_id or not (path / "serve_models.py").is_file() or not release.models_serve.is_dir():
             raise ReleaseUnreadable(f"release {release_id} is not whole")
         return release
 
@@ -181,13 +180,13 @@ class Releases:
         return name
 
     @contextmanager
-    def stage(self, release_id: str) -> Iterator[Staging]:
+    def stage(self) -> Iterator[Staging]:
         """Make a folder to build a release in; gone on leaving, unless it was published. Raises StorageFailed."""
         with storage():
             self._folder.mkdir(parents=True, exist_ok=True)
             path = Path(tempfile.mkdtemp(prefix=".staging-", suffix=TEMPORARY, dir=self._folder))
         try:
-            yield Staging(self._folder, path, release_id)
+            yield Staging(self._folder, path)
         finally:
             with suppress(OSError):
                 remove_tree(path)
@@ -292,16 +291,16 @@ def _dump(values: dict[str, Any]) -> bytes:
 class Status:
     """What is known of syncing, for people and metrics; also which commits not to try again.
 
-    `wanted` and `served` are commits, `rejected` maps commits to reasons, `failures` reasons to counts. Times are as
-    `now()` gives them. What never happened is empty.
+    `rejected` maps commits to reasons, `failures` reasons to counts. Times are as `now()` gives them. What never
+    happened is empty.
     """
 
-    wanted: str = ""
-    served: str = ""
+    wanted_commit: str = ""
+    served_commit: str = ""
     release: str = ""
-    attempt_at: str = ""
-    success_at: str = ""
-    result: Result = ""
+    last_attempt: str = ""
+    last_success: str = ""
+    last_result: Result = ""
     reason: str = ""
     message: str = ""
     failures: dict[str, int] = field(default_factory=dict)
