@@ -31,7 +31,8 @@ COPY models_serve models_serve
 
 # The state directory is the only place that is written to: mount a volume there and the root may be read-only.
 ENV MODELSYNC_HOME=/var/lib/modelsync \
-    MODELSYNC_HOST=0.0.0.0
+    MODELSYNC_HOST=0.0.0.0 \
+    TMPDIR=/var/lib/modelsync
 VOLUME /var/lib/modelsync
 USER 10001:10001
 EXPOSE 8080

@@ -33,8 +33,17 @@ def check(path: Path, layout: str) -> int:
     """
     settings = load_settings()
     folders = find(path, settings)
-    with console.working(f"checking {len(folders)} models"):
-        verdicts = judge(folders, settings)
+    from modelsync.models import checking
+    from modelsync.settings import child_environment
+
+    with console.progress("checking", len(folders)) as advance:
+        found = checking.check(
+            folders,
+            timeout=settings.sync.check_timeout,
+            environ=child_environment(),
+            on_progress=lambda verdict: advance(verdict.name),
+        )
+    verdicts = {verdict.name: verdict for verdict in found}
     (_print_json if layout == "json" else _print_table)(folders, verdicts)
     return 0 if all(verdicts[folder.name].ok for folder in folders) else 1
 
@@ -52,20 +61,6 @@ def find(path: Path, settings: Settings) -> list[ModelFolder]:
         if folders := discover(root):
             return folders
     raise click.ClickException(f"no model in {inside[0]}: a model is a folder with a file {SOURCE}")
-
-
-def judge(folders: list[ModelFolder], settings: Settings) -> dict[ModelName, Verdict]:
-    """Give a verdict for each folder: what the static check found, else what running it shows."""
-    from modelsync.models import checking
-    from modelsync.models.contract import Verdict
-    from modelsync.settings import child_environment
-
-    verdicts = {folder.name: Verdict(folder.name, folder.version, folder.fault) for folder in folders}
-    sound = [folder for folder in folders if folder.fault is None]
-    if sound:
-        found = checking.check(sound, timeout=settings.sync.check_timeout, environ=child_environment())
-        verdicts.update((verdict.name, verdict) for verdict in found)
-    return verdicts
 
 
 def _print_table(folders: list[ModelFolder], verdicts: dict[ModelName, Verdict]) -> None:

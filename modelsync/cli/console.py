@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import click
@@ -33,15 +33,18 @@ def plain_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def working(message: str) -> Iterator[None]:
-    """Show that something is going on, on standard error and only to a person."""
+def progress(task: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Show a bar on standard error, to a person only; call what is given with the name of each item that is done."""
     if not sys.stderr.isatty():
-        yield
+        yield lambda name: None
         return
     from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    with Console(stderr=True).status(message):
-        yield
+    columns = (TextColumn(task), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[name]}", markup=False))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        number = bar.add_task(task, total=total, name="")
+        yield lambda name: bar.update(number, advance=1, name=name)
 
 
 def styled(text: str, style: str) -> str:
