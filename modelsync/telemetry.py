@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import struct
 import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,13 @@ _OTHER = _CODE[0]
 _SUM = 1 + len(CODES)
 _FIRST_BUCKET = _SUM + 1
 WIDTH = _FIRST_BUCKET + len(BUCKETS) + 1
+_ROW = struct.Struct(f"{WIDTH}d")
 _HEADER = 8
+
+
+def folder(home: Path) -> Path:
+    """Where the counters lie in the state directory."""
+    return home / "run" / "metrics"
 
 
 @dataclass(slots=True)
@@ -101,9 +108,8 @@ def _rows(path: Path) -> Iterator[tuple[str, list[float]]]:
     if not 0 < length <= len(raw) - _HEADER:  # its worker has not written the header yet
         return
     names = orjson.loads(raw[_HEADER : _HEADER + length])
-    values = memoryview(raw)[_HEADER + length :].cast("d")
     for index, name in enumerate(names):
-        yield name, values[index * WIDTH : (index + 1) * WIDTH].tolist()
+        yield name, list(_ROW.unpack_from(raw, _HEADER + length + index * _ROW.size))
 
 
 def in_flight(directory: Path, pid: int) -> list[str]:

@@ -29,7 +29,7 @@ from modelsync.http.deadlines import Ticket
 from modelsync.http.problems import Answer
 from modelsync.http.switches import Switches
 from modelsync.http.threads import Call, Hung, Slots
-from modelsync.models.body import variables_of
+from modelsync.models.body import parse
 from modelsync.models.contract import LoadedModel
 from modelsync.models.results import dump
 from modelsync.telemetry import Counters
@@ -50,7 +50,7 @@ def predict(model: LoadedModel, body: bytes) -> bytes:
 
     Raises MalformedBody, VariablesInvalid, ModelRaised (the result cannot be served) and whatever the model raises.
     """
-    variables = variables_of(body)
+    variables = parse(body)
     if model.lock is None:
         return dump(model.call(variables))
     with model.lock:
@@ -59,7 +59,7 @@ def predict(model: LoadedModel, body: bytes) -> bytes:
 
 async def predict_async(model: LoadedModel, body: bytes) -> bytes:
     """`predict` for a model whose method is `async def`."""
-    return dump(await model.call(variables_of(body)))
+    return dump(await model.call(parse(body)))
 
 
 class Lane:
@@ -145,7 +145,7 @@ class Lane:
         """
         wanted = list(dict.fromkeys(names)) or self.names
         try:
-            variables_of(body)
+            parse(body)
         except RequestError as error:
             done(problems.answer(error, request_id=request_id, release=self.release))
             return
@@ -174,7 +174,7 @@ class Lane:
         self.submit_all(body, request_id, future.set_result, names=names, flat=flat)
         return future.result()
 
-    # --- below: how one call runs -------------------------------------------------------------------------------------
+    # --- below: how one call runs -----------------------------------------------------------------------------------
 
     def _call(self, model: LoadedModel, body: bytes, request_id: str, done: Done) -> None:
         def work(ticket: Ticket) -> None:

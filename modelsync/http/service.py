@@ -6,24 +6,18 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from modelsync import telemetry
 from modelsync.errors import ModelBroken
 from modelsync.http.lane import Lane
 from modelsync.http.switches import Switches
 from modelsync.models import generator, loading
-from modelsync.models.contract import LoadedModel, ModelEntry
+from modelsync.models.contract import LoadedModel, ModelEntry, ModelFolder, ModelName, TreeHash
 from modelsync.releases import Release, Status, read_status
 from modelsync.settings import Settings
 from modelsync.telemetry import Counters
 
 log = logging.getLogger(__name__)
-
-
-def metrics_folder(settings: Settings) -> Path:
-    """Where the workers' counters lie."""
-    return settings.state.home / "run" / "metrics"
 
 
 @dataclass(slots=True)
@@ -54,7 +48,7 @@ class Service:
         return self.release.commit if self.release else None
 
     @property
-    def entries(self) -> dict[str, ModelEntry]:
+    def entries(self) -> dict[ModelName, ModelEntry]:
         """Every model of the release, loaded or not."""
         return self.release.models if self.release else {}
 
@@ -64,7 +58,7 @@ class Service:
 
     def totals(self) -> dict[str, telemetry.Totals]:
         """The counters of all workers by model."""
-        return telemetry.totals(metrics_folder(self.settings))
+        return telemetry.totals(telemetry.folder(self.settings.state.home))
 
     def not_ready(self) -> str | None:
         """Why no request should be sent here; None where the service is ready."""
@@ -79,7 +73,7 @@ class Service:
         """Give this process counters of its own; called in each worker once it has been forked."""
         if os.getpid() != self._pid:
             self._pid = os.getpid()
-            self.lane.counters = Counters(metrics_folder(self.settings), list(self.models))
+            self.lane.counters = Counters(telemetry.folder(self.settings.state.home), list(self.models))
 
 
 @dataclass(slots=True)
@@ -90,20 +84,40 @@ class _Loading:
     models: dict[str, LoadedModel] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
 
-    def model(self, name: str, *, folder: str, class_name: str, version: str, **traits: bool) -> None:
+    def model(
+        self,
+        name: str,
+        *,
+        folder: str,
+        class_name: str,
+        version: str,
+        writes_self: bool = False,
+        is_async: bool = False,
+    ) -> None:
+        found = ModelFolder(
+            ModelName(name),
+            self.release.path / folder,
+            TreeHash(version),
+            class_name=class_name,
+            writes_self=writes_self,
+            is_async=is_async,
+        )
         try:
-            model = loading.load(self.release.path / folder, class_name=class_name, version=version, **traits)
+            model = loading.load(found)
         except ModelBroken as error:
             # It loaded in the check, so this is the machine's fault: memory, a missing mount, another library.
             log.error("%s does not load here: %s", name, error)
             self.faults[name] = str(error)
             return
-        entry = self.release.models.get(name)
+        entry = self.release.models.get(found.name)
         model.call_seconds = entry.call_seconds if entry else None
         self.models[name] = model
 
     def unavailable(self, name: str, *, reason: str) -> None:
-        self.faults[name] = reason
+        entry = self.release.models.get(ModelName(name))
+        # A folder whose very name is refused has no route: it may be the name of one of ours.
+        if entry is None or entry.fault is None or entry.fault.stage != "name":
+            self.faults[name] = reason
 
     def all(self) -> None:
         """`/all` answers for every model that was registered; there is nothing to load for it."""
@@ -125,7 +139,7 @@ def load(
     lane = Lane(
         models,
         faults,
-        Counters(metrics_folder(settings), list(models)),
+        Counters(telemetry.folder(settings.state.home), list(models)),
         release=release.commit if release else None,
         folder=str(release.path / "models_serve") if release else "",
         threads=settings.server.threads,

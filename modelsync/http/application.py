@@ -1,0 +1,45 @@
+"""The WSGI application for those who bring their own server: `gunicorn app:app` and its like.
+
+`modelsync serve` does not come here: its generations are told which release to serve.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from modelsync import logs, settings
+from modelsync.errors import SyncError
+from modelsync.http import service
+from modelsync.http.app import create_app
+from modelsync.releases import Release, Releases
+from modelsync.settings import Settings
+from modelsync.updates import Updater
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log = logging.getLogger(__name__)
+
+
+def application() -> Flask:
+    """Build the application for the environment's settings, from an up-to-date release.
+
+    Every process of a server that does not preload comes here at once; the first one does the work, the others find it
+    done. The process does not follow the source afterwards: that takes `modelsync serve`, or a restart.
+
+    Raises SettingsError.
+    """
+    config = settings.load()
+    logs.configure(config.logs, secrets=logs.secrets_of(config))
+    release = _up_to_date(config)
+    settings.hide_secrets(os.environ)
+    return create_app(service.load(config, release))
+
+
+def _up_to_date(config: Settings) -> Release | None:
+    try:
+        return Updater(config).run().release
+    except SyncError:  # logged and in the status; what was served last goes on
+        return Releases(config.state.home).current()

@@ -1,0 +1,189 @@
+"""A generation: one release in a gunicorn master of its own with its workers, on sockets it was given.
+
+Run by the supervisor as `python -m modelsync.http.generation`. It loads the release before it forks, reports each
+worker that accepts requests, and ends on TERM once its last client is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import logging
+import os
+import signal
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import orjson
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+
+from modelsync import logs, settings, telemetry
+from modelsync.http import service
+from modelsync.http.app import create_app
+from modelsync.http.switches import Switches
+from modelsync.http.worker import LaneWorker
+from modelsync.releases import Releases
+from modelsync.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Log(Logger):  # type: ignore[misc]
+    """gunicorn's logger, writing through ours."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave handlers and formats to `modelsync.logs`; a level set there holds."""
+        for logger in (self.error_log, self.access_log):
+            logger.handlers.clear()
+            logger.propagate = True
+        self.error_log.setLevel(logging.getLogger().level)
+        self.cfg = cfg
+
+
+class GenerationMaster(Arbiter):  # type: ignore[misc]
+    """gunicorn's master, but no worker's exit code ends it: a model may call `os._exit(3)`."""
+
+    switches: Switches
+    metrics: Path
+    supervisor: int
+    _quick_deaths = 0
+
+    def reap_workers(self) -> None:
+        """Collect ended workers, count what they leave, and switch off models that keep ending them."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if (worker := self.WORKERS.pop(pid, None)) is not None:
+                self._ended(worker, status)
+
+    def _ended(self, worker: LaneWorker, status: int) -> None:
+        worker.tmp.close()
+        if status != 0:
+            how = (
+                signal.Signals(status & 0x7F).name
+                if status & 0x7F
+                else f"exit code {os.waitstatus_to_exitcode(status)}"
+            )
+            suspects = telemetry.in_flight(self.metrics, worker.pid)
+            log.error(
+                "worker %d ended: %s",
+                worker.pid,
+                how,
+                extra={"fields": {"event": "worker_ended", "how": how, "calling": suspects}},
+            )
+            # SIGKILL comes from outside (an operator, the kernel): no model's fault.
+            if suspects and os.WTERMSIG(status) != signal.SIGKILL:
+                for name in self.switches.crashed(suspects, monotonic()):
+                    log.error("%s is switched off until its next version: it keeps ending workers", name)
+            self._pause_after_quick_deaths(worker)
+        telemetry.retire(self.metrics, worker.pid)
+
+    def _pause_after_quick_deaths(self, worker: LaneWorker) -> None:
+        """A worker that dies while it boots would be started again at once, for ever: slow that down."""
+        if monotonic() - worker.born > 2.0:
+            self._quick_deaths = 0
+            return
+        self._quick_deaths += 1
+        if self._quick_deaths > 2 * self.num_workers:
+            sleep(0.5)
+
+    def spawn_worker(self) -> int:
+        """Fork a worker; in the parent, note when."""
+        pid: int = super().spawn_worker()
+        self.WORKERS[pid].born = monotonic()
+        return pid
+
+    def manage_workers(self) -> None:
+        """Keep the number of workers, unless the supervisor has gone: then nobody would ever stop us."""
+        if os.getppid() != self.supervisor:
+            log.error("the supervisor has gone; ending")
+            raise StopIteration
+        super().manage_workers()
+
+
+class Generation(BaseApplication):  # type: ignore[misc]
+    """gunicorn's application: where its configuration and the WSGI callable come from."""
+
+    def __init__(self, arguments: argparse.Namespace, config: Settings) -> None:
+        self.arguments = arguments
+        self.settings = config
+        self.release = None
+        if arguments.release:
+            releases = Releases(config.state.home)
+            self.release = releases.read(arguments.release)
+            self.held = releases.hold(self.release)
+        self.switches = Switches(list(self.release.models) if self.release else [])
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set gunicorn's settings; the environment and its configuration files are not consulted."""
+        server = self.settings.server
+        for name, value in {
+            "bind": [f"fd://{fd}" for fd in self.arguments.listen],
+            "workers": server.workers,
+            "worker_class": LaneWorker,
+            "preload_app": server.preload,
+            "timeout": int(server.predict_timeout) + 30,
+            "graceful_timeout": server.drain_timeout,
+            "control_socket_disable": True,
+            "logger_class": Log,
+            "proc_name": "modelsync",
+        }.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The Flask application, its models loaded. Before the fork that memory is shared by all workers."""
+        control = self.arguments.control
+        loaded = service.load(self.settings, self.release, request_sync=lambda: _ask(control), switches=self.switches)
+        _report(self.arguments.ready, loaded.faults)
+        app = create_app(loaded)
+        gc.collect()
+        gc.freeze()  # the workers' collectors must not touch, and so copy, the pages of the models
+        return app
+
+    def run(self) -> None:
+        """Serve until TERM."""
+        LaneWorker.ready_fd = self.arguments.ready
+        GenerationMaster.switches = self.switches
+        GenerationMaster.metrics = telemetry.folder(self.settings.state.home)
+        GenerationMaster.supervisor = os.getppid()
+        GenerationMaster(self).run()
+
+
+def _ask(control: int) -> None:
+    """Ask the supervisor for a sync: one byte. A full pipe means that it has been asked often enough."""
+    with contextlib.suppress(BlockingIOError):
+        os.write(control, b"s")
+
+
+def _report(fd: int, faults: dict[str, str]) -> None:
+    os.write(fd, orjson.dumps({"faults": faults}) + b"\n")
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The supervisor's arguments: file descriptors by number, the release by its id (empty: none yet)."""
+    parser = argparse.ArgumentParser(prog="python -m modelsync.http.generation")
+    parser.add_argument("--release", default="")
+    parser.add_argument("--listen", type=int, action="append", required=True)
+    parser.add_argument("--ready", type=int, required=True)
+    parser.add_argument("--control", type=int, required=True)
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    """Entry point of the generation's master process."""
+    config = settings.load()
+    logs.configure(config.logs, secrets=logs.secrets_of(config))
+    Generation(parse(), config).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""The gunicorn worker class of modelsync: gunicorn's master, fork, signals and heartbeat; inside, uvloop and `Server`.
+
+`gunicorn app:app --worker-class modelsync.http.worker.LaneWorker` runs it by hand; `modelsync serve` does the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import gc
+import os
+import signal
+import sys
+import threading
+from time import monotonic
+from typing import Any
+
+import uvloop
+from gunicorn.workers.base import Worker
+
+from modelsync.http.protocol import LINGER
+from modelsync.http.server import Server
+from modelsync.http.service import Service
+from modelsync.models.contract import LoadedModel
+
+WARM_UP_BUDGET = 5.0
+"""Seconds a worker spends on calling models once before it accepts requests."""
+
+
+class LaneWorker(Worker):  # type: ignore[misc]
+    """One process: an event loop that speaks HTTP, threads that call models, threads that run Flask."""
+
+    ready_fd: int | None = None
+    """Where a line with the worker's pid goes once it accepts requests; the supervisor reads it."""
+
+    def init_process(self) -> None:
+        """Replace what the fork copied and must not be shared, then load (without preload) and run."""
+        faulthandler.enable()
+        super().init_process()
+
+    def init_signals(self) -> None:
+        """Python's defaults but for the two that must work even while the loop is stuck; `run` adds the others."""
+        for number in self.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGABRT, self.handle_abort)
+        signal.signal(signal.SIGUSR1, self.handle_usr1)
+        signal.siginterrupt(signal.SIGUSR1, False)
+
+    def handle_abort(self, sig: int, frame: Any) -> None:
+        """The heartbeat stopped: show in the log where every thread is, then end."""
+        faulthandler.dump_traceback(sys.stderr)
+        super().handle_abort(sig, frame)
+
+    def run(self) -> None:
+        """Serve until told to end; returns once the last client is gone."""
+        service: Service = self.wsgi.extensions["modelsync"]
+        service.after_fork()
+        threading.current_thread().name = "modelsync-loop"
+        with contextlib.closing(uvloop.new_event_loop()) as loop:
+            asyncio.set_event_loop(loop)
+            loop.run_until_complete(self._serve(service, loop))
+        # Threads of models may hang for ever: no reason to wait for them, the clients have their answers.
+        self.log.info("Worker has served its last request (pid: %s)", self.pid)
+        self.tmp.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+    async def _serve(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
+        ending = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            loop.add_signal_handler(number, ending.set)
+        server = Server(service, self.wsgi, loop)
+        beat = loop.create_task(self._beat(service, server, ending))
+        await loop.run_in_executor(None, warm_up, service)
+        await server.listen([listener.sock for listener in self.sockets])
+        if self.ready_fd is not None:
+            os.write(self.ready_fd, f"{self.pid}\n".encode())
+        await ending.wait()
+        await server.drain(LINGER, self.cfg.graceful_timeout)
+        beat.cancel()
+
+    async def _beat(self, service: Service, server: Server, ending: asyncio.Event) -> None:
+        """Tell the master that the loop turns; end when it has gone, or when too many threads hang."""
+        slots = service.lane.slots
+        while True:
+            self.notify()
+            if os.getppid() != self.ppid:
+                self.log.info("The master has gone; ending (pid: %s)", self.pid)
+                ending.set()
+            if slots.hung >= slots.size:
+                self.log.error("%d calls hang; this worker is replaced (pid: %s)", slots.hung, self.pid)
+                ending.set()
+            if server.requests >= self.max_requests:
+                ending.set()
+            await asyncio.sleep(1.0)
+
+
+def warm_up(service: Service) -> None:
+    """Call each model once with its first example, in this process, so that no client waits for a cold start."""
+    deadline = monotonic() + WARM_UP_BUDGET
+    for model in service.models.values():
+        if monotonic() > deadline:
+            return
+        if model.examples and not model.is_async:
+            _call_once(model)
+    gc.collect()
+
+
+def _call_once(model: LoadedModel) -> None:
+    # The check has run the same example: what fails here is reported when a client calls it.
+    with contextlib.suppress(BaseException):
+        model.call(dict(model.examples[0].variables))

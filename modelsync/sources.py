@@ -1,0 +1,97 @@
+"""Where model folders come from: a git repository that is followed, or a local folder. One shape for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from modelsync.deadline import Deadline
+from modelsync.errors import NoModels
+from modelsync.files import copy_tree, storage, tree_hash
+from modelsync.gitsync import Mirror
+from modelsync.models.contract import Fault, TreeHash
+from modelsync.settings import Settings
+
+SourceKind = Literal["git", "folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written: of which commit, the tree hash of each folder (None: to be computed), and the unsafe folders."""
+
+    commit: str
+    versions: dict[str, TreeHash] | None
+    problems: dict[str, tuple[Fault, ...]] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """What a release is made from."""
+
+    kind: SourceKind
+
+    def resolve(self, deadline: Deadline) -> str:
+        """The commit that is wanted now (of a local folder, the digest of its content). Raises SyncError."""
+
+    def export(self, commit: str, target: Path, deadline: Deadline) -> Exported:
+        """Write the model folders of `commit` into the new folder `target`. Raises SyncError."""
+
+    def no_models(self, commit: str, deadline: Deadline) -> NoModels:
+        """Why a commit without a single model folder is not served, and what to do about it."""
+
+
+class GitSource:
+    """The repository of the settings, through the mirror in the state directory."""
+
+    kind: SourceKind = "git"
+
+    def __init__(self, settings: Settings) -> None:
+        self._mirror = Mirror(settings.state.home, settings.git)
+
+    def resolve(self, deadline: Deadline) -> str:
+        """One `ls-remote`."""
+        return self._mirror.resolve(deadline)
+
+    def export(self, commit: str, target: Path, deadline: Deadline) -> Exported:
+        """Fetch the commit where the mirror does not have it, and write its folders."""
+        self._mirror.fetch(commit, deadline)
+        versions = self._mirror.versions(commit, deadline)
+        return Exported(commit, versions, self._mirror.export(commit, target, deadline).problems)
+
+    def no_models(self, commit: str, deadline: Deadline) -> NoModels:
+        """Point at the folder that has models, where there is one."""
+        message = "the commit holds no model folder: none has an etls.py"
+        if folder := self._mirror.suggested_subdir(commit, deadline):
+            return NoModels(f"{message}; {folder}/ does: set MODELSYNC_GIT_SUBDIR={folder}")
+        return NoModels(message)
+
+
+class FolderSource:
+    """A folder beside the program: what is pasted there is served."""
+
+    kind: SourceKind = "folder"
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.state.models
+
+    def resolve(self, deadline: Deadline) -> str:
+        """The digest of the folder's content, as git would compute it."""
+        if not self._folder.is_dir():
+            raise NoModels(f"there is no folder {self._folder.name}/: make it, or set gitPath or MODELSYNC_MODELS")
+        return tree_hash(self._folder)
+
+    def export(self, commit: str, target: Path, deadline: Deadline) -> Exported:
+        """Copy the folder, so that edits do not reach what is being served."""
+        with storage():
+            copy_tree(self._folder, target)
+            # Somebody may have saved a file meanwhile: what counts is what was copied.
+            return Exported(tree_hash(target), None)
+
+    def no_models(self, commit: str, deadline: Deadline) -> NoModels:
+        """Say where a model folder belongs."""
+        return NoModels(f"no model folder in {self._folder.name}/: `modelsync new NAME` makes one")
+
+
+def source_of(settings: Settings) -> Source:
+    """The source that the settings name. Raises SettingsError where its URL or ref is not allowed."""
+    return FolderSource(settings) if settings.standalone else GitSource(settings)

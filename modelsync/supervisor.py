@@ -1,0 +1,322 @@
+"""The supervisor: owns the listening socket, follows the source, replaces one generation by the next.
+
+It runs no model code and imports none. What takes long runs in children: each update, each generation. A crash of the
+supervisor ends them; started again it serves the current release at once and then looks for a newer one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import watchfiles
+
+from modelsync import telemetry
+from modelsync.errors import SettingsError, StorageFailed
+from modelsync.generations import Generation, NotReady
+from modelsync.logs import event
+from modelsync.models.contract import ModelName
+from modelsync.releases import Release, Releases
+from modelsync.schedule import Schedule
+from modelsync.settings import Settings
+from modelsync.sources import source_of
+from modelsync.updates import reject
+
+log = logging.getLogger(__name__)
+
+READY_TIMEOUT = 120.0
+"""Seconds a generation may take to load its models, on top of what one model may take in the check."""
+
+RETRY_FIRST, RETRY_MOST = 5.0, 300.0
+"""Seconds between a failed sync and the next try: the first time, and at most."""
+
+RESTART_MOST = 30.0
+"""Seconds between two starts of a generation that keeps dying, at most."""
+
+UPDATE_GRACE = 10.0
+"""Seconds an update gets to clean up when the service ends."""
+
+Announce = Callable[[Release, int], None]
+"""Told of each release that starts to serve, with the port."""
+
+
+def serve(settings: Settings, *, watch: bool = False, announce: Announce | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code.
+
+    Raises SettingsError where the source, the schedule, the address or the state directory cannot be used.
+    """
+    source_of(settings)
+    schedule = Schedule.parse(settings.sync.cron)
+    with _sole_owner(settings), _listener(settings) as listener:
+        return asyncio.run(Supervisor(settings, listener, schedule, watch=watch, announce=announce).run())
+
+
+class Supervisor:
+    """One process for the life of the service. All of it runs in one event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        schedule: Schedule,
+        *,
+        watch: bool,
+        announce: Announce | None,
+    ) -> None:
+        self.settings = settings
+        self.releases = Releases(settings.state.home)
+        self.current: Generation | None = None
+        self._listener = listener
+        self._schedule = schedule
+        self._watch = watch
+        self._announce = announce
+        self._asked, self._ask = os.pipe()
+        self._sync_wanted = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._swapping = asyncio.Lock()
+        self._draining: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> int:
+        """Start serving, keep following, and end in the reverse order of traffic."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ending.set)
+        loop.add_signal_handler(signal.SIGHUP, self._sync_wanted.set)
+        os.set_blocking(self._asked, False)
+        os.set_blocking(self._ask, False)
+        loop.add_reader(self._asked, self._heard)
+        telemetry.retire(telemetry.folder(self.settings.state.home))
+        host, port = self._listener.getsockname()[:2]
+        log.info("listening at http://%s:%d/%s", host, port, self.settings.server.base_url)
+        await self._first_generation()
+        self._sync_wanted.set()
+        loops: list[Callable[[], Awaitable[None]]] = [self._follow, self._keep_schedule, self._keep_alive]
+        if self._watch:
+            loops.append(self._watch_files)
+        tasks = [loop.create_task(_edge(one)) for one in loops]
+        await self._ending.wait()
+        log.info("ending")
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.current:
+            await self.current.drain(self.settings.server.drain_timeout + 5)
+        await asyncio.gather(*self._draining)
+        return 0
+
+    # --- what asks for a sync ---------------------------------------------------------------------------------------
+
+    def _heard(self) -> None:
+        """A worker was asked for a sync. However many bytes there are, it is one sync."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._asked, 4096):
+                self._sync_wanted.set()
+
+    async def _keep_schedule(self) -> None:
+        while not self.settings.standalone:
+            now = datetime.now(UTC)
+            if (due := self._schedule.next_after(now)) is None:
+                return
+            # In steps, because the machine's clock may be set meanwhile, and a suspended machine's timers stand still.
+            while (left := (due - datetime.now(UTC)).total_seconds()) > 0:
+                await asyncio.sleep(min(left, 30.0))
+            await asyncio.sleep(random.uniform(0, self._jitter(due - now)))  # noqa: S311  spreads replicas out
+            self._sync_wanted.set()
+
+    def _jitter(self, interval: timedelta) -> float:
+        """At most a tenth of the interval: `@every 10s` is not meant to start a minute late."""
+        return min(self.settings.sync.jitter, interval.total_seconds() / 10)
+
+    async def _watch_files(self) -> None:
+        async for _ in self._changes():
+            log.info("%s has changed", self.settings.state.models.name)
+            self._sync_wanted.set()
+
+    def _changes(self) -> AsyncIterator[object]:
+        return watchfiles.awatch(self.settings.state.models, debounce=300, step=100)
+
+    # --- following --------------------------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        """One update at a time; calls that come meanwhile are one more afterwards. A failed one is tried again."""
+        failures = 0
+        while True:
+            wait = min(RETRY_MOST, RETRY_FIRST * 2 ** (failures - 1)) * random.uniform(0.5, 1.0) if failures else None  # noqa: S311
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._sync_wanted.wait(), wait)
+            self._sync_wanted.clear()
+            failures = 0 if await self._update() else failures + 1
+            await self._serve_current()
+
+    async def _update(self) -> bool:
+        """Run an update in a process of its own: whatever it meets, the supervisor goes on."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "modelsync.updates", stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            return await process.wait() == 0
+        except asyncio.CancelledError:
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), UPDATE_GRACE)
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+            raise
+
+    # --- generations ------------------------------------------------------------------------------------------------
+
+    async def _first_generation(self) -> None:
+        """What was served last, at once; where nothing was, or it does not start, probes that say so."""
+        release = self._current_release()
+        try:
+            await self._start(release)
+        except NotReady as error:
+            log.error("%s", error)
+            if release:
+                event(log, logging.ERROR, "the last release does not start", release=release.id, reason=str(error))
+                await self._start(None)
+
+    def _current_release(self) -> Release | None:
+        try:
+            return self.releases.current()
+        except StorageFailed as error:
+            log.error("%s", error)
+            return None
+
+    async def _serve_current(self) -> None:
+        """Swap to the current release, unless it is what serves."""
+        release = self._current_release()
+        serving = self.current.release if self.current else None
+        if release is None or (serving and serving.id == release.id):
+            return
+        try:
+            await self._start(release)
+        except NotReady as error:
+            event(log, logging.ERROR, "the release is not served", release=release.id, reason=str(error))
+            reject(self.settings, release, serving, str(error))
+
+    async def _start(self, release: Release | None) -> None:
+        """Bring up a generation of `release`; once all of it is ready, let the one before drain.
+
+        Raises NotReady; then what served goes on serving.
+        """
+        async with self._swapping:
+            timeout = READY_TIMEOUT + self.settings.sync.check_timeout
+            generation = await Generation.start(
+                release, listener=self._listener, control=self._ask, config=self.settings, timeout=timeout
+            )
+            lost = self._lost(generation)
+            if lost and self.current and self.current.release:
+                await generation.kill()
+                raise NotReady("; ".join(f"{name} does not load: {reason}" for name, reason in lost.items()))
+            old, self.current = self.current, generation
+        event(
+            log,
+            logging.INFO,
+            "serving" if release else "waiting for the first release",
+            event="swap",
+            release=release.id if release else None,
+            models=len(release.models) if release else 0,
+        )
+        if release and self._announce:
+            self._announce(release, self._listener.getsockname()[1])
+        if old:
+            task = asyncio.create_task(old.drain(self.settings.server.drain_timeout + 5))
+            self._draining.add(task)
+            task.add_done_callback(self._draining.discard)
+
+    def _lost(self, generation: Generation) -> dict[str, str]:
+        """Models that passed the check but do not load in the generation: the machine's trouble, or a flaky model."""
+        entries = generation.release.models if generation.release else {}
+        return {
+            name: reason
+            for name, reason in generation.faults.items()
+            if (entry := entries.get(ModelName(name))) and entry.state != "failed"
+        }
+
+    async def _keep_alive(self) -> None:
+        """Start the generation again where its master died; its socket is ours, so clients wait meanwhile."""
+        pause = 0.1
+        while True:
+            generation = self.current
+            if generation is None:
+                return
+            await generation.process.wait()
+            if generation is not self.current:
+                pause = 0.1
+                continue
+            event(log, logging.ERROR, "the generation has died", exit=generation.process.returncode)
+            await asyncio.sleep(pause)
+            pause = min(RESTART_MOST, pause * 2)
+            with contextlib.suppress(NotReady):
+                if generation is self.current:
+                    await self._start(generation.release)
+                    pause = 0.1 if pause < 1 else pause
+
+
+async def _edge(loop: Callable[[], Awaitable[None]]) -> None:
+    """Run one of the supervisor's loops for ever: an error nobody thought of is logged, and the loop goes on."""
+    while True:
+        try:
+            await loop()
+            return
+        except Exception:  # the edge of a loop
+            log.exception("unexpected; going on")
+            await asyncio.sleep(5)
+
+
+@contextmanager
+def _sole_owner(settings: Settings) -> Iterator[None]:
+    """The state directory has one supervisor; its process id stands in `run/supervisor.pid`.
+
+    Raises SettingsError where there is one already, or the directory cannot be written.
+    """
+    run = settings.state.home / "run"
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        file = (run / "supervisor.pid").open("a+")
+    except OSError as error:
+        raise SettingsError(f"MODELSYNC_HOME {settings.state.home} cannot be used: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingsError(
+                f"another modelsync serves from {settings.state.home}: stop it, or set another MODELSYNC_HOME"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+@contextmanager
+def _listener(settings: Settings) -> Iterator[socket.socket]:
+    """The socket all generations accept from. Raises SettingsError where the address cannot be had."""
+    host, port = settings.server.host, settings.server.port
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, address = found[0][0], found[0][4][:2]
+        listener = socket.create_server(
+            address, family=family, backlog=2048, dualstack_ipv6=family == socket.AF_INET6 and host == "::"
+        )
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {host}:{port} ({error.strerror}): set MODELSYNC_HOST or MODELSYNC_PORT"
+        ) from None
+    with listener:
+        yield listener

@@ -1,0 +1,296 @@
+"""The one use case: sync, discover, check, decide, generate, publish.
+
+It leaves a new release that `current` points to, or everything as it was and the reason in `status.json`. Run as
+`python -m modelsync.updates` by the supervisor, in a process of its own, and by `modelsync sync`.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from modelsync import logs, settings
+from modelsync.deadline import Deadline
+from modelsync.errors import ModelsyncError, ReleaseRejected, StorageFailed, SyncError
+from modelsync.files import copy_tree, remove_tree, storage
+from modelsync.logs import event
+from modelsync.models.checking import check
+from modelsync.models.contract import Fault, ModelEntry, ModelFolder, ModelName, Verdict
+from modelsync.models.discovery import discover
+from modelsync.models.generator import generate
+from modelsync.releases import Release, Releases, Staging, Status, environment, now, read_status, write_status
+from modelsync.settings import Settings, child_environment
+from modelsync.sources import source_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an update did. `release` is the current one, new or not."""
+
+    result: Literal["published", "unchanged"]
+    release: Release
+
+    @property
+    def faults(self) -> dict[ModelName, Fault]:
+        """The models whose wanted version does not serve, with the reason."""
+        return {name: entry.fault for name, entry in self.release.models.items() if entry.fault}
+
+
+class Updater:
+    """Brings the state directory to what the source wants. One runs at a time, held by a lock between processes."""
+
+    def __init__(self, config: Settings) -> None:
+        self._settings = config
+        self._home = config.state.home
+        self._releases = Releases(self._home)
+        self._source = source_of(config)
+        self._environment = environment()
+
+    def run(self, *, force: bool = False) -> Outcome:
+        """Update once. `force` builds the commit again even where it is served, or was rejected, already.
+
+        Raises SyncError; then what serves is untouched, and `status.json` says why.
+        """
+        deadline = Deadline(self._settings.sync.timeout)
+        wanted = ""
+        try:
+            with self._releases.lock(deadline):
+                self._releases.sweep(self._settings.sync.keep_releases, self._releases.held())
+                wanted = self._source.resolve(deadline)
+                outcome = self._update(wanted, deadline, force=force)
+        except SyncError as error:
+            self._failed(error, wanted)
+            raise
+        self._succeeded(outcome, wanted)
+        return outcome
+
+    def _update(self, wanted: str, deadline: Deadline, *, force: bool) -> Outcome:
+        current = self._releases.current()
+        status = read_status(self._home)
+        if not force:
+            if current and wanted in (current.commit, status.served_commit) and self._same_environment(current):
+                return Outcome("unchanged", current)
+            if reason := status.rejected.get(wanted):
+                raise ReleaseRejected(f"{wanted[:12]} was rejected before: {reason}")
+        release_id = self._releases.next_id(wanted)
+        with self._releases.stage() as staging:
+            exported = self._source.export(wanted, staging.models_serve, deadline)
+            folders = _with_problems(discover(staging.models_serve, exported.versions), exported.problems)
+            if not folders:
+                raise self._source.no_models(wanted, deadline)
+            verdicts = self._check(folders, current)
+            entries = [self._decide(folder, verdicts[folder.name], current, staging, release_id) for folder in folders]
+            self._report(entries)
+            if self._settings.sync.on_broken_model == "reject":
+                _reject_broken(entries)
+            if current and not force and _same(entries, current):
+                return Outcome("unchanged", current)
+            release = Release(
+                id=release_id,
+                commit=exported.commit,
+                path=self._home / "releases" / release_id,
+                created=now(),
+                source=self._source.kind,
+                environment=self._environment,
+                models={entry.name: entry for entry in entries},
+            )
+            base_url = self._settings.server.base_url
+            release = staging.publish(release, generate(entries, base_url=base_url, release=release_id))
+        self._releases.make_current(release)
+        return Outcome("published", release)
+
+    def _same_environment(self, current: Release) -> bool:
+        """Whether a check would find the same. A model that lacked a library may load with another image."""
+        return current.environment == self._environment
+
+    # --- checking -----------------------------------------------------------------------------------------------------
+
+    def _check(self, folders: Sequence[ModelFolder], current: Release | None) -> dict[ModelName, Verdict]:
+        """A verdict for each folder. A version that serves already is not checked again in the same environment."""
+        known = {} if current is None or not self._same_environment(current) else current.models
+        verdicts: dict[ModelName, Verdict] = {}
+        unknown = []
+        for folder in folders:
+            entry = known.get(folder.name)
+            if folder.fault:
+                verdicts[folder.name] = Verdict(folder.name, folder.version, folder.fault)
+            elif entry and entry.state == "ready" and entry.version == folder.version:
+                verdicts[folder.name] = Verdict(
+                    folder.name, folder.version, None, entry.load_seconds, entry.call_seconds, entry.examples
+                )
+            else:
+                unknown.append(folder)
+        if unknown:
+            found = check(unknown, timeout=self._settings.sync.check_timeout, environ=child_environment())
+            verdicts.update((verdict.name, verdict) for verdict in found)
+        return verdicts
+
+    def _decide(
+        self, folder: ModelFolder, verdict: Verdict, current: Release | None, staging: Staging, release_id: str
+    ) -> ModelEntry:
+        """What the new release has for a folder: its new version, its last good one, or the reason for neither."""
+        before = current.models.get(folder.name) if current else None
+        entry = ModelEntry(
+            name=folder.name,
+            state="ready",
+            version=folder.version,
+            wanted_version=folder.version,
+            release=before.release if before and before.version == folder.version else release_id,
+            folder=f"models_serve/{folder.name}",
+            class_name=folder.class_name,
+            writes_self=folder.writes_self,
+            is_async=folder.is_async,
+            load_seconds=verdict.load_seconds,
+            call_seconds=verdict.call_seconds,
+            examples=verdict.examples,
+        )
+        if verdict.ok:
+            return entry
+        if current and before and before.version and self._settings.sync.on_broken_model == "previous":
+            # The release holds all it serves, so that older ones can be removed whenever nobody runs them.
+            with storage():
+                remove_tree(staging.models_serve / folder.name)
+                copy_tree(current.path / before.folder, staging.models_serve / folder.name)
+            return replace(before, state="stale", wanted_version=folder.version, fault=verdict.fault)
+        return replace(entry, state="failed", version="", fault=verdict.fault)
+
+    def _report(self, entries: Sequence[ModelEntry]) -> None:
+        for entry in entries:
+            if entry.fault:
+                event(
+                    log,
+                    logging.ERROR,
+                    f"{entry.name} is broken: {entry.fault}",
+                    event="model_broken",
+                    model=entry.name,
+                    state=entry.state,
+                    serves=entry.version or None,
+                    wanted=entry.wanted_version,
+                    file=entry.fault.file,
+                    line=entry.fault.line,
+                )
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    def _failed(self, error: SyncError, wanted: str) -> None:
+        status = read_status(self._home)
+        failures = {**status.failures, error.reason: status.failures.get(error.reason, 0) + 1}
+        rejected = status.rejected
+        if isinstance(error, ReleaseRejected) and wanted not in rejected:
+            rejected = {wanted: str(error)}
+        event(
+            log,
+            logging.ERROR,
+            f"sync error: {error}",
+            event="sync",
+            result="error",
+            reason=error.reason,
+            served=status.served_commit or None,
+            wanted=wanted or None,
+        )
+        self._write(
+            status,
+            wanted_commit=wanted or status.wanted_commit,
+            last_result="failed",
+            reason=error.reason,
+            message=str(error),
+            failures=failures,
+            rejected=rejected,
+        )
+
+    def _succeeded(self, outcome: Outcome, wanted: str) -> None:
+        event(
+            log,
+            logging.INFO,
+            f"sync: {outcome.result}",
+            event="sync",
+            result=outcome.result,
+            served=wanted,
+            release=outcome.release.id,
+            models=len(outcome.release.models),
+            broken=sorted(outcome.faults),
+        )
+        self._write(
+            read_status(self._home),
+            wanted_commit=wanted,
+            served_commit=wanted,
+            release=outcome.release.id,
+            last_result=outcome.result,
+            reason="",
+            message="",
+            rejected={},
+            last_success=now(),
+        )
+
+    def _write(self, status: Status, **changes: Any) -> None:
+        try:
+            write_status(self._home, replace(status, last_attempt=now(), **changes))
+        except StorageFailed as error:
+            log.error("the status cannot be written: %s", error)
+
+
+def reject(config: Settings, release: Release, serving: Release | None, reason: str) -> None:
+    """Take a published release back, because no generation of it got ready: `serving` is the current one again."""
+    releases = Releases(config.state.home)
+    status = read_status(config.state.home)
+    if serving:
+        releases.make_current(serving)
+    failures = {**status.failures, ReleaseRejected.reason: status.failures.get(ReleaseRejected.reason, 0) + 1}
+    write_status(
+        config.state.home,
+        replace(
+            status,
+            served_commit=serving.commit if serving else "",
+            release=serving.id if serving else "",
+            last_result="failed",
+            reason=ReleaseRejected.reason,
+            message=reason,
+            failures=failures,
+            rejected={release.commit: reason},
+        ),
+    )
+
+
+def _with_problems(folders: Sequence[ModelFolder], problems: Mapping[str, tuple[Fault, ...]]) -> list[ModelFolder]:
+    """The folders, where the export found something unsafe in one with that as its fault."""
+    return [replace(one, fault=problems[one.name][0]) if problems.get(one.name) else one for one in folders]
+
+
+def _reject_broken(entries: Sequence[ModelEntry]) -> None:
+    if broken := [f"{entry.name}: {entry.fault}" for entry in entries if entry.fault]:
+        raise ReleaseRejected("; ".join(broken))
+
+
+def _same(entries: Sequence[ModelEntry], current: Release) -> bool:
+    """Whether these entries would serve and say just what the current release does."""
+
+    def told(entry: ModelEntry) -> tuple[object, ...]:
+        return entry.name, entry.state, entry.version, entry.wanted_version, entry.fault
+
+    return {told(entry) for entry in entries} == {told(entry) for entry in current.models.values()}
+
+
+def main() -> int:
+    """Update once; 0 where that worked, 1 where it did not, 2 where the settings are wrong."""
+    # As an exception, so that every child and every temporary folder is gone when this process is.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        config = settings.load()
+        logs.configure(config.logs, secrets=logs.secrets_of(config))
+        Updater(config).run()
+    except SyncError:
+        return 1
+    except ModelsyncError as error:
+        log.error("%s", error)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""One service for all tests of the wire: nothing that a client sends may harm the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.service import Service, serving, write_model
+
+MODELS = {
+    "Echo": "class Echo:\n    def transform_predict(self, variables: dict):\n        return variables\n",
+    "Slow": (
+        "import time\nclass Slow:\n    def transform_predict(self, variables: dict):\n"
+        "        time.sleep(float(variables.get('seconds', 0.3)))\n        return {'slept': True}\n"
+    ),
+    "Large": "class Large:\n    def transform_predict(self, n: int = 1000):\n        return {'text': 'x' * n}\n",
+}
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("wire")
+    for name, code in MODELS.items():
+        write_model(folder / "models", name, code)
+    with serving(
+        folder,
+        folder / "models",
+        MODELSYNC_WORKERS="1",
+        MODELSYNC_PREDICT_TIMEOUT="3s",
+        MODELSYNC_THREADS="8",
+        MODELSYNC_MAX_QUEUE="16",
+    ) as running:
+        yield running

@@ -1,0 +1,153 @@
+"""Clients that are slow, vanish or ask too much: the others are served."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+
+import orjson
+
+from tests.servers.service import Service
+from tests.waiting import until
+from tests.wire.talking import BODY, connect, everything, post, read_reply, replies
+
+
+def test_slow_senders_hold_nobody_up(service: Service) -> None:
+    """200 clients that have sent half a head or half a body: another one is answered."""
+    request = post("/models/Echo")
+    slow = [connect(service.port) for _ in range(200)]
+    for number, sock in enumerate(slow):
+        sock.sendall(request[: 20 if number % 2 else -5])
+    assert service.post("Echo", {"a": 2}).json() == {"a": 2}
+    for number, sock in enumerate(slow):  # and they are answered, once they have sent the rest
+        sock.sendall(request[20 if number % 2 else -5 :])
+        assert read_reply(sock).status == 200
+        sock.close()
+
+
+def test_a_slow_reader_holds_nobody_up(service: Service) -> None:
+    """A client that asks for 20 large answers and reads none stops being read itself; another one is answered."""
+    body = orjson.dumps({"variables": {"n": 2_000_000}})
+    with connect(service.port) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(0.5)
+        sent = 0
+        try:
+            for _ in range(20):
+                sock.sendall(post("/models/Large", body))
+                sent += 1
+        except TimeoutError:
+            pass
+        sock.settimeout(20)
+        assert service.post("Echo", {"a": 3}).json() == {"a": 3}
+        for _ in range(sent):
+            assert len(read_reply(sock).body) > 2_000_000
+
+
+def test_a_client_that_vanishes_costs_nothing(service: Service) -> None:
+    """Disconnects at every point of a request, and while its prediction runs: the service goes on."""
+    request = post("/models/Slow", b'{"variables": {"seconds": 0.1}}')
+    for end in range(0, len(request) + 1, 7):
+        with connect(service.port) as sock:
+            sock.sendall(request[:end])
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # RST
+    assert service.post("Echo", {"a": 4}).json() == {"a": 4}
+    until(lambda: 'modelsync_requests_in_flight{model="Slow"} 0.0' in service.get("/metrics").text, 10)
+
+
+def test_an_expected_body_is_asked_for(service: Service) -> None:
+    """`Expect: 100-continue`: first the 100, then the body, then the answer; too large a body is refused at once."""
+    with connect(service.port) as sock:
+        head, _, body = post("/models/Echo", BODY, "Expect: 100-continue", "Connection: close").partition(b"\r\n\r\n")
+        sock.sendall(head + b"\r\n\r\n")
+        assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        sock.sendall(body)
+        assert [reply.status for reply in replies(everything(sock))] == [200]
+    with connect(service.port) as sock:
+        sock.sendall(post("/models/Echo", b"", "Expect: 100-continue", "Content-Length: 20000000"))
+        assert [reply.status for reply in replies(everything(sock))] == [413]
+
+
+def test_a_chunked_body_is_cut_off_at_the_limit(service: Service) -> None:
+    """A body without an announced length is refused with 413 once it is too large; it is never held as a whole."""
+    with connect(service.port) as sock:
+        sock.sendall(post("/models/Echo", b"", "Transfer-Encoding: chunked"))
+        chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+        sent = 0
+        try:
+            while sent < 64 * 1024**2:
+                sock.sendall(chunk)
+                sent += 0x10000
+        except OSError:
+            pass
+        assert sent < 64 * 1024**2
+        try:
+            found = replies(everything(sock))
+        except OSError:
+            found = []
+        assert [reply.status for reply in found] in ([413], [])
+
+
+def test_a_prediction_that_hangs_gives_its_slot_back(service: Service) -> None:
+    """More hanging calls than threads: each is answered 504 at its deadline, the queue beyond 503, others go on."""
+    with ThreadPoolExecutor(30) as pool:
+        started = monotonic()
+        hanging = [pool.submit(service.post, "Slow", {"seconds": 8}) for _ in range(7)]
+        until(lambda: 'modelsync_requests_in_flight{model="Slow"} 7.0' in service.get("/metrics").text)
+        assert service.post("Echo", {"a": 5}).json() == {"a": 5}
+        found = [future.result() for future in hanging]
+    assert {answer.status_code for answer in found} == {504}
+    assert monotonic() - started < 8, "the answers came at the deadline, not when the model had slept enough"
+    assert found[0].json()["model"] == "Slow"
+    assert service.post("Echo", {"a": 6}).json() == {"a": 6}
+
+
+def test_overload_is_refused_at_once_while_probes_answer(service: Service) -> None:
+    """Three times what threads and queue hold: some 200, the rest 503 with Retry-After; probes answer meanwhile."""
+    with ThreadPoolExecutor(72) as pool:
+        waiting = [pool.submit(service.post, "Slow", {"seconds": 0.5}) for _ in range(72)]
+        probes = [service.get("/readyz").status_code for _ in range(10)]
+        found = [future.result() for future in waiting]
+    codes = [answer.status_code for answer in found]
+    assert set(codes) == {200, 503}
+    assert codes.count(200) >= 8
+    assert all(answer.headers["Retry-After"] for answer in found if answer.status_code == 503)
+    assert set(probes) == {200}
+
+
+def test_thousand_idle_connections_are_cheap(service: Service) -> None:
+    """Idle keep-alive connections do not keep another client from its answer."""
+    idle = [connect(service.port) for _ in range(500)]
+    assert service.post("Echo", {"a": 7}).json() == {"a": 7}
+    for sock in idle:
+        sock.close()
+
+
+def test_every_answer_tells_its_request_and_release(service: Service) -> None:
+    """X-Request-ID (the client's own where it is decent), the release and the model's version."""
+    answer = service.post("Echo", {"a": 8}, headers={"X-Request-ID": "mine-1"})
+    assert answer.headers["X-Request-ID"] == "mine-1"
+    assert answer.headers["X-Modelsync-Release"] == service.release()["commit"]
+    assert answer.headers["X-Modelsync-Model-Version"] == service.release()["models"]["Echo"]["version"]
+    odd = service.post("Echo", {}, headers={"X-Request-ID": "a b;c"})
+    assert odd.headers["X-Request-ID"] != "a b;c"
+
+
+def test_many_clients_at_once_get_their_own_answers(service: Service) -> None:
+    """No answer goes to another request."""
+    wrong: list[object] = []
+
+    def client(number: int) -> None:
+        for turn in range(20):
+            asked = {"client": number, "turn": turn}
+            if service.post("Echo", asked).json() != asked:
+                wrong.append(asked)
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
