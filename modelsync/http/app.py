@@ -42,12 +42,19 @@ def create_app(service: Service) -> Flask:
     app.extensions["modelsync"] = service  # the worker finds it there
     # A path is taken as it was sent: a redirect of a POST loses its body in most clients.
     app.url_map.merge_slashes = False
+    app.before_request(_refuse_leading_slashes)
     gate = Gate(service.settings.access)
     for resource in RESOURCES:
         resource.register(app, service, gate)
     _describe_errors(app, service)
     _sign_answers(app, service)
     return app
+
+
+def _refuse_leading_slashes() -> None:
+    # werkzeug drops all slashes in front but one, so that `//models/Churn` would be found.
+    if request.environ["PATH_INFO"].startswith("//"):
+        raise NotFound
 
 
 def _describe_errors(app: Flask, service: Service) -> None:

@@ -101,7 +101,7 @@ def _release(service: Service) -> Iterator[Metric]:
     commits = Gauge(
         "modelsync_commit_info", "The commit that is wanted, and the one that answers.", labels=["which", "commit"]
     )
-    for which, commit in (("wanted", status.wanted), ("served", service.commit)):
+    for which, commit in (("wanted", status.wanted_commit), ("served", service.commit)):
         if commit:
             commits.add_metric([which, commit], 1.0)
     failures = Counter("modelsync_sync_failures", "Syncs that failed, by reason.", labels=["reason"])
@@ -111,8 +111,8 @@ def _release(service: Service) -> Iterator[Metric]:
     yield _one(
         "modelsync_sync_in_step", "1 where the commit that answers is the one wanted.", sync.in_step(service, status)
     )
-    if status.success_at:
-        succeeded = datetime.fromisoformat(status.success_at).timestamp()
+    if status.last_success:
+        succeeded = datetime.fromisoformat(status.last_success).timestamp()
         yield _one("modelsync_sync_last_success_timestamp_seconds", "When a sync last succeeded.", succeeded)
         yield _one("modelsync_sync_last_success_age_seconds", "How long ago that was.", max(0.0, time() - succeeded))
     build = Gauge("modelsync_build_info", "The program that answers.", labels=["version", "python"])

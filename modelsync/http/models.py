@@ -15,7 +15,7 @@ from modelsync.models.contract import LoadedModel, ModelEntry, ModelName, ModelS
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A model in one line. `reason` tells why it is not ready or not up to date."""
+    """A model in one line. `reason` tells why it is not ready or not up to date; no `url` where the name is refused."""
 
     name: str
     state: ModelState
@@ -34,7 +34,7 @@ def lines(service: Service) -> list[Line]:
 def _line(service: Service, entry: ModelEntry) -> Line:
     loaded = service.models.get(entry.name)
     doc = loaded.doc.strip().partition("\n")[0] if loaded else ""
-    url = f"{service.base}/{entry.name}"
+    url = f"{service.base}/{entry.name}" if entry.fault is None or entry.fault.stage != "name" else ""
     version = loaded.version if loaded else ""
     return Line(entry.name, _state(service, entry), version, url, doc, _reason(service, entry), entry.release)
 

@@ -70,7 +70,7 @@ def overview(service: Service) -> dict[str, Any]:
                 "version": line.version or None,
                 "reason": line.reason or None,
                 "doc": line.doc,
-                "url": line.url,
+                "url": line.url or None,
             }
             for line in lines
         ],

@@ -57,21 +57,21 @@ def last_sync(service: Service) -> dict[str, Any]:
     status = service.status()
     due = next_sync(service, datetime.now(UTC))
     return {
-        "wanted": status.wanted or None,
+        "wanted": status.wanted_commit or None,
         "served": service.commit,
         "in_step": in_step(service, status),
-        "result": status.result or None,
+        "result": status.last_result or None,
         "reason": status.reason or None,
         "message": status.message or None,
-        "time": status.attempt_at or None,
-        "last_success": status.success_at or None,
+        "time": status.last_attempt or None,
+        "last_success": status.last_success or None,
         "next": due.isoformat(timespec="seconds") if due else None,
     }
 
 
 def in_step(service: Service, status: Status) -> bool:
     """Whether the commit that answers is the one that is wanted."""
-    return service.commit is not None and status.wanted in {"", service.commit}
+    return service.commit is not None and status.wanted_commit in {"", service.commit}
 
 
 def next_sync(service: Service, now: datetime) -> datetime | None:
