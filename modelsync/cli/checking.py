@@ -14,7 +14,7 @@ from modelsync.cli import console
 from modelsync.cli.running import load_settings
 
 if TYPE_CHECKING:
-    from modelsync.models.contract import Fault, ModelFolder, ModelName, Verdict
+    from modelsync.models.contract import Fault, ModelEntry, ModelFolder, ModelName, Verdict
     from modelsync.settings import Settings
 
 SOURCE = "etls.py"
@@ -76,7 +76,8 @@ def _print_table(folders: list[ModelFolder], verdicts: dict[ModelName, Verdict])
     for folder in folders:
         show_fault(folder, verdicts[folder.name].fault)
     broken = sum(not verdict.ok for verdict in verdicts.values())
-    click.echo(f"\n{len(folders)} models, {broken} broken" if broken else f"\n{len(folders)} models, all good")
+    count = f"{len(folders)} model{'s' if len(folders) != 1 else ''}"
+    click.echo(f"\n{count}, {f'{broken} broken' if broken else 'all good'}")
 
 
 def show_fault(folder: ModelFolder, fault: Fault | None) -> None:
@@ -120,13 +121,15 @@ def generate(folder: Path | None, output: Path | None) -> int:
     root = folder or settings.state.models
     if not root.is_dir():
         raise click.BadParameter(f"{root} is no folder", param_hint="FOLDER")
-    from modelsync.files import write_atomically
+    from modelsync.files import tree_hash, write_atomically
     from modelsync.models import generator
     from modelsync.models.discovery import discover
 
-    output = output or root.resolve().parent / "serve_models.py"
+    output = (output or root.resolve().parent / "serve_models.py").resolve()
     folders = discover(root)
-    write_atomically(output, generator.generate(folders).encode())
+    entries = [_entry(model, output.parent) for model in folders]
+    code = generator.generate(entries, base_url=settings.server.base_url, release=tree_hash(root))
+    write_atomically(output, code.encode())
     for model in folders:
         if model.fault is None:
             click.echo(f"POST /{'/'.join(filter(None, (settings.server.base_url, model.name)))}")
@@ -135,6 +138,24 @@ def generate(folder: Path | None, output: Path | None) -> int:
     refused = sum(model.fault is not None for model in folders)
     click.echo(f"wrote {os.path.relpath(output)}: {len(folders) - refused} routes, {refused} folders refused")
     return 0
+
+
+def _entry(model: ModelFolder, beside: Path) -> ModelEntry:
+    """Give a folder as generated code registers it, which only knows what the static check found."""
+    from modelsync.models.contract import ModelEntry
+
+    return ModelEntry(
+        name=model.name,
+        state="failed" if model.fault else "ready",
+        version="" if model.fault else model.version,
+        wanted_version=model.version,
+        release="",
+        folder=os.path.relpath(model.path.resolve(), beside),
+        class_name=model.class_name,
+        writes_self=model.writes_self,
+        is_async=model.is_async,
+        fault=model.fault,
+    )
 
 
 @click.command(short_help="Make a model folder from a template.")
@@ -147,6 +168,7 @@ def new(name: str, root: Path) -> int:
     """Make the folder of a new model from a template, ready to be filled in."""
     from modelsync.models import scaffold
 
-    made = scaffold.create(name, root)
-    click.echo(f"made {os.path.relpath(made)}; edit {SOURCE} in it, then: modelsync check {os.path.relpath(made)}")
+    for file in scaffold.create(name, root):
+        click.echo(f"made {os.path.relpath(file)}")
+    click.echo(f"fill it in, then: modelsync check {os.path.relpath(root / name)}")
     return 0
