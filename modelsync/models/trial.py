@@ -1,0 +1,178 @@
+"""The check process: loads models one after another, runs their examples, and reports each step on a pipe of its own.
+
+Started by `checking` as `python -m modelsync.models.trial JOB EVENTS`: the path of the list of folders, and the number
+of the descriptor that takes one JSON line per step. Standard output belongs to the models. Whatever they do to this
+process (`os._exit`, a segmentation fault, no end), the parent sees by what is missing on the pipe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import ctypes
+import faulthandler
+import math
+import os
+import resource
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+
+from modelsync.errors import ModelBroken, ModelRaised, VariablesInvalid
+from modelsync.models import loading, results, surroundings
+from modelsync.models.contract import Example, Fault, LoadedModel, ModelFolder, Verdict
+from modelsync.models.faults import from_exception
+
+TIMED_CALLS = 3
+TIMED_SHARE = 0.2  # of a model's time limit: slow models are not called again only to be measured
+TOLERANCE = 1e-9  # relative, of numbers in a response
+
+
+def main(job: Path, events: int) -> None:
+    """Try all models of a job; ends the process without waiting for threads that models may have left."""
+    _die_with_parent()
+    content = orjson.loads(job.read_bytes())
+    timeout: float = content["timeout"]
+    trace = Path(content["trace"]).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
+    faulthandler.enable(trace)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is reported, not kept
+    surroundings.protect_streams()
+    for item in content["folders"]:
+        folder = ModelFolder(**{**item, "path": Path(item["path"])})
+        trace.seek(0)
+        trace.truncate()
+        _report(events, {"started": folder.name})
+        # Tells the parent, which then ends this process, in which line the model hangs.
+        faulthandler.dump_traceback_later(timeout, file=trace)
+        verdict = try_model(folder, timeout)
+        faulthandler.cancel_dump_traceback_later()
+        _report(events, {"finished": verdict})
+    os._exit(0)
+
+
+def _report(events: int, step: dict[str, Any]) -> None:
+    os.write(events, orjson.dumps(step, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _die_with_parent() -> None:
+    """Have Linux kill this process with its parent: nobody else would ever end a model that hangs."""
+    if sys.platform == "linux":
+        death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)
+
+
+def try_model(folder: ModelFolder, timeout: float) -> Verdict:
+    """Load one model and run its examples, within this process."""
+    start = time.perf_counter()
+    try:
+        model = loading.load(folder)
+    except ModelBroken as error:
+        return Verdict(folder.name, folder.version, _fault(error))
+    loaded = time.perf_counter() - start
+    try:
+        seconds = _run_examples(model, folder, timeout)
+    except ModelBroken as error:
+        return Verdict(folder.name, folder.version, _fault(error), loaded, None, len(model.examples))
+    finally:
+        loading.unload(model)
+    return Verdict(folder.name, folder.version, None, loaded, seconds, len(model.examples))
+
+
+def _fault(error: ModelBroken) -> Fault:
+    return cast(Fault, error.fault)
+
+
+# --- examples ---------------------------------------------------------------------------------------------------------
+
+
+def _run_examples(model: LoadedModel, folder: ModelFolder, timeout: float) -> float | None:
+    """Run each example once, then some again to measure; the median of the seconds a call takes.
+
+    The first call is a warm-up, and counts only where it takes so long that no other is made. Raises ModelBroken.
+    """
+    if not model.examples:
+        return None
+    with closing(asyncio.Runner()) as runner:  # without an event loop until one is needed
+
+        def predict(variables: dict[str, Any]) -> Any:
+            return runner.run(_awaited(model.call(variables))) if model.is_async else model.call(variables)
+
+        first, *rest = [_run(predict, example, folder) for example in model.examples]
+        spent = first + sum(rest)
+        while len(rest) < TIMED_CALLS and spent + first < timeout * TIMED_SHARE:
+            rest.append(_run(predict, model.examples[len(rest) % len(model.examples)], folder))
+            spent += rest[-1]
+    return statistics.median(rest or [first])
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
+
+
+def _run(predict: Callable[[dict[str, Any]], Any], example: Example, folder: ModelFolder) -> float:
+    """Run an example and compare its response; the seconds the call took. Raises ModelBroken."""
+    variables = copy.deepcopy(example.variables)  # a model may change what it gets
+    start = time.perf_counter()
+    try:
+        result = predict(variables)
+        seconds = time.perf_counter() - start
+        got = orjson.loads(results.dump(result))
+    except VariablesInvalid as error:
+        raise _failed(example, f"its variables do not fit: {error}") from None
+    except ModelRaised as error:
+        raise _failed(example, str(error)) from None
+    except BaseException as error:  # noqa: BLE001 - model code runs here: SystemExit is a model's fault, not our end
+        raise ModelBroken(_named(example, from_exception(error, folder.path.absolute(), "example"))) from None
+    if example.response is not None and (difference := _difference(example.response, got, "")):
+        raise _failed(example, difference)
+    return seconds
+
+
+def _failed(example: Example, message: str) -> ModelBroken:
+    return ModelBroken(Fault("example", message, f"examples/{example.name}.json"))
+
+
+def _named(example: Example, fault: Fault) -> Fault:
+    """The same fault, with the example in which it came up."""
+    message = f"example {example.name}: {fault.message}"
+    return Fault("example", message, fault.file, fault.line, fault.hint)
+
+
+def _difference(expected: Any, got: Any, path: str) -> str | None:
+    """The first place where two JSON values differ, or None. Numbers may differ by TOLERANCE."""
+    where = path or "the response"
+    if isinstance(expected, dict) and isinstance(got, dict):
+        if missing := [key for key in expected if key not in got]:
+            return f"{where} has no {_short(missing[0])}"
+        if unexpected := [key for key in got if key not in expected]:
+            return f"{where} has {_short(unexpected[0])}, which is not expected"
+        places = [(f"{path}.{key}" if path else key, expected[key], got[key]) for key in expected]
+    elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
+        places = [(f"{path}[{index}]", *pair) for index, pair in enumerate(zip(expected, got, strict=True))]
+    else:
+        return None if _same(expected, got) else f"{where}: expected {_short(expected)}, got {_short(got)}"
+    return next((found for place in places if (found := _difference(place[1], place[2], place[0]))), None)
+
+
+def _same(expected: Any, got: Any) -> bool:
+    if isinstance(expected, bool) or isinstance(got, bool):
+        return expected is got
+    if isinstance(expected, int | float) and isinstance(got, int | float):
+        return math.isclose(expected, got, rel_tol=TOLERANCE)
+    return bool(expected == got)
+
+
+def _short(value: Any) -> str:
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

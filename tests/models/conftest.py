@@ -1,0 +1,64 @@
+"""Model folders to test with."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from modelsync.models.contract import LoadedModel, ModelFolder
+from modelsync.models.discovery import discover
+from modelsync.models.importing import ROOT
+from modelsync.models.loading import load, unload
+
+Write = Callable[..., Path]
+Load = Callable[..., LoadedModel]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The folder that holds the model folders."""
+    path = tmp_path / "models_serve"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def write(root: Path) -> Write:
+    """Write a model's folder: `write("Churn", etls, {"helpers.py": ...})`."""
+
+    def write(name: str, etls: str | None = None, files: dict[str, str | bytes] | None = None) -> Path:
+        folder = root / name
+        folder.mkdir(exist_ok=True)
+        for file, content in ({} if etls is None else {"etls.py": etls}).items() | (files or {}).items():
+            path = folder / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else textwrap.dedent(content).encode())
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def find(root: Path) -> Callable[[str], ModelFolder]:
+    """A folder as the static check sees it."""
+    return lambda name: next(folder for folder in discover(root) if folder.name == name)
+
+
+@pytest.fixture
+def serve(write: Write, find: Callable[[str], ModelFolder]) -> Iterator[Load]:
+    """Write a folder and load it."""
+    loaded: list[LoadedModel] = []
+
+    def serve(etls: str, files: dict[str, str | bytes] | None = None, name: str = "Churn") -> LoadedModel:
+        write(name, etls, files)
+        loaded.append(model := load(find(name)))
+        return model
+
+    yield serve
+    for model in loaded:
+        unload(model)
+    assert [name for name in sys.modules if name.startswith(f"{ROOT}.")] == []

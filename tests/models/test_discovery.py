@@ -1,0 +1,317 @@
+"""The static check: which folders are models, and why one is none."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from modelsync.files import tree_hash
+from modelsync.models.discovery import discover
+
+GOOD = """
+class Churn:
+    def transform_predict(self, variables):
+        return {}
+"""
+
+
+def method(name: str, body: str = "return {}", base: str = "", kind: str = "def") -> str:
+    head = f"class {name}({base}):" if base else f"class {name}:"
+    return f"{head}\n    {kind} transform_predict(self, variables):\n        {body}\n\n"
+
+
+def test_folders_are_listed_by_name_with_their_version(root, write):
+    """Every model folder is there, sorted, with the hash git gives it."""
+    for name in ("Zeta", "Alpha", "mid-dle_1"):
+        write(name, GOOD)
+    found = discover(root)
+    assert [folder.name for folder in found] == ["Alpha", "Zeta", "mid-dle_1"]
+    assert [folder.version for folder in found] == [tree_hash(folder.path) for folder in found]
+    assert all(folder.fault is None and folder.class_name == "Churn" for folder in found)
+
+
+def test_versions_that_git_knows_are_taken(root, write):
+    """A hash that is given is not computed again."""
+    write("Churn", GOOD)
+    write("Other", GOOD)
+    versions = {folder.name: folder.version for folder in discover(root, {"Churn": "f" * 40})}
+    assert versions["Churn"] == "f" * 40
+    assert versions["Other"] == tree_hash(root / "Other")
+
+
+def test_what_is_no_model_is_left_out(root, write):
+    """Hidden folders, caches, folders without etls.py and plain files are not models, and no faults either."""
+    write(".hidden", GOOD)
+    write("__pycache__", GOOD)
+    write("docs", files={"index.md": "text"})
+    write("tests", files={"test_it.py": "x = 1", "data.pkl": "x"})
+    (root / "etls.py").write_text(GOOD)
+    assert discover(root) == []
+    assert discover(root / "absent") == []
+
+
+def test_nothing_of_a_model_runs(root, write, tmp_path):
+    """The static check reads code and never executes it."""
+    mark = tmp_path / "ran"
+    write("Churn", f"open({str(mark)!r}, 'w')\n{GOOD}")
+    before = set(sys.modules)
+    assert discover(root)[0].fault is None
+    assert not mark.exists()
+    assert not any("Churn" in name or name == "etls" for name in set(sys.modules) - before)
+
+
+def test_five_hundred_folders(root, write):
+    """All of 500 folders are found, a broken one among them too."""
+    for number in range(500):
+        write(f"M{number:03}", GOOD if number != 250 else "def oops(:")
+    found = discover(root)
+    assert len(found) == 500
+    assert [folder.name for folder in found if folder.fault] == ["M250"]
+
+
+# --- which class ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("etls", "chosen"),
+    [
+        (method("Anything"), "Anything"),
+        (method("Other") + method("Churn"), "Churn"),
+        (method("Other") + method("transform_predict"), "transform_predict"),
+        (method("transform_predict") + method("Churn"), "Churn"),
+        ("class Helper:\n    pass\n\n" + method("Other"), "Other"),
+        (method("Base") + "class Churn(Base):\n    pass\n", "Churn"),
+        (method("Base") + "class Special(Base):\n    x = 1\n", "Special"),
+        (method("A") + "class B(A):\n    pass\n\nclass C(B):\n    pass\n", "C"),
+        (f"if True:\n    {method('Inner').rstrip().replace(chr(10), chr(10) + '    ')}\n", "Inner"),
+        (
+            "try:\n    import x\nexcept ImportError:\n    class Late:\n        def transform_predict(self): ...\n",
+            "Late",
+        ),
+        ("class One:\n    def run(self, v):\n        return {}\n    transform_predict = run\n", "One"),
+        ("from base import Base\n\nclass Churn(Base):\n    pass\n", "Churn"),
+        ("import base\n\nclass transform_predict(base.Base):\n    pass\n", "transform_predict"),
+    ],
+)
+def test_the_class_that_is_meant(write, find, etls, chosen):
+    """The only class with the method; of several the folder's namesake, else `transform_predict`, else the derived."""
+    write("Churn", etls)
+    assert (find("Churn").fault, find("Churn").class_name) == (None, chosen)
+
+
+@pytest.mark.parametrize(("folder", "name"), [("credit-risk", "CreditRisk"), ("credit-risk", "credit_risk")])
+def test_a_hyphen_does_not_matter(write, find, folder, name):
+    """A class cannot have the folder's hyphens, and is its namesake all the same."""
+    write(folder, method("Other") + method(name))
+    assert find(folder).class_name == name
+
+
+def test_two_classes_are_refused_by_name(write, find):
+    """Where no rule chooses, the candidates are named, and what to do."""
+    write("Churn", method("First") + method("Second"))
+    fault = find("Churn").fault
+    assert (fault.stage, fault.file, fault.line) == ("static", "etls.py", 5)
+    assert "First (line 1), Second (line 5)" in fault.message
+    assert "Churn" in fault.hint
+
+
+@pytest.mark.parametrize(
+    ("etls", "told"),
+    [
+        ("", "no class with a transform_predict method"),
+        ("def transform_predict(variables):\n    return {}\n", "no class with a transform_predict method"),
+        ("class Churn:\n    def predict(self): ...\n", "classes: Churn"),
+        ("class Churn(object):\n    def predict(self): ...\n", "classes: Churn"),
+    ],
+)
+def test_no_class_is_refused(write, find, etls, told):
+    """A file without the method is refused, with the classes it has."""
+    write("Churn", etls)
+    assert told in find("Churn").fault.message
+    assert "def transform_predict(self, variables)" in find("Churn").fault.hint
+
+
+@pytest.mark.parametrize(
+    ("etls", "line"),
+    [
+        (b"x = 1\ndef oops(:\n", 2),
+        (b"class A:\ndef f(self): pass\n", 2),
+        (b"x = '\xff'\n", None),
+        (b"x = 1\0", None),
+        (b"(" * 5000, None),
+        (b"x = " + b"-" * 100_000 + b"1", None),
+    ],
+)
+def test_what_does_not_parse_is_refused_with_its_line(write, find, etls, line):
+    """A syntax error is told by line; bytes that are no text and nesting without end are faults, not crashes."""
+    write("Churn", files={"etls.py": etls})
+    fault = find("Churn").fault
+    assert (fault.stage, fault.file) == ("static", "etls.py")
+    assert line is None or fault.line == line
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["all", "ALL", "docs", "usage", "openapi.json", "sync", "metrics", "v2", "Static"])
+def test_reserved_names_are_refused(root, write, name):
+    """A route of the service cannot be a model, in any case of letters."""
+    write(name, GOOD)
+    [folder] = discover(root)
+    assert folder.fault.stage == "name"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["1st", "my model", "a.b", "_a", "-a", "né", "a%2f", "new\nline", b"\xff".decode("utf-8", "surrogateescape")],
+)
+def test_odd_names_are_refused(root, write, name):
+    """A name that no URL takes as it is, is refused with what is allowed; also one that is no text."""
+    write(name, GOOD)
+    [folder] = discover(root)
+    assert folder.fault.stage == "name"
+    assert "letters" in folder.fault.hint
+    assert folder.name.encode()
+    assert str(folder.fault).encode()
+
+
+def test_case_twins_are_both_refused(root, write):
+    """Neither of two names that differ in case is served, and each names the other."""
+    write("Churn", GOOD)
+    write("churn", GOOD)
+    write("Other", GOOD)
+    faults = {folder.name: folder.fault for folder in discover(root)}
+    assert "churn" in faults["Churn"].message
+    assert "Churn" in faults["churn"].message
+    assert faults["Other"] is None
+
+
+# --- what is in a folder ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("artefact", ["pipeline.pkl", "model.joblib", "x.skops", "model.onnx"])
+def test_ready_artefacts_are_told_to_be_missing_their_code(write, find, artefact):
+    """A model without code is not dropped in silence."""
+    write("Ready", files={artefact: b"x"})
+    assert "ready artefacts are not served yet" in find("Ready").fault.message
+    assert "add an etls.py" in find("Ready").fault.hint
+
+
+@pytest.mark.parametrize("file", ["etl.py", "ETLs.py", "Etl.py"])
+def test_a_misspelt_file_is_told(write, find, file):
+    """`etl.py` is clearly meant as `etls.py`."""
+    write("Churn", files={file: GOOD})
+    assert file in find("Churn").fault.message
+    assert find("Churn").fault.hint == "rename it to etls.py"
+
+
+@pytest.mark.parametrize("file", ["model.pkl", "deep/er/model.pkl", "etls.py", "model.onnx"])
+def test_an_lfs_pointer_is_told(root, write, file):
+    """A pointer in place of a file breaks that model only."""
+    write("Churn", GOOD, {file: "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"})
+    write("Other", GOOD)
+    churn, other = discover(root)
+    assert churn.fault.message.startswith(f"LFS pointer: {file}")
+    assert other.fault is None
+
+
+@pytest.mark.parametrize(
+    "target", ["/etc/passwd", "../../secret", "../Other/etls.py", "inner/../../Other", "loop/../../.."]
+)
+def test_a_link_out_of_the_folder_is_refused(root, write, target):
+    """A link that leads out of the model's folder is named, and what it leads to is not read."""
+    folder = write("Churn", GOOD, {"inner/deep/x.txt": "x"})
+    write("Other", GOOD)
+    (folder / "loop").symlink_to("inner/deep")
+    (folder / "data").symlink_to(target)
+    churn, other = discover(root)
+    assert "symbolic link out of the folder: data -> " in churn.fault.message
+    assert churn.fault.file == "data"
+    assert other.fault is None
+
+
+def test_a_link_within_the_folder_is_fine(write, find):
+    """Links between a folder's own files are part of its version."""
+    folder = write("Churn", GOOD, {"v2/model.pkl": b"x"})
+    (folder / "model.pkl").symlink_to("v2/model.pkl")
+    (folder / "gone").symlink_to("nowhere")
+    assert find("Churn").fault is None
+
+
+def test_a_folder_that_is_a_link_is_refused(root, write, tmp_path):
+    """A folder that stands for another is not followed."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "etls.py").write_text(GOOD)
+    (root / "Linked").symlink_to(outside)
+    [folder] = discover(root)
+    assert "symbolic link" in folder.fault.message
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_an_unreadable_file_is_a_fault(write, find):
+    """What cannot be read is that model's fault."""
+    (write("Churn", GOOD) / "etls.py").chmod(0)
+    assert "cannot be read" in find("Churn").fault.message
+
+
+def test_an_etls_that_is_a_folder_is_a_fault(write, find):
+    """Not even this ends the check of the others."""
+    write("Churn", files={"etls.py/x": "x"})
+    assert "cannot be read" in find("Churn").fault.message
+
+
+# --- how the method behaves -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "self.rows = variables; return {}",
+        "self.count += 1; return {}",
+        "self.count: int = 1; return {}",
+        "a, self.b = 1, 2; return {}",
+        "(a, *self.b) = 1, 2; return {}",
+        "del self.rows; return {}",
+        "self.cache[1] = 2; return {}",
+        "self.a.b[1].c = 2; return {}",
+        "self.seen.append(1); return {}",
+        "self.cache[1].update(x=1); return {}",
+        "setattr(self, 'x', 1); return {}",
+        "Churn.count = 1; return {}",
+        "\n        for self.x in [1]: pass\n        return {}",
+        "\n        with open('x') as self.file: pass\n        return {}",
+        "return [self.rows.pop() for _ in 'ab'][0]",
+        "return self.extract(variables)\n    def extract(self, v):\n        self.rows = v",
+    ],
+)
+def test_a_method_that_writes_self_is_seen(write, find, body):
+    """Calls of such a model must not overlap, so every way to change the instance counts."""
+    write("Churn", method("Churn", body))
+    assert find("Churn").writes_self
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return {'x': self.model.predict(variables)}",
+        "rows = []; rows.append(self.x); return {}",
+        "variables['x'] = self.x; return {}",
+        "x: self.kind = 1; return {}",
+        "return {}\n    def __init__(self):\n        self.x = 1",
+        "return self.helper()\n    def helper(self):\n        x = self.y\n        return {}",
+    ],
+)
+def test_a_method_that_only_reads_is_not_held_back(write, find, body):
+    """A model that does not change itself is called side by side."""
+    write("Churn", method("Churn", body))
+    assert (find("Churn").fault, find("Churn").writes_self) == (None, False)
+
+
+def test_inherited_methods_are_looked_into(write, find):
+    """What a base class of the same file does counts too; `async def` is seen there."""
+    write("Churn", method("Base", "self.x = 1", kind="async def") + "class Churn(Base):\n    pass\n")
+    assert find("Churn").writes_self
+    assert find("Churn").is_async
