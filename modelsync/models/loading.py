@@ -10,6 +10,7 @@ import inspect
 import re
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,14 @@ def unload(model: LoadedModel) -> None:
 
 
 def _load(folder: ModelFolder, path: Path, package: importing.Package) -> LoadedModel:
-    module = package.load(FILE.removesuffix(".py"))
+    with surroundings.unpatched():
+        module = package.load(FILE.removesuffix(".py"))
     kind = getattr(module, folder.class_name, None)
     if not isinstance(kind, type):
         raise ModelBroken(Fault("load", f"{FILE} defines no class {folder.class_name}", FILE))
-    instance = _instance(kind, f"{path}/")
+    make = _constructor(kind, f"{path}/")
+    with surroundings.unpatched():
+        instance = make()
     method = getattr(instance, METHOD, None)
     if not callable(method):
         raise ModelBroken(Fault("load", f"class {folder.class_name} has no {METHOD} method", FILE))
@@ -81,22 +85,18 @@ def _label(folder: ModelFolder) -> str:
     return re.sub(r"\W", "_", f"{folder.name}_{folder.version[:8]}")
 
 
-def _instance(kind: type, path: str) -> Any:
-    """Make the instance; `__init__` gets the folder's path if it takes an argument at all."""
-    make: Callable[..., Any] = kind
+def _constructor(kind: type, path: str) -> Callable[[], Any]:
+    """What makes the instance; `__init__` gets the folder's path if it takes an argument at all."""
     try:
         parameters = list(inspect.signature(kind).parameters.values())
     except ValueError:  # a class of a C extension
-        return make(path)
+        return partial(kind, path)
     for parameter in parameters:
-        match parameter.kind:
-            case inspect.Parameter.POSITIONAL_ONLY | inspect.Parameter.POSITIONAL_OR_KEYWORD:
-                return make(path)
-            case inspect.Parameter.VAR_POSITIONAL:
-                return make(path)
-            case inspect.Parameter.KEYWORD_ONLY if parameter.default is inspect.Parameter.empty:
-                return make(**{parameter.name: path})
-    return make()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is inspect.Parameter.empty:
+            return partial(kind, **{parameter.name: path})
+        if parameter.kind not in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD):
+            return partial(kind, path)
+    return kind
 
 
 def _doc(kind: type, method: Callable[..., Any], module: object) -> str:

@@ -19,8 +19,7 @@ from types import ModuleType
 from typing import Any, TextIO
 
 MODULES: tuple[ModuleType, ...] = (builtins, json, json.decoder, json.encoder, os, socket, time)
-"""Modules whose functions everybody uses; a model that replaces one (`json.dumps = ...`) has it for itself, while it
-loads."""
+"""Modules whose functions everybody uses, and that a model may have patched (`json.dumps = ...`)."""
 
 
 @contextmanager
@@ -28,16 +27,30 @@ def kept(folder: Path) -> Iterator[None]:
     """Run the body with `folder` as the working directory, then restore what the process shares.
 
     That is: the working directory, `sys.path`, the standard streams, signal handlers, warning filters, the root
-    logger, limits of the interpreter, and the names in `MODULES`. Environment variables stay: libraries read them.
+    logger and limits of the interpreter. Environment variables stay: libraries read them later.
     """
     with ExitStack() as after:
-        for keep in (_modules, _interpreter, _streams, _signals, _logging, _directory):
+        for keep in (_interpreter, _streams, _signals, _logging, _directory):
             after.callback(keep())
         after.enter_context(warnings.catch_warnings())
         os.chdir(folder)
         # '' is the working directory: there it would offer the model's helpers to every library.
         sys.path[:] = [place for place in sys.path if place not in {"", "."}]
         yield
+
+
+@contextmanager
+def unpatched() -> Iterator[None]:
+    """Run model code, then put back what it replaced in `MODULES`: already our own next line may need it."""
+    before = [(module, dict(vars(module))) for module in MODULES]
+    try:
+        yield
+    finally:
+        for module, names in before:
+            now = vars(module)
+            for name, value in names.items():
+                if name not in now or now[name] is not value:
+                    setattr(module, name, value)
 
 
 def _directory() -> Callable[[], None]:
@@ -49,19 +62,6 @@ def _directory() -> Callable[[], None]:
     def restore() -> None:
         os.fchdir(before)
         os.close(before)
-
-    return restore
-
-
-def _modules() -> Callable[[], None]:
-    before = [(module, dict(vars(module))) for module in MODULES]
-
-    def restore() -> None:
-        for module, names in before:
-            now = vars(module)
-            for name, value in names.items():
-                if now.get(name) is not value:
-                    setattr(module, name, value)
 
     return restore
 
