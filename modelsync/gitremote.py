@@ -228,10 +228,10 @@ _COMPLAINTS: tuple[tuple[type[SyncError], str, tuple[str, ...]], ...] = (
     (RemoteUnreachable, "{host} cannot be reached, or failed to answer: {0}", (
         "Could not resolve host(?:name)?", "Connection (?:refused|timed out|reset|closed)", "Network is unreachable",
         "No route to host", "Operation (?:timed out|too slow)", r"returned error: (?:5\d\d|429)\b", "[Tt]imed out",
-        "Failed to connect", "Couldn't connect",
     )),
     (RemoteUnreachable, "{host} cannot be reached, or failed to answer", (
-        "unable to access", "early EOF", "hung up", "RPC failed", "index-pack", "fetch-pack", "expected flush",
+        "unable to access", "[Ff]ailed to connect", "early EOF", "hung up", "RPC failed", "index-pack", "fetch-pack",
+        "expected flush",
         "Could not read from remote", "protocol error", "bad line length", "handshake", "kex_exchange", "packet",
         "not valid: is this a git repo", "unexpected disconnect", "invalid server response", "partial file",
         "bad pack", "invalid ls-refs",

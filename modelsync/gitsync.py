@@ -165,9 +165,10 @@ class Mirror:
                 raise
             self._fetch_everything(run)
             try:
-                run("update-ref", f"refs/kept/{commit}", f"{commit}^{{commit}}", local=True)
+                run("cat-file", "-e", commit, local=True)
             except MirrorCorrupt:
                 raise RefNotFound(f"{self._remote.host} does not have the commit {commit}") from None
+            run("update-ref", f"refs/kept/{commit}", commit, local=True)
         if run("cat-file", "-t", commit, local=True).strip() != "commit":
             run("update-ref", "-d", f"refs/kept/{commit}", local=True)
             raise RefNotFound(f"{commit} is no commit")
@@ -276,8 +277,10 @@ class Mirror:
             with storage():
                 self._create(run)
             return action()
-        except MirrorCorrupt:
-            deadline.check()  # also what a killed git leaves looks like damage
+        except SyncError as error:
+            if type(error) not in {SyncError, MirrorCorrupt}:  # what nothing explains may be damage too
+                raise
+            deadline.check()  # and so may what a git leaves that was killed in time
         with storage():
             remove_tree(self._path)
             self._create(run)
@@ -440,7 +443,10 @@ def _gitpython() -> Any:
 
 @cache
 def _leash() -> tuple[str, ...]:
-    """What makes git end when this process is killed, where the system has it (util-linux)."""
+    """What makes git end when this process is killed, where the system has it (util-linux).
+
+    Git's helpers end with it, as their pipes close, or when the low-speed limit tells them that nobody answers.
+    """
     leash = ("setpriv", "--pdeathsig", "KILL")
     try:
         works = not subprocess.run([*leash, "true"], capture_output=True, check=False, timeout=10).returncode

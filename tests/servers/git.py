@@ -286,7 +286,7 @@ class SshGitServer(Repository):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._folder = path.with_name(f"{path.name}.ssh")
+        self._folder = path.parent / "sshd"  # sshd's configuration takes no blanks in paths
         self.key = self._folder / "key"
         self.known_hosts = self._folder / "known_hosts"
 
@@ -306,11 +306,13 @@ class SshGitServer(Repository):
         for name in ("key", "other_key", "host_key", "other_host_key"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._folder / name)], check=True)
         shutil.copy(self._folder / "key.pub", self._folder / "authorized_keys")
-        for attempt in range(5):
+        for _ in range(5):  # sshd takes no port 0, and the free one may be gone until it has started
             with socket.create_server(("127.0.0.1", 0)) as free:
                 self.port = int(free.getsockname()[1])
-            if self._start() or attempt == 4:
+            if self._start():
                 break
+        else:
+            raise AssertionError(self.log.read_text())
         self.trust("host_key")
         return self
 

@@ -1,0 +1,87 @@
+"""What may be followed: URLs and refs are refused before anything runs, in words that hold no secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelsync.errors import SettingsError
+from modelsync.gitremote import parse
+from modelsync.gitsync import Mirror, validate
+from modelsync.settings import Git
+
+ALL = frozenset({"https", "ssh", "http", "file"})
+
+
+@pytest.mark.parametrize(
+    ("url", "protocol", "host"),
+    [
+        ("https://git.example.org/team/models.git", "https", "git.example.org"),
+        ("https://git.example.org:8443/models", "https", "git.example.org:8443"),
+        ("https://[::1]:8443/models", "https", "[::1]:8443"),
+        ("ssh://git@git.example.org:2222/models.git", "ssh", "git.example.org:2222"),
+        ("git@git.example.org:team/models.git", "ssh", "git.example.org"),
+        ("git.example.org:models.git", "ssh", "git.example.org"),
+    ],
+)
+def test_allowed_by_default(url: str, protocol: str, host: str) -> None:
+    """HTTPS and ssh, also as `user@host:path`."""
+    git = Git(path=url, ssh_key_file=Path("key"))
+    validate(git)
+    assert (parse(git).url, parse(git).protocol, parse(git).host) == (url, protocol, host)
+
+
+@pytest.mark.parametrize("url", ["http://h/x", "file:///srv/x", "/srv/x", "models"])
+def test_allowed_only_by_name(url: str) -> None:
+    """Plain HTTP and files of this machine need MODELSYNC_GIT_PROTOCOLS."""
+    with pytest.raises(SettingsError, match="MODELSYNC_GIT_PROTOCOLS"):
+        validate(Git(path=url))
+    validate(Git(path=url, protocols=ALL))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ext::sh -c touch% x", "ext::sh", "fd::7", "transport::address", "ext://sh", "git://host/x", "ftp://host/x",
+        "--upload-pack=touch x", "--upload-pack=touch", "-u", "ssh://-oProxyCommand=touch/x", "ssh://-oX@host/x",
+        "-oProxyCommand=x:y", "git@-oProxyCommand=x:y", "host:-x", "https://", "https:///x", "https://h:99999/x",
+        "https://h/x\ny", "https://h/x y", "HTTPS://h/x", "::", "u:p@h:x",
+    ],
+)  # fmt: skip
+def test_never_allowed(url: str, tmp_path: Path) -> None:
+    """Helpers that run commands, options in disguise, other protocols, nonsense: refused, nothing runs."""
+    git = Git(path=url, protocols=ALL, ssh_key_file=Path("key"))
+    with pytest.raises(SettingsError):
+        Mirror(tmp_path / "home", git)
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:hunter2@h/x", "https://hunter2@h/x", "https://:hunter2@h/x", "ssh://git:hunter2@h/x",
+        "https://user:hunter2@h:bad/x", "user:hunter2@h:x", "http://hunter2@h/x", "ftp://u:hunter2@h/x",
+    ],
+)  # fmt: skip
+def test_credentials_in_the_url_are_refused_and_not_repeated(url: str) -> None:
+    """The message says what to do and does not hold the secret."""
+    with pytest.raises(SettingsError) as caught:
+        validate(Git(path=url, protocols=ALL, ssh_key_file=Path("key")))
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in repr(caught.value.__context__ or "")
+
+
+@pytest.mark.parametrize(
+    "ref", ["-x", "--all", "a..b", "a b", "a\nb", "main~1", "v1^{}", "a:b", "*", "a?", "x.lock", "@{u}"]
+)
+def test_refs_that_are_more_than_names(ref: str) -> None:
+    """Options, ranges, patterns and revision syntax are no refs to follow."""
+    with pytest.raises(SettingsError, match="MODELSYNC_GIT_REF"):
+        validate(Git(path="https://h/x", ref=ref))
+
+
+def test_ssh_needs_a_key() -> None:
+    """Nobody is asked for a passphrase or a password, so a key is the only way in."""
+    with pytest.raises(SettingsError, match="MODELSYNC_GIT_SSH_KEY_FILE"):
+        validate(Git(path="git@h:x"))
