@@ -9,7 +9,7 @@ import orjson
 from flask import Flask, Response, request
 
 from modelsync import __version__
-from modelsync.http import problems, replies
+from modelsync.http import problems, replies, samples
 from modelsync.http.access import Gate
 from modelsync.http.service import Service
 from modelsync.models.contract import LoadedModel
@@ -104,6 +104,8 @@ def _request(model: LoadedModel) -> Schema:
             _component(example.name): {"summary": example.name, "value": {"variables": example.variables}}
             for example in model.examples
         }
+    else:
+        media["example"] = {"variables": samples.variables(model)}
     return media
 
 

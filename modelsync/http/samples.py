@@ -54,7 +54,10 @@ def _made(schema: Schema, definitions: Schema, depth: int) -> Any:
 
 
 def _number(schema: Schema, *, whole: bool) -> float:
-    low = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1)
-    high = schema.get("maximum", schema.get("exclusiveMaximum", 2) - 1)
-    number = min(max(1, low), max(high, low))
+    """One, or what is nearest to it within the limits."""
+    number: float = 1
+    if (low := schema.get("minimum", schema.get("exclusiveMinimum"))) is not None:
+        number = max(number, low if "minimum" in schema else low + 1)
+    if (high := schema.get("maximum", schema.get("exclusiveMaximum"))) is not None:
+        number = min(number, high if "maximum" in schema else high - 1)
     return int(number) if whole else float(number)

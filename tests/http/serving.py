@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from modelsync import settings, telemetry
 from modelsync.http.lane import Lane
 from modelsync.http.service import Service
-from modelsync.models import binding
+from modelsync.models import binding, discovery, loading
 from modelsync.models.contract import Example, Fault, LoadedModel, ModelEntry, ModelName
 from modelsync.releases import Release
 from modelsync.telemetry import Counters
@@ -101,6 +101,18 @@ def a_service(
         timeout=config.server.predict_timeout,
     )
     return Service(config, release, loaded, faults, lane, request_sync)
+
+
+def the_examples(home: Path, request_sync: Callable[[], None] | None = None, **given: str) -> Service:
+    """The examples in `models_serve/`, loaded as a release loads them."""
+    config = settings.load(environment(home, **given))
+    found = discovery.discover(ROOT / "models_serve")
+    loaded: dict[str, LoadedModel] = {folder.name: loading.load(folder) for folder in found}
+    entries = {folder.name: _entry(folder.name, version=folder.version) for folder in found}
+    release = Release(COMMIT, COMMIT, "git", "", entries, path=home / "releases" / COMMIT)
+    counters = Counters(telemetry.folder(config.state.home), list(loaded))
+    lane = Lane(loaded, {}, counters, release=COMMIT, threads=4, max_queue=100, timeout=20.0)
+    return Service(config, release, loaded, {}, lane, request_sync)
 
 
 def an_empty_service(home: Path, **given: str) -> Service:

@@ -22,6 +22,9 @@ const resolve = (schema) => {
   return { ...found, ...schema, $ref: undefined };
 };
 
+// Text with `code` in it.
+const prose = (text) => text.split("`").map((part, index) => (index % 2 ? make("code", {}, part) : part));
+
 // --- what there is ---------------------------------------------------------------------------------------------------
 
 // [{id, title, path, verb, operation}]: every model under its name, the service's own calls under verb and path.
@@ -75,7 +78,7 @@ function show({ title, path, verb, operation, model, id }) {
     make("p", { class: "route" }, make("span", { class: "verb" }, verb.toUpperCase()), make("code", {}, path)),
   ];
   const about = operation.description || (model || id === "all" ? operation.summary : "");
-  if (about) parts.push(make("p", { class: "lead" }, about));
+  if (about) parts.push(make("p", { class: "lead" }, ...prose(about)));
   const media = operation.requestBody?.content["application/json"];
   if (media) {
     const variables = resolve(resolve(media.schema).properties?.variables);
@@ -139,7 +142,7 @@ const LIMITS = {
 
 function facts(schema) {
   const found = [];
-  if (schema.description) found.push(make("p", {}, schema.description));
+  if (schema.description) found.push(make("p", {}, ...prose(schema.description)));
   const limits = [schema, ...(schema.anyOf ?? [])].map(resolve).flatMap((one) =>
     Object.entries(LIMITS).filter(([key]) => one[key] !== undefined).map(([key, words]) => `${words} ${one[key]}`));
   if (schema.default !== undefined) limits.push(`default ${JSON.stringify(schema.default)}`);
@@ -150,27 +153,28 @@ function facts(schema) {
 function parameters(all) {
   return table(["Name", "Type", "About"], all.map((one) => make("tr", {},
     make("th", { scope: "row" }, make("code", {}, one.name)), make("td", {}, typeOf(one.schema)),
-    make("td", {}, one.description ?? ""))));
+    make("td", {}, ...prose(one.description ?? "")))));
 }
 
 function answers(operation) {
   return table(["Status", "When"], Object.entries(operation.responses).map(([code, response]) =>
-    make("tr", {}, make("th", { scope: "row" }, code), make("td", {}, resolve(response).description))));
+    make("tr", {}, make("th", { scope: "row" }, code), make("td", {}, ...prose(resolve(response).description)))));
 }
 
 // --- trying it -------------------------------------------------------------------------------------------------------
 
 function tryIt(path, verb, operation, media) {
-  const examples = Object.values(media?.examples ?? {});
+  const examples = Object.entries(media?.examples ?? {});
+  const answered = operation.responses["200"]?.content?.["application/json"]?.examples ?? {};
   const input = media && make("textarea", { id: "body", spellcheck: "false", "aria-label": "Request body" });
-  if (input) input.value = pretty(examples[0]?.value ?? media.example ?? { variables: {} });
   const query = operation.parameters && make("input", { id: "query", placeholder: "models=A,B&flat=true", "aria-label": "Query", size: 30 });
   const output = make("pre", { id: "answer", tabindex: "0", "aria-live": "polite" }, "");
   const told = make("span", { id: "outcome", class: "soft" });
-  const send = make("button", { class: "main", id: "send", onclick: () => run() }, "Send");
+  const send = make("button", { class: "main", id: "send" }, "Send");
   const key = make("input", { type: "password", id: "key", autocomplete: "off", value: token.get(), oninput: () => token.set(key.value.trim()) });
 
-  async function run() {
+  async function run(event) {
+    event.preventDefault();
     send.disabled = true;
     told.className = "soft";
     told.textContent = "…";
@@ -192,16 +196,22 @@ function tryIt(path, verb, operation, media) {
     send.disabled = false;
   }
 
+  function fill([name, example]) {
+    input.value = pretty(example.value);
+    output.textContent = answered[name] ? pretty(answered[name].value) : "";
+    told.className = "soft";
+    told.textContent = answered[name] ? `what the example ${example.summary} answers` : "";
+  }
+
+  if (examples.length) fill(examples[0]);
+  else if (input) input.value = pretty(media.example ?? { variables: {} });
   const choices = examples.length > 1 && make("div", { class: "row", role: "group", "aria-label": "Examples" },
-    ...examples.map((example) => make("button", { type: "button", onclick: () => { input.value = pretty(example.value); } }, example.summary)));
-  const expected = Object.values(operation.responses["200"]?.content?.["application/json"]?.examples ?? {})[0];
-  if (expected) output.textContent = pretty(expected.value);
-  if (expected) told.textContent = "what the first example answers";
-  return make("div", { class: "try" },
+    ...examples.map((each) => make("button", { type: "button", onclick: () => fill(each) }, each[1].summary)));
+  return make("form", { class: "try", onsubmit: run },
     make("div", {},
       input ? make("label", { for: "body" }, "Request body") : "", choices || "", input ?? "",
       query ? make("label", { for: "query" }, "Query") : "", query ?? "",
-      make("label", { for: "key" }, operation.security ? "Token" : "Token (not needed here)"), key,
+      ...(operation.security ? [make("label", { for: "key" }, "Token"), key] : []),
       make("div", { class: "row" }, send)),
     make("div", {}, make("div", { class: "row" }, make("span", {}, "Answer"), told), output));
 }
