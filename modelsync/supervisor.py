@@ -15,9 +15,10 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import watchfiles
 
@@ -84,6 +85,7 @@ class Supervisor:
         self._sync_wanted = asyncio.Event()
         self._ending = asyncio.Event()
         self._swapping = asyncio.Lock()
+        self._guards: set[asyncio.Task[None]] = set()
         self._draining: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
@@ -100,15 +102,14 @@ class Supervisor:
         log.info("listening at http://%s:%d/%s", host, port, self.settings.server.base_url)
         await self._first_generation()
         self._sync_wanted.set()
-        loops: list[Callable[[], Awaitable[None]]] = [self._follow, self._keep_schedule, self._keep_alive]
+        loops: list[Callable[[], Awaitable[None]]] = [self._follow, self._keep_schedule]
         if self._watch:
             loops.append(self._watch_files)
-        tasks = [loop.create_task(_edge(one)) for one in loops]
+        following = [loop.create_task(_edge(one)) for one in loops]
         await self._ending.wait()
         log.info("ending")
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(following)
+        await _cancel(self._guards)
         if self.current:
             await self.current.drain(self.settings.server.drain_timeout + 5)
         await asyncio.gather(*self._draining)
@@ -231,10 +232,9 @@ class Supervisor:
         )
         if release and self._announce:
             self._announce(release, self._listener.getsockname()[1])
+        _keep(self._guards, self._guard(generation))
         if old:
-            task = asyncio.create_task(old.drain(self.settings.server.drain_timeout + 5))
-            self._draining.add(task)
-            task.add_done_callback(self._draining.discard)
+            _keep(self._draining, old.drain(self.settings.server.drain_timeout + 5))
 
     def _lost(self, generation: Generation) -> dict[str, str]:
         """Models that passed the check but do not load in the generation: the machine's trouble, or a flaky model."""
@@ -245,24 +245,32 @@ class Supervisor:
             if (entry := entries.get(ModelName(name))) and entry.state != "failed"
         }
 
-    async def _keep_alive(self) -> None:
-        """Start the generation again where its master died; its socket is ours, so clients wait meanwhile."""
+    async def _guard(self, generation: Generation) -> None:
+        """Start the release again where its master dies; the socket is ours, so clients wait meanwhile."""
+        await generation.process.wait()
         pause = 0.1
-        while True:
-            generation = self.current
-            if generation is None:
-                return
-            await generation.process.wait()
-            if generation is not self.current:
-                pause = 0.1
-                continue
+        while generation is self.current and not self._ending.is_set():
             event(log, logging.ERROR, "the generation has died", exit=generation.process.returncode)
-            await asyncio.sleep(pause)
-            pause = min(RESTART_MOST, pause * 2)
-            with contextlib.suppress(NotReady):
-                if generation is self.current:
-                    await self._start(generation.release)
-                    pause = 0.1 if pause < 1 else pause
+            try:
+                await self._start(generation.release)
+            except NotReady as error:
+                log.error("it does not start again: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(RESTART_MOST, pause * 2)
+
+
+def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` as a task that is not forgotten before it has ended."""
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _edge(loop: Callable[[], Awaitable[None]]) -> None:
@@ -316,7 +324,7 @@ def _listener(settings: Settings) -> Iterator[socket.socket]:
         )
     except OSError as error:
         raise SettingsError(
-            f"cannot listen on {host}:{port} ({error.strerror}): set MODELSYNC_HOST or MODELSYNC_PORT"
+            f"cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}): set MODELSYNC_HOST or MODELSYNC_PORT"
         ) from None
     with listener:
         yield listener

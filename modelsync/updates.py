@@ -26,7 +26,7 @@ from modelsync.releases import Release, Releases, Staging, Status, environment, 
 from modelsync.settings import Settings, child_environment
 from modelsync.sources import source_of
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("modelsync.updates")  # also where it runs as __main__
 
 
 @dataclass(frozen=True, slots=True)

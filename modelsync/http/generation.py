@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import gc
 import logging
+import math
 import os
 import signal
 from pathlib import Path
@@ -29,18 +30,19 @@ from modelsync.http.worker import LaneWorker
 from modelsync.releases import Releases
 from modelsync.settings import Settings
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("modelsync.http.generation")  # also where it runs as __main__
 
 
 class Log(Logger):  # type: ignore[misc]
     """gunicorn's logger, writing through ours."""
 
     def setup(self, cfg: Any) -> None:
-        """Leave handlers and formats to `modelsync.logs`; a level set there holds."""
+        """Leave handlers and formats to `modelsync.logs`; what it does each time it starts is for debugging."""
         for logger in (self.error_log, self.access_log):
             logger.handlers.clear()
             logger.propagate = True
-        self.error_log.setLevel(logging.getLogger().level)
+        level = logging.getLogger().level
+        self.error_log.setLevel(logging.WARNING if level == logging.INFO else level)
         self.cfg = cfg
 
 
@@ -132,7 +134,7 @@ class Generation(BaseApplication):  # type: ignore[misc]
             "worker_class": LaneWorker,
             "preload_app": server.preload,
             "timeout": int(server.predict_timeout) + 30,
-            "graceful_timeout": server.drain_timeout,
+            "graceful_timeout": math.ceil(server.drain_timeout),
             "control_socket_disable": True,
             "logger_class": Log,
             "proc_name": "modelsync",

@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_body_size", "_closing", "_exchanges", "_header_bytes", "_in_message", "_parser", "_paused",
-        "_request", "_server", "_url", "_writable", "deadline", "peer", "transport",
+        "_request", "_server", "_unsent", "_url", "_writable", "deadline", "peer", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -98,6 +98,7 @@ class Connection(asyncio.Protocol):
         self._closing = False
         self._paused = False
         self._writable = True
+        self._unsent = 0
         self.peer: Any = None
         self.deadline = 0.0
 
@@ -140,6 +141,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._writable = False
+        self._unsent = self.transport.get_write_buffer_size()
         self.deadline = self._server.now() + self._server.write_timeout
         self._update_reading()
 
@@ -298,7 +300,10 @@ class Connection(asyncio.Protocol):
     def timed_out(self) -> None:
         """The client did not do in time what it had to: tell it where that makes sense, and end the connection."""
         self.deadline = 0.0
-        if self._closing or not self._writable:
+        if not self._writable and (unsent := self.transport.get_write_buffer_size()) < self._unsent:
+            self._unsent = unsent  # slow, but it reads
+            self.deadline = self._server.now() + self._server.write_timeout
+        elif self._closing or not self._writable:
             self.transport.abort()
         elif self._in_message:
             self._reject(408, "the request did not arrive in time")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from dataclasses import dataclass
+from typing import BinaryIO
 
 BODY = b'{"variables": {"a": 1}}'
 
@@ -55,18 +56,13 @@ def post(path: str, body: bytes = BODY, *fields: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-def read_reply(sock: socket.socket) -> Reply:
-    """The next reply on a connection that stays open."""
-    raw = b""
-    while b"\r\n\r\n" not in raw:
-        chunk = sock.recv(1 << 16)
-        assert chunk, f"closed after {raw!r}"
-        raw += chunk
-    head, _, rest = raw.partition(b"\r\n\r\n")
+def read_reply(stream: BinaryIO) -> Reply:
+    """The next reply on a connection that stays open; `stream` is `sock.makefile("rb")`."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        line = stream.readline()
+        assert line, f"closed after {head!r}"
+        head += line
     length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-    while len(rest) < length:
-        chunk = sock.recv(1 << 16)
-        assert chunk, "closed in the middle of an answer"
-        rest += chunk
-    [reply] = replies(head + b"\r\n\r\n" + rest)
+    [reply] = replies(head + stream.read(length))
     return reply

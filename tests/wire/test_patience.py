@@ -23,15 +23,15 @@ def test_slow_senders_hold_nobody_up(service: Service) -> None:
     assert service.post("Echo", {"a": 2}).json() == {"a": 2}
     for number, sock in enumerate(slow):  # and they are answered, once they have sent the rest
         sock.sendall(request[20 if number % 2 else -5 :])
-        assert read_reply(sock).status == 200
+        assert read_reply(sock.makefile("rb")).status == 200
         sock.close()
 
 
 def test_a_slow_reader_holds_nobody_up(service: Service) -> None:
     """A client that asks for 20 large answers and reads none stops being read itself; another one is answered."""
-    body = orjson.dumps({"variables": {"n": 2_000_000}})
+    body = orjson.dumps({"variables": {"n": 500_000}})
     with connect(service.port) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         sock.settimeout(0.5)
         sent = 0
         try:
@@ -42,8 +42,9 @@ def test_a_slow_reader_holds_nobody_up(service: Service) -> None:
             pass
         sock.settimeout(20)
         assert service.post("Echo", {"a": 3}).json() == {"a": 3}
+        stream = sock.makefile("rb")
         for _ in range(sent):
-            assert len(read_reply(sock).body) > 2_000_000
+            assert len(read_reply(stream).body) > 500_000
 
 
 def test_a_client_that_vanishes_costs_nothing(service: Service) -> None:
@@ -71,23 +72,16 @@ def test_an_expected_body_is_asked_for(service: Service) -> None:
 
 
 def test_a_chunked_body_is_cut_off_at_the_limit(service: Service) -> None:
-    """A body without an announced length is refused with 413 once it is too large; it is never held as a whole."""
+    """A body of 64 MiB without an announced length is refused with 413 once it is too large, and never held whole."""
+    [worker] = service.workers()
+    before = worker.memory_info().rss
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     with connect(service.port) as sock:
         sock.sendall(post("/models/Echo", b"", "Transfer-Encoding: chunked"))
-        chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
-        sent = 0
-        try:
-            while sent < 64 * 1024**2:
-                sock.sendall(chunk)
-                sent += 0x10000
-        except OSError:
-            pass
-        assert sent < 64 * 1024**2
-        try:
-            found = replies(everything(sock))
-        except OSError:
-            found = []
-        assert [reply.status for reply in found] in ([413], [])
+        for _ in range(1024):
+            sock.sendall(chunk)
+        assert [reply.status for reply in replies(everything(sock))] == [413]
+    assert worker.memory_info().rss - before < 32 * 1024**2
 
 
 def test_a_prediction_that_hangs_gives_its_slot_back(service: Service) -> None:
