@@ -42,6 +42,7 @@ def create_app(service: Service) -> Flask:
     app.extensions["modelsync"] = service  # the worker finds it there
     # A path is taken as it was sent: a redirect of a POST loses its body in most clients.
     app.url_map.merge_slashes = False
+    app.before_request(service.after_fork)  # a worker of gunicorn's own that was forked with the models loaded
     app.before_request(_refuse_leading_slashes)
     gate = Gate(service.settings.access)
     for resource in RESOURCES:
@@ -53,7 +54,7 @@ def create_app(service: Service) -> Flask:
 
 def _refuse_leading_slashes() -> None:
     # werkzeug drops all slashes in front but one, so that `//models/Churn` would be found.
-    if request.environ["PATH_INFO"].startswith("//"):
+    if request.environ.get("PATH_INFO", "").startswith("//"):
         raise NotFound
 
 

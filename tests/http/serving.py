@@ -8,7 +8,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -164,12 +164,14 @@ app = create_app(a_service(Path({home!r}), lambda: None, **{given!r}))
 
 
 @contextmanager
-def gunicorn(folder: Path, worker_class: str = "gthread", **given: str) -> Iterator[tuple[str, int]]:
+def gunicorn(
+    folder: Path, worker_class: str = "gthread", options: Sequence[str] = (), **given: str
+) -> Iterator[tuple[str, int]]:
     """The service under gunicorn with one of its own worker classes; gives its address."""
     (folder / "served.py").write_text(APP.format(home=str(folder / "home"), given=given))
     log = folder / "gunicorn.log"
-    command = [sys.executable, "-m", "gunicorn", "served:app", "--bind", "127.0.0.1:0", "--workers", "1"]
-    command += ["--worker-class", worker_class, "--threads", "4", "--no-control-socket"]
+    command = [sys.executable, "-m", "gunicorn", "served:app", "--bind", "127.0.0.1:0"]
+    command += ["--worker-class", worker_class, "--threads", "4", "--no-control-socket", *options]
     path = os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")])
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, stderr=output)

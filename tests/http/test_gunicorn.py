@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -117,3 +118,14 @@ def test_head_and_options(address: tuple[str, int]) -> None:
         answer = b"".join(iter(lambda: client.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b"\r\n\r\n")
+
+
+def test_workers_that_were_forked_with_the_models_count_together(tmp_path: Path) -> None:
+    """Each counts in a file of its own; whichever is asked tells the sum."""
+    with gunicorn(tmp_path, "sync", ["--preload", "--workers", "3"]) as address:
+        for _ in range(60):
+            assert exchange(address, predicting("/models/Add", body(a=1)))[0] == 200
+        for _ in range(6):
+            _, _, answer = exchange(address, asked("/metrics", "GET"))
+            assert b'modelsync_requests_total{code="200",model="Add"} 60.0' in answer
+    assert len(list((tmp_path / "home" / "run" / "metrics").glob("*.counters"))) > 1
