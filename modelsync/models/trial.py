@@ -30,6 +30,7 @@ from modelsync.models import loading, results, surroundings
 from modelsync.models.contract import Example, Fault, LoadedModel, ModelFolder, Verdict
 from modelsync.models.faults import from_exception
 
+_PID = os.getpid()
 TIMED_CALLS = 3
 TIMED_SHARE = 0.2  # of a model's time limit: slow models are not called again only to be measured
 TOLERANCE = 1e-9  # relative, of numbers in a response
@@ -58,6 +59,8 @@ def main(job: Path, events: int) -> None:
 
 
 def _report(events: int, step: dict[str, Any]) -> None:
+    if os.getpid() != _PID:  # a model has forked, and its child has come back to us
+        os._exit(0)
     os.write(events, orjson.dumps(step, option=orjson.OPT_APPEND_NEWLINE))
 
 

@@ -33,7 +33,7 @@ def write(root: Path) -> Write:
     def write(name: str, etls: str | None = None, files: dict[str, str | bytes] | None = None) -> Path:
         folder = root / name
         folder.mkdir(exist_ok=True)
-        for file, content in ({} if etls is None else {"etls.py": etls}).items() | (files or {}).items():
+        for file, content in {**({} if etls is None else {"etls.py": etls}), **(files or {})}.items():
             path = folder / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content if isinstance(content, bytes) else textwrap.dedent(content).encode())
