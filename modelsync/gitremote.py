@@ -198,7 +198,7 @@ _COMPLAINTS: tuple[tuple[type[SyncError], str, tuple[str, ...]], ...] = (
     )),
     (StorageFailed, "the state directory cannot be written", (
         "insufficient permission for adding an object",
-        r"(?:unable to|cannot|could not|failed to) (?:create|mkdir|open|write)\b.*: "
+        r"(?:[Uu]nable to|cannot|could not|failed to) (?:create|mkdir|open|write)\b.*: "
         "(?:Permission denied|Operation not permitted|Not a directory|Input/output error)",
     )),
     (UntrustedRemote, "the SSH host key of {host} is unknown or has changed; see MODELSYNC_GIT_KNOWN_HOSTS_FILE", (

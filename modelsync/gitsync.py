@@ -9,6 +9,7 @@ The mirror is a cache: whatever is wrong with it is cured by making it anew. Wha
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import random
 import re
@@ -65,12 +66,15 @@ _ABBREVIATED = re.compile(r"[0-9a-f]{4,39}")
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Export:
     """What was written: the model folders by name, and for some of them why they cannot be served as they are.
 
-    A folder with problems is written without the offending entries, so that a report can point at it.
+    A folder with problems is written without the offending entries, so that a report can point at it. A name with
+    problems may have no folder: a submodule or a link in the place of one, a name that cannot be written.
     """
 
     folders: tuple[str, ...]
@@ -268,6 +272,7 @@ class Mirror:
                 wait = 0.5 * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - spreads replicas out, guards nothing
                 if not error.transient or attempt == ATTEMPTS - 1 or wait >= deadline.remaining():
                     raise
+                _log.info("the remote failed, trying again in %.1f s: %s", wait, error)
                 time.sleep(wait)
         raise AssertionError("unreachable")
 
@@ -281,6 +286,7 @@ class Mirror:
             if type(error) not in {SyncError, MirrorCorrupt}:  # what nothing explains may be damage too
                 raise
             deadline.check()  # and so may what a git leaves that was killed in time
+            _log.warning("the mirror is made anew: %s", error)
         with storage():
             remove_tree(self._path)
             self._create(run)

@@ -40,7 +40,7 @@ Source = Literal["git", "folder"]
 Result = Literal["", "published", "unchanged", "failed"]
 
 _ID = re.compile(r"[0-9a-f]{7,64}(\.[1-9][0-9]*)?")
-_log = logging.getLogger("modelsync.releases")
+_log = logging.getLogger(__name__)
 
 
 def now() -> str:

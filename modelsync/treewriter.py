@@ -66,9 +66,13 @@ class TreeWriter:
     def accepts(self, entry: Entry) -> bool:
         """Whether the entry is to be written; if not although it belongs to a model, that is a problem now."""
         parts = entry.path.split("/")
+        if not followed(parts[0]) and parts[0] not in {".", ".."}:
+            return False
         if entry.mode == "160000":
             reason = "is a git submodule, and submodules are not fetched"
-        elif len(parts) == 1 or (not followed(parts[0]) and parts[0] not in {".", ".."}):
+        elif len(parts) == 1 and entry.mode == "120000":
+            reason = "is a link, and a model is a folder"
+        elif len(parts) == 1:
             return False
         elif any(part in {"", ".", ".."} or part.lower() == ".git" for part in parts):
             reason = "is a path that could lead out of the model's folder"

@@ -13,6 +13,7 @@ import pytest
 from modelsync.deadline import Deadline
 from modelsync.errors import StorageFailed, SyncError
 from modelsync.gitsync import Mirror
+from modelsync.releases import Releases
 from modelsync.settings import Git
 from tests.servers.git import GitServer
 from tests.test_releases import dies_before_step
@@ -185,6 +186,7 @@ def test_killed_at_any_step_the_next_sync_heals(server: GitServer, tmp_path: Pat
         died = dies_before_step(number, lambda home=home, target=target: sync(server, home, target))  # type: ignore[misc]
         assert sync(server, home, target)
         assert (target / "Iris/etls.py").read_text() == "iris = 1\n"
-        shutil.rmtree(home)
+        Releases(home).sweep(3)
+        assert [item.name for item in home.iterdir()] == ["repo.git"], number
         number += 1
     assert number > 15

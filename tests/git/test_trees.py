@@ -54,6 +54,15 @@ def test_the_offender_is_named_and_only_its_model_is_refused(
     )
 
 
+@pytest.mark.parametrize("bad", [link("../../etc"), link("Iris"), submodule()])
+def test_what_stands_in_the_place_of_a_folder_is_named(server: GitServer, tmp_path: Path, bad: Entry) -> None:
+    """A link or a submodule beside the models is none of them, is not followed, and is reported by its name."""
+    server.push({"Fraud": bad, ".hidden": link("/"), ".tools/x": link("/")})
+    result = export(server, tmp_path)
+    assert list(result.problems) == ["Fraud"]
+    assert files(tmp_path / "out") == {"Churn/etls.py", "Iris/etls.py"}
+
+
 def test_links_within_a_model_are_kept(server: GitServer, tmp_path: Path) -> None:
     """A link to a sibling, through another link, to nothing yet, or in a circle harms nobody and stays."""
     links = {
