@@ -21,7 +21,6 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from modelsync import __version__
-from modelsync.errors import ModelUnavailable
 from modelsync.http import models, replies, sync
 from modelsync.http.access import Gate
 from modelsync.http.problems import Answer
@@ -81,16 +80,8 @@ def _models(service: Service) -> Iterator[Metric]:
     off = Gauge("modelsync_model_switched_off", "1 where it was, for ending workers.", labels=["model"])
     for line in models.lines(service):
         loaded.add_metric([line.name, line.state, line.version], float(line.state != "failed"))
-        off.add_metric([line.name], float(line.name in service.models and _switched_off(service, line.name)))
+        off.add_metric([line.name], float(bool(models.switched_off(service, line.name))))
     yield from (loaded, off)
-
-
-def _switched_off(service: Service, name: str) -> bool:
-    try:
-        service.lane.model(name)
-    except ModelUnavailable:
-        return True
-    return False
 
 
 def _release(service: Service) -> Iterator[Metric]:

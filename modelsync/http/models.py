@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
+from modelsync.errors import ModelUnavailable
 from modelsync.http import replies
 from modelsync.http.access import Gate
 from modelsync.http.service import Service
@@ -49,6 +50,7 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "name": name,
         "state": _state(service, entry),
         "reason": _reason(service, entry) or None,
+        "switched_off": bool(switched_off(service, name)),
         "fault": asdict(entry.fault) if entry.fault else None,
         "version": loaded.version if loaded else None,
         "wanted_version": entry.wanted_version or None,
@@ -78,8 +80,20 @@ def _state(service: Service, entry: ModelEntry) -> ModelState:
     return entry.state if entry.name in service.models else "failed"
 
 
+def switched_off(service: Service, name: str) -> str:
+    """Why a loaded model is not called any more; empty where it is."""
+    try:
+        if name in service.models:
+            service.lane.model(name)
+    except ModelUnavailable as error:
+        return str(error)
+    return ""
+
+
 def _reason(service: Service, entry: ModelEntry) -> str:
-    return service.faults.get(entry.name) or (str(entry.fault) if entry.fault else "")
+    return (
+        switched_off(service, entry.name) or service.faults.get(entry.name) or (str(entry.fault) if entry.fault else "")
+    )
 
 
 def register(app: Flask, service: Service, gate: Gate) -> None:

@@ -87,12 +87,17 @@ def test_what_is_loaded_and_what_is_switched_off(tmp_path: Path) -> None:
     service.lane._switches = switches
     for moment in range(3):
         switches.crashed(["Echo"], moment)
-    found = scraped(create_app(service).test_client())
+    client = create_app(service).test_client()
+    found = scraped(client)
     assert value(found, "model_loaded", model="Add", state="ready", version=VERSION) == 1
     assert value(found, "model_loaded", model="Old", state="stale", version=VERSION) == 1
     assert value(found, "model_loaded", model="Broken", state="failed", version="") == 0
     assert value(found, "model_switched_off", model="Add") == 0
     assert value(found, "model_switched_off", model="Echo") == 1
+    told = client.get("/models/Echo").json
+    assert told["switched_off"]
+    assert "switched off" in told["reason"]
+    assert client.post("/models/Echo", data=body(), headers=JSON).headers["Retry-After"]
 
 
 def test_following_the_source(tmp_path: Path) -> None:
