@@ -16,6 +16,9 @@ from typing import Any
 
 import pytest
 
+from tests.servers.service import answers, serving, write_model
+from tests.waiting import until
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -211,6 +214,51 @@ def test_a_new_model_passes_its_check(tmp_path: Path) -> None:
         assert len(refused.stderr.splitlines()) == 1
     assert modelsync("new", "Other", "--in", "elsewhere", cwd=tmp_path).returncode == 0
     assert (tmp_path / "elsewhere" / "Other" / "etls.py").is_file()
+
+
+# --- serve, sync ------------------------------------------------------------------------------------------------------
+
+
+def test_serve_says_where_it_is_and_what_to_try(tmp_path: Path) -> None:
+    """The first release is announced with its URLs, what is broken, and a curl line that works as it is printed."""
+    models = tmp_path / "models_serve"
+    folder = write_model(models, "Echo", "class Echo:\n    def transform_predict(self, v: dict):\n        return v\n")
+    (folder / "examples").mkdir()
+    (folder / "examples" / "one.json").write_text('{"variables": {"quote": "it\'s"}}')
+    write_model(models, "Broken", "class Broken:\n    def (\n")
+    with serving(tmp_path, models, MODELSYNC_WORKERS="1") as service:
+        told = until(lambda: text if "curl " in (text := service.log.read_text()) else None, message="a line to try")
+        assert f"POST {service.url}/models/Echo" in told
+        assert f"POST {service.url}/models/Broken  failed: etls.py:2" in told
+        line = next(line for line in told.splitlines() if line.strip().startswith("curl "))
+        tried = subprocess.run(["bash", "-c", line.replace("curl", "curl -s", 1)], capture_output=True, check=True)
+        assert json.loads(tried.stdout) == {"quote": "it's"}
+        called = modelsync("call", "Echo", "a=1", cwd=tmp_path, MODELSYNC_PORT=str(service.port))
+        assert (called.returncode, called.stdout) == (0, '{"a":1}\n')
+
+
+def test_sync_publishes_and_tells_the_running_service(tmp_path: Path) -> None:
+    """`modelsync sync` publishes what changed, says so, and a service that runs from the same state swaps to it."""
+    models = tmp_path / "models_serve"
+    write_model(models, "Model", answers(1))
+    with serving(tmp_path, models, MODELSYNC_WORKERS="1") as service:
+        assert service.post("Model").json() == {"value": 1}
+        write_model(models, "Model", answers(2))
+        done = modelsync("sync", cwd=tmp_path, MODELSYNC_HOME=str(service.home), MODELSYNC_MODELS=str(models))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("published: ")
+        assert "1 models, 0 broken" in done.stdout
+        until(lambda: service.post("Model").json() == {"value": 2})
+    again = modelsync("sync", cwd=tmp_path, MODELSYNC_HOME=str(service.home), MODELSYNC_MODELS=str(models))
+    assert (again.returncode, again.stdout.split(":")[0]) == (0, "unchanged")
+    assert "was told" not in again.stdout
+
+
+def test_a_failed_sync_ends_with_1(tmp_path: Path) -> None:
+    """Where a sync fails, the exit code is 1 and the reason is told in one line, after what the log says."""
+    done = modelsync("sync", cwd=tmp_path, MODELSYNC_MODELS="nowhere")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1].startswith("modelsync: there is no folder nowhere/")
 
 
 # --- call -------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -90,7 +94,25 @@ def sync() -> int:
     click.echo(f"{outcome.result}: {release.id}, {len(release.models)} models, {len(outcome.faults)} broken")
     for name, fault in outcome.faults.items():
         click.echo(f"  {name}: {fault}")
+    if _tell_running(settings.state.home):
+        click.echo("the service that runs here was told")
     return 0
+
+
+def _tell_running(home: Path) -> bool:
+    """Have the service that serves from this state directory look at it, by SIGHUP; False where none does."""
+    try:
+        with (home / "run" / "supervisor.pid").open() as file:
+            if not (number := file.read().strip()):
+                return False
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:  # held for as long as it lives, so the number is that of no other process
+                os.kill(int(number), signal.SIGHUP)
+                return True
+    except (OSError, ValueError):
+        return False
+    return False  # a number that a crash left behind
 
 
 @click.command(short_help="Tell what is installed.")
