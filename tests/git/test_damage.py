@@ -170,6 +170,17 @@ def test_a_read_only_state_directory(server: GitServer, tmp_path: Path, small: P
     assert sync(server, small / "home", tmp_path / "out")
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_state_directory_of_somebody_else(server: GitServer, tmp_path: Path) -> None:
+    """StorageFailed, and once it can be written again, everything works."""
+    sync(server, tmp_path / "home", tmp_path / "out")
+    (tmp_path / "home").chmod(0o500)
+    with pytest.raises(StorageFailed, match="Permission denied"):
+        sync(server, tmp_path / "home", tmp_path / "out")
+    (tmp_path / "home").chmod(0o700)
+    assert sync(server, tmp_path / "home", tmp_path / "out")
+
+
 def test_a_file_in_place_of_the_state_directory(server: GitServer, tmp_path: Path) -> None:
     """StorageFailed, with no path in the message."""
     (tmp_path / "home").touch()

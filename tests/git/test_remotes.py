@@ -20,7 +20,9 @@ from modelsync.settings import Git, Secret
 from tests.servers.git import Fault, GitServer, SshGitServer
 from tests.waiting import until
 
-ssh_needed = pytest.mark.skipif(not SshGitServer.available(), reason="openssh-server is not installed")
+ssh_needed = pytest.mark.skipif(
+    not SshGitServer.available(), reason="no openssh-server, or no login shell for this user"
+)
 
 
 def git_of(server: GitServer | SshGitServer, **more: object) -> Git:

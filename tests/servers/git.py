@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import getpass
 import os
+import pwd
 import select
 import shutil
 import socket
@@ -292,8 +293,12 @@ class SshGitServer(Repository):
 
     @staticmethod
     def available() -> bool:
-        """Whether this machine has an sshd to start."""
-        return SSHD.exists() and shutil.which("ssh-keygen") is not None
+        """Whether this machine has an sshd to start, and a shell for this user behind it."""
+        try:
+            shell = Path(pwd.getpwuid(os.geteuid()).pw_shell).name
+        except KeyError:
+            return False
+        return SSHD.exists() and shutil.which("ssh-keygen") is not None and shell not in {"nologin", "false"}
 
     @property
     def url(self) -> str:
