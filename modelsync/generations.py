@@ -28,26 +28,30 @@ class NotReady(Exception):
 class Generation:
     """One child process. `faults` are the models that were good in the check and do not load in it."""
 
-    def __init__(self, release: Release | None, process: asyncio.subprocess.Process, private: socket.socket) -> None:
+    def __init__(
+        self, release: Release | None, process: asyncio.subprocess.Process, private: socket.socket, held: IO[bytes]
+    ) -> None:
         self.release = release
         self.process = process
         self.faults: dict[str, str] = {}
         self._private = private
+        self._held = held
 
     @classmethod
     async def start(
         cls, release: Release | None, *, listener: socket.socket, control: int, config: Settings, timeout: float
     ) -> Generation:
-        """Start a generation of `release` and wait until all of its workers accept requests.
+        """Start a generation of `release` and wait until all of its workers are ready; `go` lets them accept requests.
 
         Raises NotReady, the process ended, where that takes longer than `timeout` seconds or it dies.
         """
-        reading, writing = (os.fdopen(fd, mode) for fd, mode in zip(os.pipe(), ("rb", "wb"), strict=True))
-        with reading, writing:
+        (reading, writing), (waiting, held) = _pipe(), _pipe()
+        with reading, writing, waiting:
             private = socket.create_server(("127.0.0.1", 0))
             secrets = settings.hand_down()
             sockets = (listener.fileno(), private.fileno())
-            arguments = [*(f"--listen={fd}" for fd in sockets), f"--ready={writing.fileno()}", f"--control={control}"]
+            given = {"ready": writing.fileno(), "go": waiting.fileno(), "control": control}
+            arguments = [f"--listen={fd}" for fd in sockets] + [f"--{name}={fd}" for name, fd in given.items()]
             if release:
                 arguments.append(f"--release={release.id}")
             try:
@@ -58,13 +62,13 @@ class Generation:
                     *arguments,
                     stdin=asyncio.subprocess.DEVNULL,
                     env=settings.child_environment() | {"MODELSYNC_SECRETS_FD": str(secrets)},
-                    pass_fds=(*sockets, writing.fileno(), control, secrets),
+                    pass_fds=(*sockets, *given.values(), secrets),
                     start_new_session=True,  # a Ctrl-C at the terminal is the supervisor's to handle
                 )
             finally:
                 os.close(secrets)
             writing.close()
-            generation = cls(release, process, private)
+            generation = cls(release, process, private, held)
             try:
                 await asyncio.wait_for(generation._boot(reading, config.server.workers), timeout)
                 await asyncio.to_thread(generation._prove, timeout)
@@ -107,10 +111,9 @@ class Generation:
         if self.release and (response.status != 200 or response.headers["X-Modelsync-Release"] != self.release.commit):
             raise NotReady(f"its readiness probe says {response.status}")
 
-    @property
-    def running(self) -> bool:
-        """Whether the process is there."""
-        return self.process.returncode is None
+    def go(self) -> None:
+        """Let its workers accept requests; those of a worker that is replaced later do so at once."""
+        self._held.close()
 
     async def drain(self, timeout: float) -> None:
         """Ask it to end once its clients have their answers; kill it after `timeout` seconds."""
@@ -118,7 +121,7 @@ class Generation:
         try:
             await asyncio.wait_for(self.process.wait(), timeout)
         except TimeoutError:
-            log.error("generation %d did not end within %g s", self.process.pid, timeout)
+            log.warning("generation %d did not end within %g s", self.process.pid, timeout)
         await self.kill()
 
     async def kill(self) -> None:
@@ -128,7 +131,13 @@ class Generation:
             os.killpg(self.process.pid, signal.SIGKILL)
         await self.process.wait()
         self._private.close()
+        self._held.close()
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
+
+
+def _pipe() -> tuple[IO[bytes], IO[bytes]]:
+    reading, writing = os.pipe()
+    return os.fdopen(reading, "rb"), os.fdopen(writing, "wb")

@@ -64,7 +64,7 @@ class Secret:
         return hash((self._value, self._file))
 
 
-# --- parsers: text to value, ValueError with the reason ----------------------------------------------------------------
+# --- parsers: text to value, ValueError with the reason ---------------------------------------------------------------
 
 
 def _text(raw: str) -> str:
@@ -132,7 +132,8 @@ def _protocols(raw: str) -> frozenset[str]:
 
 def _base_url(raw: str) -> str:
     base = raw.strip().strip("/")
-    if base and not re.fullmatch(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*", base) or base in {"livez", "readyz", "metrics"}:
+    odd = base and not re.fullmatch(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*", base)
+    if odd or base in {"livez", "readyz", "metrics"}:
         raise ValueError("must be a URL path such as models or api/models, or empty")
     return base
 
@@ -152,14 +153,16 @@ def _secret(name: str, doc: str) -> Any:
     return field(default=Secret(), metadata={"name": name, "secret": True, "doc": doc})
 
 
-# --- the settings ------------------------------------------------------------------------------------------------------
+# --- the settings -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
     """The listener and its processes."""
 
-    base_url: str = _setting("baseUrl", "models", _base_url, "URL prefix of every route, without slashes around it; may be empty")
+    base_url: str = _setting(
+        "baseUrl", "models", _base_url, "URL prefix of every route, without slashes around it; may be empty"
+    )
     host: str = _setting("MODELSYNC_HOST", "127.0.0.1", _text, "address to listen on (the image sets 0.0.0.0)")
     port: int = _setting("MODELSYNC_PORT", 8080, _integer(0, 65535), "port to listen on; 0 takes a free one")
     workers: int = _setting(
@@ -169,19 +172,36 @@ class Server:
         "MODELSYNC_THREADS", 32, _integer(1, 1024), "threads per worker for models that are not answered at once"
     )
     preload: bool = _setting(
-        "MODELSYNC_PRELOAD", True, _boolean, "load the models once, before the workers are forked, so that they share memory"
+        "MODELSYNC_PRELOAD",
+        True,
+        _boolean,
+        "load the models once, before the workers are forked, so that they share memory",
     )
     predict_timeout: float = _setting(
-        "MODELSYNC_PREDICT_TIMEOUT", 30.0, _seconds, "time one prediction may take; after it the answer is 504", shown="30s"
+        "MODELSYNC_PREDICT_TIMEOUT",
+        30.0,
+        _seconds,
+        "time one prediction may take; after it the answer is 504",
+        shown="30s",
     )
     max_body: int = _setting(
-        "MODELSYNC_MAX_BODY", 10 * 1024**2, _bytes, "size of the largest request body; over it the answer is 413", shown="10MiB"
+        "MODELSYNC_MAX_BODY",
+        10 * 1024**2,
+        _bytes,
+        "size of the largest request body; over it the answer is 413",
+        shown="10MiB",
     )
     max_queue: int = _setting(
-        "MODELSYNC_MAX_QUEUE", 1000, _integer(1, 1_000_000), "predictions that may wait per worker; over it the answer is 503"
+        "MODELSYNC_MAX_QUEUE",
+        1000,
+        _integer(1, 1_000_000),
+        "predictions that may wait per worker; over it the answer is 503",
     )
     drain_timeout: float = _setting(
-        "MODELSYNC_DRAIN_TIMEOUT", 30.0, _seconds, "time requests in flight get when a release is replaced or the service stops",
+        "MODELSYNC_DRAIN_TIMEOUT",
+        30.0,
+        _seconds,
+        "time requests in flight get when a release is replaced or the service stops",
         shown="30s",
     )
 
@@ -197,13 +217,18 @@ class Git:
         "MODELSYNC_GIT_PASSWORD_FILE", None, _path, "file that holds it instead; read again at each sync"
     )
     ref: str = _setting("MODELSYNC_GIT_REF", "HEAD", _text, "branch, tag or commit to follow")
-    subdir: str = _setting("MODELSYNC_GIT_SUBDIR", "", _subdirectory, "folder of the repository that holds the model folders")
+    subdir: str = _setting(
+        "MODELSYNC_GIT_SUBDIR", "", _subdirectory, "folder of the repository that holds the model folders"
+    )
     ssh_key_file: Path | None = _setting("MODELSYNC_GIT_SSH_KEY_FILE", None, _path, "private key for ssh")
     known_hosts_file: Path | None = _setting(
         "MODELSYNC_GIT_KNOWN_HOSTS_FILE", None, _path, "host keys for ssh; an unknown host is never trusted"
     )
     protocols: frozenset[str] = _setting(
-        "MODELSYNC_GIT_PROTOCOLS", frozenset({"https", "ssh"}), _protocols, "allowed transports; http and file only if named here",
+        "MODELSYNC_GIT_PROTOCOLS",
+        frozenset({"https", "ssh"}),
+        _protocols,
+        "allowed transports; http and file only if named here",
         shown="https,ssh",
     )
 
@@ -215,19 +240,32 @@ class Sync:
     cron: str = _setting(
         "MODELSYNC_SYNC_CRON", "0 2 * * *", _text, 'when to sync: cron, local time; or "@every 5m"; or "off"'
     )
-    timeout: float = _setting("MODELSYNC_SYNC_TIMEOUT", 120.0, _seconds, "time one whole sync may take, retries included", shown="120s")
+    timeout: float = _setting(
+        "MODELSYNC_SYNC_TIMEOUT", 120.0, _seconds, "time one whole sync may take, retries included", shown="120s"
+    )
     jitter: float = _setting(
-        "MODELSYNC_SYNC_JITTER", 60.0, _seconds, "a scheduled sync starts up to this much later, so that replicas do not start at once",
+        "MODELSYNC_SYNC_JITTER",
+        60.0,
+        _seconds,
+        "a scheduled sync starts up to this much later, so that replicas do not start at once",
         shown="60s",
     )
     on_broken_model: OnBrokenModel = _setting(
-        "MODELSYNC_ON_BROKEN_MODEL", "previous", _choice(OnBrokenModel),
+        "MODELSYNC_ON_BROKEN_MODEL",
+        "previous",
+        _choice(OnBrokenModel),
         "a broken model: goes on as `previous` version, is `drop`ped, or the whole commit is `reject`ed",
     )
     check_timeout: float = _setting(
-        "MODELSYNC_CHECK_TIMEOUT", 60.0, _seconds, "time one model may take to load and run its examples in the check", shown="60s"
+        "MODELSYNC_CHECK_TIMEOUT",
+        60.0,
+        _seconds,
+        "time one model may take to load and run its examples in the check",
+        shown="60s",
     )
-    keep_releases: int = _setting("MODELSYNC_KEEP_RELEASES", 3, _integer(2, 1000), "releases kept on disk, the current one included")
+    keep_releases: int = _setting(
+        "MODELSYNC_KEEP_RELEASES", 3, _integer(2, 1000), "releases kept on disk, the current one included"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +274,12 @@ class Access:
 
     predict_tokens: Secret = _secret("MODELSYNC_PREDICT_TOKENS", "tokens that may predict; unset: anybody may")
     train_tokens: Secret = _secret("MODELSYNC_TRAIN_TOKENS", "tokens that may train; unset: nobody may")
-    admin_tokens: Secret = _secret("MODELSYNC_ADMIN_TOKENS", "tokens that may do everything, sync included; unset: nobody may")
-    webhook_secret: Secret = _secret("MODELSYNC_WEBHOOK_SECRET", "secret of the webhook of GitHub, GitLab or Gitea; unset: refused")
+    admin_tokens: Secret = _secret(
+        "MODELSYNC_ADMIN_TOKENS", "tokens that may do everything, sync included; unset: nobody may"
+    )
+    webhook_secret: Secret = _secret(
+        "MODELSYNC_WEBHOOK_SECRET", "secret of the webhook of GitHub, GitLab or Gitea; unset: refused"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +296,9 @@ class State:
 class Logs:
     """Logging goes to standard error, one record a line."""
 
-    format: LogFormat = _setting("MODELSYNC_LOG_FORMAT", "auto", _choice(LogFormat), "json or text; auto: text on a terminal, else json")
+    format: LogFormat = _setting(
+        "MODELSYNC_LOG_FORMAT", "auto", _choice(LogFormat), "json or text; auto: text on a terminal, else json"
+    )
     level: LogLevel = _setting("MODELSYNC_LOG_LEVEL", "info", _choice(LogLevel), "debug, info, warning or error")
 
 
@@ -300,7 +344,9 @@ def entries() -> Iterator[Entry]:
             default = shown if shown is not None else "" if secret or item.default is None else str(item.default)
             yield Entry(group, item.metadata["name"], default, item.metadata["doc"], secret)
             if twin := _file_twin(item):
-                yield Entry(group, twin, "", f"file that holds {item.metadata['name']} instead; read again at each use", False)
+                yield Entry(
+                    group, twin, "", f"file that holds {item.metadata['name']} instead; read again at each use", False
+                )
 
 
 def _file_twin(item: Field[Any]) -> str | None:
@@ -353,7 +399,7 @@ def _read(item: Field[Any], given: Mapping[str, str]) -> Any:
             return Secret(file=Path(given[twin]).expanduser())
         return Secret(given[name].strip()) if given.get(name) else None
     raw = given.get(name)
-    # An empty variable means "unset", as Compose files and .env templates write it; only baseUrl may be empty on purpose.
+    # An empty variable means "unset", as Compose files and .env templates write it; only baseUrl may be meant empty.
     if raw is None or (not raw.strip() and name != "baseUrl"):
         return None
     return item.metadata["parse"](raw)
@@ -368,7 +414,7 @@ def _unknown(given: Mapping[str, str]) -> Iterator[str]:
             yield f"{name} is not a setting" + (f" (did you mean {near[0]}?)" if near else "")
 
 
-# --- keeping secrets from the models -----------------------------------------------------------------------------------
+# --- keeping secrets from the models ----------------------------------------------------------------------------------
 
 
 def secret_names() -> frozenset[str]:

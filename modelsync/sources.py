@@ -18,7 +18,7 @@ SourceKind = Literal["git", "folder"]
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written: of which commit, the tree hash of each folder (None: to be computed), and the unsafe folders."""
+    """What was written: of which commit, each folder's tree hash (None: to be computed), what is unsafe in which."""
 
     commit: str
     versions: dict[str, TreeHash] | None

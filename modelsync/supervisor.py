@@ -44,6 +44,9 @@ RETRY_FIRST, RETRY_MOST = 5.0, 300.0
 RESTART_MOST = 30.0
 """Seconds between two starts of a generation that keeps dying, at most."""
 
+EMPTY_DRAIN = 0.5
+"""Seconds the generation without a release gets to end before the first release is let in."""
+
 UPDATE_GRACE = 10.0
 """Seconds an update gets to clean up when the service ends."""
 
@@ -205,7 +208,7 @@ class Supervisor:
             await self._start(release)
         except NotReady as error:
             event(log, logging.ERROR, "the release is not served", release=release.id, reason=str(error))
-            reject(self.settings, release, serving, str(error))
+            await asyncio.to_thread(reject, self.settings, release, serving, str(error))
 
     async def _start(self, release: Release | None) -> None:
         """Bring up a generation of `release`; once all of it is ready, let the one before drain.
@@ -222,6 +225,10 @@ class Supervisor:
                 await generation.kill()
                 raise NotReady("; ".join(f"{name} does not load: {reason}" for name, reason in lost.items()))
             old, self.current = self.current, generation
+            if old and old.release is None:  # it can answer nothing that the new one could not answer better
+                await old.drain(EMPTY_DRAIN)
+                old = None
+            generation.go()
         event(
             log,
             logging.INFO,

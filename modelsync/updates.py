@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from modelsync import logs, settings
@@ -19,7 +20,7 @@ from modelsync.errors import ModelsyncError, ReleaseRejected, StorageFailed, Syn
 from modelsync.files import copy_tree, remove_tree, storage
 from modelsync.logs import event
 from modelsync.models.checking import check
-from modelsync.models.contract import Fault, ModelEntry, ModelFolder, ModelName, Verdict
+from modelsync.models.contract import Fault, ModelEntry, ModelFolder, ModelName, TreeHash, Verdict
 from modelsync.models.discovery import discover
 from modelsync.models.generator import generate
 from modelsync.releases import Release, Releases, Staging, Status, environment, now, read_status, write_status
@@ -81,9 +82,9 @@ class Updater:
         release_id = self._releases.next_id(wanted)
         with self._releases.stage() as staging:
             exported = self._source.export(wanted, staging.models_serve, deadline)
-            folders = _with_problems(discover(staging.models_serve, exported.versions), exported.problems)
-            if not folders:
+            if not (found := discover(staging.models_serve, exported.versions)):
                 raise self._source.no_models(wanted, deadline)
+            folders = _with_problems(staging.models_serve, found, exported.problems)
             verdicts = self._check(folders, current)
             entries = [self._decide(folder, verdicts[folder.name], current, staging, release_id) for folder in folders]
             self._report(entries)
@@ -238,12 +239,17 @@ class Updater:
 def reject(config: Settings, release: Release, serving: Release | None, reason: str) -> None:
     """Take a published release back, because no generation of it got ready: `serving` is the current one again."""
     releases = Releases(config.state.home)
-    status = read_status(config.state.home)
+    with releases.lock(Deadline(config.sync.timeout)):
+        _take_back(config.state.home, releases, release, serving, reason)
+
+
+def _take_back(home: Path, releases: Releases, release: Release, serving: Release | None, reason: str) -> None:
+    status = read_status(home)
     if serving:
         releases.make_current(serving)
     failures = {**status.failures, ReleaseRejected.reason: status.failures.get(ReleaseRejected.reason, 0) + 1}
     write_status(
-        config.state.home,
+        home,
         replace(
             status,
             served_commit=serving.commit if serving else "",
@@ -257,9 +263,21 @@ def reject(config: Settings, release: Release, serving: Release | None, reason: 
     )
 
 
-def _with_problems(folders: Sequence[ModelFolder], problems: Mapping[str, tuple[Fault, ...]]) -> list[ModelFolder]:
-    """The folders, where the export found something unsafe in one with that as its fault."""
-    return [replace(one, fault=problems[one.name][0]) if problems.get(one.name) else one for one in folders]
+def _with_problems(
+    root: Path, folders: Sequence[ModelFolder], problems: Mapping[str, tuple[Fault, ...]]
+) -> list[ModelFolder]:
+    """The folders, where the export found something unsafe in one with that as its fault.
+
+    What is unsafe and no folder (a link or a submodule in a folder's place, a name that is no text) becomes a model
+    that is refused, so that it is named where people look.
+    """
+    found = [replace(one, fault=problems[one.name][0]) if problems.get(one.name) else one for one in folders]
+    strangers = sorted(problems.keys() - {one.name for one in folders})
+    return found + [
+        ModelFolder(ModelName(name), root / name, TreeHash(""), fault=replace(problems[name][0], stage="name"))
+        for name in strangers
+        if problems[name]
+    ]
 
 
 def _reject_broken(entries: Sequence[ModelEntry]) -> None:

@@ -1,7 +1,8 @@
 """A generation: one release in a gunicorn master of its own with its workers, on sockets it was given.
 
 Run by the supervisor as `python -m modelsync.http.generation`. It loads the release before it forks, reports each
-worker that accepts requests, and ends on TERM once its last client is gone.
+worker that is ready, lets them accept requests from the public socket (the first one) when the supervisor says so, and
+ends on TERM once its last client is gone.
 """
 
 from __future__ import annotations
@@ -154,6 +155,7 @@ class Generation(BaseApplication):  # type: ignore[misc]
     def run(self) -> None:
         """Serve until TERM."""
         LaneWorker.ready_fd = self.arguments.ready
+        LaneWorker.go_fd = self.arguments.go
         GenerationMaster.switches = self.switches
         GenerationMaster.metrics = telemetry.folder(self.settings.state.home)
         GenerationMaster.supervisor = os.getppid()
@@ -176,6 +178,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--release", default="")
     parser.add_argument("--listen", type=int, action="append", required=True)
     parser.add_argument("--ready", type=int, required=True)
+    parser.add_argument("--go", type=int, required=True)
     parser.add_argument("--control", type=int, required=True)
     return parser.parse_args(argv)
 

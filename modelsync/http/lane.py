@@ -43,6 +43,7 @@ MESSAGE_LIMIT = 1000
 """Characters of a model's exception that a client sees."""
 
 SWITCHED_OFF_RETRY = 60
+NO_RELEASE_RETRY = 1
 
 
 def predict(model: LoadedModel, body: bytes) -> bytes:
@@ -104,6 +105,8 @@ class Lane:
         if (model := self.models.get(name)) is None:
             if (reason := self.unavailable.get(name)) is not None:
                 raise ModelUnavailable(f"{name} is not loaded: {reason}")
+            if self.release is None:
+                raise ModelUnavailable("there is no release yet: see /readyz", NO_RELEASE_RETRY)
             folded = {known.lower(): known for known in self.names}
             near = difflib.get_close_matches(name.lower(), folded, n=3)
             raise UnknownModel(name, [folded[one] for one in near])

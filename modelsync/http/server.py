@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable
 from email.utils import formatdate
@@ -64,15 +65,15 @@ class Server:
         self._constant = b""
         self._constant_until = 0.0
         self._listeners: list[asyncio.Server] = []
+        self._reap()
 
     # --- life -------------------------------------------------------------------------------------------------------
 
-    async def listen(self, sockets: list[object]) -> None:
-        """Accept connections from now on."""
+    async def listen(self, *sockets: socket.socket) -> None:
+        """Accept connections on these from now on."""
         for sock in sockets:
-            listener = await self.loop.create_server(lambda: Connection(self), sock=sock, backlog=2048)  # type: ignore[call-overload]
+            listener = await self.loop.create_server(lambda: Connection(self), sock=sock, backlog=2048)
             self._listeners.append(listener)
-        self._reap()
 
     def _reap(self) -> None:
         now = self.now()
@@ -114,12 +115,15 @@ class Server:
                 self._admit(request)
                 self._predict_all(request, respond)
             elif request.method in (b"GET", b"HEAD") and path in self._probes:
-                respond(self._probes[path](self.service))
+                respond(self._probes[path](self.service, request.request_id))
             else:
                 self._pages.submit(request, self._threadsafe(respond))
         except errors.RequestError as error:
             name = self._models.get(path)
-            respond(problems.answer(error, request_id=request.request_id, model=name, release=self._lane.release))
+            answer = problems.answer(error, request_id=request.request_id, model=name, release=self._lane.release)
+            if name in self._lane.models:
+                self._lane.counters.observe(name, answer.status, perf_counter() - request.started)
+            respond(answer)
 
     def _admit(self, request: Request) -> None:
         content_type = encoding = authorization = None

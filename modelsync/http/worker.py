@@ -22,6 +22,7 @@ from gunicorn.workers.base import Worker
 from modelsync.http.protocol import LINGER
 from modelsync.http.server import Server
 from modelsync.http.service import Service
+from modelsync.models import surroundings
 from modelsync.models.contract import LoadedModel
 
 WARM_UP_BUDGET = 5.0
@@ -32,11 +33,15 @@ class LaneWorker(Worker):  # type: ignore[misc]
     """One process: an event loop that speaks HTTP, threads that call models, threads that run Flask."""
 
     ready_fd: int | None = None
-    """Where a line with the worker's pid goes once it accepts requests; the supervisor reads it."""
+    """Where a line with the worker's pid goes once it is ready; the supervisor reads it."""
+
+    go_fd: int | None = None
+    """At its end the worker accepts requests from the public socket; until then from the private one alone."""
 
     def init_process(self) -> None:
         """Replace what the fork copied and must not be shared, then load (without preload) and run."""
         faulthandler.enable()
+        surroundings.protect_streams()
         super().init_process()
 
     def init_signals(self) -> None:
@@ -74,12 +79,30 @@ class LaneWorker(Worker):  # type: ignore[misc]
         server = Server(service, self.wsgi, loop)
         beat = loop.create_task(self._beat(service, server, ending))
         await loop.run_in_executor(None, warm_up, service)
-        await server.listen([listener.sock for listener in self.sockets])
+        public, *private = [listener.sock for listener in self.sockets]
+        await server.listen(*private)
         if self.ready_fd is not None:
-            os.write(self.ready_fd, f"{self.pid}\n".encode())
+            # A worker that replaces another one finds nobody listening: the supervisor reads until all are ready once.
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self.ready_fd, f"{self.pid}\n".encode())
+        if await self._may_go(loop, ending):
+            await server.listen(public)
         await ending.wait()
         await server.drain(LINGER, self.cfg.graceful_timeout)
         beat.cancel()
+
+    async def _may_go(self, loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> bool:
+        """Wait for the supervisor to close its end of the pipe; False where the worker is told to end first."""
+        if self.go_fd is None:
+            return True
+        go = asyncio.Event()
+        loop.add_reader(self.go_fd, go.set)
+        waits = [loop.create_task(event.wait()) for event in (go, ending)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        loop.remove_reader(self.go_fd)
+        for wait in waits:
+            wait.cancel()
+        return go.is_set()
 
     async def _beat(self, service: Service, server: Server, ending: asyncio.Event) -> None:
         """Tell the master that the loop turns; end when it has gone, or when too many threads hang."""

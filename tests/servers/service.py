@@ -93,7 +93,7 @@ def serving(
     With `ready` it is waited for until it has a release.
     """
     home = folder / "home"
-    log = folder / "service.log"
+    log = folder / f"service-{len(list(folder.glob('service-*.log')))}.log"
     settings: Mapping[str, str] = {
         "MODELSYNC_HOME": str(home),
         "MODELSYNC_PORT": "0",
@@ -117,7 +117,7 @@ def serving(
     try:
         service = Service(process, until(lambda: _url(process, log), 30), home, log)
         if ready:
-            until(service.ready, 60, message=f"see the log:\n{log.read_text()[-3000:]}")
+            until(service.ready, 60, message=f"see the log {log}")
         yield service
     finally:
         family = tree.children(recursive=True) if process.poll() is None else []
