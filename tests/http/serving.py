@@ -103,8 +103,9 @@ def a_service(
     return Service(config, release, loaded, faults, lane, request_sync)
 
 
-def the_examples(home: Path, request_sync: Callable[[], None] | None = None, **given: str) -> Service:
-    """The examples in `models_serve/`, loaded as a release loads them."""
+@contextmanager
+def the_examples(home: Path, request_sync: Callable[[], None] | None = None, **given: str) -> Iterator[Service]:
+    """The examples in `models_serve/`, loaded as a release loads them, and unloaded again afterwards."""
     config = settings.load(environment(home, **given))
     found = discovery.discover(ROOT / "models_serve")
     loaded: dict[str, LoadedModel] = {folder.name: loading.load(folder) for folder in found}
@@ -112,7 +113,11 @@ def the_examples(home: Path, request_sync: Callable[[], None] | None = None, **g
     release = Release(COMMIT, COMMIT, "git", "", entries, path=home / "releases" / COMMIT)
     counters = Counters(telemetry.folder(config.state.home), list(loaded))
     lane = Lane(loaded, {}, counters, release=COMMIT, threads=4, max_queue=100, timeout=20.0)
-    return Service(config, release, loaded, {}, lane, request_sync)
+    try:
+        yield Service(config, release, loaded, {}, lane, request_sync)
+    finally:
+        for model in loaded.values():
+            loading.unload(model)
 
 
 def an_empty_service(home: Path, **given: str) -> Service:

@@ -106,19 +106,19 @@ def test_names_of_operations_are_unique(tmp_path: Path) -> None:
 
 def test_the_examples_of_the_repository_are_described_as_they_answer(tmp_path: Path) -> None:
     """The document is valid; each example fits its schema; each is answered as it says."""
-    service = the_examples(tmp_path)
-    document = fetched(service)
-    validate(document)  # type: ignore[arg-type]
-    client = create_app(service).test_client()
-    assert len(service.models) >= 4
-    for name, model in service.models.items():
-        media = document["paths"][f"/models/{name}"]["post"]["requestBody"]["content"]["application/json"]
-        validator = Draft202012Validator({**media["schema"], "components": document["components"]})
-        assert model.examples
-        for example in media["examples"].values():
-            validator.validate(example["value"])
-            answer = client.post(f"/models/{name}", data=json.dumps(example["value"]), headers=JSON)
-            assert answer.status_code == 200, answer.text
-        for example in model.examples:
-            answer = client.post(f"/models/{name}", data=json.dumps({"variables": example.variables}), headers=JSON)
-            assert answer.json == example.response
+    with the_examples(tmp_path) as service:
+        document = fetched(service)
+        validate(document)  # type: ignore[arg-type]
+        client = create_app(service).test_client()
+        assert len(service.models) >= 4
+        for name, model in service.models.items():
+            media = document["paths"][f"/models/{name}"]["post"]["requestBody"]["content"]["application/json"]
+            validator = Draft202012Validator({**media["schema"], "components": document["components"]})
+            assert model.examples
+            for example in media["examples"].values():
+                validator.validate(example["value"])
+                answer = client.post(f"/models/{name}", data=json.dumps(example["value"]), headers=JSON)
+                assert answer.status_code == 200, answer.text
+            for example in model.examples:
+                answer = client.post(f"/models/{name}", data=json.dumps({"variables": example.variables}), headers=JSON)
+                assert answer.json == example.response

@@ -203,7 +203,7 @@ def test_predictions_go_on_before_the_first_release_with_reasons(tmp_path: Path)
     client = create_app(an_empty_service(tmp_path)).test_client()
     assert client.get("/livez").json == {"status": "ok"}
     assert "no release" in is_problem(client.get("/readyz"), 503)["detail"]
-    is_problem(client.post("/models/Add", data=body(), headers=JSON), 404)
+    assert "no release" in is_problem(client.post("/models/Add", data=body(), headers=JSON), 503)["detail"]
     assert client.post("/models/all", data=body(), headers=JSON).json == {}
     for path in ("/models/", "/models/usage", "/models/docs", "/models/openapi.json", "/models/sync", "/metrics"):
         assert client.get(path).status_code == 200, path

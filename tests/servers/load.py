@@ -1,8 +1,8 @@
 """Clients that keep their connections and check every answer: what a swap must not disturb.
 
-One thread with an asyncio loop; each connection sends the next request when it has the answer to the last one. A server
-may end a connection with `Connection: close` on an answer, or close it while it is idle: then the client connects again,
-as every HTTP client does (RFC 9112 section 9.3.1); any other end is a failure.
+One thread with an asyncio loop; each connection sends the next request when it has the answer to the last one. A
+server may end a connection with `Connection: close` on an answer, or close it while it is idle: then the client
+connects again, as every HTTP client does (RFC 9112 section 9.3.1); any other end is a failure.
 """
 
 from __future__ import annotations
