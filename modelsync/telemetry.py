@@ -27,11 +27,16 @@ CODES = (200, 400, 401, 403, 404, 405, 413, 415, 422, 500, 503, 504, 0)
 BUCKETS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the duration histogram in seconds; one more bucket holds all above."""
 
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+"""Upper bounds of the histogram of requests per call, for models that take batches; one more bucket holds all above."""
+
 _CODE = {code: 1 + index for index, code in enumerate(CODES)}
 _OTHER = _CODE[0]
 _SUM = 1 + len(CODES)
 _FIRST_BUCKET = _SUM + 1
-WIDTH = _FIRST_BUCKET + len(BUCKETS) + 1
+_FIRST_BATCH = _FIRST_BUCKET + len(BUCKETS) + 1
+_BATCHED = _FIRST_BATCH + len(BATCH_SIZES) + 1
+WIDTH = _BATCHED + 1
 _ROW = struct.Struct(f"{WIDTH}d")
 _HEADER = 8
 
@@ -43,12 +48,17 @@ def folder(home: Path) -> Path:
 
 @dataclass(slots=True)
 class Totals:
-    """What one model has answered. `codes`: requests by status; `buckets`: counts by upper bound, not cumulated."""
+    """What one model has answered. `codes`: requests by status; `buckets`: counts by upper bound, not cumulated.
+
+    `batches`: calls with several requests by `BATCH_SIZES`, `batched`: the requests in them.
+    """
 
     in_flight: float = 0.0
     codes: dict[int, float] = field(default_factory=dict)
     seconds: float = 0.0
     buckets: list[float] = field(default_factory=lambda: [0.0] * (len(BUCKETS) + 1))
+    batches: list[float] = field(default_factory=lambda: [0.0] * (len(BATCH_SIZES) + 1))
+    batched: float = 0.0
 
     def add(self, row: Sequence[float], *, alive: bool) -> None:
         """Add a worker's row; in-flight requests count only while the worker lives."""
@@ -58,18 +68,50 @@ class Totals:
             if row[index]:
                 self.codes[code] = self.codes.get(code, 0.0) + row[index]
         self.seconds += row[_SUM]
-        self.buckets = [old + new for old, new in zip(self.buckets, row[_FIRST_BUCKET:WIDTH], strict=True)]
+        self.buckets = [old + new for old, new in zip(self.buckets, row[_FIRST_BUCKET:_FIRST_BATCH], strict=True)]
+        self.batches = [old + new for old, new in zip(self.batches, row[_FIRST_BATCH:_BATCHED], strict=True)]
+        self.batched += row[_BATCHED]
+
+
+class LoopRow:
+    """One model's counters, for one thread: no lock, no look-up."""
+
+    __slots__ = ("_base", "_rows")
+
+    def __init__(self, rows: memoryview[float], base: int) -> None:
+        self._rows = rows
+        self._base = base
+
+    def calling(self, requests: int) -> None:
+        """So many requests are being answered by a call right now; 0 where it has ended."""
+        self._rows[self._base] = requests
+
+    def observe(self, status: int, seconds: float) -> None:
+        """A request was answered with `status` after `seconds`."""
+        rows, base = self._rows, self._base
+        rows[base + _CODE.get(status, _OTHER)] += 1.0
+        rows[base + _SUM] += seconds
+        rows[base + _FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1.0
+
+    def batch(self, size: int) -> None:
+        """One call answered `size` requests."""
+        self._rows[self._base + _FIRST_BATCH + bisect_left(BATCH_SIZES, size)] += 1.0
+        self._rows[self._base + _BATCHED] += size
 
 
 class Counters:
-    """One worker's counters for a fixed list of models. Threads of the worker may call it at the same time."""
+    """One worker's counters for a fixed list of models. Threads of the worker may call it at the same time.
+
+    Each model has two rows, which are added up like those of two workers: one for the threads, under a lock, and one
+    that the event loop's thread alone writes, through `loop_row`.
+    """
 
     def __init__(self, directory: Path, models: Sequence[str], pid: int | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / f"{pid or os.getpid()}.counters"
-        names = orjson.dumps(list(models))
+        names = orjson.dumps([*models, *models])
         names += b" " * (-len(names) % 8)
-        size = _HEADER + len(names) + 8 * WIDTH * max(1, len(models))
+        size = _HEADER + len(names) + 8 * WIDTH * 2 * max(1, len(models))
         # A file of the same pid, left by a worker of an earlier boot, was folded away before this worker was forked.
         with self.path.open("w+b") as file:
             file.truncate(size)
@@ -80,17 +122,21 @@ class Counters:
         self._base = {name: index * WIDTH for index, name in enumerate(models)}
         self._lock = threading.Lock()
 
-    def begin(self, model: str) -> None:
-        """A call of `model` starts."""
-        base = self._base[model]
-        with self._lock:
-            self._rows[base] += 1.0
+    def loop_row(self, model: str) -> LoopRow:
+        """The row of `model` for the event loop's thread."""
+        return LoopRow(self._rows, self._base[model] + len(self._base) * WIDTH)
 
-    def end(self, model: str) -> None:
-        """A call of `model` has ended."""
+    def begin(self, model: str, requests: int = 1) -> None:
+        """A call of `model` starts, which answers so many requests."""
         base = self._base[model]
         with self._lock:
-            self._rows[base] -= 1.0
+            self._rows[base] += requests
+
+    def end(self, model: str, requests: int = 1) -> None:
+        """That call has ended."""
+        base = self._base[model]
+        with self._lock:
+            self._rows[base] -= requests
 
     def observe(self, model: str, status: int, seconds: float) -> None:
         """A request for `model` was answered with `status` after `seconds`."""
@@ -159,7 +205,14 @@ def _runs(path: Path) -> bool:
 
 
 def _to_json(total: Totals) -> list[float]:
-    return [0.0, *(total.codes.get(code, 0.0) for code in CODES), total.seconds, *total.buckets]
+    return [
+        0.0,
+        *(total.codes.get(code, 0.0) for code in CODES),
+        total.seconds,
+        *total.buckets,
+        *total.batches,
+        total.batched,
+    ]
 
 
 def _from_json(row: list[float]) -> Totals:

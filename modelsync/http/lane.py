@@ -26,6 +26,7 @@ from modelsync.errors import (
 from modelsync.http import problems
 from modelsync.http.coroutines import Coroutines
 from modelsync.http.deadlines import Ticket
+from modelsync.http.pace import Pace
 from modelsync.http.problems import Answer
 from modelsync.http.switches import Switches
 from modelsync.http.threads import Call, Hung, Slots
@@ -58,6 +59,49 @@ def predict(model: LoadedModel, body: bytes) -> bytes:
         return dump(model.call(variables))
 
 
+def predict_batch(model: LoadedModel, bodies: Sequence[bytes]) -> list[bytes | BaseException]:
+    """`predict` for several requests in one call of a model that has `call_batch`: each result, or what failed.
+
+    A request that cannot be bound or whose result cannot be served fails alone. Where the call itself raises, each
+    request is called alone, so that the one that is to blame is the one that fails. Raises Hung.
+    """
+    assert model.bind
+    assert model.call_batch
+    outcomes: list[bytes | BaseException] = [b""] * len(bodies)
+    rows, places = [], []
+    for place, body in enumerate(bodies):
+        try:
+            rows.append(model.bind(parse(body)))
+            places.append(place)
+        except Exception as error:  # noqa: BLE001  a validator may be the model's code
+            outcomes[place] = error
+    try:
+        results = model.call_batch(rows) if rows else []
+        if not isinstance(results, list) or len(results) != len(rows):
+            raise ModelRaised("TypeError", f"transform_predict_batch must return a list of {len(rows)} results")
+    except Hung:
+        raise
+    except BaseException as error:  # noqa: BLE001  the edge of the model's code
+        for place in places:
+            outcomes[place] = _alone(model, bodies[place]) if len(rows) > 1 else error
+        return outcomes
+    for place, result in zip(places, results, strict=True):
+        try:
+            outcomes[place] = result if isinstance(result, Exception) else dump(result)
+        except Exception as error:  # noqa: BLE001  a result's own methods may be the model's code
+            outcomes[place] = error
+    return outcomes
+
+
+def _alone(model: LoadedModel, body: bytes) -> bytes | BaseException:
+    try:
+        return predict(model, body)
+    except Hung:
+        raise
+    except BaseException as error:  # noqa: BLE001  the edge of the model's code
+        return error
+
+
 async def predict_async(model: LoadedModel, body: bytes) -> bytes:
     """`predict` for a model whose method is `async def`."""
     return dump(await model.call(parse(body)))
@@ -87,10 +131,16 @@ class Lane:
         self.unavailable = dict(unavailable)
         self.release = release
         self.counters = counters
+        self.timeout = timeout
+        self.switches = switches or Switches(())
+        # A call that takes a lock might wait in a loop for one that runs in a thread.
+        self.paces = {
+            name: Pace(model.call_seconds, allowed=not model.is_async and model.lock is None)
+            for name, model in self.models.items()
+        }
         self.slots = Slots(threads, max_queue, timeout)
         self.coroutines = Coroutines(max_queue, timeout)
         self._folder = folder.rstrip("/") + "/" if folder else ""
-        self._switches = switches or Switches(())
 
     @property
     def names(self) -> list[str]:
@@ -110,7 +160,7 @@ class Lane:
             folded = {known.lower(): known for known in self.names}
             near = difflib.get_close_matches(name.lower(), folded, n=3)
             raise UnknownModel(name, [folded[one] for one in near])
-        if self._switches.off(name):
+        if self.switches.off(name):
             detail = f"{name} is switched off until its next version: calling it has ended several worker processes"
             raise ModelUnavailable(detail, SWITCHED_OFF_RETRY)
         return model
@@ -181,11 +231,13 @@ class Lane:
 
     def _call(self, model: LoadedModel, body: bytes, request_id: str, done: Done) -> None:
         def work(ticket: Ticket) -> None:
+            started = perf_counter()
             self.counters.begin(model.name)
             try:
                 answer = self._outcome(model, body, request_id)
             finally:
                 self.counters.end(model.name)
+            self.paces[model.name].seen(perf_counter() - started)
             if ticket.claim():
                 done(answer)
 
@@ -200,11 +252,11 @@ class Lane:
         async def work() -> Answer:
             self.counters.begin(model.name)
             try:
-                return Answer(200, await predict_async(model, body), headers=self._headers(model))
+                return self.success(model, await predict_async(model, body))
             except asyncio.CancelledError:
                 raise
             except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
-                return self._failure(error, model, request_id)
+                return self.failure(error, model, request_id)
             finally:
                 self.counters.end(model.name)
 
@@ -215,13 +267,18 @@ class Lane:
 
     def _outcome(self, model: LoadedModel, body: bytes, request_id: str) -> Answer:
         try:
-            return Answer(200, predict(model, body), headers=self._headers(model))
+            return self.success(model, predict(model, body))
         except Hung:
             raise
         except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
-            return self._failure(error, model, request_id)
+            return self.failure(error, model, request_id)
 
-    def _failure(self, error: BaseException, model: LoadedModel, request_id: str) -> Answer:
+    def success(self, model: LoadedModel, body: bytes) -> Answer:
+        """The answer with a result of `model`."""
+        return Answer(200, body, headers=(("X-Modelsync-Model-Version", model.version),))
+
+    def failure(self, error: BaseException, model: LoadedModel, request_id: str) -> Answer:
+        """The answer to a request that failed with `error`; what the model raised is logged with its traceback."""
         if isinstance(error, RequestError):
             return self._problem(error, model.name, request_id)
         log.error(
@@ -243,9 +300,6 @@ class Lane:
 
     def _problem(self, error: RequestError, name: str, request_id: str) -> Answer:
         return problems.answer(error, request_id=request_id, model=name, release=self.release)
-
-    def _headers(self, model: LoadedModel) -> problems.Headers:
-        return (("X-Modelsync-Model-Version", model.version),)
 
 
 def merge(answers: Iterable[tuple[str, Answer]], *, flat: bool) -> bytes:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httptools
 
 from modelsync.http.problems import Answer
 
 if TYPE_CHECKING:
+    from modelsync.http.loopside import LoopModel
     from modelsync.http.server import Server
 
 MAX_URL = 8 * 1024
@@ -64,6 +65,35 @@ class Request:
         return None
 
 
+class Head:
+    """A request's head that has been parsed once: what was found out about exactly these bytes.
+
+    Clients that keep a connection send the same head again and again, and the same bytes mean the same. `length` of the
+    body in bytes; `admitted_until`, a time of `perf_counter`, says how long nobody needs to ask again whether its token
+    may predict.
+    """
+
+    __slots__ = ("admitted_until", "fields", "length", "line", "model", "request", "request_id")
+
+    def __init__(self, request: Request, model: LoopModel | None) -> None:
+        self.request = request
+        self.length = len(request.body)
+        self.model = model
+        self.admitted_until = 0.0
+        self.fields = b""
+        self.line = b""
+        self.request_id = b""
+
+    def again(self, body: bytes, started: float) -> Request:
+        """A request with this head."""
+        known, request = self.request, Request()
+        request.method, request.path, request.query = known.method, known.path, known.query
+        request.headers = known.headers
+        request.body = body
+        request.started = started
+        return request
+
+
 class Exchange:
     """A request and the bytes of its answer, once there is one."""
 
@@ -80,7 +110,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_body_size", "_closing", "_exchanges", "_header_bytes", "_in_message", "_parser", "_paused",
-        "_request", "_server", "_unsent", "_url", "_writable", "deadline", "peer", "transport",
+        "_request", "_server", "_unsent", "_url", "_whole", "_writable", "client", "deadline", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -99,14 +129,16 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._writable = True
         self._unsent = 0
-        self.peer: Any = None
+        self._whole = b""  # what has just come, where a request began with it
+        self.client = b""
         self.deadline = 0.0
 
     # --- the transport's callbacks ----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
-        self.peer = transport.get_extra_info("peername")
+        peer = transport.get_extra_info("peername")
+        self.client = str(peer[0]).encode() if isinstance(peer, tuple) else b""
         self._server.connections.add(self)
         self.deadline = self._server.now() + self._server.header_timeout
 
@@ -118,6 +150,17 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
+        if not self._in_message and not self._exchanges and self._writable:
+            end = data.find(b"\r\n\r\n") + 4
+            head = self._server.heads.get(data[:end])
+            if head is not None and len(data) == end + head.length:
+                self._server.known(self, head, data[end:])
+                return
+            self._whole = data
+        self._parse(data)
+        self._whole = b""
+
+    def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -204,6 +247,12 @@ class Connection(asyncio.Protocol):
         self.deadline = 0.0
         request = self._request
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        if self._whole:
+            self._server.learn(self._whole, request)
+        self.exchange(request)
+
+    def exchange(self, request: Request) -> None:
+        """Have a whole request answered, after those before it."""
         request.request_id = self._server.request_id(request.header(b"x-request-id"))
         exchange = Exchange(request)
         self._exchanges.append(exchange)
@@ -219,7 +268,8 @@ class Connection(asyncio.Protocol):
         fields = [b"%s: %s" % field for field in self._request.headers if field[0] != b"upgrade"]
         head = b"\r\n".join([b"%s %s HTTP/%s" % (method, self._url, version.encode()), *fields, b"", b""])
         self._parser = httptools.HttpRequestParser(self)
-        self.data_received(head + rest)
+        self._whole = b""
+        self._parse(head + rest)
 
     # --- the rules that llhttp leaves to the server -----------------------------------------------------------------
 
@@ -320,7 +370,7 @@ class Connection(asyncio.Protocol):
             return
         exchange.close = exchange.close or self._server.draining
         exchange.output = self._server.render(exchange.request, answer, close=exchange.close)
-        self._server.answered(exchange.request, answer, self.peer)
+        self._server.answered(exchange.request, answer, self.client)
         self._flush()
 
     def _flush(self) -> None:

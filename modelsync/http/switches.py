@@ -1,6 +1,7 @@
-"""Which models are switched off because they keep ending their worker: one byte a model, shared by all workers.
+"""What the workers of a generation know of each other's bad experiences: one byte a model, shared by all of them.
 
-The master of a generation decides, its workers read. The page is anonymous memory, mapped before the fork.
+A model that keeps ending its worker is switched off, by the master. One that has hung in a worker's event loop is kept
+out of all of them, by that worker. The page is anonymous memory, mapped before the fork.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ WINDOW = 600.0
 """Seconds after which a crash is forgotten."""
 
 
+ON, THREADS_ONLY, OFF = range(3)
+
+
 class Switches:
     """One switch a model, all on at first."""
 
@@ -27,7 +31,18 @@ class Switches:
     def off(self, model: str) -> bool:
         """Whether `model` is switched off."""
         index = self._index.get(model)
-        return index is not None and self._page[index] == 1
+        return index is not None and self._page[index] == OFF
+
+    def threads_only(self, model: str) -> bool:
+        """Whether `model` must not be called in an event loop."""
+        index = self._index.get(model)
+        return index is not None and self._page[index] != ON
+
+    def banish(self, model: str) -> None:
+        """Keep `model` out of the event loops of this generation."""
+        index = self._index.get(model)
+        if index is not None and self._page[index] == ON:
+            self._page[index] = THREADS_ONLY
 
     def crashed(self, suspects: Sequence[str], now: float) -> list[str]:
         """Note that a worker died while it called `suspects`; returns the models that this switches off.
@@ -44,5 +59,5 @@ class Switches:
             model for model in suspects if model in self._index and not self.off(model) and strikes[model] >= STRIKES
         ]
         for model in guilty:
-            self._page[self._index[model]] = 1
+            self._page[self._index[model]] = OFF
         return sorted(guilty)

@@ -95,6 +95,9 @@ class LoadedModel:
     exception, `SystemExit` among them, is the model's own. `lock` is held around a call where calls must not overlap
     (None for an `async def` method: a lock of threads would stop the event loop). `package` is the unique name under
     which its modules were imported.
+
+    A model that takes several requests at once has `call_batch`, which takes the list of what `bind` gives for each
+    `variables` object and returns a list of as many results; an exception in it fails that one request alone.
     """
 
     name: ModelName
@@ -108,6 +111,8 @@ class LoadedModel:
     lock: threading.Lock | None = None
     instance: Any = field(default=None, repr=False)
     package: str = ""
+    bind: Callable[[dict[str, Any]], Any] | None = None
+    call_batch: Callable[[list[Any]], list[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

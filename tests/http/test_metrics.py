@@ -84,7 +84,7 @@ def test_what_is_loaded_and_what_is_switched_off(tmp_path: Path) -> None:
     """One line a model, with its state and version."""
     service = a_service(tmp_path)
     switches = Switches(["Echo"])
-    service.lane._switches = switches
+    service.lane.switches = switches
     for moment in range(3):
         switches.crashed(["Echo"], moment)
     client = create_app(service).test_client()
