@@ -86,11 +86,11 @@ def bare(tmp_path: Path) -> Path:
     return tmp_path / "venv" / "bin" / "python"
 
 
-def bootstrap(python: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+def bootstrap(python: Path, index_url: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
     return subprocess.run(
         [str(python), str(ROOT / "scripts" / "bootstrap_pip.py")],
-        env={**clean, "no_proxy": "127.0.0.1", **environ}, capture_output=True, text=True, timeout=100,
+        env={**clean, "no_proxy": "127.0.0.1", "PIP_INDEX_URL": index_url}, capture_output=True, text=True, timeout=100,
     )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def test_pip_comes_from_the_index(index: Index, pip_wheel: tuple[str, bytes], ba
     """An environment without pip has one afterwards; user and password go to the index, and to it alone."""
     offer(index, pip_wheel)
     assert not has_pip(bare)
-    done = bootstrap(bare, PIP_INDEX_URL=index.url.replace("//", "//me:p%40ss@"))
+    done = bootstrap(bare, index.url.replace("//", "//me:p%40ss@"))
     assert (done.returncode, done.stderr) == (0, "")
     assert has_pip(bare)
     sent = "Basic " + base64.b64encode(b"me:p@ss").decode()
@@ -112,7 +112,7 @@ def test_pip_comes_from_the_index(index: Index, pip_wheel: tuple[str, bytes], ba
 def test_a_wheel_that_was_altered_is_not_run(index: Index, pip_wheel: tuple[str, bytes], bare: Path) -> None:
     """Its SHA-256 must be the one that the index names."""
     offer(index, pip_wheel, sha256=SHA)
-    done = bootstrap(bare, PIP_INDEX_URL=index.url)
+    done = bootstrap(bare, index.url)
     assert done.returncode == 1
     assert "its SHA-256 differs" in done.stderr
     assert not has_pip(bare)
@@ -120,11 +120,11 @@ def test_a_wheel_that_was_altered_is_not_run(index: Index, pip_wheel: tuple[str,
 
 def test_an_index_that_fails_is_told_without_its_password(index: Index, bare: Path) -> None:
     """One line, no traceback, no secret."""
-    done = bootstrap(bare, PIP_INDEX_URL=index.url.replace("//", "//me:secret@"))
+    done = bootstrap(bare, index.url.replace("//", "//me:secret@"))
     assert done.returncode == 1
     assert done.stderr == "modelsync: cannot get pip: HTTP Error 404: Not Found\n"
     index.pages["/simple/pip/"] = b"<html>"
-    done = bootstrap(bare, PIP_INDEX_URL=index.url.replace("//", "//me:secret@"))
+    done = bootstrap(bare, index.url.replace("//", "//me:secret@"))
     assert "lists no wheel of pip" in done.stderr
     assert "secret" not in done.stderr
 
