@@ -49,5 +49,6 @@ pip() { .venv/bin/python -m pip --disable-pip-version-check "$@" >&2; }
 requirements=()
 for file in "${files[@]}"; do requirements+=(--requirement "$file"); done
 pip install --quiet "${requirements[@]}" || fail "pip could not install ${files[*]}; its message is above"
-pip install --quiet --no-deps --editable . || fail "pip could not install modelsync itself; its message is above"
+# It warns of editable installations, each time.
+PYTHONWARNINGS=ignore pip install --quiet --no-deps --editable . || fail "pip could not install modelsync itself; its message is above"
 echo "$wanted" >".venv/.stamp-$kind"
