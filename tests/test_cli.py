@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers.curl import curl
 from tests.servers.service import answers, serving, write_model
 from tests.waiting import until
 
@@ -231,8 +232,7 @@ def test_serve_says_where_it_is_and_what_to_try(tmp_path: Path) -> None:
         assert f"POST {service.url}/models/Echo" in told
         assert f"POST {service.url}/models/Broken  failed: etls.py:2" in told
         line = next(line for line in told.splitlines() if line.strip().startswith("curl "))
-        tried = subprocess.run(["bash", "-c", line.replace("curl", "curl -s", 1)], capture_output=True, check=True)
-        assert json.loads(tried.stdout) == {"quote": "it's"}
+        assert json.loads(curl(line)) == {"quote": "it's"}
         called = modelsync("call", "Echo", "a=1", cwd=tmp_path, MODELSYNC_PORT=str(service.port))
         assert (called.returncode, called.stdout) == (0, '{"a":1}\n')
 

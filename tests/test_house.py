@@ -91,7 +91,7 @@ def test_commands_start_fast() -> None:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A folder with run.sh and what it reads."""
-    for name in ("run.sh", "scripts/venv.sh", "requirements.txt", "pyproject.toml"):
+    for name in ("run.sh", "scripts/venv.sh", "scripts/bootstrap_pip.py", "requirements.txt", "pyproject.toml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
@@ -128,8 +128,8 @@ def test_run_with_an_old_python(checkout: Path) -> None:
 
 
 def test_run_without_venv(checkout: Path) -> None:
-    """Debian's Python without its venv package is told apart, with the package to install."""
-    bare = fake_python(checkout, 'case "$*" in *ensurepip*) exit 1;; esac')
+    """A Python that cannot make virtual environments is told apart, with the package to install."""
+    bare = fake_python(checkout, 'case "$*" in *"import venv"*) exit 1;; esac')
     done = run_sh(checkout, PYTHON=bare)
     assert done.returncode == 1
     assert "apt install python3-venv" in done.stderr

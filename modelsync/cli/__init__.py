@@ -15,9 +15,18 @@ from modelsync.cli.running import Verbs, run, serve, sync, version
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="modelsync %(version)s")
 def cli() -> None:
-    """Push a folder, get an endpoint: serves the Python models of a git repository over HTTP.
+    r"""Push a folder, get an endpoint: serves the Python models of a git repository over HTTP.
 
-    Settings are environment variables, or lines of a file .env in the current directory; env.example lists them all.
+    A folder with a file etls.py is a model: it answers at POST /models/<folder>. To begin:
+
+    \b
+      modelsync new Price                make models_serve/Price from a template
+      modelsync check                    load every model here and run its examples
+      modelsync serve                    serve them at http://127.0.0.1:8080/models/
+      modelsync call Price age=42        ask the service that runs
+
+    Settings, such as the repository to follow (gitPath), are environment variables or lines of a file .env in the
+    current directory; env.example and the README list them all.
     """
 
 

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 @click.command(short_help="Send one prediction to a running service.")
 @click.argument("model")
 @click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
-@click.option("--url", help="Where the models are; by default the service that the settings here describe.")
+@click.option("--url", help="URL of the models (http://host:8080/models); by default the service set up here.")
 @click.option(
     "--variables", "given", metavar="JSON|@FILE", help="The variables as a JSON object; @- reads standard input."
 )
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path),
-    help="File with the bearer token; by default MODELSYNC_PREDICT_TOKENS.",
+    help="File with the bearer token; by default the first of MODELSYNC_PREDICT_TOKENS.",
 )
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Seconds to wait."
@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 def call(
     model: str, values: tuple[str, ...], url: str | None, given: str | None, token_file: Path | None, timeout: float
 ) -> int:
-    """Send one prediction to MODEL and print its answer.
+    r"""Send one prediction to MODEL and print its answer.
+
+    \b
+      modelsync call Exchange amount=100 source=USD
+      modelsync call Exchange --variables '{"amount": 100, "source": "USD"}'
 
     A VALUE is JSON where it reads as JSON (5.1, true, [1,2]), else text; nested.key=2 reaches into an object. The exit
     code is 1 for an answer that is an error.

@@ -21,7 +21,7 @@ SOURCE = "etls.py"
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.command(short_help="Check models before they are pushed.")
+@click.command(short_help="Load models and run their examples, before a push.")
 @click.argument("path", type=FOLDER, default=".")
 @click.option(
     "--format", "layout", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print."
@@ -29,7 +29,8 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 def check(path: Path, layout: str) -> int:
     """Load every model of PATH and run its examples, as a sync would, before it is pushed.
 
-    PATH is a repository, a folder of model folders or one model folder. The exit code is 1 if any model is broken.
+    PATH is a repository, a folder of model folders or one model folder; by default the current directory. The exit
+    code is 1 if any model is broken, so it can stand in the repository's own CI.
     """
     settings = load_settings()
     folders = find(path, settings)
@@ -116,7 +117,10 @@ def _print_json(folders: list[ModelFolder], verdicts: dict[ModelName, Verdict]) 
     help="The file to write; by default serve_models.py beside FOLDER.",
 )
 def generate(folder: Path | None, output: Path | None) -> int:
-    """Write serve_models.py, which lists every route, for the models in FOLDER (models_serve)."""
+    """Write serve_models.py, which lists every route, for the models in FOLDER (by default models_serve).
+
+    It is for reading: a service writes its own for each release that it serves.
+    """
     settings = load_settings()
     root = folder or settings.state.models
     if not root.is_dir():
@@ -162,10 +166,10 @@ def _entry(model: ModelFolder, beside: Path) -> ModelEntry:
 @click.argument("name")
 @click.option(
     "--in", "root", type=click.Path(file_okay=False, path_type=Path), default="models_serve", show_default=True,
-    help="The folder of model folders.",
+    help="The folder that holds the model folders.",
 )  # fmt: skip
 def new(name: str, root: Path) -> int:
-    """Make the folder of a new model from a template, ready to be filled in."""
+    """Make the folder of a new model from a template: etls.py and an example, ready to be filled in."""
     from modelsync.models import scaffold
 
     for file in scaffold.create(name, root):

@@ -70,10 +70,14 @@ def start() -> Settings:
     return settings
 
 
-@click.command(short_help="Serve the models of gitPath or models_serve/.")
+@click.command(short_help="Serve the models of a repository or of a folder.")
 @click.option("--watch", is_flag=True, help="Standalone: swap to the new code when a file changes.")
 def serve(watch: bool) -> int:
-    """Serve the models: those of the repository `gitPath`, or of models_serve/ without one."""
+    """Serve the models of the repository that the setting gitPath names, or of the folder models_serve/ without one.
+
+    The repository is followed: what is pushed is checked, and serves without a request being lost. SIGHUP asks for a
+    sync now; SIGTERM and Ctrl-C let requests in flight finish.
+    """
     settings = start()
     if watch and not settings.standalone:
         raise click.UsageError("--watch follows a local folder, but gitPath is set")
@@ -83,9 +87,13 @@ def serve(watch: bool) -> int:
     return supervisor.serve(settings, watch=watch, announce=Announcer(settings.server))
 
 
-@click.command(short_help="Fetch, check and publish a new commit.")
+@click.command(short_help="Look for a new commit now.")
 def sync() -> int:
-    """Look for a new commit, check it and publish it; a service that runs here swaps to it."""
+    """Look for a new commit, check it and publish it into the state directory (MODELSYNC_HOME).
+
+    A service that runs from the same directory swaps to it. The exit code is 1 if the sync failed; what serves then
+    stays as it is.
+    """
     settings = start()
     from modelsync.updates import Updater
 
@@ -115,7 +123,7 @@ def _tell_running(home: Path) -> bool:
     return False  # a number that a crash left behind
 
 
-@click.command(short_help="Tell what is installed.")
+@click.command(short_help="Tell the versions, for a bug report.")
 def version() -> None:
     """Tell the versions of modelsync, Python and what matters in a bug report."""
     import platform
