@@ -96,6 +96,12 @@ class ReleaseRejected(SyncError):
     reason = "rejected"
 
 
+class UpdateDied(SyncError):
+    """The process of the update did not start or did not end by itself: killed, out of memory, or a bug of ours."""
+
+    reason = "died"
+
+
 class ReleaseUnreadable(ModelsyncError):
     """A release on disk is missing, damaged, or written by another version of modelsync."""
 

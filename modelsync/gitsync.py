@@ -157,7 +157,12 @@ class Mirror:
         kept = run("for-each-ref", "--format=%(objectname) %(refname)", "refs/kept", local=True)
         if f"{commit} refs/kept/{commit}" in kept.splitlines():
             return
-        self._retried(deadline, lambda: self._fetch_from_remote(run, commit))
+        try:
+            self._retried(deadline, lambda: self._fetch_from_remote(run, commit))
+        except SyncError:
+            with suppress(OSError):  # half a pack may be all that fills the disk
+                self._clear_dead_runs()
+            raise
         self._tidy(run, commit)
 
     def _fetch_from_remote(self, run: Run, commit: str) -> None:

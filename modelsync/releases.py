@@ -21,7 +21,7 @@ import platform
 import re
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -48,10 +48,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def environment() -> str:
-    """A digest of Python and of the installed libraries: a model that is broken today may load in the next image."""
+def environment(*settings: object) -> str:
+    """A digest of all that decides, beside the commit, what an update finds.
+
+    Python and the installed libraries, because a model that is broken today may load in the next image; and those
+    `settings` that an update goes by.
+    """
     installed = sorted(f"{item.name}=={item.version}" for item in importlib.metadata.distributions())
-    return hashlib.sha256("\n".join([platform.python_version(), *installed]).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join([platform.python_version(), *installed, *map(str, settings)]).encode()).hexdigest()[
+        :16
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,13 +297,15 @@ def _dump(values: dict[str, Any]) -> bytes:
 class Status:
     """What is known of syncing, for people and metrics; also which commits not to try again.
 
-    `rejected` maps commits to reasons, `failures` reasons to counts. Times are as `now()` gives them. What never
-    happened is empty.
+    `rejected` maps commits, as `rejection` names them, to reasons, `failures` reasons to counts. Times are as `now()`
+    gives them. What never happened is empty. `served_commit` and `environment` tell where `release` was last found to
+    be just what is wanted: a commit that changes no model moves them on, and not the release.
     """
 
     wanted_commit: str = ""
     served_commit: str = ""
     release: str = ""
+    environment: str = ""
     last_attempt: str = ""
     last_success: str = ""
     last_result: Result = ""
@@ -305,6 +313,11 @@ class Status:
     message: str = ""
     failures: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
+
+
+def rejection(commit: str, environment: str) -> str:
+    """The key of `Status.rejected`: what was refused in one environment may do in another."""
+    return f"{commit} {environment}"
 
 
 def read_status(home: Path) -> Status:
@@ -320,6 +333,19 @@ def read_status(home: Path) -> Status:
     except (OSError, ValueError, TypeError) as error:
         _log.warning("status.json cannot be read and starts anew: %s", type(error).__name__)
         return Status()
+
+
+def change_status(home: Path, change: Callable[[Status], Status]) -> None:
+    """Replace the status by what `change` makes of it; of two at once, neither is lost. Raises StorageFailed."""
+    with storage():
+        home.mkdir(parents=True, exist_ok=True)
+        # On the folder itself: not `lock`, because also who waits for that in vain has something to tell.
+        number = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX)
+            write_status(home, change(read_status(home)))
+        finally:
+            os.close(number)
 
 
 def write_status(home: Path, status: Status) -> None:

@@ -26,9 +26,10 @@ class Exported:
 
 
 class Source(Protocol):
-    """What a release is made from."""
+    """What a release is made from. `view` names the part of the source that is looked at."""
 
     kind: SourceKind
+    view: str
 
     def resolve(self, deadline: Deadline) -> str:
         """The commit that is wanted now (of a local folder, the digest of its content). Raises SyncError."""
@@ -47,6 +48,7 @@ class GitSource:
 
     def __init__(self, settings: Settings) -> None:
         self._mirror = Mirror(settings.state.home, settings.git)
+        self.view = settings.git.subdir
 
     def resolve(self, deadline: Deadline) -> str:
         """One `ls-remote`."""
@@ -70,6 +72,7 @@ class FolderSource:
     """A folder beside the program: what is pasted there is served."""
 
     kind: SourceKind = "folder"
+    view = ""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.state.models

@@ -22,24 +22,20 @@ from typing import Any
 
 import watchfiles
 
-from modelsync import telemetry
-from modelsync.errors import SettingsError, StorageFailed
+from modelsync import telemetry, updates
+from modelsync.errors import SettingsError, StorageFailed, SyncError, UpdateDied
 from modelsync.generations import Generation, NotReady
 from modelsync.logs import event
 from modelsync.models.contract import ModelName
 from modelsync.releases import Release, Releases
-from modelsync.schedule import Schedule
+from modelsync.schedule import Schedule, retry_after
 from modelsync.settings import Settings
 from modelsync.sources import source_of
-from modelsync.updates import reject
 
 log = logging.getLogger(__name__)
 
 READY_TIMEOUT = 120.0
 """Seconds a generation may take to load its models, on top of what one model may take in the check."""
-
-RETRY_FIRST, RETRY_MOST = 5.0, 300.0
-"""Seconds between a failed sync and the next try: the first time, and at most."""
 
 RESTART_MOST = 30.0
 """Seconds between two starts of a generation that keeps dying, at most."""
@@ -59,6 +55,8 @@ def serve(settings: Settings, *, watch: bool = False, announce: Announce | None 
 
     Raises SettingsError where the source, the schedule, the address or the state directory cannot be used.
     """
+    # From here on others find our number and may signal; the first sync comes anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     source_of(settings)
     schedule = Schedule.parse(settings.sync.cron)
     with _sole_owner(settings), _listener(settings) as listener:
@@ -84,6 +82,7 @@ class Supervisor:
         self._schedule = schedule
         self._watch = watch
         self._announce = announce
+        self._failures = 0
         self._asked, self._ask = os.pipe()
         self._sync_wanted = asyncio.Event()
         self._ending = asyncio.Event()
@@ -101,6 +100,7 @@ class Supervisor:
         os.set_blocking(self._ask, False)
         loop.add_reader(self._asked, self._heard)
         telemetry.retire(telemetry.folder(self.settings.state.home))
+        switches.memory(self.settings.state.home).unlink(missing_ok=True)  # a restart gives every model another chance
         host, port = self._listener.getsockname()[:2]
         log.info("listening at http://%s:%d/%s", host, port, self.settings.server.base_url)
         await self._first_generation()
@@ -153,30 +153,42 @@ class Supervisor:
 
     async def _follow(self) -> None:
         """One update at a time; calls that come meanwhile are one more afterwards. A failed one is tried again."""
-        failures = 0
         while True:
-            wait = min(RETRY_MOST, RETRY_FIRST * 2 ** (failures - 1)) * random.uniform(0.5, 1.0) if failures else None  # noqa: S311
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._sync_wanted.wait(), wait)
+                await asyncio.wait_for(self._sync_wanted.wait(), retry_after(self._failures, random.random()))  # noqa: S311
             self._sync_wanted.clear()
-            failures = 0 if await self._update() else failures + 1
-            await self._serve_current()
+            self._failures += 1  # until it has succeeded, also where what follows raises
+            updated = await self._update()
+            if await self._serve_current() and updated:
+                self._failures = 0
 
     async def _update(self) -> bool:
         """Run an update in a process of its own: whatever it meets, the supervisor goes on."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "modelsync.updates", stdin=asyncio.subprocess.DEVNULL, start_new_session=True
-        )
         try:
-            return await process.wait() == 0
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "modelsync.updates", stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+            )
+        except OSError as error:
+            self._died(f"cannot start: {error.strerror}")
+            return False
+        try:
+            code = await process.wait()
         except asyncio.CancelledError:
-            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                process.send_signal(signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), UPDATE_GRACE)
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
             raise
+        if code not in (0, updates.FAILED):
+            self._died(f"ended with {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}")
+        return code == 0
+
+    def _died(self, how: str) -> None:
+        """Tell what the update itself could not."""
+        updates.failed(self.settings.state.home, UpdateDied(f"the process of the update {how}"))
 
     # --- generations ------------------------------------------------------------------------------------------------
 
@@ -198,17 +210,22 @@ class Supervisor:
             log.error("%s", error)
             return None
 
-    async def _serve_current(self) -> None:
-        """Swap to the current release, unless it is what serves."""
+    async def _serve_current(self) -> bool:
+        """Swap to the current release, unless it is what serves; False where that has to be tried again."""
         release = self._current_release()
         serving = self.current.release if self.current else None
         if release is None or (serving and serving.id == release.id):
-            return
+            return True
         try:
             await self._start(release)
         except NotReady as error:
             event(log, logging.ERROR, "the release is not served", release=release.id, reason=str(error))
-            await asyncio.to_thread(reject, self.settings, release, serving, str(error))
+            try:
+                await asyncio.to_thread(updates.reject, self.settings, release, serving, str(error))
+            except SyncError as problem:
+                log.error("it cannot be taken back now: %s", problem)
+                return False
+        return True
 
     async def _start(self, release: Release | None) -> None:
         """Bring up a generation of `release`; once all of it is ready, let the one before drain.

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from modelsync import logs, settings
 from modelsync.deadline import Deadline
@@ -23,11 +23,24 @@ from modelsync.models.checking import check
 from modelsync.models.contract import Fault, ModelEntry, ModelFolder, ModelName, TreeHash, Verdict
 from modelsync.models.discovery import discover
 from modelsync.models.generator import generate
-from modelsync.releases import Release, Releases, Staging, Status, environment, now, read_status, write_status
+from modelsync.releases import (
+    Release,
+    Releases,
+    Staging,
+    Status,
+    change_status,
+    environment,
+    now,
+    read_status,
+    rejection,
+)
 from modelsync.settings import Settings, child_environment
 from modelsync.sources import source_of
 
 log = logging.getLogger("modelsync.updates")  # also where it runs as __main__
+
+FAILED = 75
+"""Exit code of an update that failed and has told why; with another one somebody else has to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +64,8 @@ class Updater:
         self._home = config.state.home
         self._releases = Releases(self._home)
         self._source = source_of(config)
-        self._environment = environment()
+        sync = config.sync
+        self._environment = environment(self._source.view, sync.on_broken_model, sync.check_timeout)
 
     def run(self, *, force: bool = False) -> Outcome:
         """Update once. `force` builds the commit again even where it is served, or was rejected, already.
@@ -65,19 +79,19 @@ class Updater:
                 self._releases.sweep(self._settings.sync.keep_releases, self._releases.held())
                 wanted = self._source.resolve(deadline)
                 outcome = self._update(wanted, deadline, force=force)
+                self._succeeded(outcome, wanted)  # before the next one can begin, so that the last one is told last
         except SyncError as error:
-            self._failed(error, wanted)
+            failed(self._home, error, wanted, self._environment)
             raise
-        self._succeeded(outcome, wanted)
         return outcome
 
     def _update(self, wanted: str, deadline: Deadline, *, force: bool) -> Outcome:
         current = self._releases.current()
         status = read_status(self._home)
         if not force:
-            if current and wanted in (current.commit, status.served_commit) and self._same_environment(current):
+            if current and (wanted, self._environment) in _held(current, status):
                 return Outcome("unchanged", current)
-            if reason := status.rejected.get(wanted):
+            if reason := status.rejected.get(rejection(wanted, self._environment)):
                 raise ReleaseRejected(f"{wanted[:12]} was rejected before: {reason}")
         release_id = self._releases.next_id(wanted)
         with self._releases.stage() as staging:
@@ -85,7 +99,7 @@ class Updater:
             if not (found := discover(staging.models_serve, exported.versions)):
                 raise self._source.no_models(wanted, deadline)
             folders = _with_problems(staging.models_serve, found, exported.problems)
-            verdicts = self._check(folders, current)
+            verdicts = self._check(folders, current, status)
             entries = [self._decide(folder, verdicts[folder.name], current, staging, release_id) for folder in folders]
             self._report(entries)
             if self._settings.sync.on_broken_model == "reject":
@@ -106,15 +120,14 @@ class Updater:
         self._releases.make_current(release)
         return Outcome("published", release)
 
-    def _same_environment(self, current: Release) -> bool:
-        """Whether a check would find the same. A model that lacked a library may load with another image."""
-        return current.environment == self._environment
-
     # --- checking -----------------------------------------------------------------------------------------------------
 
-    def _check(self, folders: Sequence[ModelFolder], current: Release | None) -> dict[ModelName, Verdict]:
+    def _check(
+        self, folders: Sequence[ModelFolder], current: Release | None, status: Status
+    ) -> dict[ModelName, Verdict]:
         """A verdict for each folder. A version that serves already is not checked again in the same environment."""
-        known = {} if current is None or not self._same_environment(current) else current.models
+        same = current and self._environment in {environment for _, environment in _held(current, status)}
+        known = current.models if current and same else {}
         verdicts: dict[ModelName, Verdict] = {}
         unknown = []
         for folder in folders:
@@ -177,34 +190,6 @@ class Updater:
                     line=entry.fault.line,
                 )
 
-    # --- telling ------------------------------------------------------------------------------------------------------
-
-    def _failed(self, error: SyncError, wanted: str) -> None:
-        status = read_status(self._home)
-        failures = {**status.failures, error.reason: status.failures.get(error.reason, 0) + 1}
-        rejected = status.rejected
-        if isinstance(error, ReleaseRejected) and wanted not in rejected:
-            rejected = {wanted: str(error)}
-        event(
-            log,
-            logging.ERROR,
-            f"sync error: {error}",
-            event="sync",
-            result="error",
-            reason=error.reason,
-            served=status.served_commit or None,
-            wanted=wanted or None,
-        )
-        self._write(
-            status,
-            wanted_commit=wanted or status.wanted_commit,
-            last_result="failed",
-            reason=error.reason,
-            message=str(error),
-            failures=failures,
-            rejected=rejected,
-        )
-
     def _succeeded(self, outcome: Outcome, wanted: str) -> None:
         event(
             log,
@@ -217,23 +202,65 @@ class Updater:
             models=len(outcome.release.models),
             broken=sorted(outcome.faults),
         )
-        self._write(
-            read_status(self._home),
-            wanted_commit=wanted,
-            served_commit=wanted,
-            release=outcome.release.id,
-            last_result=outcome.result,
-            reason="",
-            message="",
-            rejected={},
-            last_success=now(),
+        _tell(
+            self._home,
+            lambda status: replace(
+                status,
+                wanted_commit=wanted,
+                served_commit=wanted,
+                release=outcome.release.id,
+                environment=self._environment,
+                last_attempt=now(),
+                last_result=outcome.result,
+                reason="",
+                message="",
+                rejected={},
+                last_success=now(),
+            ),
         )
 
-    def _write(self, status: Status, **changes: Any) -> None:
-        try:
-            write_status(self._home, replace(status, last_attempt=now(), **changes))
-        except StorageFailed as error:
-            log.error("the status cannot be written: %s", error)
+
+# --- telling ----------------------------------------------------------------------------------------------------------
+
+
+def failed(home: Path, error: SyncError, wanted: str = "", environment: str = "") -> None:
+    """Log that a sync failed, count it and write down why; `wanted` is the commit, where the sync got so far."""
+    before = read_status(home)
+    event(
+        log,
+        logging.ERROR,
+        f"sync error: {error}",
+        event="sync",
+        result="error",
+        reason=error.reason,
+        served=before.served_commit or None,
+        wanted=wanted or before.wanted_commit or None,
+    )
+
+    def change(status: Status) -> Status:
+        rejected = status.rejected
+        if isinstance(error, ReleaseRejected) and (key := rejection(wanted, environment)) not in rejected:
+            rejected = {key: str(error)}
+        return replace(
+            _counted(status, error.reason, str(error)),
+            wanted_commit=wanted or status.wanted_commit,
+            rejected=rejected,
+        )
+
+    _tell(home, change)
+
+
+def _counted(status: Status, reason: str, message: str) -> Status:
+    failures = {**status.failures, reason: status.failures.get(reason, 0) + 1}
+    return replace(status, last_attempt=now(), last_result="failed", reason=reason, message=message, failures=failures)
+
+
+def _tell(home: Path, change: Callable[[Status], Status]) -> None:
+    """Change the status; a disk that is full keeps nobody from serving what there is."""
+    try:
+        change_status(home, change)
+    except StorageFailed as error:
+        log.error("the status cannot be written: %s", error)
 
 
 def reject(config: Settings, release: Release, serving: Release | None, reason: str) -> None:
@@ -244,23 +271,27 @@ def reject(config: Settings, release: Release, serving: Release | None, reason: 
 
 
 def _take_back(home: Path, releases: Releases, release: Release, serving: Release | None, reason: str) -> None:
-    status = read_status(home)
     if serving:
         releases.make_current(serving)
-    failures = {**status.failures, ReleaseRejected.reason: status.failures.get(ReleaseRejected.reason, 0) + 1}
-    write_status(
+    change_status(
         home,
-        replace(
-            status,
+        lambda status: replace(
+            _counted(status, ReleaseRejected.reason, reason),
             served_commit=serving.commit if serving else "",
             release=serving.id if serving else "",
-            last_result="failed",
-            reason=ReleaseRejected.reason,
-            message=reason,
-            failures=failures,
-            rejected={release.commit: reason},
+            environment=serving.environment if serving else "",
+            rejected={rejection(release.commit, release.environment): reason},
         ),
     )
+
+
+def _held(current: Release, status: Status) -> set[tuple[str, str]]:
+    """For which commits, in which environments, `current` is known to be just what is wanted.
+
+    What the status says counts only where it speaks of this release: a crash may have left an older one.
+    """
+    held = {(current.commit, current.environment)}
+    return held | {(status.served_commit, status.environment)} if status.release == current.id else held
 
 
 def _with_problems(
@@ -295,7 +326,7 @@ def _same(entries: Sequence[ModelEntry], current: Release) -> bool:
 
 
 def main() -> int:
-    """Update once; 0 where that worked, 1 where it did not, 2 where the settings are wrong."""
+    """Update once; returns the exit code: 0, `FAILED`, or another one where the update could not tell why."""
     # As an exception, so that every child and every temporary folder is gone when this process is.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -303,10 +334,13 @@ def main() -> int:
         logs.configure(config.logs, secrets=logs.secrets_of(config))
         Updater(config).run()
     except SyncError:
-        return 1
+        return FAILED
     except ModelsyncError as error:
         log.error("%s", error)
         return 2
+    except Exception:  # the edge of an update
+        log.exception("unexpected")
+        return 3
     return 0
 
 

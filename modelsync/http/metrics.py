@@ -90,9 +90,11 @@ def _release(service: Service) -> Iterator[Metric]:
     if service.release:
         release.add_metric([service.release.id, service.release.commit], 1.0)
     commits = Gauge(
-        "modelsync_commit_info", "The commit that is wanted, and the one that answers.", labels=["which", "commit"]
+        "modelsync_commit_info",
+        "The commit that is wanted, and the newest whose models answer.",
+        labels=["which", "commit"],
     )
-    for which, commit in (("wanted", status.wanted_commit), ("served", service.commit)):
+    for which, commit in (("wanted", status.wanted_commit), ("served", sync.served(service, status))):
         if commit:
             commits.add_metric([which, commit], 1.0)
     failures = Counter("modelsync_sync_failures", "Syncs that failed, by reason.", labels=["reason"])
@@ -100,7 +102,9 @@ def _release(service: Service) -> Iterator[Metric]:
         failures.add_metric([reason], count)
     yield from (release, commits, failures)
     yield _one(
-        "modelsync_sync_in_step", "1 where the commit that answers is the one wanted.", sync.in_step(service, status)
+        "modelsync_sync_in_step",
+        "1 where the models that answer are those of the wanted commit.",
+        sync.in_step(service, status),
     )
     if status.last_success:
         succeeded = datetime.fromisoformat(status.last_success).timestamp()

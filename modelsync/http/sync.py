@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Response, request
 
 from modelsync.errors import ModelUnavailable, SettingsError
-from modelsync.http import replies, webhooks
+from modelsync.http import models, replies, webhooks
 from modelsync.http.access import Gate
 from modelsync.http.service import Service
 from modelsync.releases import Status
@@ -50,28 +50,39 @@ def register(app: Flask, service: Service, gate: Gate) -> None:
 
 
 def last_sync(service: Service) -> dict[str, Any]:
-    """How the last sync went and when the next one is due; `served` is what this process answers with.
+    """How the last sync went and when the next one is due; `served` is the commit that this process answers for.
 
-    `result` is `published`, `unchanged`, `failed` or null where there was none. Times in ISO 8601.
+    `result` is `published`, `unchanged`, `failed` or null where there was none; `broken` tells by model why it is
+    not ready or not up to date. Times in ISO 8601.
     """
     status = service.status()
     due = next_sync(service, datetime.now(UTC))
     return {
         "wanted": status.wanted_commit or None,
-        "served": service.commit,
+        "served": served(service, status),
         "in_step": in_step(service, status),
         "result": status.last_result or None,
         "reason": status.reason or None,
         "message": status.message or None,
+        "broken": {line.name: line.reason for line in models.lines(service) if line.reason},
         "time": status.last_attempt or None,
         "last_success": status.last_success or None,
         "next": due.isoformat(timespec="seconds") if due else None,
     }
 
 
+def served(service: Service, status: Status) -> str | None:
+    """The newest commit whose models this process answers with.
+
+    A commit that changes no model moves it on; the release, and the processes, stay those of an earlier one.
+    """
+    moved_on = service.release and service.release.id == status.release
+    return (status.served_commit if moved_on else None) or service.commit
+
+
 def in_step(service: Service, status: Status) -> bool:
-    """Whether the commit that answers is the one that is wanted."""
-    return service.commit is not None and status.wanted_commit in {"", service.commit}
+    """Whether the models that answer are those of the commit that is wanted."""
+    return service.commit is not None and status.wanted_commit in {"", served(service, status)}
 
 
 def next_sync(service: Service, now: datetime) -> datetime | None:

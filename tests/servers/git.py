@@ -17,7 +17,8 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -173,6 +174,21 @@ class GitServer(Repository):
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         return self
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Nobody listens meanwhile: connections are refused. Not with `tls`."""
+        address, handler = self._server.server_address, self._server.RequestHandlerClass
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        try:
+            yield
+        finally:
+            self._server = ThreadingHTTPServer(address, handler)  # type: ignore[arg-type]
+            self._server.daemon_threads = True
+            self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+            self._thread.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
