@@ -152,6 +152,13 @@ def write_model(root: Path, name: str, code: str, **files: str) -> Path:
     return folder
 
 
+def write_example(folder: Path, variables: dict[str, Any], response: dict[str, Any] | None = None) -> None:
+    """An example in a model's folder: the check runs and measures it."""
+    (folder / "examples").mkdir(exist_ok=True)
+    content = {"variables": variables} | ({"response": response} if response is not None else {})
+    (folder / "examples" / "happy.json").write_text(json.dumps(content))
+
+
 def answers(value: object, name: str = "Model") -> str:
     """The code of a model that always answers `{"value": value}`."""
     return f"class {name}:\n    def transform_predict(self):\n        return {{'value': {value!r}}}\n"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers.service import Service, serving, write_model
+from tests.servers.service import Service, serving, write_example, write_model
 
 MODELS = {
     "Echo": "class Echo:\n    def transform_predict(self, variables: dict):\n        return variables\n",
@@ -23,6 +23,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("wire")
     for name, code in MODELS.items():
         write_model(folder / "models", name, code)
+    # Measured by the check, so called in the event loop; the others are not, so they start in threads.
+    write_example(folder / "models" / "Echo", {"a": 1}, {"a": 1})
     with serving(
         folder,
         folder / "models",
