@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
 from time import perf_counter
 
 import orjson
@@ -29,8 +30,10 @@ from modelsync.http.deadlines import Ticket
 from modelsync.http.problems import Answer
 from modelsync.http.switches import Switches
 from modelsync.http.threads import Call, Hung, Slots
+from modelsync.models import fences
 from modelsync.models.body import parse
 from modelsync.models.contract import LoadedModel
+from modelsync.models.faults import hide_paths
 from modelsync.models.results import dump
 from modelsync.telemetry import Counters
 
@@ -90,7 +93,7 @@ class Lane:
         self.slots = Slots(threads, max_queue, timeout)
         self.coroutines = Coroutines(max_queue, timeout)
         self._folder = folder.rstrip("/") + "/" if folder else ""
-        self._switches = switches or Switches(())
+        self._switches = switches or Switches({})
 
     @property
     def names(self) -> list[str]:
@@ -201,11 +204,13 @@ class Lane:
             self.counters.begin(model.name)
             try:
                 return Answer(200, await predict_async(model, body), headers=self._headers(model))
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
+            except BaseException as error:  # the edge of the model's code
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+                    raise  # by us, at the deadline; any other is the model's own
                 return self._failure(error, model, request_id)
             finally:
+                fences.come_home()
                 self.counters.end(model.name)
 
         def expired(error: DeadlineExceeded) -> None:
@@ -215,11 +220,14 @@ class Lane:
 
     def _outcome(self, model: LoadedModel, body: bytes, request_id: str) -> Answer:
         try:
-            return Answer(200, predict(model, body), headers=self._headers(model))
+            # In a context of its own: decimal's precision and numpy's error state are of this call alone.
+            return Answer(200, copy_context().run(predict, model, body), headers=self._headers(model))
         except Hung:
             raise
         except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
             return self._failure(error, model, request_id)
+        finally:
+            fences.come_home()
 
     def _failure(self, error: BaseException, model: LoadedModel, request_id: str) -> Answer:
         if isinstance(error, RequestError):
@@ -231,15 +239,14 @@ class Lane:
             exc_info=error,
             extra={"fields": {"model": model.name, "version": model.version, "request_id": request_id}},
         )
-        return self._problem(ModelRaised(type(error).__name__, self._message(error)), model.name, request_id)
+        return self._problem(ModelRaised(type(error).__name__, self._message(error, model)), model.name, request_id)
 
-    def _message(self, error: BaseException) -> str:
+    def _message(self, error: BaseException, model: LoadedModel) -> str:
         try:
             text = str(error)
-        except Exception:  # noqa: BLE001  `__str__` is the model's code too
+        except BaseException:  # noqa: BLE001  `__str__` is the model's code too
             return "(its message cannot be shown)"
-        # A missing file's message names where the release lies: the client sees the path inside the folder only.
-        return (text.replace(self._folder, "") if self._folder else text)[:MESSAGE_LIMIT]
+        return hide_paths(text, f"{self._folder}{model.name}/" if self._folder else "")[:MESSAGE_LIMIT]
 
     def _problem(self, error: RequestError, name: str, request_id: str) -> Answer:
         return problems.answer(error, request_id=request_id, model=name, release=self.release)
