@@ -78,12 +78,6 @@ class StorageFailed(SyncError):
     reason = "storage"
 
 
-class UnsafeTree(SyncError):
-    """The tree of the commit cannot be exported safely as a whole (for one folder it is a fault of that model)."""
-
-    reason = "unsafe"
-
-
 class NoModels(SyncError):
     """The commit holds no model folder at all, so it is not published."""
 

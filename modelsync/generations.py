@@ -86,6 +86,9 @@ class Generation:
         stream = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), reading)
+        # A process that a model has started may hold the pipe open when the master has died.
+        ended = asyncio.create_task(self.process.wait())
+        ended.add_done_callback(lambda _: transport.close())
         with contextlib.closing(transport):
             ready: set[bytes] = set()
             while len(ready) < workers:
@@ -96,6 +99,7 @@ class Generation:
                     self.faults.update(orjson.loads(line)["faults"])
                 else:
                     ready.add(line)
+        ended.cancel()
 
     async def _exit(self) -> str:
         code = await self.process.wait()

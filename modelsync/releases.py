@@ -350,6 +350,19 @@ def change_status(home: Path, change: Callable[[Status], Status]) -> None:
 
 def write_status(home: Path, status: Status) -> None:
     """Replace the status; a reader sees the old one or the new one. Raises StorageFailed."""
+    path, data = home / "status.json", _dump(asdict(status))
     with storage():
         home.mkdir(parents=True, exist_ok=True)
-        write_atomically(home / "status.json", _dump(asdict(status)))
+        try:
+            write_atomically(path, data)
+        except OSError:
+            _overwrite(path, data)
+
+
+def _overwrite(path: Path, data: bytes) -> None:
+    """Write over a file in place: all that a full disk, or a folder where nothing can be made, leaves room for.
+
+    In one call and padded to the old length, so that only a power cut can leave half of it. Raises OSError.
+    """
+    with path.open("r+b", buffering=0) as file:
+        file.write(data.ljust(path.stat().st_size))

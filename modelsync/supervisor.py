@@ -25,6 +25,7 @@ import watchfiles
 from modelsync import telemetry, updates
 from modelsync.errors import SettingsError, StorageFailed, SyncError, UpdateDied
 from modelsync.generations import Generation, NotReady
+from modelsync.http import switches
 from modelsync.logs import event
 from modelsync.models.contract import ModelName
 from modelsync.releases import Release, Releases

@@ -8,18 +8,21 @@ The layout is private to this module; the file's first line names the rows.
 from __future__ import annotations
 
 import fcntl
+import logging
 import mmap
 import os
 import struct
 import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import orjson
+
+log = logging.getLogger(__name__)
 
 CODES = (200, 400, 401, 403, 404, 405, 413, 415, 422, 500, 503, 504, 0)
 """Status codes that are counted by themselves; 0 stands for any other."""
@@ -112,10 +115,7 @@ class Counters:
         names = orjson.dumps([*models, *models])
         names += b" " * (-len(names) % 8)
         size = _HEADER + len(names) + 8 * WIDTH * 2 * max(1, len(models))
-        # A file of the same pid, left by a worker of an earlier boot, was folded away before this worker was forked.
-        with self.path.open("w+b") as file:
-            file.truncate(size)
-            self._map = mmap.mmap(file.fileno(), size)
+        self._map = _page(self.path, size)
         self._map[:_HEADER] = len(names).to_bytes(_HEADER, "little")
         self._map[_HEADER : _HEADER + len(names)] = names
         self._rows = memoryview(self._map)[_HEADER + len(names) :].cast("d")
@@ -146,6 +146,24 @@ class Counters:
             rows[base + _CODE.get(status, _OTHER)] += 1.0
             rows[base + _SUM] += seconds
             rows[base + _FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1.0
+
+
+def _page(path: Path, size: int) -> mmap.mmap:
+    """A mapped file, all of it on the disk: writing to a page that has no room there would be a SIGBUS.
+
+    On a full disk it is memory that nobody else sees: better a worker that does not count than one that does not serve.
+    """
+    try:
+        # A file of the same pid, left by a worker of an earlier boot, was folded away before this worker was forked.
+        path.unlink(missing_ok=True)
+        with path.open("w+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+            return mmap.mmap(file.fileno(), size)
+    except OSError as error:
+        log.error("the requests of worker %s are not counted: %s", path.stem, error.strerror)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        return mmap.mmap(-1, size)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, list[float]]]:
@@ -180,21 +198,31 @@ def totals(directory: Path) -> dict[str, Totals]:
 
 
 def retire(directory: Path, pid: int | None = None) -> None:
-    """Fold the file of an ended worker into `retired.json`; without `pid`, the files of all that no longer run."""
+    """Fold the files of all workers that no longer run into `retired.json`, that of `pid` in any case.
+
+    Where the disk is full they stay as they are, until the next time.
+    """
+    try:
+        _retire(directory, pid)
+    except OSError as error:
+        log.error("the counters of ended workers cannot be folded: %s", error.strerror)
+
+
+def _retire(directory: Path, pid: int | None) -> None:
     with _retired(directory) as retired:
         kept = _load(retired)
-        paths = [directory / f"{pid}.counters"] if pid else [p for p in directory.glob("*.counters") if not _runs(p)]
+        paths = [path for path in directory.glob("*.counters") if path.stem == str(pid) or not _runs(path)]
         for path in paths:
-            if not path.exists():
-                continue
             for name, row in _rows(path):
                 total = _from_json(kept.get(name, [0.0] * WIDTH))
                 total.add(row, alive=False)
                 kept[name] = _to_json(total)
         # A crash between these two steps counts one worker twice: rather that than losing it.
+        content = orjson.dumps(kept)
+        os.posix_fallocate(retired.fileno(), 0, max(1, len(content)))  # raises before anything is lost
         retired.seek(0)
+        retired.write(content)
         retired.truncate()
-        retired.write(orjson.dumps(kept))
         retired.flush()
         for path in paths:
             path.unlink(missing_ok=True)
@@ -232,7 +260,6 @@ def _load(file: IO[bytes]) -> dict[str, list[float]]:
 @contextmanager
 def _retired(directory: Path) -> Iterator[IO[bytes]]:
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "retired.json").open("a+b") as file:
+    with os.fdopen(os.open(directory / "retired.json", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
         yield file

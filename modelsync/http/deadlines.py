@@ -14,16 +14,26 @@ TICK = 0.05
 class Ticket:
     """A call under a deadline: finished by whoever claims it first, the call itself or its deadline."""
 
-    __slots__ = ("_first", "deadline", "on_expired")
+    __slots__ = ("_first", "_on_expired", "deadline")
 
     def __init__(self, deadline: float, on_expired: Callable[[], None]) -> None:
         self.deadline = deadline
-        self.on_expired = on_expired
+        self._on_expired: Callable[[], None] | None = on_expired
         self._first = threading.Lock()
 
     def claim(self) -> bool:
         """Whether the caller is the first, and so the one that may answer."""
-        return self._first.acquire(blocking=False)
+        if not self._first.acquire(blocking=False):
+            return False
+        # It holds the call, which holds this ticket: each request would stay, body and answer, until the collector
+        # comes, and as long as a slower call is watched before it.
+        self._on_expired = None
+        return True
+
+    def expire(self) -> Callable[[], None] | None:
+        """What to call because its time is over; None where the call was first."""
+        on_expired = self._on_expired
+        return on_expired if self.claim() else None
 
     @property
     def finished(self) -> bool:
@@ -58,14 +68,13 @@ class Deadlines:
                 if not self._tickets and not expired:
                     self._watching = False
                     return
-            for ticket in expired:
-                ticket.on_expired()
+            for on_expired in expired:
+                on_expired()
 
-    def _take_expired(self, now: float) -> list[Ticket]:
-        """Drop finished tickets from the front; take those whose time is over and claim them."""
+    def _take_expired(self, now: float) -> list[Callable[[], None]]:
+        """Drop finished tickets from the front; claim those whose time is over and give what to call for them."""
         expired = []
         while self._tickets and (self._tickets[0].finished or self._tickets[0].deadline <= now):
-            ticket = self._tickets.popleft()
-            if ticket.claim():
-                expired.append(ticket)
+            if on_expired := self._tickets.popleft().expire():
+                expired.append(on_expired)
         return expired

@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import signal
+import sys
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -26,8 +27,10 @@ from gunicorn.glogging import Logger
 from modelsync import logs, settings, telemetry
 from modelsync.http import service
 from modelsync.http.app import create_app
-from modelsync.http.switches import Switches
+from modelsync.http.crashes import culprit
+from modelsync.http.switches import Switches, memory
 from modelsync.http.worker import LaneWorker
+from modelsync.models import fences
 from modelsync.releases import Releases
 from modelsync.settings import Settings
 
@@ -51,6 +54,7 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
     """gunicorn's master, but no worker's exit code ends it: a model may call `os._exit(3)`."""
 
     switches: Switches
+    models: Path
     metrics: Path
     supervisor: int
     _quick_deaths = 0
@@ -75,19 +79,24 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
                 if status & 0x7F
                 else f"exit code {os.waitstatus_to_exitcode(status)}"
             )
-            suspects = telemetry.in_flight(self.metrics, worker.pid)
-            log.error(
-                "worker %d ended: %s",
-                worker.pid,
-                how,
-                extra={"fields": {"event": "worker_ended", "how": how, "calling": suspects}},
-            )
+            words = worker.last_words.read()
+            guilty = culprit(words, self.models)
+            suspects = [guilty] if guilty else telemetry.in_flight(self.metrics, worker.pid)
+            fields = {"event": "worker_ended", "how": how, "calling": suspects, "trace": words}
+            log.error("worker %d ended: %s", worker.pid, how, extra={"fields": fields})
             # SIGKILL comes from outside (an operator, the kernel): no model's fault.
             if suspects and os.WTERMSIG(status) != signal.SIGKILL:
-                for name in self.switches.crashed(suspects, monotonic()):
-                    log.error("%s is switched off until its next version: it keeps ending workers", name)
+                self._blame(suspects)
             self._pause_after_quick_deaths(worker)
+        worker.last_words.close()
         telemetry.retire(self.metrics, worker.pid)
+
+    def _blame(self, suspects: list[str]) -> None:
+        for name in self.switches.crashed(suspects, monotonic()):
+            fields = {"event": "model_switched_off", "model": name}
+            log.error(
+                "%s is switched off until its next version: it keeps ending workers", name, extra={"fields": fields}
+            )
 
     def _pause_after_quick_deaths(self, worker: LaneWorker) -> None:
         """A worker that dies while it boots would be started again at once, for ever: slow that down."""
@@ -123,7 +132,10 @@ class Generation(BaseApplication):  # type: ignore[misc]
             releases = Releases(config.state.home)
             self.release = releases.read(arguments.release)
             self.held = releases.hold(self.release)
-        self.switches = Switches(list(self.release.models) if self.release else [])
+        entries = self.release.models if self.release else {}
+        self.switches = Switches(
+            {str(name): str(entry.version) for name, entry in entries.items()}, memory(config.state.home)
+        )
         super().__init__()
 
     def load_config(self) -> None:
@@ -157,6 +169,8 @@ class Generation(BaseApplication):  # type: ignore[misc]
         LaneWorker.ready_fd = self.arguments.ready
         LaneWorker.go_fd = self.arguments.go
         GenerationMaster.switches = self.switches
+        if self.release:
+            GenerationMaster.models = self.release.path / "models_serve"
         GenerationMaster.metrics = telemetry.folder(self.settings.state.home)
         GenerationMaster.supervisor = os.getppid()
         GenerationMaster(self).run()
@@ -186,8 +200,18 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Entry point of the generation's master process."""
     config = settings.load()
+    fences.raise_fences()
     logs.configure(config.logs, secrets=logs.secrets_of(config))
-    Generation(parse(), config).run()
+    code = 1
+    try:
+        Generation(parse(), config).run()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        log.exception("the generation failed")
+    # Models that were loaded here may have left threads and exit handlers, which would hold up the end for ever.
+    sys.stdout.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
 from time import perf_counter
 
 import orjson
@@ -30,8 +31,10 @@ from modelsync.http.pace import Pace
 from modelsync.http.problems import Answer
 from modelsync.http.switches import Switches
 from modelsync.http.threads import Call, Hung, Slots
+from modelsync.models import fences
 from modelsync.models.body import parse
 from modelsync.models.contract import LoadedModel
+from modelsync.models.faults import hide_paths
 from modelsync.models.results import dump
 from modelsync.telemetry import Counters
 
@@ -132,7 +135,7 @@ class Lane:
         self.release = release
         self.counters = counters
         self.timeout = timeout
-        self.switches = switches or Switches(())
+        self.switches = switches or Switches({})
         # A call that takes a lock might wait in a loop for one that runs in a thread.
         self.paces = {
             name: Pace(model.call_seconds, allowed=not model.is_async and model.lock is None)
@@ -253,11 +256,13 @@ class Lane:
             self.counters.begin(model.name)
             try:
                 return self.success(model, await predict_async(model, body))
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
+            except BaseException as error:  # the edge of the model's code
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+                    raise  # by us, at the deadline; any other is the model's own
                 return self.failure(error, model, request_id)
             finally:
+                fences.come_home()
                 self.counters.end(model.name)
 
         def expired(error: DeadlineExceeded) -> None:
@@ -267,11 +272,14 @@ class Lane:
 
     def _outcome(self, model: LoadedModel, body: bytes, request_id: str) -> Answer:
         try:
-            return self.success(model, predict(model, body))
+            # In a context of its own: decimal's precision and numpy's error state are of this call alone.
+            return self.success(model, copy_context().run(predict, model, body))
         except Hung:
             raise
         except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
             return self.failure(error, model, request_id)
+        finally:
+            fences.come_home()
 
     def success(self, model: LoadedModel, body: bytes) -> Answer:
         """The answer with a result of `model`."""
@@ -288,15 +296,14 @@ class Lane:
             exc_info=error,
             extra={"fields": {"model": model.name, "version": model.version, "request_id": request_id}},
         )
-        return self._problem(ModelRaised(type(error).__name__, self._message(error)), model.name, request_id)
+        return self._problem(ModelRaised(type(error).__name__, self._message(error, model)), model.name, request_id)
 
-    def _message(self, error: BaseException) -> str:
+    def _message(self, error: BaseException, model: LoadedModel) -> str:
         try:
             text = str(error)
-        except Exception:  # noqa: BLE001  `__str__` is the model's code too
+        except BaseException:  # noqa: BLE001  `__str__` is the model's code too
             return "(its message cannot be shown)"
-        # A missing file's message names where the release lies: the client sees the path inside the folder only.
-        return (text.replace(self._folder, "") if self._folder else text)[:MESSAGE_LIMIT]
+        return hide_paths(text, f"{self._folder}{model.name}/" if self._folder else "")[:MESSAGE_LIMIT]
 
     def _problem(self, error: RequestError, name: str, request_id: str) -> Answer:
         return problems.answer(error, request_id=request_id, model=name, release=self.release)

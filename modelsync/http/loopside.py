@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Sequence
+from contextvars import copy_context
 from time import perf_counter
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from modelsync.http.pace import LIMIT, RunQueue
 from modelsync.http.problems import Answer
 from modelsync.http.threads import Call, Hung
 from modelsync.http.watchdog import Watchdog
+from modelsync.models import fences
 from modelsync.models.body import parse
 from modelsync.models.contract import LoadedModel
 from modelsync.models.results import dump
@@ -91,7 +93,19 @@ class Loopside:
 class LoopModel:
     """One model in one loop. `fast`: it is called in the loop itself."""
 
-    __slots__ = ("_call", "_lane", "_pace", "_run_queue", "_watchdog", "fast", "model", "name", "observe", "row")
+    __slots__ = (
+        "_call",
+        "_in_context",
+        "_lane",
+        "_pace",
+        "_run_queue",
+        "_watchdog",
+        "fast",
+        "model",
+        "name",
+        "observe",
+        "row",
+    )
 
     def __init__(self, model: LoadedModel, lane: Lane, watchdog: Watchdog, run_queue: RunQueue) -> None:
         self.model = model
@@ -101,6 +115,8 @@ class LoopModel:
         self.observe = self.row.observe
         self.fast = False
         self._call = model.call
+        # A context of its own: what it does to decimal's precision or numpy's error state stays with it.
+        self._in_context = copy_context().run
         self._lane = lane
         self._pace = lane.paces[model.name]
         self._watchdog = watchdog
@@ -114,10 +130,14 @@ class LoopModel:
         self.row.calling(1)
         self._watchdog.enter(self.name)
         try:
-            return dump(self._call(parse(body)))
+            return self._in_context(self._predict, body)
         finally:
             self._watchdog.leave()
+            fences.come_home()
             self.row.calling(0)
+
+    def _predict(self, body: bytes) -> bytes:
+        return dump(self._call(parse(body)))
 
     def answer(self, body: bytes, request_id: str) -> Answer:
         """The answer to a request, called in the loop."""

@@ -143,7 +143,7 @@ def load(
         faults,
         Counters(telemetry.folder(settings.state.home), list(models)),
         release=release.commit if release else None,
-        folder=str(release.path / "models_serve") if release else "",
+        folder=str((release.path / "models_serve").absolute()) if release else "",
         threads=settings.server.threads,
         max_queue=settings.server.max_queue,
         timeout=settings.server.predict_timeout,

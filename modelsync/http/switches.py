@@ -1,14 +1,21 @@
 """What the workers of a generation know of each other's bad experiences: one byte a model, shared by all of them.
 
-A model that keeps ending its worker is switched off, by the master. One that has hung in a worker's event loop is kept
-out of all of them, by that worker. The page is anonymous memory, mapped before the fork.
+A model that keeps ending its worker is switched off, by the master; a file tells the next generation, for which it is
+on again only in another version. One that has hung in a worker's event loop is kept out of all of them, by that worker.
+The page is anonymous memory, mapped before the fork.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import orjson
+
+from modelsync.files import write_atomically
 
 STRIKES = 3.0
 """Crashes with one suspect after which it is switched off; a crash with n suspects counts 1/n for each."""
@@ -20,13 +27,23 @@ WINDOW = 600.0
 ON, THREADS_ONLY, OFF = range(3)
 
 
-class Switches:
-    """One switch a model, all on at first."""
+def memory(home: Path) -> Path:
+    """The file in the state directory; the supervisor removes it when it starts."""
+    return home / "run" / "switched-off.json"
 
-    def __init__(self, models: Sequence[str]) -> None:
-        self._index = {name: index for index, name in enumerate(models)}
-        self._page = mmap.mmap(-1, max(1, len(models)))
+
+class Switches:
+    """One switch a model, all on at first but those that `file` names with the same version."""
+
+    def __init__(self, versions: Mapping[str, str], file: Path | None = None) -> None:
+        self._versions = versions
+        self._file = file
+        self._index = {name: index for index, name in enumerate(versions)}
+        self._page = mmap.mmap(-1, max(1, len(versions)))
         self._crashes: list[tuple[float, frozenset[str]]] = []
+        for name, version in self._remembered().items():
+            if versions.get(name) == version:
+                self._page[self._index[name]] = OFF
 
     def off(self, model: str) -> bool:
         """Whether `model` is switched off."""
@@ -60,4 +77,21 @@ class Switches:
         ]
         for model in guilty:
             self._page[self._index[model]] = OFF
+        if guilty:
+            # Those crashes are explained: nobody else who was there is suspected of them any more.
+            self._crashes = [crash for crash in self._crashes if crash[1].isdisjoint(guilty)]
+            self._remember()
         return sorted(guilty)
+
+    def _remembered(self) -> dict[str, str]:
+        try:
+            found: dict[str, str] = orjson.loads(self._file.read_bytes()) if self._file else {}
+        except (OSError, orjson.JSONDecodeError):
+            return {}
+        return found
+
+    def _remember(self) -> None:
+        if self._file:
+            off = {name: version for name, version in self._versions.items() if self.off(name)}
+            with contextlib.suppress(OSError):  # a full disk: then the next generation has to find out for itself
+                write_atomically(self._file, orjson.dumps(off))

@@ -92,6 +92,7 @@ class Slots:
                     self.hung -= 1
                     return
                 call.thread_id = 0
+            del call  # a thread that waits holds neither a request nor its answer
 
     def _take(self) -> Call:
         with self._state:

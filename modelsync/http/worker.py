@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import faulthandler
 import gc
 import os
 import signal
@@ -19,11 +18,14 @@ from typing import Any
 import uvloop
 from gunicorn.workers.base import Worker
 
+from modelsync.http.crashes import LastWords
 from modelsync.http.protocol import LINGER
 from modelsync.http.server import Server
 from modelsync.http.service import Service
-from modelsync.models import surroundings
+from modelsync.models import fences, surroundings
 from modelsync.models.contract import LoadedModel
+
+_exit = os._exit
 
 WARM_UP_BUDGET = 5.0
 """Seconds a worker spends on calling models once before it accepts requests."""
@@ -38,24 +40,22 @@ class LaneWorker(Worker):  # type: ignore[misc]
     go_fd: int | None = None
     """At its end the worker accepts requests from the public socket; until then from the private one alone."""
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.last_words = LastWords()
+
     def init_process(self) -> None:
         """Replace what the fork copied and must not be shared, then load (without preload) and run."""
-        faulthandler.enable()
-        surroundings.protect_streams()
+        fences.raise_fences()
         super().init_process()
 
     def init_signals(self) -> None:
-        """Python's defaults but for the two that must work even while the loop is stuck; `run` adds the others."""
+        """Python's defaults but for those that must work even while the loop is stuck; `run` adds the others."""
         for number in self.SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGABRT, self.handle_abort)
         signal.signal(signal.SIGUSR1, self.handle_usr1)
         signal.siginterrupt(signal.SIGUSR1, False)
-
-    def handle_abort(self, sig: int, frame: Any) -> None:
-        """The heartbeat stopped: show in the log where every thread is, then end."""
-        faulthandler.dump_traceback(sys.stderr)
-        super().handle_abort(sig, frame)
+        self.last_words.listen()  # SIGABRT too: the heartbeat stopped, perhaps in code that lets no Python run
 
     def run(self) -> None:
         """Serve until told to end; returns once the last client is gone."""
@@ -70,7 +70,7 @@ class LaneWorker(Worker):  # type: ignore[misc]
         self.tmp.close()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(0)
+        _exit(0)
 
     async def _serve(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
         ending = asyncio.Event()
@@ -107,8 +107,10 @@ class LaneWorker(Worker):  # type: ignore[misc]
     async def _beat(self, service: Service, server: Server, ending: asyncio.Event) -> None:
         """Tell the master that the loop turns; end when it has gone, or when too many threads hang."""
         slots = service.lane.slots
+        tidy_up = surroundings.snapshot()
         while True:
             self.notify()
+            tidy_up()
             if os.getppid() != self.ppid:
                 self.log.info("The master has gone; ending (pid: %s)", self.pid)
                 ending.set()

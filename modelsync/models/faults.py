@@ -66,13 +66,18 @@ def plain(message: str, folder: Path) -> str:
 
     Paths within the model's folder become relative to it; of others the file's name stays.
     """
-    for known in {f"{folder}/", f"{folder.resolve()}/"}:
-        message = message.replace(known, "")
+    message = hide_paths(message.replace(f"{folder.resolve()}/", ""), str(folder))
     message = re.sub(rf"{ROOT}\.[^\s.']+\.?", "", message)
-    message = re.sub(r"(?<![\w.:/…<])/(?:[^\s/'\"():,]+/)+", "…/", message)
     message = " ".join(message.split())
     message = message.encode("utf-8", "backslashreplace").decode()  # JSON holds no lone surrogates
     return message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}…"
+
+
+def hide_paths(text: str, folder: str = "") -> str:
+    """Leave of each absolute path the file's name, or the path within `folder`: where things lie stays here."""
+    if folder:
+        text = text.replace(f"{folder.rstrip('/')}/", "")
+    return re.sub(r"(?<![\w.:/…<])/(?:[^\s/'\"():,]+/)+", "…/", text)
 
 
 def _text(error: BaseException) -> str:

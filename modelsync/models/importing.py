@@ -175,7 +175,8 @@ def plain_names(package: Package) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.meta_path.remove(finder)
+        if finder in sys.meta_path:  # a model may have emptied it
+            sys.meta_path.remove(finder)
         for name in set(sys.modules) - before:
             if not name.startswith(f"{ROOT}.") and _lies_in(sys.modules[name], package.folder):
                 del sys.modules[name]

@@ -14,12 +14,17 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
-MODULES: tuple[ModuleType, ...] = (builtins, json, json.decoder, json.encoder, os, socket, time)
+import orjson
+
+MODULES: tuple[ModuleType, ...] = (builtins, json, json.decoder, json.encoder, orjson, os, socket, time)
 """Modules whose functions everybody uses, and that a model may have patched (`json.dumps = ...`)."""
+
+OUR_LOGGERS = {"modelsync", "gunicorn", "py"}
 
 
 @contextmanager
@@ -50,7 +55,21 @@ def unpatched() -> Iterator[None]:
             now = vars(module)
             for name, value in names.items():
                 if name not in now or now[name] is not value:
-                    setattr(module, name, value)
+                    now[name] = value
+
+
+def snapshot() -> Callable[[], None]:
+    """Remember limits, import paths and logging as they are now; the result puts them back, as often as it is called.
+
+    For what models change when they are called, too seldom to look for it after each call.
+    """
+    restores = _interpreter(), _logging()
+
+    def restore() -> None:
+        for one in restores:
+            one()
+
+    return restore
 
 
 def _directory() -> Callable[[], None]:
@@ -67,7 +86,8 @@ def _directory() -> Callable[[], None]:
 
 
 def _interpreter() -> Callable[[], None]:
-    path, limit, interval = list(sys.path), sys.getrecursionlimit(), sys.getswitchinterval()
+    path, finders = list(sys.path), list(sys.meta_path)
+    limit, interval = sys.getrecursionlimit(), sys.getswitchinterval()
     trace, hooks, digits, timeout = (
         sys.gettrace(),
         (sys.excepthook, threading.excepthook),
@@ -77,6 +97,9 @@ def _interpreter() -> Callable[[], None]:
 
     def restore() -> None:
         sys.path[:] = path
+        # Those that libraries have added stay: six and others import their own parts through them.
+        if lost := [finder for finder in finders if finder not in sys.meta_path]:
+            sys.meta_path.extend(lost)
         sys.setrecursionlimit(limit)
         sys.setswitchinterval(interval)
         sys.excepthook, threading.excepthook = hooks
@@ -91,6 +114,7 @@ def _signals() -> Callable[[], None]:
     if threading.current_thread() is not threading.main_thread():
         return lambda: None  # only the main thread can set one
     timer = signal.getitimer(signal.ITIMER_REAL)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     before = {number: signal.getsignal(number) for number in signal.valid_signals()}
 
     def restore() -> None:
@@ -99,23 +123,30 @@ def _signals() -> Callable[[], None]:
             if handler is not None and signal.getsignal(number) is not handler:
                 with suppress(OSError, ValueError):
                     signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     return restore
 
 
 def _logging() -> Callable[[], None]:
     root = logging.root
-    handlers, level, disabled = list(root.handlers), root.level, root.manager.disable
-    known = {
-        name: logger.disabled for name, logger in root.manager.loggerDict.items() if isinstance(logger, logging.Logger)
-    }
+    handlers, disabled = list(root.handlers), root.manager.disable
+    for name in OUR_LOGGERS:
+        logging.getLogger(name)  # so that it is there for a model to change, and for us to change back
+    loggers = [logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+    switches = [(logger, logger.disabled) for logger in loggers]
+    # The level of a library's logger is a model's to choose, that of ours is not.
+    ours = [root, *(logger for logger in loggers if logger.name.partition(".")[0] in OUR_LOGGERS)]
+    settings = [(logger, logger.level, logger.propagate, list(logger.filters)) for logger in ours]
 
     def restore() -> None:
         root.handlers[:] = handlers
-        root.setLevel(level)
         logging.disable(disabled)
-        for name, value in known.items():
-            logging.getLogger(name).disabled = value
+        for logger, off in switches:
+            logger.disabled = off
+        for logger, level, propagate, filters in settings:
+            logger.setLevel(level)
+            logger.propagate, logger.filters[:] = propagate, filters
 
     return restore
 
@@ -124,15 +155,22 @@ def _logging() -> Callable[[], None]:
 
 
 class Uncloseable:
-    """A text stream that a model can use but not close; what it keeps of it (a log handler) goes on working."""
+    """A stream that a model can use but not close; what it keeps of it (a log handler) goes on working."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | BinaryIO) -> None:
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def __iter__(self) -> Iterator[str]:
+    @property
+    def buffer(self) -> Any:
+        """The bytes beneath, as uncloseable: who wraps them anew closes them when that wrapper is forgotten."""
+        return (
+            Uncloseable(self._stream.buffer) if isinstance(self._stream, TextIOWrapper) else self.__getattr__("buffer")
+        )
+
+    def __iter__(self) -> Iterator[Any]:
         return iter(self._stream)
 
     def close(self) -> None:
@@ -150,19 +188,20 @@ class Uncloseable:
 
 def protect_streams() -> None:
     """Make the process's stdout and stderr uncloseable for the code that runs in it from now on."""
-    for name in ("stdout", "stderr"):
+    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, Uncloseable):
             setattr(sys, name, Uncloseable(stream))
 
 
 def _streams() -> Callable[[], None]:
-    before = sys.stdin, sys.stdout, sys.stderr
+    before = {name: getattr(sys, name) for name in ("stdin", "stdout", "stderr", "__stdout__", "__stderr__")}
     numbers = {number: os.dup(number) for number in (0, 1, 2) if _is_open(number)}
     protect_streams()
 
     def restore() -> None:
-        sys.stdin, sys.stdout, sys.stderr = before
+        for name, stream in before.items():
+            setattr(sys, name, stream)
         for number, copy in numbers.items():
             if not _is_open(number):
                 os.dup2(copy, number)

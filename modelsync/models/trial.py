@@ -26,7 +26,7 @@ from typing import Any, cast
 import orjson
 
 from modelsync.errors import ModelBroken, ModelRaised, VariablesInvalid
-from modelsync.models import loading, results, surroundings
+from modelsync.models import fences, loading, results
 from modelsync.models.contract import Example, Fault, LoadedModel, ModelFolder, Verdict
 from modelsync.models.faults import from_exception
 
@@ -44,7 +44,7 @@ def main(job: Path, events: int) -> None:
     trace = Path(content["trace"]).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     faulthandler.enable(trace)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is reported, not kept
-    surroundings.protect_streams()
+    fences.raise_fences()
     for item in content["folders"]:
         folder = ModelFolder(**{**item, "path": Path(item["path"])})
         trace.seek(0)
@@ -126,6 +126,7 @@ def _run(predict: Callable[[dict[str, Any]], Any], example: Example, folder: Mod
     try:
         result = predict(variables)
         seconds = time.perf_counter() - start
+        fences.come_home()
         got = orjson.loads(results.dump(result))
     except VariablesInvalid as error:
         raise _failed(example, f"its variables do not fit: {error}") from None

@@ -83,7 +83,7 @@ def test_names_that_clients_make_up_are_no_labels(tmp_path: Path) -> None:
 def test_what_is_loaded_and_what_is_switched_off(tmp_path: Path) -> None:
     """One line a model, with its state and version."""
     service = a_service(tmp_path)
-    switches = Switches(["Echo"])
+    switches = Switches({"Echo": "v"})
     service.lane.switches = switches
     for moment in range(3):
         switches.crashed(["Echo"], moment)

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from modelsync.http.app import create_app
 from modelsync.releases import Status, write_status
-from tests.http.serving import COMMIT, a_service, is_problem
+from tests.http.serving import COMMIT, FAULT, a_service, is_problem
 
 SECRET = "webhook-sécret"
 GITHUB = {"ref": "refs/heads/main", "repository": {"default_branch": "main"}}
@@ -208,3 +208,4 @@ def test_the_last_sync_is_told(tmp_path: Path, asked: Asked) -> None:
     assert (told["served"], told["in_step"]) == (COMMIT, False)
     assert (told["result"], told["reason"], told["message"], told["time"]) == ("failed", "auth", "refused", "2026")
     assert told["next"]
+    assert told["broken"] == {"Broken": str(FAULT), "Old": str(FAULT)}

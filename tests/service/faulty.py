@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import psutil
 import requests
 
 from tests.servers.service import Service
+from tests.waiting import until
 
 FORBIDDEN = ("Traceback", "most recent call", "/releases/", "models_serve/", "modelsync_models", "site-packages")
 """What no client may ever read in an answer, besides secrets and the state directory's path."""
@@ -58,6 +60,11 @@ class Client:
         answer = self.post(name, variables)
         assert answer.status_code == 200, answer.text
         return answer.json()["value"]
+
+    def worker(self) -> psutil.Process:
+        """The worker that answers, where there is one; models may have started other processes."""
+        [record] = until(lambda: self.service.lines(request_id=self.get("/livez").headers["X-Request-ID"]))
+        return psutil.Process(record["pid"])
 
     def leaks(self, *secrets: str) -> list[str]:
         """The answers that tell what no client may know."""

@@ -155,7 +155,7 @@ def test_reject(tmp_path: Path) -> None:
 def test_a_model_that_is_removed_or_renamed(tmp_path: Path) -> None:
     """Its requests in flight end with 200; then its route is 404, and the new name answers."""
     models = tmp_path / "models"
-    slow = "import time\nclass Model:\n    def transform_predict(self):\n        time.sleep(2)\n        return {'value': 1}\n"
+    slow = model("import time; time.sleep(2)\nreturn {}")
     write_model(models, "Removed", slow)
     write_model(models, "Renamed", answers("same"))
     with serving(tmp_path, models) as service:

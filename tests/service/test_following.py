@@ -157,6 +157,23 @@ def test_a_rewritten_history_is_followed(server: GitServer, tmp_path: Path) -> N
         answered_by(service, first, 0)
 
 
+def test_a_status_of_another_release_is_not_believed(server: GitServer, tmp_path: Path) -> None:
+    """A crash between the new release and the status that tells of it: a push back to the old commit still counts."""
+    first = server.git("rev-parse", "main")
+    with following(tmp_path, server) as service:
+        answered_by(service, first, 0)
+        before = (service.home / "status.json").read_bytes()
+        service.stop()
+    second = push(server, 1)
+    with following(tmp_path, server) as service:
+        answered_by(service, second, 1)
+        service.stop()
+    (service.home / "status.json").write_bytes(before)
+    server.git("update-ref", "refs/heads/main", first)
+    with following(tmp_path, server) as service:
+        answered_by(service, first, 0)
+
+
 @pytest.mark.parametrize("annotated", [False, True], ids=["lightweight", "annotated"])
 def test_a_tag_is_followed_where_it_moves(server: GitServer, tmp_path: Path, annotated: bool) -> None:
     """A tag: its commit, peeled, also after it was moved; the branch does not matter."""

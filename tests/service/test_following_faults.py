@@ -316,30 +316,72 @@ def test_a_full_disk(tmp_path: Path, disk: Path) -> None:
             answered_by(service, server.git("rev-parse", "main"), 3)
 
             good = LastGood.of(service)
+            alone(service)
             commit = push(server, 4)
             with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
                 while filler.write(b"x" * 512):
                     pass
             assert sync(service)["reason"] == "storage"
             good.goes_on(service)
+            until(lambda: told(service)["reason"] == "storage")
+            assert metric(service, "sync_failures_total", reason="storage") == 3
+            service.workers()[0].kill()
+            assert len(settled(service) - good.pids) == 1
+            for _ in range(10):
+                assert service.post("Model").json() == {"value": 3}
             (disk / "filler").unlink()
             service.sync()
             answered_by(service, commit, 4)
-
-            good = LastGood.of(service)
-            alone(service)
-            commit = push(server, 5)
-            subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=False, capture_output=True)
-            record = sync(service)
-            good.goes_on(service)
-            subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-            assert (
-                record["reason"] == "storage" or record["result"] == "published"
-            )  # where it is busy it stays writable
-            service.sync()
-            answered_by(service, commit, 5)
+            settled(service)
             alone(service)
             assert litter(service) == []
+
+
+def test_counting_on_a_full_disk(disk: Path) -> None:
+    """A worker that starts there, or calls a model for the first time, goes on without counting: no SIGBUS."""
+    program = (
+        "import sys, pathlib\nfrom modelsync.telemetry import Counters, retire\n"
+        "names = [str(n) for n in range(5000)]\ncounters = Counters(pathlib.Path(sys.argv[1]), names)\n"
+        "[counters.observe(name, 200, 0.1) for name in names]\nretire(pathlib.Path(sys.argv[1]), 1)\nprint('counted')"
+    )
+    (disk / "filler").write_bytes(b"x" * 1_500_000)
+    done = subprocess.run([sys.executable, "-c", program, str(disk)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "counted\n"), done.stderr
+
+
+@contextlib.contextmanager
+def _read_only(folder: Path) -> Iterator[None]:
+    """Nothing can be made or removed in the folder; root needs an attribute of the file system for that."""
+    if os.geteuid():
+        folder.chmod(0o500)
+    elif subprocess.run(["chattr", "+i", str(folder)], capture_output=True, check=False).returncode:
+        pytest.skip("this file system knows no immutable folders")
+    try:
+        yield
+    finally:
+        if os.geteuid():
+            folder.chmod(0o700)
+        else:
+            subprocess.run(["chattr", "-i", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("part", [".", "releases"])
+def test_a_state_directory_that_cannot_be_written(stage: Stage, part: str) -> None:
+    """LG with reason `storage`; once it can be written again, the next try succeeds."""
+    service = stage.service
+    good = LastGood.of(service)
+    alone(service)
+    commit = push(stage.server, f"writable {part}")
+    with _read_only(service.home / part):
+        record = sync(service)
+        assert (record["reason"], record["served"]) == ("storage", told(service)["served"])
+        good.goes_on(service)
+        until(lambda: told(service)["reason"] == "storage")
+        alone(service)
+    service.sync()
+    answered_by(service, commit, f"writable {part}")
+    alone(service)
+    assert litter(service) == []
 
 
 # --- the policy -------------------------------------------------------------------------------------------------------

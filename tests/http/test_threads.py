@@ -1,0 +1,55 @@
+"""Calls in threads hold nothing once they have ended."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from modelsync.http.deadlines import Ticket
+from modelsync.http.threads import Call, Slots
+from tests.waiting import until
+
+
+class Request:
+    """Stands for what a call holds: a body, an answer."""
+
+
+@pytest.fixture(autouse=True)
+def without_collector() -> Iterator[None]:
+    """What is freed here is freed because nobody holds it."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def submit(slots: Slots) -> weakref.ref[Request]:
+    request = Request()
+
+    def work(ticket: Ticket) -> None:
+        ticket.claim()
+        assert request
+
+    slots.submit(Call("Model", work, lambda error: None))
+    return weakref.ref(request)
+
+
+def test_a_call_that_has_ended_is_freed_without_the_collector() -> None:
+    """Its request goes at once, though its thread waits for the next call."""
+    ended = submit(Slots(1, 10, 30.0))
+    until(lambda: ended() is None, 10)
+
+
+def test_calls_are_freed_behind_one_that_hangs() -> None:
+    """A call that is watched until its deadline keeps no later call alive."""
+    slots, hangs = Slots(2, 10, 30.0), threading.Event()
+    try:
+        slots.submit(Call("Hangs", lambda ticket: hangs.wait(20) and ticket.claim(), lambda error: None))
+        ended = [submit(slots) for _ in range(5)]
+        until(lambda: all(one() is None for one in ended), 10)
+    finally:
+        hangs.set()

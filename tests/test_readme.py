@@ -1,0 +1,177 @@
+"""README.md: what it shows is what happens. Each command is run; shown output is compared, but for times and hashes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from modelsync import errors
+from tests.servers.curl import curl
+from tests.servers.service import Service, serving
+from tests.waiting import until
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+URL = "http://127.0.0.1:8080"
+
+ELSEWHERE = {
+    "./run.sh": "tests/test_house.py; its output: test_what_run_sh_prints",
+    "gitPath=https://github.com/you/models.git ./run.sh": "tests/service/",
+    "make image": "tests/image/",
+    "docker run -p 8080:8080 -v state:/var/lib/modelsync -e gitPath=https://github.com/you/models.git modelsync": (
+        "tests/image/"
+    ),
+}
+"""Commands that are not run here, and what tests them instead."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A command of the README, the section it stands in, and what is shown below it."""
+
+    section: str
+    command: str
+    output: str
+
+
+def shown() -> Iterator[Shown]:
+    for heading, text in re.findall(r"^##+ (.+)\n((?:(?!##+ ).*\n)*)", README, re.MULTILINE):
+        for block in re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+                command = re.match(r"(?:.*\\\n)*.*\n", part)[0]  # type: ignore[index]
+                yield Shown(heading, re.sub(r"\\\n\s*", "", command).strip(), part.removeprefix(command).strip())
+
+
+COMMANDS = list(shown())
+FOLLOWING = ("A push was refused", "Syncing on each push: webhooks")
+
+
+def comparable(text: str) -> str:
+    """The text without what differs from run to run, and with columns of any width."""
+    for pattern, word in [
+        (r"\b[0-9a-f]{40}\b", "HASH40"),
+        (r"\b[0-9a-f]{32}\b", "HASH32"),
+        (r"\b[0-9a-f]{12}\b", "HASH12"),
+        (r"\d{4}-\d\d-\d\dT[\d:.]+(\+00:00|Z)", "TIME"),
+        (r"\b[\d.]+(e-\d+)? m?s\b", "SECONDS"),
+        (r" +", " "),
+    ]:
+        text = re.sub(pattern, word, text)
+    return text.strip()
+
+
+def run(command: str, folder: Path, service: Service) -> str:
+    """What a command of the README prints, in a folder and about a service of this test."""
+    command = command.replace(URL, service.url)
+    if command.startswith("curl "):
+        command, *formatted = command.split(" | python3 -m json.tool")
+        answer = curl(command)
+        return json.dumps(json.loads(answer), indent=4) if formatted else answer
+    words = shlex.split(command)
+    assert words[0] in {"modelsync", ".venv/bin/modelsync"}, f"not run by this test: {command}"
+    return subprocess.run(
+        [sys.executable, "-m", "modelsync", *words[1:]],
+        cwd=folder, env=clean_environment(MODELSYNC_PORT=str(service.port)), text=True, timeout=100,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ).stdout  # fmt: skip
+
+
+def clean_environment(**settings: str) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("MODELSYNC_")} | settings
+
+
+def git(folder: Path, *arguments: str) -> None:
+    who = ["-c", "user.name=You", "-c", "user.email=you@example.org", "-c", "init.defaultBranch=main"]
+    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
+
+
+Run = Callable[[str], str]
+
+
+@pytest.fixture
+def standalone(tmp_path: Path) -> Iterator[tuple[Run, Service]]:
+    """The service that `./run.sh` starts, for a copy of the examples."""
+    models = shutil.copytree(ROOT / "models_serve", tmp_path / "models_serve")
+    with serving(tmp_path, models, MODELSYNC_WORKERS="1") as service:
+        yield lambda command: run(command, tmp_path, service), service
+
+
+@pytest.fixture
+def following(tmp_path: Path) -> Iterator[tuple[Run, Service]]:
+    """The service after the push that the README tells of: Churn imports what is not installed."""
+    repository = shutil.copytree(ROOT / "models_serve", tmp_path / "models")
+    git(repository, "init")
+    git(repository, "add", ".")
+    git(repository, "commit", "-m", "models")
+    settings = {
+        "gitPath": repository.as_uri(),
+        "MODELSYNC_GIT_PROTOCOLS": "file",
+        "MODELSYNC_ADMIN_TOKENS": "<admin token>",
+        "MODELSYNC_SYNC_CRON": "0 2 * * *",
+        "MODELSYNC_WORKERS": "1",
+        "TZ": "UTC",
+    }
+    with serving(tmp_path, **settings) as service:
+        etls = repository / "Churn" / "etls.py"
+        etls.write_text(etls.read_text().replace("import joblib\n", "import joblib\nimport xgboost\n"))
+        git(repository, "commit", "-a", "-m", "use xgboost")
+        service.sync()
+        until(lambda: service.get("/models/sync").json()["broken"], 60, message="the broken push is told")
+        yield lambda command: run(command, repository, service), service
+
+
+def test_commands_do_what_is_shown(standalone: tuple[Run, Service]) -> None:
+    """Every command gives the output below it, with the examples served; ./run.sh prints what is shown."""
+    do, service = standalone
+    for one in COMMANDS:
+        if one.section not in FOLLOWING and one.command not in ELSEWHERE:
+            assert comparable(do(one.command)) == comparable(one.output), one.command
+    output = next(one.output for one in COMMANDS if one.command == "./run.sh")
+    expected = comparable(output.removeprefix("...").replace(URL, service.url))
+    until(lambda: expected in comparable(service.log.read_text()), 10, message=expected)
+
+
+def test_operations_go_as_told(following: tuple[Run, Service]) -> None:
+    """After a push that breaks a model the commands, the log and the metrics tell what the README says."""
+    do, service = following
+    for one in COMMANDS:
+        if one.section in FOLLOWING:
+            assert comparable(do(one.command)) == comparable(one.output), one.command
+    (line,) = re.findall(r'^\{"time".*"event":"model_broken".*\}$', README, re.MULTILINE)
+    assert comparable(line) in comparable(service.log.read_text())
+    service.post("Iris")
+    exported = service.get("/metrics").text
+    alerts = README.partition("### What to watch")[2].partition("\n## ")[0]
+    named = set(re.findall(r"modelsync_[a-z_]+(?=[{\[ )])", alerts))
+    assert len(named) >= 7
+    for name in named:  # an alert on a metric that nobody exports never fires
+        assert re.search(rf"^{name}[{{ ]", exported, re.MULTILINE), name
+
+
+def test_every_reason_has_advice() -> None:
+    """Each reason that a sync can fail for stands in the table of what to do."""
+    reasons = {kind.reason for kind in _below(errors.SyncError)}
+    for reason in reasons:
+        assert re.search(rf"^\| .*`{reason}`.* \|", README, re.MULTILINE), reason
+
+
+def _below(kind: type[errors.SyncError]) -> Iterator[type[errors.SyncError]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _below(below)
+
+
+def test_every_link_leads_somewhere() -> None:
+    """Files that the README names exist."""
+    for name in re.findall(r"\]\(([^):#]+)\)", README):
+        assert (ROOT / name).exists(), name
