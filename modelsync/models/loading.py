@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from modelsync.errors import ModelBroken
-from modelsync.models import artefacts, batching, binding, examples, importing, surroundings
+from modelsync.models import binding, examples, importing, surroundings
 from modelsync.models.contract import Fault, LoadedModel, ModelFolder
 from modelsync.models.faults import from_exception
-from modelsync.models.source import BATCH, FILE, METHOD
+from modelsync.models.source import FILE, METHOD
 
 # The working directory, sys.path and the streams belong to the process: one model at a time.
 _loading = threading.RLock()
@@ -53,28 +53,6 @@ def unload(model: LoadedModel) -> None:
 
 
 def _load(folder: ModelFolder, path: Path, package: importing.Package) -> LoadedModel:
-    made = _artefact(folder, path) if folder.artefact else _instance(folder, path, package)
-    made.examples = examples.read(path)
-    made.package = package.name
-    return made
-
-
-def _artefact(folder: ModelFolder, path: Path) -> LoadedModel:
-    with surroundings.unpatched():
-        ready = artefacts.load(path / folder.artefact)
-    return LoadedModel(
-        name=folder.name,
-        version=folder.version,
-        call=ready.call,
-        schema=ready.schema,
-        doc=ready.doc,
-        instance=ready.instance,
-        bind=ready.bind,
-        call_batch=ready.call_batch,
-    )
-
-
-def _instance(folder: ModelFolder, path: Path, package: importing.Package) -> LoadedModel:
     with surroundings.unpatched():
         module = package.load(FILE.removesuffix(".py"))
     kind = getattr(module, folder.class_name, None)
@@ -83,34 +61,23 @@ def _instance(folder: ModelFolder, path: Path, package: importing.Package) -> Lo
     make = _constructor(kind, f"{path}/")
     with surroundings.unpatched():
         instance = make()
-    method, batch = getattr(instance, METHOD, None), getattr(instance, BATCH, None)
-    if not callable(method) and not callable(batch):
+    method = getattr(instance, METHOD, None)
+    if not callable(method):
         raise ModelBroken(Fault("load", f"class {folder.class_name} has no {METHOD} method", FILE))
+    call, schema = binding.bind(method, dataframe=folder.class_name == METHOD)
     is_async = inspect.iscoroutinefunction(method)
-    model = LoadedModel(
+    return LoadedModel(
         name=folder.name,
         version=folder.version,
-        call=_uncallable,
+        call=call,
         is_async=is_async,
-        doc=_doc(kind, method if callable(method) else batch, module),
+        schema=schema,
+        doc=_doc(kind, method, module),
+        examples=examples.read(path),
         lock=threading.Lock() if folder.writes_self and not is_async else None,
         instance=instance,
+        package=package.name,
     )
-    form = None
-    if callable(method):
-        form = binding.form_of(method, dataframe=folder.class_name == METHOD)
-        model.call, model.schema = binding.bind(method, form), form.schema
-    if callable(batch):
-        if is_async:  # the static check has not seen both: one of them is inherited
-            raise ModelBroken(Fault("load", f"async def {METHOD} beside {BATCH}: a batch is called, not awaited", FILE))
-        model.bind, model.call_batch, model.schema = batching.bind(batch, form)
-        if form is None:
-            model.call = batching.one_by_one(model.bind, model.call_batch)
-    return model
-
-
-def _uncallable(_variables: dict[str, Any]) -> Any:
-    raise AssertionError("neither method was bound")
 
 
 def _label(folder: ModelFolder) -> str:
@@ -132,7 +99,7 @@ def _constructor(kind: type, path: str) -> Callable[[], Any]:
     return kind
 
 
-def _doc(kind: type, method: Any, module: object) -> str:
+def _doc(kind: type, method: Callable[..., Any], module: object) -> str:
     """The text for the API reference: of the class, else of the method, else of the file."""
     text = kind.__doc__ or getattr(method, "__doc__", None) or getattr(module, "__doc__", None)
     return inspect.cleandoc(text) if isinstance(text, str) else ""
