@@ -349,7 +349,9 @@ def test_counting_on_a_full_disk(disk: Path) -> None:
         "[counters.observe(name, 200, 0.1) for name in names]\nretire(pathlib.Path(sys.argv[1]), 1)\nprint('counted')"
     )
     (disk / "filler").write_bytes(b"x" * 1_500_000)
-    done = subprocess.run([sys.executable, "-c", program, str(disk)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(disk)], cwd=disk, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "counted\n"), done.stderr
 
 
