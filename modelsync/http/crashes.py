@@ -6,6 +6,7 @@ of a fatal signal, or because a model calls `os._exit`.
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import os
 import re
@@ -16,6 +17,9 @@ from typing import NoReturn
 
 LONGEST = 64 * 1024
 """Bytes of last words that are read."""
+
+STACK = 64 * 1024
+"""Bytes of stack for a handler; a processor's registers alone can take more than 8 KiB."""
 
 
 class LastWords:
@@ -45,6 +49,22 @@ class LastWords:
     def close(self) -> None:
         """Forget it."""
         self._file.close()
+
+
+class _Stack(ctypes.Structure):
+    """`stack_t` of sigaltstack(2)."""
+
+    _fields_ = (("sp", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+def signal_stack() -> object:
+    """Let the calling thread tell of its own stack overflow; keep the result as long as the thread lives.
+
+    A handler needs a stack to run on: `faulthandler` sets one aside for the main thread alone.
+    """
+    memory = ctypes.create_string_buffer(STACK)
+    ctypes.CDLL(None).sigaltstack(ctypes.byref(_Stack(ctypes.addressof(memory), 0, STACK)), None)
+    return memory
 
 
 def culprit(words: str, models: Path) -> str | None:

@@ -73,13 +73,13 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
 
     def _ended(self, worker: LaneWorker, status: int) -> None:
         worker.tmp.close()
-        if status != 0:
+        words = worker.last_words.read()
+        if status != 0 or words:  # or a model that calls os._exit(0)
             how = (
                 signal.Signals(status & 0x7F).name
                 if status & 0x7F
                 else f"exit code {os.waitstatus_to_exitcode(status)}"
             )
-            words = worker.last_words.read()
             guilty = culprit(words, self.models)
             suspects = [guilty] if guilty else telemetry.in_flight(self.metrics, worker.pid)
             fields = {"event": "worker_ended", "how": how, "calling": suspects, "trace": words}

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 
 from modelsync.errors import DeadlineExceeded, Overloaded
+from modelsync.http.crashes import signal_stack
 from modelsync.http.deadlines import Deadlines, Ticket
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Slots:
 
     def _serve(self) -> None:
         """A thread's life: take a call, run it; it ends when one of its calls was given up."""
+        _stack = signal_stack()
         while True:
             call = self._take()
             try:

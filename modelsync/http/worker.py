@@ -30,6 +30,10 @@ _exit = os._exit
 WARM_UP_BUDGET = 5.0
 """Seconds a worker spends on calling models once before it accepts requests."""
 
+SWITCH_INTERVAL = 0.0005
+"""Seconds a thread may compute before another one gets the interpreter: a request crosses threads several times, and
+beside a model that computes it would wait Python's 5 ms each time."""
+
 
 class LaneWorker(Worker):  # type: ignore[misc]
     """One process: an event loop that speaks HTTP, threads that call models, threads that run Flask."""
@@ -62,6 +66,7 @@ class LaneWorker(Worker):  # type: ignore[misc]
         service: Service = self.wsgi.extensions["modelsync"]
         service.after_fork()
         threading.current_thread().name = "modelsync-loop"
+        sys.setswitchinterval(SWITCH_INTERVAL)
         with contextlib.closing(uvloop.new_event_loop()) as loop:
             asyncio.set_event_loop(loop)
             loop.run_until_complete(self._serve(service, loop))

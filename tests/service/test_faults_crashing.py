@@ -1,0 +1,234 @@
+"""Models that end their worker, or never end themselves: the others are served, and soon as if nothing had been."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.servers.load import load
+from tests.servers.service import Service, answers, serving, write_model
+from tests.service.faulty import Client, model
+from tests.waiting import until
+
+CRASHES = {
+    "Exit3": ("import os; os._exit(3)", "exit code 3"),
+    "Exit4": ("import os; os._exit(4)", "exit code 4"),
+    "Exit0": ("import os; os._exit(0)", "exit code 0"),
+    "Segfault": ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
+    "Abort": ("import os; os.abort()", "SIGABRT"),
+    "Overflow": (
+        "import sys; sys.setrecursionlimit(10 ** 9)\n"
+        "class A:\n    def __getattr__(self, name): return getattr(self, name)\nA().x",
+        "SIGSEGV",
+    ),
+    "AsyncExit3": ("import os; os._exit(3)", "exit code 3"),
+}
+SLOW = "import time; time.sleep(0.05)\nreturn {'value': 1}"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    folder = tmp_path_factory.mktemp("crashing")
+    models = folder / "models"
+    for name, (code, _) in CRASHES.items():
+        write_model(models, name, model(code, kind="async def" if name.startswith("Async") else "def"))
+    write_model(models, "Innocent", model(SLOW))
+    write_model(models, "Again", model("import os; os._exit(3)"))
+    with serving(folder, models) as service:
+        client = Client(service)
+        yield client
+        assert client.leaks() == []
+
+
+def crash(client: Client, name: str) -> None:
+    with pytest.raises(requests.ConnectionError):
+        client.post(name)
+
+
+@pytest.mark.parametrize("name", CRASHES)
+def test_a_crash_loses_its_own_request_and_in_the_end_switches_the_model_off(client: Client, name: str) -> None:
+    """Worker replaced, master alive; after three crashes 503 with Retry-After, in status, metrics and log."""
+    service = client.service
+    [master] = service.masters()
+    for _ in range(3):
+        workers = {worker.pid for worker in until(lambda: both(service))}
+        crash(client, name)
+        until(lambda workers=workers: {worker.pid for worker in both(service)} != workers, 10)
+    until(lambda: client.post(name).status_code == 503, 10)
+    answer = client.post(name)
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "switched off until its next version" in answer.json()["detail"]
+    assert client.about(name)["switched_off"] is True
+    assert f'modelsync_model_switched_off{{model="{name}"}} 1.0' in client.get("/metrics").text
+    [record] = until(lambda: service.lines(event="model_switched_off", model=name))
+    assert record["level"] == "error"
+    ends = [one for one in service.lines(event="worker_ended") if one["calling"] == [name]]
+    assert [one["how"] for one in ends] == [CRASHES[name][1]] * 3
+    assert f"models_serve/{name}/etls.py" in ends[0]["trace"]
+    assert client.value("Innocent") == 1
+    assert service.masters() == [master]
+    until(lambda: both(service))
+
+
+def both(service: Service) -> list[object]:
+    workers = service.workers()
+    return workers if len(workers) == 2 else []
+
+
+def test_an_innocent_model_that_is_always_called_meanwhile_stays_on(client: Client) -> None:
+    """Which model it was is known from the crash itself; only requests of the crashed worker are lost."""
+    with load(client.service.port, "/models/Innocent", b'{"variables": {}}', connections=8) as tally:
+        for _ in range(5):
+            until(lambda: 'in_flight{model="Innocent"}' in client.get("/metrics").text)
+            try:
+                if client.post("Again").status_code == 503:
+                    break
+            except requests.ConnectionError:
+                pass
+        else:
+            raise AssertionError("Again is still on")
+        answered = tally.answered
+        until(lambda: tally.answered > answered + 100)
+    assert client.about("Innocent")["switched_off"] is False
+    assert len(tally.failures) <= 8 * 4
+
+
+def test_the_next_version_is_on_again_and_an_unrelated_push_is_not(tmp_path: Path) -> None:
+    """What is switched off stays so through swaps and dying masters, until its own folder changes."""
+    models = tmp_path / "models"
+    write_model(models, "Bad", model("import os; os._exit(3)"))
+    write_model(models, "Other", answers(1))
+    with serving(tmp_path, models, MODELSYNC_WORKERS="1") as service:
+        client = Client(service)
+        for _ in range(3):
+            crash(client, "Bad")
+        until(lambda: client.post("Bad").status_code == 503)
+        write_model(models, "Other", answers(2))
+        service.sync()
+        until(lambda: client.value("Other") == 2, 30)
+        assert "switched off" in client.problem("Bad", 503)["detail"]
+        [master] = until(lambda: len(found := service.masters()) == 1 and found, 30)
+        master.kill()
+        until(lambda: [one for one in service.masters() if one.pid != master.pid], 20)
+        assert "switched off" in client.problem("Bad", 503)["detail"]
+        write_model(models, "Bad", answers("mended"))
+        service.sync()
+        until(lambda: client.post("Bad").json().get("value") == "mended", 30)
+        assert service.stop() == 0
+
+
+# --- models that hang -------------------------------------------------------------------------------------------------
+
+HANGS = {
+    "Sleeps": model("import time; time.sleep(600)"),
+    "Spins": model("while True: pass"),
+    "Spins2": model("while True:\n    try:\n        while True: pass\n    except Exception: pass"),
+    "Waits": model("import asyncio; await asyncio.sleep(600)", kind="async def"),
+    "Forever": model("import asyncio; await asyncio.get_running_loop().create_future()", kind="async def"),
+    "Deaf": model(
+        "import asyncio\nwhile True:\n    try: await asyncio.sleep(600)\n    except BaseException: pass",
+        kind="async def",
+    ),
+    "Blocks": model("import time; time.sleep(3)\nreturn {}", kind="async def"),
+    "Alone": model("self.n = 1\nif variables: import time; time.sleep(600)\nreturn {'value': 1}"),
+}
+"""`Alone` writes to itself, so one call at a time; a call that hangs must not hold the next one."""
+
+
+@pytest.fixture(scope="module")
+def hanging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    folder = tmp_path_factory.mktemp("hanging")
+    models = folder / "models"
+    for name, code in HANGS.items():
+        write_model(models, name, code)
+    write_model(models, "Quick", answers(1))
+    write_model(models, "QuickAsync", model(kind="async def"))
+    settings = {"MODELSYNC_PREDICT_TIMEOUT": "1s", "MODELSYNC_WORKERS": "1", "MODELSYNC_THREADS": "16"}
+    with serving(folder, models, **settings) as service:
+        client = Client(service)
+        yield client
+        assert client.leaks() == []
+        assert service.stop(30) == 0
+
+
+@pytest.mark.parametrize("name", HANGS)
+def test_a_hang_is_answered_at_its_deadline(hanging: Client, name: str) -> None:
+    """504, and neither the other models nor the worker wait for it."""
+    worker = hanging.worker()
+    with ThreadPoolExecutor() as pool:
+        hangs = [pool.submit(hanging.problem, name, 504, {"hang": 1}) for _ in range(2)]
+        while not all(hang.done() for hang in hangs):
+            assert hanging.value("Quick") == 1
+        assert all("no answer within 1 s" in hang.result()["detail"] for hang in hangs)
+    until(
+        lambda: (
+            f'in_flight{{model="{name}"}} 0.0' in hanging.get("/metrics").text or name in ("Sleeps", "Alone", "Deaf")
+        )
+    )
+    if name == "Alone":
+        assert hanging.value("Alone") == 1
+    assert until(lambda: hanging.post("QuickAsync").status_code == 200)
+    assert hanging.worker() == worker
+
+
+def test_more_hangs_than_threads_replace_the_worker(tmp_path: Path) -> None:
+    """Requests of other models are answered all the time; the new worker has all its threads."""
+    models = tmp_path / "models"
+    write_model(models, "Sleeps", HANGS["Sleeps"])
+    write_model(models, "Quick", answers(1))
+    settings = {"MODELSYNC_PREDICT_TIMEOUT": "1s", "MODELSYNC_WORKERS": "1", "MODELSYNC_THREADS": "3"}
+    with serving(tmp_path, models, MODELSYNC_DRAIN_TIMEOUT="5s", **settings) as service:
+        client = Client(service)
+        worker = client.worker()
+        with load(service.port, "/models/Quick", b'{"variables": {}}', connections=2, check=quick) as tally:
+            with ThreadPoolExecutor() as pool:
+                answers_ = list(pool.map(lambda _: client.post("Sleeps").status_code, range(6)))
+            until(lambda: client.worker() != worker, 10)
+            answered = tally.answered
+            until(lambda: tally.answered > answered + 50)
+        assert set(answers_) == {504}
+        assert tally.failures == []
+        assert service.stop() == 0
+
+
+def quick(status: int, headers: dict[str, str], body: bytes) -> str | None:
+    """While every thread hangs, a quick model may have to wait for one; its answer is never lost."""
+    return None if status in (200, 504) else f"{status} {body!r}"
+
+
+def test_how_much_a_hang_slows_others_down(hanging: Client) -> None:
+    """Reported, not asserted to the millisecond: p99 of a quick model alone, and beside a busy loop."""
+    alone = p99(hanging, 2.0)
+    stop = threading.Event()
+
+    def spin() -> None:
+        while not stop.is_set():
+            hanging.post("Spins")
+
+    spinning = threading.Thread(target=spin)
+    spinning.start()
+    try:
+        beside = p99(hanging, 4.0)
+    finally:
+        stop.set()
+        spinning.join()
+    print(f"p99: {alone * 1000:.1f} ms alone, {beside * 1000:.1f} ms beside a busy loop")  # noqa: T201
+    assert beside < 1.0
+
+
+def p99(client: Client, seconds: float) -> float:
+    times = []
+    with requests.Session() as session:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            start = time.perf_counter()
+            assert session.post(f"{client.service.base}/Quick", json={"variables": {}}, timeout=10).status_code == 200
+            times.append(time.perf_counter() - start)
+    return statistics.quantiles(times, n=100)[98]
