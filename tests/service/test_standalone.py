@@ -1,0 +1,85 @@
+"""The other ways to start: `python app.py`, and a gunicorn of one's own with any of its worker classes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.servers.service import answers, write_model
+from tests.service.faulty import model
+from tests.waiting import until
+
+ROOT = Path(__file__).resolve().parents[2]
+LANE = "modelsync.http.worker.LaneWorker"
+
+
+@contextmanager
+def started(folder: Path, *command: str, **env: str) -> Iterator[str]:
+    """Run a command of the project with the models in `folder`; its URL. It must end by SIGTERM with exit code 0."""
+    log = folder / "log"
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("MODELSYNC_")}
+    settings = {
+        "MODELSYNC_HOME": str(folder / "home"),
+        "MODELSYNC_MODELS": str(folder / "models"),
+        "MODELSYNC_PORT": "0",
+        "MODELSYNC_WORKERS": "1",
+        **env,
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, env={**clean, **settings}, stdout=output, stderr=output
+        )
+    try:
+        found = until(lambda: re.search(r"http://127\.0\.0\.1:\d+", log.read_text()), 30, str(log))
+        until(lambda: requests.get(f"{found[0]}/readyz", timeout=20).status_code == 200, 30, str(log))
+        yield found[0]
+        process.terminate()
+        assert process.wait(30) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def gunicorn(worker_class: str, *options: str) -> tuple[str, ...]:
+    always = ("--bind", "127.0.0.1:0", "--no-control-socket", "--graceful-timeout", "10")
+    return ("-m", "gunicorn", "app:app", "--worker-class", worker_class, *always, *options)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("app.py",),
+        gunicorn("sync"),
+        gunicorn("gthread", "--threads", "4"),
+        gunicorn(LANE),
+        gunicorn(LANE, "--preload", "--workers", "2"),
+    ],
+    ids=["app.py", "sync", "gthread", "lane", "lane, preloaded"],
+)
+def test_it_predicts(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """One model answers, one that exits does not end the process, one that is broken says why; no secret is seen."""
+    write_model(tmp_path / "models", "Good", answers("here"))
+    write_model(tmp_path / "models", "Exits", model("import sys; sys.exit(3)"))
+    write_model(tmp_path / "models", "Broken", model(top="import no_such_library"))
+    write_model(tmp_path / "models", "Looks", model("import os\nreturn {'value': str(os.environ)}"))
+    with started(
+        tmp_path, *command, gitpassword="Zq1", MODELSYNC_ADMIN_TOKENS="Zq2", MODELSYNC_LOG_FORMAT="text"
+    ) as url:
+
+        def post(name: str) -> requests.Response:
+            return requests.post(f"{url}/models/{name}", json={"variables": {}}, timeout=20)
+
+        assert post("Good").json() == {"value": "here"}
+        assert (post("Exits").status_code, post("Exits").json()["error"]) == (500, "SystemExit")
+        assert "no_such_library" in post("Broken").json()["detail"]
+        assert "Zq" not in post("Looks").text
+        assert post("Good").json() == {"value": "here"}
+        assert requests.get(f"{url}/models/Good", timeout=20).json()["state"] == "ready"
