@@ -1,7 +1,7 @@
 """HTTP/1.1 on one connection: parse strictly, limit everything, answer in order.
 
-The grammar is llhttp's in its strict mode (through httptools). What it leaves to the server is here: RFC 9112's rules
-on Host, Content-Length, framing and pipelining, and limits in time and size. A request that breaks a rule is answered
+The grammar is llhttp's in its strict mode (through httptools). What it leaves to the server is in
+`rules`; pipelining and the limits in time and size are here. A request that breaks a rule is answered
 with a problem and ends the connection; none reaches a model.
 """
 
@@ -14,103 +14,33 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from modelsync.http.messages import Exchange, Request
 from modelsync.http.problems import Answer
+from modelsync.http.rules import Rejected, check_fields, check_method, expects_continue, split_target
 
 if TYPE_CHECKING:
-    from modelsync.http.loopside import LoopModel
     from modelsync.http.server import Server
 
 MAX_URL = 8 * 1024
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
+CHUNKING = 8
+"""How many times larger than its body a chunked message may be: a byte in a chunk of its own takes six."""
+
 MAX_PIPELINED = 32
 """Requests of one connection that may be in work at once; reading pauses there."""
 
 LINGER = 2.0
 """Seconds a closing connection still reads, so that the answer is not lost to a reset (RFC 9112 section 9.6)."""
 
-METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-
-
-class Rejected(Exception):
-    """The request breaks the protocol or a limit: answer `status` and end the connection."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-
-
-class Request:
-    """One request as it came; header names are in lower case."""
-
-    __slots__ = ("body", "headers", "keep_alive", "method", "path", "query", "request_id", "started", "version")
-
-    def __init__(self) -> None:
-        self.method = b""
-        self.path = b""
-        self.query = b""
-        self.version = "1.1"
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.body = b""
-        self.keep_alive = True
-        self.request_id = ""
-        self.started = 0.0
-
-    def header(self, name: bytes) -> bytes | None:
-        """The first value of a header, None where there is none."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
-
-
-class Head:
-    """A request's head that has been parsed once: what was found out about exactly these bytes.
-
-    Clients that keep a connection send the same head again and again, and the same bytes mean the same. `length` of the
-    body in bytes; `admitted_until`, a time of `perf_counter`, says how long nobody needs to ask again whether its token
-    may predict.
-    """
-
-    __slots__ = ("admitted_until", "fields", "length", "line", "model", "request", "request_id")
-
-    def __init__(self, request: Request, model: LoopModel | None) -> None:
-        self.request = request
-        self.length = len(request.body)
-        self.model = model
-        self.admitted_until = 0.0
-        self.fields = b""
-        self.line = b""
-        self.request_id = b""
-
-    def again(self, body: bytes, started: float) -> Request:
-        """A request with this head."""
-        known, request = self.request, Request()
-        request.method, request.path, request.query = known.method, known.path, known.query
-        request.headers = known.headers
-        request.body = body
-        request.started = started
-        return request
-
-
-class Exchange:
-    """A request and the bytes of its answer, once there is one."""
-
-    __slots__ = ("close", "output", "request")
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.output: bytes | None = None
-        self.close = not request.keep_alive
-
 
 class Connection(asyncio.Protocol):
     """One client. `deadline` is a time of the loop's clock, 0 where nothing is awaited from the client."""
 
     __slots__ = (
-        "_body", "_body_size", "_closing", "_exchanges", "_header_bytes", "_in_message", "_parser", "_paused",
-        "_request", "_server", "_unsent", "_url", "_whole", "_writable", "client", "deadline", "transport",
+        "_body", "_body_size", "_closing", "_exchanges", "_header_bytes", "_in_head", "_in_message", "_parser",
+        "_paused", "_received", "_request", "_server", "_unsent", "_url", "_whole", "_writable",
+        "client", "deadline", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -124,7 +54,9 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_size = 0
         self._header_bytes = 0
+        self._received = 0
         self._in_message = False
+        self._in_head = False
         self._closing = False
         self._paused = False
         self._writable = True
@@ -162,6 +94,8 @@ class Connection(asyncio.Protocol):
 
     def _parse(self, data: bytes) -> None:
         try:
+            if self._in_message:
+                self._limit(len(data))
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._ignore_upgrade(data[upgrade.args[0] :])
@@ -170,10 +104,20 @@ class Connection(asyncio.Protocol):
             if not isinstance(reason, Rejected):
                 raise
             self._reject(reason.status, reason.detail)
+        except Rejected as rejected:
+            self._reject(rejected.status, rejected.detail)
         except httptools.HttpParserInvalidMethodError:
             self._reject(400, "unknown method")
         except httptools.HttpParserError as error:
             self._reject(400, f"malformed request: {error}")
+
+    def _limit(self, size: int) -> None:
+        """Bound what the parser may hold of fields, chunk extensions and trailers that never end."""
+        self._received += size
+        if self._in_head and self._received > MAX_URL + MAX_HEADER_BYTES:
+            raise Rejected(431, f"the head is larger than {MAX_URL + MAX_HEADER_BYTES} bytes")
+        if self._received > MAX_URL + MAX_HEADER_BYTES + CHUNKING * self._server.max_body:
+            raise Rejected(413, f"the message is more than {CHUNKING} times larger than the largest body")
 
     def eof_received(self) -> bool:
         """Keep the connection for the answers that are still due, else close it."""
@@ -204,7 +148,8 @@ class Connection(asyncio.Protocol):
         self._body = []
         self._body_size = 0
         self._header_bytes = 0
-        self._in_message = True
+        self._received = 0
+        self._in_message = self._in_head = True
         self.deadline = self._server.now() + self._server.header_timeout
 
     def on_url(self, url: bytes) -> None:
@@ -213,6 +158,8 @@ class Connection(asyncio.Protocol):
             raise Rejected(414, f"the request target is longer than {MAX_URL} bytes")
 
     def on_header(self, name: bytes, value: bytes | None) -> None:
+        if not self._in_head:
+            return  # a trailer: nothing that comes after the body may change what was decided before it
         value = (value or b"").rstrip(b" \t")
         self._header_bytes += len(name) + len(value) + 4
         headers = self._request.headers
@@ -225,13 +172,16 @@ class Connection(asyncio.Protocol):
         request.method = self._parser.get_method()
         request.version = self._parser.get_http_version()
         request.keep_alive = self._parser.should_keep_alive()
-        self._check_method()
+        check_method(request)
         if self._parser.should_upgrade():
             return
-        self._split_target()
-        length = self._check_fields()
-        if length > self._server.max_body:
+        split_target(request, self._url)
+        if check_fields(request) > self._server.max_body:
             raise Rejected(413, f"the body is larger than {self._server.max_body} bytes")
+        # Behind unanswered requests the client hears nothing, and sends its body anyway.
+        if expects_continue(request) and not self._exchanges:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._in_head = False
         self.deadline = self._server.now() + self._server.body_timeout
 
     def on_body(self, body: bytes) -> None:
@@ -270,68 +220,6 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._whole = b""
         self._parse(head + rest)
-
-    # --- the rules that llhttp leaves to the server -----------------------------------------------------------------
-
-    def _check_method(self) -> None:
-        if self._request.method not in METHODS:
-            raise Rejected(501, "this server does not know the method")
-        if self._request.version not in ("1.1", "1.0"):
-            raise Rejected(505, "this server speaks HTTP/1.1")
-
-    def _split_target(self) -> None:
-        """The path and the query of the request target, in origin or absolute form (RFC 9112 section 3.2)."""
-        target = self._url
-        if not target.startswith(b"/"):
-            if target == b"*" and self._request.method == b"OPTIONS":
-                self._request.path = b"*"
-                return
-            scheme, separator, rest = target.partition(b"://")
-            if not separator or scheme.lower() not in (b"http", b"https"):
-                raise Rejected(400, "the request target must start with a slash")
-            slash = rest.find(b"/")
-            target = rest[slash:] if slash >= 0 else b"/"
-        if b"#" in target or any(byte <= 32 or byte >= 127 for byte in target):
-            raise Rejected(400, "the request target holds a character that must be escaped")
-        self._request.path, _, self._request.query = target.partition(b"?")
-
-    def _check_fields(self) -> int:
-        """Check Host, framing and expectations; returns the announced length of the body, 0 where there is none."""
-        hosts = lengths = codings = 0
-        length = 0
-        expect = b""
-        for name, value in self._request.headers:
-            if name == b"host":
-                hosts += 1
-                if b"@" in value or b"/" in value or b" " in value or b"," in value:
-                    raise Rejected(400, "the Host header is malformed")
-            elif name == b"content-length":
-                lengths += 1
-                length = int(value) if value.isdigit() and len(value) < 19 else -1
-            elif name == b"transfer-encoding":
-                codings += 1
-                if value.lower() != b"chunked":
-                    raise Rejected(501, "the only transfer coding this server knows is chunked")
-            elif name == b"expect":
-                expect = value.lower()
-            if b"\0" in value or b"\r" in value or b"\n" in value:
-                raise Rejected(400, "a header holds a control character")
-        if hosts > 1 or (hosts == 0 and self._request.version == "1.1"):
-            raise Rejected(400, "a request needs exactly one Host header")
-        if lengths > 1 or length < 0 or codings > 1 or (lengths and codings):
-            raise Rejected(400, "the length of the body is given in more than one way or malformed")
-        if codings and self._request.version == "1.0":
-            raise Rejected(400, "HTTP/1.0 has no transfer codings")
-        if expect:
-            self._expect(expect, length)
-        return length
-
-    def _expect(self, expect: bytes, length: int) -> None:
-        if expect != b"100-continue":
-            raise Rejected(417, "the only expectation this server knows is 100-continue")
-        # Behind unanswered requests the client hears nothing and sends its body anyway (RFC 9110 section 10.1.1).
-        if length <= self._server.max_body and not self._exchanges and self._request.version == "1.1":
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     # --- answering --------------------------------------------------------------------------------------------------
 

@@ -21,9 +21,10 @@ from modelsync.http.access import REREAD, Gate
 from modelsync.http.accesslog import AccessLog
 from modelsync.http.loopside import Loopside
 from modelsync.http.media import check_media_type
+from modelsync.http.messages import Head, Request
 from modelsync.http.pace import LIMIT
 from modelsync.http.problems import Answer
-from modelsync.http.protocol import Connection, Head, Request
+from modelsync.http.protocol import Connection
 from modelsync.http.queries import all_options
 from modelsync.http.request_ids import accepted
 from modelsync.http.service import Service

@@ -17,8 +17,8 @@ import orjson
 from modelsync.errors import DeadlineExceeded
 from modelsync.http import problems
 from modelsync.http.deadlines import Ticket
+from modelsync.http.messages import Request
 from modelsync.http.problems import Answer
-from modelsync.http.protocol import Request
 from modelsync.http.threads import Call, Slots
 from modelsync.settings import Server
 

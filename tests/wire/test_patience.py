@@ -145,3 +145,21 @@ def test_many_clients_at_once_get_their_own_answers(service: Service) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_header_without_end_is_cut_off(service: Service) -> None:
+    """A field, a chunk extension and a trailer of 64 MiB are refused long before, and never held whole."""
+    [worker] = service.workers()
+    before = worker.memory_info().rss
+    beginnings = (
+        b"POST /models/Echo HTTP/1.1\r\nHost: a\r\nX-Endless: ",
+        post("/models/Echo", b"", "Transfer-Encoding: chunked") + b"1;x=",
+        post("/models/Echo", b"", "Transfer-Encoding: chunked") + b"1\r\na\r\n0\r\nX-Endless: ",
+    )
+    for beginning in beginnings:
+        with connect(service.port) as sock:
+            sock.sendall(beginning)
+            for _ in range(1600):
+                sock.sendall(b"x" * 0x10000)
+            assert [reply.status for reply in replies(everything(sock))] in ([431], [413])
+    assert worker.memory_info().rss - before < 128 * 1024**2

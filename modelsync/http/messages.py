@@ -1,0 +1,72 @@
+"""What one connection handles: a request, the bytes of its answer, and a head that has been seen before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from modelsync.http.loopside import LoopModel
+
+
+class Request:
+    """One request as it came; header names are in lower case."""
+
+    __slots__ = ("body", "headers", "keep_alive", "method", "path", "query", "request_id", "started", "version")
+
+    def __init__(self) -> None:
+        self.method = b""
+        self.path = b""
+        self.query = b""
+        self.version = "1.1"
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body = b""
+        self.keep_alive = True
+        self.request_id = ""
+        self.started = 0.0
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header, None where there is none."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+
+class Head:
+    """A request's head that has been parsed once: what was found out about exactly these bytes.
+
+    Clients that keep a connection send the same head again and again, and the same bytes mean the same. `length` of the
+    body in bytes; `admitted_until`, a time of `perf_counter`, says how long nobody needs to ask again whether its token
+    may predict.
+    """
+
+    __slots__ = ("admitted_until", "fields", "length", "line", "model", "request", "request_id")
+
+    def __init__(self, request: Request, model: LoopModel | None) -> None:
+        self.request = request
+        self.length = len(request.body)
+        self.model = model
+        self.admitted_until = 0.0
+        self.fields = b""
+        self.line = b""
+        self.request_id = b""
+
+    def again(self, body: bytes, started: float) -> Request:
+        """A request with this head."""
+        known, request = self.request, Request()
+        request.method, request.path, request.query = known.method, known.path, known.query
+        request.headers = known.headers
+        request.body = body
+        request.started = started
+        return request
+
+
+class Exchange:
+    """A request and the bytes of its answer, once there is one."""
+
+    __slots__ = ("close", "output", "request")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.output: bytes | None = None
+        self.close = not request.keep_alive
