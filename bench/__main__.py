@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bench import fanout, folders, memory, push, swap
@@ -34,8 +36,10 @@ def main() -> int:
     figures = []
     for name in chosen:
         print(f"{name} ...", file=sys.stderr, flush=True)
+        load = os.getloadavg()[0]
         with tempfile.TemporaryDirectory(prefix=f"modelsync-bench-{name}-") as folder:
-            figures.append(FIGURES[name](Path(folder)))
+            figure = FIGURES[name](Path(folder))
+        figures.append(replace(figure, notes=[*figure.notes, f"Load average when it started: {load:.1f}."]))
         print(figures[-1].markdown(), flush=True)
     if chosen == list(FIGURES):
         RESULTS.write_text(report(figures, time.monotonic() - start))

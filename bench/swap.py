@@ -99,7 +99,7 @@ def measure(folder: Path) -> Figure:
         notes += [f"{name}: {problem}" for problem in (failures + mixed)[:10]]
         lines += [
             Line(f"failed, {name}", len(failures), "requests", 0, of=answered + len(failures)),
-            Line(f"mixed, {name}", len(mixed), "releases", 0, of=len(pairs.seen)),
+            Line(f"releases with an answer of another, {name}", len(mixed), "releases", 0, of=len(pairs.seen)),
             Line("… requests per second meanwhile", answered / seconds, "/s"),
             median("… push to first new answer meanwhile", swaps, "s"),
         ]
