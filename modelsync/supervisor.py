@@ -23,12 +23,12 @@ from typing import Any
 import watchfiles
 
 from modelsync import telemetry, updates
-from modelsync.errors import SettingsError, StorageFailed, SyncError, UpdateDied
+from modelsync.errors import ReleaseRejected, SettingsError, StorageFailed, SyncError, UpdateDied
 from modelsync.generations import Generation, NotReady
 from modelsync.http import switches
 from modelsync.logs import event
 from modelsync.models.contract import ModelName
-from modelsync.releases import Release, Releases
+from modelsync.releases import Release, Releases, read_status
 from modelsync.schedule import Schedule, retry_after
 from modelsync.settings import Settings
 from modelsync.sources import source_of
@@ -160,8 +160,12 @@ class Supervisor:
             self._sync_wanted.clear()
             self._failures += 1  # until it has succeeded, also where what follows raises
             updated = await self._update()
-            if await self._serve_current() and updated:
+            if (await self._serve_current() and updated) or self._rejected():
                 self._failures = 0
+
+    def _rejected(self) -> bool:
+        """Whether it takes another commit: the same one would be refused again."""
+        return read_status(self.settings.state.home).reason == ReleaseRejected.reason
 
     async def _update(self) -> bool:
         """Run an update in a process of its own: whatever it meets, the supervisor goes on."""
