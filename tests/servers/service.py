@@ -117,7 +117,7 @@ def serving(
     try:
         service = Service(process, until(lambda: _url(process, log), 30), home, log)
         if ready:
-            until(service.ready, 60, message=f"see the log {log}")
+            until(lambda: _alive(process, log) and service.ready(), 60, message=f"see the log {log}")
         yield service
     finally:
         family = tree.children(recursive=True) if process.poll() is None else []
@@ -134,12 +134,15 @@ def serving(
 
 
 def _url(process: subprocess.Popen[bytes], log: Path) -> str | None:
-    text = log.read_text()
-    assert process.poll() is None or "listening" in text, f"the service ended: {text}"
+    match = re.search(r"listening at (http://[\d.]+:\d+)", log.read_text())
+    return match[1] if _alive(process, log) and match else None
+
+
+def _alive(process: subprocess.Popen[bytes], log: Path) -> bool:
+    """Whether the service runs; RuntimeError with what it said where it has ended, so that nobody waits for it."""
     if process.poll() is not None:
-        raise RuntimeError(f"the service ended with {process.returncode}: {text}")
-    match = re.search(r"listening at (http://[\d.]+:\d+)", text)
-    return match[1] if match else None
+        raise RuntimeError(f"the service ended with {process.returncode}: {log.read_text()}")
+    return True
 
 
 def write_model(root: Path, name: str, code: str, **files: str) -> Path:
