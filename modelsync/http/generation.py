@@ -15,6 +15,7 @@ import math
 import os
 import signal
 import sys
+from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -26,6 +27,7 @@ from gunicorn.glogging import Logger
 
 from modelsync import logs, settings, telemetry
 from modelsync.http import service
+from modelsync.http.accepting import Loads
 from modelsync.http.app import create_app
 from modelsync.http.crashes import culprit
 from modelsync.http.switches import Switches, memory
@@ -73,6 +75,8 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
 
     def _ended(self, worker: LaneWorker, status: int) -> None:
         worker.tmp.close()
+        if worker.loads:
+            worker.loads.tell(worker.place, None)
         words = worker.last_words.read()
         if status != 0 or words:  # or a model that calls os._exit(0)
             how = (
@@ -149,6 +153,7 @@ class Generation(BaseApplication):  # type: ignore[misc]
             "timeout": int(server.predict_timeout) + 30,
             "graceful_timeout": math.ceil(server.drain_timeout),
             "control_socket_disable": True,
+            "pre_fork": _give_place,
             "logger_class": Log,
             "proc_name": "modelsync",
         }.items():
@@ -168,12 +173,19 @@ class Generation(BaseApplication):  # type: ignore[misc]
         """Serve until TERM."""
         LaneWorker.ready_fd = self.arguments.ready
         LaneWorker.go_fd = self.arguments.go
+        LaneWorker.loads = Loads(self.settings.server.workers)
         GenerationMaster.switches = self.switches
         if self.release:
             GenerationMaster.models = self.release.path / "models_serve"
         GenerationMaster.metrics = telemetry.folder(self.settings.state.home)
         GenerationMaster.supervisor = os.getppid()
         GenerationMaster(self).run()
+
+
+def _give_place(master: GenerationMaster, worker: LaneWorker) -> None:
+    """The first place that no living worker has."""
+    taken = {other.place for other in master.WORKERS.values()}
+    worker.place = next(place for place in count() if place not in taken)
 
 
 def _ask(control: int) -> None:

@@ -71,11 +71,11 @@ class Connection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]
         peer = transport.get_extra_info("peername")
         self.client = str(peer[0]).encode() if isinstance(peer, tuple) else b""
-        self._server.connections.add(self)
+        self._server.opened(self)
         self.deadline = self._server.now() + self._server.header_timeout
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.connections.discard(self)
+        self._server.closed(self)
         self._closing = True
         self._exchanges.clear()
 

@@ -17,6 +17,7 @@ import orjson
 
 from modelsync import errors
 from modelsync.http import probes, problems
+from modelsync.http.accepting import Acceptor, Loads
 from modelsync.http.access import REREAD, Gate
 from modelsync.http.accesslog import AccessLog
 from modelsync.http.loopside import Loopside
@@ -78,16 +79,32 @@ class Server:
         self._ids = itertools.count()
         self._constant = b""
         self._idle_deadline = 0.0
-        self._listeners: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
+        self._tell: Callable[[int | None], None] = lambda count: None
         self._tick()
 
     # --- life -------------------------------------------------------------------------------------------------------
 
-    async def listen(self, *sockets: socket.socket) -> None:
-        """Accept connections on these from now on."""
+    def listen(self, *sockets: socket.socket, loads: Loads | None = None, place: int = 0) -> None:
+        """Accept connections on these from now on; with `loads`, as many as the other workers do."""
+        self._tell = (lambda count: loads.tell(place, count)) if loads else (lambda count: None)
         for sock in sockets:
-            listener = await self.loop.create_server(lambda: Connection(self), sock=sock, backlog=2048)
-            self._listeners.append(listener)
+            self._acceptors.append(Acceptor(self.loop, sock, self._connection, lambda: len(self.connections), loads))
+        self._tell(len(self.connections))
+
+    def _connection(self) -> Connection:
+        return Connection(self)
+
+    def opened(self, connection: Connection) -> None:
+        """A client has come."""
+        self.connections.add(connection)
+        self._tell(len(self.connections))
+
+    def closed(self, connection: Connection) -> None:
+        """A client has gone."""
+        self.connections.discard(connection)
+        if not self.draining:
+            self._tell(len(self.connections))
 
     def _tick(self) -> None:
         """What need not be done for each request: the date, deadlines, the log, what other workers have found out."""
@@ -107,8 +124,9 @@ class Server:
         Idle connections stay open for `linger` seconds, for requests that are already on their way to them.
         """
         self.draining = self.service.draining = True
-        for listener in self._listeners:
-            listener.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._tell(None)
         end = self.now() + timeout
         lingering = self.now() + linger
         while self.connections and self.now() < end:

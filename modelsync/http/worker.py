@@ -18,6 +18,7 @@ from typing import Any
 import uvloop
 from gunicorn.workers.base import Worker
 
+from modelsync.http.accepting import Loads
 from modelsync.http.crashes import LastWords
 from modelsync.http.protocol import LINGER
 from modelsync.http.server import Server
@@ -43,6 +44,11 @@ class LaneWorker(Worker):  # type: ignore[misc]
 
     go_fd: int | None = None
     """At its end the worker accepts requests from the public socket; until then from the private one alone."""
+
+    loads: Loads | None = None
+    """Shared with the other workers; each has a `place` in it, given by the master before the fork."""
+
+    place = 0
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -85,13 +91,13 @@ class LaneWorker(Worker):  # type: ignore[misc]
         beat = loop.create_task(self._beat(service, server, ending))
         await loop.run_in_executor(None, warm_up, service)
         public, *private = [listener.sock for listener in self.sockets]
-        await server.listen(*private)
+        server.listen(*private)
         if self.ready_fd is not None:
             # A worker that replaces another one finds nobody listening: the supervisor reads until all are ready once.
             with contextlib.suppress(BrokenPipeError):
                 os.write(self.ready_fd, f"{self.pid}\n".encode())
         if await self._may_go(loop, ending):
-            await server.listen(public)
+            server.listen(public, loads=self.loads, place=self.place)
         await ending.wait()
         await server.drain(LINGER, self.cfg.graceful_timeout)
         beat.cancel()
