@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import psutil
@@ -63,8 +64,17 @@ class Client:
 
     def worker(self) -> psutil.Process:
         """The worker that answers, where there is one; models may have started other processes."""
-        [record] = until(lambda: self.service.lines(request_id=self.get("/livez").headers["X-Request-ID"]))
-        return psutil.Process(record["pid"])
+        return psutil.Process(self.logged(lambda: self.get("/livez"), logger="modelsync.access")["pid"])
+
+    def logged(self, ask: Callable[[], requests.Response], **fields: str) -> dict[str, Any]:
+        """The record in the log of a request, asked until there is one: it is written after the answer."""
+        asked: set[str] = set()
+
+        def found() -> dict[str, Any] | None:
+            asked.add(ask().headers["X-Request-ID"])
+            return next((one for one in self.service.lines(**fields) if one.get("request_id") in asked), None)
+
+        return until(found)
 
     def leaks(self, *secrets: str) -> list[str]:
         """The answers that tell what no client may know."""

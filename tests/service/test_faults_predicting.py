@@ -159,8 +159,8 @@ def test_nothing_that_a_model_does_when_called_reaches_another(client: Client, n
     for path in ("/models/Innocent", "/metrics", "/readyz", "/models/openapi.json", "/models/"):
         assert client.get(path).status_code == 200, path
     assert client.get("/models/nothing").status_code == 404
-    until(lambda: logged(client.service, client.problem("Raises", 500)["request_id"]), 5)
-    until(lambda: client.service.lines(request_id=client.get("/livez").headers["X-Request-ID"]), 5)
+    assert client.logged(lambda: client.post("Raises"), level="error")
+    assert client.logged(lambda: client.get("/livez"), logger="modelsync.access")
     streams = [Path(f"/proc/{worker.pid}/fd/{number}").readlink() for number in (1, 2)]
     assert streams == [client.service.log, client.service.log]
     assert client.worker() == worker
