@@ -160,6 +160,7 @@ class Updater:
             class_name=folder.class_name,
             writes_self=folder.writes_self,
             is_async=folder.is_async,
+            artefact=folder.artefact,
             load_seconds=verdict.load_seconds,
             call_seconds=verdict.call_seconds,
             examples=verdict.examples,

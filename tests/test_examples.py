@@ -15,7 +15,7 @@ from scripts import build_examples
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "models_serve"
-NAMES = ["Churn", "DummyExample", "Exchange", "Iris"]
+NAMES = ["Churn", "DummyExample", "Exchange", "Iris", "Wine"]
 
 
 def checked(folder: Path) -> dict[str, dict[str, Any]]:
@@ -44,4 +44,4 @@ def test_artefacts_can_be_made_again(tmp_path: Path, capsys: pytest.CaptureFixtu
     shutil.copytree(EXAMPLES, models, ignore=shutil.ignore_patterns("*.pkl", "*.joblib", "__pycache__"))
     build_examples.main(models)
     assert {name: model["fault"] for name, model in checked(models).items()} == dict.fromkeys(NAMES)
-    assert capsys.readouterr().out.count("built ") == 3
+    assert capsys.readouterr().out.count("built ") == 4

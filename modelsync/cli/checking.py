@@ -158,6 +158,7 @@ def _entry(model: ModelFolder, beside: Path) -> ModelEntry:
         class_name=model.class_name,
         writes_self=model.writes_self,
         is_async=model.is_async,
+        artefact=model.artefact,
         fault=model.fault,
     )
 

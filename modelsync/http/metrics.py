@@ -25,8 +25,9 @@ from modelsync.http import models, replies, sync
 from modelsync.http.access import Gate
 from modelsync.http.problems import Answer
 from modelsync.http.service import Service
-from modelsync.telemetry import BUCKETS
+from modelsync.telemetry import BATCH_SIZES, BUCKETS
 
+_SIZES = (*map(str, BATCH_SIZES), "+Inf")
 _BOUNDS = (*(f"{bound:g}" for bound in BUCKETS), "+Inf")
 
 
@@ -63,6 +64,9 @@ def _requests(service: Service) -> Iterator[Metric]:
         "modelsync_request_duration_seconds", "Time from a request's body to its answer.", labels=["model"]
     )
     running = Gauge("modelsync_requests_in_flight", "Calls of a model that run now.", labels=["model"])
+    sizes = Histogram(
+        "modelsync_batch_size", "Requests answered by one call, of models that take several.", labels=["model"]
+    )
     for name, total in sorted(service.totals().items()):
         for code, count in sorted(total.codes.items()):
             requests.add_metric([name, str(code)], count)
@@ -70,7 +74,9 @@ def _requests(service: Service) -> Iterator[Metric]:
         buckets = list(zip(_BOUNDS, accumulate(total.buckets), strict=True))
         seconds.add_metric([name], buckets, total.seconds)
         running.add_metric([name], total.in_flight)
-    yield from (requests, failures, seconds, running)
+        if name in service.models and service.models[name].call_batch is not None:
+            sizes.add_metric([name], list(zip(_SIZES, accumulate(total.batches), strict=True)), total.batched)
+    yield from (requests, failures, seconds, running, sizes)
 
 
 def _models(service: Service) -> Iterator[Metric]:

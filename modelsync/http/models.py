@@ -57,6 +57,8 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "versions": _versions(entry, loaded),
         "release": service.commit,
         "class": entry.class_name or None,
+        "artefact": entry.artefact or None,
+        "batched": loaded is not None and loaded.call_batch is not None,
         "async": entry.is_async,
         "call_seconds": entry.call_seconds,
         "load_seconds": entry.load_seconds,

@@ -89,10 +89,11 @@ class _Loading:
         name: str,
         *,
         folder: str,
-        class_name: str,
         version: str,
+        class_name: str = "",
         writes_self: bool = False,
         is_async: bool = False,
+        artefact: str = "",
     ) -> None:
         found = ModelFolder(
             ModelName(name),
@@ -101,6 +102,7 @@ class _Loading:
             class_name=class_name,
             writes_self=writes_self,
             is_async=is_async,
+            artefact=artefact,
         )
         try:
             model = loading.load(found)

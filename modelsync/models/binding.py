@@ -8,7 +8,8 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Annotated, Any, NotRequired, Optional, Required, Union, get_args, get_origin
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NotRequired, Optional, Required, Union, get_args, get_origin
 
 import typing_extensions
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
@@ -21,10 +22,26 @@ from modelsync.models.source import FILE, METHOD
 Variables = dict[str, Any]
 Schema = dict[str, Any]
 Call = Callable[[Variables], Any]
+Validate = Callable[[Variables], Any]
+"""Takes `variables`, gives what they are turned into; raises VariablesInvalid."""
 
 DICTS = (dict, Mapping, MutableMapping)
 CANNOT = (PydanticUserError, TypeError, NameError)
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a method takes. `kind`: nothing; the `variables` object, as it is or as a one-row DataFrame; one validated
+    instance made of it; or its members as arguments.
+
+    `validate` is None where nothing is checked, `schema` where any object will do; `parameters`: the method's.
+    """
+
+    kind: Literal["nothing", "object", "dataframe", "structure", "arguments"]
+    parameters: tuple[inspect.Parameter, ...] = ()
+    validate: Validate | None = None
+    schema: Schema | None = None
 
 
 def bind(method: Callable[..., Any], *, dataframe: bool = False) -> tuple[Call, Schema | None]:
@@ -37,23 +54,49 @@ def bind(method: Callable[..., Any], *, dataframe: bool = False) -> tuple[Call, 
 
     Raises ModelBroken where the signature cannot be filled from a JSON object.
     """
-    parameters = list(inspect.signature(method).parameters.values())
-    named = [parameter for parameter in parameters if parameter.kind not in VARIADIC]
-    hints = {parameter.name: _resolve(parameter, method) for parameter in named}
+    form = form_of(method, dataframe=dataframe)
+    return caller(method, form), form.schema
+
+
+def form_of(method: Callable[..., Any], *, dataframe: bool = False) -> Form:
+    """Read a method's signature. Raises ModelBroken where it cannot be filled from a JSON object."""
+    parameters = tuple(inspect.signature(method).parameters.values())
+    named = tuple(parameter for parameter in parameters if parameter.kind not in VARIADIC)
+    hints = {parameter.name: resolve(parameter, method) for parameter in named}
     if not parameters or (not named and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL):
-        return (lambda _variables: method()), None
+        return Form("nothing")
     if len(named) == 1:
         [parameter], [hint] = named, hints.values()
-        kind = _without_none(hint)
-        if kind in (Any, object) or _is_dict(kind):
-            if dataframe and parameter.annotation is inspect.Parameter.empty:
-                return _dataframe(_one(method, parameter)), None
-            return _one(method, parameter), None
-        if _is_dataframe(kind):
-            return _dataframe(_one(method, parameter)), None
-        if _is_structure(kind):
-            return _structure(_one(method, parameter), parameter.name, kind)
-    return _by_name(method, parameters, hints)
+        kind = without_none(hint)
+        if kind in (Any, object) or is_dict(kind):
+            original = dataframe and parameter.annotation is inspect.Parameter.empty
+            return Form("dataframe" if original else "object", named)
+        if is_dataframe(kind):
+            return Form("dataframe", named)
+        if is_structure(kind):
+            return Form("structure", named, *structure(parameter.name, kind))
+    open_ended = parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
+    if open_ended and not hints:
+        return Form("arguments", parameters)
+    adapter = _adapter(hints, _arguments(parameters, hints, open_ended))
+    return Form("arguments", parameters, checked(adapter), schema_of(adapter))
+
+
+def caller(method: Callable[..., Any], form: Form) -> Call:
+    """The function that takes `variables` and calls the method, whose form it is."""
+    match form.kind:
+        case "nothing":
+            return lambda _variables: method()
+        case "arguments":
+            return _by_name(method, form)
+    one: Callable[[Any], Any] = _one(method, form.parameters[0])
+    if form.kind == "dataframe":
+        from pandas import json_normalize  # only now: a service without such models never pays for pandas
+
+        return lambda variables: one(json_normalize(variables))
+    if (validate := form.validate) is not None:
+        return lambda variables: one(validate(variables))
+    return one
 
 
 def _one(method: Callable[..., Any], parameter: inspect.Parameter) -> Call:
@@ -63,10 +106,25 @@ def _one(method: Callable[..., Any], parameter: inspect.Parameter) -> Call:
     return method  # nothing in between: the shortest way a prediction can take
 
 
+def _by_name(method: Callable[..., Any], form: Form) -> Call:
+    if (validate := form.validate) is None:
+        return lambda variables: method(**variables)
+    positional = [p.name for p in form.parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY]
+    if not positional:
+        return lambda variables: method(**validate(variables))
+
+    def call(variables: Variables) -> Any:
+        arguments = validate(variables)
+        first = [arguments.pop(name) for name in positional if name in arguments]
+        return method(*first, **arguments)
+
+    return call
+
+
 # --- annotations ------------------------------------------------------------------------------------------------------
 
 
-def _resolve(parameter: inspect.Parameter, method: Callable[..., Any]) -> Any:
+def resolve(parameter: inspect.Parameter, method: Callable[..., Any]) -> Any:
     """The type an annotation means, also where it is written as a string; Any where there is none."""
     annotation = parameter.annotation
     if annotation is inspect.Parameter.empty:
@@ -80,10 +138,10 @@ def _resolve(parameter: inspect.Parameter, method: Callable[..., Any]) -> Any:
         text = str(annotation)
         if text.rpartition(".")[2] == "DataFrame":  # imported for type checkers only
             return "DataFrame"
-        raise _broken(parameter.name, text, f"{type(error).__name__}: {error}") from error
+        raise broken(parameter.name, text, f"{type(error).__name__}: {error}") from error
 
 
-def _without_none(hint: Any) -> Any:
+def without_none(hint: Any) -> Any:
     """`X` of `X | None`: variables are always there, so the None does not matter."""
     if get_origin(hint) in (Union, types.UnionType):
         rest = [part for part in get_args(hint) if part is not types.NoneType]
@@ -91,82 +149,65 @@ def _without_none(hint: Any) -> Any:
     return hint
 
 
-def _is_dict(kind: Any) -> bool:
+def is_dict(kind: Any) -> bool:
+    """Whether it is a dict or Mapping of any kind."""
     return kind in DICTS or get_origin(kind) in DICTS
 
 
-def _is_dataframe(kind: Any) -> bool:
+def is_dataframe(kind: Any) -> bool:
     """Whether it is pandas' DataFrame; asked by name, because most models do not need pandas."""
     if kind == "DataFrame":
         return True
     return getattr(kind, "__name__", "") == "DataFrame" and getattr(kind, "__module__", "").startswith("pandas")
 
 
-def _is_structure(kind: Any) -> bool:
+def is_structure(kind: Any) -> bool:
     """Whether it describes the object as a whole: a pydantic model, dataclass or TypedDict, or a choice of these."""
     if get_origin(kind) is Annotated:
-        return _is_structure(get_args(kind)[0])
+        return is_structure(get_args(kind)[0])
     if get_origin(kind) in (Union, types.UnionType):
-        return all(_is_structure(part) for part in get_args(kind))
+        return all(is_structure(part) for part in get_args(kind))
     target = get_origin(kind) or kind
     if not isinstance(target, type):
         return False
     return issubclass(target, BaseModel) or dataclasses.is_dataclass(target) or typing_extensions.is_typeddict(target)
 
 
-def _broken(parameter: str, annotation: Any, reason: str) -> ModelBroken:
+def broken(parameter: str, annotation: Any, reason: str) -> ModelBroken:
+    """That a parameter's type cannot be filled."""
     shown = annotation.__qualname__ if isinstance(annotation, type) else annotation
     message = f"{METHOD}: parameter {parameter}: {shown} cannot be filled from JSON: {reason}"
     return ModelBroken(Fault("load", message, FILE, hint="take a dict, or types that JSON can be turned into"))
 
 
-# --- the forms --------------------------------------------------------------------------------------------------------
+# --- what variables are turned into -----------------------------------------------------------------------------------
 
 
-def _dataframe(method: Callable[[Any], Any]) -> Call:
-    from pandas import json_normalize  # only now: a service without such models never pays for pandas
-
-    return lambda variables: method(json_normalize(variables))
-
-
-def _structure(method: Callable[[Any], Any], parameter: str, kind: Any) -> tuple[Call, Schema | None]:
+def structure(parameter: str, kind: Any) -> tuple[Validate, Schema]:
+    """The validator and the schema of one type that describes the whole object; `parameter` is who asks for it."""
     adapter = _adapter({parameter: kind}, kind)
+    return checked(adapter), schema_of(adapter)
+
+
+def members(keys: dict[str, Any]) -> TypeAdapter[Any]:
+    """The validator of an object with these keys, by name: a type each. Others are left out."""
+    return _build(_typed_dict("Variables", keys, ConfigDict(extra="ignore")))
+
+
+def checked(adapter: TypeAdapter[Any]) -> Validate:
+    """A validator that raises VariablesInvalid."""
     validate = adapter.validator.validate_python
 
-    def call(variables: Variables) -> Any:
+    def check(variables: Variables) -> Any:
         try:
-            value = validate(variables)
+            return validate(variables)
         except ValidationError as error:
             raise _invalid(error) from None
-        return method(value)
 
-    return call, _schema(adapter)
-
-
-def _by_name(
-    method: Callable[..., Any], parameters: list[inspect.Parameter], hints: dict[str, Any]
-) -> tuple[Call, Schema | None]:
-    open_ended = parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
-    if open_ended and not hints:
-        return (lambda variables: method(**variables)), None
-    adapter = _adapter(hints, _arguments(parameters, hints, open_ended))
-    validate = adapter.validator.validate_python
-    positional = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY]
-
-    def call(variables: Variables) -> Any:
-        try:
-            arguments = validate(variables)
-        except ValidationError as error:
-            raise _invalid(error) from None
-        if positional:
-            first = [arguments.pop(name) for name in positional if name in arguments]
-            return method(*first, **arguments)
-        return method(**arguments)
-
-    return call, _schema(adapter)
+    return check
 
 
-def _arguments(parameters: list[inspect.Parameter], hints: dict[str, Any], open_ended: bool) -> Any:
+def _arguments(parameters: tuple[inspect.Parameter, ...], hints: dict[str, Any], open_ended: bool) -> Any:
     """The signature as a TypedDict: any name can be a key, and what is left out gets Python's own default.
 
     Variables the signature does not name are left out (with `**kwargs`: passed): `/all` gives the same ones to every
@@ -204,7 +245,7 @@ def _adapter(hints: dict[str, Any], kind: Any) -> TypeAdapter[Any]:
             try:
                 _build(hint)
             except CANNOT as reason:
-                raise _broken(name, hint, str(reason).partition("\n")[0].partition(". Set `arb")[0]) from error
+                raise broken(name, hint, str(reason).partition("\n")[0].partition(". Set `arb")[0]) from error
         raise
 
 
@@ -245,7 +286,8 @@ def _modern(hint: Any, within: tuple[Any, ...]) -> Any:
     return origin[changed if len(changed) > 1 else changed[0]]
 
 
-def _schema(adapter: TypeAdapter[Any]) -> Schema:
+def schema_of(adapter: TypeAdapter[Any]) -> Schema:
+    """The JSON schema of what the adapter validates."""
     try:
         return adapter.json_schema()
     except PydanticInvalidForJsonSchema:  # types that validate but that JSON schema has no word for

@@ -114,6 +114,7 @@ class _Child:
                 "class_name": folder.class_name,
                 "writes_self": folder.writes_self,
                 "is_async": folder.is_async,
+                "artefact": folder.artefact,
             }
             for folder in self.folders
         ]

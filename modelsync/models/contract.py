@@ -44,7 +44,8 @@ class Fault:
 class ModelFolder:
     """A folder as the static check sees it; nothing of it has run. `fault` is None where it can be loaded.
 
-    `writes_self`: the predicting method assigns to `self`, so calls of it must not overlap.
+    `writes_self`: the predicting method assigns to `self`, so calls of it must not overlap. `artefact`: the file that
+    is the model, in a folder without `etls.py`; then there is no class.
     """
 
     name: ModelName
@@ -54,6 +55,7 @@ class ModelFolder:
     writes_self: bool = False
     is_async: bool = False
     fault: Fault | None = None
+    artefact: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class LoadedModel:
     which its modules were imported.
 
     A model that takes several requests at once has `call_batch`, which takes the list of what `bind` gives for each
-    `variables` object and returns a list of as many results; an exception in it fails that one request alone.
+    `variables` object (raising VariablesInvalid) and returns a list of as many results; an exception in it fails that
+    one request alone. `call` then answers one request just as `call_batch` would: the check compares them.
     """
 
     name: ModelName
@@ -136,3 +139,4 @@ class ModelEntry:
     load_seconds: float | None = None
     call_seconds: float | None = None
     examples: int = 0
+    artefact: str = ""

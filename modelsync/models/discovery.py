@@ -16,7 +16,8 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 # Ways to miss the one name that makes a folder a model, on any file system.
 MISSPELT = re.compile(r"(etls?|elts?|etl_s)\.py", re.IGNORECASE)
-ARTEFACTS = re.compile(r"pipeline\.pkl|model\.onnx|.+\.joblib|.+\.skops")
+# What can be a model by itself, without code beside it.
+ARTEFACT = re.compile(r"(pipeline|model)\.pkl|model\.onnx|.+\.joblib|.+\.skops")
 
 LFS_MARK = b"version https://git-lfs.github.com/spec/"
 LFS_LARGEST = 1024  # bytes; the LFS specification: a pointer is smaller than this
@@ -79,6 +80,8 @@ def _examine(entry: os.DirEntry[str], versions: Mapping[str, str]) -> ModelFolde
             version = version or TreeHash(tree_hash(path))
         if fault:
             return ModelFolder(name, path, version, fault=fault)
+        if source.FILE not in files:
+            return _ready(name, path, version, files)
         found = source.read((path / source.FILE).read_bytes(), entry.name)
     except OSError as error:
         unreadable = Fault("static", f"cannot be read: {error.strerror}", _inside(error.filename, path))
@@ -94,7 +97,27 @@ def _inside(file: object, folder: Path) -> str | None:
 
 
 def _meant_as_model(files: list[str]) -> bool:
-    return any(MISSPELT.fullmatch(name) or ARTEFACTS.fullmatch(name) for name in files)
+    return any(MISSPELT.fullmatch(name) or ARTEFACT.fullmatch(name) for name in files)
+
+
+def _ready(name: ModelName, path: Path, version: TreeHash, files: list[str]) -> ModelFolder:
+    """A folder without code: its one artefact is the model."""
+    for file in files:
+        if MISSPELT.fullmatch(file):
+            fault = Fault("static", f"no {source.FILE}, but {_shown(file)}", hint=f"rename it to {source.FILE}")
+            return ModelFolder(name, path, version, fault=fault)
+    artefact, *others = [file for file in files if ARTEFACT.fullmatch(file)]
+    if others:
+        fault = Fault(
+            "static",
+            f"several artefacts and no {source.FILE}: {', '.join(map(_shown, (artefact, *others)))}",
+            hint=f"keep the one that is the model, or add an {source.FILE} that loads them",
+        )
+        return ModelFolder(name, path, version, fault=fault)
+    if artefact != _shown(artefact) or not (path / artefact).is_file():
+        fault = Fault("static", f"{_shown(artefact)} is a folder, or its name is no text", _shown(artefact))
+        return ModelFolder(name, path, version, fault=fault)
+    return ModelFolder(name, path, version, artefact=artefact)
 
 
 # --- what is in the folder --------------------------------------------------------------------------------------------
@@ -122,22 +145,7 @@ def _content_fault(folder: Path, files: list[str], *, linked: bool) -> Fault | N
             _shown(pointers[0]),
             hint="commit the file itself, or have the model download it",
         )
-    if source.FILE not in files:
-        return _missing_source(files)
     return None
-
-
-def _missing_source(files: list[str]) -> Fault:
-    for name in files:
-        if MISSPELT.fullmatch(name):
-            return Fault("static", f"no {source.FILE}, but {_shown(name)}", hint=f"rename it to {source.FILE}")
-    artefact = next(name for name in files if ARTEFACTS.fullmatch(name))
-    return Fault(
-        "static",
-        f"{_shown(artefact)} without {source.FILE}: ready artefacts are not served yet",
-        _shown(artefact),
-        hint=f"add an {source.FILE} that loads it",
-    )
 
 
 def _walk(folder: str, prefix: str, links: Links, pointers: list[str]) -> None:

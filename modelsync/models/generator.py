@@ -19,10 +19,11 @@ class Routes(Protocol):
         name: str,
         *,
         folder: str,
-        class_name: str,
         version: str,
+        class_name: str = "",
         writes_self: bool = False,
         is_async: bool = False,
+        artefact: str = "",
     ) -> None:
         """A model that serves; one that is stale serves an earlier version."""
 
@@ -77,7 +78,8 @@ def _note(entry: ModelEntry) -> str:
 
 
 def _arguments(entry: ModelEntry) -> str:
-    given = {"folder": entry.folder, "class_name": entry.class_name, "version": str(entry.version)}
+    kind = {"artefact": entry.artefact} if entry.artefact else {"class_name": entry.class_name}
+    given = {"folder": entry.folder, **kind, "version": str(entry.version)}
     flags = {"writes_self": entry.writes_self, "is_async": entry.is_async}
     words = [f"{key}={_literal(value)}" for key, value in given.items()]
     words += [f"{key}=True" for key, value in flags.items() if value]

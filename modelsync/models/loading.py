@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from modelsync.errors import ModelBroken
-from modelsync.models import binding, examples, importing, surroundings
+from modelsync.models import artefacts, batching, binding, examples, importing, surroundings
 from modelsync.models.contract import Fault, LoadedModel, ModelFolder
 from modelsync.models.faults import from_exception
-from modelsync.models.source import FILE, METHOD
+from modelsync.models.source import BATCH, FILE, METHOD
 
 # The working directory, sys.path and the streams belong to the process: one model at a time.
 _loading = threading.RLock()
@@ -53,6 +53,29 @@ def unload(model: LoadedModel) -> None:
 
 
 def _load(folder: ModelFolder, path: Path, package: importing.Package) -> LoadedModel:
+    model = _artefact(folder, path) if folder.artefact else _instance(folder, path, package)
+    model.examples = examples.read(path)
+    model.package = package.name
+    return model
+
+
+def _artefact(folder: ModelFolder, path: Path) -> LoadedModel:
+    with surroundings.unpatched():
+        ready = artefacts.load(path, folder.artefact)
+    batch = ready.batch
+    return LoadedModel(
+        name=folder.name,
+        version=folder.version,
+        call=batch.one,
+        schema=batch.schema,
+        doc=ready.doc,
+        instance=ready.instance,
+        bind=batch.row if ready.batches else None,
+        call_batch=batch.call if ready.batches else None,
+    )
+
+
+def _instance(folder: ModelFolder, path: Path, package: importing.Package) -> LoadedModel:
     with surroundings.unpatched():
         module = package.load(FILE.removesuffix(".py"))
     kind = getattr(module, folder.class_name, None)
@@ -61,23 +84,35 @@ def _load(folder: ModelFolder, path: Path, package: importing.Package) -> Loaded
     make = _constructor(kind, f"{path}/")
     with surroundings.unpatched():
         instance = make()
-    method = getattr(instance, METHOD, None)
-    if not callable(method):
-        raise ModelBroken(Fault("load", f"class {folder.class_name} has no {METHOD} method", FILE))
-    call, schema = binding.bind(method, dataframe=folder.class_name == METHOD)
+    method, rows = _method(instance, METHOD), _method(instance, BATCH)
     is_async = inspect.iscoroutinefunction(method)
+    if is_async and rows:  # the static check has not seen both: one of them is inherited
+        raise ModelBroken(Fault("load", f"async def {METHOD} beside {BATCH}: a batch is called, not awaited", FILE))
+    form = binding.form_of(method, dataframe=folder.class_name == METHOD) if method else None
+    batch = batching.bind(rows, form) if rows else None
+    if method and form:
+        call, schema = binding.caller(method, form), form.schema
+    elif batch:
+        call, schema = batch.one, batch.schema
+    else:
+        raise ModelBroken(Fault("load", f"class {folder.class_name} has no {METHOD} method", FILE))
     return LoadedModel(
         name=folder.name,
         version=folder.version,
         call=call,
         is_async=is_async,
-        schema=schema,
-        doc=_doc(kind, method, module),
-        examples=examples.read(path),
+        schema=batch.schema if batch else schema,
+        doc=_doc(kind, method or rows, module),
         lock=threading.Lock() if folder.writes_self and not is_async else None,
         instance=instance,
-        package=package.name,
+        bind=batch.row if batch else None,
+        call_batch=batch.call if batch else None,
     )
+
+
+def _method(instance: object, name: str) -> Callable[..., Any] | None:
+    found = getattr(instance, name, None)
+    return found if callable(found) else None
 
 
 def _label(folder: ModelFolder) -> str:
@@ -99,7 +134,7 @@ def _constructor(kind: type, path: str) -> Callable[[], Any]:
     return kind
 
 
-def _doc(kind: type, method: Callable[..., Any], module: object) -> str:
+def _doc(kind: type, method: Any, module: object) -> str:
     """The text for the API reference: of the class, else of the method, else of the file."""
     text = kind.__doc__ or getattr(method, "__doc__", None) or getattr(module, "__doc__", None)
     return inspect.cleandoc(text) if isinstance(text, str) else ""

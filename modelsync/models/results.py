@@ -105,7 +105,7 @@ def _plain(value: Any, path: str, depth: int) -> Any:
         case int():
             return value if value in _INT64 else orjson.Fragment(_digits(value))
         case dict():
-            return {_key(key, path): _plain(item, _below(path, key), depth + 1) for key, item in value.items()}
+            return {as_key(key, path): _plain(item, _below(path, key), depth + 1) for key, item in value.items()}
         case list() | tuple():
             return [_plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
         case datetime() | date() | time() | UUID():
@@ -136,10 +136,11 @@ def _below(path: str, key: object) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
-def _key(key: Any, path: str) -> str:
+def as_key(key: Any, path: str = "") -> str:
+    """A key of an object as JSON has it, a text."""
     match key:
         case Enum():
-            return _key(key.value, path)
+            return as_key(key.value, path)
         case str():
             return str.__str__(key).encode("utf-8", "replace").decode()
         case None | bool():
@@ -153,7 +154,7 @@ def _key(key: Any, path: str) -> str:
         case UUID() | Decimal() | PurePath():
             return str(key)
     if callable(item := getattr(key, "item", None)) and not isinstance(simple := item(), type(key)):  # numpy's
-        return _key(simple, path)
+        return as_key(simple, path)
     raise _Unfit(path, f"has a key that is {_a(key)}")
 
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from modelsync.models.contract import Fault
 
 METHOD = "transform_predict"
+BATCH = "transform_predict_batch"
+"""The method that takes a list of rows; a class has one of the two, or both."""
+
 FILE = "etls.py"
 
 # Methods that change the list, dict, set, array or estimator they are called on.
@@ -65,7 +68,7 @@ def _classes(body: Sequence[ast.stmt]) -> Iterator[ast.ClassDef]:
 
 
 def _choose(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
-    found = [name for name in classes if METHOD in _members(classes, name)]
+    found = [name for name in classes if not _members(classes, name).keys().isdisjoint((METHOD, BATCH))]
     if not found:
         # The method may come from a class of another file, which only the import can tell.
         found = [name for name in classes if _inherits_from_elsewhere(classes, name)]
@@ -146,17 +149,46 @@ def _members(
 # --- how it behaves ---------------------------------------------------------------------------------------------------
 
 
-def _describe(classes: dict[str, ast.ClassDef], name: str) -> ModelClass:
+def _describe(classes: dict[str, ast.ClassDef], name: str) -> ModelClass | Fault:
     members = _members(classes, name)
-    method = members.get(METHOD)
-    if method is None:
-        return ModelClass(name)
-    return ModelClass(name, _writes_self(members, name), isinstance(method, ast.AsyncFunctionDef))
+    method, batch = members.get(METHOD), members.get(BATCH)
+    if fault := _batch_fault(method, batch):
+        return fault
+    is_async = isinstance(method, ast.AsyncFunctionDef)
+    return ModelClass(name, _writes_self(members, name), is_async)
+
+
+def _batch_fault(method: Function | None, batch: Function | None) -> Fault | None:
+    """Why a class's batch method cannot be called, or None."""
+    if batch is None:
+        return None
+    for function in (batch, method):
+        if isinstance(function, ast.AsyncFunctionDef):
+            return Fault(
+                "static",
+                f"async def {function.name}: a batch is called, not awaited",
+                FILE,
+                function.lineno,
+                hint=f"make it a plain def, or leave out {BATCH}",
+            )
+    given = [*batch.args.posonlyargs, *batch.args.args]
+    optional = len(batch.args.defaults)
+    extra = any(default is None for default in batch.args.kw_defaults)
+    takes_rows = (len(given) >= 2 and len(given) - optional <= 2) and not extra  # self and the rows
+    if takes_rows or batch.decorator_list or (batch.args.vararg and len(given) <= 2 and not extra):
+        return None
+    return Fault(
+        "static",
+        f"{BATCH} must take one argument: the rows",
+        FILE,
+        batch.lineno,
+        hint=f"def {BATCH}(self, rows: list) -> list",
+    )
 
 
 def _writes_self(members: dict[str, Function | None], class_name: str) -> bool:
-    """Whether the method, or one that it reaches through `self`, changes the instance or its class."""
-    waiting, reached = [METHOD], {METHOD}
+    """Whether a predicting method, or one that it reaches through `self`, changes the instance or its class."""
+    waiting, reached = [METHOD, BATCH], {METHOD, BATCH}
     while waiting:
         function = members.get(waiting.pop())
         if function is None or not (arguments := [*function.args.posonlyargs, *function.args.args]):

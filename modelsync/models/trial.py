@@ -18,8 +18,8 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,11 +29,14 @@ from modelsync.errors import ModelBroken, ModelRaised, VariablesInvalid
 from modelsync.models import fences, loading, results
 from modelsync.models.contract import Example, Fault, LoadedModel, ModelFolder, Verdict
 from modelsync.models.faults import from_exception
+from modelsync.models.source import BATCH
 
 _PID = os.getpid()
 TIMED_CALLS = 3
 TIMED_SHARE = 0.2  # of a model's time limit: slow models are not called again only to be measured
 TOLERANCE = 1e-9  # relative, of numbers in a response
+# Many rows at once are summed up in another order than one, and many a model does so in 32 bits.
+BATCH_TOLERANCE = 1e-4, 1e-6  # relative, absolute
 
 
 def main(job: Path, events: int) -> None:
@@ -107,36 +110,80 @@ def _run_examples(model: LoadedModel, folder: ModelFolder, timeout: float) -> fl
         def predict(variables: dict[str, Any]) -> Any:
             return runner.run(_awaited(model.call(variables))) if model.is_async else model.call(variables)
 
-        first, *rest = [_run(predict, example, folder) for example in model.examples]
+        runs = [_run(predict, example, folder) for example in model.examples]
+        first, *rest = [seconds for seconds, _ in runs]
         spent = first + sum(rest)
         while len(rest) < TIMED_CALLS and spent + first < timeout * TIMED_SHARE:
-            rest.append(_run(predict, model.examples[len(rest) % len(model.examples)], folder))
+            rest.append(_run(predict, model.examples[len(rest) % len(model.examples)], folder)[0])
             spent += rest[-1]
+        if model.call_batch:
+            _compare_batch(model, folder, [answer for _, answer in runs])
     return statistics.median(rest or [first])
+
+
+def _compare_batch(model: LoadedModel, folder: ModelFolder, alone: list[Any]) -> None:
+    """Answer all examples in one batch, the first one twice; each must be as it was `alone`.
+
+    A model that answers the same request in two ways is not compared. Raises ModelBroken.
+    """
+    batch = [*model.examples, model.examples[0]]
+    together = _answer_batch(model, batch, folder)
+    for example, one, many in zip(batch, [*alone, alone[0]], together, strict=True):
+        difference = _difference(one, many, "", BATCH_TOLERANCE)
+        if difference and not _difference(one, _run(model.call, example, folder)[1], "", BATCH_TOLERANCE):
+            raise _failed(example, f"in a batch of {len(batch)} it is answered otherwise than alone: {difference}")
+
+
+def _answer_batch(model: LoadedModel, batch: list[Example], folder: ModelFolder) -> list[Any]:
+    assert model.bind
+    assert model.call_batch
+    rows = []
+    for example in batch:
+        with _blaming(example, folder):
+            rows.append(model.bind(copy.deepcopy(example.variables)))
+    with _blaming(batch[0], folder):
+        found = model.call_batch(rows)
+        if len(found) != len(rows):
+            raise ModelRaised("ValueError", f"{BATCH} returned {len(found)} results for {len(rows)} rows")
+    answers = []
+    for example, result in zip(batch, found, strict=True):
+        with _blaming(example, folder):
+            if isinstance(result, Exception):
+                raise result
+            answers.append(orjson.loads(results.dump(result)))
+    return answers
 
 
 async def _awaited(result: Any) -> Any:
     return await result
 
 
-def _run(predict: Callable[[dict[str, Any]], Any], example: Example, folder: ModelFolder) -> float:
-    """Run an example and compare its response; the seconds the call took. Raises ModelBroken."""
+def _run(predict: Callable[[dict[str, Any]], Any], example: Example, folder: ModelFolder) -> tuple[float, Any]:
+    """Run an example and compare its response; the seconds the call took, and the answer. Raises ModelBroken."""
     variables = copy.deepcopy(example.variables)  # a model may change what it gets
     start = time.perf_counter()
-    try:
+    with _blaming(example, folder):
         result = predict(variables)
         seconds = time.perf_counter() - start
-        fences.come_home()
         got = orjson.loads(results.dump(result))
+    if example.response is not None and (difference := _difference(example.response, got, "")):
+        raise _failed(example, difference)
+    return seconds, got
+
+
+@contextmanager
+def _blaming(example: Example, folder: ModelFolder) -> Iterator[None]:
+    """Turn whatever the model raises into the fault of that example."""
+    try:
+        yield
     except VariablesInvalid as error:
         raise _failed(example, f"its variables do not fit: {error}") from None
     except ModelRaised as error:
         raise _failed(example, str(error)) from None
     except BaseException as error:  # noqa: BLE001 - model code runs here: SystemExit is a model's fault, not our end
         raise ModelBroken(_named(example, from_exception(error, folder.path.absolute(), "example"))) from None
-    if example.response is not None and (difference := _difference(example.response, got, "")):
-        raise _failed(example, difference)
-    return seconds
+    finally:
+        fences.come_home()
 
 
 def _failed(example: Example, message: str) -> ModelBroken:
@@ -149,8 +196,8 @@ def _named(example: Example, fault: Fault) -> Fault:
     return Fault("example", message, fault.file, fault.line, fault.hint)
 
 
-def _difference(expected: Any, got: Any, path: str) -> str | None:
-    """The first place where two JSON values differ, or None. Numbers may differ by TOLERANCE."""
+def _difference(expected: Any, got: Any, path: str, tolerance: tuple[float, float] = (TOLERANCE, 0.0)) -> str | None:
+    """The first place where two JSON values differ, or None. Numbers may, by `tolerance`: relative, absolute."""
     where = path or "the response"
     if isinstance(expected, dict) and isinstance(got, dict):
         if missing := [key for key in expected if key not in got]:
@@ -161,15 +208,15 @@ def _difference(expected: Any, got: Any, path: str) -> str | None:
     elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
         places = [(f"{path}[{index}]", *pair) for index, pair in enumerate(zip(expected, got, strict=True))]
     else:
-        return None if _same(expected, got) else f"{where}: expected {_short(expected)}, got {_short(got)}"
-    return next((found for place in places if (found := _difference(place[1], place[2], place[0]))), None)
+        return None if _same(expected, got, tolerance) else f"{where}: expected {_short(expected)}, got {_short(got)}"
+    return next((found for place in places if (found := _difference(place[1], place[2], place[0], tolerance))), None)
 
 
-def _same(expected: Any, got: Any) -> bool:
+def _same(expected: Any, got: Any, tolerance: tuple[float, float]) -> bool:
     if isinstance(expected, bool) or isinstance(got, bool):
         return expected is got
     if isinstance(expected, int | float) and isinstance(got, int | float):
-        return math.isclose(expected, got, rel_tol=TOLERANCE)
+        return math.isclose(expected, got, rel_tol=tolerance[0], abs_tol=tolerance[1])
     return bool(expected == got)
 
 

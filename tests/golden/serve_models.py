@@ -6,6 +6,7 @@ POST /models/Bad       not served: model.pkl: LFS pointer: model.pkl (commit the
 POST /models/Churn     version aaaaaaaaaaaa
 POST /models/Exchange  version bbbbbbbbbbbb
 POST /models/Fraud     version aaaaaaaaaaaa (stale, wanted cccccccccccc: etls.py:3: ValueError: no)
+POST /models/Wine      version aaaaaaaaaaaa
 POST /models/all       every model
 """
 
@@ -15,4 +16,5 @@ def register(routes):
     routes.model("Churn", folder="models_serve/Churn", class_name="Churn", version="aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", writes_self=True)
     routes.model("Exchange", folder="models_serve/Exchange", class_name="Exchange", version="bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", is_async=True)
     routes.model("Fraud", folder="models_serve/Fraud", class_name="transform_predict", version="aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+    routes.model("Wine", folder="models_serve/Wine", artefact="model.joblib", version="aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
     routes.all()

@@ -191,12 +191,32 @@ def test_case_twins_are_both_refused(root, write):
 # --- what is in a folder ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("artefact", ["pipeline.pkl", "model.joblib", "x.skops", "model.onnx"])
-def test_ready_artefacts_are_told_to_be_missing_their_code(write, find, artefact):
-    """A model without code is not dropped in silence."""
-    write("Ready", files={artefact: b"x"})
-    assert "ready artefacts are not served yet" in find("Ready").fault.message
-    assert "add an etls.py" in find("Ready").fault.hint
+@pytest.mark.parametrize("artefact", ["pipeline.pkl", "model.pkl", "model.joblib", "x.skops", "model.onnx"])
+def test_a_ready_artefact_is_a_model(write, find, artefact):
+    """One file that is a model needs no code; beside code it is just a file of it."""
+    write("Ready", files={artefact: b"x", "notes.txt": "x"})
+    assert (find("Ready").fault, find("Ready").artefact, find("Ready").class_name) == (None, artefact, "")
+    write("Coded", GOOD, {artefact: b"x"})
+    assert find("Coded").artefact == ""
+
+
+def test_several_artefacts_are_refused(write, find):
+    """Nobody can tell which of them is the model."""
+    write("Two", files={"a.joblib": b"x", "model.onnx": b"x"})
+    assert find("Two").fault.message == "several artefacts and no etls.py: a.joblib, model.onnx"
+    assert "keep the one that is the model" in find("Two").fault.hint
+
+
+def test_a_misspelt_file_beside_an_artefact_is_told(write, find):
+    """Code that is there is meant: the artefact is not served without it."""
+    write("Churn", files={"etl.py": GOOD, "model.joblib": b"x"})
+    assert find("Churn").fault.hint == "rename it to etls.py"
+
+
+def test_a_folder_is_no_artefact(root, write, find):
+    """A folder of that name cannot be loaded."""
+    write("Odd", files={"model.joblib/part": b"x"})
+    assert "model.joblib" in str(find("Odd").fault)
 
 
 @pytest.mark.parametrize("file", ["etl.py", "ETLs.py", "Etl.py"])

@@ -46,6 +46,7 @@ ENTRIES = [
     entry("Fraud", "stale", class_name="transform_predict", fault=Fault("load", "ValueError: no", "etls.py", 3)),
     entry("Churn", class_name="Churn", writes_self=True),
     entry("Exchange", version="b" * 40, class_name="Exchange", is_async=True),
+    entry("Wine", artefact="model.joblib"),
     entry("Bad", "failed", "", Fault("static", "LFS pointer: model.pkl", "model.pkl", hint="commit the file itself")),
 ]
 EVIL = '"""\n\\"\'); import os; os._exit(9) # {{ x }} \udc80 ü'
@@ -79,6 +80,7 @@ def test_it_runs(tmp_path):
             {"folder": "models_serve/Exchange", "class_name": "Exchange", "version": "b" * 40, "is_async": True},
         ),
         ("Fraud", {"folder": "models_serve/Fraud", "class_name": "transform_predict", **SERVED}),
+        ("Wine", {"folder": "models_serve/Wine", "artefact": "model.joblib", **SERVED}),
         "all",
     ]
 

@@ -1,0 +1,427 @@
+"""Ready artefacts: a file that scikit-learn, skops or ONNX wrote is a model, with the answers it gives by itself."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import skops.io
+from onnx import TensorProto, helper
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn import cluster, compose, ensemble, impute, linear_model, model_selection, naive_bayes, pipeline
+from sklearn import preprocessing as pre
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.svm import SVC
+
+from modelsync.errors import ModelBroken, VariablesInvalid
+from modelsync.models.contract import LoadedModel
+from modelsync.models.results import dump
+
+RANDOM = np.random.default_rng(1)
+FRAME = pd.DataFrame(RANDOM.normal(size=(60, 3)), columns=["a", "b", "c d"])
+MIXED = FRAME.assign(kind=np.where(FRAME.a > 0, "big", "small"))
+LABELS = np.where(FRAME.a + FRAME.b > 0, "yes", "no")
+NUMBERS = FRAME.a.to_numpy() * 2 + 1
+VARIABLES = {"a": 0.5, "b": 1, "c d": -0.25, "more": "left out"}
+
+Put = Callable[..., LoadedModel]
+
+
+@pytest.fixture
+def put(write, serve) -> Put:
+    """Save something as a model's artefact, and load that model."""
+
+    def put(thing: Any, file: str = "model.joblib", name: str = "Ready", **files: str) -> LoadedModel:
+        folder = write(name, files={f"{key}.py": text for key, text in files.items()})
+        if file.endswith(".joblib"):
+            joblib.dump(thing, folder / file)
+        else:
+            content = thing if isinstance(thing, bytes) else pickle.dumps(thing)
+            (folder / file).write_bytes(content)
+        return serve(None, name=name)
+
+    return put
+
+
+def together(model: LoadedModel, *variables: dict[str, Any]) -> list[dict[str, Any]]:
+    """One batch; no warning may come of it, and nothing that JSON cannot hold."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        results = model.call_batch([model.bind(one) for one in variables])
+    for result in results:
+        dump(result)
+    return results
+
+
+def expected(estimator: Any, x: Any) -> list[dict[str, Any]]:
+    """What a classifier says itself."""
+    labels, rows = estimator.predict(x).tolist(), estimator.predict_proba(x).tolist()
+    return [
+        {"prediction": label, "probabilities": pytest.approx(dict(zip(estimator.classes_.tolist(), row, strict=True)))}
+        for label, row in zip(labels, rows, strict=True)
+    ]
+
+
+# --- what goes in -----------------------------------------------------------------------------------------------------
+
+CLASSIFIERS = {
+    "linear": linear_model.LogisticRegression(),
+    "pipeline": pipeline.make_pipeline(pre.StandardScaler(), "passthrough", linear_model.LogisticRegression()),
+    "nested": pipeline.make_pipeline(
+        pipeline.make_pipeline(pre.StandardScaler(), pre.MinMaxScaler()), naive_bayes.GaussianNB()
+    ),
+    "forest": ensemble.RandomForestClassifier(5, random_state=0, n_jobs=-1),
+    "boosting": ensemble.HistGradientBoostingClassifier(max_iter=3),
+    "vote": ensemble.VotingClassifier(
+        [("a", linear_model.LogisticRegression()), ("b", naive_bayes.GaussianNB())], voting="soft"
+    ),
+    "calibrated": CalibratedClassifierCV(linear_model.LogisticRegression()),
+    "search": model_selection.GridSearchCV(linear_model.LogisticRegression(), {"C": [0.1, 1.0]}, cv=2),
+    "union": pipeline.make_pipeline(
+        pipeline.make_union(pre.StandardScaler(), pre.MinMaxScaler()), linear_model.LogisticRegression()
+    ),
+    "frames": pipeline.make_pipeline(
+        pre.StandardScaler().set_output(transform="pandas"), linear_model.LogisticRegression()
+    ),
+    "columns": pipeline.make_pipeline(
+        compose.make_column_transformer((pre.StandardScaler(), ["b", "a"]), ("passthrough", ["c d"])),
+        linear_model.LogisticRegression(),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_the_names_it_was_fitted_with_are_its_variables(put, kind):
+    """In any order, others left out; every answer is the estimator's own, without its warnings about names."""
+    fitted = clone(CLASSIFIERS[kind]).fit(FRAME, LABELS)
+    model = put(fitted)
+    others = {"c d": 1.5, "b": -2.0, "a": 0.1}
+    x = pd.DataFrame([VARIABLES, others])[["a", "b", "c d"]]
+    assert together(model, VARIABLES, others) == expected(fitted, x)
+    assert [model.call(VARIABLES)] == expected(fitted, x[:1])
+    assert sorted(model.schema["required"]) == ["a", "b", "c d"]
+    assert type(fitted).__name__ in model.doc or "Pipeline" in type(fitted).__name__ or kind == "search"
+
+
+@pytest.mark.parametrize("kind", sorted(CLASSIFIERS.keys() - {"columns"}))
+def test_fitted_on_arrays_it_takes_x(put, kind):
+    """A list of as many numbers."""
+    fitted = clone(CLASSIFIERS[kind]).fit(FRAME.to_numpy(), LABELS)
+    model = put(fitted)
+    assert together(model, {"x": [1, 2, 3]}, {"x": [0.5, 1, -0.25]}) == expected(
+        fitted, np.array([[1, 2, 3], [0.5, 1, -0.25]])
+    )
+    for wrong in ([1, 2], [1, 2, 3, 4], [1, 2, "x"], [1, 2, None] if kind == "linear" else "x", 1):
+        with pytest.raises(VariablesInvalid, match="x"):
+            model.bind({"x": wrong})
+    with pytest.raises(VariablesInvalid, match="x: Field required"):
+        model.bind({"a": 1})
+
+
+def test_each_field_that_does_not_fit_is_named(put):
+    """All at once; what reads as a number is one, as for typed arguments."""
+    model = put(linear_model.LogisticRegression().fit(FRAME, LABELS))
+    with pytest.raises(VariablesInvalid) as caught:
+        model.bind({"a": "old", "b": None})
+    assert [field.field for field in caught.value.fields] == ["a", "b", "c d"]
+    assert [field.message for field in caught.value.fields][2] == "Field required"
+    for value in ("1.5", True, 2**70):
+        assert model.bind({"a": value, "b": 0, "c d": 0})[0] == float(value)
+    for value in ("nan", "inf", [1], {}):
+        with pytest.raises(VariablesInvalid):
+            model.bind({"a": value, "b": 0, "c d": 0})
+
+
+def test_one_feature(put):
+    """A single column is no special case."""
+    fitted = linear_model.LogisticRegression().fit(FRAME[["a"]], LABELS)
+    assert together(put(fitted), {"a": 2}, {"a": -1}) == expected(fitted, pd.DataFrame({"a": [2, -1]}))
+
+
+def test_null_is_a_number_where_one_may_be_missing(put):
+    """An imputer fills it in, boosted trees take it as it is; elsewhere it is refused."""
+    row = {"a": None, "b": 1, "c d": 2}
+    for place, fitted in enumerate(
+        [
+            pipeline.make_pipeline(pre.StandardScaler(), impute.SimpleImputer(), linear_model.LogisticRegression()),
+            ensemble.HistGradientBoostingClassifier(max_iter=3),
+        ]
+    ):
+        model = put(fitted.fit(FRAME, LABELS), name=f"Fills{place}")
+        x = pd.DataFrame([row]).astype(float)
+        assert together(model, row) == expected(fitted, x)
+        with pytest.raises(VariablesInvalid, match="a: Field required"):
+            model.bind({"b": 1, "c d": 2})
+
+
+def test_columns_of_texts(put):
+    """Categories and texts keep their type; numbers beside them are still checked, unused columns not asked for."""
+    columns = compose.make_column_transformer(
+        (pipeline.make_pipeline(impute.SimpleImputer(), pre.StandardScaler()), ["a"]),
+        (pre.StandardScaler(), slice(1, 2)),
+        (pre.OneHotEncoder(handle_unknown="error"), ["kind"]),
+        (TfidfVectorizer(), "text"),
+    )
+    frame = MIXED.assign(text=np.where(FRAME.b > 0, "good day", "bad night"))
+    fitted = pipeline.make_pipeline(columns, linear_model.LogisticRegression()).fit(frame, LABELS)
+    model = put(fitted)
+    assert model.schema["required"] == ["a", "b", "kind", "text"]
+    rows = [
+        {"a": None, "b": 1, "kind": "big", "text": "good"},
+        {"a": 2, "b": 0.5, "kind": "small", "text": "a bad day"},
+    ]
+    assert together(model, *rows) == expected(fitted, pd.DataFrame(rows).assign(**{"c d": 0.0}))
+    for field, wrong in [("b", "x"), ("b", None), ("text", 1), ("kind", ["big"])]:
+        with pytest.raises(VariablesInvalid, match=field):
+            model.bind({**rows[0], field: wrong})
+    with pytest.raises(ValueError, match="unknown"):
+        together(model, rows[0], {**rows[1], "kind": "huge"})
+
+
+def test_categories_of_arrays(put):
+    """Fitted on an array of texts: `x` takes them."""
+    x = MIXED[["kind"]].to_numpy(dtype=object)
+    fitted = pipeline.make_pipeline(pre.OneHotEncoder(), linear_model.LogisticRegression()).fit(x, LABELS)
+    assert together(put(fitted), {"x": ["big"]}) == expected(fitted, np.array([["big"]], dtype=object))
+
+
+def test_texts_and_objects(put):
+    """What has neither names nor a number of columns takes `x` as it is, or the variables themselves."""
+    texts = ["good day", "bad night"] * 5
+    fitted = pipeline.make_pipeline(TfidfVectorizer(), linear_model.LogisticRegression()).fit(texts, [1, 0] * 5)
+    model = put(fitted, name="Texts")
+    assert [one["prediction"] for one in together(model, {"x": "bad"}, {"x": "good"})] == [0, 1]
+    assert list(together(model, {"x": "bad"})[0]["probabilities"]) == ["0", "1"]
+    with pytest.raises(VariablesInvalid):
+        model.bind({"x": 1})
+    fitted = pipeline.make_pipeline(DictVectorizer(), linear_model.LogisticRegression())
+    model = put(fitted.fit([{"k": "u", "n": 1}, {"k": "v"}] * 5, [True, False] * 5), name="Objects")
+    assert [one["prediction"] for one in together(model, {"k": "v"}, {"k": "u", "n": 2})] == [False, True]
+    assert list(together(model, {"k": "v"})[0]["probabilities"]) == ["false", "true"]
+
+
+def test_a_class_of_the_folder_can_be_in_it(put):
+    """A pickle may refer to a helper module, which is imported for this model alone."""
+    source = "class Twice:\n    def predict(self, x):\n        return [value * 2 for value in x]\n"
+    module: dict[str, Any] = {"__name__": "helper_of_ready"}
+    exec(source, module)
+    kind = module["Twice"]
+    sys.modules["helper_of_ready"] = type(sys)("helper_of_ready")
+    sys.modules["helper_of_ready"].Twice = kind  # type: ignore[attr-defined]
+    try:
+        content = pickle.dumps(kind())
+    finally:
+        del sys.modules["helper_of_ready"]
+    model = put(content, "model.pkl", helper_of_ready=source)
+    assert together(model, {"x": 4}, {"x": 5}) == [{"prediction": 8}, {"prediction": 10}]
+
+
+# --- what comes out ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("estimator", "y", "answer"),
+    [
+        (linear_model.LinearRegression(), NUMBERS, {"prediction": pytest.approx(2.0)}),
+        (linear_model.LinearRegression(), np.c_[NUMBERS, NUMBERS], {"prediction": pytest.approx([2.0, 2.0])}),
+        (SVC(), LABELS, {"prediction": "yes"}),
+        (cluster.KMeans(1), None, {"prediction": 0}),
+        (pre.FunctionTransformer(), None, {"prediction": [0.5, 1.0, -0.25]}),
+        (compose.make_column_transformer((pre.OneHotEncoder(), [])), None, {"prediction": []}),
+        (compose.TransformedTargetRegressor(), NUMBERS, {"prediction": pytest.approx(2.0)}),
+    ],
+)
+def test_other_estimators_answer_their_prediction(put, estimator, y, answer):
+    """A number, a label without probabilities, a cluster, what a transformer makes; of several outputs a list."""
+    x = FRAME.to_numpy()
+    assert together(put(estimator.fit(x, y)), {"x": [0.5, 1.0, -0.25]}) == [answer]
+
+
+def test_several_labels_at_once(put):
+    """A prediction and probabilities for each output."""
+    y = np.c_[LABELS == "yes", FRAME.b > 0].astype(int)
+    x = {"x": [3.0, 3.0, 0.0]}
+    for name, fitted in [
+        ("Multi", MultiOutputClassifier(linear_model.LogisticRegression())),
+        ("Tree", ensemble.RandomForestClassifier(3, random_state=0)),
+    ]:
+        [answer] = together(put(fitted.fit(FRAME.to_numpy(), y), name=name), x)
+        assert answer["prediction"] == [1, 1]
+        assert [list(one) for one in answer["probabilities"]] == [["0", "1"], ["0", "1"]]
+        assert answer["probabilities"][0]["1"] > 0.5
+
+
+def test_the_label_is_that_of_predict(put):
+    """Also where it does not follow from the probabilities: a threshold of its own."""
+    tuned = model_selection.FixedThresholdClassifier(linear_model.LogisticRegression(), threshold=0.9, pos_label="yes")
+    fitted = tuned.fit(FRAME.to_numpy(), LABELS)
+    rows = FRAME.to_numpy().tolist()
+    answers = together(put(fitted), *({"x": row} for row in rows))
+    assert [answer["prediction"] for answer in answers] == fitted.predict(FRAME.to_numpy()).tolist()
+    assert any(answer["prediction"] == "no" and answer["probabilities"]["yes"] > 0.5 for answer in answers)
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("thing", "message"),
+    [
+        ({"model": 1}, "model.joblib: holds a dict, which has neither predict nor transform (add an etls.py"),
+        (linear_model.LogisticRegression, "holds the class LogisticRegression"),
+        (linear_model.LogisticRegression(), "holds a LogisticRegression that is not fitted (fit it"),
+        (pipeline.make_pipeline(pre.StandardScaler(), SVC()), "holds a StandardScaler that is not fitted"),
+    ],
+)
+def test_what_is_no_model_is_refused(put, thing, message):
+    """At load, with what to do."""
+    with pytest.raises(ModelBroken) as caught:
+        put(thing)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["model.pkl", "model.joblib", "model.skops", "model.onnx"])
+def test_a_damaged_file_is_that_models_fault(write, serve, file):
+    """Whatever its library raises."""
+    write("Ready", files={file: b"\x80nonsense"})
+    with pytest.raises(ModelBroken):
+        serve(None, name="Ready")
+
+
+@pytest.mark.parametrize(("file", "library"), [("model.skops", "skops"), ("model.onnx", "onnxruntime")])
+def test_a_missing_library_is_told(write, serve, monkeypatch, file, library):
+    """With the line to add."""
+    write("Ready", files={file: b"x"})
+    for name in [name for name in sys.modules if name.partition(".")[0] == library]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if not (Path(place) / library).exists()])
+    with pytest.raises(ModelBroken) as caught:
+        serve(None, name="Ready")
+    assert caught.value.fault.hint == f"add the line {library} to requirements.txt"
+
+
+def test_another_version_of_scikit_learn_is_a_note(put, caplog):
+    """In the log, once; the model serves."""
+    fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression()).fit(FRAME, LABELS)
+    content = pickle.dumps(fitted).replace(b"_sklearn_version", b"_sklearn_version")
+    version = fitted.__getstate__()["_sklearn_version"].encode()
+    other = version[:-1] + (b"0" if version[-1:] != b"0" else b"9")
+    with caplog.at_level(logging.WARNING, "modelsync"):
+        model = put(content.replace(version, other), "pipeline.pkl")
+    assert together(model, VARIABLES)[0]["prediction"] == "yes"
+    notes = [record.getMessage() for record in caplog.records if "Trying to unpickle" in record.getMessage()]
+    assert notes
+    assert len(notes) == len(set(notes))
+    assert all(note.startswith("Ready/pipeline.pkl: ") for note in notes)
+
+
+# --- skops and ONNX ---------------------------------------------------------------------------------------------------
+
+
+class Suspicious(pre.StandardScaler):
+    """A type that skops does not know."""
+
+
+def test_skops(put):
+    """Trusted types load; others are named, and not loaded."""
+    fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression()).fit(FRAME, LABELS)
+    model = put(skops.io.dumps(fitted), "credit.skops")
+    assert together(model, VARIABLES) == expected(fitted, pd.DataFrame([VARIABLES])[["a", "b", "c d"]])
+    with pytest.raises(ModelBroken, match=r"does not trust: .*Suspicious \(if you trust them, add an etls\.py"):
+        put(skops.io.dumps(Suspicious().fit(FRAME)), "other.skops", name="Other")
+
+
+def graph(fitted: Any, features: str = "", **options: Any) -> bytes:
+    made = to_onnx(fitted, FRAME.to_numpy()[:1].astype(np.float32), **options)
+    if features:
+        onnx.helper.set_model_props(made, {"features": features})
+    return made.SerializeToString()
+
+
+@pytest.mark.parametrize("features", ["", "a, b, c d", '["a", "b", "c d"]'])
+def test_onnx_with_one_table(put, features):
+    """Names from its metadata, else `x`; a label with its probabilities."""
+    fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression())
+    fitted.fit(FRAME.to_numpy(), LABELS)
+    model = put(graph(fitted, features), "model.onnx")
+    given = [{"x": [0.5, 1, -0.25]}, {"x": [1, -2, 3]}]
+    if features:
+        given = [dict(zip(["a", "b", "c d"], one["x"], strict=True)) for one in given]
+    answers = together(model, *given)
+    for answer, right in zip(answers, expected(fitted, np.array([[0.5, 1, -0.25], [1, -2, 3]])), strict=True):
+        assert answer["prediction"] == right["prediction"]
+        assert answer["probabilities"] == pytest.approx(right["probabilities"].expected, rel=1e-4)
+    with pytest.raises(VariablesInvalid):
+        model.bind({"x": [1, 2]})
+
+
+def test_onnx_with_an_input_a_column(put):
+    """Numbers and texts by the inputs' names."""
+    columns = compose.make_column_transformer((pre.StandardScaler(), ["a"]), (pre.OneHotEncoder(), ["kind"]))
+    columns.set_params(sparse_threshold=0)
+    fitted = pipeline.make_pipeline(columns, linear_model.LogisticRegression()).fit(MIXED[["a", "kind"]], LABELS)
+    types = [("a", FloatTensorType([None, 1])), ("kind", StringTensorType([None, 1]))]
+    model = put(to_onnx(fitted, initial_types=types).SerializeToString(), "model.onnx")
+    rows = [{"a": 2, "kind": "big"}, {"a": -1.5, "kind": "small"}]
+    labels = fitted.predict(pd.DataFrame(rows)).tolist()
+    assert [answer["prediction"] for answer in together(model, *rows)] == labels
+    with pytest.raises(VariablesInvalid, match="kind"):
+        model.bind({"a": 1, "kind": 2})
+
+
+def test_onnx_regression(put):
+    """One output of one column is a number."""
+    fitted = linear_model.LinearRegression().fit(FRAME.to_numpy(), NUMBERS)
+    answers = together(put(graph(fitted), "model.onnx"), {"x": [0.5, 0, 0]}, {"x": [1, 0, 0]})
+    assert answers == [{"prediction": pytest.approx(2, abs=1e-5)}, {"prediction": pytest.approx(3, abs=1e-5)}]
+
+
+def of_shape(shape: list[Any], outputs: int = 1, kind: int = TensorProto.FLOAT) -> bytes:
+    """A graph that gives back its input, under one or several names."""
+    names = [f"out{place}" for place in range(outputs)]
+    nodes = [helper.make_node("Identity", ["picture"], [name]) for name in names]
+    ends = [helper.make_tensor_value_info(name, kind, shape) for name in names]
+    made = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("picture", kind, shape)], ends)
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return model.SerializeToString()
+
+
+def test_onnx_of_any_shape(put):
+    """Nested lists of the input's shape; several outputs by their names."""
+    model = put(of_shape(["n", 2, 2], outputs=2), "model.onnx")
+    one, two = [[1, 2], [3, 4]], [[5, 6], [7, 8]]
+    assert together(model, {"picture": one}, {"picture": two}) == [{"out0": x, "out1": x} for x in (one, two)]
+    with pytest.raises(VariablesInvalid, match="picture"):
+        model.bind({"picture": [[1, 2, 3], [4, 5, 6]]})
+
+
+def test_onnx_for_one_row_only(put):
+    """A graph whose first dimension is fixed is called row by row."""
+    model = put(of_shape([1, 3]), "model.onnx")
+    assert model.call_batch is None
+    assert model.call({"x": [1, 2, 3]}) == {"prediction": [1, 2, 3]}
+
+
+def test_onnx_of_a_type_that_json_has_not(put):
+    """Named, with what to do."""
+    kind = helper.make_tensor_sequence_value_info
+    parts = [kind(name, TensorProto.FLOAT, ["n"]) for name in ("parts", "out")]
+    made = helper.make_graph([helper.make_node("Identity", ["parts"], ["out"])], "g", parts[:1], parts[1:])
+    content = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    with pytest.raises(ModelBroken, match=r"input parts is a seq\(tensor\(float\)\), which variables cannot fill"):
+        put(content, "model.onnx")
