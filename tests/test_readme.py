@@ -60,7 +60,7 @@ def comparable(text: str) -> str:
     """The text without what differs from run to run, and with columns of any width."""
     for pattern, word in [
         (r"\b[0-9a-f]{40}\b", "HASH40"),
-        (r"\b[0-9a-f]{32}\b", "HASH32"),
+        (r"\b[0-9a-f]{20,36}\b", "REQUEST"),
         (r"\b[0-9a-f]{12}\b", "HASH12"),
         (r"\d{4}-\d\d-\d\dT[\d:.]+(\+00:00|Z)", "TIME"),
         (r"\b[\d.]+(e-\d+)? m?s\b", "SECONDS"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import psutil
 import requests
 
 from tests.servers.service import Service
@@ -62,9 +61,9 @@ class Client:
         assert answer.status_code == 200, answer.text
         return answer.json()["value"]
 
-    def worker(self) -> psutil.Process:
-        """The worker that answers, where there is one; models may have started other processes."""
-        return psutil.Process(self.logged(lambda: self.get("/livez"), logger="modelsync.access")["pid"])
+    def worker(self) -> int:
+        """The process id of a worker that answers; models may have started other processes."""
+        return int(self.logged(lambda: self.get("/livez"), logger="modelsync.access")["pid"])
 
     def logged(self, ask: Callable[[], requests.Response], **fields: str) -> dict[str, Any]:
         """The record in the log of a request, asked until there is one: it is written after the answer."""

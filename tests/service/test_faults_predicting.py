@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.servers.service import Service, serving, write_model
@@ -128,7 +129,7 @@ def test_what_a_model_raises_is_its_own_requests_500(client: Client) -> None:
 
 def test_a_huge_result_is_refused_and_its_memory_given_back(client: Client) -> None:
     """100 MB: 500 each time, and the worker does not grow."""
-    worker = client.worker()
+    worker = psutil.Process(client.worker())
     client.problem("Huge", 500)
     before = worker.memory_info().rss
     for _ in range(4):
@@ -161,7 +162,7 @@ def test_nothing_that_a_model_does_when_called_reaches_another(client: Client, n
     assert client.get("/models/nothing").status_code == 404
     assert client.logged(lambda: client.post("Raises"), level="error")
     assert client.logged(lambda: client.get("/livez"), logger="modelsync.access")
-    streams = [Path(f"/proc/{worker.pid}/fd/{number}").readlink() for number in (1, 2)]
+    streams = [Path(f"/proc/{worker}/fd/{number}").readlink() for number in (1, 2)]
     assert streams == [client.service.log, client.service.log]
     assert client.worker() == worker
 
