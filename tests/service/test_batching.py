@@ -12,6 +12,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -38,7 +39,7 @@ FITTED = make_pipeline(StandardScaler(), LogisticRegression()).fit(FLOWERS, FLOW
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One worker with a class that takes batches, and a ready artefact; both have examples."""
+    """One worker with a class that takes batches, and two ready artefacts; all have examples."""
     folder = tmp_path_factory.mktemp("batching")
     models = folder / "models"
     write_model(models, "Doubles", DOUBLES)
@@ -46,6 +47,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     (models / "Flower").mkdir()
     joblib.dump(FITTED, models / "Flower" / "model.joblib")
     example(models / "Flower", {"length": 1, "width": 0})
+    (models / "Graph").mkdir()
+    (models / "Graph" / "model.onnx").write_bytes(to_onnx(FITTED[-1], FLOWERS.to_numpy("float32")).SerializeToString())
+    example(models / "Graph", {"x": [1, 0]})
     with serving(folder, models, MODELSYNC_WORKERS="1") as service:
         yield service
 
@@ -108,6 +112,14 @@ def test_a_ready_artefact_answers_each_as_it_would_alone(service: Service) -> No
         assert got["prediction"] == bool(label)
         assert got["probabilities"] == pytest.approx({"false": no, "true": yes})
     assert sum(value for key, value in sizes(service, "Flower").items() if key.startswith("sum")) >= TOGETHER
+
+
+def test_a_graph_that_was_loaded_before_the_fork_answers(service: Service) -> None:
+    """onnxruntime has no thread in it that the workers would miss."""
+    x = FLOWERS[:TOGETHER].to_numpy()
+    answers = ask(service, "Graph", [{"x": row} for row in x.tolist()])
+    labels = FITTED[-1].predict(pd.DataFrame(x).to_numpy()).astype(int).tolist()
+    assert [(status, int(got["prediction"])) for status, got in answers] == [(200, label) for label in labels]
 
 
 @pytest.mark.parametrize(
