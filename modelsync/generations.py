@@ -21,6 +21,11 @@ from modelsync.settings import Settings
 log = logging.getLogger(__name__)
 
 
+# The cores are shared out to workers already: threads of numerical libraries on top of that make one-row calls several
+# times slower. Whoever sets it differently has a reason.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+
+
 class NotReady(Exception):
     """The generation died, took too long, or answers with another release than its own."""
 
@@ -61,7 +66,7 @@ class Generation:
                     "modelsync.http.generation",
                     *arguments,
                     stdin=asyncio.subprocess.DEVNULL,
-                    env=settings.child_environment() | {"MODELSYNC_SECRETS_FD": str(secrets)},
+                    env=_ONE_THREAD | settings.child_environment() | {"MODELSYNC_SECRETS_FD": str(secrets)},
                     pass_fds=(*sockets, *given.values(), secrets),
                     start_new_session=True,  # a Ctrl-C at the terminal is the supervisor's to handle
                 )

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from contextvars import copy_context
 from time import perf_counter
 
@@ -79,7 +80,8 @@ def predict_batch(model: LoadedModel, bodies: Sequence[bytes]) -> list[bytes | B
         except Exception as error:  # noqa: BLE001  a validator may be the model's code
             outcomes[place] = error
     try:
-        results = model.call_batch(rows) if rows else []
+        with model.lock or nullcontext():
+            results = model.call_batch(rows) if rows else []
         if not isinstance(results, list) or len(results) != len(rows):
             raise ModelRaised("TypeError", f"transform_predict_batch must return a list of {len(rows)} results")
     except Hung:
@@ -103,6 +105,12 @@ def _alone(model: LoadedModel, body: bytes) -> bytes | BaseException:
         raise
     except BaseException as error:  # noqa: BLE001  the edge of the model's code
         return error
+
+
+def renew_lock(model: LoadedModel) -> None:
+    """Give the model another lock: a call that hangs holds the old one, perhaps for ever."""
+    if model.lock is not None:
+        model.lock = threading.Lock()
 
 
 async def predict_async(model: LoadedModel, body: bytes) -> bytes:
@@ -245,8 +253,7 @@ class Lane:
                 done(answer)
 
         def expired(error: DeadlineExceeded) -> None:
-            if model.lock is not None:  # held by the thread that hangs, perhaps for ever
-                model.lock = threading.Lock()
+            renew_lock(model)
             done(self._problem(error, model.name, request_id))
 
         self.slots.submit(Call(model.name, work, expired))

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from modelsync.errors import DeadlineExceeded, Overloaded
 from modelsync.http.deadlines import Ticket
-from modelsync.http.lane import Done, Lane, predict_batch
+from modelsync.http.lane import Done, Lane, predict_batch, renew_lock
 from modelsync.http.pace import LIMIT, RunQueue
 from modelsync.http.problems import Answer
 from modelsync.http.threads import Call, Hung
@@ -212,6 +212,7 @@ class Turn:
             outcomes = [hung] * len(batch)
         finally:
             self._watchdog.leave()
+            fences.come_home()
             model.row.calling(0)
         seconds = perf_counter() - started
         self._deliver(batch, outcomes)
@@ -225,14 +226,16 @@ class Turn:
             started = perf_counter()
             self._lane.counters.begin(name, len(batch))
             try:
-                outcomes = predict_batch(self._model.model, [one.body for one in batch])
+                outcomes = copy_context().run(predict_batch, self._model.model, [one.body for one in batch])
             finally:
+                fences.come_home()
                 self._lane.counters.end(name, len(batch))
             self._lane.paces[name].seen(perf_counter() - started)
             if ticket.claim():
                 self._loop.call_soon_threadsafe(self._deliver, batch, outcomes)
 
         def expired(error: DeadlineExceeded) -> None:
+            renew_lock(self._model.model)
             self._loop.call_soon_threadsafe(self._deliver, batch, [error] * len(batch))
 
         try:
