@@ -6,8 +6,10 @@ until their end: `raise_fences` cannot be undone. While a model loads, `surround
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import sys
 from collections.abc import Callable
 from functools import wraps
 from types import ModuleType
@@ -25,6 +27,9 @@ _moved = False
 def raise_fences() -> None:
     """Protect the standard streams, the functions everybody uses and the working directory, from now on."""
     global _home
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # what a model prints is read beside the log, and not hours later
     surroundings.protect_streams()
     if _home is not None:
         return
