@@ -103,7 +103,7 @@ def serving(
         **({"MODELSYNC_MODELS": str(models)} if models else {}),
         **env,
     }
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("MODELSYNC_")}
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("MODELSYNC_", "PYTHON"))}
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "modelsync", "serve", *arguments],
