@@ -42,7 +42,10 @@ TICK = 0.25
 """Seconds between two looks at deadlines, clocks and what other workers have found out."""
 
 MAX_HEADS = 1024
-"""Heads that are remembered; over it all are forgotten, which clients with a new head each time do not even notice."""
+"""Heads that are remembered; over it all are forgotten, and learnt again as they come."""
+
+MAX_SEEN = 8192
+"""Heads of which it is remembered that they have been seen once."""
 
 MAX_HEAD = 4096
 """Bytes of a head that is worth remembering."""
@@ -67,6 +70,7 @@ class Server:
         self.requests = 0
         self.now = loop.time
         self.heads: dict[bytes, Head] = {}
+        self._seen: set[int] = set()
         self._gate = Gate(service.settings.access)
         self._pages = Pages(app, service.settings.server)
         self._lane = service.lane
@@ -151,6 +155,13 @@ class Server:
         end = data.find(b"\r\n\r\n") + 4
         plain = request.version == "1.1" and request.keep_alive and data.startswith(b"POST ")
         if not plain or len(data) != end + len(request.body) or end > MAX_HEAD:
+            return
+        # Only what comes a second time: a client whose every head is new (a trace id) must not pay for the others.
+        mark = hash(data[:end])
+        if mark not in self._seen:
+            if len(self._seen) >= MAX_SEEN:
+                self._seen.clear()
+            self._seen.add(mark)
             return
         if any(name in _NOT_AGAIN for name, _ in request.headers):
             return
