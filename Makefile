@@ -2,7 +2,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench image test-image generated examples format clean
+.PHONY: help setup run test check bench bench-peers image test-image generated examples format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ check: setup  ## style, types, layers, generated files
 
 bench: setup  ## the figures of bench/README.md
 	$(BIN)/python -m bench
+
+bench-peers: setup  ## modelsync beside other servers, see bench/peers/README.md
+	$(BIN)/python -m bench.peers
 
 image:  ## the container image, modelsync:latest
 	scripts/image.sh

@@ -1,0 +1,75 @@
+"""`python -m bench.peers [PEER ...]`: measure modelsync and its peers, print the figures, write RESULTS-peers.md."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.peers import contestants, overload, swaps
+from bench.peers.figures import Figures, Row, of_overload, of_swaps
+from bench.peers.report import report, table_of
+from bench.peers.rounds import Measured, Pace
+
+RESULTS = Path(__file__).parents[1] / "RESULTS-peers.md"
+NEEDED = {"fastapi", "nginx"}
+"""The peers that the targets speak of: always measured."""
+
+QUICK = Pace(rounds=1, warm_up=1.0, seconds=1.0)
+
+
+def main() -> int:
+    """0 where every figure meets its target."""
+    arguments = _arguments()
+    peers = contestants.peers()
+    if arguments.peer:
+        peers = [peer for peer in peers if peer.key in NEEDED | set(arguments.peer)]
+    for tool in ("wrk", "nginx", "taskset"):
+        if not shutil.which(tool):
+            print(f"{tool} is not installed", file=sys.stderr)
+            return 2
+    if (os.cpu_count() or 1) < 2:
+        print("two cores are needed: one for the server, one for the client", file=sys.stderr)
+        return 2
+    pace = QUICK if arguments.quick else Pace()
+    start = time.monotonic()
+    figures = Figures(peers)
+    measured = Measured(figures.runs)
+    with tempfile.TemporaryDirectory(prefix="ms-peers-") as name:
+        folder = Path(name)
+        measured.complete(pace, folder, _progress)
+        rows = [*figures.rows(measured), *_others(folder, quick=arguments.quick)]
+    print(table_of(rows))
+    page = report(figures, measured, rows, pace, time.monotonic() - start, quick=arguments.quick)
+    arguments.output.write_text(page)
+    return 0 if all(row.met for row in rows) else 1
+
+
+def _others(folder: Path, *, quick: bool) -> list[Row]:
+    _progress("swaps under load")
+    (folder / "swaps").mkdir()
+    rows = [of_swaps(swaps.measure(folder / "swaps", 2 if quick else swaps.SWAPS))]
+    for kind in overload.KINDS:
+        _progress(f"overload of a model that {kind}")
+        rows += of_overload(overload.measure(kind, 3 if quick else 10, folder / kind))
+    return rows
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.peers", description="modelsync and its peers, in one run")
+    parser.add_argument("peer", nargs="*", help="folders of bench/peers; all without it (FastAPI and nginx always)")
+    parser.add_argument("--quick", action="store_true", help="a rehearsal: one short round")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="where the page goes")
+    return parser.parse_args()
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

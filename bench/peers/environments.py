@@ -1,0 +1,54 @@
+"""A virtual environment for each peer, outside the repository, made once and again when its requirements change."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+class NotInstalled(Exception):
+    """The peer's packages cannot be installed on this machine; the message is pip's last words."""
+
+
+def folder(key: str) -> Path:
+    """Where a peer's environment is."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "modelsync-bench" / key
+
+
+@cache
+def install(key: str) -> None:
+    """Have the environment of a peer. Raises NotInstalled."""
+    requirements = HERE / key / "requirements.txt"
+    if not requirements.exists():
+        return
+    place = folder(key)
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    mark = place / "installed"
+    if mark.exists() and mark.read_text() == wanted:
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    _run([sys.executable, "-m", "venv", "--clear", str(place)])
+    _run([str(place / "bin" / "pip"), "install", "--quiet", "--requirement", str(requirements)])
+    mark.write_text(wanted)
+
+
+def versions(key: str, packages: tuple[str, ...]) -> str:
+    """The versions of what matters, as the environment itself tells them."""
+    place = folder(key) / "bin" / "python"
+    code = "import sys, importlib.metadata as m; print(', '.join(f'{n} {m.version(n)}' for n in sys.argv[1:]))"
+    if not packages or not place.exists():
+        return ""
+    return subprocess.run([place, "-c", code, *packages], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise NotInstalled((done.stderr or done.stdout).strip()[-500:])

@@ -1,0 +1,125 @@
+"""modelsync as a contestant: `modelsync serve` on a folder of models, with the settings that a figure asks for."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from bench.peers.contestants import Contestant, Launch, Start
+from bench.peers.shapes import SHAPES, VARIABLES, Model
+from bench.peers.shared.twomodels import FEATURES, iris
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "bench-token"
+PACKAGES = ("gunicorn", "uvloop", "httptools", "orjson", "numpy", "scikit-learn")
+
+SCORE = """
+class Score:
+    def transform_predict(self, variables: dict):
+        return {"score": variables["a"] * 0.5 + variables["b"]}
+"""
+
+SIGNATURE = """
+class Score:
+    def transform_predict(self, a: float, b: float):
+        return {"score": a * 0.5 + b}
+"""
+
+IRIS = f"""
+import joblib
+
+class Iris:
+    def __init__(self, path):
+        self.model = joblib.load(path + "model.joblib")
+
+    def transform_predict(self, variables: dict):
+        probabilities = self.model.predict_proba([[variables[name] for name in {FEATURES}]])[0]
+        return {{"prediction": int(probabilities.argmax()), "probabilities": probabilities.tolist()}}
+"""
+
+
+def write_models(root: Path, *, score: str = SCORE, copies: int = 1, ready: bool = False) -> None:
+    """Both models as a user writes them; `ready`: the iris model as nothing but its artefact."""
+    import joblib
+    import orjson
+
+    folders = {"score": root / "score", "iris": root / "iris"}
+    for number in range(1, copies):
+        folders[f"score{number}"] = root / f"score{number}"
+    for name, folder in folders.items():
+        kind: Model = "iris" if name == "iris" else "score"
+        (folder / "examples").mkdir(parents=True)
+        (folder / "examples" / "one.json").write_bytes(orjson.dumps({"variables": VARIABLES[kind]}))
+        if kind == "score":
+            (folder / "etls.py").write_text(score)
+            continue
+        if not ready:
+            (folder / "etls.py").write_text(IRIS)
+        joblib.dump(_named() if ready else iris(), folder / "model.joblib")
+
+
+def _named() -> object:
+    """The model as a data scientist saves it: fitted on a DataFrame, so that it knows its columns' names."""
+    import pandas as pd
+    from sklearn.datasets import load_iris
+    from sklearn.linear_model import LogisticRegression
+
+    x, y = load_iris(return_X_y=True)
+    return LogisticRegression(max_iter=1000).fit(pd.DataFrame(x, columns=list(FEATURES)), y)
+
+
+def modelsync(
+    key: str = "modelsync",
+    name: str = "modelsync",
+    *,
+    log: bool = False,
+    auth: bool = False,
+    score: str = SCORE,
+    copies: int = 1,
+    ready: bool = False,
+    settings: str = "",
+    **env: str,
+) -> Contestant:
+    """modelsync in one variant. Log level `warning` is its switch for the access log; metrics are always on."""
+
+    def launch(start: Start) -> Launch:
+        write_models(start.work / "models", score=score, copies=copies, ready=ready)
+        given = {
+            "PYTHONPATH": str(ROOT), "MODELSYNC_HOME": str(start.work / "home"),
+            "MODELSYNC_MODELS": str(start.work / "models"), "MODELSYNC_PORT": str(start.port),
+            "MODELSYNC_WORKERS": str(start.workers), "MODELSYNC_SYNC_CRON": "off", "MODELSYNC_LOG_FORMAT": "json",
+            "MODELSYNC_LOG_LEVEL": "info" if log else "warning",
+            **({"MODELSYNC_PREDICT_TOKENS": f"other-token,{TOKEN}"} if auth else {}), **env,
+        }  # fmt: skip
+        return Launch([sys.executable, "-m", "modelsync", "serve"], given, start.work)
+
+    command = f"MODELSYNC_WORKERS={{workers}} MODELSYNC_LOG_LEVEL={'info' if log else 'warning'} modelsync serve"
+    return Contestant(
+        key,
+        name,
+        settings or "defaults, access log off",
+        launch,
+        SHAPES["ready" if ready else "variables"],
+        {model: f"/models/{model}" for model in VARIABLES},
+        headers={"Authorization": f"Bearer {TOKEN}"} if auth else {},
+        versions=PACKAGES,
+        command=command,
+    )
+
+
+PLAIN = modelsync()
+LOGGED = modelsync("modelsync-log", "modelsync, access log on", log=True, settings="access log on, JSON to a file")
+FULL = replace(
+    modelsync(
+        "modelsync-full", "modelsync, access log, auth and metrics", log=True, auth=True,
+        settings="access log on, bearer token, /metrics scraped once in each run",
+    ),
+    scraped=True,
+)  # fmt: skip
+SIGNED = modelsync(
+    "modelsync-signature", "modelsync, validated signature", score=SIGNATURE,
+    settings="`transform_predict(self, a: float, b: float)`",
+)  # fmt: skip
+READY = modelsync("modelsync-ready", "modelsync, ready artefact", ready=True, settings="model.joblib alone, batched")
+CROWD = modelsync("modelsync-500", "modelsync, 500 models", copies=499, settings="one of 500 models in the release")
