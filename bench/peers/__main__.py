@@ -35,7 +35,7 @@ def main() -> int:
     if (os.cpu_count() or 1) < 2:
         print("two cores are needed: one for the server, one for the client", file=sys.stderr)
         return 2
-    pace = QUICK if arguments.quick else Pace()
+    pace = QUICK if arguments.quick else Pace(rounds=arguments.rounds, seconds=arguments.seconds)
     start = time.monotonic()
     figures = Figures(peers)
     measured = Measured(figures.runs)
@@ -63,6 +63,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description="modelsync and its peers, in one run")
     parser.add_argument("peer", nargs="*", help="folders of bench/peers; all without it (FastAPI and nginx always)")
     parser.add_argument("--quick", action="store_true", help="a rehearsal: one short round")
+    parser.add_argument("--rounds", type=int, default=Pace.rounds, help="how often each is measured")
+    parser.add_argument("--seconds", type=float, default=Pace.seconds, help="how long each time")
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the page goes")
     return parser.parse_args()
 

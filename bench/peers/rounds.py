@@ -61,7 +61,7 @@ class Outcome:
         return statistics.median(self.values(of))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pace:
     """How long and how often, in seconds."""
 
