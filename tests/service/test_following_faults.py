@@ -330,7 +330,7 @@ def test_a_full_disk(tmp_path: Path, disk: Path) -> None:
             until(lambda: told(service)["reason"] == "storage")
             assert metric(service, "sync_failures_total", reason="storage") == 3
             service.workers()[0].kill()
-            assert len(settled(service) - good.pids) == 1
+            until(lambda: len(settled(service) - good.pids) == 1, message="the killed worker is replaced")
             for _ in range(10):
                 assert service.post("Model").json() == {"value": 3}
             (disk / "filler").unlink()
