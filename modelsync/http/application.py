@@ -9,6 +9,8 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+import dotenv
+
 from modelsync import logs, settings
 from modelsync.errors import SyncError
 from modelsync.http import service
@@ -31,6 +33,8 @@ def application() -> Flask:
 
     Raises SettingsError.
     """
+    # As the command does; without interpolation, because a password may hold ${...}.
+    dotenv.load_dotenv(".env", override=False, interpolate=False)
     config = settings.load()
     logs.configure(config.logs, secrets=logs.secrets_of(config))
     release = _up_to_date(config)

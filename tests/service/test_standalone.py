@@ -83,3 +83,11 @@ def test_it_predicts(tmp_path: Path, command: tuple[str, ...]) -> None:
         assert "Zq" not in post("Looks").text
         assert post("Good").json() == {"value": "here"}
         assert requests.get(f"{url}/models/Good", timeout=20).json()["state"] == "ready"
+
+
+def test_a_server_of_ones_own_reads_the_same_file_of_settings(tmp_path: Path) -> None:
+    """`.env` in the directory it is started from, as the command does."""
+    write_model(tmp_path / "models", "Model", answers(1))
+    (tmp_path / ".env").write_text("baseUrl=api\n")
+    with started(tmp_path, *gunicorn("gthread", "--chdir", str(tmp_path), "--pythonpath", str(ROOT))) as url:
+        assert requests.post(f"{url}/api/Model", json={"variables": {}}, timeout=20).json() == {"value": 1}
