@@ -2,7 +2,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench bench-peers image test-image generated examples format clean
+.PHONY: help setup run test test-swaps check bench bench-peers image test-image generated examples format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ run:  ## serve models_serve/ or the repository gitPath
 
 test: setup  ## all tests but those of the image
 	$(BIN)/pytest -n auto -m "not image"
+
+test-swaps: setup  ## 100 swaps under keep-alive load, about 4 minutes
+	MODELSYNC_TEST_SWAPS=100 $(BIN)/pytest --timeout 900 tests/service/test_swap.py -k drop_no_request
 
 check: setup  ## style, types, layers, generated files
 	$(BIN)/ruff check .
