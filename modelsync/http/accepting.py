@@ -44,7 +44,7 @@ class Loads:
 class Acceptor:
     """Accepts from one listening socket in an event loop, one connection a turn.
 
-    `connections` tells how many this worker has; `loads` and `place` are None and 0 where it is alone.
+    `connections` tells how many this worker has; `loads` is None where it is alone.
     """
 
     def __init__(

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -21,8 +20,6 @@ from modelsync.updates import Updater
 
 if TYPE_CHECKING:
     from flask import Flask
-
-log = logging.getLogger(__name__)
 
 
 def application() -> Flask:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import os
 import socket
 from collections.abc import Callable
@@ -34,7 +33,6 @@ from modelsync.http.wsgi import Pages
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-log = logging.getLogger(__name__)
 
 Respond = Callable[[Answer], None]
 

@@ -53,11 +53,6 @@ class Slots:
         self._idle = 0
         self._state = threading.Condition()
 
-    @property
-    def queued(self) -> int:
-        """Calls that wait for a thread."""
-        return len(self._waiting)
-
     def submit(self, call: Call) -> None:
         """Queue `call`: either its `work` answers or its `on_expired` is called, never both.
 
