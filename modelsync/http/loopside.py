@@ -12,9 +12,9 @@ import threading
 from collections.abc import Sequence
 from contextvars import copy_context
 from time import perf_counter
-from typing import NamedTuple
+from typing import Protocol
 
-from modelsync.errors import DeadlineExceeded, Overloaded
+from modelsync.errors import DeadlineExceeded, RequestError
 from modelsync.http.deadlines import Ticket
 from modelsync.http.lane import Done, Lane, predict_batch, renew_lock
 from modelsync.http.pace import LIMIT, RunQueue
@@ -64,15 +64,16 @@ class Loopside:
     def submit(self, name: str, body: bytes, request_id: str, done: Done) -> None:
         """`Lane.submit` for the loop's thread; `done` is called in it, perhaps before this returns."""
         if (turn := self._turns.get(name)) is not None:
-            turn.add(body, request_id, done)
+            turn.add(Asked(turn.model, body, request_id, done))
         elif (model := self.models.get(name)) is not None and model.fast:
             done(model.answer(body, request_id))
         else:
             self._lane.submit(name, body, request_id, self.threadsafe(done))
 
-    def plain(self, name: str) -> LoopModel | None:
-        """The model of that name where it is called for one request at a time."""
-        return None if name in self._turns else self.models.get(name)
+    def found(self, name: str) -> tuple[LoopModel, Turn | None] | tuple[None, None]:
+        """The model of that name, and where its requests wait for each other if it takes several in one call."""
+        model = self.models.get(name)
+        return (model, self._turns.get(name)) if model else (None, None)
 
     def threadsafe(self, done: Done) -> Done:
         """`done`, called in the loop whoever calls it."""
@@ -95,12 +96,12 @@ class LoopModel:
 
     __slots__ = (
         "_call",
-        "_in_context",
         "_lane",
         "_pace",
         "_run_queue",
         "_watchdog",
         "fast",
+        "in_context",
         "model",
         "name",
         "observe",
@@ -116,7 +117,7 @@ class LoopModel:
         self.fast = False
         self._call = model.call
         # A context of its own: what it does to decimal's precision or numpy's error state stays with it.
-        self._in_context = copy_context().run
+        self.in_context = copy_context().run
         self._lane = lane
         self._pace = lane.paces[model.name]
         self._watchdog = watchdog
@@ -130,7 +131,7 @@ class LoopModel:
         self.row.calling(1)
         self._watchdog.enter(self.name)
         try:
-            return self._in_context(self._predict, body)
+            return self.in_context(self._predict, body)
         finally:
             self._watchdog.leave()
             fences.come_home()
@@ -143,7 +144,7 @@ class LoopModel:
         """The answer to a request, called in the loop."""
         started = perf_counter()
         try:
-            answer = self._lane.success(self.model, self.run(body))
+            answer = self.success(self.run(body))
         except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
             answer = self.failure(error, request_id)
         seconds = perf_counter() - started
@@ -151,6 +152,10 @@ class LoopModel:
         if seconds > LIMIT:
             self.slow(seconds)
         return answer
+
+    def success(self, payload: bytes) -> Answer:
+        """The answer with a result."""
+        return self._lane.success(self.model, payload)
 
     def failure(self, error: BaseException, request_id: str) -> Answer:
         """The answer to a request whose call in the loop has raised."""
@@ -166,48 +171,75 @@ class LoopModel:
             log.info("%s took %.1f ms in the event loop: it goes to threads", self.name, seconds * 1000)
 
 
-class Waiting(NamedTuple):
-    """A request that waits for the end of this turn of the loop."""
+class Waiting(Protocol):
+    """A request that waits for a call it shares with others. `started` is a time of `perf_counter`."""
 
     body: bytes
-    request_id: str
-    done: Done
     started: float
+
+    def succeed(self, payload: bytes, seconds: float) -> None:
+        """Answer with a result, `seconds` after it was asked for."""
+
+    def fail(self, error: BaseException) -> int:
+        """Answer with a problem; returns its status."""
+
+
+class Asked:
+    """One that is answered by a callback."""
+
+    __slots__ = ("_done", "_model", "_request_id", "body", "started")
+
+    def __init__(self, model: LoopModel, body: bytes, request_id: str, done: Done) -> None:
+        self.body = body
+        self.started = perf_counter()
+        self._model = model
+        self._request_id = request_id
+        self._done = done
+
+    def succeed(self, payload: bytes, seconds: float) -> None:
+        """Answer with a result."""
+        self._done(self._model.success(payload))
+
+    def fail(self, error: BaseException) -> int:
+        """Answer with a problem."""
+        answer = self._model.failure(error, self._request_id)
+        self._done(answer)
+        return answer.status
 
 
 class Turn:
     """The requests for one model that have arrived in this turn of the loop: one call answers them all."""
 
     def __init__(self, model: LoopModel, lane: Lane, loop: asyncio.AbstractEventLoop, watchdog: Watchdog) -> None:
-        self._model = model
+        self.model = model
         self._lane = lane
         self._loop = loop
         self._watchdog = watchdog
         self._waiting: list[Waiting] = []
 
-    def add(self, body: bytes, request_id: str, done: Done) -> None:
+    def add(self, one: Waiting) -> None:
         """Answer a request together with those that have come, and still come, in this turn."""
         if not self._waiting:
             self._loop.call_soon(self._flush)
-        self._waiting.append(Waiting(body, request_id, done, perf_counter()))
+        self._waiting.append(one)
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         for start in range(0, len(waiting), MAX_BATCH):
             batch = waiting[start : start + MAX_BATCH]
-            if self._model.fast:
+            if self.model.fast:
                 self._in_loop(batch)
             else:
                 self._in_thread(batch)
 
     def _in_loop(self, batch: Sequence[Waiting]) -> None:
-        model = self._model
+        model = self.model
         started = perf_counter()
         model.row.calling(len(batch))
         self._watchdog.enter(model.name)
         outcomes: Sequence[bytes | BaseException]
         try:
-            outcomes = predict_batch(model.model, [one.body for one in batch])
+            outcomes = model.in_context(predict_batch, model.model, [one.body for one in batch])
         except Hung as hung:
             outcomes = [hung] * len(batch)
         finally:
@@ -220,13 +252,13 @@ class Turn:
             model.slow(seconds)
 
     def _in_thread(self, batch: Sequence[Waiting]) -> None:
-        name = self._model.name
+        name = self.model.name
 
         def work(ticket: Ticket) -> None:
             started = perf_counter()
             self._lane.counters.begin(name, len(batch))
             try:
-                outcomes = copy_context().run(predict_batch, self._model.model, [one.body for one in batch])
+                outcomes = copy_context().run(predict_batch, self.model.model, [one.body for one in batch])
             finally:
                 fences.come_home()
                 self._lane.counters.end(name, len(batch))
@@ -235,22 +267,23 @@ class Turn:
                 self._loop.call_soon_threadsafe(self._deliver, batch, outcomes)
 
         def expired(error: DeadlineExceeded) -> None:
-            renew_lock(self._model.model)
+            renew_lock(self.model.model)
             self._loop.call_soon_threadsafe(self._deliver, batch, [error] * len(batch))
 
         try:
+            self._lane.model(name)  # raises where it is switched off
             self._lane.slots.submit(Call(name, work, expired))
-        except Overloaded as error:
+        except RequestError as error:
             self._deliver(batch, [error] * len(batch))
 
     def _deliver(self, batch: Sequence[Waiting], outcomes: Sequence[bytes | BaseException]) -> None:
-        model = self._model
+        model = self.model
         model.row.batch(len(batch))
         now = perf_counter()
         for one, outcome in zip(batch, outcomes, strict=True):
+            seconds = now - one.started
             if isinstance(outcome, bytes):
-                answer = self._lane.success(model.model, outcome)
+                one.succeed(outcome, seconds)
+                model.observe(200, seconds)
             else:
-                answer = model.failure(outcome, one.request_id)
-            model.observe(answer.status, now - one.started)
-            one.done(answer)
+                model.observe(one.fail(outcome), seconds)

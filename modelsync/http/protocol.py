@@ -84,9 +84,10 @@ class Connection(asyncio.Protocol):
             return
         if not self._in_message and not self._exchanges and self._writable:
             end = data.find(b"\r\n\r\n") + 4
-            head = self._server.heads.get(data[:end])
+            heads = self._server.heads
+            head = heads.known.get(data[:end])
             if head is not None and len(data) == end + head.length:
-                self._server.known(self, head, data[end:])
+                heads.answer(self, head, data[end:])
                 return
             self._whole = data
         self._parse(data)
@@ -198,7 +199,7 @@ class Connection(asyncio.Protocol):
         request = self._request
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         if self._whole:
-            self._server.learn(self._whole, request)
+            self._server.heads.learn(self._whole, request)
         self.exchange(request)
 
     def exchange(self, request: Request) -> None:
@@ -206,8 +207,13 @@ class Connection(asyncio.Protocol):
         request.request_id = self._server.request_id(request.header(b"x-request-id"))
         exchange = Exchange(request)
         self._exchanges.append(exchange)
-        self._server.dispatch(request, lambda answer: self._answered(exchange, answer))
+        self._server.dispatch(request, lambda answer: self.answered(exchange, answer))
         self._update_reading()
+
+    def wait(self, exchange: Exchange) -> None:
+        """Take note of a request whose answer comes later; `answered` or `finished` gives it."""
+        self._exchanges.append(exchange)
+        self.deadline = 0.0
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Read a request that asks for another protocol as if it did not, which RFC 9110 section 7.8 allows.
@@ -233,7 +239,7 @@ class Connection(asyncio.Protocol):
         request.started = request.started or perf_counter()
         exchange = Exchange(request)
         self._exchanges.append(exchange)
-        self._answered(exchange, self._server.problem(status, detail, request))
+        self.answered(exchange, self._server.problem(status, detail, request))
 
     def timed_out(self) -> None:
         """The client did not do in time what it had to: tell it where that makes sense, and end the connection."""
@@ -253,13 +259,25 @@ class Connection(asyncio.Protocol):
         if not self._exchanges and not self._in_message and not self._closing:
             self.transport.close()
 
-    def _answered(self, exchange: Exchange, answer: Answer) -> None:
+    def answered(self, exchange: Exchange, answer: Answer) -> None:
+        """Answer a request that waits, when those before it have been."""
         if self.transport.is_closing():
             return
         exchange.close = exchange.close or self._server.draining
         exchange.output = self._server.render(exchange.request, answer, close=exchange.close)
         self._server.answered(exchange.request, answer, self.client)
         self._flush()
+
+    def finished(self, exchange: Exchange) -> None:
+        """`answered` for an exchange that has its output and keeps the connection."""
+        if self.transport.is_closing():
+            return
+        if len(self._exchanges) == 1 and self._writable and not self._in_message:
+            self._exchanges.clear()
+            self.transport.write(exchange.output or b"")
+            self.deadline = self._server.idle_deadline
+        else:
+            self._flush()
 
     def _flush(self) -> None:
         """Write the answers whose turn it is."""

@@ -17,12 +17,12 @@ import orjson
 from modelsync import errors
 from modelsync.http import probes, problems
 from modelsync.http.accepting import Acceptor, Loads
-from modelsync.http.access import REREAD, Gate
+from modelsync.http.access import Gate
 from modelsync.http.accesslog import AccessLog
-from modelsync.http.loopside import Loopside
+from modelsync.http.heads import Heads
+from modelsync.http.loopside import LoopModel, Loopside, Turn
 from modelsync.http.media import check_media_type
-from modelsync.http.messages import Head, Request
-from modelsync.http.pace import LIMIT
+from modelsync.http.messages import Request
 from modelsync.http.problems import Answer
 from modelsync.http.protocol import Connection
 from modelsync.http.queries import all_options
@@ -38,17 +38,6 @@ Respond = Callable[[Answer], None]
 
 TICK = 0.25
 """Seconds between two looks at deadlines, clocks and what other workers have found out."""
-
-MAX_HEADS = 1024
-"""Heads that are remembered; over it all are forgotten, and learnt again as they come."""
-
-MAX_SEEN = 8192
-"""Heads of which it is remembered that they have been seen once."""
-
-MAX_HEAD = 4096
-"""Bytes of a head that is worth remembering."""
-
-_NOT_AGAIN = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
 
 
 class Server:
@@ -67,8 +56,6 @@ class Server:
         self.draining = False
         self.requests = 0
         self.now = loop.time
-        self.heads: dict[bytes, Head] = {}
-        self._seen: set[int] = set()
         self._gate = Gate(service.settings.access)
         self._pages = Pages(app, service.settings.server)
         self._lane = service.lane
@@ -76,11 +63,12 @@ class Server:
         self._all = f"{service.base}/all".encode()
         self._probes = {b"/livez": probes.livez, b"/readyz": probes.readyz}
         self._loopside = Loopside(service.lane, loop)
-        self._log = AccessLog()
+        self.log = AccessLog()
         self._id_prefix = os.urandom(8).hex().encode()
         self._ids = itertools.count()
-        self._constant = b""
-        self._idle_deadline = 0.0
+        self.constant = b""
+        self.idle_deadline = 0.0
+        self.heads = Heads(self)
         self._acceptors: list[Acceptor] = []
         self._tell: Callable[[int | None], None] = lambda count: None
         self._tick()
@@ -112,12 +100,12 @@ class Server:
         """What need not be done for each request: the date, deadlines, the log, what other workers have found out."""
         now = self.now()
         release = f"X-Modelsync-Release: {self._lane.release}\r\n" if self._lane.release else ""
-        self._constant = f"Date: {formatdate(usegmt=True)}\r\n{release}".encode()
-        self._idle_deadline = now + self.idle_timeout
+        self.constant = f"Date: {formatdate(usegmt=True)}\r\n{release}".encode()
+        self.idle_deadline = now + self.idle_timeout
         for connection in [one for one in self.connections if 0 < one.deadline < now]:
             connection.timed_out()
         self._loopside.tick()
-        self._log.flush()
+        self.log.flush()
         self.loop.call_later(TICK, self._tick)
 
     async def drain(self, linger: float, timeout: float) -> None:
@@ -136,86 +124,18 @@ class Server:
                 for connection in list(self.connections):
                     connection.close_when_idle()
             await asyncio.sleep(0.02)
-        self._log.flush()
+        self.log.flush()
 
     # --- a request --------------------------------------------------------------------------------------------------
 
     def request_id(self, given: bytes | None) -> str:
         """The client's request id where it is a decent one, else a new one."""
-        return accepted(_text(given)) or self._new_id().decode()
+        return accepted(_text(given)) or self.new_id().decode()
 
-    def _new_id(self) -> bytes:
+    def new_id(self) -> bytes:
+        """A request id that nobody else has."""
         # Random per worker, counted within: as unique as a random one each time, at a tenth of the price.
         return b"%b%08x" % (self._id_prefix, next(self._ids))
-
-    def learn(self, data: bytes, request: Request) -> None:
-        """Remember the head of a whole request that has come as `data`, so that the same bytes need no parser again."""
-        end = data.find(b"\r\n\r\n") + 4
-        plain = request.version == "1.1" and request.keep_alive and data.startswith(b"POST ")
-        if not plain or len(data) != end + len(request.body) or end > MAX_HEAD:
-            return
-        # Only what comes a second time: a client whose every head is new (a trace id) must not pay for the others.
-        mark = hash(data[:end])
-        if mark not in self._seen:
-            if len(self._seen) >= MAX_SEEN:
-                self._seen.clear()
-            self._seen.add(mark)
-            return
-        if any(name in _NOT_AGAIN for name, _ in request.headers):
-            return
-        if len(self.heads) >= MAX_HEADS:
-            self.heads.clear()
-        name = self._models.get(request.path)
-        head = Head(request, self._loopside.plain(name) if name else None)
-        if head.model:
-            head.request_id = (accepted(_text(request.header(b"x-request-id"))) or "").encode()
-            version = head.model.model.version
-            head.fields = f"Content-Type: application/json\r\nX-Modelsync-Model-Version: {version}\r\n".encode()
-            head.line = self._log.template(f"POST {request.path.decode('latin-1')}", head.model.name)
-        self.heads[data[:end]] = head
-
-    def known(self, connection: Connection, head: Head, body: bytes) -> None:
-        """Answer a request whose head has been seen before; if its model is fast, here and now."""
-        started = perf_counter()
-        model = head.model
-        if model is None or not model.fast or self.draining or not self._admitted(head, started):
-            connection.exchange(head.again(body, started))
-            return
-        self.requests += 1
-        identity = head.request_id or self._new_id()
-        try:
-            payload = model.run(body)
-        except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
-            request = head.again(body, started)
-            request.request_id = identity.decode()
-            answer = model.failure(error, request.request_id)
-            connection.transport.write(self.render(request, answer, close=False))
-            seconds = perf_counter() - started
-            model.observe(answer.status, seconds)
-            self.answered(request, answer, connection.client)
-        else:
-            connection.transport.write(
-                b"HTTP/1.1 200 OK\r\n%bX-Request-ID: %b\r\n%bContent-Length: %d\r\n\r\n%b"
-                % (self._constant, identity, head.fields, len(payload), payload)
-            )
-            seconds = perf_counter() - started
-            model.observe(200, seconds)
-            if self._log.enabled:
-                self._log.add_again(head.line, connection.client, identity, len(payload), seconds)
-        if seconds > LIMIT:
-            model.slow(seconds)
-        connection.deadline = self._idle_deadline
-
-    def _admitted(self, head: Head, now: float) -> bool:
-        """Whether requests with this head may predict; where not, `dispatch` finds out why."""
-        if now < head.admitted_until:
-            return True
-        try:
-            self._admit(head.request)
-        except errors.RequestError:
-            return False
-        head.admitted_until = now + REREAD
-        return True
 
     def dispatch(self, request: Request, respond: Respond) -> None:
         """Send a request to where it is answered. `respond` is called once, in the loop."""
@@ -223,10 +143,10 @@ class Server:
         path = request.path
         try:
             if request.method == b"POST" and (name := self._models.get(path)) is not None:
-                self._admit(request)
+                self.admit(request)
                 self._loopside.submit(name, request.body, request.request_id, respond)
             elif request.method == b"POST" and path == self._all:
-                self._admit(request)
+                self.admit(request)
                 self._predict_all(request, respond)
             elif request.method in (b"GET", b"HEAD") and path in self._probes:
                 respond(self._probes[path](self.service, request.request_id))
@@ -239,7 +159,12 @@ class Server:
                 self._lane.counters.observe(name, answer.status, perf_counter() - request.started)
             respond(answer)
 
-    def _admit(self, request: Request) -> None:
+    def called_by(self, path: bytes) -> tuple[LoopModel, Turn | None] | tuple[None, None]:
+        """The model that answers at this path, and, where it takes requests together, those of this turn."""
+        return self._loopside.found(self._models.get(path, ""))
+
+    def admit(self, request: Request) -> None:
+        """Raise what refuses a prediction by its head: credentials, content type."""
         content_type = encoding = authorization = None
         for key, value in request.headers:
             if key == b"content-type":
@@ -267,7 +192,7 @@ class Server:
         """The bytes of an answer, head and body."""
         head = [
             b"HTTP/1.1 %d %s\r\n" % (answer.status, _PHRASES.get(answer.status, b"")),
-            self._constant,
+            self.constant,
             b"X-Request-ID: %s\r\n" % request.request_id.encode("latin-1"),
         ]
         if answer.content_type:
@@ -286,8 +211,8 @@ class Server:
 
     def answered(self, request: Request, answer: Answer, client: bytes) -> None:
         """Log one line for the request."""
-        if self._log.enabled:
-            self._log.add(
+        if self.log.enabled:
+            self.log.add(
                 f"{request.method.decode('latin-1')} {request.path.decode('latin-1')}",
                 answer.status,
                 client=client.decode() or None,

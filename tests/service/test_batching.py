@@ -80,6 +80,26 @@ def answer(connection: socket.socket) -> tuple[int, dict[str, Any]]:
     return int(head.split()[1]), json.loads(body)
 
 
+def ask_again(connections: list[socket.socket], name: str, requests: list[dict[str, Any]]) -> list[tuple[int, Any]]:
+    """`ask` on connections that stay open: from the third time on the same head is known."""
+    for connection, variables in zip(connections, requests, strict=True):
+        body = json.dumps({"variables": variables}).encode()
+        head = f"POST /models/{name} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    return [next_answer(connection) for connection in connections]
+
+
+def next_answer(connection: socket.socket) -> tuple[int, Any]:
+    with connection.makefile("rb", buffering=0) as file:
+        status, length = int(file.readline().split()[1]), 0
+        while (line := file.readline().strip().lower()) != b"":
+            length = int(line.removeprefix(b"content-length:")) if line.startswith(b"content-length:") else length
+        body = b""
+        while len(body) < length:
+            body += file.read(length - len(body)) or b""
+        return status, json.loads(body)
+
+
 def sizes(service: Service, name: str) -> dict[str, float]:
     """The histogram of batch sizes in /metrics: count, sum and buckets."""
     found = {}
@@ -120,6 +140,39 @@ def test_a_graph_that_was_loaded_before_the_fork_answers(service: Service) -> No
     answers = ask(service, "Graph", [{"x": row} for row in x.tolist()])
     labels = FITTED[-1].predict(pd.DataFrame(x).to_numpy()).astype(int).tolist()
     assert [(status, int(got["prediction"])) for status, got in answers] == [(200, label) for label in labels]
+
+
+def test_connections_that_stay_get_their_own_answers_too(service: Service) -> None:
+    """Again and again, in one call with each other; one that fails does so alone, and its connection goes on."""
+    connections = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(16)]
+    try:
+        for turn in range(20):
+            # of the same length, so that the heads are the same
+            given = [{"x": 100 + turn * 16 + place} for place in range(16)]
+            given[turn % 16] = {"x": "abc"}
+            answers = ask_again(connections, "Doubles", given)
+            status, problem = answers.pop(turn % 16)
+            assert (status, problem["model"]) == (422, "Doubles")
+            given.pop(turn % 16)
+            assert answers == [(200, {"x": one["x"] * 2.0}) for one in given]
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def test_what_comes_behind_a_request_in_a_batch_is_answered_behind_it(service: Service) -> None:
+    """A connection that does not wait for its answers gets them in the order of its requests."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+        for x in (101, 102, 103):
+            assert ask_again([connection], "Doubles", [{"x": x}]) == [(200, {"x": x * 2.0})]
+        ids = []
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for x in range(200, 230):
+            body = b'{"variables": {"x": %d}}' % x
+            head = b"POST /models/Doubles HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            ids.append(x)
+        assert [next_answer(connection) for _ in ids] == [(200, {"x": x * 2.0}) for x in ids]
 
 
 @pytest.mark.parametrize(

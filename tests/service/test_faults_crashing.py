@@ -29,6 +29,7 @@ CRASHES = {
         "SIGSEGV",
     ),
     "AsyncExit3": ("import os; os._exit(3)", "exit code 3"),
+    "BatchExit3": ("import os; os._exit(3)", "exit code 3"),
 }
 SLOW = "import time; time.sleep(0.05)\nreturn {'value': 1}"
 
@@ -38,7 +39,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     folder = tmp_path_factory.mktemp("crashing")
     models = folder / "models"
     for name, (code, _) in CRASHES.items():
-        write_model(models, name, model(code, kind="async def" if name.startswith("Async") else "def"))
+        text = model(code, kind="async def" if name.startswith("Async") else "def")
+        write_model(models, name, text.replace("predict", "predict_batch") if name.startswith("Batch") else text)
     write_model(models, "Innocent", model(SLOW))
     write_model(models, "Again", model("import os; os._exit(3)"))
     with serving(folder, models) as service:
