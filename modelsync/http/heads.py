@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from modelsync import errors
 from modelsync.http.access import REREAD
 from modelsync.http.messages import Exchange, Head, Request
-from modelsync.http.pace import LIMIT
+from modelsync.http.pace import BRIEF, LIMIT
+from modelsync.http.problems import Answer
 from modelsync.http.request_ids import accepted
 
 if TYPE_CHECKING:
@@ -61,29 +62,29 @@ class Heads:
         self.known[data[:end]] = self._read(request)
 
     def _read(self, request: Request) -> Head:
-        head = Head(request, *self._server.called_by(request.path))
-        if head.model:
+        head = Head(request, self._server.turn_of(request.path))
+        if head.turn:
             given = request.header(b"x-request-id")
             head.request_id = (accepted(given.decode("latin-1") if given else None) or "").encode()
-            version = head.model.model.version
+            version = head.turn.model.model.version
             head.fields = f"Content-Type: application/json\r\nX-Modelsync-Model-Version: {version}\r\n".encode()
-            head.line = self._log.template(f"POST {request.path.decode('latin-1')}", head.model.name)
+            head.line = self._log.template(f"POST {request.path.decode('latin-1')}", head.turn.model.name)
         return head
 
     def answer(self, connection: Connection, head: Head, body: bytes) -> None:
         """Answer a request whose head is known: at once, or at the end of this turn of the loop with those like it."""
         started = perf_counter()
-        server, model = self._server, head.model
-        if model is None or server.draining or not (started < head.admitted_until or self._admitted(head, started)):
+        server, turn = self._server, head.turn
+        if turn is None or server.draining or not (started < head.admitted_until or self._admitted(head, started)):
             connection.exchange(head.again(body, started))
-        elif head.turn is not None:
-            server.requests += 1
-            repeat = Repeat(server, connection, head, model, body, started)
-            connection.wait(repeat)
-            head.turn.add(repeat)
-        elif model.fast:
+        elif (model := turn.model).brief and model.fast:
             server.requests += 1
             self._call(connection, head, model, body, started)
+        elif model.fast or turn.batches:
+            server.requests += 1
+            repeat = Repeat(server, connection, head, body, started)
+            connection.wait(repeat)
+            turn.add(repeat)
         else:
             connection.exchange(head.again(body, started))
 
@@ -106,8 +107,10 @@ class Heads:
             model.observe(200, seconds)
             if self._log.enabled:
                 self._log.add_again(head.line, connection.client, identity, len(payload), seconds)
-        if seconds > LIMIT:
-            model.slow(seconds)
+        if seconds > 2 * BRIEF:
+            model.brief = False
+            if seconds > LIMIT:
+                model.slow(seconds)
         connection.deadline = server.idle_deadline
 
     def _admitted(self, head: Head, now: float) -> bool:
@@ -121,27 +124,30 @@ class Heads:
 
 
 class Repeat(Exchange):
-    """A request with a known head that waits for a call which it shares with others: `loopside.Waiting`."""
+    """A request with a known head that waits for others: `turns.Waiting`."""
 
-    __slots__ = ("_connection", "_head", "_model", "_server", "body", "started")
+    __slots__ = ("_connection", "_head", "_server", "body", "started")
 
-    def __init__(
-        self, server: Server, connection: Connection, head: Head, model: LoopModel, body: bytes, started: float
-    ) -> None:
+    def __init__(self, server: Server, connection: Connection, head: Head, body: bytes, started: float) -> None:
         super().__init__(head.request)
         self.body = body
         self.started = started
         self._head = head
-        self._model = model
         self._server = server
         self._connection = connection
 
-    def succeed(self, payload: bytes, seconds: float) -> None:
+    def identity(self) -> str:
+        """The request's id; from now on it goes the long way."""
+        if self.request is self._head.request:
+            self.request = self._head.again(self.body, self.started)
+            self.request.request_id = (self._head.request_id or self._server.new_id()).decode()
+        return self.request.request_id
+
+    def succeed(self, model: LoopModel, payload: bytes, seconds: float) -> None:
         """Answer with a result, `seconds` after it was asked for."""
         server, head = self._server, self._head
         if self.close or server.draining:
-            self._whole()
-            self._connection.answered(self, self._model.success(payload))
+            self.answer(model.success(payload))
             return
         identity = head.request_id or server.new_id()
         self.output = success(server.constant, identity, head.fields, payload)
@@ -149,17 +155,10 @@ class Repeat(Exchange):
         if server.log.enabled:
             server.log.add_again(head.line, self._connection.client, identity, len(payload), seconds)
 
-    def fail(self, error: BaseException) -> int:
-        """Answer with a problem; returns its status."""
-        answer = self._model.failure(error, self._whole())
+    def answer(self, answer: Answer) -> None:
+        """Answer with anything else."""
+        self.identity()
         self._connection.answered(self, answer)
-        return answer.status
-
-    def _whole(self) -> str:
-        """Make the request whole, for the long way; returns its id."""
-        self.request = self._head.again(self.body, self.started)
-        self.request.request_id = (self._head.request_id or self._server.new_id()).decode()
-        return self.request.request_id
 
 
 def success(constant: bytes, identity: bytes, fields: bytes, payload: bytes) -> bytes:

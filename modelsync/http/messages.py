@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modelsync.http.loopside import LoopModel, Turn
+    from modelsync.http.turns import Turn
 
 
 class Request:
@@ -37,15 +37,14 @@ class Head:
 
     Clients that keep a connection send the same head again and again, and the same bytes mean the same. `length` of the
     body in bytes; `admitted_until`, a time of `perf_counter`, says how long nobody needs to ask again whether its token
-    may predict; `turn` is where requests wait for each other, if the model takes several in one call.
+    may predict; `turn` is where requests wait for the model that answers here, None where no loaded model does.
     """
 
-    __slots__ = ("admitted_until", "fields", "length", "line", "model", "request", "request_id", "turn")
+    __slots__ = ("admitted_until", "fields", "length", "line", "request", "request_id", "turn")
 
-    def __init__(self, request: Request, model: LoopModel | None, turn: Turn | None = None) -> None:
+    def __init__(self, request: Request, turn: Turn | None) -> None:
         self.request = request
         self.length = len(request.body)
-        self.model = model
         self.turn = turn
         self.admitted_until = 0.0
         self.fields = b""

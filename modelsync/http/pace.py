@@ -11,6 +11,9 @@ from pathlib import Path
 LIMIT = 0.005
 """Seconds a call may take in the loop."""
 
+BRIEF = 30e-6
+"""Seconds of a call that costs no more than waking up the client who waits for it."""
+
 PATIENCE = 3
 """Calls over the limit, within the last hundred or so, after which a model goes to the threads; one that takes ten
 times the limit goes at once."""

@@ -20,7 +20,7 @@ from modelsync.http.accepting import Acceptor, Loads
 from modelsync.http.access import Gate
 from modelsync.http.accesslog import AccessLog
 from modelsync.http.heads import Heads
-from modelsync.http.loopside import LoopModel, Loopside, Turn
+from modelsync.http.loopside import Loopside
 from modelsync.http.media import check_media_type
 from modelsync.http.messages import Request
 from modelsync.http.problems import Answer
@@ -28,6 +28,7 @@ from modelsync.http.protocol import Connection
 from modelsync.http.queries import all_options
 from modelsync.http.request_ids import accepted
 from modelsync.http.service import Service
+from modelsync.http.turns import Turn
 from modelsync.http.wsgi import Pages
 
 if TYPE_CHECKING:
@@ -159,9 +160,9 @@ class Server:
                 self._lane.counters.observe(name, answer.status, perf_counter() - request.started)
             respond(answer)
 
-    def called_by(self, path: bytes) -> tuple[LoopModel, Turn | None] | tuple[None, None]:
-        """The model that answers at this path, and, where it takes requests together, those of this turn."""
-        return self._loopside.found(self._models.get(path, ""))
+    def turn_of(self, path: bytes) -> Turn | None:
+        """Where requests wait for the model that answers at this path; None where no loaded model does."""
+        return self._loopside.turn(self._models.get(path, ""))
 
     def admit(self, request: Request) -> None:
         """Raise what refuses a prediction by its head: credentials, content type."""

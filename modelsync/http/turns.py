@@ -1,0 +1,216 @@
+"""Requests for one model that have arrived in the same turn of the loop: they are answered together.
+
+Models that take several rows are called once for all of them, the others one after another. Either way the answers
+are written in one go: each write wakes up a client, and doing that between calls costs more than many a model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from modelsync.errors import DeadlineExceeded, RequestError
+from modelsync.http.deadlines import Ticket
+from modelsync.http.lane import Done, Lane, predict_batch, renew_lock
+from modelsync.http.pace import BRIEF, LIMIT
+from modelsync.http.problems import Answer
+from modelsync.http.threads import Call, Hung
+from modelsync.http.watchdog import Watchdog
+from modelsync.models import fences
+
+if TYPE_CHECKING:
+    from modelsync.http.loopside import LoopModel
+
+MAX_BATCH = 256
+"""Requests in one call at most; what has arrived beyond is the next call."""
+
+PROMPT = 0.001
+"""Seconds after which answers are written although there are more calls to make in this turn."""
+
+
+class Waiting(Protocol):
+    """A request that waits for others. `started` is a time of `perf_counter`."""
+
+    body: bytes
+    started: float
+
+    def identity(self) -> str:
+        """The request's id."""
+
+    def succeed(self, model: LoopModel, payload: bytes, seconds: float) -> None:
+        """Answer with a result, `seconds` after it was asked for."""
+
+    def answer(self, answer: Answer) -> None:
+        """Answer with anything else."""
+
+
+class Asked:
+    """One that is answered by a callback."""
+
+    __slots__ = ("_done", "_request_id", "body", "started")
+
+    def __init__(self, body: bytes, request_id: str, done: Done) -> None:
+        self.body = body
+        self.started = perf_counter()
+        self._request_id = request_id
+        self._done = done
+
+    def identity(self) -> str:
+        """The request's id."""
+        return self._request_id
+
+    def succeed(self, model: LoopModel, payload: bytes, seconds: float) -> None:
+        """Answer with a result."""
+        self._done(model.success(payload))
+
+    def answer(self, answer: Answer) -> None:
+        """Answer with anything else."""
+        self._done(answer)
+
+
+Outcome = bytes | BaseException
+
+
+class Turn:
+    """The requests for one model of this turn of the loop. `batches`: one call answers several."""
+
+    batches = False
+
+    def __init__(self, model: LoopModel, lane: Lane, loop: asyncio.AbstractEventLoop) -> None:
+        self.model = model
+        self._lane = lane
+        self._loop = loop
+        self._waiting: list[Waiting] = []
+
+    def add(self, one: Waiting) -> None:
+        """Answer a request together with those that have come, and still come, in this turn."""
+        if not self._waiting:
+            self._loop.call_soon(self._flush)
+        self._waiting.append(one)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._call(waiting)
+
+    def _call(self, waiting: Sequence[Waiting]) -> None:
+        raise NotImplementedError
+
+    def _deliver(self, waiting: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
+        model = self.model
+        now = perf_counter()
+        for one, outcome in zip(waiting, outcomes, strict=True):
+            seconds = now - one.started
+            if isinstance(outcome, bytes):
+                one.succeed(model, outcome, seconds)
+                model.observe(200, seconds)
+            else:
+                answer = model.failure(outcome, one.identity())
+                one.answer(answer)
+                model.observe(answer.status, seconds)
+
+
+class Row(Turn):
+    """For a model that takes one request at a time."""
+
+    def __init__(
+        self,
+        model: LoopModel,
+        lane: Lane,
+        loop: asyncio.AbstractEventLoop,
+        threadsafe: Callable[[Done], Done],
+    ) -> None:
+        super().__init__(model, lane, loop)
+        self._threadsafe = threadsafe
+
+    def _call(self, waiting: Sequence[Waiting]) -> None:
+        model = self.model
+        called: list[Waiting] = []
+        outcomes: list[Outcome] = []
+        since = perf_counter()
+        for one in waiting:
+            if not model.fast:  # one of those before it has shown that
+                self._lane.submit(model.name, one.body, one.identity(), self._threadsafe(one.answer))
+                continue
+            before = perf_counter()
+            try:
+                outcomes.append(model.run(one.body))
+            except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
+                outcomes.append(error)
+            called.append(one)
+            now = perf_counter()
+            model.brief = now - before <= BRIEF
+            if now - before > LIMIT:
+                model.slow(now - before)
+            if now - since > PROMPT:
+                self._deliver(called, outcomes)
+                called, outcomes, since = [], [], perf_counter()
+        self._deliver(called, outcomes)
+
+
+class Batches(Turn):
+    """For a model that takes several requests in one call."""
+
+    batches = True
+
+    def __init__(self, model: LoopModel, lane: Lane, loop: asyncio.AbstractEventLoop, watchdog: Watchdog) -> None:
+        super().__init__(model, lane, loop)
+        self._watchdog = watchdog
+
+    def _call(self, waiting: Sequence[Waiting]) -> None:
+        for start in range(0, len(waiting), MAX_BATCH):
+            batch = waiting[start : start + MAX_BATCH]
+            if self.model.fast:
+                self._in_loop(batch)
+            else:
+                self._in_thread(batch)
+
+    def _in_loop(self, batch: Sequence[Waiting]) -> None:
+        model = self.model
+        started = perf_counter()
+        model.row.calling(len(batch))
+        self._watchdog.enter(model.name)
+        outcomes: Sequence[Outcome]
+        try:
+            outcomes = model.in_context(predict_batch, model.model, [one.body for one in batch])
+        except Hung as hung:
+            outcomes = [hung] * len(batch)
+        finally:
+            self._watchdog.leave()
+            fences.come_home()
+            model.row.calling(0)
+        seconds = perf_counter() - started
+        self._deliver(batch, outcomes)
+        if seconds > LIMIT:
+            model.slow(seconds)
+
+    def _in_thread(self, batch: Sequence[Waiting]) -> None:
+        name = self.model.name
+
+        def work(ticket: Ticket) -> None:
+            started = perf_counter()
+            self._lane.counters.begin(name, len(batch))
+            try:
+                outcomes = copy_context().run(predict_batch, self.model.model, [one.body for one in batch])
+            finally:
+                fences.come_home()
+                self._lane.counters.end(name, len(batch))
+            self._lane.paces[name].seen(perf_counter() - started)
+            if ticket.claim():
+                self._loop.call_soon_threadsafe(self._deliver, batch, outcomes)
+
+        def expired(error: DeadlineExceeded) -> None:
+            renew_lock(self.model.model)
+            self._loop.call_soon_threadsafe(self._deliver, batch, [error] * len(batch))
+
+        try:
+            self._lane.model(name)  # raises where it is switched off
+            self._lane.slots.submit(Call(name, work, expired))
+        except RequestError as error:
+            self._deliver(batch, [error] * len(batch))
+
+    def _deliver(self, waiting: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
+        self.model.row.batch(len(waiting))
+        super()._deliver(waiting, outcomes)
