@@ -38,7 +38,7 @@ image:  ## the container image, modelsync:latest
 test-image: setup  ## builds the image and runs it (root, buildah, podman)
 	$(BIN)/pytest -m image tests/image
 
-generated: setup  ## env.example and the README's table, from modelsync/settings.py
+generated: setup  ## env.example and the README's table, from modelsync/settings/groups.py
 	$(BIN)/python -m scripts.generated
 
 examples: setup  ## the artefacts of the examples in models_serve/

@@ -87,7 +87,7 @@ def main(check: bool) -> int:
     for path in stale:
         name = path.relative_to(ROOT)
         if check:
-            print(f"{name} does not match modelsync/settings.py; run `make generated` and commit it", file=sys.stderr)
+            print(f"{name} does not match modelsync/settings/; run `make generated` and commit it", file=sys.stderr)
         else:
             path.write_text(wanted[path], "utf-8")
             print(f"wrote {name}")
