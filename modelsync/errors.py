@@ -108,6 +108,21 @@ class ReleaseUnreadable(ModelsyncError):
     reason = "release"
 
 
+# --- the cluster -----------------------------------------------------------------------------------------------------
+
+
+class ClusterUnreachable(ModelsyncError):
+    """The API server did not answer, or not with sense, until it was too late; what was asked may have been done."""
+
+    reason = "cluster"
+
+
+class Conflict(ModelsyncError):
+    """Somebody else has changed the object since it was read; look again, and decide again."""
+
+    reason = "conflict"
+
+
 # --- a model ---------------------------------------------------------------------------------------------------------
 
 

@@ -31,7 +31,7 @@ def test_service_links_are_told_apart_from_misspelt_settings(links: dict[str, st
 
 def test_a_misspelt_setting_stays_an_error_beside_service_links() -> None:
     """Both are named, so that one correction is enough."""
-    with pytest.raises(SettingsError, match="enableServiceLinks.*MODELSYNC_PROT is not a setting.*MODELSYNC_PORT"):
+    with pytest.raises(SettingsError, match=r"enableServiceLinks.*MODELSYNC_PROT is not a setting.*MODELSYNC_PORT"):
         settings.load({"MODELSYNC_SERVICE_HOST": "10.96.0.12", "MODELSYNC_PROT": "1"})
 
 

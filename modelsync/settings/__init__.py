@@ -39,11 +39,12 @@ from modelsync.settings.groups import (
     entries,
     file_twin,
 )
-from modelsync.settings.revision import Revision
+from modelsync.settings.revision import NO_REVISION, Revision
 from modelsync.settings.secret import Secret
 
 __all__ = [
     "GROUPS",
+    "NO_REVISION",
     "Access",
     "Entry",
     "Git",

@@ -31,3 +31,6 @@ class Revision:
 
     def __bool__(self) -> bool:
         return bool(self.commit)
+
+
+NO_REVISION = Revision()
