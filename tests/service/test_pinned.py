@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from tests.servers.git import GitServer
-from tests.servers.service import answers
+from tests.servers.service import Service, answers
 from tests.service.following import ADMIN, answered_by, following, push, sync, told, webhook
 from tests.waiting import until
 
@@ -22,6 +22,18 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
     with GitServer(tmp_path / "repository.git") as server:
         push(server, 0, {"README.md": "hello"})
         yield server
+
+
+def unready(service: Service, words: str) -> str:
+    """The reason why the service is not ready, once it holds these words."""
+
+    def found() -> str:
+        answer = service.get("/readyz")
+        assert answer.status_code == 503
+        detail = str(answer.json()["detail"])
+        return detail if words in detail else ""
+
+    return until(found, 60, words)
 
 
 def test_a_pinned_commit_is_served_whatever_the_ref_says(server: GitServer, tmp_path: Path) -> None:
@@ -56,9 +68,7 @@ def test_a_pinned_pod_starts_again_without_git(server: GitServer, tmp_path: Path
 def test_a_commit_that_is_not_there_keeps_the_pod_unready(server: GitServer, tmp_path: Path) -> None:
     """It lives, is not ready and says why, and tries again until it can be had; no loop of exits."""
     with following(tmp_path, server, ready=False, MODELSYNC_GIT_REVISION="1" * 40) as service:
-        answer = until(lambda: found if "1" * 40 in (found := service.get("/readyz")).text else None, 40)
-        assert answer.status_code == 503
-        assert "no branch or tag leads to it" in answer.json()["detail"]
+        assert "no branch or tag leads to it" in unready(service, "1" * 40)
         assert service.get("/livez").status_code == 200
         until(lambda: len(service.lines(event="sync", result="error", reason="ref")) > 1, 60)  # tried again
         assert service.process.poll() is None
@@ -71,8 +81,8 @@ def test_the_first_sync_is_tried_again_without_a_schedule(server: GitServer, tmp
         away = stack.enter_context(contextlib.ExitStack())
         away.enter_context(server.away())
         service = stack.enter_context(following(tmp_path, server, ready=False, MODELSYNC_GIT_REVISION=pinned))
-        answer = until(lambda: found if "cannot be reached" in (found := service.get("/readyz")).text else None, 40)
-        assert (answer.status_code, service.get("/livez").status_code) == (503, 200)
+        unready(service, "cannot be reached")
+        assert service.get("/livez").status_code == 200
         away.close()
         answered_by(service, pinned, 0, 60)
 
@@ -106,8 +116,7 @@ def test_a_model_that_breaks_only_in_the_pod_keeps_it_unready(server: GitServer,
     bad = server.push({"Model/etls.py": HERE_ONLY, "Other/etls.py": answers(1, "Other")})
     env = {"MODELSYNC_GIT_REVISION": bad, "THE_POD": "yes"}
     with following(tmp_path, server, ready=False, **env) as service:
-        answer = until(lambda: found if "not in a pod" in (found := service.get("/readyz")).text else None, 40)
-        assert (answer.status_code, "Model: etls.py:4" in answer.json()["detail"]) == (503, True)
+        assert "Model: etls.py:4" in unready(service, "not in a pod")
         until(lambda: len(service.lines(event="sync", reason="trial")) > 1, 60)  # it may pass
         assert service.process.poll() is None
 
@@ -142,7 +151,7 @@ def test_a_model_that_breaks_after_the_check_keeps_a_pod_on_trial_unready(server
     """It loads in the check and not where it would serve: unready and alive, tried again, never another commit."""
     bad = server.push({"Model/etls.py": LOADED_TWICE})
     with following(tmp_path, server, ready=False, MODELSYNC_GIT_REVISION=bad) as service:
-        until(lambda: "the second time" in service.get("/readyz").text, 60)
+        unready(service, "the second time")
         until(lambda: len(service.lines(message="the release is not served")) > 1, 60)
-        assert service.get("/readyz").status_code == 503
+        unready(service, "")
         assert service.process.poll() is None

@@ -32,7 +32,8 @@ def image(tmp_path: Path) -> Path:
 
 def fill(cache: Path, server: GitServer, folder: Path, **env: str) -> None:
     """A pod that has started while the git server was there."""
-    with following(folder, server, home=folder / "first", MODELSYNC_GIT_CACHE=str(cache), **env) as service:
+    home = folder / f"filling-{len(list(folder.glob('filling-*')))}"
+    with following(folder, server, home=home, MODELSYNC_GIT_CACHE=str(cache), **env) as service:
         assert service.ready()
 
 
