@@ -1,4 +1,4 @@
-"""`python -m scripts.cluster up|down|missing|load IMAGE`: the cluster of the tests. `make cluster`, `make cluster-down`."""
+"""The cluster of the tests: `python -m scripts.cluster up`, `down`, `load IMAGE`, or `missing`: why there can be none."""
 
 from __future__ import annotations
 

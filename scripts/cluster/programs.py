@@ -61,7 +61,7 @@ def build(layout: Layout) -> Path:
 
 def go_is_new_enough() -> bool:
     """Whether the Go compiler takes our module, or knows how to get one that does."""
-    return subprocess.run(["go", "mod", "edit", "-json"], cwd=HERE, capture_output=True, check=False).returncode == 0
+    return subprocess.run(["go", "list", "-m"], cwd=HERE, capture_output=True, check=False).returncode == 0
 
 
 def _digest() -> str:

@@ -9,6 +9,7 @@ import requests
 
 from tests.cluster.cluster import Cluster, Namespace
 from tests.servers.git import GitServer
+from tests.servers.service import answers
 from tests.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
@@ -59,10 +60,10 @@ def way_in() -> list[dict[str, Any]]:
     return [service, ingress]
 
 
-def answers(cluster: Cluster, path: str, variables: Any) -> Any:
-    answer = cluster.post(HOST, f"/models/{path}", {"variables": variables})
-    assert answer.status_code == 200, (answer.status_code, answer.text[:300])
-    return answer.json()
+def answer(cluster: Cluster, path: str, variables: Any) -> Any:
+    response = cluster.post(HOST, f"/models/{path}", {"variables": variables})
+    assert response.status_code == 200, (response.status_code, response.text[:300])
+    return response.json()
 
 
 def test_pods_of_our_image_answer_through_the_ingress_controller(
@@ -71,7 +72,7 @@ def test_pods_of_our_image_answer_through_the_ingress_controller(
     """A plain Deployment of our image answers a POST that comes through nginx."""
     namespace.apply(deployment(image, {}), *way_in())
     namespace.ready("smoke")
-    flower = until(lambda: answers(cluster, "Iris", FLOWER), 30)
+    flower = until(lambda: answer(cluster, "Iris", FLOWER), 30)
     print(f"\nthrough {cluster.ingress}: {flower}")
     assert flower
 
@@ -80,10 +81,10 @@ def test_pods_reach_a_git_server_of_the_tests(
     cluster: Cluster, namespace: Namespace, image: str, git: GitServer
 ) -> None:
     """A pod serves what a push to the tests' own git server holds."""
-    git.push({"Echo/etls.py": ECHO})
+    git.push({"Echo/etls.py": answers(1)})
     namespace.apply(deployment(image, {"gitPath": git.url, "MODELSYNC_GIT_PROTOCOLS": "http"}), *way_in())
     namespace.ready("smoke")
-    assert until(lambda: answers(cluster, "Echo", {"x": 1}), 30)["predict"] == {"x": 1}
+    assert until(lambda: answer(cluster, "Echo", {}), 30) == {"value": 1}
 
 
 def test_the_api_server_can_be_stopped_and_started(cluster: Cluster) -> None:
