@@ -2,7 +2,8 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-swaps check bench bench-peers image test-image generated examples format clean
+.PHONY: help setup run test test-swaps check bench bench-peers image test-image cluster cluster-down test-cluster \
+        generated examples format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,8 +14,8 @@ setup:  ## .venv with the service and the tools
 run:  ## serve models_serve/ or the repository gitPath
 	@./run.sh
 
-test: setup  ## all tests but those of the image
-	$(BIN)/pytest -n auto -m "not image"
+test: setup  ## all tests but those of the image and on a cluster
+	$(BIN)/pytest -n auto -m "not image and not cluster"
 
 test-swaps: setup  ## 100 swaps under keep-alive load, about 4 minutes
 	MODELSYNC_TEST_SWAPS=100 $(BIN)/pytest --timeout 900 tests/service/test_swap.py -k drop_no_request
@@ -37,6 +38,15 @@ image:  ## the container image, modelsync:latest
 
 test-image: setup  ## builds the image and runs it (root, buildah, podman)
 	$(BIN)/pytest -m image tests/image
+
+cluster: setup  ## a Kubernetes cluster for the tests, see CONTRIBUTING.md; prints its KUBECONFIG
+	@$(BIN)/python -m scripts.cluster up
+
+cluster-down: setup  ## ends it and leaves nothing but the cache of its programs
+	@$(BIN)/python -m scripts.cluster down
+
+test-cluster: cluster  ## the suite on that cluster
+	$(BIN)/pytest -m cluster tests/cluster
 
 generated: setup  ## env.example and the README's table, from modelsync/settings/groups.py
 	$(BIN)/python -m scripts.generated
