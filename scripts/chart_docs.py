@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from modelsync.settings import Entry, entries
+from scripts import chart_schema
 from scripts.chart_values import CHART, Value, values
 
 SETTINGS = ("  # settings:begin (from modelsync/settings/, by `make generated`)\n", "  # settings:end\n")
@@ -64,7 +66,8 @@ def _setting(entry: Entry) -> str:
     elif entry.default in {"True", "False"}:
         default = entry.default == "True"
     shown = default if isinstance(default, str) and re.fullmatch(r"[\w.]+", default) else json.dumps(default)
-    return "".join(f"  {line}\n" for line in (f"# -- {entry.doc}", f"# @setting {entry.name}", f"{entry.name}: {shown}"))
+    lines = (f"# -- {entry.doc}", f"# @setting {entry.name}", f"{entry.name}: {shown}")
+    return "".join(f"  {line}\n" for line in lines)
 
 
 def _between(text: str, markers: tuple[str, str], content: str) -> str:
@@ -83,10 +86,8 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def generated() -> Iterator[tuple[str, str]]:
-    """Names and contents of the chart's generated files, values.yaml first: the others follow from it."""
-    from scripts import chart_schema
-
-    yield "helm/modelsync/values.yaml", values_yaml()
-    yield "helm/modelsync/values.schema.json", chart_schema.text()
-    yield "helm/modelsync/README.md", readme()
+def generated() -> Iterator[tuple[Path, str]]:
+    """The chart's generated files and their contents, values.yaml first: the others follow from it as it then is."""
+    yield CHART / "values.yaml", values_yaml()
+    yield CHART / "values.schema.json", chart_schema.text()
+    yield CHART / "README.md", readme()

@@ -95,7 +95,7 @@ def of_setting(name: str) -> Schema:
     """What a setting accepts; empty where it may be unset. Raises KeyError where there is no such setting."""
     item = setting_fields()[name]
     found = _of_parser(item.metadata["parse"])
-    unset = item.default in (None, "") or item.metadata["shown"] and not _accepts(item, item.metadata["shown"])
+    unset = item.default in (None, "") or (item.metadata["shown"] and not _accepts(item, item.metadata["shown"]))
     return {"anyOf": [{"const": ""}, found]} if unset and found != {"type": "string"} else found
 
 

@@ -85,6 +85,7 @@ webhookSecret: webhook-secret
 {{- $_ := set $settings "MODELSYNC_SYNC_CRON" (ternary .Values.sync.schedule "off" (eq .Values.sync.mode "pod")) -}}
 {{- $_ := set $settings "MODELSYNC_SYNC_TIMEOUT" .Values.sync.timeout -}}
 {{- $_ := set $settings "MODELSYNC_SYNC_JITTER" .Values.sync.jitter -}}
+{{- $_ := set $settings "MODELSYNC_ROLLOUT_TIMEOUT" .Values.rollout.timeout -}}
 {{- if .Values.fallbackToImage -}}{{- $_ := set $settings "MODELSYNC_GIT_FALLBACK" true -}}{{- end -}}
 {{- if .Values.cache.enabled -}}{{- $_ := set $settings "MODELSYNC_GIT_CACHE" "/var/cache/modelsync" -}}{{- end -}}
 {{- range $setting, $file := include "modelsync.git.files" . | fromYaml -}}
