@@ -90,6 +90,12 @@ class ReleaseRejected(SyncError):
     reason = "rejected"
 
 
+class TrialFailed(SyncError):
+    """A model that was good when `modelsync rollout` checked the commit is broken in this pod."""
+
+    reason = "trial"
+
+
 class UpdateDied(SyncError):
     """The process of the update did not start or did not end by itself: killed, out of memory, or a bug of ours."""
 
