@@ -1,6 +1,7 @@
 """The Helm that renders: what is installed, and `python -m scripts.chart_helm` (`make helm4`) builds Helm 4.
 
-Helm 3 comes from PyPI with requirements-dev.txt. Helm 4 is not there: it is built once with Go, into the user's cache.
+Helm 3 comes from PyPI with requirements-dev.txt. Helm 4 is not there: it is built once with Go, into the user's cache,
+unless `make cluster` has done so already.
 """
 
 from __future__ import annotations
@@ -23,14 +24,23 @@ HELM_4 = "v4.3.1"
 
 def cached() -> Path:
     """Where Helm 4 is, once it has been built."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "modelsync" / f"helm-{HELM_4}" / "helm"
+    return _cache() / "modelsync" / f"helm-{HELM_4}" / "helm"
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 @cache
 def find(major: int) -> Path | None:
     """A Helm of that major version; None where there is none."""
-    found = [Path(sys.executable).with_name("helm"), cached(), Path(shutil.which("helm") or "/nonexistent")]
+    of_cluster = sorted(_cache().glob(f"modelsync-cluster/programs/*/helm{major}"))
+    found = [
+        Path(sys.executable).with_name("helm"),
+        cached(),
+        Path(shutil.which("helm") or "/nonexistent"),
+        *of_cluster,
+    ]
     for helm in found:
         if helm.exists() and _version(helm).startswith(f"v{major}."):
             return helm
