@@ -22,7 +22,7 @@ def files(objects: Objects, component: str = "server") -> dict[str, tuple[str, s
     container, pod = objects.container(component), objects.pod(component)
     mounted = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
     volumes = {one["name"]: one for one in pod["spec"]["volumes"]}
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for setting, path in objects.environment(component).items():
         folder, _, name = path.rpartition("/")
         if setting.endswith("_FILE") and folder in mounted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -84,7 +85,7 @@ def test_every_parser_has_a_schema() -> None:
     """No setting is left to any text but those that take any."""
     for name, item in chart_schema.setting_fields().items():
         if (parse := item.metadata.get("parse")) and name not in chart_docs.FIXED:
-            bounded = {"low", "kind"} & set(chart_schema.inspect.getclosurevars(parse).nonlocals)
+            bounded = {"low", "kind"} & set(inspect.getclosurevars(parse).nonlocals)
             assert bounded or parse.__name__ in {*chart_schema.PARSERS, "<lambda>"}, name
 
 
