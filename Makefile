@@ -3,10 +3,10 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-swaps check bench bench-peers image test-image cluster cluster-down test-cluster \
-        generated examples format clean
+        generated manifests helm4 examples format clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## .venv with the service and the tools
 	@scripts/venv.sh --dev
@@ -26,6 +26,7 @@ check: setup  ## style, types, layers, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.generated --check
+	$(BIN)/python -m scripts.chart_manifests --check
 
 bench: setup  ## the figures of bench/README.md
 	$(BIN)/python -m bench
@@ -50,6 +51,12 @@ test-cluster: cluster  ## the suite on that cluster
 
 generated: setup  ## env.example and the README's table, from modelsync/settings/groups.py
 	$(BIN)/python -m scripts.generated
+
+manifests: setup  ## k8s/, from the chart helm/modelsync
+	$(BIN)/python -m scripts.chart_manifests
+
+helm4: setup  ## Helm 4 for the chart's tests, built with Go where it is not here
+	$(BIN)/python -m scripts.chart_helm
 
 examples: setup  ## the artefacts of the examples in models_serve/
 	$(BIN)/python -m scripts.build_examples
