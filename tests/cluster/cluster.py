@@ -144,6 +144,7 @@ class Namespace:
     def __enter__(self) -> Namespace:
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name, "labels": labels}})
+        until(lambda: self.get("serviceaccount", "default"), 30, "pods may be made in the namespace")
         return self
 
     def __exit__(self, *_: object) -> None:
