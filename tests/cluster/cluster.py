@@ -104,6 +104,11 @@ class Cluster:
         finally:
             self.start_api_server()
 
+    @property
+    def shares_volumes(self) -> bool:
+        """Whether `volume` can be used here."""
+        return bool(self._description.volumes)
+
     def volume(self, name: str, size: str = "1Gi") -> None:
         """Make a volume that pods of all nodes may write to at once, for one claim of the default storage class."""
         folder = Path(self._description.volumes) / name
