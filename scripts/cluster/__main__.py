@@ -1,4 +1,4 @@
-"""The cluster of the tests: `python -m scripts.cluster up`, `down`, `load IMAGE`, or `missing`: why there can be none."""
+"""The cluster of the tests: `python -m scripts.cluster up`, `down`, `load IMAGE`, `missing` (why there can be none)."""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 from scripts.cluster import addons, images, programs
 from scripts.cluster.addons import Kubectl
@@ -55,8 +57,14 @@ def down(layout: Layout) -> None:
 
 
 def load(image: str) -> None:
-    """Put an image of the Docker engine into the nodes."""
-    _kind("load", "docker-image", image, "--name", _NAME)
+    """Put an image into the nodes: buildah's where that built it (scripts/image.sh prefers it), or else Docker's."""
+    if not shutil.which("buildah"):
+        _kind("load", "docker-image", image, "--name", _NAME)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "image.tar"
+        images.export(image, archive)
+        _kind("load", "image-archive", str(archive), "--name", _NAME)
 
 
 def _kind(*arguments: str, said: str = "") -> str:

@@ -104,6 +104,11 @@ class Cluster:
         finally:
             self.start_api_server()
 
+    @property
+    def shares_volumes(self) -> bool:
+        """Whether `volume` can be used here."""
+        return bool(self._description.volumes)
+
     def volume(self, name: str, size: str = "1Gi") -> None:
         """Make a volume that pods of all nodes may write to at once, for one claim of the default storage class."""
         folder = Path(self._description.volumes) / name
@@ -144,6 +149,7 @@ class Namespace:
     def __enter__(self) -> Namespace:
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name, "labels": labels}})
+        until(lambda: self.get("serviceaccount", "default"), 30, "pods may be made in the namespace")
         return self
 
     def __exit__(self, *_: object) -> None:

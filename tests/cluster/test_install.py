@@ -87,6 +87,15 @@ def admin_token(namespace: Namespace, secret: str) -> str:
     return base64.b64decode(found["data"]["admin-tokens"]).decode()
 
 
+def succeeds(namespace: Namespace, pod: str, helm: Helm) -> None:
+    """`helm test` goes well; where it does not, its pod is there and says why."""
+    try:
+        said = namespace.helm("test", "shop", version=helm)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{namespace.kubectl('logs', pod)}") from None
+    assert re.search(r"Phase: +Succeeded", said)
+
+
 @contextmanager
 def asked(cluster: Cluster, host: str, path: str) -> Iterator[tuple[list[str], list[str]]]:
     """A client of the ingress that never stops asking; yields its answers and those that are wrong, as they come."""
@@ -122,8 +131,7 @@ def test_nothing_set(namespace: Namespace, image: str, tmp_path: Path, helm: Hel
     minimal = yaml.safe_load((CHART / "ci" / "minimal-values.yaml").read_text("utf-8"))
     notes = namespace.helm("install", "shop", str(CHART), *chart(tmp_path, image, minimal), version=helm)
     assert "curl -s http://127.0.0.1:8080/models/usage" in notes
-    said = namespace.helm("test", "shop", version=helm)
-    assert re.search(r"Phase: +Succeeded", said)
+    succeeds(namespace, "shop-modelsync-test", helm)
     assert len(admin_token(namespace, "shop-modelsync-auth")) >= 32
     namespace.helm("uninstall", "shop", "--wait", version=helm)
     until(lambda: gone(namespace), 120, "everything is gone")
@@ -151,7 +159,7 @@ def test_everything_set(
         *("persistentvolumeclaim", "pod", "poddisruptionbudget", "prometheusrule", "role", "rolebinding", "secret"),
         *("service", "serviceaccount", "servicemonitor"),
     }
-    assert re.search(r"Phase: +Succeeded", namespace.helm("test", "shop", version=helm))
+    succeeds(namespace, "everything-test", helm)
     roll_out(namespace, "everything-rollout")
     namespace.ready("everything")
     assert len(pinned(namespace, "everything")) == 40

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Literal
 
 import pytest
 import requests
@@ -100,6 +101,57 @@ def test_the_api_server_can_be_stopped_and_started(cluster: Cluster) -> None:
 def test_metrics_of_pods_are_there(cluster: Cluster) -> None:
     """The autoscaler's source knows what the cluster's own pods use."""
     assert "coredns" in until(lambda: cluster.kubectl("top", "pods", "--namespace", "kube-system"), 60)
+
+
+def test_the_restricted_standard_is_enforced(namespace: Namespace) -> None:
+    """A pod that does not say that it runs without privileges is turned away."""
+    pod = {"name": "any", "image": "localhost/any"}
+    with pytest.raises(AssertionError, match="violates PodSecurity"):
+        namespace.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "any"}, "spec": {"containers": [pod]}})
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_both_helms_speak_to_the_cluster(namespace: Namespace, version: Literal[3, 4]) -> None:
+    """Helm 3 and 4 are what they are called, and may list releases."""
+    assert f"v{version}." in namespace.helm("version", version=version)
+    assert json.loads(namespace.helm("list", "--output=json", version=version)) == []
+
+
+def test_a_volume_is_shared_by_pods_of_all_nodes(cluster: Cluster, namespace: Namespace, image: str) -> None:
+    """What a pod of our user writes to a volume on one node, a pod on another node reads."""
+    if not cluster.shares_volumes:
+        pytest.skip("the volumes of this cluster are not ours to make")
+    cluster.volume(namespace.name)
+    claim = {
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "shared"},
+        "spec": {
+            "accessModes": ["ReadWriteMany"], "volumeName": namespace.name,
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }  # fmt: skip
+    server = deployment(image, {})
+    pod = server["spec"]["template"]["spec"]
+    pod["volumes"].append({"name": "shared", "persistentVolumeClaim": {"claimName": "shared"}})
+    pod["containers"][0]["volumeMounts"].append({"name": "shared", "mountPath": "/shared"})
+    alone = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": LABELS}}
+    if len(cluster.nodes) > 1:
+        pod["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [alone]}}
+    namespace.apply(claim, server)
+    namespace.ready("smoke")
+    one, other = (pod["metadata"]["name"] for pod in namespace.get("pods"))
+    namespace.kubectl("exec", one, "--", "sh", "-c", "echo $HOSTNAME >/shared/who")
+    assert namespace.kubectl("exec", other, "--", "cat", "/shared/who").strip() == one
+
+
+def test_names_of_services_resolve_in_pods(namespace: Namespace, image: str) -> None:
+    """A pod finds a Service by its name, and names outside of the cluster are unknown at once."""
+    namespace.apply(deployment(image, {}), *way_in())
+    namespace.ready("smoke")
+    code = "import socket; print(socket.gethostbyname('smoke'))"
+    address = namespace.kubectl("exec", "deployment/smoke", "--", "python", "-c", code).strip()
+    assert address == namespace.get("service", "smoke")[0]["spec"]["clusterIP"]
+    with pytest.raises(AssertionError, match="Name or service not known"):
+        namespace.kubectl("exec", "deployment/smoke", "--", "python", "-c", code.replace("smoke", "example.org"))
 
 
 def test_nothing_else_answers_on_the_ingress(cluster: Cluster) -> None:

@@ -58,10 +58,15 @@ def load_local(layout: Layout, image: str) -> None:
     if wanting:
         with tempfile.TemporaryDirectory(dir=layout.run) as folder:
             archive = Path(folder) / "image.tar"
-            _export(image, archive)
+            export(image, archive)
             load(wanting, archive)
         for node in wanting:
             notes[node].write_text(json.dumps({**known[node], image: identity}))
+
+
+def export(image: str, archive: Path) -> None:
+    """Write an image that buildah holds into an archive."""
+    subprocess.run(["buildah", "push", "--quiet", image, f"docker-archive:{archive}:{image}"], check=True)
 
 
 def _ingress(context: Path, programs: Path) -> None:
@@ -80,9 +85,5 @@ def _bake(name: str, context: Path, recipe: Path, folder: Path, *arguments: str)
          "--tag", tag, "--file", recipe, context],
         check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    _export(tag, folder / f"{name}.tar")
+    export(tag, folder / f"{name}.tar")
     subprocess.run(["buildah", "rmi", tag], check=True, stdout=subprocess.DEVNULL)
-
-
-def _export(image: str, archive: Path) -> None:
-    subprocess.run(["buildah", "push", "--quiet", image, f"docker-archive:{archive}:{image}"], check=True)
