@@ -2,10 +2,11 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-swaps check bench bench-peers image test-image generated examples format clean
+.PHONY: help setup run test test-swaps check bench bench-peers image test-image cluster cluster-down test-cluster \
+        generated manifests helm4 examples format clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## .venv with the service and the tools
 	@scripts/venv.sh --dev
@@ -13,8 +14,8 @@ setup:  ## .venv with the service and the tools
 run:  ## serve models_serve/ or the repository gitPath
 	@./run.sh
 
-test: setup  ## all tests but those of the image
-	$(BIN)/pytest -n auto -m "not image"
+test: setup  ## all tests but those of the image and on a cluster
+	$(BIN)/pytest -n auto -m "not image and not cluster"
 
 test-swaps: setup  ## 100 swaps under keep-alive load, about 4 minutes
 	MODELSYNC_TEST_SWAPS=100 $(BIN)/pytest --timeout 900 tests/service/test_swap.py -k drop_no_request
@@ -25,6 +26,7 @@ check: setup  ## style, types, layers, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.generated --check
+	$(BIN)/python -m scripts.chart_manifests --check
 
 bench: setup  ## the figures of bench/README.md
 	$(BIN)/python -m bench
@@ -38,8 +40,23 @@ image:  ## the container image, modelsync:latest
 test-image: setup  ## builds the image and runs it (root, buildah, podman)
 	$(BIN)/pytest -m image tests/image
 
-generated: setup  ## env.example and the README's table, from modelsync/settings.py
+cluster: setup  ## a Kubernetes cluster for the tests, see CONTRIBUTING.md; prints its KUBECONFIG
+	@$(BIN)/python -m scripts.cluster up
+
+cluster-down: setup  ## ends it and leaves nothing but the cache of its programs
+	@$(BIN)/python -m scripts.cluster down
+
+test-cluster: cluster  ## the suite on that cluster
+	$(BIN)/pytest -m cluster tests/cluster
+
+generated: setup  ## env.example and the README's table, from modelsync/settings/groups.py
 	$(BIN)/python -m scripts.generated
+
+manifests: setup  ## k8s/, from the chart helm/modelsync
+	$(BIN)/python -m scripts.chart_manifests
+
+helm4: setup  ## Helm 4 for the chart's tests, built with Go where it is not here
+	$(BIN)/python -m scripts.chart_helm
 
 examples: setup  ## the artefacts of the examples in models_serve/
 	$(BIN)/python -m scripts.build_examples

@@ -90,6 +90,12 @@ class ReleaseRejected(SyncError):
     reason = "rejected"
 
 
+class TrialFailed(SyncError):
+    """A model that was good when `modelsync rollout` checked the commit is broken in this pod."""
+
+    reason = "trial"
+
+
 class UpdateDied(SyncError):
     """The process of the update did not start or did not end by itself: killed, out of memory, or a bug of ours."""
 
@@ -100,6 +106,21 @@ class ReleaseUnreadable(ModelsyncError):
     """A release on disk is missing, damaged, or written by another version of modelsync."""
 
     reason = "release"
+
+
+# --- the cluster -----------------------------------------------------------------------------------------------------
+
+
+class ClusterUnreachable(ModelsyncError):
+    """The API server did not answer, or not with sense, until it was too late; what was asked may have been done."""
+
+    reason = "cluster"
+
+
+class Conflict(ModelsyncError):
+    """Somebody else has changed the object since it was read; look again, and decide again."""
+
+    reason = "conflict"
 
 
 # --- a model ---------------------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """The bare mirror of the repository: which commit is wanted, its objects, its folders' versions, its files.
 
-The only module that knows git, through GitPython. Nothing of a repository ever runs here: there is no checkout, so no
-hook, filter, attribute or submodule takes part; files are read as objects and written one by one.
+There is no checkout: files are read as objects and written one by one.
 
 The mirror is a cache: whatever is wrong with it is cured by making it anew. What serves never reads it.
 """
@@ -10,25 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import random
 import re
-import signal
 import subprocess
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from modelsync.deadline import Deadline
-from modelsync.errors import MirrorCorrupt, NoModels, RefNotFound, StorageFailed, SyncError
-from modelsync.files import TEMPORARY, remove_tree, storage
-from modelsync.gitremote import Remote, environment, explain, parse, password, validate
+from modelsync.errors import MirrorCorrupt, NoModels, RefNotFound, SyncError
+from modelsync.files import remove_tree, storage
+from modelsync.gitremote import parse, validate
+from modelsync.gitrun import Run, session
 from modelsync.models.contract import Fault, TreeHash
 from modelsync.settings import Git
 from modelsync.treewriter import Entry, TreeWriter, followed, shown
@@ -41,25 +36,8 @@ ATTEMPTS = 5
 PACKS = 50
 """Each fetch adds a pack; over this many they become one, and what no kept commit needs goes."""
 
-# Given on the command line, where they outrank whatever the mirror's own configuration says. Objects are not fsck'ed
-# on arrival: their hashes are, and every path is checked when it is written, so that an odd entry costs one model only.
-_CONFIG = {
-    "core.hooksPath": "/dev/null",
-    "core.fsmonitor": "false",
-    "core.askPass": "",
-    "credential.helper": "",
-    "protocol.version": "2",
-    "http.sslVerify": "true",
-    "http.followRedirects": "initial",
-    "http.lowSpeedLimit": "100",  # bytes/s, over http.lowSpeedTime, which depends on the deadline
-    "submodule.recurse": "false",
-    "fetch.recurseSubmodules": "false",
-    "transfer.unpackLimit": "1",  # always a pack, which is there as a whole or not; never loose objects one by one
-    "gc.auto": "0",
-    "maintenance.auto": "false",
-    "safe.directory": "*",  # a volume may belong to another user than the one that runs here
-    "advice.detachedHead": "false",
-}
+KEPT = 10
+"""Commits that are kept then, those fetched last."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ABBREVIATED = re.compile(r"[0-9a-f]{4,39}")
@@ -84,25 +62,35 @@ class Export:
 class Mirror:
     """The mirror at `home`/repo.git.
 
-    Whoever uses it holds `Releases.lock()`, so any lock file of git's is a dead run's.
+    Whoever uses it holds `Releases.lock()`, so any lock file of git's is a dead run's. `nearby` is another mirror that
+    is asked first for a commit; `offline`, and nobody else is.
     """
 
-    def __init__(self, home: Path, git: Git) -> None:
+    def __init__(self, home: Path, git: Git, *, nearby: Path | None = None, offline: bool = False) -> None:
         """Raise SettingsError where the URL or the ref is not allowed (see `validate`)."""
         validate(git)
         self._git = git
         self._remote = parse(git)
         self._home = home
+        self._nearby = nearby
+        self._offline = offline
         self._path = home.absolute() / "repo.git"
+
+    @property
+    def path(self) -> Path:
+        """Where it is, whether it has been made yet or not."""
+        return self._path
 
     # --- what is wanted ---
 
     def resolve(self, deadline: Deadline) -> str:
         """Ask the remote which commit the ref is now: HEAD, a branch, else a tag (peeled), else a commit's hash.
 
-        A full hash is taken at its word; `fetch` finds out whether it exists. One `ls-remote`; only an abbreviated hash
-        that nothing advertised starts with takes a fetch of all history. Raises SyncError.
+        A pinned revision and a full hash are taken at their word; `fetch` finds out whether it exists. One `ls-remote`;
+        only an abbreviated hash that nothing advertised starts with takes a fetch of all history. Raises SyncError.
         """
+        if self._git.revision:
+            return self._git.revision.commit
         ref = self._git.ref
         if _COMMIT.fullmatch(ref.lower()):
             return ref.lower()
@@ -144,8 +132,9 @@ class Mirror:
     def fetch(self, commit: str, deadline: Deadline) -> None:
         """Make sure that the mirror holds all of a commit's files; nothing is asked where it does.
 
-        Only this commit is asked for, without its history; from a server that cannot do that, everything. Raises
-        SyncError; MirrorCorrupt only where a new mirror is damaged as well.
+        Only this commit is asked for, without its history; from a server that cannot do that, everything. A commit is
+        the same wherever it comes from, so the mirror nearby is asked first. Raises SyncError; MirrorCorrupt only where
+        a new mirror is damaged as well.
         """
         with self._session(deadline) as run:
             self._healed(run, deadline, lambda: self._ensure(run, commit, deadline))
@@ -158,12 +147,26 @@ class Mirror:
         if f"{commit} refs/kept/{commit}" in kept.splitlines():
             return
         try:
-            self._retried(deadline, lambda: self._fetch_from_remote(run, commit))
+            if not self._fetch_nearby(run, commit):
+                self._retried(deadline, lambda: self._fetch_from_remote(run, commit))
         except SyncError:
             with suppress(OSError):  # half a pack may be all that fills the disk
                 self._clear_dead_runs()
             raise
         self._tidy(run, commit)
+
+    def _fetch_nearby(self, run: Run, commit: str) -> bool:
+        """Fetch from the mirror nearby; False where that has not got it, or is damaged."""
+        if self._nearby and (self._nearby / "refs/kept" / commit).is_file():
+            there = parse(Git(path=str(self._nearby), protocols=frozenset({"file"})))
+            try:
+                run.towards(there)("fetch", *_QUIETLY, "--depth=1", "--", there.url, f"+{commit}:refs/kept/{commit}")
+                return True
+            except SyncError as error:
+                _log.warning("the commit %s cannot be had from the cache: %s", commit[:12], error)
+        if self._offline:
+            raise RefNotFound(f"the cache does not hold the commit {commit}")
+        return False
 
     def _fetch_from_remote(self, run: Run, commit: str) -> None:
         try:
@@ -176,7 +179,9 @@ class Mirror:
             try:
                 run("cat-file", "-e", commit, local=True)
             except MirrorCorrupt:
-                raise RefNotFound(f"{self._remote.host} does not have the commit {commit}") from None
+                raise RefNotFound(
+                    f"{self._remote.host} does not have the commit {commit}, or no branch or tag leads to it any more"
+                ) from None
             run("update-ref", f"refs/kept/{commit}", commit, local=True)
         if run("cat-file", "-t", commit, local=True).strip() != "commit":
             run("update-ref", "-d", f"refs/kept/{commit}", local=True)
@@ -191,9 +196,11 @@ class Mirror:
         """Keep the mirror from growing for ever; a failure only means that it is done another time."""
         if len(list(self._path.glob("objects/pack/*.pack"))) <= PACKS:
             return
-        with suppress(SyncError):
+        with suppress(SyncError, OSError):
+            kept = sorted((self._path / "refs/kept").iterdir(), key=lambda file: file.stat().st_mtime)
+            spared = {f"refs/kept/{file.name}" for file in kept[-KEPT:]} | {f"refs/kept/{commit}"}
             for line in run("for-each-ref", "--format=%(refname)", local=True).splitlines():
-                if line != f"refs/kept/{commit}":
+                if line not in spared:
                     run("update-ref", "-d", line, local=True)
             run("repack", "-a", "-d", "-q", local=True)
 
@@ -324,87 +331,11 @@ class Mirror:
             for left in self._path.glob(pattern):
                 remove_tree(left)
 
-    @contextmanager
-    def _session(self, deadline: Deadline) -> Iterator[Run]:
-        """Git with an environment and a private folder of its own, both gone afterwards."""
-        deadline.check()
-        with storage():
-            self._home.mkdir(parents=True, exist_ok=True)
-            private = Path(tempfile.mkdtemp(prefix=".git-", suffix=TEMPORARY, dir=self._home.absolute()))
-        try:
-            yield Run(self._git, self._remote, self._path, private, deadline)
-        finally:
-            with suppress(OSError):
-                remove_tree(private)
+    def _session(self, deadline: Deadline) -> AbstractContextManager[Run]:
+        return session(self._home, self._git, self._remote, self._path, deadline)
 
 
 _QUIETLY = ("-q", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--force")
-
-
-class Run:
-    """Runs git for one operation: fixed arguments, an environment from scratch, all of its processes dead in time."""
-
-    def __init__(self, git: Git, remote: Remote, repository: Path, private: Path, deadline: Deadline) -> None:
-        self.private = private
-        self._repository = repository
-        self._remote = remote
-        self._deadline = deadline
-        pause = max(1.0, min(30.0, deadline.seconds / 3))
-        with storage():
-            self._environ = environment(git, remote, private, pause)
-        self._secrets = (password(git),)
-        self._config = [part for item in _CONFIG.items() for part in ("-c", "=".join(item))]
-        self._config += ["-c", f"http.lowSpeedTime={pause:.0f}"]
-
-    def __call__(self, *arguments: str, local: bool = False, repository: bool = True) -> str:
-        """Run git to its end and return what it printed; non-UTF-8 as `os.fsdecode` does.
-
-        `local`: it reads the mirror only, so a failure that nothing else explains means that the mirror is damaged.
-        Raises SyncError.
-        """
-        with self.process(*arguments, repository=repository) as child:
-            output, complaint = child.communicate()
-        if not child.returncode:
-            return os.fsdecode(output)
-        self._deadline.check()
-        error = explain(complaint.decode("utf-8", "replace"), self._remote, self._secrets)
-        if local and not isinstance(error, StorageFailed):
-            raise MirrorCorrupt("the mirror is damaged")
-        raise error
-
-    @contextmanager
-    def process(
-        self, *arguments: str, stdin: int | None = None, repository: bool = True
-    ) -> Iterator[subprocess.Popen[bytes]]:
-        """A git process in a session of its own; that whole session is killed at the deadline, and on leaving.
-
-        SIGKILL, because nothing in it holds anything that matters, and it may ignore anything else.
-        """
-        where = [f"--git-dir={self._repository}"] if repository and arguments[0] != "ls-remote" else []
-        # GitPython starts children with all of our environment; `env -u` takes away what is not meant for git. Only
-        # names are visible in the arguments.
-        strangers = [part for name in os.environ if name not in self._environ for part in ("-u", name)]
-        command = [*_leash(), "env", *strangers, "git", *self._config, *where, *arguments]
-        with storage():
-            started: Any = (
-                _gitpython()
-                .Git(self.private)
-                .execute(command, as_process=True, env=self._environ, istream=stdin, start_new_session=True)
-            )
-        child: subprocess.Popen[bytes] = started.proc
-        watchdog = threading.Timer(self._deadline.remaining(), _kill, (child,))
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            yield child
-        finally:
-            watchdog.cancel()
-            _kill(child)
-            for stream in (child.stdin, child.stdout, child.stderr):
-                if stream:
-                    with suppress(OSError):
-                        stream.close()
-            child.wait()
 
 
 def _content(batch: subprocess.Popen[bytes], sha: str) -> Iterator[bytes]:
@@ -433,34 +364,3 @@ def _content(batch: subprocess.Popen[bytes], sha: str) -> Iterator[bytes]:
     batch.stdout.read(1)
     if digest.hexdigest() != sha:
         raise MirrorCorrupt(f"the object {sha} is damaged")
-
-
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    # Not once it has been waited for: its number may belong to somebody else by then.
-    if child.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-
-
-@cache
-def _gitpython() -> Any:
-    # Imported when it is needed: it raises where git is not installed, and a standalone service needs none.
-    try:
-        import git
-    except ImportError:
-        raise SyncError("git is not installed") from None
-    return git
-
-
-@cache
-def _leash() -> tuple[str, ...]:
-    """What makes git end when this process is killed, where the system has it (util-linux).
-
-    Git's helpers end with it, as their pipes close, or when the low-speed limit tells them that nobody answers.
-    """
-    leash = ("setpriv", "--pdeathsig", "KILL")
-    try:
-        works = not subprocess.run([*leash, "true"], capture_output=True, check=False, timeout=10).returncode
-    except (OSError, subprocess.TimeoutExpired):
-        works = False
-    return leash if works else ()

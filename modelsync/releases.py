@@ -36,7 +36,7 @@ from modelsync.models.contract import Fault, ModelEntry, ModelName
 FORMAT = 1
 """Of release.json. Another one means that another version of modelsync wrote it."""
 
-Source = Literal["git", "folder"]
+Source = Literal["git", "cache", "folder"]
 Result = Literal["", "published", "unchanged", "failed"]
 
 _ID = re.compile(r"[0-9a-f]{7,64}(\.[1-9][0-9]*)?")

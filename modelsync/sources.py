@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from modelsync.deadline import Deadline
-from modelsync.errors import NoModels
+from modelsync.errors import NoModels, RefNotFound
 from modelsync.files import copy_tree, storage, tree_hash
+from modelsync.gitcache import Cache
 from modelsync.gitsync import Mirror
 from modelsync.models.contract import Fault, TreeHash
 from modelsync.settings import Settings
 
-SourceKind = Literal["git", "folder"]
+SourceKind = Literal["git", "cache", "folder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +48,26 @@ class GitSource:
 
     kind: SourceKind = "git"
 
-    def __init__(self, settings: Settings) -> None:
-        self._mirror = Mirror(settings.state.home, settings.git)
-        self.view = settings.git.subdir
+    def __init__(self, settings: Settings, *, offline: bool = False) -> None:
+        git = settings.git
+        self._cache = Cache(git.cache, git) if git.cache else None
+        nearby = self._cache.mirror if self._cache else None
+        self._mirror = Mirror(settings.state.home, git, nearby=nearby, offline=offline)
+        self._revision = git.revision.commit
+        self._tip = ""
+        self.view = git.subdir
 
     def resolve(self, deadline: Deadline) -> str:
-        """One `ls-remote`."""
-        return self._mirror.resolve(deadline)
+        """One `ls-remote`; of a pinned revision, none."""
+        commit = self._mirror.resolve(deadline)
+        self._tip = "" if self._revision else commit
+        return commit
 
     def export(self, commit: str, target: Path, deadline: Deadline) -> Exported:
         """Fetch the commit where the mirror does not have it, and write its folders."""
         self._mirror.fetch(commit, deadline)
+        if self._cache:
+            self._cache.keep(self._mirror.path, commit, tip=commit == self._tip)
         versions = self._mirror.versions(commit, deadline)
         return Exported(commit, versions, self._mirror.export(commit, target, deadline).problems)
 
@@ -66,6 +77,22 @@ class GitSource:
         if folder := self._mirror.suggested_subdir(commit, deadline):
             return NoModels(f"{message}; {folder}/ does: set MODELSYNC_GIT_SUBDIR={folder}")
         return NoModels(message)
+
+
+class CachedSource(GitSource):
+    """The repository as somebody last saw it. Asks the cache alone."""
+
+    kind: SourceKind = "cache"
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, offline=True)
+
+    def resolve(self, deadline: Deadline) -> str:
+        """The pinned revision, else what the ref was. Raises RefNotFound where the cache does not know it."""
+        assert self._cache
+        if commit := self._revision or self._cache.seen():
+            return commit
+        raise RefNotFound("the cache does not know the ref")
 
 
 class FolderSource:
@@ -98,3 +125,16 @@ class FolderSource:
 def source_of(settings: Settings) -> Source:
     """The source that the settings name. Raises SettingsError where its URL or ref is not allowed."""
     return FolderSource(settings) if settings.standalone else GitSource(settings)
+
+
+def substitutes(settings: Settings) -> Iterator[Source]:
+    """What to start from where the repository cannot be reached and nothing serves yet, the best first.
+
+    A revision on trial has none but itself: a pod that serves something else must not look as if it had become ready.
+    """
+    if settings.standalone:
+        return
+    if settings.git.cache:
+        yield CachedSource(settings)
+    if settings.git.fallback and not settings.git.on_trial:
+        yield FolderSource(settings)

@@ -164,8 +164,8 @@ class Supervisor:
                 self._failures = 0
 
     def _rejected(self) -> bool:
-        """Whether it takes another commit: the same one would be refused again."""
-        return read_status(self.settings.state.home).reason == ReleaseRejected.reason
+        """Whether it takes another commit: the same one would be refused again. A pinned pod waits for no other."""
+        return not self.settings.git.revision and read_status(self.settings.state.home).reason == ReleaseRejected.reason
 
     async def _update(self) -> bool:
         """Run an update in a process of its own: whatever it meets, the supervisor goes on."""
@@ -230,6 +230,7 @@ class Supervisor:
             except SyncError as problem:
                 log.error("it cannot be taken back now: %s", problem)
                 return False
+            return not self.settings.git.revision  # a pinned pod has no other to wait for
         return True
 
     async def _start(self, release: Release | None) -> None:
@@ -243,7 +244,7 @@ class Supervisor:
                 release, listener=self._listener, control=self._ask, config=self.settings, timeout=timeout
             )
             lost = self._lost(generation)
-            if lost and self.current and self.current.release:
+            if lost and (self.settings.git.on_trial or (self.current and self.current.release)):
                 await generation.kill()
                 raise NotReady("; ".join(f"{name} does not load: {reason}" for name, reason in lost.items()))
             old, self.current = self.current, generation

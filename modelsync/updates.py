@@ -16,7 +16,14 @@ from typing import Literal
 
 from modelsync import logs, settings
 from modelsync.deadline import Deadline
-from modelsync.errors import ModelsyncError, ReleaseRejected, StorageFailed, SyncError
+from modelsync.errors import (
+    ModelsyncError,
+    NoModels,
+    ReleaseRejected,
+    StorageFailed,
+    SyncError,
+    TrialFailed,
+)
 from modelsync.files import copy_tree, remove_tree, storage
 from modelsync.logs import event
 from modelsync.models.checking import check
@@ -34,10 +41,13 @@ from modelsync.releases import (
     read_status,
     rejection,
 )
-from modelsync.settings import Settings, child_environment
-from modelsync.sources import source_of
+from modelsync.settings import Revision, Settings, child_environment
+from modelsync.sources import Source, source_of, substitutes
 
 log = logging.getLogger("modelsync.updates")  # also where it runs as __main__
+
+# What no other source cures, or has nothing to do with the repository.
+_NOT_AWAY = (NoModels, ReleaseRejected, TrialFailed, StorageFailed)
 
 FAILED = 75
 """Exit code of an update that failed and has told why; with another one somebody else has to tell."""
@@ -64,6 +74,7 @@ class Updater:
         self._home = config.state.home
         self._releases = Releases(self._home)
         self._source = source_of(config)
+        self._pin = config.git.revision
         sync = config.sync
         self._environment = environment(self._source.view, sync.on_broken_model, sync.check_timeout)
 
@@ -77,31 +88,61 @@ class Updater:
         try:
             with self._releases.lock(deadline):
                 self._releases.sweep(self._settings.sync.keep_releases, self._releases.held())
-                wanted = self._source.resolve(deadline)
-                outcome = self._update(wanted, deadline, force=force)
+                try:
+                    wanted = self._source.resolve(deadline)
+                    outcome = self._update(self._source, wanted, deadline, force=force)
+                except SyncError as error:
+                    self._substitute(error)
+                    raise
                 self._succeeded(outcome, wanted)  # before the next one can begin, so that the last one is told last
         except SyncError as error:
             failed(self._home, error, wanted, self._environment)
             raise
         return outcome
 
-    def _update(self, wanted: str, deadline: Deadline, *, force: bool) -> Outcome:
+    def _substitute(self, error: SyncError) -> None:
+        """Where nothing serves and the wanted commit cannot be had: publish what can. The error stands all the same."""
+        if isinstance(error, _NOT_AWAY) or self._releases.current():
+            return
+        for source in substitutes(self._settings):
+            deadline = Deadline(self._settings.sync.timeout)
+            try:
+                outcome = self._update(source, source.resolve(deadline), deadline, force=False)
+            except SyncError as problem:
+                log.warning("nothing to start from in the %s: %s", source.kind, problem)
+                continue
+            event(
+                log,
+                logging.WARNING,
+                f"starts from the {source.kind} until the repository can be reached",
+                event="substitute",
+                source=source.kind,
+                reason=error.reason,
+                served=outcome.release.commit,
+                release=outcome.release.id,
+            )
+            return
+
+    def _update(self, source: Source, wanted: str, deadline: Deadline, *, force: bool) -> Outcome:
         current = self._releases.current()
         status = read_status(self._home)
         if not force:
             if current and (wanted, self._environment) in _held(current, status):
                 return Outcome("unchanged", current)
-            if reason := status.rejected.get(rejection(wanted, self._environment)):
+            # A pod that is pinned has no other commit to wait for, so it goes on trying.
+            if not self._pin and (reason := status.rejected.get(rejection(wanted, self._environment))):
                 raise ReleaseRejected(f"{wanted[:12]} was rejected before: {reason}")
         release_id = self._releases.next_id(wanted)
         with self._releases.stage() as staging:
-            exported = self._source.export(wanted, staging.models_serve, deadline)
+            exported = source.export(wanted, staging.models_serve, deadline)
             if not (found := discover(staging.models_serve, exported.versions)):
-                raise self._source.no_models(wanted, deadline)
+                raise source.no_models(wanted, deadline)
             folders = _with_problems(staging.models_serve, found, exported.problems)
             verdicts = self._check(folders, current, status)
             entries = [self._decide(folder, verdicts[folder.name], current, staging, release_id) for folder in folders]
             self._report(entries)
+            if self._settings.git.on_trial:
+                _as_checked(entries, self._settings.git.revision)
             if self._settings.sync.on_broken_model == "reject":
                 _reject_broken(entries)
             if current and not force and _same(entries, current):
@@ -111,7 +152,7 @@ class Updater:
                 commit=exported.commit,
                 path=self._home / "releases" / release_id,
                 created=now(),
-                source=self._source.kind,
+                source=source.kind,
                 environment=self._environment,
                 models={entry.name: entry for entry in entries},
             )
@@ -315,6 +356,17 @@ def _with_problems(
 def _reject_broken(entries: Sequence[ModelEntry]) -> None:
     if broken := [f"{entry.name}: {entry.fault}" for entry in entries if entry.fault]:
         raise ReleaseRejected("; ".join(broken))
+
+
+def _as_checked(entries: Sequence[ModelEntry], revision: Revision) -> None:
+    """Raise TrialFailed where more is broken here than was when `modelsync rollout` checked the commit.
+
+    The pod stays unready then, and the pods before it, where the model may be good, go on.
+    """
+    if broken := [
+        f"{entry.name}: {entry.fault}" for entry in entries if entry.fault and entry.name not in revision.broken
+    ]:
+        raise TrialFailed(f"good when the rollout checked it, broken here: {'; '.join(broken)}")
 
 
 def _same(entries: Sequence[ModelEntry], current: Release) -> bool:

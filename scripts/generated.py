@@ -1,4 +1,4 @@
-"""Writes what is generated from the settings: env.example and the table in README.md.
+"""Writes what is generated from the settings: env.example, the table in README.md, and the chart's values and schema.
 
 `python -m scripts.generated` writes them, `--check` fails where one is stale: `make generated`, `make check`.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from modelsync.errors import SettingsError
 from modelsync.settings import GROUPS, Entry, entries, load
+from scripts import chart_docs
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- settings:begin -->", "<!-- settings:end -->"
@@ -81,17 +82,26 @@ def _cell(text: str) -> str:
 
 def main(check: bool) -> int:
     """Write the files, or say which are stale."""
-    page = ROOT / "README.md"
-    wanted = {ROOT / "env.example": env_example(), page: readme(page.read_text("utf-8"))}
-    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
-    for path in stale:
+    stale = False
+    for path, text in wanted():
+        if path.exists() and path.read_text("utf-8") == text:
+            continue
+        stale = True
         name = path.relative_to(ROOT)
         if check:
-            print(f"{name} does not match modelsync/settings.py; run `make generated` and commit it", file=sys.stderr)
+            print(f"{name} does not match modelsync/settings/; run `make generated` and commit it", file=sys.stderr)
         else:
-            path.write_text(wanted[path], "utf-8")
+            path.write_text(text, "utf-8")
             print(f"wrote {name}")
     return 1 if check and stale else 0
+
+
+def wanted() -> Iterator[tuple[Path, str]]:
+    """Every generated file and its content."""
+    page = ROOT / "README.md"
+    yield ROOT / "env.example", env_example()
+    yield page, readme(page.read_text("utf-8"))
+    yield from chart_docs.generated()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import click
 from modelsync import __version__
 from modelsync.cli.calling import call
 from modelsync.cli.checking import check, generate, new
+from modelsync.cli.rolling import rollout
 from modelsync.cli.running import Verbs, run, serve, sync, version
 
 
@@ -30,7 +31,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, sync, check, generate, new, call, version):
+for command in (serve, sync, check, generate, new, call, rollout, version):
     cli.add_command(command)
 
 

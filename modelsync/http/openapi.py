@@ -21,6 +21,7 @@ PROBLEMS: dict[str, str] = {
     "401": "No token, or one that is not known",
     "403": "The token lacks the scope",
     "404": "There is no such model; `near` names those that look like it",
+    "409": "The pod is pinned to a commit: `detail` tells how a new one comes",
     "413": "The body is too large",
     "415": "The body is not `application/json`, or it is compressed",
     "422": "`variables` does not fit the model; `errors` names each bad field",
@@ -200,7 +201,7 @@ def _sync(service: Service) -> Schema:
         "responses": {
             "200": _ok("Answer to the ping of a new webhook"),
             "202": _ok("Accepted; or ignored, where another branch was pushed"),
-            **_refer(None, ("400", "401", "403", "413", "503")),
+            **_refer(None, ("400", "401", "403", "409", "413", "503")),
         },
         "security": [{"token": []}, {}],
     }

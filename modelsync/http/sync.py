@@ -37,6 +37,8 @@ def register(app: Flask, service: Service, gate: Gate) -> None:
                 return replies.json({"status": "ignored", "reason": reason}, 202)
         else:
             gate.require("admin", request.headers.get("Authorization"))
+        if service.settings.git.revision:
+            return replies.problem(409, _pinned(service), model=None, release=service.commit)
         if service.request_sync is None:
             return replies.problem(503, NO_SUPERVISOR, model=None, release=service.commit)
         service.request_sync()
@@ -53,13 +55,16 @@ def last_sync(service: Service) -> dict[str, Any]:
     """How the last sync went and when the next one is due; `served` is the commit that this process answers for.
 
     `result` is `published`, `unchanged`, `failed` or null where there was none; `broken` tells by model why it is
-    not ready or not up to date. Times in ISO 8601.
+    not ready or not up to date. `pinned` is the commit that this process serves whatever the ref points to, or null.
+    `instead` is `cache` or `folder` where that serves until the repository can be reached. Times in ISO 8601.
     """
     status = service.status()
     due = next_sync(service, datetime.now(UTC))
     return {
         "wanted": status.wanted_commit or None,
         "served": served(service, status),
+        "pinned": service.settings.git.revision.commit or None,
+        "instead": instead(service, status),
         "in_step": in_step(service, status),
         "result": status.last_result or None,
         "reason": status.reason or None,
@@ -85,12 +90,27 @@ def in_step(service: Service, status: Status) -> bool:
     return service.commit is not None and status.wanted_commit in {"", served(service, status)}
 
 
+def instead(service: Service, status: Status) -> str | None:
+    """What this process serves in place of the repository that it cannot reach; None where it does not."""
+    source = service.release.source if service.release else "git"
+    return source if status.last_result == "failed" and source != "git" and not service.settings.standalone else None
+
+
 def next_sync(service: Service, now: datetime) -> datetime | None:
     """When the schedule asks for a sync, in UTC and before jitter; None where nothing is scheduled or nobody syncs."""
     if service.request_sync is None or service.settings.standalone:
         return None
     due = Schedule.parse(service.settings.sync.cron).next_after(now)
     return due.astimezone(UTC) if due else None
+
+
+def _pinned(service: Service) -> str:
+    git, rollout = service.settings.git, service.settings.rollout
+    job = f"{rollout.deployment or 'NAME'}-rollout"
+    return (
+        f"this pod serves the pinned commit {git.revision.commit[:12]} and does not follow the repository by itself; "
+        f"have all pods follow it now: kubectl create job --from=cronjob/{job} sync-now"
+    )
 
 
 def _is_webhook(service: Service, gate: Gate) -> bool:

@@ -125,13 +125,14 @@ Fault = Literal["", "hang", "trickle", "reset", "500", "503", "403", "404"]
 
 
 class GitServer(Repository):
-    """A repository served over HTTP, or HTTPS with `tls=True` (self-signed: `certificate` is the file to trust).
+    """A repository served over HTTP, or HTTPS with `tls=True` (self-signed: `certificate` is the file to trust), on
+    loopback or on another address of this machine.
 
     Set `user` and `password` to ask for them, `fault` to misbehave from the next request on, `dumb` to serve plain
     files. `requests` holds what was asked: method, path with query, status.
     """
 
-    def __init__(self, path: Path, *, tls: bool = False) -> None:
+    def __init__(self, path: Path, *, tls: bool = False, host: str = "127.0.0.1") -> None:
         super().__init__(path)
         self.user = ""
         self.password = ""
@@ -140,12 +141,13 @@ class GitServer(Repository):
         self.redirect = ""
         self.requests: list[tuple[str, str, int]] = []
         self._tls = tls
+        self._host = host
         self._closing = threading.Event()
         self.certificate = path.with_name(f"{path.name}.crt")
 
     @property
     def url(self) -> str:
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/{self.path.name}"
+        return f"{'https' if self._tls else 'http'}://{self._host}:{self.port}/{self.path.name}"
 
     @property
     def port(self) -> int:
@@ -157,14 +159,14 @@ class GitServer(Repository):
         class Handler(_Handler):
             server_of_repository = owner
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((self._host, 0), Handler)
         self._server.daemon_threads = True
         if self._tls:
             key = self.path.with_name(f"{self.path.name}.key")
             subprocess.run(
                 ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                 "-keyout", str(key), "-out", str(self.certificate), "-days", "2", "-subj", "/CN=127.0.0.1",
-                 "-addext", "subjectAltName=IP:127.0.0.1"],
+                 "-keyout", str(key), "-out", str(self.certificate), "-days", "2", "-subj", f"/CN={self._host}",
+                 "-addext", f"subjectAltName=IP:{self._host}"],
                 check=True, capture_output=True,
             )  # fmt: skip
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -32,9 +32,21 @@ def ok(status: int, headers: dict[str, str], body: bytes) -> str | None:
 
 @contextlib.contextmanager
 def load(
-    port: int, path: str, body: bytes, *, connections: int = 32, check: Check = ok, host: str = "127.0.0.1"
+    port: int,
+    path: str,
+    body: bytes,
+    *,
+    connections: int = 32,
+    check: Check = ok,
+    host: str = "127.0.0.1",
+    address: str = "",
+    pause: float = 0.0,
 ) -> Iterator[Tally]:
-    """Keep `connections` clients busy while the block runs; all requests have ended when it is left."""
+    """Keep `connections` clients busy while the block runs; all requests have ended when it is left.
+
+    `address` is where to connect to, if that is not the `host` that is asked for; `pause` in seconds comes between an
+    answer and the next request, where the load is not to take the whole machine.
+    """
     tally = Tally()
     stop = threading.Event()
     request = (
@@ -43,12 +55,14 @@ def load(
 
     async def client() -> None:
         while not stop.is_set():
-            reader, writer = await asyncio.open_connection(host, port)
+            reader, writer = await asyncio.open_connection(address or host, port)
             try:
                 first = True
                 while not stop.is_set():
                     closed = await _exchange(reader, writer, request, tally, check, fresh=first)
                     first = False
+                    if pause:
+                        await asyncio.sleep(pause)
                     if closed:
                         tally.reconnected += 1
                         break

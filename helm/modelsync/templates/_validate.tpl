@@ -1,0 +1,117 @@
+{{/* Values that contradict each other: said here, in one message, rather than by a pod that does not start. */}}
+{{- define "modelsync.validate" -}}
+{{- $problems := concat
+      (include "modelsync.validate.git" . | fromYamlArray)
+      (include "modelsync.validate.auth" . | fromYamlArray)
+      (include "modelsync.validate.traffic" . | fromYamlArray)
+      (include "modelsync.validate.pods" . | fromYamlArray) -}}
+{{- if $problems -}}
+{{- fail (printf "\n\n  - %s\n" (join "\n  - " $problems)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "modelsync.validate.git" -}}
+{{- $git := .Values.git -}}
+{{- $protocol := include "modelsync.git.protocol" . -}}
+{{- if not $git.path }}
+{{- range $name := list "subdir" "existingSecret" "user" "password" "sshKey" "knownHosts" }}
+{{- if get $git $name }}
+- git.{{ $name }} is set, but git.path is not
+{{- end }}
+{{- end }}
+{{- if ne $git.ref "HEAD" }}
+- git.ref is set, but git.path is not
+{{- end }}
+{{- if ne .Values.sync.mode "rollout" }}
+- sync.mode is {{ .Values.sync.mode }}, but git.path is not set; there is nothing to follow
+{{- end }}
+{{- if .Values.cache.enabled }}
+- cache.enabled is true, but git.path is not set; there is nothing to keep a copy of
+{{- end }}
+{{- if .Values.fallbackToImage }}
+- fallbackToImage is true, but git.path is not set; the models in the image are served anyway
+{{- end }}
+{{- else }}
+{{- if not (has $protocol (splitList "," ($git.protocols | replace " " ""))) }}
+- git.path uses {{ $protocol }}, which git.protocols ({{ $git.protocols }}) does not allow
+{{- end }}
+{{- if regexMatch "^https?://[^/]*@" $git.path }}
+- git.path holds credentials; put them into git.user and git.password, or into a Secret that git.existingSecret names
+{{- end }}
+{{- if eq $protocol "ssh" }}
+{{- if not (or $git.sshKey $git.existingSecret) }}
+- git.path uses ssh; set git.sshKey, or git.existingSecret with such a key
+{{- end }}
+{{- if not (or $git.knownHosts $git.existingSecret) }}
+- git.path uses ssh; set git.knownHosts (the output of ssh-keyscan), because an unknown host is never trusted
+{{- end }}
+{{- if $git.password }}
+- git.password is for https, but git.path uses ssh
+{{- end }}
+{{- else if $git.sshKey }}
+- git.sshKey is for ssh, but git.path uses {{ $protocol }}
+{{- end }}
+{{- end }}
+{{- if $git.existingSecret }}
+{{- range $name := list "password" "sshKey" }}
+{{- if get $git $name }}
+- git.existingSecret and git.{{ $name }} are both set; set one
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and .Values.cache.existingClaim (not .Values.cache.enabled) }}
+- cache.existingClaim is set, but cache.enabled is false
+{{- end }}
+{{- end -}}
+
+{{- define "modelsync.validate.auth" -}}
+{{- $auth := .Values.auth -}}
+{{- if $auth.existingSecret }}
+{{- range $name := list "predictTokens" "trainTokens" "adminTokens" "webhookSecret" }}
+{{- if get $auth $name }}
+- auth.existingSecret and auth.{{ $name }} are both set; set one
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if eq (include "modelsync.mode" .) "rollout" }}
+{{- if or $auth.webhookSecret (and $auth.existingSecret $auth.existingSecretKeys.webhookSecret) }}
+- a webhook reaches one pod, but with sync.mode rollout pods do not follow by themselves; use sync.mode pod, or let the webhook run `kubectl create job --from=cronjob/{{ include "modelsync.rolloutName" . }}`
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "modelsync.validate.traffic" -}}
+{{- if and .Values.gateway.enabled (not .Values.gateway.parentRefs) }}
+- gateway.enabled is true, but gateway.parentRefs names no Gateway
+{{- end }}
+{{- if and .Values.service.nodePort (eq .Values.service.type "ClusterIP") }}
+- service.nodePort is set, but service.type is ClusterIP
+{{- end }}
+{{- $autoscaling := .Values.autoscaling -}}
+{{- if $autoscaling.enabled }}
+{{- if gt (int $autoscaling.minReplicas) (int $autoscaling.maxReplicas) }}
+- autoscaling.minReplicas is over autoscaling.maxReplicas
+{{- end }}
+{{- if not (or $autoscaling.targetCPUUtilizationPercentage $autoscaling.targetMemoryUtilizationPercentage $autoscaling.metrics) }}
+- autoscaling.enabled is true, but there is nothing to scale by; set autoscaling.targetCPUUtilizationPercentage or autoscaling.metrics
+{{- end }}
+{{- range $resource, $target := dict "cpu" $autoscaling.targetCPUUtilizationPercentage "memory" $autoscaling.targetMemoryUtilizationPercentage }}
+{{- if and $target (not (dig "requests" $resource "" $.Values.resources)) (not (dig "limits" $resource "" $.Values.resources)) }}
+- autoscaling goes by {{ $resource }}, but resources.requests.{{ $resource }} is not set
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "modelsync.validate.pods" -}}
+{{- $needed := include "modelsync.gracePeriod" . | int -}}
+{{- $given := int .Values.lifecycle.terminationGracePeriodSeconds -}}
+{{- if and $given (lt $given $needed) }}
+- lifecycle.terminationGracePeriodSeconds is {{ $given }}, so requests in flight would be killed; {{ $needed }} at least (preStopSleepSeconds + MODELSYNC_DRAIN_TIMEOUT + 20), or 0
+{{- end }}
+{{- range $variable := .Values.extraEnv }}
+{{- if or (hasPrefix "MODELSYNC_" $variable.name) (has $variable.name (list "baseUrl" "gitPath" "usergit" "gitpassword")) }}
+- extraEnv sets {{ $variable.name }}, which has a value of its own
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,228 @@
+"""The cluster as a rollout sees it: one Deployment, one ConfigMap, Events. The only module that knows Kubernetes.
+
+Everything is read anew where it is needed, and nothing is watched: a rollout is one small GET a second, which needs no
+more rights than `get` on one object, and no care for what an API server that restarts does to a watch.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+
+from modelsync.deadline import Deadline
+from modelsync.errors import ClusterUnreachable, Conflict, SettingsError
+from modelsync.rollout import pods
+from modelsync.rollout.decision import Seen, State
+from modelsync.settings import Revision, Rollout
+
+ANNOTATION = "modelsync.dev/revision"
+"""On the pod template: the commit, which the pods read as MODELSYNC_GIT_REVISION."""
+
+COMPONENT = "modelsync-rollout"
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+CALL = 10.0
+"""Seconds one call may take."""
+
+PAUSE_MOST = 10.0
+"""Seconds between two tries of a call, at most."""
+
+REFUSED = 15.0
+"""Seconds for which 401, 403 and 404 are tried again: an API server that starts answers so before it has read all."""
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class Cluster:
+    """One Deployment and the state of its rollouts.
+
+    All methods raise ClusterUnreachable where the API server cannot be asked until the deadline, SettingsError where it
+    refuses.
+    """
+
+    def __init__(self, settings: Rollout, deadline: Deadline) -> None:
+        if not settings.deployment:
+            raise SettingsError("MODELSYNC_ROLLOUT_DEPLOYMENT is not set: the Deployment to roll out to")
+        configuration, namespace = _configuration()
+        api = client.ApiClient(configuration)
+        self._apps, self._core = client.AppsV1Api(api), client.CoreV1Api(api)
+        self._deployment = settings.deployment
+        self._state = settings.state or f"{settings.deployment}-rollout"
+        self._namespace = settings.namespace or namespace
+        self._deadline = deadline
+        self._uid = ""
+        self._selector: dict[str, str] = {}
+
+    def deployment(self) -> Seen:
+        """The Deployment as it is now."""
+        found = self._call(
+            f"get the Deployment {self._deployment}",
+            lambda **options: self._apps.read_namespaced_deployment(self._deployment, self._namespace, **options),
+        )
+        self._uid = found.metadata.uid
+        self._selector = found.spec.selector.match_labels or {}
+        status = found.status or client.V1DeploymentStatus()
+        conditions = {condition.type: condition for condition in status.conditions or ()}
+        progressing = conditions.get("Progressing")
+        return Seen(
+            pin=_pin((found.spec.template.metadata.annotations or {}).get(ANNOTATION, "")),
+            version=found.metadata.resource_version,
+            wanted=1 if found.spec.replicas is None else found.spec.replicas,
+            total=status.replicas or 0,
+            updated=status.updated_replicas or 0,
+            available=status.available_replicas or 0,
+            observed=(status.observed_generation or 0) >= (found.metadata.generation or 0),
+            timed_out=bool(progressing and progressing.reason == "ProgressDeadlineExceeded"),
+            paused=bool(found.spec.paused),
+        )
+
+    def pin(self, seen: Seen, revision: Revision) -> None:
+        """Pin the pods to a revision (an empty one: to none). Raises Conflict where the Deployment is not as `seen`."""
+        text = str(revision) or None
+        cause = f"modelsync rollout: {text[:12] if text else 'no commit pinned'}"
+        body = {
+            "metadata": {"resourceVersion": seen.version, "annotations": {"kubernetes.io/change-cause": cause}},
+            "spec": {"template": {"metadata": {"annotations": {ANNOTATION: text}}}},
+        }
+        self._call(
+            f"patch the Deployment {self._deployment}",
+            lambda **options: self._apps.patch_namespaced_deployment(
+                self._deployment, self._namespace, body, field_manager=COMPONENT, **options
+            ),
+        )
+
+    def state(self) -> State:
+        """What earlier runs have written down."""
+        found = self._call(
+            f"get the ConfigMap {self._state}",
+            lambda **options: self._core.read_namespaced_config_map(self._state, self._namespace, **options),
+        )
+        data = found.data or {}
+        known = {item.name: data[item.name] for item in fields(State) if data.get(item.name)}
+        return State(**{**known, "good": _pin(data.get("good", "")), "version": found.metadata.resource_version})
+
+    def write(self, state: State) -> None:
+        """Write the state in place of the one of its version. Raises Conflict where that is not the last one."""
+        state = replace(state, time=datetime.now(UTC).isoformat(timespec="seconds"))
+        values = {item.name: str(getattr(state, item.name)) for item in fields(State) if item.name != "version"}
+        body = {"metadata": {"resourceVersion": state.version}, "data": values}
+        self._call(
+            f"patch the ConfigMap {self._state}",
+            lambda **options: self._core.patch_namespaced_config_map(
+                self._state, self._namespace, body, field_manager=COMPONENT, **options
+            ),
+        )
+
+    def tell(self, kind: Literal["Normal", "Warning"], reason: str, message: str, state: State) -> None:
+        """Put an Event on the Deployment; of the same step from the same state only one, however often it is told."""
+        digest = sha256(f"{reason} {message[:60]} {state.version}".encode()).hexdigest()[:16]
+        now = datetime.now(UTC)
+        body = client.CoreV1Event(
+            metadata=client.V1ObjectMeta(name=f"{self._deployment}.{digest}", namespace=self._namespace),
+            involved_object=client.V1ObjectReference(
+                api_version="apps/v1",
+                kind="Deployment",
+                name=self._deployment,
+                namespace=self._namespace,
+                uid=self._uid,
+            ),
+            type=kind,
+            reason=reason,
+            message=message if len(message) <= 1000 else f"{message[:1000]}...",
+            source=client.V1EventSource(component=COMPONENT),
+            reporting_component=COMPONENT,
+            reporting_instance=COMPONENT,
+            first_timestamp=now,
+            last_timestamp=now,
+            count=1,
+        )
+        try:
+            self._call(
+                "create an Event",
+                lambda **options: self._core.create_namespaced_event(self._namespace, body, **options),
+            )
+        except Conflict:
+            pass  # told already
+        except SettingsError as error:  # no right to: the log and the state tell it, too
+            log.warning("%s", error)
+
+    def complaints(self, revision: Revision) -> str:
+        """What the pods of a revision that are not ready say of it; empty where nobody says anything."""
+        labels = ",".join(f"{name}={value}" for name, value in self._selector.items())
+        try:
+            found = self._call(
+                "list the pods",
+                lambda **options: self._core.list_namespaced_pod(self._namespace, label_selector=labels, **options),
+            )
+        except (SettingsError, ClusterUnreachable) as error:
+            return f"its pods cannot be asked: {error}"
+        return pods.complaints(
+            pod for pod in found.items if (pod.metadata.annotations or {}).get(ANNOTATION, "") == str(revision)
+        )
+
+    def _call(self, what: str, call: Callable[..., T]) -> T:
+        """Ask the API server, again where that may help. Raises Conflict, SettingsError, ClusterUnreachable."""
+        pause, refused, trouble = 0.25, Deadline(REFUSED), ""
+        while True:
+            left = self._deadline.remaining()
+            if not left:
+                raise ClusterUnreachable(f"cannot {what}{f': {trouble}' if trouble else ' in time'}")
+            try:
+                return call(_request_timeout=min(CALL, left))
+            except ApiException as error:
+                trouble = f"the API server answers {error.status} {error.reason}"
+                if error.status == 409:
+                    raise Conflict(f"cannot {what}: it has changed") from None
+                if error.status in {400, 422} or (error.status in {401, 403, 404} and not refused.remaining()):
+                    raise SettingsError(f"cannot {what}: {trouble} {_detail(error)}") from None
+            except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                trouble = f"the API server cannot be reached ({type(error).__name__})"
+            log.info("cannot %s, trying again: %s", what, trouble)
+            time.sleep(min(pause * random.uniform(0.5, 1.5), self._deadline.remaining()))  # noqa: S311
+            pause = min(PAUSE_MOST, pause * 2)
+
+
+def _configuration() -> tuple[Any, str]:
+    """How to reach the API server, and the namespace: the pod's own, else those of KUBECONFIG's context."""
+    configuration = client.Configuration()
+    try:
+        config.load_incluster_config(configuration)
+        configuration.proxy = None  # a proxy is for the repository
+        namespace = NAMESPACE_FILE.read_text("utf-8").strip()
+    except (ConfigException, OSError):
+        try:
+            config.load_kube_config(client_configuration=configuration)
+            _, context = config.list_kube_config_contexts()
+        except (ConfigException, OSError) as error:
+            raise SettingsError(
+                f"no cluster: neither a service account in a pod nor a KUBECONFIG can be read ({error})"
+            ) from None
+        namespace = context["context"].get("namespace", "default")
+    configuration.retries = False
+    return configuration, namespace
+
+
+def _pin(text: str) -> Revision:
+    """What an annotation pins to. One written by hand may be no revision: it is one that nothing else equals."""
+    try:
+        return Revision.parse(text) if text else Revision()
+    except ValueError:
+        return Revision(text)
+
+
+def _detail(error: ApiException) -> str:
+    return " ".join((error.body or "").split())[:300]

@@ -1,0 +1,201 @@
+"""One run of `modelsync rollout`: look, decide, take one step, until nothing is left to do."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import Literal
+
+from modelsync.deadline import Deadline
+from modelsync.errors import ClusterUnreachable, Conflict, SettingsError, SyncError
+from modelsync.logs import event
+from modelsync.releases import environment
+from modelsync.rollout.cluster import Cluster
+from modelsync.rollout.decision import Seen, State, Step, decide
+from modelsync.rollout.verdict import judge
+from modelsync.schedule import retry_after
+from modelsync.settings import Revision, Settings
+from modelsync.sources import GitSource
+
+FINE, REJECTED, UNKNOWN = 0, 1, 75
+"""Exit codes: nothing went wrong; a commit was rejected or rolled back; nobody could tell."""
+
+POLL = 1.0
+"""Seconds between two looks at the Deployment."""
+
+LOOK = 30.0
+"""Seconds between two looks at the repository, while pods get ready: a push may be the cure for those that do not."""
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> int:
+    """Bring the ref's tip to all pods, or find out why not; returns the exit code. Raises SettingsError."""
+    if settings.standalone:
+        raise SettingsError("gitPath is not set: the repository to roll out from")
+    deadline = Deadline(settings.rollout.timeout)
+    try:
+        return Job(settings, deadline).run()
+    except (SyncError, ClusterUnreachable) as error:
+        event(log, logging.ERROR, f"rollout: {error}", event="rollout", result="unknown", reason=error.reason)
+        return UNKNOWN
+
+
+class Job:
+    """One run. `code` is what it has come to so far."""
+
+    def __init__(self, settings: Settings, deadline: Deadline) -> None:
+        sync = settings.sync
+        self._settings = replace(settings, git=replace(settings.git, revision=Revision(), proven=Revision()))
+        self._deadline = deadline
+        self._source = GitSource(self._settings)
+        self._cluster = Cluster(settings.rollout, deadline)
+        self._environment = environment(self._source.view, sync.on_broken_model, sync.check_timeout)
+        self._tip = ""
+        self._code = FINE
+
+    def run(self) -> int:
+        """Take steps until there is none; returns the exit code.
+
+        Raises SyncError, ClusterUnreachable, SettingsError.
+        """
+        self._tip = self._resolve()
+        looked = time.monotonic()
+        while True:
+            if not self._deadline.remaining():
+                raise ClusterUnreachable(f"{self._tip[:12]} is still on its way to the pods; the next run goes on")
+            seen, state = self._cluster.deployment(), self._cluster.state()
+            step = decide(self._tip, seen, state, self._environment)
+            try:
+                if step is Step.REST:
+                    self._say(_why(self._tip, seen, state, self._environment), seen, result="resting")
+                    return self._code
+                if step is not Step.WAIT:
+                    self._take(step, seen, state)
+                    continue
+            except Conflict as conflict:
+                self._say(f"{conflict}; looking again", seen, result="conflict")
+            time.sleep(min(POLL, self._deadline.remaining()))
+            if time.monotonic() - looked > LOOK:
+                self._look_again()
+                looked = time.monotonic()
+
+    # --- the repository ---------------------------------------------------------------------------------------------
+
+    def _resolve(self) -> str:
+        """The ref's tip, tried for as long as there is time. Raises SyncError."""
+        failures = 0
+        while True:
+            try:
+                return self._source.resolve(self._brief())
+            except SyncError as error:
+                failures += 1
+                pause = retry_after(failures, 0.5) or 0.0
+                if pause >= self._deadline.remaining():
+                    raise
+                event(log, logging.WARNING, f"rollout: {error}", event="rollout", result="retry", reason=error.reason)
+                time.sleep(pause)
+
+    def _look_again(self) -> None:
+        try:
+            tip = self._source.resolve(self._brief())
+        except SyncError as error:  # what is on its way needs no repository of ours
+            log.info("the repository cannot be asked for a newer commit: %s", error)
+            return
+        if tip != self._tip:
+            event(log, logging.INFO, f"rollout: a newer commit, {tip[:12]}", event="rollout", result="newer", tip=tip)
+            self._tip = tip
+
+    def _brief(self) -> Deadline:
+        return Deadline(max(0.1, min(self._settings.sync.timeout, self._deadline.remaining())))
+
+    # --- the steps --------------------------------------------------------------------------------------------------
+
+    def _take(self, step: Step, seen: Seen, state: State) -> None:
+        """Take one step. An Event comes before what it tells of is written, so that none is lost; doubles are none."""
+        tip, short = self._tip, self._tip[:12]
+        match step:
+            case Step.CHECK:
+                self._check(seen, state)
+            case Step.NOTE:
+                self._tell("RolloutStarted", f"{short} is on its way to the pods", seen, state)
+                self._cluster.write(state.noting(tip))
+            case Step.SETTLE:
+                if state.good.commit != tip:
+                    self._tell("RolloutComplete", f"{short} is ready in all {seen.wanted} pods", seen, state)
+                self._cluster.write(state.settling(seen.pin))
+            case Step.ADOPT:
+                self._say(f"{seen.pin.commit[:12]}, pinned by hand, is ready", seen, result="adopted")
+                self._cluster.write(state.adopting(seen.pin))
+            case Step.RESPECT:
+                message = f"{short} was undone by hand in favour of {seen.pin.commit[:12]}; it is not tried again"
+                self._tell("RolloutUndone", message, seen, state)
+                self._cluster.write(state.respecting(tip, seen.pin, message))
+            case Step.CONDEMN:
+                self._condemn(seen, state)
+            case Step.PIN_BACK:
+                self._code = REJECTED
+                self._cluster.pin(seen, state.good)
+                self._say(f"pinned back to {state.good.commit[:12] or 'no commit'}", seen, result="pinned back")
+
+    def _check(self, seen: Seen, state: State) -> None:
+        tip, short = self._tip, self._tip[:12]
+        self._say(f"checking {short}", seen, result="checking")
+        settings = replace(self._settings, sync=replace(self._settings.sync, timeout=self._brief().seconds))
+        verdict = judge(settings, tip, seen.pin)
+        if verdict.rejected:
+            self._code = REJECTED
+            message = f"{short} is not rolled out: {verdict.rejected}"
+            self._tell("RolloutRejected", message, seen, state)
+            self._cluster.write(state.rejecting(tip, self._environment, "check", verdict.rejected))
+            return
+        self._cluster.pin(seen, Revision(tip, verdict.broken))
+        self._say(f"pinned {short}", seen, result="pinned", broken=sorted(verdict.broken))
+
+    def _condemn(self, seen: Seen, state: State) -> None:
+        """Reject a commit that is pinned; the next step pins the good one."""
+        # Pods get nothing either from a repository that is away: then the commit is not to blame, and this raises.
+        if (tip := self._source.resolve(self._brief())) != self._tip:
+            self._tip = tip
+            return
+        self._code = REJECTED
+        why = self._cluster.complaints(seen.pin) or "its pods did not get ready in time"
+        back = state.good.commit[:12] or "the state before the first rollout"
+        self._tell("RolloutRolledBack", f"{tip[:12]} goes back to {back}: {why}", seen, state)
+        self._cluster.write(state.rejecting(tip, self._environment, "deadline", why))
+
+    # --- telling ----------------------------------------------------------------------------------------------------
+
+    def _tell(self, reason: str, message: str, seen: Seen, state: State) -> None:
+        """An Event on the Deployment, and the same in the log."""
+        kind: Literal["Normal", "Warning"] = "Normal" if reason in {"RolloutStarted", "RolloutComplete"} else "Warning"
+        self._say(message, seen, result=reason, level=logging.INFO if kind == "Normal" else logging.ERROR)
+        self._cluster.tell(kind, reason, message, state)
+
+    def _say(self, message: str, seen: Seen, level: int = logging.INFO, **fields: object) -> None:
+        event(
+            log,
+            level,
+            f"rollout: {message}",
+            event="rollout",
+            tip=self._tip,
+            pin=seen.pin.commit or None,
+            progress=seen.progress,
+            **fields,
+        )
+
+
+def _why(tip: str, seen: Seen, state: State, environment: str) -> str:
+    """Why there is nothing to do."""
+    short = tip[:12]
+    match seen.progress:
+        case "paused":
+            return "the Deployment is paused"
+        case "empty" if seen.pin.commit == tip:
+            return f"{short} is pinned; there are no pods"
+        case "stuck" if seen.pin.commit == tip:
+            return f"{short} was ready in every pod once; that pods do not get ready now is not its doing"
+    if state.rejects(tip, environment):
+        return f"{short} was rejected and is not tried again until the ref moves: {state.message}"
+    return f"{short} is rolled out"

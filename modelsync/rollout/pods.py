@@ -1,0 +1,59 @@
+"""Why pods do not get ready, in the words of those who know: scheduler, container runtime, the service itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import requests
+
+PATIENCE = 2.0
+"""Seconds that a pod gets to say why it is not ready."""
+
+
+def complaints(pods: Iterable[Any]) -> str:
+    """What those say that are not ready, each thing once; empty where there is none. `pods` are V1Pods."""
+    found = (one for pod in pods if not _ready(pod) and not pod.metadata.deletion_timestamp for one in _of(pod))
+    return "; ".join(dict.fromkeys(found))
+
+
+def _ready(pod: Any) -> bool:
+    return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ())
+
+
+def _of(pod: Any) -> Iterator[str]:
+    for condition in pod.status.conditions or ():
+        if condition.type == "PodScheduled" and condition.status != "True" and condition.message:
+            yield f"not scheduled: {condition.message}"
+    containers = [*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())]
+    for container in containers:
+        state, last = container.state, container.last_state
+        if state and state.waiting and state.waiting.reason not in {"PodInitializing", "ContainerCreating"}:
+            yield _words(state.waiting.reason, state.waiting.message)
+        if (ended := (state and state.terminated) or (last and last.terminated)) and ended.exit_code:
+            yield _words(f"{container.name} ended with {ended.exit_code} ({ended.reason})", ended.message)
+        if state and state.running and not container.ready and (reason := _asked(pod)):
+            yield reason
+
+
+def _words(reason: str | None, message: str | None) -> str:
+    return ": ".join(" ".join(part.split()) for part in (reason, message) if part)
+
+
+def _asked(pod: Any) -> str:
+    """What a pod's own readiness probe answers, where a network policy lets us ask."""
+    for container in pod.spec.containers:
+        probe = container.readiness_probe and container.readiness_probe.http_get
+        if not probe or not pod.status.pod_ip:
+            continue
+        ports = {port.name: port.container_port for port in container.ports or ()}
+        host = f"[{pod.status.pod_ip}]" if ":" in pod.status.pod_ip else pod.status.pod_ip
+        session = requests.Session()
+        session.trust_env = False  # no proxy on the way to a pod
+        try:
+            url = f"http://{host}:{ports.get(probe.port, probe.port)}{probe.path}"
+            answer = session.get(url, timeout=PATIENCE, allow_redirects=False).json()
+        except (requests.RequestException, ValueError):
+            return "its readiness probe fails"
+        return f"not ready: {answer['detail']}" if isinstance(answer, dict) and "detail" in answer else ""
+    return ""

@@ -1,0 +1,107 @@
+"""Text to value: one parser for each kind of setting. ValueError holds the reason, to be read behind the name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+GitProtocol = Literal["https", "ssh", "http", "file"]
+
+
+def text(raw: str) -> str:
+    """Text without white space around it."""
+    return raw.strip()
+
+
+def path(raw: str) -> Path | None:
+    """A path; `~` is the home directory."""
+    return Path(raw).expanduser() if raw.strip() else None
+
+
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """A whole number within bounds."""
+
+    def parse(raw: str) -> int:
+        value = int(raw)
+        if not low <= value <= high:
+            raise ValueError(f"must be from {low} to {high}")
+        return value
+
+    return parse
+
+
+_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(raw: str) -> float:
+    """Seconds from a time such as 30, 30s, 500ms, 2m or 1h."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|)\s*", raw)
+    if not match or not (value := float(match[1]) * _SECONDS[match[2]]):
+        raise ValueError("must be a positive time such as 30, 30s, 500ms or 2m")
+    return value
+
+
+_BYTES = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+
+
+def size(raw: str) -> int:
+    """Bytes from a size such as 10MiB or 65536."""
+    match = re.fullmatch(r"\s*(\d+)\s*(KiB|MiB|GiB|)\s*", raw)
+    if not match or not (value := int(match[1]) * _BYTES[match[2]]):
+        raise ValueError("must be a positive size such as 10MiB or 65536")
+    return value
+
+
+def boolean(raw: str) -> bool:
+    """True or false, as people write it."""
+    match raw.strip().lower():
+        case "true" | "1" | "yes" | "on":
+            return True
+        case "false" | "0" | "no" | "off":
+            return False
+    raise ValueError("must be true or false")
+
+
+def choice(kind: Any) -> Callable[[str], str]:
+    """One of the values of a Literal."""
+
+    def parse(raw: str) -> str:
+        if raw.strip() not in get_args(kind):
+            raise ValueError(f"must be one of {', '.join(get_args(kind))}")
+        return raw.strip()
+
+    return parse
+
+
+def protocols(raw: str) -> frozenset[str]:
+    """Names of git transports, separated by commas."""
+    names = frozenset(name.strip() for name in raw.split(",") if name.strip())
+    if not names or names - set(get_args(GitProtocol)):
+        raise ValueError(f"must be a comma-separated list of {', '.join(get_args(GitProtocol))}")
+    return names
+
+
+def base_url(raw: str) -> str:
+    """A URL path without slashes around it; may be empty."""
+    base = raw.strip().strip("/")
+    odd = base and not re.fullmatch(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*", base)
+    if odd or base in {"livez", "readyz", "metrics"}:
+        raise ValueError("must be a URL path such as models or api/models, or empty")
+    return base
+
+
+def subdirectory(raw: str) -> str:
+    """A folder below the repository's root, without slashes around it; may be empty."""
+    folder = raw.strip().strip("/")
+    if any(part in {"", ".", ".."} for part in folder.split("/")) and folder:
+        raise ValueError("must be a relative folder of the repository, without ..")
+    return folder
+
+
+def name(raw: str) -> str:
+    """The name of a Kubernetes object."""
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", raw.strip()):
+        raise ValueError("must be the name of a Kubernetes object: lower-case letters, digits, - and .")
+    return raw.strip()

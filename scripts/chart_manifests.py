@@ -1,0 +1,156 @@
+"""The plain manifests in k8s/, rendered from the chart: `make manifests`, and `make check` where they are stale.
+
+`k8s/base/` holds one file an object; `k8s/components/` what may be added. `k8s/kustomization.yaml` is the user's and
+not touched. What Helm gives a release is taken over by kustomize there:
+
+- settings are merged into a ConfigMap whose name gets a hash, so pods start anew where one changes: no checksum;
+- Secrets are the user's own, made with kubectl: they are mounted where they exist, and no file is asked for that a
+  setting does not name.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.chart_helm import render
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "k8s"
+
+BASE: dict[str, Any] = {
+    "git": {"path": "https://github.com/you/models.git", "existingSecret": "modelsync-git"},
+    "auth": {"existingSecret": "modelsync-auth"},
+}
+COMPONENTS: dict[str, dict[str, Any]] = {
+    "ingress": {"ingress": {"enabled": True}},
+    "autoscaling": {"autoscaling": {"enabled": True}},
+    "network-policy": {"networkPolicy": {"enabled": True, "egress": [{"ports": [{"port": 22, "protocol": "TCP"}]}]}},
+    "metrics": {"metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}},
+}
+PATCHES: dict[str, list[dict[str, Any]]] = {
+    "autoscaling": [{"target": {"kind": "Deployment"}, "patch": "- {op: remove, path: /spec/replicas}\n"}],
+}
+SETTINGS = "configmap.yaml"
+"""The settings' ConfigMap, which kustomize makes, so that its name tells its content."""
+HEADER = "# From the chart helm/modelsync, by `make manifests`: what you change belongs into k8s/kustomization.yaml.\n"
+
+Object = dict[str, Any]
+
+
+def files() -> dict[Path, str]:
+    """Every file below k8s/ but the user's own, with its content."""
+    base = {_file(one): one for one in _plain(BASE)}
+    settings = base.pop(SETTINGS)
+    found = {FOLDER / "base" / name: _dump(one) for name, one in base.items()}
+    listed = _kustomization("Kustomization", "v1beta1", base)
+    listed["configMapGenerator"] = [
+        {"name": "modelsync", "envs": ["settings.env"], "options": {"labels": settings["metadata"]["labels"]}}
+    ]
+    found[FOLDER / "base" / "settings.env"] = HEADER + "".join(f"{k}={v}\n" for k, v in settings["data"].items())
+    found[FOLDER / "base" / "kustomization.yaml"] = _dump(listed)
+    for component, values in COMPONENTS.items():
+        folder = FOLDER / "components" / component
+        added = {_file(one): one for one in _plain(BASE | values) if _file(one) not in {*base, SETTINGS}}
+        found |= {folder / name: _dump(one) for name, one in added.items()}
+        listed = _kustomization("Component", "v1alpha1", added)
+        if component in PATCHES:
+            listed["patches"] = PATCHES[component]
+        found[folder / "kustomization.yaml"] = _dump(listed)
+    return found
+
+
+def _plain(values: dict[str, Any]) -> Iterator[Object]:
+    return (plain(one) for one in render(values) if one["kind"] != "Pod")
+
+
+def plain(one: Object) -> Object:
+    """The object as somebody without Helm would have written it."""
+    _labels(one["metadata"])
+    for subject in one.get("subjects", []):
+        subject.pop("namespace", None)  # kustomize sets it
+    if one["kind"] == "ConfigMap" and "data" in one:
+        one["data"] = {name: value for name, value in one["data"].items() if not _is_users(name)}
+    for group in one["spec"]["groups"] if one["kind"] == "PrometheusRule" else []:
+        for rule in group["rules"]:  # the namespace is not known here
+            rule["expr"] = rule["expr"].replace('namespace="default",', "")
+    if template := _pod_template(one):
+        _labels(template["metadata"])
+        template["metadata"].get("annotations", {}).pop("checksum/settings", None)
+        if not template["metadata"].get("annotations", True):
+            del template["metadata"]["annotations"]
+        for volume in template["spec"]["volumes"]:
+            if volume["name"] in {"git", "auth"}:
+                volume.pop("projected", None)
+                volume["secret"] = {
+                    "secretName": f"modelsync-{volume['name']}",
+                    "optional": True,
+                    "defaultMode": 0o440,
+                }
+    return one
+
+
+def _is_users(setting: str) -> bool:
+    """Whether the user's kustomization says it: where the repository is, and which Secrets there are."""
+    return setting == "gitPath" or setting.endswith("_FILE")
+
+
+def _labels(metadata: Object) -> None:
+    for name in ("helm.sh/chart", "app.kubernetes.io/managed-by"):
+        metadata["labels"].pop(name, None)
+
+
+def _pod_template(one: Object) -> Object | None:
+    spec = one.get("spec", {})
+    found: Object | None = spec.get("jobTemplate", {}).get("spec", spec).get("template")
+    return found
+
+
+def _file(one: Object) -> str:
+    suffix = one["metadata"]["name"].removeprefix("modelsync")
+    return f"{one['kind'].lower()}{suffix}.yaml"
+
+
+def _kustomization(kind: str, version: str, resources: dict[str, Any]) -> Object:
+    return {"apiVersion": f"kustomize.config.k8s.io/{version}", "kind": kind, "resources": sorted(resources)}
+
+
+def _dump(one: Object) -> str:
+    return HEADER + yaml.safe_dump(one, sort_keys=False, width=120)
+
+
+def stale() -> Iterator[tuple[Path, str | None]]:
+    """Files that differ from what the chart gives, with what should be in them; None: they should not be there."""
+    wanted = files()
+    for path, text in wanted.items():
+        if not path.exists() or path.read_text("utf-8") != text:
+            yield path, text
+    for folder in ("base", "components"):
+        for path in sorted((FOLDER / folder).rglob("*.*")):
+            if path not in wanted:
+                yield path, None
+
+
+def main(check: bool) -> int:
+    """Write the files, or say which are stale."""
+    found = list(stale())
+    for path, text in found:
+        name = path.relative_to(ROOT)
+        if check:
+            print(f"{name} does not match helm/modelsync; run `make manifests` and commit it", file=sys.stderr)
+        elif text is None:
+            path.unlink()
+            print(f"removed {name}")
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+            print(f"wrote {name}")
+    return 1 if check and found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(check="--check" in sys.argv[1:]))

@@ -1,0 +1,160 @@
+"""values.schema.json: what Helm holds a user's values to, before anything reaches the cluster.
+
+A value that is a setting has that setting's own pattern, bounds or choices; one that Kubernetes takes as it stands has
+Kubernetes' own schema; all others follow from their default and the comment's `@schema`. Unknown names are errors
+everywhere. Written for draft 7, which Helm 3 and 4 both read, and without lookaheads, which Go's patterns lack.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from dataclasses import Field, fields
+from functools import cache
+from importlib.resources import files
+from typing import Any, get_args
+
+from modelsync.settings import GROUPS, parsers
+from scripts.chart_values import Value, values
+
+KUBERNETES = "v1.37.0-local-strict"
+"""The newest release whose schemas kubernetes-validate has."""
+
+Schema = dict[str, Any]
+
+TYPES: dict[type, Schema] = {
+    bool: {"type": "boolean"},
+    int: {"type": "integer", "minimum": 0},
+    float: {"type": "number"},
+    str: {"type": "string"},
+    list: {"type": "array"},
+    dict: {"type": "object", "additionalProperties": False},
+}
+
+_PROTOCOL = f"({'|'.join(get_args(parsers.GitProtocol))})"
+
+PARSERS: dict[str, Schema] = {
+    "text": {"type": "string"},
+    "path": {"type": "string"},
+    "boolean": {"type": "boolean"},
+    "seconds": {
+        "type": ["string", "number"],
+        "pattern": "^([0-9]*[1-9][0-9]*(\\.[0-9]+)?|[0-9]+\\.[0-9]*[1-9][0-9]*) ?(ms|s|m|h)?$",
+        "exclusiveMinimum": 0,
+    },
+    "size": {"type": ["string", "integer"], "pattern": "^[0-9]*[1-9][0-9]* ?(KiB|MiB|GiB)?$", "minimum": 1},
+    "protocols": {"type": "string", "pattern": f"^ *{_PROTOCOL} *(, *{_PROTOCOL} *)*$"},
+    "base_url": {
+        "type": "string",
+        "pattern": "^([A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*)?$",
+        "not": {"enum": ["livez", "readyz", "metrics"]},
+    },
+    "subdirectory": {"type": "string", "not": {"pattern": "(^|/)\\.{0,2}/|/\\.{1,2}$|^\\.{1,2}$|//|^/|/$"}},
+    "name": {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"},
+}
+"""What the parsers of modelsync/settings/parsers.py accept, but for odd spellings of the same. Tested against them."""
+
+
+def schema() -> Schema:
+    """The schema of all values."""
+    root: Schema = {"type": "object", "additionalProperties": False, "properties": {}}
+    used: set[str] = set()
+    for value in values():
+        group = root
+        for name in value.path[:-1]:
+            group = group["properties"].setdefault(
+                name, {"type": "object", "additionalProperties": False, "properties": {}}
+            )
+        group["properties"][value.path[-1]] = of_value(value, used)
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Values of the chart modelsync",
+        **root,
+        "definitions": _definitions(used),
+    }
+
+
+def text() -> str:
+    """The file's content."""
+    return json.dumps(schema(), indent=1) + "\n"
+
+
+def of_value(value: Value, used: set[str]) -> Schema:
+    """The schema of one value; `used` gets the definitions of Kubernetes that it refers to."""
+    if value.setting:
+        found = of_setting(value.setting)
+    elif value.kubernetes:
+        found = _kubernetes(value.kubernetes, used)
+    else:
+        found = TYPES[type(value.default)]
+    return {"description": value.doc, **found, **value.schema}
+
+
+def of_setting(name: str) -> Schema:
+    """What a setting accepts; empty where it may be unset. Raises KeyError where there is no such setting."""
+    item = setting_fields()[name]
+    found = _of_parser(item.metadata["parse"])
+    unset = item.default in (None, "") or (item.metadata["shown"] and not _accepts(item, item.metadata["shown"]))
+    return {"anyOf": [{"const": ""}, found]} if unset and found != {"type": "string"} else found
+
+
+@cache
+def setting_fields() -> dict[str, Field[Any]]:
+    """Every setting by its name."""
+    return {item.metadata["name"]: item for kind in GROUPS.values() for item in fields(kind)}
+
+
+def _of_parser(parse: Any) -> Schema:
+    bound = inspect.getclosurevars(parse).nonlocals
+    if "low" in bound:
+        return {"type": "integer", "minimum": bound["low"], "maximum": bound["high"]}
+    if "kind" in bound:
+        return {"enum": list(get_args(bound["kind"]))}
+    return PARSERS.get(parse.__name__, {"type": "string"})
+
+
+def _accepts(item: Field[Any], raw: str) -> bool:
+    try:
+        item.metadata["parse"](raw)
+    except ValueError:
+        return False
+    return True
+
+
+@cache
+def _api() -> dict[str, Schema]:
+    folder = files("kubernetes_validate") / "kubernetes-json-schema" / KUBERNETES
+    definitions: dict[str, Schema] = json.loads((folder / "_definitions.json").read_text("utf-8"))["$defs"]
+    return definitions
+
+
+def _kubernetes(path: str, used: set[str]) -> Schema:
+    kind, _, name = path.rpartition(".")
+    return _local(_api()[f"io.k8s.api.{kind}"]["properties"][name], used)
+
+
+def _local(found: Any, used: set[str]) -> Any:
+    """The same schema with references into our own definitions, and without what only people read."""
+    if isinstance(found, list):
+        return [_local(item, used) for item in found]
+    if not isinstance(found, dict):
+        return found
+    if reference := found.get("$ref"):
+        name = reference.rpartition("/")[2]
+        used.add(name)
+        return {"$ref": f"#/definitions/{name}"}
+    return {
+        name: {key: _local(one, used) for key, one in below.items()} if name == "properties" else _local(below, used)
+        for name, below in found.items()
+        if name not in {"description", "format", "default"} and not re.match("x-", name)
+    }
+
+
+def _definitions(used: set[str]) -> Schema:
+    """All definitions that are referred to, those by other definitions included."""
+    made: Schema = {}
+    while missing := used - set(made):
+        for name in missing:
+            made[name] = _local(_api()[name], used)
+    return dict(sorted(made.items()))

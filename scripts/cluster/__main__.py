@@ -1,0 +1,70 @@
+"""The cluster of the tests: `python -m scripts.cluster up`, `down`, `load IMAGE`, `missing` (why there can be none)."""
+
+from __future__ import annotations
+
+import sys
+
+from scripts.cluster import given, kind, own
+from scripts.cluster.description import Description
+from scripts.cluster.layout import Layout, layout
+
+
+def up(where: Layout) -> Description:
+    """Use what is there: a cluster that is given, kind where Docker runs, or else one of our own."""
+    if given.chosen():
+        return given.up(where)
+    return kind.up(where) if kind.chosen() else own.up(where)
+
+
+def missing() -> str:
+    """Return why there can be no cluster here, or "" if there can."""
+    return "" if given.chosen() or kind.chosen() else own.missing()
+
+
+def down(where: Layout) -> None:
+    """Leave nothing behind but the cache of programs."""
+    match Description.read(where):
+        case Description(kind="given"):
+            given.down(where)
+        case Description(kind="kind"):
+            kind.down(where)
+        case _:
+            own.down(where)
+
+
+def load(where: Layout, image: str) -> None:
+    """Put an image that was built here into the cluster that is up."""
+    match Description.read(where):
+        case Description(kind="given"):
+            given.load(image)
+        case Description(kind="kind"):
+            kind.load(image)
+        case Description():
+            own.load(where, image)
+        case None:
+            raise SystemExit("cluster: it is not up, see `make cluster`")
+
+
+def main(arguments: list[str]) -> int:
+    """Do as the command line says; the exit code."""
+    where = layout()
+    match arguments:
+        case ["up"]:
+            found = up(where)
+            print(f"KUBECONFIG={found.kubeconfig}  # kubectl and helm: {found.programs or 'those of the PATH'}")
+        case ["down"]:
+            down(where)
+        case ["missing"]:
+            reason = missing()
+            print(reason, end="")
+            return 1 if reason else 0
+        case ["load", image]:
+            load(where, image)
+        case _:
+            print(__doc__, file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,104 @@
+"""Values that cannot be meant: refused by Helm with a message that says what to set instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.chart.rendering import FOLLOWING, refused, rendered
+
+HTTPS = {"path": "https://git.example.com/models.git"}
+SSH = {"path": "git@git.example.com:models.git", "sshKey": "key", "knownHosts": "hosts"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"git": {**HTTPS, "existingSecret": "a", "password": "b"}},
+            "git.existingSecret and git.password are both set",
+        ),
+        ({"git": {**SSH, "existingSecret": "a"}}, "git.existingSecret and git.sshKey are both set"),
+        ({"git": {"password": "b"}}, "git.password is set, but git.path is not"),
+        ({"git": {"ref": "main"}}, "git.ref is set, but git.path is not"),
+        ({"sync": {"mode": "pod"}}, "sync.mode is pod, but git.path is not set"),
+        ({"cache": {"enabled": True}}, "cache.enabled is true, but git.path is not set"),
+        ({"fallbackToImage": True}, "fallbackToImage is true, but git.path is not set"),
+        ({"git": {"path": "http://git.example.com/m.git"}}, "git.path uses http, which git.protocols (https,ssh)"),
+        ({"git": {"path": "https://me:secret@git.example.com/m.git"}}, "git.path holds credentials"),
+        ({"git": {"path": "git@git.example.com:m.git"}}, "git.path uses ssh; set git.sshKey, or git.existingSecret"),
+        ({"git": {**SSH, "knownHosts": ""}}, "git.path uses ssh; set git.knownHosts"),
+        ({"git": {**SSH, "password": "x"}}, "git.password is for https, but git.path uses ssh"),
+        ({"git": {**HTTPS, "sshKey": "x"}}, "git.sshKey is for ssh, but git.path uses https"),
+        ({**FOLLOWING, "cache": {"existingClaim": "mirror"}}, "cache.existingClaim is set, but cache.enabled is false"),
+        (
+            {"auth": {"existingSecret": "a", "adminTokens": ["b"]}},
+            "auth.existingSecret and auth.adminTokens are both set",
+        ),
+        (
+            {**FOLLOWING, "auth": {"webhookSecret": "x"}},
+            "use sync.mode pod, or let the webhook run `kubectl create job",
+        ),
+        ({"gateway": {"enabled": True}}, "gateway.enabled is true, but gateway.parentRefs names no Gateway"),
+        ({"service": {"nodePort": 30000}}, "service.nodePort is set, but service.type is ClusterIP"),
+        ({"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 3}}, "minReplicas is over"),
+        ({"autoscaling": {"enabled": True, "targetCPUUtilizationPercentage": 0}}, "there is nothing to scale by"),
+        (
+            {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": None}}},
+            "autoscaling goes by cpu, but resources.requests.cpu is not set",
+        ),
+        (
+            {"lifecycle": {"terminationGracePeriodSeconds": 30}},
+            "lifecycle.terminationGracePeriodSeconds is 30, so requests in flight would be killed; 60 at least",
+        ),
+        ({"extraEnv": [{"name": "MODELSYNC_THREADS", "value": "3"}]}, "extraEnv sets MODELSYNC_THREADS, which has"),
+        ({"extraEnv": [{"name": "gitpassword", "value": "3"}]}, "extraEnv sets gitpassword, which has"),
+    ],
+)
+def test_contradictions_are_told(values: dict[str, Any], message: str) -> None:
+    """The message names both values; nothing is rendered."""
+    said = refused(values)
+    assert message in said
+    assert "secret@" not in said
+
+
+def test_all_are_told_at_once() -> None:
+    """Two contradictions are one message."""
+    said = refused({"gateway": {"enabled": True}, "git": {"ref": "main"}})
+    assert "git.ref" in said
+    assert "gateway.parentRefs" in said
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ({"replicas": 3}, ["replicas"]),
+        ({"git": {"url": "https://git.example.com/m.git"}}, ["git", "url"]),
+        ({"settings": {"MODELSYNC_THREAD": 3}}, ["settings", "MODELSYNC_THREAD"]),
+        ({"settings": {"MODELSYNC_THREADS": 0}}, ["MODELSYNC_THREADS", "1"]),
+        ({"settings": {"MODELSYNC_PREDICT_TIMEOUT": "fast"}}, ["MODELSYNC_PREDICT_TIMEOUT"]),
+        ({"sync": {"onBrokenModel": "ignore"}}, ["onBrokenModel"]),
+        ({"sync": {"mode": "push"}}, ["mode"]),
+        ({"baseUrl": "metrics"}, ["baseUrl"]),
+        ({"git": {"subdir": "../models"}}, ["subdir"]),
+        ({"tolerations": [{"keys": "a"}]}, ["tolerations", "keys"]),
+        ({"resources": {"request": {"cpu": 1}}}, ["resources", "request"]),
+        ({"affinity": {"nodeAffinities": {}}}, ["affinity", "nodeAffinities"]),
+        ({"probes": {"readiness": {"httpGet": {"path": "/"}}}}, ["readiness", "httpGet"]),
+        ({"image": {"digest": "sha256:short"}}, ["digest"]),
+        ({"auth": {"adminTokens": ["a,b"]}}, ["adminTokens"]),
+        ({"gateway": {"parentRefs": [{"gateway": "public"}]}}, ["parentRefs", "gateway"]),
+    ],
+)
+def test_misspelt_values_are_refused(values: dict[str, Any], names: list[str]) -> None:
+    """The schema knows every name and what it takes, also inside of what Kubernetes takes as it stands."""
+    said = refused(values)
+    assert "don't meet the specifications of the schema" in said
+    for name in names:
+        assert name in said
+
+
+def test_as_a_dependency() -> None:
+    """Helm adds `global` to the values of a chart within a chart, and the schema lets it."""
+    assert rendered({"global": {"region": "eu"}}).kinds == rendered().kinds

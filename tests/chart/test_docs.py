@@ -1,0 +1,67 @@
+"""docs/kubernetes.md: what it names is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scripts.chart_values import values
+from tests.chart.rendering import FOLLOWING, rendered
+
+ROOT = Path(__file__).parents[2]
+DOCS = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
+NAMES = {value.name for value in values()}
+GROUPS = {name.rpartition(".")[0] for name in NAMES} - {""}
+BLOCKS = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL)]
+
+
+@pytest.mark.parametrize("page", ["docs/kubernetes.md", "helm/modelsync/README.md"])
+def test_every_link_leads_somewhere(page: str) -> None:
+    """Files that a page names exist."""
+    for name in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", (ROOT / page).read_text("utf-8")):
+        assert ((ROOT / page).parent / name).exists(), name
+
+
+def test_every_value_is_one() -> None:
+    """What is written like a value of the chart is one, or a group of them."""
+    known = {name.partition(".")[0] for name in NAMES}
+    written = set(re.findall(r"`([a-z]\w+(?:\.\w+)+)[:=`]", DOCS)) | set(re.findall(r"--set ([\w.]+)=", DOCS))
+    named = {name for name in written if name.partition(".")[0] in known and name != "settings.MODELSYNC_"}
+    assert len(named) > 20
+    for name in named:
+        assert name in NAMES | GROUPS or name.rpartition(".")[0] in NAMES or name.endswith("_..."), name
+
+
+def test_examples_render() -> None:
+    """Each example of values is accepted, that of Argo CD too."""
+    assert len(BLOCKS) >= 3
+    for block in BLOCKS:
+        if block.get("kind") == "Application":
+            block = block["spec"]["source"]["helm"]["valuesObject"]
+        assert rendered({**FOLLOWING, **block}).all
+
+
+def test_commands_name_what_the_chart_makes() -> None:
+    """Objects in the commands are those of a release called modelsync."""
+    objects = {name.lower() for name in rendered(FOLLOWING, release="modelsync").names}
+    named = re.findall(r"\b(deployment|service|cronjob|configmap)[/ ](modelsync[\w-]*)", DOCS)
+    assert len(named) > 5
+    for kind, name in named:
+        assert f"{kind}/{name}" in objects, f"{kind}/{name}"
+
+
+def test_every_event_is_explained() -> None:
+    """Each Event that a rollout writes stands in the table, and no other."""
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "modelsync" / "rollout").glob("*.py"))
+    written = set(re.findall(r'"(Rollout[A-Z]\w+)"', source))
+    assert len(written) >= 5
+    assert set(re.findall(r"^\| `(Rollout\w+)`", DOCS, re.MULTILINE)) == written
+
+
+def test_the_components_are_there() -> None:
+    """Each folder of k8s/components is a line of the one file to edit, and the other way round."""
+    lines = re.findall(r"components/([\w-]+)", (ROOT / "k8s" / "kustomization.yaml").read_text("utf-8"))
+    assert set(lines) == {path.name for path in (ROOT / "k8s" / "components").iterdir()}
