@@ -16,8 +16,8 @@ from typing import Any, Literal
 import pytest
 import requests
 import yaml
-from tests.cluster.cluster import Cluster, Namespace
 
+from tests.cluster.cluster import Cluster, Namespace
 from tests.servers.git import GitServer
 from tests.servers.service import answers
 from tests.waiting import until
