@@ -37,6 +37,8 @@ PATCHES: dict[str, list[dict[str, Any]]] = {
 }
 SETTINGS = "configmap.yaml"
 """The settings' ConfigMap, which kustomize makes, so that its name tells its content."""
+NAME = "modelsync-settings"
+"""Its name. Were it that of the Deployment, kustomize would put its hash into the Role's resourceNames as well."""
 HEADER = "# From the chart helm/modelsync, by `make manifests`: what you change belongs into k8s/kustomization.yaml.\n"
 
 Object = dict[str, Any]
@@ -49,7 +51,7 @@ def files() -> dict[Path, str]:
     found = {FOLDER / "base" / name: _dump(one) for name, one in base.items()}
     listed = _kustomization("Kustomization", "v1beta1", base)
     listed["configMapGenerator"] = [
-        {"name": "modelsync", "envs": ["settings.env"], "options": {"labels": settings["metadata"]["labels"]}}
+        {"name": NAME, "envs": ["settings.env"], "options": {"labels": settings["metadata"]["labels"]}}
     ]
     found[FOLDER / "base" / "settings.env"] = HEADER + "".join(f"{k}={v}\n" for k, v in settings["data"].items())
     found[FOLDER / "base" / "kustomization.yaml"] = _dump(listed)
@@ -83,6 +85,8 @@ def plain(one: Object) -> Object:
         template["metadata"].get("annotations", {}).pop("checksum/settings", None)
         if not template["metadata"].get("annotations", True):
             del template["metadata"]["annotations"]
+        for container in template["spec"]["containers"]:
+            container["envFrom"] = [{"configMapRef": {"name": NAME}}]
         for volume in template["spec"]["volumes"]:
             if volume["name"] in {"git", "auth"}:
                 volume.pop("projected", None)

@@ -78,6 +78,13 @@ def test_one_line_follows_a_repository(tmp_path: Path) -> None:
 
 
 @kustomize
+def test_the_rollout_may_do_what_it_may_in_the_chart() -> None:
+    """kustomize leaves the names in the rollout's Role as they are."""
+    rules = build(K8S).one("Role", "-rollout")["rules"]
+    assert [rule.get("resourceNames") for rule in rules] == [["modelsync"], ["modelsync-rollout"], None, None]
+
+
+@kustomize
 def test_secrets_are_mounted_where_they_exist(tmp_path: Path) -> None:
     """The lines for credentials and tokens name files in the volumes of the Secrets that the comments make."""
     objects = edited(tmp_path, (r"# - (?=MODELSYNC_\w+_FILE)", "- "))

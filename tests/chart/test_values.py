@@ -171,6 +171,14 @@ def test_the_chart_is_for_this_version() -> None:
     assert chart["kubeVersion"] == ">=1.30.0-0"
 
 
+def test_upgrades_start_from_an_older_version() -> None:
+    """tests/chart/previous holds the chart as it was released before this version."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
+    previous = [path.stem for path in (CHART.parents[1] / "tests" / "chart" / "previous").glob("*.tgz")]
+    assert previous
+    assert f"modelsync-{chart['version']}" not in previous
+
+
 def test_an_unknown_tag_is_an_error() -> None:
     """A misspelt tag in values.yaml does not pass as words."""
     with pytest.raises(ValueError, match=r"a\.b: @settings is no tag"):
