@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 from modelsync.deadline import Deadline
-from modelsync.errors import ClusterUnreachable, Conflict, SettingsError, SyncError
+from modelsync.errors import ClusterUnreachable, Conflict, SyncError
 from modelsync.logs import event
 from modelsync.releases import environment
 from modelsync.rollout.cluster import Cluster
@@ -32,8 +32,9 @@ log = logging.getLogger(__name__)
 
 def run(settings: Settings) -> int:
     """Bring the ref's tip to all pods, or find out why not; returns the exit code. Raises SettingsError."""
-    if settings.standalone:
-        raise SettingsError("gitPath is not set: the repository to roll out from")
+    if settings.standalone:  # as k8s/ is before it is edited
+        event(log, logging.INFO, "rollout: gitPath is not set: nothing to roll out", event="rollout", result="resting")
+        return FINE
     deadline = Deadline(settings.rollout.timeout)
     try:
         return Job(settings, deadline).run()
