@@ -47,7 +47,7 @@ cluster-down: setup  ## ends it and leaves nothing but the cache of its programs
 	@$(BIN)/python -m scripts.cluster down
 
 test-cluster: cluster  ## the suite on that cluster
-	$(BIN)/pytest -m cluster tests/cluster
+	$(BIN)/pytest -m cluster --verbose --capture=no tests/cluster
 
 generated: setup  ## env.example and the README's table, from modelsync/settings/groups.py
 	$(BIN)/python -m scripts.generated
