@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import json
 import os
 import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,8 @@ def storage() -> Iterator[None]:
     except OSError as error:
         what = os.strerror(error.errno) if error.errno else type(error).__name__
         raise StorageFailed(f"the state directory cannot be used: {what}") from error
+
+
+def as_json(values: Mapping[str, Any]) -> bytes:
+    """An object as people read it. A lone surrogate, as in a file name that is no text, becomes a question mark."""
+    return json.dumps(values, indent=1, ensure_ascii=False).encode("utf-8", "replace") + b"\n"

@@ -1,9 +1,8 @@
-"""Releases on disk: built aside, published by one rename, made current by one more; and the status beside them.
+"""Releases on disk: built aside, published by one rename, made current by one more.
 
     home/lock                   held by whoever syncs
     home/releases/<id>/         models_serve/, serve_models.py, release.json; never modified after it is published
     home/current                a link to releases/<id>
-    home/status.json            what the last sync brought
 
 A crash before the first rename leaves a temporary folder, between the two a release that nobody knows, after the
 second one the new release. `sweep`, which each sync starts with, removes the first two. Whoever writes holds `lock()`.
@@ -21,31 +20,33 @@ import platform
 import re
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from modelsync.deadline import Deadline
 from modelsync.errors import ReleaseUnreadable, SyncTimeout
-from modelsync.files import TEMPORARY, flush, fsync_dir, remove_tree, replace_symlink, storage, write_atomically
+from modelsync.files import (
+    TEMPORARY,
+    as_json,
+    flush,
+    fsync_dir,
+    remove_tree,
+    replace_symlink,
+    storage,
+)
 from modelsync.models.contract import Fault, ModelEntry, ModelName
+from modelsync.schedule import now
 
 FORMAT = 1
 """Of release.json. Another one means that another version of modelsync wrote it."""
 
 Source = Literal["git", "cache", "folder"]
-Result = Literal["", "published", "unchanged", "failed"]
 
 _ID = re.compile(r"[0-9a-f]{7,64}(\.[1-9][0-9]*)?")
 _log = logging.getLogger(__name__)
-
-
-def now() -> str:
-    """The time as release.json and status.json hold it: ISO 8601, UTC, microseconds, so that text sorts as time."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def environment(*settings: object) -> str:
@@ -269,7 +270,7 @@ def _to_json(release: Release) -> bytes:
     values = {"format": FORMAT} | {item.name: getattr(release, item.name) for item in fields(Release)}
     del values["path"]
     values["models"] = {name: asdict(entry) for name, entry in release.models.items()}
-    return _dump(values)
+    return as_json(values)
 
 
 def _from_json(path: Path, data: bytes) -> Release:
@@ -283,86 +284,3 @@ def _from_json(path: Path, data: bytes) -> Release:
 def _entry(values: dict[str, Any]) -> ModelEntry:
     fault = values.pop("fault")
     return ModelEntry(**values, fault=Fault(**fault) if fault else None)
-
-
-def _dump(values: dict[str, Any]) -> bytes:
-    # "replace": a message may hold a file name that is no text, and a report must not fail for that.
-    return json.dumps(values, indent=1, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-
-
-# --- status.json ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What is known of syncing, for people and metrics; also which commits not to try again.
-
-    `rejected` maps commits, as `rejection` names them, to reasons, `failures` reasons to counts. Times are as `now()`
-    gives them. What never happened is empty. `served_commit` and `environment` tell where `release` was last found to
-    be just what is wanted: a commit that changes no model moves them on, and not the release.
-    """
-
-    wanted_commit: str = ""
-    served_commit: str = ""
-    release: str = ""
-    environment: str = ""
-    last_attempt: str = ""
-    last_success: str = ""
-    last_result: Result = ""
-    reason: str = ""
-    message: str = ""
-    failures: dict[str, int] = field(default_factory=dict)
-    rejected: dict[str, str] = field(default_factory=dict)
-
-
-def rejection(commit: str, environment: str) -> str:
-    """The key of `Status.rejected`: what was refused in one environment may do in another."""
-    return f"{commit} {environment}"
-
-
-def read_status(home: Path) -> Status:
-    """The last status; a missing or damaged file counts as none, because the next sync writes it anew."""
-    try:
-        values = json.loads((home / "status.json").read_bytes())
-        known = {item.name: values[item.name] for item in fields(Status) if item.name in values}
-        if any(type(value) is not type(getattr(Status(), name)) for name, value in known.items()):
-            raise ValueError("a value is of the wrong type")
-        return Status(**known)
-    except FileNotFoundError:
-        return Status()
-    except (OSError, ValueError, TypeError) as error:
-        _log.warning("status.json cannot be read and starts anew: %s", type(error).__name__)
-        return Status()
-
-
-def change_status(home: Path, change: Callable[[Status], Status]) -> None:
-    """Replace the status by what `change` makes of it; of two at once, neither is lost. Raises StorageFailed."""
-    with storage():
-        home.mkdir(parents=True, exist_ok=True)
-        # On the folder itself: not `lock`, because also who waits for that in vain has something to tell.
-        number = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX)
-            write_status(home, change(read_status(home)))
-        finally:
-            os.close(number)
-
-
-def write_status(home: Path, status: Status) -> None:
-    """Replace the status; a reader sees the old one or the new one. Raises StorageFailed."""
-    path, data = home / "status.json", _dump(asdict(status))
-    with storage():
-        home.mkdir(parents=True, exist_ok=True)
-        try:
-            write_atomically(path, data)
-        except OSError:
-            _overwrite(path, data)
-
-
-def _overwrite(path: Path, data: bytes) -> None:
-    """Write over a file in place: all that a full disk, or a folder where nothing can be made, leaves room for.
-
-    In one call and padded to the old length, so that only a power cut can leave half of it. Raises OSError.
-    """
-    with path.open("r+b", buffering=0) as file:
-        file.write(data.ljust(path.stat().st_size))

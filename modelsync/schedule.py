@@ -109,3 +109,8 @@ def _bad(text: str, why: str = "") -> SettingsError:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def now() -> str:
+    """The time as release.json and status.json hold it: ISO 8601, UTC, microseconds, so that text sorts as time."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -28,10 +28,11 @@ from modelsync.generations import Generation, NotReady
 from modelsync.http import switches
 from modelsync.logs import event
 from modelsync.models.contract import ModelName
-from modelsync.releases import Release, Releases, read_status
+from modelsync.releases import Release, Releases
 from modelsync.schedule import Schedule, retry_after
 from modelsync.settings import Settings
 from modelsync.sources import source_of
+from modelsync.status import failed, read_status
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +194,7 @@ class Supervisor:
 
     def _died(self, how: str) -> None:
         """Tell what the update itself could not."""
-        updates.failed(self.settings.state.home, UpdateDied(f"the process of the update {how}"))
+        failed(self.settings.state.home, UpdateDied(f"the process of the update {how}"))
 
     # --- generations ------------------------------------------------------------------------------------------------
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from modelsync import logs, settings
 from modelsync.deadline import Deadline
+from modelsync.entries import as_checked, reject_broken, report, same, with_problems
 from modelsync.errors import (
     ModelsyncError,
     NoModels,
@@ -27,22 +28,14 @@ from modelsync.errors import (
 from modelsync.files import copy_tree, remove_tree, storage
 from modelsync.logs import event
 from modelsync.models.checking import check
-from modelsync.models.contract import Fault, ModelEntry, ModelFolder, ModelName, TreeHash, Verdict
+from modelsync.models.contract import Fault, ModelEntry, ModelFolder, ModelName, Verdict
 from modelsync.models.discovery import discover
 from modelsync.models.generator import generate
-from modelsync.releases import (
-    Release,
-    Releases,
-    Staging,
-    Status,
-    change_status,
-    environment,
-    now,
-    read_status,
-    rejection,
-)
-from modelsync.settings import Revision, Settings, child_environment
+from modelsync.releases import Release, Releases, Staging, environment
+from modelsync.schedule import now
+from modelsync.settings import Settings, child_environment
 from modelsync.sources import Source, source_of, substitutes
+from modelsync.status import Status, change_status, counted, failed, read_status, rejection, succeeded
 
 log = logging.getLogger("modelsync.updates")  # also where it runs as __main__
 
@@ -94,7 +87,7 @@ class Updater:
                 except SyncError as error:
                     self._substitute(error)
                     raise
-                self._succeeded(outcome, wanted)  # before the next one can begin, so that the last one is told last
+                self._tell(outcome, wanted)  # before the next one can begin, so that the last one is told last
         except SyncError as error:
             failed(self._home, error, wanted, self._environment)
             raise
@@ -137,15 +130,15 @@ class Updater:
             exported = source.export(wanted, staging.models_serve, deadline)
             if not (found := discover(staging.models_serve, exported.versions)):
                 raise source.no_models(wanted, deadline)
-            folders = _with_problems(staging.models_serve, found, exported.problems)
+            folders = with_problems(staging.models_serve, found, exported.problems)
             verdicts = self._check(folders, current, status)
             entries = [self._decide(folder, verdicts[folder.name], current, staging, release_id) for folder in folders]
-            self._report(entries)
+            report(entries)
             if self._settings.git.on_trial:
-                _as_checked(entries, self._settings.git.revision)
+                as_checked(entries, self._settings.git.revision)
             if self._settings.sync.on_broken_model == "reject":
-                _reject_broken(entries)
-            if current and not force and _same(entries, current):
+                reject_broken(entries)
+            if current and not force and same(entries, current):
                 return Outcome("unchanged", current)
             release = Release(
                 id=release_id,
@@ -216,23 +209,7 @@ class Updater:
             return replace(before, state="stale", wanted_version=folder.version, fault=verdict.fault)
         return replace(entry, state="failed", version="", fault=verdict.fault)
 
-    def _report(self, entries: Sequence[ModelEntry]) -> None:
-        for entry in entries:
-            if entry.fault:
-                event(
-                    log,
-                    logging.ERROR,
-                    f"{entry.name} is broken: {entry.fault}",
-                    event="model_broken",
-                    model=entry.name,
-                    state=entry.state,
-                    serves=entry.version or None,
-                    wanted=entry.wanted_version,
-                    file=entry.fault.file,
-                    line=entry.fault.line,
-                )
-
-    def _succeeded(self, outcome: Outcome, wanted: str) -> None:
+    def _tell(self, outcome: Outcome, wanted: str) -> None:
         event(
             log,
             logging.INFO,
@@ -244,65 +221,16 @@ class Updater:
             models=len(outcome.release.models),
             broken=sorted(outcome.faults),
         )
-        _tell(
+        succeeded(
             self._home,
-            lambda status: replace(
-                status,
-                wanted_commit=wanted,
-                served_commit=wanted,
-                release=outcome.release.id,
-                environment=self._environment,
-                last_attempt=now(),
-                last_result=outcome.result,
-                reason="",
-                message="",
-                rejected={},
-                last_success=now(),
-            ),
+            outcome.result,
+            wanted=wanted,
+            release=outcome.release.id,
+            environment=self._environment,
         )
 
 
-# --- telling ----------------------------------------------------------------------------------------------------------
-
-
-def failed(home: Path, error: SyncError, wanted: str = "", environment: str = "") -> None:
-    """Log that a sync failed, count it and write down why; `wanted` is the commit, where the sync got so far."""
-    before = read_status(home)
-    event(
-        log,
-        logging.ERROR,
-        f"sync error: {error}",
-        event="sync",
-        result="error",
-        reason=error.reason,
-        served=before.served_commit or None,
-        wanted=wanted or before.wanted_commit or None,
-    )
-
-    def change(status: Status) -> Status:
-        rejected = status.rejected
-        if isinstance(error, ReleaseRejected) and (key := rejection(wanted, environment)) not in rejected:
-            rejected = {key: str(error)}
-        return replace(
-            _counted(status, error.reason, str(error)),
-            wanted_commit=wanted or status.wanted_commit,
-            rejected=rejected,
-        )
-
-    _tell(home, change)
-
-
-def _counted(status: Status, reason: str, message: str) -> Status:
-    failures = {**status.failures, reason: status.failures.get(reason, 0) + 1}
-    return replace(status, last_attempt=now(), last_result="failed", reason=reason, message=message, failures=failures)
-
-
-def _tell(home: Path, change: Callable[[Status], Status]) -> None:
-    """Change the status; a disk that is full keeps nobody from serving what there is."""
-    try:
-        change_status(home, change)
-    except StorageFailed as error:
-        log.error("the status cannot be written: %s", error)
+# --- taking back ------------------------------------------------------------------------------------------------------
 
 
 def reject(config: Settings, release: Release, serving: Release | None, reason: str) -> None:
@@ -318,7 +246,7 @@ def _take_back(home: Path, releases: Releases, release: Release, serving: Releas
     change_status(
         home,
         lambda status: replace(
-            _counted(status, ReleaseRejected.reason, reason),
+            counted(status, ReleaseRejected.reason, reason),
             served_commit=serving.commit if serving else "",
             release=serving.id if serving else "",
             environment=serving.environment if serving else "",
@@ -334,48 +262,6 @@ def _held(current: Release, status: Status) -> set[tuple[str, str]]:
     """
     held = {(current.commit, current.environment)}
     return held | {(status.served_commit, status.environment)} if status.release == current.id else held
-
-
-def _with_problems(
-    root: Path, folders: Sequence[ModelFolder], problems: Mapping[str, tuple[Fault, ...]]
-) -> list[ModelFolder]:
-    """The folders, where the export found something unsafe in one with that as its fault.
-
-    What is unsafe and no folder (a link or a submodule in a folder's place, a name that is no text) becomes a model
-    that is refused, so that it is named where people look.
-    """
-    found = [replace(one, fault=problems[one.name][0]) if problems.get(one.name) else one for one in folders]
-    strangers = sorted(problems.keys() - {one.name for one in folders})
-    return found + [
-        ModelFolder(ModelName(name), root / name, TreeHash(""), fault=replace(problems[name][0], stage="name"))
-        for name in strangers
-        if problems[name]
-    ]
-
-
-def _reject_broken(entries: Sequence[ModelEntry]) -> None:
-    if broken := [f"{entry.name}: {entry.fault}" for entry in entries if entry.fault]:
-        raise ReleaseRejected("; ".join(broken))
-
-
-def _as_checked(entries: Sequence[ModelEntry], revision: Revision) -> None:
-    """Raise TrialFailed where more is broken here than was when `modelsync rollout` checked the commit.
-
-    The pod stays unready then, and the pods before it, where the model may be good, go on.
-    """
-    if broken := [
-        f"{entry.name}: {entry.fault}" for entry in entries if entry.fault and entry.name not in revision.broken
-    ]:
-        raise TrialFailed(f"good when the rollout checked it, broken here: {'; '.join(broken)}")
-
-
-def _same(entries: Sequence[ModelEntry], current: Release) -> bool:
-    """Whether these entries would serve and say just what the current release does."""
-
-    def told(entry: ModelEntry) -> tuple[object, ...]:
-        return entry.name, entry.state, entry.version, entry.wanted_version, entry.fault
-
-    return {told(entry) for entry in entries} == {told(entry) for entry in current.models.values()}
 
 
 def main() -> int:

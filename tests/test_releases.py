@@ -17,7 +17,8 @@ import pytest
 from modelsync.deadline import Deadline
 from modelsync.errors import ReleaseUnreadable, StorageFailed, SyncTimeout
 from modelsync.models.contract import Fault, ModelEntry, ModelName, TreeHash
-from modelsync.releases import Release, Releases, Status, environment, read_status, write_status
+from modelsync.releases import Release, Releases, environment
+from modelsync.status import Status, read_status, write_status
 
 OLD, NEW = "a" * 40, "b" * 40
 

@@ -13,8 +13,9 @@ from modelsync.http.lane import Lane
 from modelsync.http.switches import Switches
 from modelsync.models import generator, loading
 from modelsync.models.contract import LoadedModel, ModelEntry, ModelFolder, ModelName, TreeHash
-from modelsync.releases import Release, Status, read_status
+from modelsync.releases import Release
 from modelsync.settings import Settings
+from modelsync.status import Status, read_status
 from modelsync.telemetry import Counters
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from modelsync.errors import ModelUnavailable, SettingsError
 from modelsync.http import models, replies, webhooks
 from modelsync.http.access import Gate
 from modelsync.http.service import Service
-from modelsync.releases import Status
 from modelsync.schedule import Schedule
+from modelsync.status import Status
 
 log = logging.getLogger(__name__)
 

@@ -36,7 +36,7 @@ def selectors(expression: str) -> list[str]:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """Names of all metrics that the service exports once it has answered something and a sync has failed."""
     from modelsync.http.app import create_app
-    from modelsync.releases import Status, write_status
+    from modelsync.status import Status, write_status
 
     folder = tmp_path_factory.mktemp("service")
     service = a_service(folder)

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from modelsync import telemetry
 from modelsync.http.app import create_app
 from modelsync.http.switches import Switches
-from modelsync.releases import Status, write_status
+from modelsync.status import Status, write_status
 from modelsync.telemetry import Counters
 from tests.http.serving import COMMIT, JSON, VERSION, a_service, an_empty_service, body
 

@@ -22,7 +22,7 @@ from modelsync.http.app import create_app
 from modelsync.http.service import Service
 from modelsync.models import binding
 from modelsync.models.contract import LoadedModel, ModelName, TreeHash
-from modelsync.releases import Status, write_status
+from modelsync.status import Status, write_status
 from tests.http.serving import COMMIT, JSON, VERSION, a_service, person
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from modelsync.http.app import create_app
-from modelsync.releases import Status, write_status
+from modelsync.status import Status, write_status
 from tests.http.serving import COMMIT, FAULT, a_service, is_problem
 
 SECRET = "webhook-sécret"
