@@ -24,7 +24,10 @@ def readyz(service: Service, request_id: str = "") -> Answer:
     A model that is not loaded is named but does not make the service unready: the others answer.
     """
     if reason := service.not_ready():
-        document = problems.document(503, reason, request_id=request_id, release=service.commit)
+        # `reason`, as in the metrics: a rollout tells by it whether the commit is to blame.
+        sync = service.status().reason if service.release is None else ""
+        more = {"reason": sync} if sync else {}
+        document = problems.document(503, reason, request_id=request_id, release=service.commit, **more)
         return Answer(503, orjson.dumps(document), problems.PROBLEM, (("Retry-After", "5"),))
     status = {
         "status": "ready",

@@ -25,6 +25,7 @@ from modelsync.deadline import Deadline
 from modelsync.errors import ClusterUnreachable, Conflict, SettingsError
 from modelsync.rollout import pods
 from modelsync.rollout.decision import Seen, State
+from modelsync.rollout.pods import Complaint
 from modelsync.settings import Revision, Rollout
 
 ANNOTATION = "modelsync.dev/revision"
@@ -160,7 +161,7 @@ class Cluster:
         except SettingsError as error:  # no right to: the log and the state tell it, too
             log.warning("%s", error)
 
-    def complaints(self, revision: Revision) -> str:
+    def complaints(self, revision: Revision) -> list[Complaint]:
         """What the pods of a revision that are not ready say of it; empty where nobody says anything."""
         labels = ",".join(f"{name}={value}" for name, value in self._selector.items())
         try:
@@ -169,7 +170,7 @@ class Cluster:
                 lambda **options: self._core.list_namespaced_pod(self._namespace, label_selector=labels, **options),
             )
         except (SettingsError, ClusterUnreachable) as error:
-            return f"its pods cannot be asked: {error}"
+            return [Complaint(f"its pods cannot be asked: {error}")]
         return pods.complaints(
             pod for pod in found.items if (pod.metadata.annotations or {}).get(ANNOTATION, "") == str(revision)
         )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 from modelsync.deadline import Deadline
-from modelsync.errors import ClusterUnreachable, Conflict, SyncError
+from modelsync.errors import ClusterUnreachable, Conflict, RemoteUnreachable, SyncError
 from modelsync.logs import event
 from modelsync.releases import environment
 from modelsync.rollout.cluster import Cluster
@@ -160,8 +160,11 @@ class Job:
         if (tip := self._source.resolve(self._brief())) != self._tip:
             self._tip = tip
             return
+        complaints = self._cluster.complaints(seen.pin)
+        why = "; ".join(one.text for one in complaints) or "its pods did not get ready in time"
+        if complaints and all(one.away for one in complaints):
+            raise RemoteUnreachable(f"the pods cannot get {tip[:12]}, and go on trying: {why}")
         self._code = REJECTED
-        why = self._cluster.complaints(seen.pin) or "its pods did not get ready in time"
         back = state.good.commit[:12] or "the state before the first rollout"
         self._tell("RolloutRolledBack", f"{tip[:12]} goes back to {back}: {why}", seen, state)
         self._cluster.write(state.rejecting(tip, self._environment, "deadline", why))

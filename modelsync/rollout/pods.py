@@ -3,44 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
+
+from modelsync.errors import AuthFailed, RemoteUnreachable, SyncTimeout, UntrustedRemote
 
 PATIENCE = 2.0
 """Seconds that a pod gets to say why it is not ready."""
 
+AWAY = {kind.reason for kind in (AuthFailed, RemoteUnreachable, SyncTimeout, UntrustedRemote)}
+"""Reasons of a pod that cannot get its commit, whatever is in that."""
 
-def complaints(pods: Iterable[Any]) -> str:
+
+class Complaint(NamedTuple):
+    """Why a pod is not ready; `away`: because it cannot get at the repository."""
+
+    text: str
+    away: bool = False
+
+
+def complaints(pods: Iterable[Any]) -> list[Complaint]:
     """What those say that are not ready, each thing once; empty where there is none. `pods` are V1Pods."""
-    found = (one for pod in pods if not _ready(pod) and not pod.metadata.deletion_timestamp for one in _of(pod))
-    return "; ".join(dict.fromkeys(found))
+    waiting = (pod for pod in pods if not _ready(pod) and not pod.metadata.deletion_timestamp)
+    return list(dict.fromkeys(one for pod in waiting for one in _of(pod)))
 
 
 def _ready(pod: Any) -> bool:
     return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ())
 
 
-def _of(pod: Any) -> Iterator[str]:
+def _of(pod: Any) -> Iterator[Complaint]:
     for condition in pod.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status != "True" and condition.message:
-            yield f"not scheduled: {condition.message}"
+            yield Complaint(f"not scheduled: {condition.message}")
     containers = [*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())]
     for container in containers:
         state, last = container.state, container.last_state
         if state and state.waiting and state.waiting.reason not in {"PodInitializing", "ContainerCreating"}:
-            yield _words(state.waiting.reason, state.waiting.message)
+            yield Complaint(_words(state.waiting.reason, state.waiting.message))
         if (ended := (state and state.terminated) or (last and last.terminated)) and ended.exit_code:
-            yield _words(f"{container.name} ended with {ended.exit_code} ({ended.reason})", ended.message)
-        if state and state.running and not container.ready and (reason := _asked(pod)):
-            yield reason
+            yield Complaint(_words(f"{container.name} ended with {ended.exit_code} ({ended.reason})", ended.message))
+        if state and state.running and not container.ready and (complaint := _asked(pod)):
+            yield complaint
 
 
 def _words(reason: str | None, message: str | None) -> str:
     return ": ".join(" ".join(part.split()) for part in (reason, message) if part)
 
 
-def _asked(pod: Any) -> str:
+def _asked(pod: Any) -> Complaint | None:
     """What a pod's own readiness probe answers, where a network policy lets us ask."""
     for container in pod.spec.containers:
         probe = container.readiness_probe and container.readiness_probe.http_get
@@ -54,6 +66,7 @@ def _asked(pod: Any) -> str:
             url = f"http://{host}:{ports.get(probe.port, probe.port)}{probe.path}"
             answer = session.get(url, timeout=PATIENCE, allow_redirects=False).json()
         except (requests.RequestException, ValueError):
-            return "its readiness probe fails"
-        return f"not ready: {answer['detail']}" if isinstance(answer, dict) and "detail" in answer else ""
-    return ""
+            return Complaint("its readiness probe fails")
+        if isinstance(answer, dict) and "detail" in answer:
+            return Complaint(f"not ready: {answer['detail']}", away=answer.get("reason") in AWAY)
+    return None

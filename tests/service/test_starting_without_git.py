@@ -158,7 +158,8 @@ def test_a_commit_on_trial_has_no_substitute(server: GitServer, image: Path, tmp
     env = {"MODELSYNC_GIT_FALLBACK": "true", "MODELSYNC_MODELS": str(image), "MODELSYNC_GIT_REVISION": commit}
     with server.away(), following(tmp_path, server, ready=False, home=tmp_path / "trial", **env) as service:
         until(lambda: "cannot be reached" in service.get("/readyz").text, 40)
-        assert service.get("/readyz").status_code == 503
+        unready = service.get("/readyz")
+        assert (unready.status_code, unready.json()["reason"]) == (503, "unreachable")
         assert service.lines(event="substitute") == []
     with server.away(), following(tmp_path, server, MODELSYNC_GIT_PROVEN=commit, **env) as service:
         assert service.post("Model").json() == {"value": "image"}
