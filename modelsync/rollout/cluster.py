@@ -25,7 +25,7 @@ from modelsync.deadline import Deadline
 from modelsync.errors import ClusterUnreachable, Conflict, SettingsError
 from modelsync.rollout import pods
 from modelsync.rollout.decision import Seen, State
-from modelsync.rollout.pods import Complaint
+from modelsync.rollout.pods import Complaint, Diagnosis
 from modelsync.settings import Revision, Rollout
 
 ANNOTATION = "modelsync.dev/revision"
@@ -161,8 +161,8 @@ class Cluster:
         except SettingsError as error:  # no right to: the log and the state tell it, too
             log.warning("%s", error)
 
-    def complaints(self, revision: Revision) -> list[Complaint]:
-        """What the pods of a revision that are not ready say of it; empty where nobody says anything."""
+    def diagnose(self, revision: Revision) -> Diagnosis:
+        """What ails the pods of a revision; nothing where nobody says anything."""
         labels = ",".join(f"{name}={value}" for name, value in self._selector.items())
         try:
             found = self._call(
@@ -170,10 +170,11 @@ class Cluster:
                 lambda **options: self._core.list_namespaced_pod(self._namespace, label_selector=labels, **options),
             )
         except (SettingsError, ClusterUnreachable) as error:
-            return [Complaint(f"its pods cannot be asked: {error}")]
-        return pods.complaints(
-            pod for pod in found.items if (pod.metadata.annotations or {}).get(ANNOTATION, "") == str(revision)
-        )
+            return Diagnosis([Complaint(f"its pods cannot be asked: {error}")])
+        text = str(revision)
+        living = [pod for pod in found.items if not pod.metadata.deletion_timestamp]
+        its = [pod for pod in living if (pod.metadata.annotations or {}).get(ANNOTATION, "") == text]
+        return pods.diagnose(its, datetime.now(UTC))
 
     def _call(self, what: str, call: Callable[..., T]) -> T:
         """Ask the API server, again where that may help. Raises Conflict, SettingsError, ClusterUnreachable."""

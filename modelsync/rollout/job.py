@@ -160,7 +160,9 @@ class Job:
         if (tip := self._source.resolve(self._brief())) != self._tip:
             self._tip = tip
             return
-        complaints = self._cluster.complaints(seen.pin)
+        complaints, recovering = self._cluster.diagnose(seen.pin)
+        if recovering:
+            raise Conflict(f"the pods of {tip[:12]} have just got ready")
         why = "; ".join(one.text for one in complaints) or "its pods did not get ready in time"
         if complaints and all(one.away for one in complaints):
             raise RemoteUnreachable(f"the pods cannot get {tip[:12]}, and go on trying: {why}")

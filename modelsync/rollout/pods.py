@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import requests
@@ -11,6 +12,9 @@ from modelsync.errors import AuthFailed, RemoteUnreachable, SyncTimeout, Untrust
 
 PATIENCE = 2.0
 """Seconds that a pod gets to say why it is not ready."""
+
+JUST_NOW = timedelta(seconds=60)
+"""For which a pod that has become ready may not count as available yet, nor the Deployment as under way again."""
 
 AWAY = {kind.reason for kind in (AuthFailed, RemoteUnreachable, SyncTimeout, UntrustedRemote)}
 """Reasons of a pod that cannot get its commit, whatever is in that."""
@@ -23,14 +27,24 @@ class Complaint(NamedTuple):
     away: bool = False
 
 
-def complaints(pods: Iterable[Any]) -> list[Complaint]:
-    """What those say that are not ready, each thing once; empty where there is none. `pods` are V1Pods."""
-    waiting = (pod for pod in pods if not _ready(pod) and not pod.metadata.deletion_timestamp)
-    return list(dict.fromkeys(one for pod in waiting for one in _of(pod)))
+class Diagnosis(NamedTuple):
+    """What ails some pods: each complaint once. `recovering`: nothing any more, since a moment ago."""
+
+    complaints: Sequence[Complaint] = ()
+    recovering: bool = False
 
 
-def _ready(pod: Any) -> bool:
-    return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ())
+def diagnose(pods: Sequence[Any], now: datetime) -> Diagnosis:
+    """Ask those that are not ready. `pods` are V1Pods."""
+    since = [_ready_since(pod) for pod in pods]
+    found = (one for pod, ready in zip(pods, since, strict=True) if not ready for one in _of(pod))
+    recovering = bool(since) and all(since) and max(filter(None, since)) > now - JUST_NOW
+    return Diagnosis(list(dict.fromkeys(found)), recovering)
+
+
+def _ready_since(pod: Any) -> datetime | None:
+    ready = (one for one in pod.status.conditions or () if one.type == "Ready" and one.status == "True")
+    return next((one.last_transition_time for one in ready), None)
 
 
 def _of(pod: Any) -> Iterator[Complaint]:

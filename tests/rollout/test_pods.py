@@ -6,13 +6,16 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from kubernetes import client
 
-from modelsync.rollout.pods import Complaint, complaints
+from modelsync.rollout.pods import Complaint, Diagnosis, diagnose
+
+NOW = datetime.now(UTC)
 
 
 @contextmanager
@@ -56,12 +59,23 @@ def test_a_pod_that_cannot_get_its_commit_is_told_from_one_that_cannot_serve_it(
     """By the reason in what its readiness probe answers."""
     answer = {"detail": "no release yet: so it is", **({"reason": reason} if reason else {})}
     with probed(answer) as port:
-        assert complaints([pod(port), pod(port)]) == [Complaint("not ready: no release yet: so it is", away=away)]
+        said = Complaint("not ready: no release yet: so it is", away=away)
+        assert diagnose([pod(port), pod(port)], NOW) == Diagnosis([said])
 
 
 def test_a_container_that_has_ended_says_how() -> None:
     """Exit code, reason and the last words, beside what the others say."""
     killed = client.V1ContainerState(terminated=client.V1ContainerStateTerminated(exit_code=137, reason="OOMKilled"))
     back_off = client.V1ContainerState(waiting=client.V1ContainerStateWaiting(reason="CrashLoopBackOff"))
-    found = complaints([pod(1, state=back_off, last_state=killed)])
-    assert found == [Complaint("CrashLoopBackOff"), Complaint("modelsync ended with 137 (OOMKilled)")]
+    found = diagnose([pod(1, state=back_off, last_state=killed)], NOW)
+    assert found.complaints == [Complaint("CrashLoopBackOff"), Complaint("modelsync ended with 137 (OOMKilled)")]
+
+
+@pytest.mark.parametrize(("seconds", "recovering"), [(5, True), (300, False)])
+def test_pods_that_have_just_got_ready_are_not_to_blame(seconds: int, recovering: bool) -> None:
+    """Their controller may not have noticed yet; ready for long, they are not what keeps a rollout from its end."""
+    ready = pod(1, ready=True)
+    since = NOW - timedelta(seconds=seconds)
+    ready.status.conditions = [client.V1PodCondition(type="Ready", status="True", last_transition_time=since)]
+    assert diagnose([ready], NOW) == Diagnosis([], recovering)
+    assert not diagnose([], NOW).recovering
