@@ -7,6 +7,7 @@ are written in one go: each write wakes up a client, and doing that between call
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from time import perf_counter
@@ -74,7 +75,7 @@ class Asked:
 Outcome = bytes | BaseException
 
 
-class Turn:
+class Turn(ABC):
     """The requests for one model of this turn of the loop. `batches`: one call answers several."""
 
     batches = False
@@ -95,8 +96,9 @@ class Turn:
         waiting, self._waiting = self._waiting, []
         self._call(waiting)
 
+    @abstractmethod
     def _call(self, waiting: Sequence[Waiting]) -> None:
-        raise NotImplementedError
+        """Call the model for all of them, and `_deliver` what comes of it."""
 
     def _deliver(self, waiting: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
         model = self.model
