@@ -51,6 +51,7 @@ class Slots:
         self._waiting: deque[Call] = deque()
         self._threads = 0
         self._idle = 0
+        self.running = 0
         self._state = threading.Condition()
 
     def submit(self, call: Call) -> None:
@@ -59,7 +60,8 @@ class Slots:
         Raises Overloaded where the queue is full.
         """
         with self._state:
-            if len(self._waiting) >= self.max_queue:
+            # Not the queue's length: in a burst calls wait a moment although threads are free.
+            if len(self._waiting) + self.running >= self.size + self.max_queue:
                 raise Overloaded(f"{self.max_queue} predictions are waiting already; try again", retry_after=1)
             call.ticket = self._deadlines.start(lambda: self._expire(call))
             self._waiting.append(call)
@@ -89,6 +91,7 @@ class Slots:
                     self.hung -= 1
                     return
                 call.thread_id = 0
+                self.running -= 1
             del call  # a thread that waits holds neither a request nor its answer
 
     def _take(self) -> Call:
@@ -101,6 +104,7 @@ class Slots:
                 call = self._waiting.popleft()
                 if not call.ticket.finished:
                     call.thread_id = threading.get_ident()
+                    self.running += 1
                     return call
 
     def _expire(self, call: Call) -> None:
@@ -115,6 +119,7 @@ class Slots:
         """Free the slot of a running call and interrupt its thread. Called with the state held."""
         thread_id, call.thread_id = call.thread_id, 0
         self.hung += 1
+        self.running -= 1
         self._threads -= 1
         if self._waiting:
             self._grow()

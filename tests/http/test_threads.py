@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from modelsync.errors import Overloaded
 from modelsync.http.deadlines import Ticket
 from modelsync.http.threads import Call, Slots
 from tests.waiting import until
@@ -53,3 +54,23 @@ def test_calls_are_freed_behind_one_that_hangs() -> None:
         until(lambda: all(one() is None for one in ended), 10)
     finally:
         hangs.set()
+
+
+def test_a_burst_is_refused_only_beyond_threads_and_queue() -> None:
+    """Also before the threads have woken up: what they will take does not fill the queue."""
+    slots, hangs, ended = Slots(3, 2, 30.0), threading.Event(), threading.Semaphore(0)
+
+    def work(ticket: Ticket) -> None:
+        hangs.wait(20)
+        ticket.claim()
+        ended.release()
+
+    for _ in range(2):
+        for _ in range(5):
+            slots.submit(Call("Model", work, lambda error: None))
+        with pytest.raises(Overloaded):
+            slots.submit(Call("Model", work, lambda error: None))
+        hangs.set()
+        assert all(ended.acquire(timeout=10) for _ in range(5))
+        hangs.clear()
+        until(lambda: slots.running == 0, 10)
