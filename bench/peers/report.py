@@ -47,8 +47,8 @@ server with all of its processes (a busy machine changes rates, but hardly that)
 - The loop without a server calls `predict_proba` with one row after the other: {_rates(measured.loop)} per second.
 - A status over 399, a socket error or a time-out in any round is a failure, and shown. Access logs are off, but where
   the table says that they are on. modelsync's metrics cannot be turned off: they are on everywhere.
-- modelsync remembers heads of requests that it has parsed, and wrk sends the same head each time; the lines "each
-  request with a header of its own" show it where that cannot help.
+- modelsync remembers what it has found out about a head, and wrk sends the same bytes each time; in the lines "each
+  request with a header of its own" no two heads are the same, as behind proxies and tracers.
 
 ## Settings, commands and versions
 {_settings(figures)}"""

@@ -1,7 +1,7 @@
-"""Heads of requests that have been seen before: the short way from a client that keeps its connection to a model.
+"""Heads of requests like some that have been seen before: the short way from a client to a model.
 
-Such a client sends the same bytes before each body, and the same bytes mean the same: the parser's verdict on them is
-kept, and, for a second, that their token may predict. What is not plain sailing goes the long way, through `dispatch`.
+What the parser and the rules have found out about a head holds for all heads of the same `essence`; and, for a second,
+that their token may predict. What is not plain sailing goes the long way, through `dispatch`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from modelsync import errors
 from modelsync.http.access import REREAD
+from modelsync.http.essence import DECISIVE, essence
 from modelsync.http.messages import Exchange, Head, Request
 from modelsync.http.pace import BRIEF, LIMIT
 from modelsync.http.problems import Answer
-from modelsync.http.request_ids import accepted
 
 if TYPE_CHECKING:
     from modelsync.http.loopside import LoopModel
@@ -27,75 +27,101 @@ MAX_HEADS = 1024
 MAX_SEEN = 8192
 """Heads of which it is remembered that they have been seen once."""
 
-MAX_HEAD = 4096
-"""Bytes of a head that is worth remembering."""
-
 _NOT_AGAIN = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
 
 
+Known = tuple[Head, int, bytes]
+"""What is known of a request by its head: what it shares with others, the bytes of its body, the client's own id for
+it, empty without one."""
+
+
 class Heads:
-    """The heads that one server has learnt, in `known`, by their bytes."""
+    """The heads that one server has learnt: in `known` by their bytes."""
 
     def __init__(self, server: Server) -> None:
-        self.known: dict[bytes, Head] = {}
+        self.known: dict[bytes, Known] = {}
+        self._alike: dict[bytes, Head] = {}
         self._seen: set[int] = set()
         self._server = server
         self._log = server.log
 
+    def like(self, data: bytes) -> Known | None:
+        """What is known of a head that may have come never before, from one with the same essence."""
+        found = essence(data)
+        if found is None:
+            return None
+        key, length, request_id = found
+        head = self._alike.get(key)
+        if head is None or length > self._server.max_body:
+            return None
+        known = head, length, request_id
+        if self._seen_before(data):
+            if len(self.known) >= MAX_HEADS:
+                self.known.clear()
+            self.known[data] = known
+        return known
+
     def learn(self, data: bytes, request: Request) -> None:
-        """Remember the head of a whole request that has come as `data`, so that the same bytes need no parser again."""
+        """Remember the head of a whole request that has come as `data`: those like it need no parser."""
         end = data.find(b"\r\n\r\n") + 4
-        plain = request.version == "1.1" and request.keep_alive and data.startswith(b"POST ")
-        if not plain or len(data) != end + len(request.body) or end > MAX_HEAD:
-            return
-        # Only what comes a second time: a client whose every head is new (a trace id) must not pay for the others.
-        mark = hash(data[:end])
-        if mark not in self._seen:
-            if len(self._seen) >= MAX_SEEN:
-                self._seen.clear()
-            self._seen.add(mark)
+        if request.version != "1.1" or not request.keep_alive or len(data) != end + len(request.body):
             return
         if any(name in _NOT_AGAIN for name, _ in request.headers):
             return
-        if len(self.known) >= MAX_HEADS:
-            self.known.clear()
-        self.known[data[:end]] = self._read(request)
+        found = essence(data[:end])
+        if found is None or not self._seen_before(found[0]):
+            return
+        if len(self._alike) >= MAX_HEADS:
+            self._alike.clear()
+        self._alike[found[0]] = self._read(request)
+
+    def _seen_before(self, data: bytes) -> bool:
+        """Whether these bytes come again: what comes once only must not push out the others."""
+        mark = hash(data)
+        if mark in self._seen:
+            return True
+        if len(self._seen) >= MAX_SEEN:
+            self._seen.clear()
+        self._seen.add(mark)
+        return False
 
     def _read(self, request: Request) -> Head:
-        head = Head(request, self._server.turn_of(request.path))
+        general = Request()
+        general.method, general.path, general.query = request.method, request.path, request.query
+        general.headers = [field for field in request.headers if field[0] in DECISIVE]
+        head = Head(general, self._server.turn_of(request.path))
         if head.turn:
-            given = request.header(b"x-request-id")
-            head.request_id = (accepted(given.decode("latin-1") if given else None) or "").encode()
             version = head.turn.model.model.version
             head.fields = f"Content-Type: application/json\r\nX-Modelsync-Model-Version: {version}\r\n".encode()
             head.line = self._log.template(f"POST {request.path.decode('latin-1')}", head.turn.model.name)
         return head
 
-    def answer(self, connection: Connection, head: Head, body: bytes) -> None:
+    def answer(self, connection: Connection, head: Head, body: bytes, request_id: bytes) -> None:
         """Answer a request whose head is known: at once, or at the end of this turn of the loop with those like it."""
         started = perf_counter()
         server, turn = self._server, head.turn
+        identity = request_id or server.new_id()
         if turn is None or server.draining or not (started < head.admitted_until or self._admitted(head, started)):
-            connection.exchange(head.again(body, started))
+            connection.exchange(head.again(body, identity, started))
         elif (model := turn.model).brief and model.fast:
             server.requests += 1
-            self._call(connection, head, model, body, started)
+            self._call(connection, head, model, body, identity, started)
         elif model.fast or turn.batches:
             server.requests += 1
-            repeat = Repeat(server, connection, head, body, started)
+            repeat = Repeat(server, connection, head, body, identity, started)
             connection.wait(repeat)
             turn.add(repeat)
         else:
-            connection.exchange(head.again(body, started))
+            connection.exchange(head.again(body, identity, started))
 
-    def _call(self, connection: Connection, head: Head, model: LoopModel, body: bytes, started: float) -> None:
+    def _call(
+        self, connection: Connection, head: Head, model: LoopModel, body: bytes, identity: bytes, started: float
+    ) -> None:
         server = self._server
-        identity = head.request_id or server.new_id()
         try:
             payload = model.run(body)
         except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
-            request = head.again(body, started)
-            request.request_id = identity.decode()
+            request = head.again(body, identity, started)
             answer = model.failure(error, request.request_id)
             connection.transport.write(server.render(request, answer, close=False))
             seconds = perf_counter() - started
@@ -126,21 +152,23 @@ class Heads:
 class Repeat(Exchange):
     """A request with a known head that waits for others: `turns.Waiting`."""
 
-    __slots__ = ("_connection", "_head", "_server", "body", "started")
+    __slots__ = ("_connection", "_head", "_identity", "_server", "body", "started")
 
-    def __init__(self, server: Server, connection: Connection, head: Head, body: bytes, started: float) -> None:
+    def __init__(
+        self, server: Server, connection: Connection, head: Head, body: bytes, identity: bytes, started: float
+    ) -> None:
         super().__init__(head.request)
         self.body = body
         self.started = started
         self._head = head
+        self._identity = identity
         self._server = server
         self._connection = connection
 
     def identity(self) -> str:
         """The request's id; from now on it goes the long way."""
         if self.request is self._head.request:
-            self.request = self._head.again(self.body, self.started)
-            self.request.request_id = (self._head.request_id or self._server.new_id()).decode()
+            self.request = self._head.again(self.body, self._identity, self.started)
         return self.request.request_id
 
     def succeed(self, model: LoopModel, payload: bytes, seconds: float) -> None:
@@ -149,11 +177,10 @@ class Repeat(Exchange):
         if self.close or server.draining:
             self.answer(model.success(payload))
             return
-        identity = head.request_id or server.new_id()
-        self.output = success(server.constant, identity, head.fields, payload)
+        self.output = success(server.constant, self._identity, head.fields, payload)
         self._connection.finished(self)
         if server.log.enabled:
-            server.log.add_again(head.line, self._connection.client, identity, len(payload), seconds)
+            server.log.add_again(head.line, self._connection.client, self._identity, len(payload), seconds)
 
     def answer(self, answer: Answer) -> None:
         """Answer with anything else."""

@@ -1,4 +1,4 @@
-"""What one connection handles: a request, the bytes of its answer, and a head that has been seen before."""
+"""What one connection handles: a request, the bytes of its answer, and a head like one that has been seen before."""
 
 from __future__ import annotations
 
@@ -33,30 +33,28 @@ class Request:
 
 
 class Head:
-    """A request's head that has been parsed once: what was found out about exactly these bytes.
+    """What was found out about all heads of one `essence` when the parser saw the first of them.
 
-    Clients that keep a connection send the same head again and again, and the same bytes mean the same. `length` of the
-    body in bytes; `admitted_until`, a time of `perf_counter`, says how long nobody needs to ask again whether its token
-    may predict; `turn` is where requests wait for the model that answers here, None where no loaded model does.
+    `admitted_until`, a time of `perf_counter`, says how long nobody needs to ask again whether its token may predict;
+    `turn` is where requests wait for the model that answers here, None where no loaded model does.
     """
 
-    __slots__ = ("admitted_until", "fields", "length", "line", "request", "request_id", "turn")
+    __slots__ = ("admitted_until", "fields", "line", "request", "turn")
 
     def __init__(self, request: Request, turn: Turn | None) -> None:
         self.request = request
-        self.length = len(request.body)
         self.turn = turn
         self.admitted_until = 0.0
         self.fields = b""
         self.line = b""
-        self.request_id = b""
 
-    def again(self, body: bytes, started: float) -> Request:
-        """A request with this head."""
+    def again(self, body: bytes, request_id: bytes, started: float) -> Request:
+        """A request with such a head."""
         known, request = self.request, Request()
         request.method, request.path, request.query = known.method, known.path, known.query
         request.headers = known.headers
         request.body = body
+        request.request_id = request_id.decode()
         request.started = started
         return request
 

@@ -85,10 +85,12 @@ class Connection(asyncio.Protocol):
         if not self._in_message and not self._exchanges and self._writable:
             end = data.find(b"\r\n\r\n") + 4
             heads = self._server.heads
-            head = heads.known.get(data[:end])
-            if head is not None and len(data) == end + head.length:
-                heads.answer(self, head, data[end:])
-                return
+            known = heads.known.get(data[:end]) or heads.like(data[:end])
+            if known is not None:
+                head, length, request_id = known
+                if len(data) == end + length:
+                    heads.answer(self, head, data[end:], request_id)
+                    return
             self._whole = data
         self._parse(data)
         self._whole = b""
@@ -198,13 +200,13 @@ class Connection(asyncio.Protocol):
         self.deadline = 0.0
         request = self._request
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        request.request_id = self._server.request_id(request.header(b"x-request-id"))
         if self._whole:
             self._server.heads.learn(self._whole, request)
         self.exchange(request)
 
     def exchange(self, request: Request) -> None:
         """Have a whole request answered, after those before it."""
-        request.request_id = self._server.request_id(request.header(b"x-request-id"))
         exchange = Exchange(request)
         self._exchanges.append(exchange)
         self._server.dispatch(request, lambda answer: self.answered(exchange, answer))

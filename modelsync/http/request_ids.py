@@ -7,14 +7,14 @@ import re
 
 HEADER = "X-Request-ID"
 
-_ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
+_ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 
 
-def accepted(given: str | None) -> str | None:
-    """The client's id where it can be trusted in a header and a log line, else None."""
-    return given if given and _ACCEPTED(given) else None
+def accepted(given: bytes | None) -> bytes:
+    """The client's id where it can be trusted in a header and a log line, else nothing."""
+    return given if given and _ACCEPTED(given) else b""
 
 
 def request_id(given: str | None = None) -> str:
     """The client's id where it can be trusted in a header and a log line, else a new one (32 hex digits)."""
-    return accepted(given) or os.urandom(16).hex()
+    return accepted((given or "").encode()).decode() or os.urandom(16).hex()

@@ -131,7 +131,7 @@ class Server:
 
     def request_id(self, given: bytes | None) -> str:
         """The client's request id where it is a decent one, else a new one."""
-        return accepted(_text(given)) or self.new_id().decode()
+        return (accepted(given) or self.new_id()).decode()
 
     def new_id(self) -> bytes:
         """A request id that nobody else has."""
