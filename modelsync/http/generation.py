@@ -56,7 +56,7 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
     """gunicorn's master, but no worker's exit code ends it: a model may call `os._exit(3)`."""
 
     switches: Switches
-    models: Path
+    models = Path("models_serve")
     metrics: Path
     supervisor: int
     _quick_deaths = 0
@@ -79,11 +79,9 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
             worker.loads.tell(worker.place, None)
         words = worker.last_words.read()
         if status != 0 or words:  # or a model that calls os._exit(0)
-            how = (
-                signal.Signals(status & 0x7F).name
-                if status & 0x7F
-                else f"exit code {os.waitstatus_to_exitcode(status)}"
-            )
+            code = os.waitstatus_to_exitcode(status)
+            names = {int(one): one.name for one in signal.Signals}  # real-time signals have none
+            how = names.get(-code, f"signal {-code}") if code < 0 else f"exit code {code}"
             guilty = culprit(words, self.models)
             suspects = [guilty] if guilty else telemetry.in_flight(self.metrics, worker.pid)
             fields = {"event": "worker_ended", "how": how, "calling": suspects, "trace": words}
