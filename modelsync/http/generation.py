@@ -30,6 +30,7 @@ from modelsync.http import service
 from modelsync.http.accepting import Loads
 from modelsync.http.app import create_app
 from modelsync.http.crashes import culprit
+from modelsync.http.oom import OomKills, counter
 from modelsync.http.switches import Switches, memory
 from modelsync.http.worker import LaneWorker
 from modelsync.models import fences
@@ -56,8 +57,9 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
     """gunicorn's master, but no worker's exit code ends it: a model may call `os._exit(3)`."""
 
     switches: Switches
-    models: Path
+    models = Path("models_serve")
     metrics: Path
+    oom_kills: OomKills
     supervisor: int
     _quick_deaths = 0
 
@@ -79,17 +81,13 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
             worker.loads.tell(worker.place, None)
         words = worker.last_words.read()
         if status != 0 or words:  # or a model that calls os._exit(0)
-            how = (
-                signal.Signals(status & 0x7F).name
-                if status & 0x7F
-                else f"exit code {os.waitstatus_to_exitcode(status)}"
-            )
             guilty = culprit(words, self.models)
             suspects = [guilty] if guilty else telemetry.in_flight(self.metrics, worker.pid)
-            fields = {"event": "worker_ended", "how": how, "calling": suspects, "trace": words}
-            log.error("worker %d ended: %s", worker.pid, how, extra={"fields": fields})
-            # SIGKILL comes from outside (an operator, the kernel): no model's fault.
-            if suspects and os.WTERMSIG(status) != signal.SIGKILL:
+            killed = os.WTERMSIG(status) == signal.SIGKILL
+            starved = killed and self.oom_kills.claim(monotonic())
+            _tell(worker.pid, status, suspects, words, starved=starved)
+            # Any other SIGKILL comes from outside (an operator): no model's fault.
+            if suspects and (starved or not killed):
                 self._blame(suspects)
             self._pause_after_quick_deaths(worker)
         worker.last_words.close()
@@ -122,6 +120,7 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
         if os.getppid() != self.supervisor:
             log.error("the supervisor has gone; ending")
             raise StopIteration
+        self.oom_kills.look(monotonic())
         super().manage_workers()
 
 
@@ -178,8 +177,20 @@ class Generation(BaseApplication):  # type: ignore[misc]
         if self.release:
             GenerationMaster.models = self.release.path / "models_serve"
         GenerationMaster.metrics = telemetry.folder(self.settings.state.home)
+        GenerationMaster.oom_kills = OomKills(counter())
         GenerationMaster.supervisor = os.getppid()
         GenerationMaster(self).run()
+
+
+def _tell(pid: int, status: int, suspects: list[str], words: str, *, starved: bool) -> None:
+    """Log how a worker has ended that should not have, and what it was doing."""
+    code = os.waitstatus_to_exitcode(status)
+    names = {int(one): one.name for one in signal.Signals}  # real-time signals have none
+    how = names.get(-code, f"signal {-code}") if code < 0 else f"exit code {code}"
+    said = "was ended by the kernel for want of memory" if starved else f"ended: {how}"
+    calling = f", while it called {', '.join(suspects)}" if suspects else ""
+    fields = {"event": "worker_ended", "how": how, "out_of_memory": starved, "calling": suspects, "trace": words}
+    log.error("worker %d %s%s", pid, said, calling, extra={"fields": fields})
 
 
 def _give_place(master: GenerationMaster, worker: LaneWorker) -> None:

@@ -20,6 +20,7 @@ from gunicorn.workers.base import Worker
 
 from modelsync.http.accepting import Loads
 from modelsync.http.crashes import LastWords
+from modelsync.http.oom import workers_first
 from modelsync.http.protocol import LINGER
 from modelsync.http.server import Server
 from modelsync.http.service import Service
@@ -56,6 +57,7 @@ class LaneWorker(Worker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         """Replace what the fork copied and must not be shared, then load (without preload) and run."""
+        workers_first()
         fences.raise_fences()
         super().init_process()
 

@@ -86,11 +86,17 @@ class Service:
 
 @contextlib.contextmanager
 def serving(
-    folder: Path, models: Path | None = None, *, ready: bool = True, arguments: tuple[str, ...] = (), **env: str
+    folder: Path,
+    models: Path | None = None,
+    *,
+    ready: bool = True,
+    arguments: tuple[str, ...] = (),
+    within: tuple[str, ...] = (),
+    **env: str,
 ) -> Iterator[Service]:
     """Start `modelsync serve` in `folder` and stop it afterwards; `env` are settings.
 
-    With `ready` it is waited for until it has a release.
+    With `ready` it is waited for until it has a release. `within` is a command that becomes the one behind it.
     """
     home = folder / "home"
     log = folder / f"service-{len(list(folder.glob('service-*.log')))}.log"
@@ -106,7 +112,7 @@ def serving(
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("MODELSYNC_", "PYTHON"))}
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "modelsync", "serve", *arguments],
+            [*within, sys.executable, "-m", "modelsync", "serve", *arguments],
             cwd=folder,
             env={**clean, **settings},
             stdin=subprocess.DEVNULL,

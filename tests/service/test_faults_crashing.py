@@ -126,6 +126,27 @@ def test_the_next_version_is_on_again_and_an_unrelated_push_is_not(tmp_path: Pat
         assert service.stop() == 0
 
 
+def test_a_signal_without_a_name_and_a_worker_without_a_release(tmp_path: Path) -> None:
+    """Both deaths are a worker's alone: the master goes on."""
+    models = tmp_path / "models"
+    models.mkdir()
+    with serving(tmp_path, models, ready=False) as service:
+        [master] = until(service.masters)
+        for worker in until(lambda: both(service)):
+            worker.kill()
+        until(lambda: len(service.lines(event="worker_ended")) == 2 and both(service))
+        assert service.masters() == [master]
+        write_model(models, "Odd", model("import os; os.kill(os.getpid(), 40); import time; time.sleep(9)"))
+        service.sync()
+        until(service.ready)
+        [master] = until(lambda: len(found := service.masters()) == 1 and found)
+        crash(Client(service), "Odd")
+        [end] = until(lambda: service.lines(event="worker_ended", how="signal 40"))
+        assert end["calling"] == ["Odd"]
+        until(lambda: both(service))
+        assert service.masters() == [master]
+
+
 # --- models that hang -------------------------------------------------------------------------------------------------
 
 HANGS = {
