@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from modelsync.errors import SettingsError
-from modelsync.gitremote import parse
-from modelsync.gitsync import Mirror, validate
+from modelsync.gitremote import parse, validate
+from modelsync.gitsync import Mirror
 from modelsync.settings import Git
 
 ALL = frozenset({"https", "ssh", "http", "file"})
