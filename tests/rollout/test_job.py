@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -15,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.records import Record, records
 from tests.servers.git import GitServer
 from tests.servers.kubernetes import ApiServer
 from tests.servers.service import answers
@@ -35,14 +34,9 @@ class Run:
     def code(self) -> int:
         return self.process.wait(60)
 
-    def lines(self, **fields: Any) -> list[dict[str, Any]]:
+    def lines(self, **fields: Any) -> list[Record]:
         """The log records that have these fields."""
-        found = []
-        for line in self.log.read_text().splitlines():
-            with contextlib.suppress(ValueError):
-                if all((record := json.loads(line)).get(key) == value for key, value in fields.items()):
-                    found.append(record)
-        return found
+        return records(self.log.read_text(), **fields)
 
 
 @dataclass
