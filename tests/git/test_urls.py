@@ -73,6 +73,20 @@ def test_credentials_in_the_url_are_refused_and_not_repeated(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "ext::sh -c hunter2", "--upload-pack=hunter2", "ssh://-oProxyCommand=hunter2/x", "file:///hunter2/x.git",
+        "/hunter2/x.git", "https://h/x hunter2",
+    ],
+)  # fmt: skip
+def test_a_url_that_is_refused_is_not_repeated(url: str) -> None:
+    """Whatever it is, it was meant for somewhere else."""
+    with pytest.raises(SettingsError) as caught:
+        validate(Git(path=url))
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "ref", ["-x", "--all", "a..b", "a b", "a\nb", "main~1", "v1^{}", "a:b", "*", "a?", "x.lock", "@{u}"]
 )
 def test_refs_that_are_more_than_names(ref: str) -> None:
