@@ -21,6 +21,7 @@ from modelsync.releases import Release, Releases, environment
 from modelsync.status import Status, read_status, write_status
 
 OLD, NEW = "a" * 40, "b" * 40
+ENVIRONMENT = environment()
 
 
 def entry(name: str, fault: Fault | None = None) -> ModelEntry:
@@ -37,7 +38,7 @@ def publish(releases: Releases, commit: str, *, current: bool = True, **models: 
             (staging.models_serve / name).mkdir(parents=True)
             (staging.models_serve / name / "etls.py").write_text(commit)
         entries = {ModelName(name): entry for name, entry in models.items()}
-        release = Release(releases.next_id(commit), commit, "git", environment(), entries)
+        release = Release(releases.next_id(commit), commit, "git", ENVIRONMENT, entries)
         release = staging.publish(release, f"# {commit}\n")
     if current:
         releases.make_current(release)
