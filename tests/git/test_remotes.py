@@ -17,7 +17,8 @@ from modelsync.deadline import Deadline
 from modelsync.errors import AuthFailed, RefNotFound, RemoteUnreachable, SyncError, SyncTimeout, UntrustedRemote
 from modelsync.gitsync import Mirror
 from modelsync.settings import Git, Secret
-from tests.servers.git import Fault, GitServer, SshGitServer
+from tests.servers.git import Fault, GitServer
+from tests.servers.ssh import SshGitServer
 from tests.waiting import until
 
 ssh_needed = pytest.mark.skipif(

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.git import GitServer, SshGitServer, executable, link, submodule
+from tests.servers.git import GitServer, executable, link, submodule
 from tests.servers.service import answers
+from tests.servers.ssh import SshGitServer
 from tests.service.following import (
     ADMIN,
     NO_PROXY,
