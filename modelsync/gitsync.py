@@ -1,34 +1,28 @@
-"""The bare mirror of the repository: which commit is wanted, its objects, its folders' versions, its files.
-
-There is no checkout: files are read as objects and written one by one.
+"""The bare mirror of the repository: which commit is wanted, and all that it holds.
 
 The mirror is a cache: whatever is wrong with it is cured by making it anew. What serves never reads it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 import re
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from modelsync import gittrees
 from modelsync.deadline import Deadline
-from modelsync.errors import MirrorCorrupt, NoModels, RefNotFound, SyncError
+from modelsync.errors import MirrorCorrupt, RefNotFound, SyncError
 from modelsync.files import remove_tree, storage
 from modelsync.gitremote import parse, validate
 from modelsync.gitrun import Run, session
-from modelsync.models.contract import Fault, TreeHash
+from modelsync.gittrees import Export
+from modelsync.models.contract import TreeHash
 from modelsync.settings import Git
-from modelsync.treewriter import Entry, TreeWriter, followed, shown
-
-__all__ = ["Export", "Mirror", "validate"]
 
 ATTEMPTS = 5
 """Tries of one call to the remote, about 8 s together; who called the sync tries again later."""
@@ -45,18 +39,6 @@ _ABBREVIATED = re.compile(r"[0-9a-f]{4,39}")
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """What was written: the model folders by name, and for some of them why they cannot be served as they are.
-
-    A folder with problems is written without the offending entries, so that a report can point at it. A name with
-    problems may have no folder: a submodule or a link in the place of one, a name that cannot be written.
-    """
-
-    folders: tuple[str, ...]
-    problems: dict[str, tuple[Fault, ...]]
 
 
 class Mirror:
@@ -212,27 +194,7 @@ class Mirror:
         Raises NoModels where the commit does not have the subdirectory, and the other SyncErrors as `fetch`.
         """
         with self._session(deadline) as run:
-            return self._healed(run, deadline, lambda: self._versions(run, commit), commit)
-
-    def _versions(self, run: Run, commit: str) -> dict[str, TreeHash]:
-        listing = run("ls-tree", "-z", self._subtree(run, commit), local=True)
-        entries = (line.partition("\t") for line in listing.split("\0") if line)
-        return {
-            shown(name): TreeHash(about.split()[2])
-            for about, _, name in entries
-            if about.split()[1] == "tree" and followed(name)
-        }
-
-    def _subtree(self, run: Run, commit: str) -> str:
-        """The hash of the tree that holds the model folders."""
-        tree = run("rev-parse", "--verify", "-q", f"{commit}^{{tree}}", local=True).strip()
-        for part in filter(None, self._git.subdir.split("/")):
-            listing = run("ls-tree", "-z", tree, local=True).split("\0")
-            found = [line.split()[2] for line in listing if line.partition("\t")[2] == part and " tree " in line]
-            if not found:
-                raise NoModels(f"the commit has no folder {self._git.subdir!r} (MODELSYNC_GIT_SUBDIR)")
-            tree = found[0]
-        return tree
+            return self._healed(run, deadline, lambda: gittrees.versions(run, commit, self._git.subdir), commit)
 
     def suggested_subdir(self, commit: str, deadline: Deadline) -> str | None:
         """Name the folder that holds `<Model>/etls.py` where the subdirectory itself has none; None where none does.
@@ -240,10 +202,7 @@ class Mirror:
         It is for the message of NoModels: most repositories have their models in `models_serve`.
         """
         with self._session(deadline) as run:
-            listing = run("ls-tree", "-r", "-z", "--name-only", f"{commit}^{{tree}}", local=True)
-        paths = [path for path in listing.split("\0") if path.endswith("/etls.py") and path.count("/") > 1]
-        found = {path.rsplit("/", 2)[0] for path in paths}
-        return min(found, key=lambda folder: (folder != "models_serve", folder.count("/"), folder), default=None)
+            return gittrees.suggested_subdir(run, commit)
 
     def export(self, commit: str, target: Path, deadline: Deadline) -> Export:
         """Write the model folders of a commit into the new folder `target`; files beside them are not written.
@@ -253,24 +212,13 @@ class Mirror:
         """
         with self._session(deadline) as run:
             try:
-                return self._healed(run, deadline, lambda: self._export(run, commit, target), commit)
+                return self._healed(
+                    run, deadline, lambda: gittrees.export(run, commit, self._git.subdir, target), commit
+                )
             except BaseException:
                 with suppress(OSError):
                     remove_tree(target)
                 raise
-
-    def _export(self, run: Run, commit: str, target: Path) -> Export:
-        listing = run("ls-tree", "-r", "-z", self._subtree(run, commit), local=True)
-        with storage():
-            remove_tree(target)
-            target.mkdir()
-            writer = TreeWriter(target)
-            wanted = [entry for entry in map(Entry.parse, filter(None, listing.split("\0"))) if writer.accepts(entry)]
-            with run.process("cat-file", "--batch", stdin=subprocess.PIPE) as child:
-                for entry in wanted:
-                    writer.write(entry, _content(child, entry.sha))
-            writer.finish()
-        return Export(tuple(sorted(writer.folders)), {name: tuple(found) for name, found in writer.problems.items()})
 
     # --- trying again ---
 
@@ -336,31 +284,3 @@ class Mirror:
 
 
 _QUIETLY = ("-q", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--force")
-
-
-def _content(batch: subprocess.Popen[bytes], sha: str) -> Iterator[bytes]:
-    """Ask a `git cat-file --batch` for a blob and yield its bytes.
-
-    Raises MirrorCorrupt where it is missing or not what its hash says; a damaged file must never become a model.
-    """
-    assert batch.stdin
-    assert batch.stdout
-    try:
-        batch.stdin.write(f"{sha}\n".encode())
-        batch.stdin.flush()
-    except BrokenPipeError:
-        raise MirrorCorrupt("the mirror cannot be read") from None
-    header = batch.stdout.readline()
-    if not header.endswith(b"\n") or len(fields := header.split()) != 3 or fields[1] != b"blob":
-        raise MirrorCorrupt(f"the object {sha} is missing")
-    left = int(fields[2])
-    digest = hashlib.sha1(b"blob %d\0" % left, usedforsecurity=False)
-    while left:
-        if not (chunk := batch.stdout.read(min(left, 1 << 20))):
-            raise MirrorCorrupt(f"the object {sha} is cut off")
-        left -= len(chunk)
-        digest.update(chunk)
-        yield chunk
-    batch.stdout.read(1)
-    if digest.hexdigest() != sha:
-        raise MirrorCorrupt(f"the object {sha} is damaged")

@@ -1,4 +1,4 @@
-"""The supervisor: owns the listening socket, follows the source, replaces one generation by the next.
+"""The supervisor: owns the listening socket, has the source followed, replaces one generation by the next.
 
 It runs no model code and imports none. What takes long runs in children: each update, each generation. A crash of the
 supervisor ends them; started again it serves the current release at once and then looks for a newer one.
@@ -7,32 +7,26 @@ supervisor ends them; started again it serves the current release at once and th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import logging
 import os
-import random
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import watchfiles
-
 from modelsync import telemetry, updates
-from modelsync.errors import ReleaseRejected, SettingsError, StorageFailed, SyncError, UpdateDied
+from modelsync.errors import SettingsError, StorageFailed, SyncError
+from modelsync.follower import Follower
 from modelsync.generations import Generation, NotReady
 from modelsync.http import switches
 from modelsync.logs import event
 from modelsync.models.contract import ModelName
 from modelsync.releases import Release, Releases
-from modelsync.schedule import Schedule, retry_after
+from modelsync.schedule import Schedule
 from modelsync.settings import Settings
 from modelsync.sources import source_of
-from modelsync.status import failed, read_status
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +38,6 @@ RESTART_MOST = 30.0
 
 EMPTY_DRAIN = 0.5
 """Seconds the generation without a release gets to end before the first release is let in."""
-
-UPDATE_GRACE = 10.0
-"""Seconds an update gets to clean up when the service ends."""
 
 Announce = Callable[[Release, int], None]
 """Told of each release that starts to serve, with the port."""
@@ -81,12 +72,8 @@ class Supervisor:
         self.releases = Releases(settings.state.home)
         self.current: Generation | None = None
         self._listener = listener
-        self._schedule = schedule
-        self._watch = watch
         self._announce = announce
-        self._failures = 0
-        self._asked, self._ask = os.pipe()
-        self._sync_wanted = asyncio.Event()
+        self._follower = Follower(settings, schedule, self._serve_current, watch=watch)
         self._ending = asyncio.Event()
         self._swapping = asyncio.Lock()
         self._guards: set[asyncio.Task[None]] = set()
@@ -97,104 +84,21 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
-        loop.add_signal_handler(signal.SIGHUP, self._sync_wanted.set)
-        os.set_blocking(self._asked, False)
-        os.set_blocking(self._ask, False)
-        loop.add_reader(self._asked, self._heard)
+        self._follower.listen()
         telemetry.retire(telemetry.folder(self.settings.state.home))
         switches.memory(self.settings.state.home).unlink(missing_ok=True)  # a restart gives every model another chance
         host, port = self._listener.getsockname()[:2]
         log.info("listening at http://%s:%d/%s", host, port, self.settings.server.base_url)
         await self._first_generation()
-        self._sync_wanted.set()
-        loops: list[Callable[[], Awaitable[None]]] = [self._follow, self._keep_schedule]
-        if self._watch:
-            loops.append(self._watch_files)
-        following = [loop.create_task(_edge(one)) for one in loops]
+        following = loop.create_task(self._follower.run())
         await self._ending.wait()
         log.info("ending")
-        await _cancel(following)
+        await _cancel([following])
         await _cancel(self._guards)
         if self.current:
             await self.current.drain(self.settings.server.drain_timeout + 5)
         await asyncio.gather(*self._draining)
         return 0
-
-    # --- what asks for a sync ---------------------------------------------------------------------------------------
-
-    def _heard(self) -> None:
-        """A worker was asked for a sync. However many bytes there are, it is one sync."""
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._asked, 4096):
-                self._sync_wanted.set()
-
-    async def _keep_schedule(self) -> None:
-        while not self.settings.standalone:
-            now = datetime.now(UTC)
-            if (due := self._schedule.next_after(now)) is None:
-                return
-            # In steps, because the machine's clock may be set meanwhile, and a suspended machine's timers stand still.
-            while (left := (due - datetime.now(UTC)).total_seconds()) > 0:
-                await asyncio.sleep(min(left, 30.0))
-            await asyncio.sleep(random.uniform(0, self._jitter(due - now)))  # noqa: S311  spreads replicas out
-            self._sync_wanted.set()
-
-    def _jitter(self, interval: timedelta) -> float:
-        """At most a tenth of the interval: `@every 10s` is not meant to start a minute late."""
-        return min(self.settings.sync.jitter, interval.total_seconds() / 10)
-
-    async def _watch_files(self) -> None:
-        async for _ in self._changes():
-            log.info("%s has changed", self.settings.state.models.name)
-            self._sync_wanted.set()
-
-    def _changes(self) -> AsyncIterator[object]:
-        return watchfiles.awatch(self.settings.state.models, debounce=300, step=100)
-
-    # --- following --------------------------------------------------------------------------------------------------
-
-    async def _follow(self) -> None:
-        """One update at a time; calls that come meanwhile are one more afterwards. A failed one is tried again."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._sync_wanted.wait(), retry_after(self._failures, random.random()))  # noqa: S311
-            self._sync_wanted.clear()
-            self._failures += 1  # until it has succeeded, also where what follows raises
-            updated = await self._update()
-            if (await self._serve_current() and updated) or self._rejected():
-                self._failures = 0
-
-    def _rejected(self) -> bool:
-        """Whether it takes another commit: the same one would be refused again. A pinned pod waits for no other."""
-        return not self.settings.git.revision and read_status(self.settings.state.home).reason == ReleaseRejected.reason
-
-    async def _update(self) -> bool:
-        """Run an update in a process of its own: whatever it meets, the supervisor goes on."""
-        try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "modelsync.updates", stdin=asyncio.subprocess.DEVNULL, start_new_session=True
-            )
-        except OSError as error:
-            self._died(f"cannot start: {error.strerror}")
-            return False
-        try:
-            code = await process.wait()
-        except asyncio.CancelledError:
-            with contextlib.suppress(ProcessLookupError):  # it has just ended
-                process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), UPDATE_GRACE)
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-            raise
-        if code not in (0, updates.FAILED):
-            self._died(f"ended with {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}")
-        return code == 0
-
-    def _died(self, how: str) -> None:
-        """Tell what the update itself could not."""
-        failed(self.settings.state.home, UpdateDied(f"the process of the update {how}"))
 
     # --- generations ------------------------------------------------------------------------------------------------
 
@@ -242,7 +146,7 @@ class Supervisor:
         async with self._swapping:
             timeout = READY_TIMEOUT + self.settings.sync.check_timeout
             generation = await Generation.start(
-                release, listener=self._listener, control=self._ask, config=self.settings, timeout=timeout
+                release, listener=self._listener, control=self._follower.ask, config=self.settings, timeout=timeout
             )
             lost = self._lost(generation)
             if lost and (self.settings.git.on_trial or (self.current and self.current.release)):
@@ -302,17 +206,6 @@ async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _edge(loop: Callable[[], Awaitable[None]]) -> None:
-    """Run one of the supervisor's loops for ever: an error nobody thought of is logged, and the loop goes on."""
-    while True:
-        try:
-            await loop()
-            return
-        except Exception:  # the edge of a loop
-            log.exception("unexpected; going on")
-            await asyncio.sleep(5)
 
 
 @contextmanager

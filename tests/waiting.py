@@ -15,6 +15,7 @@ def until(condition: Callable[[], T], timeout: float = 20.0, message: str = "") 
     An AssertionError or OSError inside `condition` counts as "not yet"; the last one is shown when time runs out.
     """
     deadline = time.monotonic() + timeout
+    pause = 0.01  # more and more, because what is asked needs the processor for what is waited for
     last: object = None
     while time.monotonic() < deadline:
         try:
@@ -22,5 +23,6 @@ def until(condition: Callable[[], T], timeout: float = 20.0, message: str = "") 
                 return value
         except (AssertionError, OSError) as error:
             last = error
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(0.1, pause * 1.3)
     raise AssertionError(f"not within {timeout} s: {message or condition}; last: {last!r}")

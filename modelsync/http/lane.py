@@ -10,13 +10,11 @@ import asyncio
 import difflib
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext
 from contextvars import copy_context
 from time import perf_counter
-
-import orjson
 
 from modelsync.errors import (
     DeadlineExceeded,
@@ -200,44 +198,6 @@ class Lane:
         self.submit(name, body, request_id, future.set_result)
         return future.result()
 
-    def submit_all(
-        self, body: bytes, request_id: str, done: Done, *, names: Sequence[str] = (), flat: bool = False
-    ) -> None:
-        """Answer for every model (or `names`) side by side: a JSON object with each result under its model's name.
-
-        One that fails holds its problem under its own name. `flat` merges the results into one object.
-        """
-        wanted = list(dict.fromkeys(names)) or self.names
-        try:
-            parse(body)
-        except RequestError as error:
-            done(problems.answer(error, request_id=request_id, release=self.release))
-            return
-        if not wanted:
-            done(Answer(200, b"{}"))
-            return
-        gathered: dict[str, Answer] = {}
-        lock = threading.Lock()
-
-        def collect(name: str) -> Done:
-            def keep(answer: Answer) -> None:
-                with lock:
-                    gathered[name] = answer
-                    last = len(gathered) == len(wanted)
-                if last:
-                    done(Answer(200, merge([(one, gathered[one]) for one in wanted], flat=flat)))
-
-            return keep
-
-        for name in wanted:
-            self.submit(name, body, request_id, collect(name))
-
-    def answer_all(self, body: bytes, request_id: str, *, names: Sequence[str] = (), flat: bool = False) -> Answer:
-        """`submit_all`, waiting for the answer."""
-        future: Future[Answer] = Future()
-        self.submit_all(body, request_id, future.set_result, names=names, flat=flat)
-        return future.result()
-
     # --- below: how one call runs -----------------------------------------------------------------------------------
 
     def _call(self, model: LoadedModel, body: bytes, request_id: str, done: Done) -> None:
@@ -314,14 +274,3 @@ class Lane:
 
     def _problem(self, error: RequestError, name: str, request_id: str) -> Answer:
         return problems.answer(error, request_id=request_id, model=name, release=self.release)
-
-
-def merge(answers: Iterable[tuple[str, Answer]], *, flat: bool) -> bytes:
-    """The answers of several models as one JSON object; with `flat`, the members of all results side by side."""
-    if not flat:
-        return b"{" + b",".join(orjson.dumps(name) + b":" + answer.body for name, answer in answers) + b"}"
-    members: dict[str, object] = {}
-    for name, answer in answers:
-        found = orjson.loads(answer.body)
-        members.update(found if answer.status == 200 else {name: found})
-    return orjson.dumps(members)

@@ -9,6 +9,7 @@ from flask import Flask, Response, request
 from modelsync.errors import RequestError
 from modelsync.http import problems, queries, replies
 from modelsync.http.access import Gate
+from modelsync.http.fanout import answer_all
 from modelsync.http.media import check_media_type
 from modelsync.http.service import Service
 
@@ -41,7 +42,7 @@ def register(app: Flask, service: Service, gate: Gate) -> None:
     def predict_all() -> Response:
         admit()
         options = queries.all_options(_query())
-        answer = lane.answer_all(json_body(), replies.request_id(), names=options.names, flat=options.flat)
+        answer = answer_all(lane, json_body(), replies.request_id(), names=options.names, flat=options.flat)
         return replies.respond(answer)
 
     base = service.base

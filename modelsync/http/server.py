@@ -19,6 +19,7 @@ from modelsync.http import probes, problems
 from modelsync.http.accepting import Acceptor, Loads
 from modelsync.http.access import Gate
 from modelsync.http.accesslog import AccessLog
+from modelsync.http.fanout import submit_all
 from modelsync.http.heads import Heads
 from modelsync.http.loopside import Loopside
 from modelsync.http.media import check_media_type
@@ -180,7 +181,7 @@ class Server:
     def _predict_all(self, request: Request, respond: Respond) -> None:
         options = all_options(request.query.decode("latin-1"))
         done = self._loopside.threadsafe(respond)
-        self._lane.submit_all(request.body, request.request_id, done, names=options.names, flat=options.flat)
+        submit_all(self._lane, request.body, request.request_id, done, names=options.names, flat=options.flat)
 
     # --- an answer --------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from modelsync.errors import ModelBroken, ModelRaised
-from modelsync.models import binding
+from modelsync.models import binding, typehints
 from modelsync.models.binding import Call, Form, Schema, Variables
 from modelsync.models.contract import Fault
 from modelsync.models.source import BATCH, FILE
@@ -60,14 +60,14 @@ def bind(batch: Callable[..., Any], single: Form | None) -> Batch:
     Raises ModelBroken where the signature does not take rows.
     """
     parameter = _rows(batch)
-    kind = binding.without_none(binding.resolve(parameter, batch))
+    kind = typehints.without_none(typehints.resolve(parameter, batch))
     single = single or Form("object")
-    if binding.is_dataframe(kind):
+    if typehints.is_dataframe(kind):
         return Batch(_dict(single), _listed(_normalized(batch)), single.schema)
     row = _row(parameter, kind)
     if row is Any and single.validate and single.kind == "structure":
         return Batch(single.validate, _listed(batch), single.schema)
-    if row is Any or binding.is_dict(row):
+    if row is Any or typehints.is_dict(row):
         return Batch(_dict(single), _listed(batch), single.schema)
     validate, schema = binding.structure(parameter.name, row)
     return Batch(validate, _listed(batch), schema)
@@ -93,10 +93,10 @@ def _row(parameter: inspect.Parameter, kind: Any) -> Any:
     if kind in (Any, object) or kind in LISTS:
         return Any
     if get_origin(kind) in LISTS:
-        row = binding.without_none(get_args(kind)[0])
+        row = typehints.without_none(get_args(kind)[0])
         if row in (Any, object):
             return Any
-        if binding.is_dict(row) or binding.is_structure(row):
+        if typehints.is_dict(row) or typehints.is_structure(row):
             return row
     shown = kind.__qualname__ if isinstance(kind, type) and not get_args(kind) else kind
     hint = "take list, list[dict], a list of a pydantic model, dataclass or TypedDict, or a pandas.DataFrame"
@@ -146,7 +146,7 @@ def _listed(batch: Callable[[Any], Any]) -> CallBatch:
             return results
         if isinstance(results, tuple):
             return list(results)
-        if binding.is_dataframe(type(results)):
+        if typehints.is_dataframe(type(results)):
             records: list[Any] = results.to_dict("records")
             return records
         raise ModelRaised("TypeError", f"{BATCH} returned {type(results).__name__}, not a list")

@@ -21,6 +21,7 @@ import requests
 import yaml
 
 from tests.cluster.cluster import Cluster, Namespace, Object
+from tests.records import Record, records
 from tests.servers.git import Files, GitServer
 from tests.servers.load import Tally, load
 from tests.servers.service import answers
@@ -54,14 +55,9 @@ class Job:
     log: str
     seconds: float
 
-    def lines(self, **fields: Any) -> list[dict[str, Any]]:
+    def lines(self, **fields: Any) -> list[Record]:
         """The log records that have these fields."""
-        found = []
-        for line in self.log.splitlines():
-            with contextlib.suppress(ValueError):
-                if all((record := json.loads(line)).get(key) == value for key, value in fields.items()):
-                    found.append(record)
-        return found
+        return records(self.log, **fields)
 
 
 @dataclass

@@ -7,7 +7,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,45 +16,9 @@ from modelsync.deadline import Deadline
 from modelsync.errors import AuthFailed, RefNotFound, RemoteUnreachable, SyncError, SyncTimeout, UntrustedRemote
 from modelsync.gitsync import Mirror
 from modelsync.settings import Git, Secret
-from tests.servers.git import Fault, GitServer, SshGitServer
+from tests.git.syncing import assert_clean, git_of, processes_of, sync
+from tests.servers.git import Fault, GitServer
 from tests.waiting import until
-
-ssh_needed = pytest.mark.skipif(
-    not SshGitServer.available(), reason="no openssh-server, or no login shell for this user"
-)
-
-
-def git_of(server: GitServer | SshGitServer, **more: object) -> Git:
-    return Git(path=server.url, protocols=frozenset({"http", "https", "ssh"}), **more)  # type: ignore[arg-type]
-
-
-def sync(git: Git, folder: Path, seconds: float = 30) -> str:
-    """Find the commit, get it, write it into folder/out."""
-    mirror = Mirror(folder / "home", git)
-    deadline = Deadline(seconds)
-    commit = mirror.resolve(deadline)
-    mirror.fetch(commit, deadline)
-    mirror.export(commit, folder / "out", deadline)
-    return commit
-
-
-def processes_of(folder: Path) -> list[str]:
-    """The processes that were started for the state directory in `folder`: their HOME is inside of it."""
-    found = []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if f"HOME={folder}/home/.git-".encode() in environ.read_bytes():
-                found.append((environ.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except OSError:
-            continue
-    return found
-
-
-def assert_clean(folder: Path) -> None:
-    """No process and no temporary folder is left."""
-    until(lambda: not processes_of(folder), 5, "all children are gone")
-    assert [item.name for item in (folder / "home").iterdir() if item.name != "repo.git"] == []
-
 
 # --- not there, slow, broken ---
 
@@ -268,64 +231,6 @@ def test_a_certificate_that_nobody_signed_is_refused(tmp_path: Path, monkeypatch
             sync(git_of(server), tmp_path)
         monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))
         assert sync(git_of(server), tmp_path)
-
-
-# --- SSH ---
-
-
-@pytest.fixture
-def ssh(tmp_path: Path) -> Iterator[SshGitServer]:
-    with SshGitServer(tmp_path / "it's a repo.git") as server:
-        server.push({"Churn/etls.py": "x"})
-        yield server
-
-
-@ssh_needed
-def test_a_key_as_kubernetes_mounts_it(ssh: SshGitServer, tmp_path: Path) -> None:
-    """A group-readable key without a last line break, in a folder with blanks in its name, works."""
-    folder = tmp_path / "mounted secrets"
-    folder.mkdir()
-    (folder / "id").write_text(ssh.key.read_text().rstrip())
-    (folder / "id").chmod(0o440)
-    (folder / "known").write_text(ssh.known_hosts.read_text())
-    git = Git(path=ssh.url.replace(" ", "%20"), ssh_key_file=folder / "id", known_hosts_file=folder / "known")
-    assert sync(git, tmp_path) == ssh.git("rev-parse", "main")
-    assert_clean(tmp_path)
-
-
-@ssh_needed
-def test_unknown_and_changed_host_keys_are_refused(ssh: SshGitServer, tmp_path: Path) -> None:
-    """No list, an empty list, another key: UntrustedRemote each time, and the list is never added to."""
-    url = ssh.url.replace(" ", "%20")
-    with pytest.raises(UntrustedRemote, match="MODELSYNC_GIT_KNOWN_HOSTS_FILE"):
-        sync(Git(path=url, ssh_key_file=ssh.key), tmp_path)
-    git = Git(path=url, ssh_key_file=ssh.key, known_hosts_file=ssh.known_hosts)
-    ssh.known_hosts.write_text("")
-    with pytest.raises(UntrustedRemote):
-        sync(git, tmp_path)
-    assert ssh.known_hosts.read_text() == ""
-    ssh.trust("other_host_key")
-    with pytest.raises(UntrustedRemote):
-        sync(git, tmp_path)
-
-
-@ssh_needed
-@pytest.mark.parametrize("key", ["other_key", "missing", "garbage"])
-def test_a_key_that_does_not_fit(ssh: SshGitServer, tmp_path: Path, key: str) -> None:
-    """A key that the server does not know, none at the path, and one that is no key: AuthFailed, without a path."""
-    (ssh.key.parent / "garbage").write_text("no key")
-    git = Git(path=ssh.url.replace(" ", "%20"), ssh_key_file=ssh.key.with_name(key), known_hosts_file=ssh.known_hosts)
-    with pytest.raises(AuthFailed) as caught:
-        sync(git, tmp_path)
-    assert str(tmp_path) not in str(caught.value)
-
-
-@ssh_needed
-def test_a_missing_repository_over_ssh(ssh: SshGitServer, tmp_path: Path) -> None:
-    """The key works and there is no such repository: the message says both possibilities."""
-    git = Git(path=f"{ssh.url.rsplit('/', 1)[0]}/none.git", ssh_key_file=ssh.key, known_hosts_file=ssh.known_hosts)
-    with pytest.raises(AuthFailed, match="no repository"):
-        sync(git, tmp_path)
 
 
 # --- a repository on the same machine ---

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from modelsync.deadline import Deadline
-from modelsync.gitsync import Export, Mirror
+from modelsync.gitsync import Mirror
+from modelsync.gittrees import Export
 from modelsync.settings import Git
 from tests.servers.git import Entry, Files, GitServer, executable, link, submodule
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from modelsync.errors import SettingsError
-from modelsync.gitremote import parse
-from modelsync.gitsync import Mirror, validate
+from modelsync.gitremote import parse, validate
+from modelsync.gitsync import Mirror
 from modelsync.settings import Git
 
 ALL = frozenset({"https", "ssh", "http", "file"})
@@ -70,6 +70,20 @@ def test_credentials_in_the_url_are_refused_and_not_repeated(url: str) -> None:
         validate(Git(path=url, protocols=ALL, ssh_key_file=Path("key")))
     assert "hunter2" not in str(caught.value)
     assert "hunter2" not in repr(caught.value.__context__ or "")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ext::sh -c hunter2", "--upload-pack=hunter2", "ssh://-oProxyCommand=hunter2/x", "file:///hunter2/x.git",
+        "/hunter2/x.git", "https://h/x hunter2",
+    ],
+)  # fmt: skip
+def test_a_url_that_is_refused_is_not_repeated(url: str) -> None:
+    """Whatever it is, it was meant for somewhere else."""
+    with pytest.raises(SettingsError) as caught:
+        validate(Git(path=url))
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import joblib
 import pytest
 
 from modelsync.models.contract import LoadedModel, ModelFolder
@@ -16,6 +19,7 @@ from modelsync.models.loading import load, unload
 
 Write = Callable[..., Path]
 Load = Callable[..., LoadedModel]
+Put = Callable[..., LoadedModel]
 
 
 @pytest.fixture
@@ -62,3 +66,19 @@ def serve(write: Write, find: Callable[[str], ModelFolder]) -> Iterator[Load]:
     for model in loaded:
         unload(model)
     assert [name for name in sys.modules if name.startswith(f"{ROOT}.")] == []
+
+
+@pytest.fixture
+def put(write: Write, serve: Load) -> Put:
+    """Save something as a model's artefact, and load that model."""
+
+    def put(thing: Any, file: str = "model.joblib", name: str = "Ready", **files: str) -> LoadedModel:
+        folder = write(name, files={f"{key}.py": text for key, text in files.items()})
+        if file.endswith(".joblib"):
+            joblib.dump(thing, folder / file)
+        else:
+            content = thing if isinstance(thing, bytes) else pickle.dumps(thing)
+            (folder / file).write_bytes(content)
+        return serve(None, name=name)
+
+    return put

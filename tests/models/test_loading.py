@@ -9,7 +9,6 @@ import os
 import pickle
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -20,39 +19,10 @@ import pytest
 
 from modelsync.errors import ModelBroken
 from modelsync.models import surroundings
-from modelsync.models.contract import Fault
 from modelsync.models.importing import ROOT
 from modelsync.models.loading import load
 from modelsync.models.results import dump
-
-HELPED = """
-{imports}
-
-class Churn:
-    def transform_predict(self, variables):
-        {lazy}
-        return {{"who": {expression}}}
-"""
-
-
-def churn(init: str = "pass", top: str = "", predict: str = "return {}") -> str:
-    return f"""
-{top}
-
-class Churn:
-    def __init__(self, path):
-        {init}
-
-    def transform_predict(self, variables):
-        {predict}
-"""
-
-
-def broken(serve, *args, **kwargs) -> Fault:
-    with pytest.raises(ModelBroken) as caught:
-        serve(*args, **kwargs)
-    return caught.value.fault
-
+from tests.models.code import broken, churn
 
 # --- the instance -----------------------------------------------------------------------------------------------------
 
@@ -110,174 +80,6 @@ def test_a_bad_example_is_told_by_file(serve, content, message, line):
     fault = broken(serve, churn(), {"examples/bad.json": content})
     assert (fault.stage, fault.file, fault.line) == ("example", "examples/bad.json", line)
     assert message in fault.message
-
-
-# --- modules of the folder --------------------------------------------------------------------------------------------
-
-FILES: dict[str, str | bytes] = {
-    "helpers.py": "import other\nWHO = 'helpers ' + other.WHO\n",
-    "other.py": "WHO = 'other'\n",
-    "pkg/__init__.py": "",
-    "pkg/sub.py": "from . import near\nimport other\nWHO = near.WHO + ' ' + other.WHO\n",
-    "pkg/near.py": "WHO = 'near'\n",
-    "space/deep.py": "WHO = 'deep'\n",
-}
-
-
-@pytest.mark.parametrize(
-    ("statement", "expression", "result"),
-    [
-        ("import helpers", "helpers.WHO", "helpers other"),
-        ("import helpers as h", "h.WHO", "helpers other"),
-        ("from helpers import WHO", "WHO", "helpers other"),
-        ("from helpers import *", "WHO", "helpers other"),
-        ("from .helpers import WHO", "WHO", "helpers other"),
-        ("from . import helpers", "helpers.WHO", "helpers other"),
-        ("import pkg.sub", "pkg.sub.WHO", "near other"),
-        ("import pkg.sub as s", "s.WHO", "near other"),
-        ("from pkg import sub", "sub.WHO", "near other"),
-        ("from pkg.sub import WHO", "WHO", "near other"),
-        ("from .pkg.sub import WHO", "WHO", "near other"),
-        ("import space.deep", "space.deep.WHO", "deep"),
-        ("from space.deep import WHO", "WHO", "deep"),
-        ("helpers = __import__('helpers')", "helpers.WHO", "helpers other"),
-    ],
-)
-@pytest.mark.parametrize("lazy", [False, True])
-def test_helper_modules_are_found(serve, statement, expression, result, lazy):
-    """Absolute and relative imports work at the top of the file and inside a method that runs later."""
-    if lazy and "*" in statement:
-        pytest.skip("Python allows * at the top only")
-    etls = HELPED.format(imports="" if lazy else statement, lazy=statement if lazy else "pass", expression=expression)
-    assert serve(etls, FILES).call({}) == {"who": result}
-    assert not {"helpers", "other", "pkg", "space", "etls"} & set(sys.modules)
-    assert not any("models_serve" in place for place in sys.path)
-
-
-def test_helpers_of_the_same_name_do_not_mix(serve):
-    """Two folders may both hold helpers.py, also as lazily imported."""
-    etls = HELPED.format(imports="import helpers", lazy="import late", expression="helpers.WHO + late.WHO")
-    models = [serve(etls, {"helpers.py": f"WHO = '{x}'", "late.py": f"WHO = '{x}'"}, name=x) for x in ("A", "B")]
-    assert [model.call({})["who"] for model in models] == ["AA", "BB"]
-
-
-def test_a_helper_named_like_the_standard_library_is_the_models_alone(serve):
-    """json.py is json for its model's code, and for nobody else's."""
-    loaded = serve(
-        HELPED.format(
-            imports="import json, yaml\nimport logging.config",
-            lazy="import json as j",
-            expression="json.WHO + j.WHO + yaml.WHO",
-        ),
-        {"json.py": "import math\nWHO = 'mine'", "yaml.py": "WHO = 'too'", "logging_.py": ""},
-    )
-    assert loaded.call({}) == {"who": "minemine" + "too"}
-    import yaml
-
-    assert sys.modules["json"] is json
-    assert json.loads("[1]") == [1]
-    assert hasattr(yaml, "safe_load")
-
-
-def test_a_data_folder_does_not_hide_a_library(serve):
-    """A folder without Python files is data, whatever its name."""
-    loaded = serve(
-        HELPED.format(imports="import orjson", lazy="pass", expression="orjson.dumps(1).decode()"),
-        {"orjson/x.txt": "x"},
-    )
-    assert loaded.call({}) == {"who": "1"}
-
-
-def test_libraries_see_no_helper(serve, tmp_path, monkeypatch):
-    """A library that tries `import ujson` while a model loads does not get the model's file of that name."""
-    (tmp_path / "trying_library.py").write_text(
-        "try:\n    import fastthing\nexcept ImportError:\n    fastthing = None\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    serve(churn(top="import trying_library, fastthing"), {"fastthing.py": "x = 1"})
-    assert sys.modules.pop("trying_library").fastthing is None
-
-
-def test_a_path_that_a_model_adds_is_taken_back(serve):
-    """`sys.path.insert` works while the model loads; then the next model's modules are its own again."""
-    etls = churn(
-        top="import sys, os\nsys.path.insert(0, os.path.dirname(__file__) + '/lib')\nimport feature",
-        predict="return {'who': feature.WHO}",
-    )
-    models = [serve(etls, {"lib/feature.py": f"WHO = '{x}'"}, name=x) for x in ("A", "B")]
-    assert [model.call({})["who"] for model in models] == ["A", "B"]
-    assert "feature" not in sys.modules
-    assert not any("models_serve" in place for place in sys.path)
-
-
-@pytest.mark.parametrize(
-    "load_",
-    [
-        "pickle.load(open(path + 'm.pkl', 'rb'))",
-        "joblib.load(path + 'm.pkl')",
-        "pd.read_pickle(path + 'm.pkl')",
-        "pickle.load(open('m.pkl', 'rb'))",
-    ],
-)
-def test_pickles_find_the_classes_of_helper_modules(serve, tmp_path, load_):
-    """A pickle knows `scalers.Scaler` by its plain name, and gets the class the model's code has."""
-    (tmp_path / "scalers.py").write_text("class Scaler:\n    def __init__(self, by): self.by = by\n")
-    code = f"""import sys, pickle; sys.path.insert(0, {str(tmp_path)!r})
-import scalers; sys.stdout.buffer.write(pickle.dumps(scalers.Scaler(3)))"""
-    pickled = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
-    loaded = serve(
-        churn(
-            f"self.scaler = {load_}",
-            "import pickle, joblib, scalers\nimport pandas as pd",
-            "return {'by': self.scaler.by, 'same': type(self.scaler) is scalers.Scaler}",
-        ),
-        {"m.pkl": pickled, "scalers.py": "class Scaler:\n    pass\n"},
-    )
-    assert loaded.call({}) == {"by": 3, "same": True}
-    assert "scalers" not in sys.modules
-
-
-def test_a_pickle_of_main_gets_advice(serve):
-    """The commonest broken pickle is told what to do."""
-    pickled = b"c__main__\nScalerOfMain\n."
-    fault = broken(serve, churn("pickle.load(open(path + 'm.pkl', 'rb'))", "import pickle"), {"m.pkl": pickled})
-    assert "Can't get attribute 'ScalerOfMain'" in fault.message
-    assert "move the class into a module of this folder" in fault.hint
-
-
-SHAPES = """
-from __future__ import annotations
-import dataclasses
-
-@dataclasses.dataclass(frozen=True)
-class P:
-    x: int = 0
-"""
-
-
-def test_dataclasses_and_type_hints_of_helpers_work(serve):
-    """Libraries that look a class's module up by name find it."""
-    loaded = serve(
-        HELPED.format(
-            imports="from shapes import P\nimport typing, copy, pickle",
-            lazy="pass",
-            expression="[str(typing.get_type_hints(P)), pickle.loads(pickle.dumps(P(1))) == P(1)]",
-        ),
-        {"shapes.py": SHAPES},
-    )
-    assert loaded.call({}) == {"who": ["{'x': <class 'int'>}", True]}
-
-
-def test_no_byte_code_is_written_nor_read(serve, root):
-    """A release is never modified, and byte code that was committed does not run instead of its source."""
-    serve(HELPED.format(imports="import helpers", lazy="pass", expression="1"), {"helpers.py": "x = 1"})
-    assert not list(root.rglob("*.pyc"))
-
-
-def test_the_same_version_can_be_loaded_twice(write, find, serve):
-    """Two copies have modules of their own."""
-    one, two = serve(churn()), serve(churn())
-    assert type(one.instance) is not type(two.instance)
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import requests
 
+from tests.records import Record, records
 from tests.waiting import until
 
 
@@ -52,15 +53,9 @@ class Service:
     def release(self) -> dict[str, Any]:
         return json.loads((self.home / "current" / "release.json").read_text())
 
-    def lines(self, **fields: Any) -> list[dict[str, Any]]:
+    def lines(self, **fields: Any) -> list[Record]:
         """The log records that have these fields."""
-        found = []
-        for line in self.log.read_text().splitlines():
-            with contextlib.suppress(ValueError):
-                record = json.loads(line)
-                if all(record.get(key) == value for key, value in fields.items()):
-                    found.append(record)
-        return found
+        return records(self.log.read_text(), **fields)
 
     def workers(self) -> list[psutil.Process]:
         """The workers of all living generations."""

@@ -15,8 +15,9 @@ from typing import Any
 import psutil
 import requests
 
-from tests.servers.git import Files, GitServer, Repository, SshGitServer
+from tests.servers.git import Files, GitServer, Repository
 from tests.servers.service import Service, answers, serving
+from tests.servers.ssh import SshGitServer
 from tests.waiting import until
 
 SECRET = "webhook-secret-5"

@@ -1,0 +1,56 @@
+"""The rollout's objects: what its pod may do, when it runs, and what outlives it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.chart.rendering import FOLLOWING, NAMESPACE, in_ci, rendered
+
+
+def test_rollouts_may_do_little() -> None:
+    """The rollout's Role: its Deployment and its ConfigMap by name, reading pods, writing Events. No wildcard."""
+    objects = rendered(FOLLOWING)
+    rules = objects.one("Role", "-rollout")["rules"]
+    granted = {
+        (group, resource, verb): tuple(rule.get("resourceNames", ()))
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    ours, memory = ("shop-modelsync",), ("shop-modelsync-rollout",)
+    assert granted == {
+        **{("apps", "deployments", verb): ours for verb in ("get", "patch")},
+        **{("", "configmaps", verb): memory for verb in ("get", "patch")},
+        ("", "pods", "list"): (),
+        ("", "events", "create"): (),
+    }
+    binding = objects.one("RoleBinding", "-rollout")
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "shop-modelsync-rollout", "namespace": NAMESPACE}]
+    assert objects.pod("rollout")["spec"]["serviceAccountName"] == "shop-modelsync-rollout"
+
+
+def test_rollouts_run_one_after_another() -> None:
+    """The CronJob never starts two jobs, tries none twice, and gives each its time and some more."""
+    spec = rendered(FOLLOWING).one("CronJob", "-rollout")["spec"]
+    assert (spec["schedule"], spec["concurrencyPolicy"], spec["suspend"]) == ("*/5 * * * *", "Forbid", False)
+    job = spec["jobTemplate"]["spec"]
+    assert job["backoffLimit"] == 0
+    assert job["activeDeadlineSeconds"] == 15 * 60 + 300
+    assert job["template"]["spec"]["restartPolicy"] == "Never"
+    assert job["template"]["spec"]["containers"][0]["args"] == ["rollout"]
+
+
+@pytest.mark.parametrize("values", [{"sync": {"schedule": "off"}}, {"rollout": {"suspend": True}}])
+def test_rollouts_can_be_switched_off(values: dict[str, Any]) -> None:
+    """The CronJob is then suspended, and jobs can still be made from it by hand."""
+    assert rendered({**FOLLOWING, **values}).one("CronJob", "-rollout")["spec"]["suspend"] is True
+
+
+def test_what_rollouts_remember_survives_upgrades() -> None:
+    """The chart says nothing of the state's data, nor of the pinned revision: no upgrade sets them back."""
+    objects = rendered(in_ci("full"))
+    assert "data" not in objects.one("ConfigMap", "-rollout")
+    assert "modelsync.dev/revision" not in objects.pod()["metadata"]["annotations"]

@@ -1,0 +1,142 @@
+"""What the check reads from a model's source: which class is meant, and how its method behaves."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def method(name: str, body: str = "return {}", base: str = "", kind: str = "def") -> str:
+    head = f"class {name}({base}):" if base else f"class {name}:"
+    return f"{head}\n    {kind} transform_predict(self, variables):\n        {body}\n\n"
+
+
+@pytest.mark.parametrize(
+    ("etls", "chosen"),
+    [
+        (method("Anything"), "Anything"),
+        (method("Other") + method("Churn"), "Churn"),
+        (method("Other") + method("transform_predict"), "transform_predict"),
+        (method("transform_predict") + method("Churn"), "Churn"),
+        ("class Helper:\n    pass\n\n" + method("Other"), "Other"),
+        (method("Base") + "class Churn(Base):\n    pass\n", "Churn"),
+        (method("Base") + "class Special(Base):\n    x = 1\n", "Special"),
+        (method("A") + "class B(A):\n    pass\n\nclass C(B):\n    pass\n", "C"),
+        (f"if True:\n    {method('Inner').rstrip().replace(chr(10), chr(10) + '    ')}\n", "Inner"),
+        (
+            "try:\n    import x\nexcept ImportError:\n    class Late:\n        def transform_predict(self): ...\n",
+            "Late",
+        ),
+        ("class One:\n    def run(self, v):\n        return {}\n    transform_predict = run\n", "One"),
+        ("from base import Base\n\nclass Churn(Base):\n    pass\n", "Churn"),
+        ("import base\n\nclass transform_predict(base.Base):\n    pass\n", "transform_predict"),
+    ],
+)
+def test_the_class_that_is_meant(write, find, etls, chosen):
+    """The only class with the method; of several the folder's namesake, else `transform_predict`, else the derived."""
+    write("Churn", etls)
+    assert (find("Churn").fault, find("Churn").class_name) == (None, chosen)
+
+
+@pytest.mark.parametrize(("folder", "name"), [("credit-risk", "CreditRisk"), ("credit-risk", "credit_risk")])
+def test_a_hyphen_does_not_matter(write, find, folder, name):
+    """A class cannot have the folder's hyphens, and is its namesake all the same."""
+    write(folder, method("Other") + method(name))
+    assert find(folder).class_name == name
+
+
+def test_two_classes_are_refused_by_name(write, find):
+    """Where no rule chooses, the candidates are named, and what to do."""
+    write("Churn", method("First") + method("Second"))
+    fault = find("Churn").fault
+    assert (fault.stage, fault.file, fault.line) == ("static", "etls.py", 5)
+    assert "First (line 1), Second (line 5)" in fault.message
+    assert "Churn" in fault.hint
+
+
+@pytest.mark.parametrize(
+    ("etls", "told"),
+    [
+        ("", "no class with a transform_predict method"),
+        ("def transform_predict(variables):\n    return {}\n", "no class with a transform_predict method"),
+        ("class Churn:\n    def predict(self): ...\n", "classes: Churn"),
+        ("class Churn(object):\n    def predict(self): ...\n", "classes: Churn"),
+    ],
+)
+def test_no_class_is_refused(write, find, etls, told):
+    """A file without the method is refused, with the classes it has."""
+    write("Churn", etls)
+    assert told in find("Churn").fault.message
+    assert "def transform_predict(self, variables)" in find("Churn").fault.hint
+
+
+@pytest.mark.parametrize(
+    ("etls", "line"),
+    [
+        (b"x = 1\ndef oops(:\n", 2),
+        (b"class A:\ndef f(self): pass\n", 2),
+        (b"x = '\xff'\n", None),
+        (b"x = 1\0", None),
+        (b"(" * 5000, None),
+        (b"x = " + b"-" * 100_000 + b"1", None),
+    ],
+)
+def test_what_does_not_parse_is_refused_with_its_line(write, find, etls, line):
+    """A syntax error is told by line; bytes that are no text and nesting without end are faults, not crashes."""
+    write("Churn", files={"etls.py": etls})
+    fault = find("Churn").fault
+    assert (fault.stage, fault.file) == ("static", "etls.py")
+    assert line is None or fault.line == line
+
+
+# --- how the method behaves -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "self.rows = variables; return {}",
+        "self.count += 1; return {}",
+        "self.count: int = 1; return {}",
+        "a, self.b = 1, 2; return {}",
+        "(a, *self.b) = 1, 2; return {}",
+        "del self.rows; return {}",
+        "self.cache[1] = 2; return {}",
+        "self.a.b[1].c = 2; return {}",
+        "self.seen.append(1); return {}",
+        "self.cache[1].update(x=1); return {}",
+        "setattr(self, 'x', 1); return {}",
+        "Churn.count = 1; return {}",
+        "\n        for self.x in [1]: pass\n        return {}",
+        "\n        with open('x') as self.file: pass\n        return {}",
+        "return [self.rows.pop() for _ in 'ab'][0]",
+        "return self.extract(variables)\n    def extract(self, v):\n        self.rows = v",
+    ],
+)
+def test_a_method_that_writes_self_is_seen(write, find, body):
+    """Calls of such a model must not overlap, so every way to change the instance counts."""
+    write("Churn", method("Churn", body))
+    assert find("Churn").writes_self
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return {'x': self.model.predict(variables)}",
+        "rows = []; rows.append(self.x); return {}",
+        "variables['x'] = self.x; return {}",
+        "x: self.kind = 1; return {}",
+        "return {}\n    def __init__(self):\n        self.x = 1",
+        "return self.helper()\n    def helper(self):\n        x = self.y\n        return {}",
+    ],
+)
+def test_a_method_that_only_reads_is_not_held_back(write, find, body):
+    """A model that does not change itself is called side by side."""
+    write("Churn", method("Churn", body))
+    assert (find("Churn").fault, find("Churn").writes_self) == (None, False)
+
+
+def test_inherited_methods_are_looked_into(write, find):
+    """What a base class of the same file does counts too; `async def` is seen there."""
+    write("Churn", method("Base", "self.x = 1", kind="async def") + "class Churn(Base):\n    pass\n")
+    assert find("Churn").writes_self
+    assert find("Churn").is_async
