@@ -7,7 +7,6 @@ supervisor ends them; started again it serves the current release at once and th
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import signal
@@ -16,7 +15,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from modelsync import telemetry, updates
+from modelsync import telemetry, tenants, updates
 from modelsync.errors import SettingsError, StorageFailed, SyncError
 from modelsync.follower import Follower
 from modelsync.generations import Generation, NotReady
@@ -52,7 +51,7 @@ def serve(settings: Settings, *, watch: bool = False, announce: Announce | None 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     source_of(settings)
     schedule = Schedule.parse(settings.sync.cron)
-    with _sole_owner(settings), _listener(settings) as listener:
+    with tenants.sole(settings.state.home), _listener(settings) as listener:
         return asyncio.run(Supervisor(settings, listener, schedule, watch=watch, announce=announce).run())
 
 
@@ -206,34 +205,6 @@ async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@contextmanager
-def _sole_owner(settings: Settings) -> Iterator[None]:
-    """The state directory has one supervisor; its process id stands in `run/supervisor.pid`.
-
-    Raises SettingsError where there is one already, or the directory cannot be written.
-    """
-    run = settings.state.home / "run"
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        file = (run / "supervisor.pid").open("a+")
-    except OSError as error:
-        raise SettingsError(f"MODELSYNC_HOME {settings.state.home} cannot be used: {error.strerror}") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SettingsError(
-                f"another modelsync serves from {settings.state.home}: stop it, or set another MODELSYNC_HOME"
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
 
 
 @contextmanager

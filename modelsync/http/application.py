@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import dotenv
 
-from modelsync import logs, settings
+from modelsync import logs, settings, tenants
 from modelsync.errors import SyncError
 from modelsync.http import service
 from modelsync.http.app import create_app
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 def application() -> Flask:
     """Build the application for the environment's settings, from an up-to-date release.
 
-    Every process of a server that does not preload comes here at once; the first one does the work, the others find it
-    done. The process does not follow the source afterwards: that takes `modelsync serve`, or a restart.
+    Every worker of a server that does not preload comes here, also one that takes another's place later. All that one
+    master has forked serve the release that the first of them made: that takes `modelsync serve`, or a restart of the
+    master, to follow the source.
 
     Raises SettingsError.
     """
@@ -34,7 +35,8 @@ def application() -> Flask:
     dotenv.load_dotenv(".env", override=False, interpolate=False)
     config = settings.load()
     logs.configure(config.logs, secrets=logs.secrets_of(config))
-    release = _up_to_date(config)
+    tenants.join(config.state.home)
+    release = tenants.agreed(config.state.home, lambda: _up_to_date(config))
     settings.hide_secrets(os.environ)
     return create_app(service.load(config, release))
 

@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
-from tests.servers.service import answers, write_model
+from tests.records import records
+from tests.servers.git import GitServer
+from tests.servers.service import answers, serving, write_model
 from tests.service.faulty import model
+from tests.service.following import NO_PROXY, push
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,14 +42,20 @@ def started(folder: Path, *command: str, **env: str) -> Iterator[str]:
             [sys.executable, *command], cwd=ROOT, env={**clean, **settings}, stdout=output, stderr=output
         )
     try:
-        found = until(lambda: re.search(r"http://127\.0\.0\.1:\d+", log.read_text()), 30, str(log))
-        until(lambda: requests.get(f"{found[0]}/readyz", timeout=20).status_code == 200, 30, str(log))
+        found = until(lambda: _runs(process, log) and re.search(r"http://127\.0\.0\.1:\d+", log.read_text()), 30, str(log))
+        until(lambda: _runs(process, log) and requests.get(f"{found[0]}/readyz", timeout=20).ok, 30, str(log))
         yield found[0]
         process.terminate()
         assert process.wait(30) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()
+
+
+def _runs(process: subprocess.Popen[bytes], log: Path) -> bool:
+    if process.poll() is not None:
+        raise RuntimeError(f"it ended with {process.returncode}: {log.read_text()}")
+    return True
 
 
 def gunicorn(worker_class: str, *options: str) -> tuple[str, ...]:
@@ -91,3 +101,53 @@ def test_a_server_of_ones_own_reads_the_same_file_of_settings(tmp_path: Path) ->
     (tmp_path / ".env").write_text("baseUrl=api\n")
     with started(tmp_path, *gunicorn("gthread", "--chdir", str(tmp_path), "--pythonpath", str(ROOT))) as url:
         assert requests.post(f"{url}/api/Model", json={"variables": {}}, timeout=20).json() == {"value": 1}
+
+
+# --- one release for all workers --------------------------------------------------------------------------------------
+
+
+def held(home: Path) -> dict[int, str]:
+    """By worker of the gunicorn that this test has started, the release that it has loaded."""
+    (master,) = psutil.Process().children()
+    found = {}
+    for worker in master.children():
+        links = [os.readlink(link) for link in Path(f"/proc/{worker.pid}/fd").iterdir()]
+        found |= {worker.pid: Path(link).name for link in links if Path(link).parent == home / "releases"}
+    return found
+
+
+def test_all_workers_serve_one_release_for_the_life_of_their_master(tmp_path: Path) -> None:
+    """Without --preload: one sync, whatever is pushed and whichever worker dies; a new master serves the new commit."""
+    with GitServer(tmp_path / "repository.git") as server:
+        old = push(server, "old")
+        command = gunicorn("gthread", "--workers", "2")
+        env = {"gitPath": server.url, "MODELSYNC_GIT_PROTOCOLS": "http", "MODELSYNC_LOG_FORMAT": "json", **NO_PROXY}
+
+        def answered(url: str) -> set[tuple[str, str]]:
+            found = [requests.post(f"{url}/models/Model", json={"variables": {}}, timeout=20) for _ in range(30)]
+            return {(answer.json()["value"], answer.headers["X-Modelsync-Release"]) for answer in found}
+
+        with started(tmp_path, *command, **env) as url:
+            new = push(server, "new")
+            for _ in range(2):
+                before = until(lambda: found if len(found := held(tmp_path / "home")) == 2 else None, 20)
+                psutil.Process(killed := min(before)).kill()
+                until(lambda: len(now := held(tmp_path / "home")) == 2 and killed not in now, 20)  # noqa: B023
+                assert answered(url) == {("old", old)}
+            assert len(records((tmp_path / "log").read_text(), event="sync")) == 1
+        with started(tmp_path, *command, **env) as url:
+            assert answered(url) == {("new", new)}
+
+
+def test_a_server_of_ones_own_keeps_out_of_a_service_that_runs(tmp_path: Path) -> None:
+    """Both ways round: one state directory, one service; the second one ends and says what to set."""
+    write_model(tmp_path / "models", "Model", answers(1))
+    refused = f"another modelsync serves from {tmp_path / 'home'}: stop it, or set another MODELSYNC_HOME"
+    with serving(tmp_path, tmp_path / "models") as service:
+        before = service.release()
+        with pytest.raises(RuntimeError, match=re.escape(refused)), started(tmp_path, *gunicorn("gthread")):
+            pass
+        assert service.release() == before
+    with started(tmp_path, *gunicorn("gthread")):
+        with pytest.raises(RuntimeError, match=re.escape(refused)), serving(tmp_path, tmp_path / "models"):
+            pass
