@@ -101,6 +101,19 @@ def _url(path: str) -> Remote:
     return Remote(path, parts.scheme, host or "this machine")
 
 
+def origin(git: Git) -> str:
+    """A name for the repository that is the same by https and by ssh, and whoever logs in. Raises as `parse`."""
+    remote = parse(git)
+    if "://" in remote.url:
+        parts = urlsplit(remote.url)
+        host, path = remote.host, parts.path
+        if remote.protocol == "ssh":  # whose port says nothing about that of https
+            host = parts.hostname or ""
+    else:
+        host, _, path = remote.url.rpartition("@")[2].partition(":")
+    return f"{host.lower()}/{path.strip('/').removesuffix('.git')}"
+
+
 # --- logging in -------------------------------------------------------------------------------------------------------
 
 # Answers git's questions from variables that only git's process has. It answers for the one host that was configured:

@@ -65,6 +65,7 @@ def environment(*settings: object) -> str:
 class Release:
     """One published state of all models. `commit`: the commit's hash, or the digest of a local folder.
 
+    `origin` names the repository it was made from; empty for a local folder, and where an older version wrote it.
     `path` and `created` are set by `Staging.publish`.
     """
 
@@ -75,6 +76,7 @@ class Release:
     models: dict[ModelName, ModelEntry] = field(default_factory=dict)
     path: Path = Path()
     created: str = ""
+    origin: str = ""
 
     @property
     def models_serve(self) -> Path:

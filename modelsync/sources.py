@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from modelsync import gitremote
 from modelsync.deadline import Deadline
 from modelsync.errors import NoModels, RefNotFound
 from modelsync.files import copy_tree, storage, tree_hash
 from modelsync.gitcache import Cache
 from modelsync.gitsync import Mirror
 from modelsync.models.contract import Fault, TreeHash
+from modelsync.releases import Release, Releases
 from modelsync.settings import Settings
 
 SourceKind = Literal["git", "cache", "folder"]
@@ -28,9 +30,10 @@ class Exported:
 
 
 class Source(Protocol):
-    """What a release is made from. `view` names the part of the source that is looked at."""
+    """What a release is made from. `origin` names the repository, `view` the part of the source that is looked at."""
 
     kind: SourceKind
+    origin: str
     view: str
 
     def resolve(self, deadline: Deadline) -> str:
@@ -55,6 +58,7 @@ class GitSource:
         self._mirror = Mirror(settings.state.home, git, nearby=nearby, offline=offline)
         self._revision = git.revision.commit
         self._tip = ""
+        self.origin = gitremote.origin(git)
         self.view = git.subdir
 
     def resolve(self, deadline: Deadline) -> str:
@@ -99,6 +103,7 @@ class FolderSource:
     """A folder beside the program: what is pasted there is served."""
 
     kind: SourceKind = "folder"
+    origin = ""
     view = ""
 
     def __init__(self, settings: Settings) -> None:
@@ -136,5 +141,21 @@ def substitutes(settings: Settings) -> Iterator[Source]:
         return
     if settings.git.cache:
         yield CachedSource(settings)
-    if settings.git.fallback and not settings.git.on_trial:
+    if _may_be_folder(settings):
         yield FolderSource(settings)
+
+
+def current(settings: Settings) -> Release | None:
+    """The current release, unless it is of another source than the settings name: then there is none yet."""
+    release = Releases(settings.state.home).current()
+    return release if release and _is_of(settings, release) else None
+
+
+def _is_of(settings: Settings, release: Release) -> bool:
+    if settings.standalone or release.source == "folder":
+        return release.source == "folder" and (settings.standalone or _may_be_folder(settings))
+    return release.origin in {"", gitremote.origin(settings.git)}  # empty: written by an older version
+
+
+def _may_be_folder(settings: Settings) -> bool:
+    return settings.git.fallback and not settings.git.on_trial

@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 class Status:
     """What is known of syncing, for people and metrics; also which commits not to try again.
 
+    `wanted_commit` is what the last attempt found out, so it is empty after one that did not get so far.
     `rejected` maps commits, as `rejection` names them, to reasons, `failures` reasons to counts. Times are as `now()`
     gives them. What never happened is empty. `served_commit` and `environment` tell where `release` was last found to
     be just what is wanted: a commit that changes no model moves them on, and not the release.
@@ -110,7 +111,7 @@ def failed(home: Path, error: SyncError, wanted: str = "", environment: str = ""
         result="error",
         reason=error.reason,
         served=before.served_commit or None,
-        wanted=wanted or before.wanted_commit or None,
+        wanted=wanted or None,
     )
 
     def change(status: Status) -> Status:
@@ -119,7 +120,7 @@ def failed(home: Path, error: SyncError, wanted: str = "", environment: str = ""
             rejected = {key: str(error)}
         return replace(
             counted(status, error.reason, str(error)),
-            wanted_commit=wanted or status.wanted_commit,
+            wanted_commit=wanted,
             rejected=rejected,
         )
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from modelsync import telemetry, tenants, updates
+from modelsync import sources, telemetry, tenants, updates
 from modelsync.errors import SettingsError, StorageFailed, SyncError
 from modelsync.follower import Follower
 from modelsync.generations import Generation, NotReady
@@ -25,7 +25,6 @@ from modelsync.models.contract import ModelName
 from modelsync.releases import Release, Releases
 from modelsync.schedule import Schedule
 from modelsync.settings import Settings
-from modelsync.sources import source_of
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ def serve(settings: Settings, *, watch: bool = False, announce: Announce | None 
     """
     # From here on others find our number and may signal; the first sync comes anyway.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    source_of(settings)
+    sources.source_of(settings)
     schedule = Schedule.parse(settings.sync.cron)
     with tenants.sole(settings.state.home), _listener(settings) as listener:
         return asyncio.run(Supervisor(settings, listener, schedule, watch=watch, announce=announce).run())
@@ -104,6 +103,8 @@ class Supervisor:
     async def _first_generation(self) -> None:
         """What was served last, at once; where nothing was, or it does not start, probes that say so."""
         release = self._current_release()
+        if not release and (other := self.releases.current()):
+            log.warning("%s is of another source than is set now: waiting for its first sync", other.id)
         try:
             await self._start(release)
         except NotReady as error:
@@ -114,7 +115,7 @@ class Supervisor:
 
     def _current_release(self) -> Release | None:
         try:
-            return self.releases.current()
+            return sources.current(self.settings)
         except StorageFailed as error:
             log.error("%s", error)
             return None

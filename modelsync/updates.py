@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from modelsync import logs, settings
+from modelsync import logs, settings, sources
 from modelsync.deadline import Deadline
 from modelsync.entries import as_checked, reject_broken, report, same, with_problems
 from modelsync.errors import (
@@ -95,7 +95,7 @@ class Updater:
 
     def _substitute(self, error: SyncError) -> None:
         """Where nothing serves and the wanted commit cannot be had: publish what can. The error stands all the same."""
-        if isinstance(error, _NOT_AWAY) or self._releases.current():
+        if isinstance(error, _NOT_AWAY) or sources.current(self._settings):
             return
         for source in substitutes(self._settings):
             deadline = Deadline(self._settings.sync.timeout)
@@ -117,7 +117,7 @@ class Updater:
             return
 
     def _update(self, source: Source, wanted: str, deadline: Deadline, *, force: bool) -> Outcome:
-        current = self._releases.current()
+        current = sources.current(self._settings)
         status = read_status(self._home)
         if not force:
             if current and (wanted, self._environment) in _held(current, status):
@@ -146,6 +146,7 @@ class Updater:
                 path=self._home / "releases" / release_id,
                 created=now(),
                 source=source.kind,
+                origin=source.origin,
                 environment=self._environment,
                 models={entry.name: entry for entry in entries},
             )

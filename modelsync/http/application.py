@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import dotenv
 
-from modelsync import logs, settings, tenants
+from modelsync import logs, settings, sources, tenants
 from modelsync.errors import SyncError
 from modelsync.http import service
 from modelsync.http.app import create_app
-from modelsync.releases import Release, Releases
+from modelsync.releases import Release
 from modelsync.settings import Settings
 from modelsync.updates import Updater
 
@@ -45,4 +45,4 @@ def _up_to_date(config: Settings) -> Release | None:
     try:
         return Updater(config).run().release
     except SyncError:  # logged and in the status; what was served last goes on
-        return Releases(config.state.home).current()
+        return sources.current(config)

@@ -54,7 +54,7 @@ def register(app: Flask, service: Service, gate: Gate) -> None:
 def last_sync(service: Service) -> dict[str, Any]:
     """How the last sync went and when the next one is due; `served` is the commit that this process answers for.
 
-    `result` is `published`, `unchanged`, `failed` or null where there was none; `broken` tells by model why it is
+    `wanted` is null where the last sync could not find out; then `in_step` is false. `result` is `published`, `unchanged`, `failed` or null where there was none; `broken` tells by model why it is
     not ready or not up to date. `pinned` is the commit that this process serves whatever the ref points to, or null.
     `instead` is `cache` or `folder` where that serves until the repository can be reached. Times in ISO 8601.
     """
@@ -86,8 +86,9 @@ def served(service: Service, status: Status) -> str | None:
 
 
 def in_step(service: Service, status: Status) -> bool:
-    """Whether the models that answer are those of the commit that is wanted."""
-    return service.commit is not None and status.wanted_commit in {"", served(service, status)}
+    """Whether the models that answer are those of the commit that is wanted; not where nobody knows which that is."""
+    known = status.wanted_commit or status.last_result
+    return service.commit is not None and (not known or status.wanted_commit == served(service, status))
 
 
 def instead(service: Service, status: Status) -> str | None:

@@ -144,9 +144,11 @@ def test_the_last_good_release_goes_on(stage: Stage, fault: str) -> None:
         assert len(service.lines(event="sync", result="error")) == errors + 1
         assert (record["level"], record["result"], record["served"]) == ("error", "error", good.commit)
         assert record["reason"] in reasons
-        assert record["wanted"]
         until(lambda: told(service)["result"] == "failed")
-        assert (told(service)["reason"], told(service)["served"]) == (record["reason"], good.commit)
+        found = told(service)
+        assert (found["reason"], found["served"], found["wanted"]) == (record["reason"], good.commit, record["wanted"])
+        assert not found["in_step"]
+        assert metric(service, "sync_in_step") == 0
         for _ in range(4):  # whichever worker is asked
             counted = {reason: metric(service, "sync_failures_total", reason=reason) for reason in reasons}
             assert sum(counted.values()) == sum(before.values()) + 1
