@@ -76,8 +76,13 @@ def parse(git: Git) -> Remote:
     if remote.host.startswith("-"):
         raise SettingsError("gitPath names a host that starts with '-', so ssh would take it for an option")
     if remote.protocol not in git.protocols:
-        allowed = ", ".join(sorted(git.protocols))
-        raise SettingsError(f"gitPath uses {remote.protocol}, and MODELSYNC_GIT_PROTOCOLS allows only {allowed}")
+        if remote.protocol == "file" and not path.startswith(("file:", "/", ".", "~")):
+            raise SettingsError("gitPath is not a URL of a repository, such as https://git.example.com/team/models.git")
+        allowed = sorted(git.protocols)
+        raise SettingsError(
+            f"gitPath uses {remote.protocol}, and MODELSYNC_GIT_PROTOCOLS allows only {', '.join(allowed)}: "
+            f"to allow it, set MODELSYNC_GIT_PROTOCOLS={','.join([*allowed, remote.protocol])}"
+        )
     return remote
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from modelsync.gitsync import Mirror
 from modelsync.models.contract import Fault, TreeHash
 from modelsync.releases import Release, Releases
 from modelsync.settings import Settings
+
+log = logging.getLogger(__name__)
 
 SourceKind = Literal["git", "cache", "folder"]
 
@@ -112,6 +115,7 @@ class FolderSource:
     def resolve(self, deadline: Deadline) -> str:
         """The digest of the folder's content, as git would compute it."""
         if not self._folder.is_dir():
+            log.warning("%s is no folder", self._folder.absolute())  # clients read the message, which names no path
             raise NoModels(f"there is no folder {self._folder.name}/: make it, or set gitPath or MODELSYNC_MODELS")
         return tree_hash(self._folder)
 

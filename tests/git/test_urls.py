@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from modelsync.errors import SettingsError
-from modelsync.gitremote import parse, validate
+from modelsync.gitremote import origin, parse, validate
 from modelsync.gitsync import Mirror
 from modelsync.settings import Git
 
@@ -32,12 +32,43 @@ def test_allowed_by_default(url: str, protocol: str, host: str) -> None:
     assert (parse(git).url, parse(git).protocol, parse(git).host) == (url, protocol, host)
 
 
-@pytest.mark.parametrize("url", ["http://h/x", "file:///srv/x", "/srv/x", "models"])
-def test_allowed_only_by_name(url: str) -> None:
-    """Plain HTTP and files of this machine need MODELSYNC_GIT_PROTOCOLS."""
-    with pytest.raises(SettingsError, match="MODELSYNC_GIT_PROTOCOLS"):
+@pytest.mark.parametrize(
+    ("url", "protocol"), [("http://h/x", "http"), ("file:///srv/x", "file"), ("/srv/x", "file"), ("./models", "file")]
+)
+def test_allowed_only_by_name(url: str, protocol: str) -> None:
+    """Plain HTTP and files of this machine need MODELSYNC_GIT_PROTOCOLS, and the message says what to set."""
+    with pytest.raises(SettingsError, match=f"set MODELSYNC_GIT_PROTOCOLS=https,ssh,{protocol}$"):
         validate(Git(path=url))
     validate(Git(path=url, protocols=ALL))
+
+
+@pytest.mark.parametrize("url", ["nonsense", "git.example.org/team/models"])
+def test_what_is_no_url_is_not_taken_for_a_folder(url: str) -> None:
+    """Unless folders are allowed."""
+    with pytest.raises(SettingsError, match="gitPath is not a URL of a repository"):
+        validate(Git(path=url))
+    validate(Git(path=url, protocols=ALL))
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        (
+            "https://git.example.org/team/models.git", "https://Git.example.org/team/models/",
+            "ssh://git@git.example.org:2222/team/models.git", "git@git.example.org:team/models.git",
+        ),
+        ("https://git.example.org:8443/team/models",),
+        ("https://git.example.org/team/others",),
+        ("https://git.example.com/team/models",),
+        ("file:///team/models", "/team/models"),
+    ],
+)  # fmt: skip
+def test_the_same_repository_by_another_way(urls: tuple[str, ...]) -> None:
+    """By https or ssh, whoever logs in, it has one name; another host, port or path has another."""
+    names = {origin(Git(path=url, protocols=ALL)) for url in urls}
+    assert len(names) == 1
+    known = "git.example.org/team/models"
+    assert (known in names) == (len(urls) > 2)
 
 
 @pytest.mark.parametrize(
