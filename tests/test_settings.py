@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from modelsync import settings
@@ -59,3 +61,65 @@ def test_a_revision_is_on_trial_until_it_is_proven() -> None:
     assert not settings.load(
         {"MODELSYNC_GIT_REVISION": f"{COMMIT} except A", "MODELSYNC_GIT_PROVEN": COMMIT}
     ).git.on_trial
+
+
+# --- misspelt ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("GITPATH", "gitPath"), ("gitpath", "gitPath"), ("USERGIT", "usergit"), ("GitPassword", "gitpassword"),
+        ("BASEURL", "baseUrl"), ("modelsync_port", "MODELSYNC_PORT"),
+    ],
+)  # fmt: skip
+def test_a_name_in_another_case_is_refused(given: str, meant: str) -> None:
+    """In the environment too: the examples must not be served for a repository that was meant."""
+    with pytest.raises(SettingsError, match=rf"^{given} is not a setting \(did you mean {meant}\?\)$"):
+        settings.load({given: "https://git.example.com/models.git"})
+
+
+@pytest.mark.parametrize("given", ["PATH", "USER", "GIT_PATH", "BASE_URL", "DATABASE_URL"])
+def test_what_others_set_is_left_alone(given: str) -> None:
+    """The environment is not ours."""
+    settings.load({given: "x"})
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("gitpath", "gitPath"), ("git_path", "gitPath"), ("gitpasswd", "gitpassword"), ("baseURI", "baseUrl")],
+)
+def test_a_near_miss_in_the_file_is_refused(tmp_path: Path, given: str, meant: str) -> None:
+    """With its line, and without its value."""
+    file = tmp_path / ".env"
+    file.write_text(f"# the repository\n\nMODELSYNC_PORT=1\nexport {given}=hunter2\n")
+    with pytest.raises(SettingsError, match=rf"\.env line 4: {given} is not a setting .did you mean {meant}\?") as error:
+        settings.load_file(file, {})
+    assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize("line", ["hunter2 without a sign", "gitpassword='hunter2", "=hunter2"])
+def test_a_line_that_cannot_be_read_is_refused(tmp_path: Path, line: str) -> None:
+    """Ignored it would be found in production; named by its number, because it may be half a password."""
+    file = tmp_path / ".env"
+    file.write_text(f"MODELSYNC_PORT=1\n\n# more\n\n\n{line}\nusergit=me\n")
+    environ: dict[str, str] = {}
+    with pytest.raises(SettingsError, match=r"\.env line 6 is not of the form NAME=value$"):
+        settings.load_file(file, environ)
+    assert environ == {}
+
+
+def test_the_file_fills_what_the_environment_leaves_open(tmp_path: Path) -> None:
+    """As it is written, ${...} included; what models need is passed on; without a file nothing happens."""
+    file = tmp_path / ".env"
+    environ = {"usergit": "environment"}
+    settings.load_file(file, environ)
+    assert environ == {"usergit": "environment"}
+    file.write_text("usergit=file\ngitpassword=first\ngitpassword=a${b}c\nUSER_NAME='x y'\nDATABASE_URL=postgres://db\n")
+    settings.load_file(file, environ)
+    assert environ == {
+        "usergit": "environment", "gitpassword": "a${b}c", "USER_NAME": "x y", "DATABASE_URL": "postgres://db",
+    }  # fmt: skip
+    file.write_bytes(b"usergit=\xff\n")
+    with pytest.raises(SettingsError, match="not UTF-8"):
+        settings.load_file(file, environ)

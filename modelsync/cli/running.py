@@ -52,12 +52,9 @@ def load_settings() -> Settings:
 
     Raises SettingsError.
     """
-    import dotenv
-
     from modelsync import settings
 
-    # Without interpolation: a password may hold ${...}.
-    dotenv.load_dotenv(".env", override=False, interpolate=False)
+    settings.load_file()
     return settings.load()
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import dotenv
-
 from modelsync import logs, settings, sources, tenants
 from modelsync.errors import SyncError
 from modelsync.http import service
@@ -31,8 +29,7 @@ def application() -> Flask:
 
     Raises SettingsError.
     """
-    # As the command does; without interpolation, because a password may hold ${...}.
-    dotenv.load_dotenv(".env", override=False, interpolate=False)
+    settings.load_file()  # as the command does
     config = settings.load()
     logs.configure(config.logs, secrets=logs.secrets_of(config))
     tenants.join(config.state.home)

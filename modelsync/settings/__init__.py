@@ -2,7 +2,8 @@
 
 `env.example` and the table in the README are generated from `groups.py` (`make generated`). Four names are those of
 existing installations (`baseUrl`, `gitPath`, `usergit`, `gitpassword`); all others start with `MODELSYNC_`, and an
-unknown name with that prefix is an error, because a misspelt setting that is silently ignored is found in production.
+unknown name with that prefix is an error, because a misspelt setting that is silently ignored is found in production. So
+is one that differs from a setting in case alone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from modelsync.errors import SettingsError
+from modelsync.settings.dotfile import load_file
 from modelsync.settings.environments import (
     child_environment,
     git_environment,
@@ -62,6 +64,7 @@ __all__ = [
     "hand_down",
     "hide_secrets",
     "load",
+    "load_file",
     "secret_names",
 ]
 
@@ -116,9 +119,13 @@ def _read(item: Field[Any], given: Mapping[str, str]) -> Any:
 
 def _unknown(given: Mapping[str, str]) -> Iterator[str]:
     known = {entry.name for entry in entries()} | INTERNAL
-    for name in sorted(given):
+    in_lower_case = {name.lower(): name for name in known}
+    for name in sorted(set(given) - known):
+        if meant := in_lower_case.get(name.lower()):
+            yield f"{name} is not a setting (did you mean {meant}?)"
+            continue
         # MODELSYNC_TEST_* belongs to the test suites, which run the service with their own environment.
-        if name.startswith(PREFIX) and name not in known and not name.startswith("MODELSYNC_TEST_"):
+        if name.startswith(PREFIX) and not name.startswith("MODELSYNC_TEST_"):
             near = difflib.get_close_matches(name, known, n=1)
             yield f"{name} is not a setting" + (f" (did you mean {near[0]}?)" if near else "")
 

@@ -1,0 +1,60 @@
+"""The file `.env`: settings for a directory, where the environment does not set them already."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+
+from dotenv.parser import Binding, parse_stream
+
+from modelsync.errors import SettingsError
+from modelsync.settings.groups import PREFIX, entries
+
+CLOSE = 0.8
+"""How alike a name and a setting's must be to count as misspelt: gitpasswd is, DATABASE_URL is not (baseUrl)."""
+
+
+def load_file(path: Path = Path(".env"), environ: MutableMapping[str, str] | None = None) -> None:
+    """Add the file's variables to the environment; nothing where there is no file.
+
+    Values are taken as they are: a password may hold ${...}. Raises SettingsError where the file cannot be read, with
+    the line, or where a name looks like a misspelt setting.
+    """
+    target = os.environ if environ is None else environ
+    try:
+        with path.open(encoding="utf-8") as file:
+            found = list(parse_stream(file))
+    except (FileNotFoundError, IsADirectoryError):  # some call their virtual environment so
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    if problems := [*_unreadable(path, found), *_misspelt(path, found)]:
+        raise SettingsError("; ".join(problems))
+    values = {one.key: one.value for one in found if one.key and one.value is not None}  # of two lines the last one
+    target.update({name: value for name, value in values.items() if name not in target})
+
+
+def _unreadable(path: Path, found: list[Binding]) -> Iterator[str]:
+    for one in found:
+        if one.error:  # its text may be half a password
+            yield f"{path} line {_line(one)} is not of the form NAME=value"
+
+
+def _misspelt(path: Path, found: list[Binding]) -> Iterator[str]:
+    """Names without our prefix that are nearly those of settings; `load` refuses what has the prefix."""
+    known = {entry.name.lower(): entry.name for entry in entries() if not entry.name.startswith(PREFIX)}
+    for one in found:
+        if one.key and one.key not in known.values() and not one.key.startswith(PREFIX):
+            for near in difflib.get_close_matches(one.key.lower(), known, n=1, cutoff=CLOSE):
+                yield (
+                    f"{path} line {_line(one)}: {one.key} is not a setting (did you mean {known[near]}?); "
+                    "if a model needs it, set it in the environment"
+                )
+
+
+def _line(one: Binding) -> int:
+    text: str = one.original.string
+    blank = text[: len(text) - len(text.lstrip())]
+    return int(one.original.line) + blank.count("\n")
