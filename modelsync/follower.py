@@ -18,7 +18,7 @@ from modelsync import updates
 from modelsync.errors import ReleaseRejected, UpdateDied
 from modelsync.schedule import Schedule, retry_after
 from modelsync.settings import Settings
-from modelsync.status import failed, read_status
+from modelsync.status import failed, planned, read_status
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,9 @@ class Follower:
         self._serve_current = serve_current
         self._watch = watch
         self._failures = 0
+        self._update_process: asyncio.subprocess.Process | None = None
+        self._due: datetime | None = None  # by the schedule
+        self._retry: datetime | None = None
         self._asked, self.ask = os.pipe()
         self._wanted = asyncio.Event()
 
@@ -75,10 +78,12 @@ class Follower:
             now = datetime.now(UTC)
             if (due := self._schedule.next_after(now)) is None:
                 return
+            due += timedelta(seconds=random.uniform(0, self._jitter(due - now)))  # noqa: S311  spreads replicas out
+            self._due = due
+            planned(self._settings.state.home, min(due, self._retry or due))
             # In steps, because the machine's clock may be set meanwhile, and a suspended machine's timers stand still.
             while (left := (due - datetime.now(UTC)).total_seconds()) > 0:
                 await asyncio.sleep(min(left, 30.0))
-            await asyncio.sleep(random.uniform(0, self._jitter(due - now)))  # noqa: S311  spreads replicas out
             self._wanted.set()
 
     def _jitter(self, interval: timedelta) -> float:
@@ -98,13 +103,23 @@ class Follower:
     async def _follow(self) -> None:
         """One update at a time; calls that come meanwhile are one more afterwards. A failed one is tried again."""
         while True:
+            wait = retry_after(self._failures, random.random())  # noqa: S311
+            self._plan(wait)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), retry_after(self._failures, random.random()))  # noqa: S311
+                await asyncio.wait_for(self._wanted.wait(), wait)
             self._wanted.clear()
+            self._plan(None)
             self._failures += 1  # until it has succeeded, also where what follows raises
             updated = await self._update()
             if (await self._serve_current() and updated) or self._rejected():
                 self._failures = 0
+
+    def _plan(self, wait: float | None) -> None:
+        """Tell when the next sync starts: by the schedule, or sooner as another try, in `wait` seconds."""
+        now = datetime.now(UTC)
+        self._retry = now + timedelta(seconds=wait) if wait is not None else None
+        due = self._due if self._due and self._due > now else None
+        planned(self._settings.state.home, min(filter(None, (due, self._retry)), default=None))
 
     def _rejected(self) -> bool:
         """Whether it takes another commit: the same one would be refused again. A pinned pod waits for no other."""
@@ -120,6 +135,7 @@ class Follower:
         except OSError as error:
             self._died(f"cannot start: {error.strerror}")
             return False
+        self._update_process = process
         try:
             code = await process.wait()
         except asyncio.CancelledError:
@@ -134,6 +150,11 @@ class Follower:
         if code not in (0, updates.FAILED):
             self._died(f"ended with {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}")
         return code == 0
+
+    def kill(self) -> None:
+        """End an update that still cleans up, with all it has started."""
+        if self._update_process and self._update_process.returncode is None:
+            os.killpg(self._update_process.pid, signal.SIGKILL)
 
     def _died(self, how: str) -> None:
         """Tell what the update itself could not."""

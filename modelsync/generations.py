@@ -125,13 +125,14 @@ class Generation:
         self._held.close()
 
     async def drain(self, timeout: float) -> None:
-        """Ask it to end once its clients have their answers; kill it after `timeout` seconds."""
+        """Ask it to end once its clients have their answers; kill it after `timeout` seconds, or where cancelled."""
         self._signal(signal.SIGTERM)
         try:
             await asyncio.wait_for(self.process.wait(), timeout)
         except TimeoutError:
             log.warning("generation %d did not end within %g s", self.process.pid, timeout)
-        await self.kill()
+        finally:
+            await self.kill()
 
     async def kill(self) -> None:
         """End it and its workers now, where they have not ended yet."""

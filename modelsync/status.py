@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +29,8 @@ class Status:
     `wanted_commit` is what the last attempt found out, so it is empty after one that did not get so far.
     `rejected` maps commits, as `rejection` names them, to reasons, `failures` reasons to counts. Times are as `now()`
     gives them. What never happened is empty. `served_commit` and `environment` tell where `release` was last found to
-    be just what is wanted: a commit that changes no model moves them on, and not the release.
+    be just what is wanted: a commit that changes no model moves them on, and not the release. `next_attempt` is when
+    the supervisor starts the next sync by itself.
     """
 
     wanted_commit: str = ""
@@ -40,6 +42,7 @@ class Status:
     last_result: Result = ""
     reason: str = ""
     message: str = ""
+    next_attempt: str = ""
     failures: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
 
@@ -139,6 +142,13 @@ def tell(home: Path, change: Callable[[Status], Status]) -> None:
         change_status(home, change)
     except StorageFailed as error:
         _log.error("the status cannot be written: %s", error)
+
+
+def planned(home: Path, moment: datetime | None) -> None:
+    """Write down when the next sync will start; None where that takes somebody who asks."""
+    text = moment.astimezone(UTC).isoformat(timespec="seconds") if moment else ""
+    if read_status(home).next_attempt != text:
+        tell(home, lambda status: replace(status, next_attempt=text))
 
 
 def succeeded(home: Path, result: Result, *, wanted: str, release: str, environment: str) -> None:

@@ -73,6 +73,7 @@ class Supervisor:
         self._announce = announce
         self._follower = Follower(settings, schedule, self._serve_current, watch=watch)
         self._ending = asyncio.Event()
+        self._hurrying = asyncio.Event()
         self._swapping = asyncio.Lock()
         self._guards: set[asyncio.Task[None]] = set()
         self._draining: set[asyncio.Task[None]] = set()
@@ -81,7 +82,7 @@ class Supervisor:
         """Start serving, keep following, and end in the reverse order of traffic."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ending.set)
+            loop.add_signal_handler(number, self._signalled)
         self._follower.listen()
         telemetry.retire(telemetry.folder(self.settings.state.home))
         switches.memory(self.settings.state.home).unlink(missing_ok=True)  # a restart gives every model another chance
@@ -90,13 +91,37 @@ class Supervisor:
         await self._first_generation()
         following = loop.create_task(self._follower.run())
         await self._ending.wait()
-        log.info("ending")
+        patience = self.settings.server.drain_timeout
+        log.info("ending: waiting for requests in flight, at most %g s; Ctrl-C again ends at once", patience)
+        ended, hurried = loop.create_task(self._end(following)), loop.create_task(self._hurrying.wait())
+        await asyncio.wait([ended, hurried], return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            log.warning("ending at once: requests in flight are not answered")
+            await self._cut_off()
+        await ended
+        hurried.cancel()
+        log.info("ended")
+        return 0
+
+    def _signalled(self) -> None:
+        """End; told once more, at once."""
+        if self._ending.is_set():
+            self._hurrying.set()
+        self._ending.set()
+
+    async def _end(self, following: asyncio.Task[None]) -> None:
         await _cancel([following])
         await _cancel(self._guards)
         if self.current:
             await self.current.drain(self.settings.server.drain_timeout + 5)
-        await asyncio.gather(*self._draining)
-        return 0
+        await asyncio.gather(*self._draining, return_exceptions=True)
+
+    async def _cut_off(self) -> None:
+        """End everything that `_end` waits for."""
+        self._follower.kill()
+        if self.current:
+            await self.current.kill()
+        await _cancel(self._draining)
 
     # --- generations ------------------------------------------------------------------------------------------------
 

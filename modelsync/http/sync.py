@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask, Response, request
@@ -12,7 +11,6 @@ from modelsync.errors import ModelUnavailable, SettingsError
 from modelsync.http import models, replies, webhooks
 from modelsync.http.access import Gate
 from modelsync.http.service import Service
-from modelsync.schedule import Schedule
 from modelsync.status import Status
 
 log = logging.getLogger(__name__)
@@ -59,7 +57,6 @@ def last_sync(service: Service) -> dict[str, Any]:
     `instead` is `cache` or `folder` where that serves until the repository can be reached. Times in ISO 8601.
     """
     status = service.status()
-    due = next_sync(service, datetime.now(UTC))
     return {
         "wanted": status.wanted_commit or None,
         "served": served(service, status),
@@ -72,7 +69,7 @@ def last_sync(service: Service) -> dict[str, Any]:
         "broken": {line.name: line.reason for line in models.lines(service) if line.reason},
         "time": status.last_attempt or None,
         "last_success": status.last_success or None,
-        "next": due.isoformat(timespec="seconds") if due else None,
+        "next": (service.request_sync and status.next_attempt) or None,
     }
 
 
@@ -95,14 +92,6 @@ def instead(service: Service, status: Status) -> str | None:
     """What this process serves in place of the repository that it cannot reach; None where it does not."""
     source = service.release.source if service.release else "git"
     return source if status.last_result == "failed" and source != "git" and not service.settings.standalone else None
-
-
-def next_sync(service: Service, now: datetime) -> datetime | None:
-    """When the schedule asks for a sync, in UTC and before jitter; None where nothing is scheduled or nobody syncs."""
-    if service.request_sync is None or service.settings.standalone:
-        return None
-    due = Schedule.parse(service.settings.sync.cron).next_after(now)
-    return due.astimezone(UTC) if due else None
 
 
 def _pinned(service: Service) -> str:

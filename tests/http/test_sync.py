@@ -200,12 +200,15 @@ def test_without_a_supervisor_there_is_nobody_to_sync(tmp_path: Path) -> None:
 def test_the_last_sync_is_told(tmp_path: Path, asked: Asked) -> None:
     """What is wanted, what answers, how it went, and when the next one is due."""
     service = a_service(tmp_path, asked, gitPath="https://git.example/models.git", MODELSYNC_SYNC_CRON="@every 5m")
-    status = Status(wanted_commit="d" * 40, last_result="failed", reason="auth", message="refused", last_attempt="2026")
+    status = Status(
+        wanted_commit="d" * 40, last_result="failed", reason="auth", message="refused", last_attempt="2026",
+        next_attempt="2027",
+    )  # fmt: skip
     write_status(tmp_path, status)
     client = create_app(service).test_client()
     told = client.get("/models/sync").json
     assert told["wanted"] == "d" * 40
     assert (told["served"], told["in_step"]) == (COMMIT, False)
     assert (told["result"], told["reason"], told["message"], told["time"]) == ("failed", "auth", "refused", "2026")
-    assert told["next"]
+    assert told["next"] == "2027"
     assert told["broken"] == {"Broken": str(FAULT), "Old": str(FAULT)}

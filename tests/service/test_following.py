@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -75,6 +76,31 @@ def test_the_schedule_finds_a_push(server: GitServer, tmp_path: Path) -> None:
     with following(tmp_path, server, MODELSYNC_SYNC_CRON="@every 1s") as service:
         answered_by(service, push(server, 1), 1)
         assert told(service)["next"]
+
+
+def test_what_is_told_of_the_next_sync_comes_true(server: GitServer, tmp_path: Path) -> None:
+    """`next` stays while it is asked for again and again, and is when a sync starts, jitter and retries included."""
+
+    def promised() -> datetime:
+        return datetime.fromisoformat(told(service)["next"])
+
+    with following(tmp_path, server, MODELSYNC_SYNC_CRON="@every 6s") as service:
+        synced(service, 1)
+        number, seen = len(service.lines(event="sync")), {until(promised)}
+        until(lambda: seen.add(promised()) or len(service.lines(event="sync")) > number, 30)
+        assert len(seen) <= 2
+        began = datetime.fromisoformat(service.lines(event="sync")[number]["time"])
+        assert timedelta(0) <= began - min(seen) < timedelta(seconds=6)
+    with following(tmp_path, server, MODELSYNC_SYNC_CRON="0 0 1 1 *", TZ="UTC", home=tmp_path / "yearly") as service:
+        until(lambda: promised().strftime("%m-%d %H") == "01-01 00")
+        with server.away():
+            assert sync(service)["result"] == "error"
+            number = len(service.lines(event="sync"))
+            soon = until(lambda: found if (found := promised()) - datetime.now(UTC) < timedelta(seconds=6) else None, 5)
+            failed = synced(service, number)[number]
+            assert datetime.fromisoformat(failed["time"]) >= soon
+        service.sync()
+        until(lambda: told(service)["in_step"] and promised().strftime("%m-%d %H") == "01-01 00", 60)
 
 
 def test_nothing_is_fetched_where_nothing_moved(server: GitServer, tmp_path: Path) -> None:
