@@ -1,7 +1,7 @@
 """Who serves from a state directory: one supervisor, or the processes of a server that somebody brought along.
 
-    home/run/supervisor.pid     locked by the supervisor alone, or by those processes together
-    home/run/given/<parent>     the release that the processes forked from one parent serve
+home/run/supervisor.pid     locked by the supervisor alone, or by those processes together
+home/run/given/<parent>     the release that the processes forked from one parent serve
 """
 
 from __future__ import annotations
@@ -62,9 +62,7 @@ def _locked(home: Path, how: int) -> IO[str]:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise SettingsError(
-            f"another modelsync serves from {home}: stop it, or set another MODELSYNC_HOME"
-        ) from None
+        raise SettingsError(f"another modelsync serves from {home}: stop it, or set another MODELSYNC_HOME") from None
     return file
 
 

@@ -93,7 +93,9 @@ def test_a_near_miss_in_the_file_is_refused(tmp_path: Path, given: str, meant: s
     """With its line, and without its value."""
     file = tmp_path / ".env"
     file.write_text(f"# the repository\n\nMODELSYNC_PORT=1\nexport {given}=hunter2\n")
-    with pytest.raises(SettingsError, match=rf"\.env line 4: {given} is not a setting .did you mean {meant}\?") as error:
+    with pytest.raises(
+        SettingsError, match=rf"\.env line 4: {given} is not a setting .did you mean {meant}\?"
+    ) as error:
         settings.load_file(file, {})
     assert "hunter2" not in str(error.value)
 
@@ -115,7 +117,9 @@ def test_the_file_fills_what_the_environment_leaves_open(tmp_path: Path) -> None
     environ = {"usergit": "environment"}
     settings.load_file(file, environ)
     assert environ == {"usergit": "environment"}
-    file.write_text("usergit=file\ngitpassword=first\ngitpassword=a${b}c\nUSER_NAME='x y'\nDATABASE_URL=postgres://db\n")
+    file.write_text(
+        "usergit=file\ngitpassword=first\ngitpassword=a${b}c\nUSER_NAME='x y'\nDATABASE_URL=postgres://db\n"
+    )
     settings.load_file(file, environ)
     assert environ == {
         "usergit": "environment", "gitpassword": "a${b}c", "USER_NAME": "x y", "DATABASE_URL": "postgres://db",

@@ -52,9 +52,11 @@ def register(app: Flask, service: Service, gate: Gate) -> None:
 def last_sync(service: Service) -> dict[str, Any]:
     """How the last sync went and when the next one is due; `served` is the commit that this process answers for.
 
-    `wanted` is null where the last sync could not find out; then `in_step` is false. `result` is `published`, `unchanged`, `failed` or null where there was none; `broken` tells by model why it is
-    not ready or not up to date. `pinned` is the commit that this process serves whatever the ref points to, or null.
-    `instead` is `cache` or `folder` where that serves until the repository can be reached. Times in ISO 8601.
+    `wanted` is null where the last sync could not find out; then `in_step` is false. `result` is `published`,
+    `unchanged`, `failed` or null where there was none; `broken` tells by model why it is not ready or not up to date.
+    `pinned` is the commit that this process serves whatever the ref points to, or null. `instead` is `cache` or
+    `folder` where that serves until the repository can be reached. Times in ISO 8601; `next` is the one at which the
+    supervisor syncs by itself.
     """
     status = service.status()
     return {

@@ -2,8 +2,8 @@
 
 `env.example` and the table in the README are generated from `groups.py` (`make generated`). Four names are those of
 existing installations (`baseUrl`, `gitPath`, `usergit`, `gitpassword`); all others start with `MODELSYNC_`, and an
-unknown name with that prefix is an error, because a misspelt setting that is silently ignored is found in production. So
-is one that differs from a setting in case alone.
+unknown name with that prefix, or one that differs from a setting in case alone, is an error, because a misspelt setting
+that is silently ignored is found in production.
 """
 
 from __future__ import annotations

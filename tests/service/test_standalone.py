@@ -42,7 +42,9 @@ def started(folder: Path, *command: str, **env: str) -> Iterator[str]:
             [sys.executable, *command], cwd=ROOT, env={**clean, **settings}, stdout=output, stderr=output
         )
     try:
-        found = until(lambda: _runs(process, log) and re.search(r"http://127\.0\.0\.1:\d+", log.read_text()), 30, str(log))
+        found = until(
+            lambda: _runs(process, log) and re.search(r"http://127\.0\.0\.1:\d+", log.read_text()), 30, str(log)
+        )
         until(lambda: _runs(process, log) and requests.get(f"{found[0]}/readyz", timeout=20).ok, 30, str(log))
         yield found[0]
         process.terminate()
@@ -111,8 +113,9 @@ def held(home: Path) -> dict[int, str]:
     (master,) = psutil.Process().children()
     found = {}
     for worker in master.children():
-        links = [os.readlink(link) for link in Path(f"/proc/{worker.pid}/fd").iterdir()]
-        found |= {worker.pid: Path(link).name for link in links if Path(link).parent == home / "releases"}
+        for link in Path(f"/proc/{worker.pid}/fd").iterdir():
+            if (path := link.readlink()).parent == home / "releases":
+                found[worker.pid] = path.name
     return found
 
 
@@ -132,7 +135,7 @@ def test_all_workers_serve_one_release_for_the_life_of_their_master(tmp_path: Pa
             for _ in range(2):
                 before = until(lambda: found if len(found := held(tmp_path / "home")) == 2 else None, 20)
                 psutil.Process(killed := min(before)).kill()
-                until(lambda: len(now := held(tmp_path / "home")) == 2 and killed not in now, 20)  # noqa: B023
+                until(lambda: len(now := held(tmp_path / "home")) == 2 and killed not in now, 20)
                 assert answered(url) == {("old", old)}
             assert len(records((tmp_path / "log").read_text(), event="sync")) == 1
         with started(tmp_path, *command, **env) as url:
@@ -148,6 +151,9 @@ def test_a_server_of_ones_own_keeps_out_of_a_service_that_runs(tmp_path: Path) -
         with pytest.raises(RuntimeError, match=re.escape(refused)), started(tmp_path, *gunicorn("gthread")):
             pass
         assert service.release() == before
-    with started(tmp_path, *gunicorn("gthread")):
-        with pytest.raises(RuntimeError, match=re.escape(refused)), serving(tmp_path, tmp_path / "models"):
-            pass
+    with (
+        started(tmp_path, *gunicorn("gthread")),
+        pytest.raises(RuntimeError, match=re.escape(refused)),
+        serving(tmp_path, tmp_path / "models"),
+    ):
+        pass
