@@ -133,7 +133,13 @@ def alone(service: Service) -> None:
 
 
 def litter(service: Service) -> list[str]:
-    """What lies in the state directory and does not belong there."""
+    """What lies in the state directory and does not belong there, nor is just being written."""
+    with contextlib.suppress(AssertionError):
+        until(lambda: not _strange(service), 2)
+    return _strange(service)
+
+
+def _strange(service: Service) -> list[str]:
     known = {"repo.git", "releases", "current", "status.json", "lock", "run"}
     found = [item.name for item in service.home.iterdir() if item.name not in known]
     found += [
