@@ -203,7 +203,7 @@ def totals(directory: Path) -> dict[str, Totals]:
         for path in sorted(directory.glob("*.counters")):
             try:
                 for name, row in _rows(path):
-                    found.setdefault(name, Totals()).add(row, alive=True)
+                    found.setdefault(name, Totals()).add(row, alive=_runs(path))
             except FileNotFoundError:
                 continue
     return found

@@ -76,8 +76,9 @@ class Switches:
                 for model in models:
                     strikes[model] += 1 / len(models)
         self._off.update(model for model, number in strikes.items() if number >= STRIKES)
+        guilty = self._switch_off()  # before the disk is waited for: the next call comes at once
         self._remember()
-        return self._switch_off()
+        return guilty
 
     def _switch_off(self) -> list[str]:
         guilty = [name for name, known in self._ids.items() if known in self._off and not self.off(name)]
