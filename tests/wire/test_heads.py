@@ -14,7 +14,7 @@ from tests.servers.service import Service
 from tests.wire.talking import connect, everything, post, read_reply, replies
 
 PROBE = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
-BODY = b'{"variables": {"seconds": 0}}'
+BODY = b'{"variables": {"seconds": 0.01}}'  # so that Slow stays in threads
 NEW_ID = re.compile(rb"\b[0-9a-f]{24}([0-9a-f]{8})?\b")
 PASSING = ("date", "connection")  # which says `close` where the answer comes after the client's end has
 BYTES = b"\0\t\n\r :,Aa0\x7f\x80\xff"
