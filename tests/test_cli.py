@@ -89,6 +89,18 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("verb", ["", "serve", "sync", "check", "generate", "new", "call", "rollout", "version"])
+def test_help_is_for_reading(verb: str, tmp_path: Path) -> None:
+    """No mark-up is left in a help text, and each example stands on a line of its own."""
+    done = modelsync(*filter(None, [verb]), "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "\\" not in done.stdout
+    assert "\b" not in done.stdout
+    assert all(line.startswith(("Usage: ", "    ")) for line in done.stdout.splitlines() if "modelsync " in line)
+    if example := {"": "new Price ", "call": "call Exchange amount=100 source=USD\n"}.get(verb):
+        assert f"\n    modelsync {example}" in done.stdout
+
+
 # --- check ------------------------------------------------------------------------------------------------------------
 
 GOOD = "class Good:\n    def transform_predict(self, a: int = 1):\n        return {'a': a}\n"

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def call(
     model: str, values: tuple[str, ...], url: str | None, given: str | None, token_file: Path | None, timeout: float
 ) -> int:
-    r"""Send one prediction to MODEL and print its answer.
+    """Send one prediction to MODEL and print its answer.
 
     \b
       modelsync call Exchange amount=100 source=USD
@@ -45,7 +45,7 @@ def call(
 
     A VALUE is JSON where it reads as JSON (5.1, true, [1,2]), else text; nested.key=2 reaches into an object. The exit
     code is 1 for an answer that is an error.
-    """
+    """  # noqa: D301 - for click it is the character itself, not an escaped one
     from modelsync.cli.announcing import own_url
 
     settings = load_settings()
