@@ -155,6 +155,30 @@ def test_check_as_json(models: Path) -> None:
     assert (fault["stage"], fault["file"], fault["line"]) == ("load", "etls.py", 2)
 
 
+def test_shared_code_is_not_taken_for_a_library(models: Path) -> None:
+    """What lies beside the model folders or at the top is named as that, by the check and by a sync."""
+    top = models.parent
+    (top / "common").mkdir()
+    for file in ("common/features.py", "shared.py"):
+        (top / file).touch()
+    for name, module in (("Ugly", "common"), ("Bad", "shared")):
+        (models / name / "etls.py").write_text(BAD.replace("no_such_library", module))
+    git = ("git", "-c", "user.name=You", "-c", "user.email=you@example.org")
+    for arguments in (["init"], ["add", "."], ["commit", "-m", "models"]):
+        subprocess.run([*git, *arguments], cwd=top, check=True, capture_output=True)
+    (top / "elsewhere").mkdir()
+    followed = {"gitPath": top.as_uri(), "MODELSYNC_GIT_PROTOCOLS": "file", "MODELSYNC_GIT_SUBDIR": "models_serve"}
+    for done in (
+        modelsync("check", cwd=top),
+        modelsync("sync", cwd=top),
+        modelsync("sync", cwd=top / "elsewhere", **followed),
+    ):
+        told = done.stdout + done.stderr
+        assert "common/ lies outside of the model's folder" in told
+        assert "shared.py lies outside of the model's folder" in told
+        assert "add the line" not in told
+
+
 def test_check_of_nothing(tmp_path: Path) -> None:
     """A folder without any model is an error, not a success."""
     done = modelsync("check", cwd=tmp_path)
