@@ -11,7 +11,7 @@ import pytest
 
 from tests.command import modelsync
 from tests.servers.curl import curl
-from tests.servers.service import answers, serving, write_model
+from tests.servers.service import answers, serving, write_example, write_model
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
         (["call", "Iris", "--variables", "{"], "not JSON"),
         (["call", "Iris", "--variables", "@missing.json"], "cannot read missing.json"),
         (["call", "Iris", "--token-file", "missing"], "cannot read missing"),
-        (["call", "Iris", "--url", "nonsense"], "--url"),
+        (["call", "Iris", "--url", "ftp://nonsense"], "--url"),
         (["check", "missing"], "does not exist"),
         (["generate", "missing"], "does not exist"),
         (["check", "--format", "xml", "."], "'xml' is not one of 'table', 'json'"),
@@ -256,6 +256,33 @@ def test_serve_says_where_it_is_and_what_to_try(tmp_path: Path) -> None:
         assert json.loads(curl(line)) == {"quote": "it's"}
         called = modelsync("call", "Echo", "a=1", cwd=tmp_path, MODELSYNC_PORT=str(service.port))
         assert (called.returncode, called.stdout) == (0, '{"a":1}\n')
+
+
+def test_without_an_example_the_usage_is_there_to_try(tmp_path: Path) -> None:
+    """What models take that have no example is told by the service; the line says where a token goes."""
+    models = tmp_path / "models_serve"
+    write_model(models, "Model", answers(1))
+    with serving(tmp_path, models, MODELSYNC_WORKERS="1", MODELSYNC_PREDICT_TOKENS="t0ken") as service:
+        told = until(lambda: text if "curl " in (text := service.log.read_text()) else None, message="a line to try")
+        line = next(line for line in told.splitlines() if line.strip().startswith("curl "))
+        assert line.strip() == f'curl {service.url}/models/usage -H "Authorization: Bearer $TOKEN"'
+        assert "/models/Model -H 'Content-Type" in curl(line.replace("$TOKEN", "t0ken"))
+        assert "t0ken" not in told
+    write_example(models / "Model", {})
+    (again := tmp_path / "again").mkdir()
+    with serving(again, models, MODELSYNC_WORKERS="1", MODELSYNC_PREDICT_TOKENS="t0ken") as service:
+        told = until(lambda: text if "curl " in (text := service.log.read_text()) else None, message="a line to try")
+        line = next(line for line in told.splitlines() if line.strip().startswith("curl "))
+        assert json.loads(curl(line.replace("$TOKEN", "t0ken"))) == {"value": 1}
+
+
+def test_app_py_is_modelsync_serve(tmp_path: Path) -> None:
+    """With its options, too."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "app.py"), "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0
+    assert done.stdout == modelsync("serve", "--help", cwd=tmp_path).stdout
 
 
 def test_sync_publishes_and_tells_the_running_service(tmp_path: Path) -> None:
