@@ -61,7 +61,7 @@ def form_of(method: Callable[..., Any], *, dataframe: bool = False) -> Form:
     named = tuple(parameter for parameter in parameters if parameter.kind not in VARIADIC)
     hints = {parameter.name: resolve(parameter, method) for parameter in named}
     if not parameters or (not named and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL):
-        return Form("nothing")
+        return Form("nothing", schema={"type": "object", "properties": {}})
     if len(named) == 1:
         [parameter], [hint] = named, hints.values()
         kind = without_none(hint)

@@ -10,14 +10,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from modelsync.models import faults
 from modelsync.models.contract import Fault, FaultStage, ModelFolder, ModelName, Verdict
 from modelsync.models.faults import plain
 
@@ -34,18 +35,21 @@ def check(
     *,
     timeout: float,
     environ: Mapping[str, str],
+    beside: Collection[str] = (),
     on_progress: Progress | None = None,
 ) -> list[Verdict]:
     """Load the models and run their examples; one verdict for each folder, in their order.
 
     `timeout`: seconds for loading one model and all its examples. `environ`: the whole environment of the child, so
-    without the service's secrets. `on_progress` is called with each verdict as it comes. A model that does not end or
-    ends the process is broken, the others are checked by a new child. No process that a model started in the child's
-    process group outlives the call.
+    without the service's secrets. `beside`: names of what lies near the models, but in none of them (`common/`,
+    `shared.py`). `on_progress` is called with each verdict as it comes. A model that does not end or ends the process
+    is broken, the others are checked by a new child. No process that a model started in the child's process group
+    outlives the call.
     """
     verdicts: dict[ModelName, Verdict] = {}
 
     def record(verdict: Verdict) -> None:
+        verdict = replace(verdict, fault=faults.beside(verdict.fault, beside))
         verdicts[verdict.name] = verdict
         if on_progress:
             on_progress(verdict)

@@ -113,6 +113,26 @@ def test_an_odd_path_is_not_found_and_never_redirected(tmp_path: Path, base: str
     assert "Location" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("base", "path", "says"),
+    [
+        (
+            "models",
+            "/models/Add/",
+            "Nothing is served at '/models/Add/', with a slash at its end: ask for '/models/Add'.",
+        ),
+        ("models", "/Add", "Nothing is served at '/Add': the models are at /models/<Model>, see /models/usage."),
+        ("models", "/models/a/b", "Nothing is served at '/models/a/b': see /models/usage for what is."),
+        ("", "/Add/", "Nothing is served at '/Add/', with a slash at its end: ask for '/Add'."),
+    ],
+)
+def test_a_path_that_is_nearly_right_is_told_the_right_one(tmp_path: Path, base: str, path: str, says: str) -> None:
+    """A slash too many, or the base path left out."""
+    client = create_app(a_service(tmp_path, baseUrl=base)).test_client()
+    answer = client.post(path, data=body(a=1), headers=JSON)
+    assert is_problem(answer, 404)["detail"] == says
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_what_comes_later_is_not_allowed_yet(client: FlaskClient, method: str) -> None:
     """405 and what is: a client learns that the model is there."""

@@ -106,6 +106,7 @@ def test_usage_holds_a_line_that_works_for_each_model(client: FlaskClient) -> No
     for url, body in called.items():
         sent = client.post(url.removeprefix("https://models.example"), data=body, headers=JSON)
         assert sent.status_code == (500 if url.endswith("Raises") else 200), sent.text
+    assert json.loads(called["https://models.example/models/Echo"]) == {"variables": {"<name>": "<value>"}}
     assert "Broken does not answer" in answer.text
 
 
