@@ -10,6 +10,7 @@ from pathlib import Path
 
 from modelsync.models.contract import Fault, FaultStage
 from modelsync.models.importing import ROOT
+from modelsync.redaction import redacted
 
 LONGEST = 500  # characters of a message; some libraries put whole arrays into theirs
 
@@ -62,10 +63,11 @@ def from_exception(error: BaseException, folder: Path, stage: FaultStage) -> Fau
 
 
 def plain(message: str, folder: Path) -> str:
-    """A message as one short line without the service's paths: clients read it as the reason of a 503.
+    """A message as one short line without credentials and the service's paths: clients read it as the reason of a 503.
 
     Paths within the model's folder become relative to it; of others the file's name stays.
     """
+    message = redacted(message)
     message = hide_paths(message.replace(f"{folder.resolve()}/", ""), str(folder))
     message = re.sub(rf"{ROOT}\.[^\s.']+\.?", "", message)
     message = " ".join(message.split())
@@ -103,7 +105,7 @@ def _place(error: BaseException, folder: Path) -> tuple[str | None, int | None]:
 
 
 def _hint(error: BaseException, folder: Path) -> str | None:
-    text = _text(error)
+    text = _text(error)[:LONGEST]
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith(f"{ROOT}."):
         top = error.name.partition(".")[0]
         if (folder / f"{top}.py").exists() or (folder / top).is_dir():
