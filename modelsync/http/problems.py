@@ -84,6 +84,14 @@ def document(
     }
 
 
+def detail_of(answer: Answer) -> str:
+    """What an answer says is the matter, where it is a problem document."""
+    if answer.content_type != PROBLEM or not answer.body:
+        return ""
+    detail: str = orjson.loads(answer.body)["detail"]
+    return detail
+
+
 def of(
     error: errors.RequestError, *, request_id: str, model: str | None = None, release: str | None = None
 ) -> dict[str, Any]:

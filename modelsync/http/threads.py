@@ -11,7 +11,7 @@ import ctypes
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from modelsync.errors import DeadlineExceeded, Overloaded
 from modelsync.http.crashes import signal_stack
@@ -25,18 +25,26 @@ class Hung(BaseException):
 
 
 class Call:
-    """One call: waiting, then running in a thread. `work` gets the ticket and claims it before it answers."""
+    """One call: waiting, then running in a thread. `work` gets the ticket and claims it before it answers.
 
-    __slots__ = ("name", "on_expired", "thread_id", "ticket", "work")
+    `fields` are what the log tells of it beside its name.
+    """
+
+    __slots__ = ("fields", "name", "on_expired", "thread_id", "ticket", "work")
 
     ticket: Ticket
 
     def __init__(
-        self, name: str, work: Callable[[Ticket], None], on_expired: Callable[[DeadlineExceeded], None]
+        self,
+        name: str,
+        work: Callable[[Ticket], None],
+        on_expired: Callable[[DeadlineExceeded], None],
+        fields: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.work = work
         self.on_expired = on_expired
+        self.fields = fields
         self.thread_id = 0
 
 
@@ -112,7 +120,7 @@ class Slots:
             if ran := call.thread_id != 0:
                 self._give_up(call)
         where = "was still running" if ran else "was still waiting for a free thread"
-        log.error("%s %s after %g s", call.name, where, self._deadlines.timeout)
+        log.error("%s %s after %g s", call.name, where, self._deadlines.timeout, extra={"fields": call.fields})
         call.on_expired(DeadlineExceeded(f"no answer within {self._deadlines.timeout:g} s: the call {where}"))
 
     def _give_up(self, call: Call) -> None:

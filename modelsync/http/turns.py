@@ -209,7 +209,7 @@ class Batches(Turn):
 
         try:
             self._lane.model(name)  # raises where it is switched off
-            self._lane.slots.submit(Call(name, work, expired))
+            self._lane.slots.submit(Call(name, work, expired, {"model": name}))
         except RequestError as error:
             self._deliver(batch, [error] * len(batch))
 

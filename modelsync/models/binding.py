@@ -16,6 +16,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from modelsync.errors import InvalidField, VariablesInvalid
 from modelsync.models.typehints import broken, is_dataframe, is_dict, is_structure, resolve, without_none
+from modelsync.redaction import redacted
 
 Variables = dict[str, Any]
 Schema = dict[str, Any]
@@ -235,7 +236,7 @@ def schema_of(adapter: TypeAdapter[Any]) -> Schema:
 def _invalid(error: ValidationError) -> VariablesInvalid:
     return VariablesInvalid(
         [
-            InvalidField(".".join(str(part) for part in item["loc"]) or "variables", item["msg"])
+            InvalidField(".".join(str(part) for part in item["loc"]) or "variables", redacted(item["msg"]))
             for item in error.errors(include_url=False, include_context=False, include_input=False)
         ]
     )

@@ -21,6 +21,7 @@ import orjson
 from modelsync.models import faults
 from modelsync.models.contract import Fault, FaultStage, ModelFolder, ModelName, Verdict
 from modelsync.models.faults import plain
+from modelsync.redaction import redacted
 
 START_TIMEOUT = 60.0  # seconds a check process may take to start, on a machine that is busy
 GRACE = 0.5  # seconds past a model's limit, in which the child still writes down where it hangs
@@ -208,7 +209,9 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _verdict(step: dict[str, Any]) -> Verdict:
-    fault = Fault(**step.pop("fault")) if step["fault"] else step.pop("fault")
+    found = step.pop("fault")
+    # The child knows none of the service's own secrets, but its models may have read one from where it is.
+    fault = Fault(**found | {"message": redacted(found["message"])}) if found else None
     return Verdict(**step, fault=fault)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from modelsync.models.contract import Fault, FaultStage
 from modelsync.models.importing import ROOT
+from modelsync.redaction import redacted
 
 LONGEST = 500  # characters of a message; some libraries put whole arrays into theirs
 
@@ -81,10 +82,11 @@ def from_exception(error: BaseException, folder: Path, stage: FaultStage) -> Fau
 
 
 def plain(message: str, folder: Path) -> str:
-    """A message as one short line without the service's paths: clients read it as the reason of a 503.
+    """A message as one short line without credentials and the service's paths: clients read it as the reason of a 503.
 
     Paths within the model's folder become relative to it; of others the file's name stays.
     """
+    message = redacted(message)
     message = hide_paths(message.replace(f"{folder.resolve()}/", ""), str(folder))
     message = re.sub(rf"{ROOT}\.(?:\w+\.)?", "", message)
     message = " ".join(message.split())
@@ -146,7 +148,7 @@ def _outside(name: str) -> str:
 
 
 def _hint(error: BaseException, folder: Path) -> str | None:
-    text = _text(error)
+    text = _text(error)[:LONGEST]
     if isinstance(error, ModuleNotFoundError) and error.name:
         top, *inner = error.name.split(".")
         if top == ROOT:  # `from ..common import x` leaves the folder, `from .common import x` does not

@@ -67,7 +67,7 @@ def test_a_model_that_is_switched_off_is_shown_as_that_everywhere(tmp_path: Path
     assert client.get("/models/sync").json["broken"]["Echo"] == told["reason"]
     ready = client.get("/readyz")
     assert ready.status_code == 200
-    assert ready.json["not_ready"]["Echo"] == told["reason"]
+    assert ready.json["not_ready"]["Echo"] == "switched_off"
 
 
 def test_the_page_tells_of_a_failed_sync(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_a_crash_loses_its_own_request_and_in_the_end_switches_the_model_off(cli
     assert client.get("/models/sync").json()["broken"][name] == about["reason"]
     assert f"/models/{name}'" not in client.get("/models/usage").text
     ready = client.get("/readyz")
-    assert (ready.status_code, ready.json()["not_ready"][name]) == (200, about["reason"])
+    assert (ready.status_code, ready.json()["not_ready"][name]) == (200, "switched_off")
     metrics = client.get("/metrics").text
     assert f'modelsync_model_switched_off{{model="{name}"}} 1.0' in metrics
     assert f'modelsync_requests_total{{code="lost",model="{name}"}} 3.0' in metrics
