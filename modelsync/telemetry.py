@@ -241,7 +241,11 @@ def _retire(directory: Path, pid: int | None) -> None:
 
 
 def _runs(path: Path) -> bool:
-    return Path("/proc", path.stem).exists()
+    try:
+        state = Path("/proc", path.stem, "stat").read_text().rpartition(") ")[2]
+    except OSError:
+        return False
+    return state[:1] not in "ZX"  # one that nobody has reaped runs no more
 
 
 def _to_json(total: Totals) -> list[float]:

@@ -129,7 +129,7 @@ def test_a_worker_that_ends_as_it_should_loses_nothing(tmp_path: Path) -> None:
                 assert 'code="lost"' not in client.get("/metrics").text
             else:
                 assert isinstance(call.exception(), requests.ConnectionError)
-        assert 'modelsync_requests_total{code="lost",model="Slow"} 1.0' in client.get("/metrics").text
+        until(lambda: 'modelsync_requests_total{code="lost",model="Slow"} 1.0' in client.get("/metrics").text, 10)
         assert service.stop() == 0
 
 
