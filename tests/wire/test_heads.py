@@ -137,3 +137,10 @@ def test_each_request_keeps_its_own_id_and_length(service: Service) -> None:
             reply = read_reply(stream)
             assert reply.body == b'{"a":%d}' % number
             assert reply.headers["x-request-id"] == f"id-{turn}"
+
+
+def test_other_routes_see_every_field(service: Service) -> None:
+    """A webhook that comes again and again keeps its signature and its event: only predictions take the short way."""
+    request = post("/models/sync", b"{}", "X-GitHub-Event: push", "X-Hub-Signature-256: sha256=0")
+    known(service, request)
+    assert_same(service, request)
