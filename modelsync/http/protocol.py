@@ -96,10 +96,11 @@ class Connection(asyncio.Protocol):
         self._whole = b""
 
     def _parse(self, data: bytes) -> None:
+        request = self._request if self._in_message else None
         try:
-            if self._in_message:
-                self._limit(len(data))
             self._parser.feed_data(data)
+            if self._in_message and self._request is request:  # all of it belonged to one message
+                self._limit(len(data))
         except httptools.HttpParserUpgrade as upgrade:
             self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:

@@ -163,3 +163,25 @@ def test_a_header_without_end_is_cut_off(service: Service) -> None:
                 sock.sendall(b"x" * 0x10000)
             assert [reply.status for reply in replies(everything(sock))] in ([431], [413])
     assert worker.memory_info().rss - before < 128 * 1024**2
+
+
+def test_a_head_in_two_packets_may_have_a_large_body(service: Service) -> None:
+    """As a network cuts it: what comes with the end of a head is not counted as head."""
+    request = post("/models/Echo", b'{"variables": {"a": "%s"}}' % (b"x" * 200_000))
+    with connect(service.port) as sock:
+        stream = sock.makefile("rb")
+        for _ in range(3):
+            sock.sendall(request[:20])
+            assert service.get("/livez").status_code == 200  # by then the first part has been read
+            sock.sendall(request[20:])
+            assert read_reply(stream).status == 200
+
+
+def test_a_head_that_never_ends_is_refused(service: Service) -> None:
+    """However it is cut: a field of a megabyte is not kept."""
+    with connect(service.port) as sock:
+        sock.sendall(b"POST /models/Echo HTTP/1.1\r\nHost: a\r\nX-Long: ")
+        for _ in range(32):
+            assert service.get("/livez").status_code == 200  # by then what was sent before has been read
+            sock.sendall(b"x" * 32768)
+        assert [reply.status for reply in replies(everything(sock))] == [431]
