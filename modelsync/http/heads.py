@@ -126,11 +126,13 @@ class Heads:
         except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
             request = head.again(body, identity, started)
             answer = model.failure(error, request.request_id)
+            connection.deadline = server.idle_deadline
             connection.transport.write(server.render(request, answer, close=False))
             seconds = perf_counter() - started
             model.observe(answer.status, seconds)
             server.answered(request, answer, connection.client)
         else:
+            connection.deadline = server.idle_deadline
             connection.transport.write(success(server.constant, identity, head.fields, payload))
             seconds = perf_counter() - started
             model.observe(200, seconds)
@@ -140,7 +142,6 @@ class Heads:
             model.brief = False
             if seconds > LIMIT:
                 model.slow(seconds)
-        connection.deadline = server.idle_deadline
 
     def _admitted(self, head: Head, now: float) -> bool:
         """Whether requests with this head may predict; where not, `dispatch` finds out why."""

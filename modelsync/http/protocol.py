@@ -138,8 +138,18 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writable = True
-        self.deadline = 0.0
+        if self._closing and not self._exchanges:
+            self._expect(LINGER)
+        elif self._in_message:
+            self._expect(self._server.header_timeout if self._in_head else self._server.body_timeout)
+        else:
+            self._expect(0.0)
         self._flush()
+
+    def _expect(self, seconds: float) -> None:
+        """Give the client so long for what it has to do next, 0: nothing; first it has to read what is sent to it."""
+        if self._writable:
+            self.deadline = self._server.now() + seconds if seconds else 0.0
 
     # --- the parser's callbacks -------------------------------------------------------------------------------------
 
@@ -154,7 +164,7 @@ class Connection(asyncio.Protocol):
         self._header_bytes = 0
         self._received = 0
         self._in_message = self._in_head = True
-        self.deadline = self._server.now() + self._server.header_timeout
+        self._expect(self._server.header_timeout)
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -186,7 +196,7 @@ class Connection(asyncio.Protocol):
         if expects_continue(request) and not self._exchanges:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._in_head = False
-        self.deadline = self._server.now() + self._server.body_timeout
+        self._expect(self._server.body_timeout)
 
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)
@@ -198,7 +208,6 @@ class Connection(asyncio.Protocol):
         if self._parser.should_upgrade():
             return
         self._in_message = False
-        self.deadline = 0.0
         request = self._request
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request.request_id = self._server.request_id(request.header(b"x-request-id"))
@@ -210,6 +219,7 @@ class Connection(asyncio.Protocol):
         """Have a whole request answered, after those before it."""
         exchange = Exchange(request)
         self._exchanges.append(exchange)
+        self._expect(0.0)
         self._server.dispatch(request, lambda answer: self.answered(exchange, answer))
         self._update_reading()
 
@@ -242,6 +252,7 @@ class Connection(asyncio.Protocol):
         request.started = request.started or perf_counter()
         exchange = Exchange(request)
         self._exchanges.append(exchange)
+        self._expect(0.0)
         self.answered(exchange, self._server.problem(status, detail, request))
 
     def timed_out(self) -> None:
@@ -277,8 +288,8 @@ class Connection(asyncio.Protocol):
             return
         if len(self._exchanges) == 1 and self._writable and not self._in_message:
             self._exchanges.clear()
-            self.transport.write(exchange.output or b"")
             self.deadline = self._server.idle_deadline
+            self.transport.write(exchange.output or b"")  # may set another: a client that does not read
         else:
             self._flush()
 
@@ -291,15 +302,15 @@ class Connection(asyncio.Protocol):
             if exchange.close:
                 self._linger()
                 return
-        if not exchanges and not self._in_message and self._writable:
-            self.deadline = self._server.now() + self._server.idle_timeout
+        if not exchanges and not self._in_message and not self._closing:
+            self._expect(self._server.idle_timeout)
         self._update_reading()
 
     def _linger(self) -> None:
         """Send no more, and read and drop what is still on its way, until the client closes or LINGER is over."""
         self._closing = True
         self._exchanges.clear()
-        self.deadline = self._server.now() + LINGER
+        self._expect(LINGER)
         if self._paused:
             self._paused = False
             self.transport.resume_reading()
