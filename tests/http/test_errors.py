@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -44,6 +45,25 @@ def test_every_error_on_every_route_has_one_shape(tmp_path: Path) -> None:
                 assert answer.headers["Allow"], (method, path)
                 assert method not in answer.headers["Allow"].split(", ")
     assert {200, 404, 405, 415} <= seen
+
+
+@pytest.mark.parametrize("path", ["Odd", "all", "all?flat=true"])
+def test_a_message_that_utf8_cannot_hold_is_a_problem(tmp_path: Path, path: str) -> None:
+    """A lone surrogate in a model's exception: 500 as for any other."""
+
+    def odd(variables: dict[str, Any]) -> dict[str, Any]:
+        raise ValueError("caf\udce9")
+
+    client = create_app(a_service(tmp_path, models={"Odd": odd})).test_client()
+    answer = client.post(f"/models/{path}", data=b'{"variables": {}}', headers=JSON)
+    assert b"ValueError: caf?" in answer.data
+
+
+def test_a_content_type_that_python_cannot_read_is_not_taken(tmp_path: Path) -> None:
+    """415, however long a number in it is."""
+    client = create_app(a_service(tmp_path)).test_client()
+    odd = {"Content-Type": f"application/json; x*{'9' * 5000}=y"}
+    is_problem(client.post("/models/Echo", data=b'{"variables": {}}', headers=odd), 415)
 
 
 def test_an_unexpected_failure_is_a_problem_and_its_traceback_is_in_the_log(
