@@ -275,11 +275,13 @@ class Connection(asyncio.Protocol):
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
         """Answer a request that waits, when those before it have been."""
+        self._server.answered(exchange.request, answer, self.client)
         if self.transport.is_closing():
             return
-        exchange.close = exchange.close or self._server.draining
+        # Those behind it in the pipeline are in work already: the last one ends the connection.
+        last = not self._exchanges or exchange is self._exchanges[-1]
+        exchange.close = exchange.close or (self._server.draining and last)
         exchange.output = self._server.render(exchange.request, answer, close=exchange.close)
-        self._server.answered(exchange.request, answer, self.client)
         self._flush()
 
     def finished(self, exchange: Exchange) -> None:

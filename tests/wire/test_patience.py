@@ -58,6 +58,15 @@ def test_a_client_that_vanishes_costs_nothing(service: Service) -> None:
     until(lambda: 'modelsync_requests_in_flight{model="Slow"} 0.0' in service.get("/metrics").text, 10)
 
 
+def test_a_request_whose_client_vanished_is_logged(service: Service) -> None:
+    """As it is counted: the model was called for it."""
+    with connect(service.port) as sock:
+        sock.sendall(post("/models/Slow", b'{"variables": {"seconds": 0.5}}', "X-Request-ID: vanished"))
+        until(lambda: 'modelsync_requests_in_flight{model="Slow"} 1.0' in service.get("/metrics").text, 10)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # RST
+    until(lambda: len(service.lines(request_id="vanished")) == 1, 10)
+
+
 def test_an_expected_body_is_asked_for(service: Service) -> None:
     """`Expect: 100-continue`: first the 100, then the body, then the answer; too large a body is refused at once."""
     with connect(service.port) as sock:
