@@ -67,6 +67,19 @@ def test_a_request_whose_client_vanished_is_logged(service: Service) -> None:
     until(lambda: len(service.lines(request_id="vanished")) == 1, 10)
 
 
+def test_a_client_with_a_long_pipeline_holds_nobody_up(service: Service) -> None:
+    """Predictions that take seconds, called in the event loop one after another: a probe is answered in between."""
+    with connect(service.port, 30) as sock:
+        stream = sock.makefile("rb")
+        sock.sendall(post("/models/Busy", b'{"variables": {}}') * 1900)
+        read_reply(stream)
+        started = monotonic()
+        assert service.get("/livez").status_code == 200
+        assert monotonic() - started < 1
+        for _ in range(1899):
+            read_reply(stream)
+
+
 def test_an_expected_body_is_asked_for(service: Service) -> None:
     """`Expect: 100-continue`: first the 100, then the body, then the answer; too large a body is refused at once."""
     with connect(service.port) as sock:
