@@ -96,13 +96,18 @@ class Connection(asyncio.Protocol):
         self._whole = b""
 
     def _parse(self, data: bytes) -> None:
+        while data:
+            data = self._feed(data)
+
+    def _feed(self, data: bytes) -> bytes:
+        """Parse; returns what is to be parsed after a request for another protocol."""
         request = self._request if self._in_message else None
         try:
             self._parser.feed_data(data)
             if self._in_message and self._request is request:  # all of it belonged to one message
                 self._limit(len(data))
         except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
+            return self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
             reason = error.__context__
             if not isinstance(reason, Rejected):
@@ -114,6 +119,7 @@ class Connection(asyncio.Protocol):
             self._reject(400, "unknown method")
         except httptools.HttpParserError as error:
             self._reject(400, f"malformed request: {error}")
+        return b""
 
     def _limit(self, size: int) -> None:
         """Bound what the parser may hold of fields, chunk extensions and trailers that never end."""
@@ -228,7 +234,7 @@ class Connection(asyncio.Protocol):
         self._exchanges.append(exchange)
         self.deadline = 0.0
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
+    def _ignore_upgrade(self, rest: bytes) -> bytes:
         """Read a request that asks for another protocol as if it did not, which RFC 9110 section 7.8 allows.
 
         llhttp ends at such a head and takes no body, so the head goes through a new parser without its `Upgrade`.
@@ -238,7 +244,7 @@ class Connection(asyncio.Protocol):
         head = b"\r\n".join([b"%s %s HTTP/%s" % (method, self._url, version.encode()), *fields, b"", b""])
         self._parser = httptools.HttpRequestParser(self)
         self._whole = b""
-        self._parse(head + rest)
+        return head + rest
 
     # --- answering --------------------------------------------------------------------------------------------------
 

@@ -80,6 +80,15 @@ def test_a_client_with_a_long_pipeline_holds_nobody_up(service: Service) -> None
             read_reply(stream)
 
 
+def test_a_long_pipeline_of_upgrades_is_answered(service: Service) -> None:
+    """Each as if it had not asked for another protocol."""
+    request = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
+    with connect(service.port, 20) as sock:
+        sock.sendall(request * 2000)
+        sock.shutdown(1)
+        assert [reply.status for reply in replies(everything(sock))] == [200] * 2000
+
+
 def test_an_expected_body_is_asked_for(service: Service) -> None:
     """`Expect: 100-continue`: first the 100, then the body, then the answer; too large a body is refused at once."""
     with connect(service.port) as sock:
