@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
     # --- the parser's callbacks -------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        if self._exchanges and self._exchanges[-1].close:
+        if self._ends():
             raise Rejected(400, "more data after Connection: close")
         self._request = Request()
         self._request.started = perf_counter()
@@ -252,6 +252,8 @@ class Connection(asyncio.Protocol):
         """Answer what is due, then this problem, then end the connection."""
         request = self._request if self._in_message else Request()
         self._in_message = False
+        if self._ends():
+            return
         self._closing = True
         request.keep_alive = False
         request.request_id = self._server.request_id(None)
@@ -260,6 +262,10 @@ class Connection(asyncio.Protocol):
         self._exchanges.append(exchange)
         self._expect(0.0)
         self.answered(exchange, self._server.problem(status, detail, request))
+
+    def _ends(self) -> bool:
+        """Whether nothing is said any more behind what is due: what still comes is for nobody."""
+        return self._closing or bool(self._exchanges and self._exchanges[-1].close)
 
     def timed_out(self) -> None:
         """The client did not do in time what it had to: tell it where that makes sense, and end the connection."""

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
 import orjson
+import pytest
 
 from tests.servers.service import Service
 from tests.waiting import until
@@ -87,6 +88,22 @@ def test_a_long_pipeline_of_upgrades_is_answered(service: Service) -> None:
         sock.sendall(request * 2000)
         sock.shutdown(1)
         assert [reply.status for reply in replies(everything(sock))] == [200] * 2000
+
+
+@pytest.mark.parametrize("behind", [b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", b"\0garbage"])
+@pytest.mark.parametrize("path", ["/livez", "/models/Echo", "/models/Slow"])
+def test_what_comes_behind_a_last_request_is_for_nobody(service: Service, path: str, behind: bytes) -> None:
+    """It is neither answered nor logged, and does no harm to the answer before."""
+    mark = f"{path[1:].replace('/', '.')}-{len(behind)}"
+    for turn in ("before", "behind", "after"):
+        request = post(path, BODY, "Connection: close", f"X-Request-ID: {mark}-{turn}").replace(b"POST /l", b"GET /l")
+        with connect(service.port) as sock:
+            sock.sendall(request + (behind if turn == "behind" else b""))
+            assert [reply.status for reply in replies(everything(sock))] == [200]
+    until(lambda: service.lines(request_id=f"{mark}-after"))
+    lines = [str(line.get("request_id")) for line in service.lines()]
+    start = lines.index(f"{mark}-before")
+    assert lines[start : start + 3] == [f"{mark}-before", f"{mark}-behind", f"{mark}-after"]
 
 
 def test_an_expected_body_is_asked_for(service: Service) -> None:
