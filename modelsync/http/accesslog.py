@@ -7,6 +7,7 @@ logger.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from datetime import UTC, datetime
@@ -88,8 +89,9 @@ class AccessLog:
         """Write what has been noted."""
         if self._lines and self._fd is not None:
             data, self._lines = b"".join(self._lines), []
-            while data:
-                data = data[os.write(self._fd, data) :]
+            with contextlib.suppress(OSError):  # a full disk, a reader that has gone: as logging does, go on without
+                while data:
+                    data = data[os.write(self._fd, data) :]
 
     def _append(self, line: bytes) -> None:
         self._lines.append(line)

@@ -76,7 +76,9 @@ def predict_batch(model: LoadedModel, bodies: Sequence[bytes]) -> list[bytes | B
         try:
             rows.append(model.bind(parse(body)))
             places.append(place)
-        except Exception as error:  # noqa: BLE001  a validator may be the model's code
+        except Hung:
+            raise
+        except BaseException as error:  # noqa: BLE001  a validator may be the model's code
             outcomes[place] = error
     try:
         with model.lock or nullcontext():
@@ -92,7 +94,9 @@ def predict_batch(model: LoadedModel, bodies: Sequence[bytes]) -> list[bytes | B
     for place, result in zip(places, results, strict=True):
         try:
             outcomes[place] = result if isinstance(result, Exception) else dump(result)
-        except Exception as error:  # noqa: BLE001  a result's own methods may be the model's code
+        except Hung:
+            raise
+        except BaseException as error:  # noqa: BLE001  a result's own methods may be the model's code
             outcomes[place] = error
     return outcomes
 

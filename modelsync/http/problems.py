@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -104,4 +105,11 @@ def answer(
 ) -> Answer:
     """The answer to a request that failed with `error`."""
     body = of(error, request_id=request_id, model=model, release=release)
-    return Answer(body["status"], orjson.dumps(body), PROBLEM, headers_of(error))
+    return Answer(body["status"], _dump(body), PROBLEM, headers_of(error))
+
+
+def _dump(body: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # a model's message may be text that UTF-8 has no bytes for
+        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
