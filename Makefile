@@ -15,7 +15,7 @@ run:  ## serve models_serve/ or the repository gitPath
 	@./run.sh
 
 test: setup  ## all tests but those of the image and on a cluster
-	$(BIN)/pytest -n auto -m "not image and not cluster"
+	$(BIN)/pytest -n auto --dist worksteal -m "not image and not cluster"
 
 test-swaps: setup  ## 100 swaps under keep-alive load, about 4 minutes
 	MODELSYNC_TEST_SWAPS=100 $(BIN)/pytest --timeout 900 tests/service/test_swap.py -k drop_no_request

@@ -1,9 +1,11 @@
-"""`python app.py` serves; `gunicorn app:app` serves with a WSGI server of your choice."""
+"""`python app.py` is `modelsync serve`; `gunicorn app:app` serves with a WSGI server of your choice."""
 
 if __name__ == "__main__":
+    import sys
+
     from modelsync.cli import main
 
-    main(["serve"])
+    main(["serve", *sys.argv[1:]])
 else:
     from modelsync.http.application import application
 

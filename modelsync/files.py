@@ -101,6 +101,13 @@ def write_atomically(path: Path, data: bytes) -> None:
     fsync_dir(path.parent)
 
 
+def listed(folder: Path) -> set[str]:
+    """The names in a folder, of folders with a slash at the end; none where it cannot be read."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        return {f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries}
+    return set()
+
+
 def replace_symlink(link: Path, target: str) -> None:
     """Point `link` at `target` (text of the link, so relative to the link's folder) in one step.
 

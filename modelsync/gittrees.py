@@ -23,11 +23,13 @@ class Export:
     """What was written: the model folders by name, and for some of them why they cannot be served as they are.
 
     A folder with problems is written without the offending entries, so that a report can point at it. A name with
-    problems may have no folder: a submodule or a link in the place of one, a name that cannot be written.
+    problems may have no folder: a submodule or a link in the place of one, a name that cannot be written. `beside`:
+    what lies next to the model folders or at the top of the commit, by name; of folders with a slash at the end.
     """
 
     folders: tuple[str, ...]
     problems: dict[str, tuple[Fault, ...]]
+    beside: frozenset[str]
 
 
 def versions(run: Run, commit: str, subdir: str) -> dict[str, TreeHash]:
@@ -43,7 +45,8 @@ def versions(run: Run, commit: str, subdir: str) -> dict[str, TreeHash]:
 
 def export(run: Run, commit: str, subdir: str, target: Path) -> Export:
     """Write the model folders under `subdir` into the new folder `target`, one file after another."""
-    listing = run("ls-tree", "-r", "-z", _subtree(run, commit, subdir), local=True)
+    tree = _subtree(run, commit, subdir)
+    listing = run("ls-tree", "-r", "-z", tree, local=True)
     with storage():
         remove_tree(target)
         target.mkdir()
@@ -53,7 +56,14 @@ def export(run: Run, commit: str, subdir: str, target: Path) -> Export:
             for entry in wanted:
                 writer.write(entry, _content(child, entry.sha))
         writer.finish()
-    return Export(tuple(sorted(writer.folders)), {name: tuple(found) for name, found in writer.problems.items()})
+    problems = {name: tuple(found) for name, found in writer.problems.items()}
+    return Export(tuple(sorted(writer.folders)), problems, _listed(run, f"{commit}^{{tree}}") | _listed(run, tree))
+
+
+def _listed(run: Run, tree: str) -> frozenset[str]:
+    listing = run("ls-tree", "-z", tree, local=True)
+    entries = (line.partition("\t") for line in listing.split("\0") if line)
+    return frozenset(shown(name) + ("/" if about.split()[1] == "tree" else "") for about, _, name in entries)
 
 
 def suggested_subdir(run: Run, commit: str) -> str | None:

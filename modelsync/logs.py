@@ -8,35 +8,35 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TextIO
-from urllib.parse import quote
 
 import orjson
 
+from modelsync import redaction
 from modelsync.errors import SettingsError
+from modelsync.redaction import Redactor, Secrets
 from modelsync.settings import Logs, Settings
 
-HIDDEN = "***"
-
-Secrets = Iterable[str] | Callable[[], Iterable[str]]
-
-_URL_CREDENTIALS = re.compile(r"(?<=://)[^\s/@\"']+@")
+# The logger of a model's own modules: a package of its name (each - is an _) and its version.
+_MODEL = re.compile(r"modelsync_models\.(\w+?)_[0-9a-f]{8}(?:_\d+)?(?:\.|$)")
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
 
 
 def configure(logs: Logs, stream: TextIO | None = None, secrets: Secrets = ()) -> None:
     """Send all logging of this process to `stream` (standard error), formatted as the settings say.
 
-    `secrets` are hidden wherever they appear; a callable is asked at each record, so that rotated ones are hidden too.
-    Called again it replaces what it did before, which is what a forked process wants.
+    `secrets` are hidden wherever they appear, here and in what `redaction` is asked about; a callable is asked at each
+    record, so that rotated ones are hidden too. Called again it replaces what it did before, which is what a forked
+    process wants.
     """
     stream = stream or sys.stderr
     text = logs.format == "text" or (logs.format == "auto" and stream.isatty())
-    redact = Redactor(secrets)
+    redact = redaction.know(secrets)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter(redact) if text else JsonFormatter(redact))
     logging.basicConfig(handlers=[handler], level=logs.level.upper(), force=True)
@@ -74,46 +74,6 @@ def secrets_of(settings: Settings) -> Callable[[], Iterator[str]]:
     return read
 
 
-class Redactor:
-    """Replaces secrets and the credentials in URLs by `***`, in text and in whatever holds text."""
-
-    def __init__(self, secrets: Secrets) -> None:
-        self._secrets = secrets if callable(secrets) else lambda: secrets
-        self._seen: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
-
-    def __call__(self, value: Any) -> Any:
-        """Give the value with every secret in it replaced; dicts and lists are copied, other types kept."""
-        self._refresh()
-        return self._redact(value)
-
-    def _redact(self, value: Any) -> Any:
-        match value:
-            case str():
-                return self._text(value)
-            case dict():
-                return {self._redact(key): self._redact(item) for key, item in value.items()}
-            case list() | tuple() | set() | frozenset():
-                return [self._redact(item) for item in value]
-            case int() | float() | None:
-                return value
-        return self._text(str(value))
-
-    def _text(self, text: str) -> str:
-        if "://" in text:
-            text = _URL_CREDENTIALS.sub(f"{HIDDEN}@", text)
-        return self._pattern.sub(HIDDEN, text) if self._pattern else text
-
-    def _refresh(self) -> None:
-        new = {secret for raw in self._secrets() if (secret := raw.strip())} - self._seen
-        if not new:
-            return
-        # A rotated secret stays hidden under its old value as well: that may still be valid somewhere.
-        self._seen |= new
-        forms = {form for secret in self._seen for form in (secret, quote(secret, safe=""))}
-        self._pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
-
-
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (UTC), level, logger, message, the fields, exception."""
 
@@ -139,7 +99,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """One readable line, fields as key=value, the traceback below. Control characters are shown, not sent."""
+    """One readable line, fields as key=value but for null ones, the traceback below; control characters are shown."""
 
     def __init__(self, redact: Redactor) -> None:
         super().__init__()
@@ -150,7 +110,8 @@ class TextFormatter(logging.Formatter):
         when = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         line = f"{when} {record.levelname.lower():<7} {self._redact(record.getMessage())}".replace("\n", " ")
         for key, value in self._redact(_fields(record)).items():
-            line += f" {key}={_shown(value)}"
+            if value is not None:
+                line += f" {key}={_shown(value)}"
         if trace := _trace(self, record):
             line += f"\n{self._redact(trace)}"
         return line.translate(_CONTROL)
@@ -161,8 +122,11 @@ def _moment(record: logging.LogRecord) -> str:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    fields = getattr(record, "fields", None)
-    return {str(key): value for key, value in fields.items()} if isinstance(fields, dict) else {}
+    given = getattr(record, "fields", None)
+    fields = {str(key): value for key, value in given.items()} if isinstance(given, dict) else {}
+    if "model" not in fields and (found := _MODEL.match(record.name)):
+        fields["model"] = found[1]
+    return fields
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
@@ -171,5 +135,13 @@ def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
+    match value:
+        case str():
+            text = value
+        case float():
+            text = f"{value:.6f}".rstrip("0").rstrip(".") if math.isfinite(value) else str(value)
+        case list():
+            text = ",".join(str(item) for item in value)
+        case _:
+            text = json.dumps(value)
     return json.dumps(text, ensure_ascii=False) if re.search(r"[\s\"=]", text) or not text else text

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from modelsync import gitremote
 from modelsync.deadline import Deadline
 from modelsync.errors import NoModels, RefNotFound
-from modelsync.files import copy_tree, storage, tree_hash
+from modelsync.files import copy_tree, listed, storage, tree_hash
 from modelsync.gitcache import Cache
 from modelsync.gitsync import Mirror
 from modelsync.models.contract import Fault, TreeHash
@@ -25,11 +25,15 @@ SourceKind = Literal["git", "cache", "folder"]
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written: of which commit, each folder's tree hash (None: to be computed), what is unsafe in which."""
+    """What was written: of which commit, each folder's tree hash (None: to be computed), what is unsafe in which.
+
+    `beside` has the names of what lies near the model folders, as `files.listed` gives them.
+    """
 
     commit: str
     versions: dict[str, TreeHash] | None
     problems: dict[str, tuple[Fault, ...]] = field(default_factory=dict)
+    beside: frozenset[str] = frozenset()
 
 
 class Source(Protocol):
@@ -76,7 +80,8 @@ class GitSource:
         if self._cache:
             self._cache.keep(self._mirror.path, commit, tip=commit == self._tip)
         versions = self._mirror.versions(commit, deadline)
-        return Exported(commit, versions, self._mirror.export(commit, target, deadline).problems)
+        export = self._mirror.export(commit, target, deadline)
+        return Exported(commit, versions, export.problems, export.beside)
 
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
         """Point at the folder that has models, where there is one."""
@@ -124,7 +129,8 @@ class FolderSource:
         with storage():
             copy_tree(self._folder, target)
             # Somebody may have saved a file meanwhile: what counts is what was copied.
-            return Exported(tree_hash(target), None)
+            beside = frozenset(listed(self._folder) | listed(self._folder.absolute().parent))
+            return Exported(tree_hash(target), None, beside=beside)
 
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
         """Say where a model folder belongs."""

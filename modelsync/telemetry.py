@@ -1,7 +1,8 @@
 """Counters that all workers of the service share: one memory-mapped file per worker, added up when somebody asks.
 
 A worker writes plain doubles into its own file, so counting takes no lock between processes and survives the worker:
-what it had counted is still there after a `kill -9`. When a worker has ended its file is folded into `retired.json`.
+what it had counted is still there after a `kill -9`. When a worker has ended its file is folded into `retired.json`;
+requests whose calls run according to it were lost, because a worker that ends as it should wipes them out.
 The layout is private to this module; the file's first line names the rows.
 """
 
@@ -24,7 +25,10 @@ import orjson
 
 log = logging.getLogger(__name__)
 
-CODES = (200, 400, 401, 403, 404, 405, 413, 415, 422, 500, 503, 504, 0)
+LOST = -1
+"""In place of a status code: never answered, because the worker has died."""
+
+CODES = (200, 400, 401, 403, 404, 405, 413, 415, 422, 500, 503, 504, 0, LOST)
 """Status codes that are counted by themselves; 0 stands for any other."""
 
 BUCKETS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -64,9 +68,11 @@ class Totals:
     batched: float = 0.0
 
     def add(self, row: Sequence[float], *, alive: bool) -> None:
-        """Add a worker's row; in-flight requests count only while the worker lives."""
+        """Add a worker's row; requests that are in flight where it no longer lives are lost."""
         if alive:
             self.in_flight += row[0]
+        elif row[0] > 0:
+            self.codes[LOST] = self.codes.get(LOST, 0.0) + row[0]
         for code, index in _CODE.items():
             if row[index]:
                 self.codes[code] = self.codes.get(code, 0.0) + row[index]
@@ -138,6 +144,12 @@ class Counters:
         with self._lock:
             self._rows[base] -= requests
 
+    def answered(self) -> None:
+        """The worker ends, and all its clients have their answers: what still runs are calls that were given up."""
+        with self._lock:
+            for base in range(0, len(self._rows), WIDTH):
+                self._rows[base] = 0.0
+
     def observe(self, model: str, status: int, seconds: float) -> None:
         """A request for `model` was answered with `status` after `seconds`."""
         base = self._base[model]
@@ -191,7 +203,7 @@ def totals(directory: Path) -> dict[str, Totals]:
         for path in sorted(directory.glob("*.counters")):
             try:
                 for name, row in _rows(path):
-                    found.setdefault(name, Totals()).add(row, alive=True)
+                    found.setdefault(name, Totals()).add(row, alive=_runs(path))
             except FileNotFoundError:
                 continue
     return found
@@ -229,7 +241,11 @@ def _retire(directory: Path, pid: int | None) -> None:
 
 
 def _runs(path: Path) -> bool:
-    return Path("/proc", path.stem).exists()
+    try:
+        state = Path("/proc", path.stem, "stat").read_text().rpartition(") ")[2]
+    except OSError:
+        return False
+    return state[:1] not in "ZX"  # one that nobody has reaped runs no more
 
 
 def _to_json(total: Totals) -> list[float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -131,7 +131,8 @@ class Updater:
             if not (found := discover(staging.models_serve, exported.versions)):
                 raise source.no_models(wanted, deadline)
             folders = with_problems(staging.models_serve, found, exported.problems)
-            verdicts = self._check(folders, current, status)
+            beside = exported.beside - {f"{folder.name}/" for folder in folders}
+            verdicts = self._check(folders, beside, current, status)
             entries = [self._decide(folder, verdicts[folder.name], current, staging, release_id) for folder in folders]
             report(entries)
             if self._settings.git.on_trial:
@@ -158,7 +159,7 @@ class Updater:
     # --- checking -----------------------------------------------------------------------------------------------------
 
     def _check(
-        self, folders: Sequence[ModelFolder], current: Release | None, status: Status
+        self, folders: Sequence[ModelFolder], beside: Set[str], current: Release | None, status: Status
     ) -> dict[ModelName, Verdict]:
         """A verdict for each folder. A version that serves already is not checked again in the same environment."""
         same = current and self._environment in {environment for _, environment in _held(current, status)}
@@ -176,7 +177,8 @@ class Updater:
             else:
                 unknown.append(folder)
         if unknown:
-            found = check(unknown, timeout=self._settings.sync.check_timeout, environ=child_environment())
+            timeout = self._settings.sync.check_timeout
+            found = check(unknown, timeout=timeout, environ=child_environment(), beside=beside)
             verdicts.update((verdict.name, verdict) for verdict in found)
         return verdicts
 

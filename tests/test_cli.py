@@ -11,7 +11,7 @@ import pytest
 
 from tests.command import modelsync
 from tests.servers.curl import curl
-from tests.servers.service import answers, serving, write_model
+from tests.servers.service import answers, serving, write_example, write_model
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
         (["call", "Iris", "--variables", "{"], "not JSON"),
         (["call", "Iris", "--variables", "@missing.json"], "cannot read missing.json"),
         (["call", "Iris", "--token-file", "missing"], "cannot read missing"),
-        (["call", "Iris", "--url", "nonsense"], "--url"),
+        (["call", "Iris", "--url", "ftp://nonsense"], "--url"),
         (["check", "missing"], "does not exist"),
         (["generate", "missing"], "does not exist"),
         (["check", "--format", "xml", "."], "'xml' is not one of 'table', 'json'"),
@@ -89,6 +89,18 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("verb", ["", "serve", "sync", "check", "generate", "new", "call", "rollout", "version"])
+def test_help_is_for_reading(verb: str, tmp_path: Path) -> None:
+    """No mark-up is left in a help text, and each example stands on a line of its own."""
+    done = modelsync(*filter(None, [verb]), "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "\\" not in done.stdout
+    assert "\b" not in done.stdout
+    assert all(line.startswith(("Usage: ", "    ")) for line in done.stdout.splitlines() if "modelsync " in line)
+    if example := {"": "new Price ", "call": "call Exchange amount=100 source=USD\n"}.get(verb):
+        assert f"\n    modelsync {example}" in done.stdout
+
+
 # --- check ------------------------------------------------------------------------------------------------------------
 
 GOOD = "class Good:\n    def transform_predict(self, a: int = 1):\n        return {'a': a}\n"
@@ -141,6 +153,30 @@ def test_check_as_json(models: Path) -> None:
     assert by_name["Good"]["load_seconds"] > 0
     fault = by_name["Bad"]["fault"]
     assert (fault["stage"], fault["file"], fault["line"]) == ("load", "etls.py", 2)
+
+
+def test_shared_code_is_not_taken_for_a_library(models: Path) -> None:
+    """What lies beside the model folders or at the top is named as that, by the check and by a sync."""
+    top = models.parent
+    (top / "common").mkdir()
+    for file in ("common/features.py", "shared.py"):
+        (top / file).touch()
+    for name, module in (("Ugly", "common"), ("Bad", "shared")):
+        (models / name / "etls.py").write_text(BAD.replace("no_such_library", module))
+    git = ("git", "-c", "user.name=You", "-c", "user.email=you@example.org")
+    for arguments in (["init"], ["add", "."], ["commit", "-m", "models"]):
+        subprocess.run([*git, *arguments], cwd=top, check=True, capture_output=True)
+    (top / "elsewhere").mkdir()
+    followed = {"gitPath": top.as_uri(), "MODELSYNC_GIT_PROTOCOLS": "file", "MODELSYNC_GIT_SUBDIR": "models_serve"}
+    for done in (
+        modelsync("check", cwd=top),
+        modelsync("sync", cwd=top),
+        modelsync("sync", cwd=top / "elsewhere", **followed),
+    ):
+        told = done.stdout + done.stderr
+        assert "common/ lies outside of the model's folder" in told
+        assert "shared.py lies outside of the model's folder" in told
+        assert "add the line" not in told
 
 
 def test_check_of_nothing(tmp_path: Path) -> None:
@@ -220,6 +256,33 @@ def test_serve_says_where_it_is_and_what_to_try(tmp_path: Path) -> None:
         assert json.loads(curl(line)) == {"quote": "it's"}
         called = modelsync("call", "Echo", "a=1", cwd=tmp_path, MODELSYNC_PORT=str(service.port))
         assert (called.returncode, called.stdout) == (0, '{"a":1}\n')
+
+
+def test_without_an_example_the_usage_is_there_to_try(tmp_path: Path) -> None:
+    """What models take that have no example is told by the service; the line says where a token goes."""
+    models = tmp_path / "models_serve"
+    write_model(models, "Model", answers(1))
+    with serving(tmp_path, models, MODELSYNC_WORKERS="1", MODELSYNC_PREDICT_TOKENS="t0ken") as service:
+        told = until(lambda: text if "curl " in (text := service.log.read_text()) else None, message="a line to try")
+        line = next(line for line in told.splitlines() if line.strip().startswith("curl "))
+        assert line.strip() == f'curl {service.url}/models/usage -H "Authorization: Bearer $TOKEN"'
+        assert "/models/Model -H 'Content-Type" in curl(line.replace("$TOKEN", "t0ken"))
+        assert "t0ken" not in told
+    write_example(models / "Model", {})
+    (again := tmp_path / "again").mkdir()
+    with serving(again, models, MODELSYNC_WORKERS="1", MODELSYNC_PREDICT_TOKENS="t0ken") as service:
+        told = until(lambda: text if "curl " in (text := service.log.read_text()) else None, message="a line to try")
+        line = next(line for line in told.splitlines() if line.strip().startswith("curl "))
+        assert json.loads(curl(line.replace("$TOKEN", "t0ken"))) == {"value": 1}
+
+
+def test_app_py_is_modelsync_serve(tmp_path: Path) -> None:
+    """With its options, too."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "app.py"), "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0
+    assert done.stdout == modelsync("serve", "--help", cwd=tmp_path).stdout
 
 
 def test_sync_publishes_and_tells_the_running_service(tmp_path: Path) -> None:

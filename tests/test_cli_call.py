@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -123,6 +124,36 @@ def test_another_server_is_told_apart(recorder: Recorder, status: int, tmp_path:
     assert done.returncode == 1
     assert str(status) in done.stderr
     assert "hello from a proxy" in done.stderr
+
+
+def test_the_url_needs_no_scheme(recorder: Recorder, tmp_path: Path) -> None:
+    """What is copied without its http:// is understood."""
+    done = modelsync("call", "M", "--url", recorder.url.removeprefix("http://"), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert recorder.requests[0]["path"] == "/models/M"
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"])
+def test_a_connection_that_is_closed_early_is_told_apart(answer: bytes, tmp_path: Path) -> None:
+    """The service runs, so nobody is told to start it: the model may have ended its worker."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(answer)
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(1 << 16):
+                    pass
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        done = modelsync("call", "M", "--url", f"127.0.0.1:{listener.getsockname()[1]}", cwd=tmp_path)
+        thread.join()
+    assert done.returncode == 1
+    assert "closed the connection without a whole answer: the model may have ended its worker" in done.stderr
+    assert "is the service running" not in done.stderr
 
 
 def test_no_service_says_how_to_start_one(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelsync import logs, settings
+from modelsync import logs, redaction, settings
 from modelsync.settings import Logs
 
 
@@ -24,6 +24,7 @@ def _logging_restored() -> Iterator[None]:
     before, level = root.handlers[:], root.level
     yield
     logging.captureWarnings(False)
+    redaction.know(())
     root.handlers[:] = before
     root.setLevel(level)
 
@@ -148,3 +149,26 @@ def test_a_terminal_gets_text() -> None:
     logs.event(logging.getLogger("x"), logging.INFO, "red \x1b[31m alert", model="A b", n=1)
     line = stream.getvalue().rstrip("\n")
     assert line.endswith('info    red \\x1b[31m alert model="A b" n=1')
+
+
+def test_text_is_for_people() -> None:
+    """Times to the microsecond, lists as words with commas, and no field that holds nothing."""
+    stream = configured(format="text")
+    fields = {"seconds": 0.00023213600070448592, "model": None, "broken": ["Db", "Iris"], "ready": True, "n": 2.0}
+    logs.event(logging.getLogger("x"), logging.INFO, "told", **fields)
+    assert stream.getvalue().rstrip("\n").endswith("told seconds=0.000232 broken=Db,Iris ready=true n=2")
+
+
+@pytest.mark.parametrize("chosen", ["json", "text"])
+def test_what_a_model_logs_has_its_name(chosen: str) -> None:
+    """The field `model`, from the package that its modules are in; other loggers have none."""
+    stream = configured(format=chosen)
+    for name in ("Bug_43296415.etls", "Big_Bug_43296415_2.parts.etls", "Bug_43296415"):
+        logging.getLogger(f"modelsync_models.{name}").warning("said")
+    logging.getLogger("modelsync.x").warning("said")
+    if chosen == "json":
+        assert [line.get("model") for line in lines(stream)] == ["Bug", "Big_Bug", "Bug", None]
+    else:
+        assert [line.partition("said")[2] for line in stream.getvalue().splitlines()] == [
+            " model=Bug", " model=Big_Bug", " model=Bug", "",
+        ]  # fmt: skip

@@ -16,7 +16,7 @@ from modelsync.cli.running import Verbs, run, serve, sync, version
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="modelsync %(version)s")
 def cli() -> None:
-    r"""Push a folder, get an endpoint: serves the Python models of a git repository over HTTP.
+    """Push a folder, get an endpoint: serves the Python models of a git repository over HTTP.
 
     A folder with a file etls.py is a model: it answers at POST /models/<folder>. To begin:
 
@@ -28,7 +28,7 @@ def cli() -> None:
 
     Settings, such as the repository to follow (gitPath), are environment variables or lines of a file .env in the
     current directory; env.example and the README list them all.
-    """
+    """  # noqa: D301 - for click it is the character itself, not an escaped one
 
 
 for command in (serve, sync, check, generate, new, call, rollout, version):

@@ -15,14 +15,15 @@ from modelsync.models import examples
 if TYPE_CHECKING:
     from modelsync.models.contract import ModelEntry
     from modelsync.releases import Release
-    from modelsync.settings import Server
+    from modelsync.settings import Server, Settings
 
 
 class Announcer:
     """Prints the URLs of the first release that serves; of later ones the log tells."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, settings: Settings) -> None:
+        self._server = settings.server
+        self._token = ' -H "Authorization: Bearer $TOKEN"' if settings.access.predict_tokens else ""
         self._told = False
 
     def __call__(self, release: Release, port: int) -> None:
@@ -37,8 +38,9 @@ class Announcer:
         for entry in release.models.values():
             broken = f"  {entry.state}: {entry.fault}" if entry.fault else ""
             yield f"  POST {url}/{entry.name:<{width}}{broken}".rstrip()
-        if line := next(filter(None, (self._to_try(release, url, entry) for entry in release.models.values())), None):
-            yield from ("try:", f"  {line}")
+        lines = (self._to_try(release, url, entry) for entry in release.models.values())
+        # What a model without an example takes is known only where it is loaded.
+        yield from ("try:", f"  {next(filter(None, lines), f'curl {url}/usage{self._token}')}")
 
     def _to_try(self, release: Release, url: str, entry: ModelEntry) -> str:
         """Give a curl line with the model's first example; empty where it has none or does not serve."""
@@ -51,7 +53,7 @@ class Announcer:
         if example is None:
             return ""
         body = shlex.quote(json.dumps({"variables": example.variables}))
-        return f"curl {url}/{entry.name} -H 'Content-Type: application/json' -d {body}"
+        return f"curl {url}/{entry.name} -H 'Content-Type: application/json'{self._token} -d {body}"
 
 
 def own_url(server: Server, port: int | None = None) -> str:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def call(
     model: str, values: tuple[str, ...], url: str | None, given: str | None, token_file: Path | None, timeout: float
 ) -> int:
-    r"""Send one prediction to MODEL and print its answer.
+    """Send one prediction to MODEL and print its answer.
 
     \b
       modelsync call Exchange amount=100 source=USD
@@ -45,7 +45,7 @@ def call(
 
     A VALUE is JSON where it reads as JSON (5.1, true, [1,2]), else text; nested.key=2 reaches into an object. The exit
     code is 1 for an answer that is an error.
-    """
+    """  # noqa: D301 - for click it is the character itself, not an escaped one
     from modelsync.cli.announcing import own_url
 
     settings = load_settings()
@@ -53,9 +53,10 @@ def call(
     for pair in values:
         _assign(variables, pair)
     token = _token(settings, token_file)
-    answer = _post(
-        f"{(url or own_url(settings.server)).rstrip('/')}/{quote(model)}", {"variables": variables}, token, timeout
-    )
+    base = url or own_url(settings.server)
+    if "://" not in base:
+        base = f"http://{base}"
+    answer = _post(f"{base.rstrip('/')}/{quote(model)}", {"variables": variables}, token, timeout)
     if not 200 <= answer.status_code < 300:
         _show_problem(answer)
         return 1
@@ -113,6 +114,7 @@ def _token(settings: Settings, file: Path | None) -> str:
 
 def _post(url: str, body: dict[str, Any], token: str, timeout: float) -> requests.Response:
     import requests
+    from urllib3.exceptions import ProtocolError
 
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
         # Set here, because requests would otherwise put credentials of ~/.netrc in its place.
@@ -124,7 +126,12 @@ def _post(url: str, body: dict[str, Any], token: str, timeout: float) -> request
         return requests.post(url, json=body, auth=authorize, timeout=timeout, allow_redirects=False)
     except requests.Timeout:
         raise click.ClickException(f"no answer from {url} within {timeout:g} s") from None
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+        if error.args and isinstance(error.args[0], ProtocolError):
+            raise click.ClickException(
+                "the service closed the connection without a whole answer: "
+                "the model may have ended its worker; see the service's log"
+            ) from None
         raise click.ClickException(
             f"cannot connect to {url}: is the service running? (start it with `modelsync serve`)"
         ) from None

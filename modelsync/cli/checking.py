@@ -34,14 +34,17 @@ def check(path: Path, layout: str) -> int:
     """
     settings = load_settings()
     folders = find(path, settings)
+    from modelsync.files import listed
     from modelsync.models import checking
     from modelsync.settings import child_environment
 
+    beside = listed(folders[0].path.parent) | listed(Path.cwd())
     with console.progress("checking", len(folders)) as advance:
         found = checking.check(
             folders,
             timeout=settings.sync.check_timeout,
             environ=child_environment(),
+            beside=beside - {f"{folder.name}/" for folder in folders},
             on_progress=lambda verdict: advance(verdict.name),
         )
     verdicts = {verdict.name: verdict for verdict in found}

@@ -81,7 +81,7 @@ def serve(watch: bool) -> int:
     from modelsync import supervisor
     from modelsync.cli.announcing import Announcer
 
-    return supervisor.serve(settings, watch=watch, announce=Announcer(settings.server))
+    return supervisor.serve(settings, watch=watch, announce=Announcer(settings))
 
 
 @click.command(short_help="Look for a new commit now.")

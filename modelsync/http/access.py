@@ -121,7 +121,7 @@ class Gate:
 def _bearer(authorization: str | None) -> bytes:
     """The token of an `Authorization` header as the bytes that were sent (headers are decoded as Latin-1)."""
     if not authorization:
-        raise Unauthenticated("this needs a token: Authorization: Bearer <token>")
+        raise Unauthenticated("this needs a token, sent in the header Authorization as: Bearer <token>")
     scheme, _, token = authorization.strip().partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("the Authorization header must read: Bearer <token>")

@@ -1,11 +1,13 @@
 """One line a request, cheap enough to stay on: formatted by hand, written together a few times a second.
 
-The lines are what `modelsync.logs` would write for the same record. Nothing in them needs redaction: the path comes
-without its query, the request id is of a safe alphabet. To a person's terminal they go through the ordinary logger.
+The lines are what `modelsync.logs` would write for the same record. Only the detail of a problem needs redaction: the
+path comes without its query, the request id is of a safe alphabet. To a person's terminal they go through the ordinary
+logger.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from datetime import UTC, datetime
@@ -14,10 +16,14 @@ from time import time
 import orjson
 
 from modelsync.logs import JsonFormatter
+from modelsync.redaction import redacted
 
 log = logging.getLogger("modelsync.access")
 
 _STANDARD = {"time", "level", "logger"}
+
+LONGEST = 300
+"""Characters of a problem's detail."""
 
 MOST = 512
 """Lines that are written at once even if their time has not come."""
@@ -44,16 +50,17 @@ class AccessLog:
         model: str | None,
         size: int,
         seconds: float,
+        detail: str = "",
     ) -> None:
-        """Note an answered request; `what` is its method and path, `size` in bytes."""
+        """Note an answered request; `what` is its method and path, `size` in bytes, `detail` what was the matter."""
+        fields = {"client": client, "request_id": request_id, "model": model}
+        if detail:
+            fields["detail"] = redacted(detail, LONGEST)
         if self._fd is None:
-            fields = {"client": client, "request_id": request_id, "model": model, "bytes": size, "seconds": seconds}
-            log.info("%s %d", what, status, extra={"fields": fields | {"pid": self._pid}})
+            measured = {"bytes": size, "seconds": round(seconds, 6), "pid": self._pid}
+            log.info("%s %d", what, status, extra={"fields": fields | measured})
             return
-        head, tail = (
-            orjson.dumps(f"{what} {status}"),
-            orjson.dumps({"client": client, "request_id": request_id, "model": model}),
-        )
+        head, tail = orjson.dumps(f"{what} {status}"), orjson.dumps(fields)
         self._append(
             b'{"time":"%b","level":"info","logger":"modelsync.access","message":%b,%b,"bytes":%d,"seconds":%.6f,"pid":%d}\n'
             % (self._now(), head, tail[1:-1], size, seconds, self._pid)
@@ -82,8 +89,9 @@ class AccessLog:
         """Write what has been noted."""
         if self._lines and self._fd is not None:
             data, self._lines = b"".join(self._lines), []
-            while data:
-                data = data[os.write(self._fd, data) :]
+            with contextlib.suppress(OSError):  # a full disk, a reader that has gone: as logging does, go on without
+                while data:
+                    data = data[os.write(self._fd, data) :]
 
     def _append(self, line: bytes) -> None:
         self._lines.append(line)

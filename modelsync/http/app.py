@@ -72,7 +72,7 @@ def _describe_errors(app: Flask, service: Service) -> None:
         headers: problems.Headers = ()
         detail = error.description or ""
         if isinstance(error, NotFound):
-            detail = f"Nothing is served at {request.path[:200]!r}: see {service.base}/usage for what is."
+            detail = _not_found(request.path[:200], service.base)
         elif isinstance(error, MethodNotAllowed):
             allowed = ", ".join(sorted(error.valid_methods or ()))
             headers = (("Allow", allowed),)
@@ -86,6 +86,16 @@ def _describe_errors(app: Flask, service: Service) -> None:
         log.error("%s failed: %s", request.endpoint, type(error).__name__, exc_info=error, extra={"fields": fields})
         detail = "An error of the service, not of the request: the log has it under the request_id."
         return replies.problem(500, detail, model=_model_asked_for(), release=service.commit)
+
+
+def _not_found(path: str, base: str) -> str:
+    """What to try instead; only by the shape of the path, because a stranger may ask."""
+    detail = f"Nothing is served at {path!r}"
+    if not path.startswith(f"{base}/"):
+        return f"{detail}: the models are at {base}/<Model>, see {base}/usage."
+    if (shorter := path.rstrip("/")) not in {path, ""}:
+        return f"{detail}, with a slash at its end: ask for {shorter!r}."
+    return f"{detail}: see {base}/usage for what is."
 
 
 def _sign_answers(app: Flask, service: Service) -> None:

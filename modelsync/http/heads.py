@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modelsync.http.loopside import LoopModel
     from modelsync.http.protocol import Connection
     from modelsync.http.server import Server
+    from modelsync.http.turns import Turn
 
 MAX_HEADS = 1024
 """Heads that are remembered; over it all are forgotten, and learnt again as they come."""
@@ -68,12 +69,15 @@ class Heads:
             return
         if any(name in _NOT_AGAIN for name, _ in request.headers):
             return
+        turn = self._server.turn_of(request.path)
+        if turn is None:  # all other routes may look at any field
+            return
         found = essence(data[:end])
         if found is None or not self._seen_before(found[0]):
             return
         if len(self._alike) >= MAX_HEADS:
             self._alike.clear()
-        self._alike[found[0]] = self._read(request)
+        self._alike[found[0]] = self._read(request, turn)
 
     def _seen_before(self, data: bytes) -> bool:
         """Whether these bytes come again: what comes once only must not push out the others."""
@@ -85,15 +89,14 @@ class Heads:
         self._seen.add(mark)
         return False
 
-    def _read(self, request: Request) -> Head:
+    def _read(self, request: Request, turn: Turn) -> Head:
         general = Request()
         general.method, general.path, general.query = request.method, request.path, request.query
         general.headers = [field for field in request.headers if field[0] in DECISIVE]
-        head = Head(general, self._server.turn_of(request.path))
-        if head.turn:
-            version = head.turn.model.model.version
-            head.fields = f"Content-Type: application/json\r\nX-Modelsync-Model-Version: {version}\r\n".encode()
-            head.line = self._log.template(f"POST {request.path.decode('latin-1')}", head.turn.model.name)
+        head = Head(general, turn)
+        version = turn.model.model.version
+        head.fields = f"Content-Type: application/json\r\nX-Modelsync-Model-Version: {version}\r\n".encode()
+        head.line = self._log.template(f"POST {request.path.decode('latin-1')}", turn.model.name)
         return head
 
     def answer(self, connection: Connection, head: Head, body: bytes, request_id: bytes) -> None:
@@ -101,7 +104,7 @@ class Heads:
         started = perf_counter()
         server, turn = self._server, head.turn
         identity = request_id or server.new_id()
-        if turn is None or server.draining or not (started < head.admitted_until or self._admitted(head, started)):
+        if server.draining or not (started < head.admitted_until or self._admitted(head, started)):
             connection.exchange(head.again(body, identity, started))
         elif (model := turn.model).brief and model.fast:
             server.requests += 1
@@ -123,11 +126,13 @@ class Heads:
         except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
             request = head.again(body, identity, started)
             answer = model.failure(error, request.request_id)
+            connection.deadline = server.idle_deadline
             connection.transport.write(server.render(request, answer, close=False))
             seconds = perf_counter() - started
             model.observe(answer.status, seconds)
             server.answered(request, answer, connection.client)
         else:
+            connection.deadline = server.idle_deadline
             connection.transport.write(success(server.constant, identity, head.fields, payload))
             seconds = perf_counter() - started
             model.observe(200, seconds)
@@ -137,7 +142,6 @@ class Heads:
             model.brief = False
             if seconds > LIMIT:
                 model.slow(seconds)
-        connection.deadline = server.idle_deadline
 
     def _admitted(self, head: Head, now: float) -> bool:
         """Whether requests with this head may predict; where not, `dispatch` finds out why."""

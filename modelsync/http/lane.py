@@ -35,6 +35,7 @@ from modelsync.models.body import parse
 from modelsync.models.contract import LoadedModel
 from modelsync.models.faults import hide_paths
 from modelsync.models.results import dump
+from modelsync.redaction import redacted
 from modelsync.telemetry import Counters
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,9 @@ def predict_batch(model: LoadedModel, bodies: Sequence[bytes]) -> list[bytes | B
         try:
             rows.append(model.bind(parse(body)))
             places.append(place)
-        except Exception as error:  # noqa: BLE001  a validator may be the model's code
+        except Hung:
+            raise
+        except BaseException as error:  # noqa: BLE001  a validator may be the model's code
             outcomes[place] = error
     try:
         with model.lock or nullcontext():
@@ -91,7 +94,9 @@ def predict_batch(model: LoadedModel, bodies: Sequence[bytes]) -> list[bytes | B
     for place, result in zip(places, results, strict=True):
         try:
             outcomes[place] = result if isinstance(result, Exception) else dump(result)
-        except Exception as error:  # noqa: BLE001  a result's own methods may be the model's code
+        except Hung:
+            raise
+        except BaseException as error:  # noqa: BLE001  a result's own methods may be the model's code
             outcomes[place] = error
     return outcomes
 
@@ -216,7 +221,7 @@ class Lane:
             renew_lock(model)
             done(self._problem(error, model.name, request_id))
 
-        self.slots.submit(Call(model.name, work, expired))
+        self.slots.submit(Call(model.name, work, expired, {"model": model.name, "request_id": request_id}))
 
     def _await(self, model: LoadedModel, body: bytes, request_id: str, done: Done) -> None:
         async def work() -> Answer:
@@ -253,16 +258,13 @@ class Lane:
         return Answer(200, body, headers=(("X-Modelsync-Model-Version", model.version),))
 
     def failure(self, error: BaseException, model: LoadedModel, request_id: str) -> Answer:
-        """The answer to a request that failed with `error`; what the model raised is logged with its traceback."""
+        """The answer to a request that failed with `error`; what is the model's fault is logged, with its traceback."""
+        fields = {"model": model.name, "version": model.version, "request_id": request_id}
         if isinstance(error, RequestError):
+            if isinstance(error, ModelRaised):
+                log.error("%s: %s", model.name, error, exc_info=error.__cause__, extra={"fields": fields})
             return self._problem(error, model.name, request_id)
-        log.error(
-            "%s raised %s",
-            model.name,
-            type(error).__name__,
-            exc_info=error,
-            extra={"fields": {"model": model.name, "version": model.version, "request_id": request_id}},
-        )
+        log.error("%s raised %s", model.name, type(error).__name__, exc_info=error, extra={"fields": fields})
         return self._problem(ModelRaised(type(error).__name__, self._message(error, model)), model.name, request_id)
 
     def _message(self, error: BaseException, model: LoadedModel) -> str:
@@ -270,7 +272,7 @@ class Lane:
             text = str(error)
         except BaseException:  # noqa: BLE001  `__str__` is the model's code too
             return "(its message cannot be shown)"
-        return hide_paths(text, f"{self._folder}{model.name}/" if self._folder else "")[:MESSAGE_LIMIT]
+        return hide_paths(redacted(text), f"{self._folder}{model.name}/" if self._folder else "")[:MESSAGE_LIMIT]
 
     def _problem(self, error: RequestError, name: str, request_id: str) -> Answer:
         return problems.answer(error, request_id=request_id, model=name, release=self.release)

@@ -27,7 +27,10 @@ def check_media_type(content_type: str | None, content_encoding: str | None = No
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
         raise UnsupportedBody(f"Content-Type {_shown(content_type)} is not taken: {ADVICE}")
-    charset = str(header.get_param("charset", "utf-8")).lower()
+    try:
+        charset = str(header.get_param("charset", "utf-8")).lower()
+    except ValueError:  # a parameter's number (RFC 2231) that Python refuses to read
+        raise UnsupportedBody(f"Content-Type {_shown(content_type)} is not taken: {ADVICE}") from None
     if charset not in {"utf-8", "utf8", "us-ascii"}:
         raise UnsupportedBody(f"charset {_shown(charset)} is not taken: JSON is UTF-8 (RFC 8259 section 8.1)")
 

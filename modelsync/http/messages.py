@@ -36,12 +36,12 @@ class Head:
     """What was found out about all heads of one `essence` when the parser saw the first of them.
 
     `admitted_until`, a time of `perf_counter`, says how long nobody needs to ask again whether its token may predict;
-    `turn` is where requests wait for the model that answers here, None where no loaded model does.
+    `turn` is where requests wait for the model that answers here.
     """
 
     __slots__ = ("admitted_until", "fields", "line", "request", "turn")
 
-    def __init__(self, request: Request, turn: Turn | None) -> None:
+    def __init__(self, request: Request, turn: Turn) -> None:
         self.request = request
         self.turn = turn
         self.admitted_until = 0.0

@@ -25,7 +25,7 @@ from modelsync.http import models, replies, sync
 from modelsync.http.access import Gate
 from modelsync.http.problems import Answer
 from modelsync.http.service import Service
-from modelsync.telemetry import BATCH_SIZES, BUCKETS
+from modelsync.telemetry import BATCH_SIZES, BUCKETS, LOST
 
 _SIZES = (*map(str, BATCH_SIZES), "+Inf")
 _BOUNDS = (*(f"{bound:g}" for bound in BUCKETS), "+Inf")
@@ -58,8 +58,12 @@ class _Families(Collector):
 
 
 def _requests(service: Service) -> Iterator[Metric]:
-    requests = Counter("modelsync_requests", "Requests answered, by status (0: any other).", labels=["model", "code"])
-    failures = Counter("modelsync_request_failures", "Requests answered with 5xx.", labels=["model"])
+    requests = Counter(
+        "modelsync_requests",
+        "Requests by status of the answer (0: any other; lost: none, the process has died).",
+        labels=["model", "code"],
+    )
+    failures = Counter("modelsync_request_failures", "Requests answered with 5xx, or lost.", labels=["model"])
     seconds = Histogram(
         "modelsync_request_duration_seconds", "Time from a request's body to its answer.", labels=["model"]
     )
@@ -69,8 +73,8 @@ def _requests(service: Service) -> Iterator[Metric]:
     )
     for name, total in sorted(service.totals().items()):
         for code, count in sorted(total.codes.items()):
-            requests.add_metric([name, str(code)], count)
-        failures.add_metric([name], sum(count for code, count in total.codes.items() if code >= 500))
+            requests.add_metric([name, "lost" if code == LOST else str(code)], count)
+        failures.add_metric([name], sum(count for code, count in total.codes.items() if code >= 500 or code == LOST))
         buckets = list(zip(_BOUNDS, accumulate(total.buckets), strict=True))
         seconds.add_metric([name], buckets, total.seconds)
         running.add_metric([name], total.in_flight)
@@ -85,8 +89,8 @@ def _models(service: Service) -> Iterator[Metric]:
     )
     off = Gauge("modelsync_model_switched_off", "1 where it was, for ending workers.", labels=["model"])
     for line in models.lines(service):
-        loaded.add_metric([line.name, line.state, line.version], float(line.state != "failed"))
-        off.add_metric([line.name], float(bool(models.switched_off(service, line.name))))
+        loaded.add_metric([line.name, line.state, line.version], float(line.state in {"ready", "stale"}))
+        off.add_metric([line.name], float(line.state == "switched_off"))
     yield from (loaded, off)
 
 

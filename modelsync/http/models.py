@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from flask import Flask, Response, request
 
-from modelsync.errors import ModelUnavailable
 from modelsync.http import replies
 from modelsync.http.access import Gate
 from modelsync.http.service import Service
 from modelsync.models.contract import LoadedModel, ModelEntry, ModelName, ModelState
+
+State = ModelState | Literal["switched_off"]
+"""What the release says, or what its calls have done to the processes since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Line:
     """A model in one line. `reason` tells why it is not ready or not up to date; no `url` where the name is refused."""
 
     name: str
-    state: ModelState
+    state: State
     version: str
     url: str
     doc: str = ""
@@ -50,7 +52,7 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "name": name,
         "state": _state(service, entry),
         "reason": _reason(service, entry) or None,
-        "switched_off": bool(switched_off(service, name)),
+        "switched_off": service.lane.switches.off(name),
         "fault": asdict(entry.fault) if entry.fault else None,
         "version": loaded.version if loaded else None,
         "wanted_version": entry.wanted_version or None,
@@ -77,25 +79,15 @@ def _versions(entry: ModelEntry, loaded: LoadedModel | None) -> list[dict[str, A
     return serving
 
 
-def _state(service: Service, entry: ModelEntry) -> ModelState:
-    """The state in this process: a model that passed the check may still not load here."""
-    return entry.state if entry.name in service.models else "failed"
-
-
-def switched_off(service: Service, name: str) -> str:
-    """Why a loaded model is not called any more; empty where it is."""
-    try:
-        if name in service.models:
-            service.lane.model(name)
-    except ModelUnavailable as error:
-        return str(error)
-    return ""
+def _state(service: Service, entry: ModelEntry) -> State:
+    """The state in this process: a model that passed the check may still not load here, or keep ending workers."""
+    if entry.name not in service.models:
+        return "failed"
+    return "switched_off" if service.lane.switches.off(entry.name) else entry.state
 
 
 def _reason(service: Service, entry: ModelEntry) -> str:
-    return (
-        switched_off(service, entry.name) or service.faults.get(entry.name) or (str(entry.fault) if entry.fault else "")
-    )
+    return service.why_not(entry.name) or (str(entry.fault) if entry.fault else "")
 
 
 def register(app: Flask, service: Service, gate: Gate) -> None:

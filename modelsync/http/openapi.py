@@ -26,7 +26,7 @@ PROBLEMS: dict[str, str] = {
     "415": "The body is not `application/json`, or it is compressed",
     "422": "`variables` does not fit the model; `errors` names each bad field",
     "500": "The model raised; `error` is the type of its exception",
-    "503": "The model is not loaded, or too many requests wait (`Retry-After`)",
+    "503": "The model is not loaded or switched off, or too many requests wait (`Retry-After`)",
     "504": "The model did not answer in time",
 }
 

@@ -89,11 +89,13 @@ def overview(service: Service) -> dict[str, Any]:
 def usage_text(service: Service, host: str) -> str:
     """How to call each model from a shell: paste and run."""
     token = ' -H "Authorization: Bearer $TOKEN"' if service.settings.access.predict_tokens else ""
-    parts = [f"{len(service.models)} models, release {service.commit or 'none yet'}"]
-    for name, model in sorted(service.models.items()):
+    unavailable = service.unavailable()
+    answering = {name: model for name, model in sorted(service.models.items()) if name not in unavailable}
+    parts = [f"{len(answering)} models, release {service.commit or 'none yet'}"]
+    for name, model in answering.items():
         about = model.doc.strip().partition("\n")[0]
         parts.append(f"{name}{f': {about}' if about else ''}\n{_curl(f'{host}{service.base}/{name}', model, token)}")
-    parts.extend(f"{name} is not loaded: {reason}" for name, reason in sorted(service.faults.items()))
+    parts.extend(f"{name} does not answer: {reason}" for name, reason in unavailable.items())
     if len(service.models) > 1:
         parts.append(f"Every model at once: POST {host}{service.base}/all (?models=A,B picks, ?flat=true merges)")
     parts.append(f"Schemas, examples and a form to try: {host}{service.base}/docs")

@@ -21,7 +21,8 @@ def livez(service: Service, request_id: str = "") -> Answer:
 def readyz(service: Service, request_id: str = "") -> Answer:
     """Whether requests should be sent here: a release serves and the process is not ending.
 
-    A model that is not loaded is named but does not make the service unready: the others answer.
+    A model that is not loaded or switched off is named but does not make the service unready: the others answer. Why it
+    is not is told where a token may be asked for, since it may be what the model's code has said.
     """
     if reason := service.not_ready():
         # `reason`, as in the metrics: a rollout tells by it whether the commit is to blame.
@@ -33,7 +34,9 @@ def readyz(service: Service, request_id: str = "") -> Answer:
         "status": "ready",
         "release": service.commit,
         "models": len(service.models),
-        "not_ready": dict(sorted(service.faults.items())),
+        "not_ready": {
+            name: "failed" if name in service.faults else "switched_off" for name in sorted(service.unavailable())
+        },
     }
     return Answer(200, orjson.dumps(status))
 

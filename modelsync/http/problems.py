@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -84,6 +85,14 @@ def document(
     }
 
 
+def detail_of(answer: Answer) -> str:
+    """What an answer says is the matter, where it is a problem document."""
+    if answer.content_type != PROBLEM or not answer.body:
+        return ""
+    detail: str = orjson.loads(answer.body)["detail"]
+    return detail
+
+
 def of(
     error: errors.RequestError, *, request_id: str, model: str | None = None, release: str | None = None
 ) -> dict[str, Any]:
@@ -96,4 +105,11 @@ def answer(
 ) -> Answer:
     """The answer to a request that failed with `error`."""
     body = of(error, request_id=request_id, model=model, release=release)
-    return Answer(body["status"], orjson.dumps(body), PROBLEM, headers_of(error))
+    return Answer(body["status"], _dump(body), PROBLEM, headers_of(error))
+
+
+def _dump(body: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # a model's message may be text that UTF-8 has no bytes for
+        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")

@@ -96,12 +96,18 @@ class Connection(asyncio.Protocol):
         self._whole = b""
 
     def _parse(self, data: bytes) -> None:
+        while data:
+            data = self._feed(data)
+
+    def _feed(self, data: bytes) -> bytes:
+        """Parse; returns what is to be parsed after a request for another protocol."""
+        request = self._request if self._in_message else None
         try:
-            if self._in_message:
-                self._limit(len(data))
             self._parser.feed_data(data)
+            if self._in_message and self._request is request:  # all of it belonged to one message
+                self._limit(len(data))
         except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
+            return self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
             reason = error.__context__
             if not isinstance(reason, Rejected):
@@ -113,6 +119,7 @@ class Connection(asyncio.Protocol):
             self._reject(400, "unknown method")
         except httptools.HttpParserError as error:
             self._reject(400, f"malformed request: {error}")
+        return b""
 
     def _limit(self, size: int) -> None:
         """Bound what the parser may hold of fields, chunk extensions and trailers that never end."""
@@ -137,13 +144,23 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writable = True
-        self.deadline = 0.0
+        if self._closing and not self._exchanges:
+            self._expect(LINGER)
+        elif self._in_message:
+            self._expect(self._server.header_timeout if self._in_head else self._server.body_timeout)
+        else:
+            self._expect(0.0)
         self._flush()
+
+    def _expect(self, seconds: float) -> None:
+        """Give the client so long for what it has to do next, 0: nothing; first it has to read what is sent to it."""
+        if self._writable:
+            self.deadline = self._server.now() + seconds if seconds else 0.0
 
     # --- the parser's callbacks -------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        if self._exchanges and self._exchanges[-1].close:
+        if self._ends():
             raise Rejected(400, "more data after Connection: close")
         self._request = Request()
         self._request.started = perf_counter()
@@ -153,7 +170,7 @@ class Connection(asyncio.Protocol):
         self._header_bytes = 0
         self._received = 0
         self._in_message = self._in_head = True
-        self.deadline = self._server.now() + self._server.header_timeout
+        self._expect(self._server.header_timeout)
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -185,7 +202,7 @@ class Connection(asyncio.Protocol):
         if expects_continue(request) and not self._exchanges:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._in_head = False
-        self.deadline = self._server.now() + self._server.body_timeout
+        self._expect(self._server.body_timeout)
 
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)
@@ -197,7 +214,6 @@ class Connection(asyncio.Protocol):
         if self._parser.should_upgrade():
             return
         self._in_message = False
-        self.deadline = 0.0
         request = self._request
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request.request_id = self._server.request_id(request.header(b"x-request-id"))
@@ -209,6 +225,7 @@ class Connection(asyncio.Protocol):
         """Have a whole request answered, after those before it."""
         exchange = Exchange(request)
         self._exchanges.append(exchange)
+        self._expect(0.0)
         self._server.dispatch(request, lambda answer: self.answered(exchange, answer))
         self._update_reading()
 
@@ -217,7 +234,7 @@ class Connection(asyncio.Protocol):
         self._exchanges.append(exchange)
         self.deadline = 0.0
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
+    def _ignore_upgrade(self, rest: bytes) -> bytes:
         """Read a request that asks for another protocol as if it did not, which RFC 9110 section 7.8 allows.
 
         llhttp ends at such a head and takes no body, so the head goes through a new parser without its `Upgrade`.
@@ -227,7 +244,7 @@ class Connection(asyncio.Protocol):
         head = b"\r\n".join([b"%s %s HTTP/%s" % (method, self._url, version.encode()), *fields, b"", b""])
         self._parser = httptools.HttpRequestParser(self)
         self._whole = b""
-        self._parse(head + rest)
+        return head + rest
 
     # --- answering --------------------------------------------------------------------------------------------------
 
@@ -235,13 +252,20 @@ class Connection(asyncio.Protocol):
         """Answer what is due, then this problem, then end the connection."""
         request = self._request if self._in_message else Request()
         self._in_message = False
+        if self._ends():
+            return
         self._closing = True
         request.keep_alive = False
         request.request_id = self._server.request_id(None)
         request.started = request.started or perf_counter()
         exchange = Exchange(request)
         self._exchanges.append(exchange)
+        self._expect(0.0)
         self.answered(exchange, self._server.problem(status, detail, request))
+
+    def _ends(self) -> bool:
+        """Whether nothing is said any more behind what is due: what still comes is for nobody."""
+        return self._closing or bool(self._exchanges and self._exchanges[-1].close)
 
     def timed_out(self) -> None:
         """The client did not do in time what it had to: tell it where that makes sense, and end the connection."""
@@ -263,11 +287,13 @@ class Connection(asyncio.Protocol):
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
         """Answer a request that waits, when those before it have been."""
+        self._server.answered(exchange.request, answer, self.client)
         if self.transport.is_closing():
             return
-        exchange.close = exchange.close or self._server.draining
+        # Those behind it in the pipeline are in work already: the last one ends the connection.
+        last = not self._exchanges or exchange is self._exchanges[-1]
+        exchange.close = exchange.close or (self._server.draining and last)
         exchange.output = self._server.render(exchange.request, answer, close=exchange.close)
-        self._server.answered(exchange.request, answer, self.client)
         self._flush()
 
     def finished(self, exchange: Exchange) -> None:
@@ -276,8 +302,8 @@ class Connection(asyncio.Protocol):
             return
         if len(self._exchanges) == 1 and self._writable and not self._in_message:
             self._exchanges.clear()
-            self.transport.write(exchange.output or b"")
             self.deadline = self._server.idle_deadline
+            self.transport.write(exchange.output or b"")  # may set another: a client that does not read
         else:
             self._flush()
 
@@ -290,15 +316,15 @@ class Connection(asyncio.Protocol):
             if exchange.close:
                 self._linger()
                 return
-        if not exchanges and not self._in_message and self._writable:
-            self.deadline = self._server.now() + self._server.idle_timeout
+        if not exchanges and not self._in_message and not self._closing:
+            self._expect(self._server.idle_timeout)
         self._update_reading()
 
     def _linger(self) -> None:
         """Send no more, and read and drop what is still on its way, until the client closes or LINGER is over."""
         self._closing = True
         self._exchanges.clear()
-        self.deadline = self._server.now() + LINGER
+        self._expect(LINGER)
         if self._paused:
             self._paused = False
             self.transport.resume_reading()

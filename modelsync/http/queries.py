@@ -12,6 +12,8 @@ from modelsync.errors import MalformedBody
 
 MAX_FIELDS = 1000
 
+OPTIONS = ("models", "flat")
+
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -24,10 +26,12 @@ class AllOptions:
 
 
 def all_options(query: str) -> AllOptions:
-    """Read the options of `/all`. Raises MalformedBody where `flat` is neither true nor false."""
+    """Read the options of `/all`. Raises MalformedBody where one is unknown, or `flat` is neither true nor false."""
     if not query:
         return AllOptions()
     fields = _fields(query)
+    if unknown := fields.keys() - OPTIONS:  # `?model=A`, misspelt, would ask every model
+        raise MalformedBody(f"unknown query parameter {min(unknown)[:100]!r}; known are {' and '.join(OPTIONS)}")
     names = [name.strip() for text in fields.get("models", ()) for name in text.split(",")]
     flat = fields.get("flat", ["false"])[-1].strip().lower()
     if flat not in _FLAGS:

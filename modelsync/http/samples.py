@@ -23,10 +23,15 @@ _FORMATS = {
 
 
 def variables(model: LoadedModel) -> dict[str, Any]:
-    """The `variables` to show; their types fit the schema, their values need not mean anything."""
+    """The `variables` to show; their types fit the schema, their values need not mean anything.
+
+    A model without a schema gets a placeholder that nobody takes for one of its names.
+    """
     if model.examples:
         return model.examples[0].variables
-    schema = model.schema or {}
+    if model.schema is None:  # any object will do, and no name in it is known here
+        return {"<name>": "<value>"}
+    schema = model.schema
     made = _made(schema, schema.get("$defs", {}), 0)
     return made if isinstance(made, dict) else {}
 

@@ -222,6 +222,7 @@ class Server:
                 model=self._models.get(request.path),
                 size=len(answer.body),
                 seconds=perf_counter() - request.started,
+                detail=problems.detail_of(answer) if answer.status >= 400 else "",
             )
 
 

@@ -20,6 +20,8 @@ from modelsync.telemetry import Counters
 
 log = logging.getLogger(__name__)
 
+SWITCHED_OFF = "switched off: calling it has ended several worker processes, the log says how; push a new version of it"
+
 
 @dataclass(slots=True)
 class Service:
@@ -69,6 +71,14 @@ class Service:
             return None
         status = self.status()
         return f"no release yet: {status.message}" if status.message else "no release yet: the first sync is running"
+
+    def why_not(self, name: str) -> str:
+        """Why that model is listed but not called: not loaded, or switched off; empty where it is called."""
+        return self.faults.get(name) or (SWITCHED_OFF if self.lane.switches.off(name) else "")
+
+    def unavailable(self) -> dict[str, str]:
+        """The models that are listed but not called, with the reason."""
+        return {name: reason for name in self.lane.names if (reason := self.why_not(name))}
 
     def after_fork(self) -> None:
         """Give this process counters of its own; called in each worker once it has been forked."""

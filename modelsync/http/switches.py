@@ -1,8 +1,8 @@
 """What the workers of a generation know of each other's bad experiences: one byte a model, shared by all of them.
 
-A model that keeps ending its worker is switched off, by the master; a file tells the next generation, for which it is
-on again only in another version. One that has hung in a worker's event loop is kept out of all of them, by that worker.
-The page is anonymous memory, mapped before the fork.
+A model that keeps ending its worker is switched off, by the master, until another version of it serves; a file tells
+the other generations, of crashes that were not enough too. One that has hung in a worker's event loop is kept out of
+all of them, by that worker. The page is anonymous memory, mapped before the fork.
 """
 
 from __future__ import annotations
@@ -36,14 +36,15 @@ class Switches:
     """One switch a model, all on at first but those that `file` names with the same version."""
 
     def __init__(self, versions: Mapping[str, str], file: Path | None = None) -> None:
-        self._versions = versions
+        self._ids = {name: f"{name} {version}" for name, version in versions.items()}
         self._file = file
         self._index = {name: index for index, name in enumerate(versions)}
         self._page = mmap.mmap(-1, max(1, len(versions)))
-        self._crashes: list[tuple[float, frozenset[str]]] = []
-        for name, version in self._remembered().items():
-            if versions.get(name) == version:
-                self._page[self._index[name]] = OFF
+        # By id: what another version of a model has done is held against that version alone.
+        self._off: set[str] = set()
+        self._crashes: set[tuple[float, frozenset[str]]] = set()
+        self._recall()
+        self._switch_off()
 
     def off(self, model: str) -> bool:
         """Whether `model` is switched off."""
@@ -64,34 +65,38 @@ class Switches:
     def crashed(self, suspects: Sequence[str], now: float) -> list[str]:
         """Note that a worker died while it called `suspects`; returns the models that this switches off.
 
-        `now` in seconds of a monotonic clock.
+        `now` in seconds of the monotonic clock, which is one for all processes.
         """
-        self._crashes = [crash for crash in self._crashes if crash[0] > now - WINDOW]
-        self._crashes.append((now, frozenset(suspects)))
+        self._recall()
+        self._crashes.add((now, frozenset(self._ids.get(name, name) for name in suspects)))
+        self._crashes = {crash for crash in self._crashes if crash[0] > now - WINDOW}
         strikes: dict[str, float] = defaultdict(float)
         for _, models in self._crashes:
-            for model in models:
-                strikes[model] += 1 / len(models)
-        guilty = [
-            model for model in suspects if model in self._index and not self.off(model) and strikes[model] >= STRIKES
-        ]
-        for model in guilty:
-            self._page[self._index[model]] = OFF
-        if guilty:
-            # Those crashes are explained: nobody else who was there is suspected of them any more.
-            self._crashes = [crash for crash in self._crashes if crash[1].isdisjoint(guilty)]
-            self._remember()
+            if models.isdisjoint(self._off):  # else it is explained: nobody else who was there is suspected of it
+                for model in models:
+                    strikes[model] += 1 / len(models)
+        self._off.update(model for model, number in strikes.items() if number >= STRIKES)
+        guilty = self._switch_off()  # before the disk is waited for: the next call comes at once
+        self._remember()
+        return guilty
+
+    def _switch_off(self) -> list[str]:
+        guilty = [name for name, known in self._ids.items() if known in self._off and not self.off(name)]
+        for name in guilty:
+            self._page[self._index[name]] = OFF
         return sorted(guilty)
 
-    def _remembered(self) -> dict[str, str]:
-        try:
-            found: dict[str, str] = orjson.loads(self._file.read_bytes()) if self._file else {}
-        except (OSError, orjson.JSONDecodeError):
-            return {}
-        return found
+    def _recall(self) -> None:
+        """Add what other generations have written, a draining one perhaps a moment ago."""
+        if self._file is None:
+            return
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # not there, or damaged: it is written anew
+            found = orjson.loads(self._file.read_bytes())
+            self._off.update(found["off"])
+            self._crashes.update((time, frozenset(models)) for time, models in found["crashes"])
 
     def _remember(self) -> None:
         if self._file:
-            off = {name: version for name, version in self._versions.items() if self.off(name)}
+            crashes = [(time, sorted(models)) for time, models in self._crashes]
             with contextlib.suppress(OSError):  # a full disk: then the next generation has to find out for itself
-                write_atomically(self._file, orjson.dumps(off))
+                write_atomically(self._file, orjson.dumps({"off": sorted(self._off), "crashes": crashes}))

@@ -11,7 +11,7 @@ import ctypes
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from modelsync.errors import DeadlineExceeded, Overloaded
 from modelsync.http.crashes import signal_stack
@@ -25,18 +25,26 @@ class Hung(BaseException):
 
 
 class Call:
-    """One call: waiting, then running in a thread. `work` gets the ticket and claims it before it answers."""
+    """One call: waiting, then running in a thread. `work` gets the ticket and claims it before it answers.
 
-    __slots__ = ("name", "on_expired", "thread_id", "ticket", "work")
+    `fields` are what the log tells of it beside its name.
+    """
+
+    __slots__ = ("fields", "name", "on_expired", "thread_id", "ticket", "work")
 
     ticket: Ticket
 
     def __init__(
-        self, name: str, work: Callable[[Ticket], None], on_expired: Callable[[DeadlineExceeded], None]
+        self,
+        name: str,
+        work: Callable[[Ticket], None],
+        on_expired: Callable[[DeadlineExceeded], None],
+        fields: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.work = work
         self.on_expired = on_expired
+        self.fields = fields
         self.thread_id = 0
 
 
@@ -52,7 +60,8 @@ class Slots:
         self._threads = 0
         self._idle = 0
         self.running = 0
-        self._state = threading.Condition()
+        self._lock = threading.Lock()
+        self._state = threading.Condition(self._lock)
 
     def submit(self, call: Call) -> None:
         """Queue `call`: either its `work` answers or its `on_expired` is called, never both.
@@ -78,21 +87,30 @@ class Slots:
     def _serve(self) -> None:
         """A thread's life: take a call, run it; it ends when one of its calls was given up."""
         _stack = signal_stack()
-        while True:
-            call = self._take()
-            try:
-                call.work(call.ticket)
-            except Hung:
+        try:
+            while self._run(self._take()):
                 pass
-            except BaseException:
-                log.exception("a call of %s failed outside the model", call.name)
-            with self._state:
-                if call.thread_id == 0:  # given up while it ran: its slot belongs to another thread by now
-                    self.hung -= 1
-                    return
+            _never_mind()
+        except Hung:
+            pass
+        with self._lock:  # given up while it ran: its slot belongs to another thread by now
+            self.hung -= 1
+
+    def _run(self, call: Call) -> bool:
+        """Run a call; returns whether it kept its slot. Raises Hung, also where the call has ended just so."""
+        try:
+            call.work(call.ticket)
+        except Hung:
+            raise
+        except BaseException:
+            log.exception("a call of %s failed outside the model", call.name)
+        # The lock itself: `Condition.__enter__` is Python, where Hung could come between taking it and `with`.
+        with self._lock:
+            kept = call.thread_id != 0
+            if kept:
                 call.thread_id = 0
                 self.running -= 1
-            del call  # a thread that waits holds neither a request nor its answer
+        return kept
 
     def _take(self) -> Call:
         with self._state:
@@ -112,7 +130,7 @@ class Slots:
             if ran := call.thread_id != 0:
                 self._give_up(call)
         where = "was still running" if ran else "was still waiting for a free thread"
-        log.error("%s %s after %g s", call.name, where, self._deadlines.timeout)
+        log.error("%s %s after %g s", call.name, where, self._deadlines.timeout, extra={"fields": call.fields})
         call.on_expired(DeadlineExceeded(f"no answer within {self._deadlines.timeout:g} s: the call {where}"))
 
     def _give_up(self, call: Call) -> None:
@@ -124,3 +142,8 @@ class Slots:
         if self._waiting:
             self._grow()
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(Hung))
+
+
+def _never_mind() -> None:
+    """Take back a `Hung` that the calling thread has not seen yet."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(threading.get_ident()), None)

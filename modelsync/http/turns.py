@@ -29,7 +29,7 @@ MAX_BATCH = 256
 """Requests in one call at most; what has arrived beyond is the next call."""
 
 PROMPT = 0.001
-"""Seconds after which answers are written although there are more calls to make in this turn."""
+"""Seconds after which answers are written, and other clients heard, although there are more calls to make."""
 
 
 class Waiting(Protocol):
@@ -132,7 +132,7 @@ class Row(Turn):
         called: list[Waiting] = []
         outcomes: list[Outcome] = []
         since = perf_counter()
-        for one in waiting:
+        for place, one in enumerate(waiting, 1):
             if not model.fast:  # one of those before it has shown that
                 self._lane.submit(model.name, one.body, one.identity(), self._threadsafe(one.answer))
                 continue
@@ -147,9 +147,15 @@ class Row(Turn):
             if now - before > LIMIT:
                 model.slow(now - before)
             if now - since > PROMPT:
-                self._deliver(called, outcomes)
-                called, outcomes, since = [], [], perf_counter()
+                self._later(waiting[place:])
+                break
         self._deliver(called, outcomes)
+
+    def _later(self, waiting: Sequence[Waiting]) -> None:
+        """Call for these in the next turn, before those that come until then: other clients are heard in between."""
+        if waiting:
+            self._loop.call_soon(self._flush)
+            self._waiting[:0] = waiting
 
 
 class Batches(Turn):
@@ -209,7 +215,7 @@ class Batches(Turn):
 
         try:
             self._lane.model(name)  # raises where it is switched off
-            self._lane.slots.submit(Call(name, work, expired))
+            self._lane.slots.submit(Call(name, work, expired, {"model": name}))
         except RequestError as error:
             self._deliver(batch, [error] * len(batch))
 

@@ -102,6 +102,8 @@ class LaneWorker(Worker):  # type: ignore[misc]
             server.listen(public, loads=self.loads, place=self.place)
         await ending.wait()
         await server.drain(LINGER, self.cfg.graceful_timeout)
+        if not server.connections:
+            service.lane.counters.answered()
         beat.cancel()
 
     async def _may_go(self, loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> bool:

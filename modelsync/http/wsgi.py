@@ -57,7 +57,7 @@ class Pages:
         def expired(error: DeadlineExceeded) -> None:
             done(problems.answer(error, request_id=request.request_id))
 
-        self._slots.submit(Call(request.path.decode("latin-1"), work, expired))
+        self._slots.submit(Call(request.path.decode("latin-1"), work, expired, {"request_id": request.request_id}))
 
     def _call(self, request: Request) -> Answer:
         status: list[str] = []

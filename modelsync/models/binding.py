@@ -16,6 +16,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from modelsync.errors import InvalidField, VariablesInvalid
 from modelsync.models.typehints import broken, is_dataframe, is_dict, is_structure, resolve, without_none
+from modelsync.redaction import redacted
 
 Variables = dict[str, Any]
 Schema = dict[str, Any]
@@ -61,7 +62,7 @@ def form_of(method: Callable[..., Any], *, dataframe: bool = False) -> Form:
     named = tuple(parameter for parameter in parameters if parameter.kind not in VARIADIC)
     hints = {parameter.name: resolve(parameter, method) for parameter in named}
     if not parameters or (not named and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL):
-        return Form("nothing")
+        return Form("nothing", schema={"type": "object", "properties": {}})
     if len(named) == 1:
         [parameter], [hint] = named, hints.values()
         kind = without_none(hint)
@@ -235,7 +236,7 @@ def schema_of(adapter: TypeAdapter[Any]) -> Schema:
 def _invalid(error: ValidationError) -> VariablesInvalid:
     return VariablesInvalid(
         [
-            InvalidField(".".join(str(part) for part in item["loc"]) or "variables", item["msg"])
+            InvalidField(".".join(str(part) for part in item["loc"]) or "variables", redacted(item["msg"]))
             for item in error.errors(include_url=False, include_context=False, include_input=False)
         ]
     )

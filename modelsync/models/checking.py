@@ -10,16 +10,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from modelsync.models import faults
 from modelsync.models.contract import Fault, FaultStage, ModelFolder, ModelName, Verdict
 from modelsync.models.faults import plain
+from modelsync.redaction import redacted
 
 START_TIMEOUT = 60.0  # seconds a check process may take to start, on a machine that is busy
 GRACE = 0.5  # seconds past a model's limit, in which the child still writes down where it hangs
@@ -34,18 +36,21 @@ def check(
     *,
     timeout: float,
     environ: Mapping[str, str],
+    beside: Collection[str] = (),
     on_progress: Progress | None = None,
 ) -> list[Verdict]:
     """Load the models and run their examples; one verdict for each folder, in their order.
 
     `timeout`: seconds for loading one model and all its examples. `environ`: the whole environment of the child, so
-    without the service's secrets. `on_progress` is called with each verdict as it comes. A model that does not end or
-    ends the process is broken, the others are checked by a new child. No process that a model started in the child's
-    process group outlives the call.
+    without the service's secrets. `beside`: names of what lies near the models, but in none of them (`common/`,
+    `shared.py`). `on_progress` is called with each verdict as it comes. A model that does not end or ends the process
+    is broken, the others are checked by a new child. No process that a model started in the child's process group
+    outlives the call.
     """
     verdicts: dict[ModelName, Verdict] = {}
 
     def record(verdict: Verdict) -> None:
+        verdict = replace(verdict, fault=faults.beside(verdict.fault, beside))
         verdicts[verdict.name] = verdict
         if on_progress:
             on_progress(verdict)
@@ -204,7 +209,9 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _verdict(step: dict[str, Any]) -> Verdict:
-    fault = Fault(**step.pop("fault")) if step["fault"] else step.pop("fault")
+    found = step.pop("fault")
+    # The child knows none of the service's own secrets, but its models may have read one from where it is.
+    fault = Fault(**found | {"message": redacted(found["message"])}) if found else None
     return Verdict(**step, fault=fault)
 
 

@@ -37,7 +37,9 @@ from uuid import UUID
 import orjson
 
 from modelsync.errors import ModelRaised
+from modelsync.models.faults import hide_paths
 from modelsync.models.source import METHOD
+from modelsync.redaction import redacted
 
 LARGEST = 64 * 1024**2  # bytes of an answer
 DEEPEST = 200  # levels; orjson stops at 254
@@ -87,7 +89,9 @@ def _dump_slowly(result: dict[Any, Any]) -> bytes:
         raise ModelRaised("TypeError", f"{METHOD} returned what JSON cannot hold: {error}") from None
     except Exception as error:
         # Conversions run the model's own code: serialisers of pydantic, properties, tolist of its own classes.
-        raise ModelRaised(type(error).__name__, f"while serialising the result: {error}") from error
+        raise ModelRaised(
+            type(error).__name__, f"while serialising the result: {hide_paths(redacted(str(error), 1000))}"
+        ) from error
 
 
 def _plain(value: Any, path: str, depth: int) -> Any:

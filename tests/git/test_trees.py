@@ -186,3 +186,14 @@ def test_permissions_are_those_of_git(server: GitServer, tmp_path: Path) -> None
     export(server, tmp_path)
     assert (tmp_path / "out/Churn/run").stat().st_mode & 0o7700 == 0o700
     assert (tmp_path / "out/Churn/plain").stat().st_mode & 0o7700 == 0o600
+
+
+def test_what_lies_beside_the_models_is_known_by_name(server: GitServer, tmp_path: Path) -> None:
+    """Of the folder that holds the models and of the top of the repository; none of it is written."""
+    server.push({"models/Churn/etls.py": "", "models/near.py": "", "common/deep/x.py": "", "shared.py": ""})
+    mirror = Mirror(tmp_path / "home", Git(path=server.url, protocols=frozenset({"http"}), subdir="models"))
+    mirror.fetch(commit := mirror.resolve(Deadline(30)), Deadline(30))
+    found = mirror.export(commit, tmp_path / "out", Deadline(30))
+    assert {"Churn/", "near.py", "models/", "common/", "shared.py"} <= found.beside
+    assert "deep/" not in found.beside
+    assert files(tmp_path / "out") == {"Churn/etls.py"}

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from modelsync import settings, telemetry
 from modelsync.http.lane import Lane
 from modelsync.http.service import Service
+from modelsync.http.switches import Switches
 from modelsync.models import binding, discovery, loading
 from modelsync.models.contract import Example, Fault, LoadedModel, ModelEntry, ModelName
 from modelsync.releases import Release
@@ -127,6 +128,14 @@ def an_empty_service(home: Path, **given: str) -> Service:
         {}, {}, Counters(telemetry.folder(config.state.home), []), release=None, threads=1, max_queue=1, timeout=1
     )
     return Service(config, None, {}, {}, lane)
+
+
+def switched_off(service: Service, name: str) -> Service:
+    """The service after calls of that model have ended workers again and again."""
+    service.lane.switches = Switches({name: VERSION})
+    for moment in range(3):
+        service.lane.switches.crashed([name], moment)
+    return service
 
 
 def _loaded(name: str, method: Callable[..., Any]) -> LoadedModel:

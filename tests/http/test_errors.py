@@ -4,10 +4,13 @@ import logging
 import re
 from pathlib import Path
 
+import orjson
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from modelsync.errors import InvalidField, ModelRaised, VariablesInvalid
+from modelsync.http import problems
 from modelsync.http.app import create_app
 from tests.http.serving import COMMIT, JSON, a_service, body, is_problem
 
@@ -44,6 +47,21 @@ def test_every_error_on_every_route_has_one_shape(tmp_path: Path) -> None:
                 assert answer.headers["Allow"], (method, path)
                 assert method not in answer.headers["Allow"].split(", ")
     assert {200, 404, 405, 415} <= seen
+
+
+def test_a_message_that_utf8_cannot_hold_is_a_problem() -> None:
+    """A lone surrogate in a model's exception, or in its validator's message: the rest of it is told."""
+    # Not through a model: its log line would hold the surrogate, and pytest-xdist cannot pass that on.
+    for error in (ModelRaised("ValueError", "caf\udce9"), VariablesInvalid([InvalidField("a", "caf\udce9")])):
+        answer = problems.answer(error, request_id="id-1")
+        assert "caf?" in orjson.loads(answer.body)["detail"]
+
+
+def test_a_content_type_that_python_cannot_read_is_not_taken(tmp_path: Path) -> None:
+    """415, however long a number in it is."""
+    client = create_app(a_service(tmp_path)).test_client()
+    odd = {"Content-Type": f"application/json; x*{'9' * 5000}=y"}
+    is_problem(client.post("/models/Echo", data=b'{"variables": {}}', headers=odd), 415)
 
 
 def test_an_unexpected_failure_is_a_problem_and_its_traceback_is_in_the_log(
@@ -111,6 +129,26 @@ def test_an_odd_path_is_not_found_and_never_redirected(tmp_path: Path, base: str
     assert answer.status_code in {404, 405}, answer.text
     is_problem(answer, answer.status_code)
     assert "Location" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "says"),
+    [
+        (
+            "models",
+            "/models/Add/",
+            "Nothing is served at '/models/Add/', with a slash at its end: ask for '/models/Add'.",
+        ),
+        ("models", "/Add", "Nothing is served at '/Add': the models are at /models/<Model>, see /models/usage."),
+        ("models", "/models/a/b", "Nothing is served at '/models/a/b': see /models/usage for what is."),
+        ("", "/Add/", "Nothing is served at '/Add/', with a slash at its end: ask for '/Add'."),
+    ],
+)
+def test_a_path_that_is_nearly_right_is_told_the_right_one(tmp_path: Path, base: str, path: str, says: str) -> None:
+    """A slash too many, or the base path left out."""
+    client = create_app(a_service(tmp_path, baseUrl=base)).test_client()
+    answer = client.post(path, data=body(a=1), headers=JSON)
+    assert is_problem(answer, 404)["detail"] == says
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])

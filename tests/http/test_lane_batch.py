@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 from modelsync.errors import VariablesInvalid
@@ -38,6 +39,27 @@ def test_what_cannot_be_read_fails_alone() -> None:
     assert [found[0], found[3]] == [b'{"n":1}', b'{"n":3}']
     assert found[2] is refused
     assert isinstance(found[1], Exception)
+
+
+def test_code_of_a_model_that_exits_beside_its_call_fails_alone() -> None:
+    """A validator, and a method of a result: neither ends the worker."""
+
+    class Result:
+        def tolist(self) -> None:
+            raise KeyboardInterrupt
+
+    def bind(row: dict[str, Any]) -> dict[str, Any]:
+        if row["n"] == 13:
+            raise SystemExit(3)
+        return row
+
+    def call(rows: list[dict[str, Any]]) -> list[Any]:
+        return [{"n": Result()} if row["n"] == 14 else row for row in rows]
+
+    found = predict_batch(replace(model(call), bind=bind), [body(1), body(13), body(14), body(2)])
+    assert [found[0], found[3]] == [b'{"n":1}', b'{"n":2}']
+    assert isinstance(found[1], SystemExit)
+    assert isinstance(found[2], KeyboardInterrupt)
 
 
 def test_a_call_that_raises_is_repeated_for_each_alone() -> None:

@@ -8,10 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from modelsync import telemetry
 from modelsync.http.app import create_app
-from modelsync.http.switches import Switches
 from modelsync.status import Status, write_status
 from modelsync.telemetry import Counters
-from tests.http.serving import COMMIT, JSON, VERSION, a_service, an_empty_service, body
+from tests.http.serving import COMMIT, JSON, VERSION, a_service, an_empty_service, body, switched_off
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -71,6 +70,30 @@ def test_all_workers_are_added_up(tmp_path: Path) -> None:
     assert value(found, "requests_in_flight", model="Add") == 0
 
 
+def test_what_a_worker_was_answering_when_it_died_is_lost(tmp_path: Path) -> None:
+    """A code of its own, and a failure; it stays so. A worker that ends as it should loses nothing."""
+    service = a_service(tmp_path)
+    client = create_app(service).test_client()
+    folder = telemetry.folder(service.settings.state.home)
+    models = list(service.models)
+    died = Counters(folder, models, pid=1)
+    died.begin("Add", 3)
+    died.loop_row("Add").calling(2)
+    ended = Counters(folder, models, pid=2)
+    ended.begin("Echo")  # it hangs; its client has got a 504
+    ended.loop_row("Echo").calling(1)
+    ended.answered()
+    for _ in range(2):
+        telemetry.retire(folder, pid=1)
+        telemetry.retire(folder, pid=2)
+    found = scraped(client)
+    assert value(found, "requests_total", model="Add", code="lost") == 5
+    assert value(found, "request_failures_total", model="Add") == 5
+    assert value(found, "requests_total", model="Echo", code="lost") is None
+    assert value(found, "request_failures_total", model="Echo") == 0
+    assert value(found, "requests_in_flight", model="Add") == 0
+
+
 def test_names_that_clients_make_up_are_no_labels(tmp_path: Path) -> None:
     """A scanner does not fill the memory of Prometheus."""
     client = create_app(a_service(tmp_path)).test_client()
@@ -82,21 +105,14 @@ def test_names_that_clients_make_up_are_no_labels(tmp_path: Path) -> None:
 
 def test_what_is_loaded_and_what_is_switched_off(tmp_path: Path) -> None:
     """One line a model, with its state and version."""
-    service = a_service(tmp_path)
-    switches = Switches({"Echo": "v"})
-    service.lane.switches = switches
-    for moment in range(3):
-        switches.crashed(["Echo"], moment)
-    client = create_app(service).test_client()
+    client = create_app(switched_off(a_service(tmp_path), "Echo")).test_client()
     found = scraped(client)
     assert value(found, "model_loaded", model="Add", state="ready", version=VERSION) == 1
     assert value(found, "model_loaded", model="Old", state="stale", version=VERSION) == 1
     assert value(found, "model_loaded", model="Broken", state="failed", version="") == 0
     assert value(found, "model_switched_off", model="Add") == 0
     assert value(found, "model_switched_off", model="Echo") == 1
-    told = client.get("/models/Echo").json
-    assert told["switched_off"]
-    assert "switched off" in told["reason"]
+    assert value(found, "model_loaded", model="Echo", state="switched_off", version=VERSION) == 0
     assert client.post("/models/Echo", data=body(), headers=JSON).headers["Retry-After"]
 
 

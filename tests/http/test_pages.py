@@ -23,7 +23,7 @@ from modelsync.http.service import Service
 from modelsync.models import binding
 from modelsync.models.contract import LoadedModel, ModelName, TreeHash
 from modelsync.status import Status, write_status
-from tests.http.serving import COMMIT, JSON, VERSION, a_service, person
+from tests.http.serving import COMMIT, JSON, VERSION, a_service, person, switched_off
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -44,6 +44,30 @@ def test_the_page_is_html_for_a_browser_and_json_for_a_program(client: FlaskClie
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     for shown in ("Add", "stale", "failed", "xgboost", VERSION[:8], COMMIT[:12]):
         assert shown in page.text
+
+
+def test_a_model_that_is_switched_off_is_shown_as_that_everywhere(tmp_path: Path) -> None:
+    """A state of its own with the reason and what to do; nobody is told to call it; the service stays ready."""
+    client = create_app(switched_off(a_service(tmp_path), "Echo")).test_client()
+    told = client.get("/models/Echo").json
+    assert (told["state"], told["switched_off"]) == ("switched_off", True)
+    assert "switched off" in told["reason"]
+    assert "push a new version" in told["reason"]
+    [line] = [model for model in client.get("/models/").json["models"] if model["name"] == "Echo"]
+    assert (line["state"], line["reason"]) == ("switched_off", told["reason"])
+    page = client.get("/models/", headers=BROWSER).text
+    assert "3 ready · 1 stale · 1 switched off · 1 failed" in " ".join(page.split())
+    assert '<span class="badge switched_off">switched off</span>' in page
+    assert told["reason"] in page
+    usage = client.get("/models/usage").text
+    assert "4 models" in usage
+    assert "/models/Add" in usage
+    assert "/models/Echo" not in usage
+    assert f"Echo does not answer: {told['reason']}" in usage
+    assert client.get("/models/sync").json["broken"]["Echo"] == told["reason"]
+    ready = client.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json["not_ready"]["Echo"] == "switched_off"
 
 
 def test_the_page_tells_of_a_failed_sync(tmp_path: Path) -> None:
@@ -82,7 +106,8 @@ def test_usage_holds_a_line_that_works_for_each_model(client: FlaskClient) -> No
     for url, body in called.items():
         sent = client.post(url.removeprefix("https://models.example"), data=body, headers=JSON)
         assert sent.status_code == (500 if url.endswith("Raises") else 200), sent.text
-    assert "Broken is not loaded" in answer.text
+    assert json.loads(called["https://models.example/models/Echo"]) == {"variables": {"<name>": "<value>"}}
+    assert "Broken does not answer" in answer.text
 
 
 def test_usage_shows_where_the_token_goes(tmp_path: Path) -> None:

@@ -173,13 +173,15 @@ def test_all_models_answer_side_by_side(client: FlaskClient) -> None:
 
 
 def test_all_takes_a_choice_of_models_and_merges(client: FlaskClient) -> None:
-    """`?models=A,B`, `?flat=true`; an unknown name holds a problem."""
+    """`?models=A,B`, `?flat=true`; an unknown name holds a problem, any other parameter is one."""
     answer = client.post("/models/all?models=Add,%20Echo&models=Nope", data=body(a=1), headers=JSON)
     assert set(answer.json) == {"Add", "Echo", "Nope"}
     assert answer.json["Nope"]["status"] == 404
     answer = client.post("/models/all?models=Add,Echo&flat=true", data=body(a=1), headers=JSON)
     assert answer.json == {"sum": 3, "got": {"a": 1}}
     is_problem(client.post("/models/all?flat=perhaps", data=body(a=1), headers=JSON), 400)
+    misspelt = is_problem(client.post("/models/all?model=Add", data=body(a=1), headers=JSON), 400)
+    assert misspelt["detail"] == "unknown query parameter 'model'; known are models and flat"
 
 
 def test_status_tells_everything_about_a_model(client: FlaskClient) -> None:

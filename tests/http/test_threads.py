@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
+import random
 import threading
 import weakref
 from collections.abc import Iterator
+from time import perf_counter, sleep
 
 import pytest
 
-from modelsync.errors import Overloaded
+from modelsync.errors import DeadlineExceeded, Overloaded
+from modelsync.http import deadlines
 from modelsync.http.deadlines import Ticket
 from modelsync.http.threads import Call, Slots
 from tests.waiting import until
@@ -74,3 +77,28 @@ def test_a_burst_is_refused_only_beyond_threads_and_queue() -> None:
         assert all(ended.acquire(timeout=10) for _ in range(5))
         hangs.clear()
         until(lambda: slots.running == 0, 10)
+
+
+def test_calls_that_end_at_their_deadline_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is first, the call or its deadline: slots, counts and locks are as they were."""
+    monkeypatch.setattr(deadlines, "TICK", 0.001)
+    slots, expired = Slots(8, 1000, 0.02), [0]
+
+    def work(ticket: Ticket) -> None:
+        end = perf_counter() + random.uniform(0.019, 0.023)
+        while perf_counter() < end:
+            sleep(0.0005)
+        ticket.claim()
+
+    def note(error: DeadlineExceeded) -> None:
+        expired[0] += 1
+
+    def ask() -> None:
+        while expired[0] < 1000:
+            slots.submit(Call("Model", work, note))
+            sleep(0.002)
+
+    asking = threading.Thread(target=ask, daemon=True)  # which waits for ever where a lock is lost
+    asking.start()
+    until(lambda: not asking.is_alive(), 30)
+    until(lambda: (slots.hung, slots.running) == (0, 0), 10)

@@ -259,7 +259,7 @@ def test_a_missing_library_is_told(write, serve, monkeypatch, file, library):
     monkeypatch.setattr(sys, "path", [place for place in sys.path if not (Path(place) / library).exists()])
     with pytest.raises(ModelBroken) as caught:
         serve(None, name="Ready")
-    assert caught.value.fault.hint == f"add the line {library} to requirements.txt"
+    assert caught.value.fault.hint.startswith(f"add the line {library} to the service's requirements.txt")
 
 
 def test_another_version_of_scikit_learn_is_a_note(put, caplog):

@@ -208,3 +208,26 @@ def test_an_interrupted_check_leaves_no_process(root, write):
     running = [child for child in psutil.Process().children() if "modelsync.models.trial" in " ".join(child.cmdline())]
     assert running == []
     assert signal.getsignal(signal.SIGINT) is not None
+
+
+def test_a_pickle_of_a_notebook_is_told_as_such(root, write):
+    """The check is a program of its own, whose name would tell nobody anything."""
+    write("M", model(top="import pickle", init="pickle.loads(b'c__main__\\nMine\\n.')"))
+    write("Ready", files={"model.pkl": b"c__main__\nMine\n."})
+    write("Recent", files={"model.joblib": b"\x80\x04\x8c\x08__main__\x8c\x04Mine\x93."})
+    found = verdicts(root)
+    for verdict in found.values():
+        assert verdict.fault.hint.startswith("it was pickled from a notebook or script (__main__)")
+    for name in ("M", "Recent"):
+        assert found[name].fault.message == "AttributeError: Can't get attribute 'Mine' on <module '__main__'>"
+
+
+def test_what_lies_beside_the_folder_is_no_missing_library(root, write):
+    """Nobody is told to install a stranger's package that is named like the user's own code."""
+    for name, top in (("A", "import common.features"), ("B", "from shared import x"), ("C", "import data")):
+        write(name, model(top=top), {"examples/a.json": EXAMPLE})
+    found = check(discover(root), timeout=30, environ=os.environ, beside={"common/", "shared.py", "data.csv"})
+    hints = [verdict.fault.hint for verdict in found]
+    assert [hint.partition(" lies outside of the model's folder")[0] for hint in hints[:2]] == ["common/", "shared.py"]
+    assert not any("add the line" in hint for hint in hints[:2])
+    assert hints[2].startswith("if data is a package from PyPI")

@@ -147,7 +147,15 @@ def test_a_pickle_of_main_gets_advice(serve):
     pickled = b"c__main__\nScalerOfMain\n."
     fault = broken(serve, churn("pickle.load(open(path + 'm.pkl', 'rb'))", "import pickle"), {"m.pkl": pickled})
     assert "Can't get attribute 'ScalerOfMain'" in fault.message
-    assert "move the class into a module of this folder" in fault.hint
+    assert fault.message.endswith("on <module '__main__'>")
+    assert "put it into a module beside the model (helpers.py), import it from there and pickle again" in fault.hint
+
+
+def test_an_import_that_leaves_the_folder_gets_advice(serve):
+    """The folder is all there is of a model: what lies beside it is not exported with it."""
+    fault = broken(serve, churn(top="from ..common import feature"))
+    assert fault.message == "ModuleNotFoundError: No module named 'common'"
+    assert "common lies outside of the model's folder, whose code must be complete" in fault.hint
 
 
 SHAPES = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,12 @@ def _scene(stage: Stage, scene: str) -> tuple[str, str, int]:
 @pytest.mark.parametrize(("scene", "changes"), [("ready", 5), ("stuck", 6), ("broken", 2)])
 def test_a_run_that_is_killed_after_any_change_is_healed_by_the_next(tmp_path: Path, scene: str, changes: int) -> None:
     """SIGKILL after each write and each Event: the next run ends where one run would have ended, and tells it once."""
-    for number in range(1, changes + 1):
-        _killed_after(number, scene, tmp_path / f"kill-{number}")
+    with ThreadPoolExecutor(3) as pool:
+        kills = [
+            pool.submit(_killed_after, number, scene, tmp_path / f"kill-{number}") for number in range(1, changes + 1)
+        ]
+    for kill in kills:
+        kill.result()
 
 
 def _killed_after(number: int, scene: str, folder: Path) -> None:

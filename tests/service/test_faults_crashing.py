@@ -56,19 +56,27 @@ def crash(client: Client, name: str) -> None:
 
 @pytest.mark.parametrize("name", CRASHES)
 def test_a_crash_loses_its_own_request_and_in_the_end_switches_the_model_off(client: Client, name: str) -> None:
-    """Worker replaced, master alive; after three crashes 503 with Retry-After, in status, metrics and log."""
+    """Worker replaced, master alive; after three crashes 503 with Retry-After, in status, page, metrics and log."""
     service = client.service
     [master] = service.masters()
     for _ in range(3):
         workers = {worker.pid for worker in until(lambda: both(service))}
         crash(client, name)
-        until(lambda workers=workers: {worker.pid for worker in both(service)} != workers, 10)
+        until(lambda workers=workers: {worker.pid for worker in both(service)} not in (workers, set()), 10)
     until(lambda: client.post(name).status_code == 503, 10)
     answer = client.post(name)
     assert int(answer.headers["Retry-After"]) > 0
     assert "switched off until its next version" in answer.json()["detail"]
-    assert client.about(name)["switched_off"] is True
-    assert f'modelsync_model_switched_off{{model="{name}"}} 1.0' in client.get("/metrics").text
+    about = client.about(name)
+    assert (about["state"], about["switched_off"]) == ("switched_off", True)
+    assert "push a new version" in about["reason"]
+    assert client.get("/models/sync").json()["broken"][name] == about["reason"]
+    assert f"/models/{name}'" not in client.get("/models/usage").text
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json()["not_ready"][name]) == (200, "switched_off")
+    metrics = client.get("/metrics").text
+    assert f'modelsync_model_switched_off{{model="{name}"}} 1.0' in metrics
+    assert f'modelsync_requests_total{{code="lost",model="{name}"}} 3.0' in metrics
     [record] = until(lambda: service.lines(event="model_switched_off", model=name))
     assert record["level"] == "error"
     ends = [one for one in service.lines(event="worker_ended") if one["calling"] == [name]]
@@ -77,6 +85,52 @@ def test_a_crash_loses_its_own_request_and_in_the_end_switches_the_model_off(cli
     assert client.value("Innocent") == 1
     assert service.masters() == [master]
     until(lambda: both(service))
+
+
+def test_requests_that_were_beside_a_crash_are_counted_as_lost(tmp_path: Path) -> None:
+    """As failures of their models, whether they were called by a model that crashes or killed by hand."""
+    models = tmp_path / "models"
+    write_model(models, "Bug", model("import os; os._exit(3)"))
+    write_model(models, "Slow", model("import time; time.sleep(60)"))
+    with serving(tmp_path, models, MODELSYNC_WORKERS="1") as service, ThreadPoolExecutor() as pool:
+        client = Client(service)
+        for killed in (False, True):
+            calls = [pool.submit(client.post, "Slow") for _ in range(8)]
+            until(lambda: 'in_flight{model="Slow"} 8.0' in client.get("/metrics").text)
+            if killed:
+                service.workers()[0].kill()
+            else:
+                crash(client, "Bug")
+            assert all(isinstance(call.exception(), requests.ConnectionError) for call in calls)
+        metrics = until(lambda: 'in_flight{model="Slow"} 0.0' in (text := client.get("/metrics").text) and text, 10)
+        for name, count in (("Slow", 16), ("Bug", 1)):
+            assert f'modelsync_requests_total{{code="lost",model="{name}"}} {count}.0' in metrics
+            assert f'modelsync_request_failures_total{{model="{name}"}} {count}.0' in metrics
+        assert service.stop() == 0
+
+
+def test_a_worker_that_ends_as_it_should_loses_nothing(tmp_path: Path) -> None:
+    """With calls under way, which it answers; what it does not answer in time is lost."""
+    models = tmp_path / "models"
+    write_model(models, "Slow", model("import time; time.sleep(variables['seconds'])\nreturn {'value': 1}"))
+    write_model(models, "Other", answers(1))
+    settings = {"MODELSYNC_WORKERS": "1", "MODELSYNC_DRAIN_TIMEOUT": "4s", "MODELSYNC_PREDICT_TIMEOUT": "60s"}
+    with serving(tmp_path, models, **settings) as service, ThreadPoolExecutor() as pool:
+        client = Client(service)
+        for version, seconds in ((2, 2), (3, 50)):
+            call = pool.submit(client.post, "Slow", {"seconds": seconds})
+            until(lambda: 'in_flight{model="Slow"} 1.0' in client.get("/metrics").text)
+            write_model(models, "Other", answers(version))
+            service.sync()
+            until(lambda: len(service.masters()) == 2, 30)
+            until(lambda: len(service.masters()) == 1, 30)
+            if seconds == 2:
+                assert call.result().json() == {"value": 1}
+                assert 'code="lost"' not in client.get("/metrics").text
+            else:
+                assert isinstance(call.exception(), requests.ConnectionError)
+        until(lambda: 'modelsync_requests_total{code="lost",model="Slow"} 1.0' in client.get("/metrics").text, 10)
+        assert service.stop() == 0
 
 
 def both(service: Service) -> list[object]:
@@ -123,6 +177,23 @@ def test_the_next_version_is_on_again_and_an_unrelated_push_is_not(tmp_path: Pat
         write_model(models, "Bad", answers("mended"))
         service.sync()
         until(lambda: client.post("Bad").json().get("value") == "mended", 30)
+        assert service.stop() == 0
+
+
+def test_a_swap_between_crashes_does_not_make_them_forgotten(tmp_path: Path) -> None:
+    """Three of one version are three, in however many generations."""
+    models = tmp_path / "models"
+    write_model(models, "Bad", model("import os; os._exit(3)"))
+    write_model(models, "Other", answers(1))
+    with serving(tmp_path, models, MODELSYNC_WORKERS="1") as service:
+        client = Client(service)
+        for version in (2, 3):
+            crash(client, "Bad")
+            write_model(models, "Other", answers(version))
+            service.sync()
+            until(lambda version=version: client.value("Other") == version, 30)
+        crash(client, "Bad")
+        assert "switched off" in until(lambda: client.problem("Bad", 503))["detail"]
         assert service.stop() == 0
 
 
@@ -218,6 +289,7 @@ def test_more_hangs_than_threads_replace_the_worker(tmp_path: Path) -> None:
             until(lambda: tally.answered > answered + 50)
         assert set(answers_) == {504}
         assert tally.failures == []
+        assert 'code="lost"' not in client.get("/metrics").text
         assert service.stop() == 0
 
 

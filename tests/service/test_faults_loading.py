@@ -16,7 +16,7 @@ SEGFAULT = "import ctypes\nctypes.string_at(0)"
 
 BROKEN = {
     "Syntax": ("def oops(:\n", "SyntaxError", 1),
-    "Import": (model(top="\nimport no_such_library"), "add the line no_such_library to requirements.txt", 2),
+    "Import": (model(top="\nimport no_such_library"), "add the line no_such_library to the service's", 2),
     "Init": (model(init="raise ValueError('no such file: ' + path)"), "ValueError: no such file", 6),
     "Endless": (model(top="while True:\n    pass"), "within 2 s", None),
     "Exit3": (model(top="import sys\nsys.exit(3)"), "SystemExit: 3", 2),

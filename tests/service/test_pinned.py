@@ -80,7 +80,9 @@ def test_the_first_sync_is_tried_again_without_a_schedule(server: GitServer, tmp
     with contextlib.ExitStack() as stack:
         away = stack.enter_context(contextlib.ExitStack())
         away.enter_context(server.away())
-        service = stack.enter_context(following(tmp_path, server, ready=False, MODELSYNC_GIT_REVISION=pinned))
+        service = stack.enter_context(
+            following(tmp_path, server, ready=False, MODELSYNC_GIT_REVISION=pinned, MODELSYNC_SYNC_TIMEOUT="6s")
+        )
         unready(service, "cannot be reached")
         assert service.get("/livez").status_code == 200
         away.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ import pytest
 
 from tests.servers.git import GitServer
 from tests.servers.service import answers, write_model
-from tests.service.following import ADMIN, answered_by, following, metric, push, sync, told
+from tests.service.following import ADMIN, answered_by, metric, push, sync, told
+from tests.service.following import following as follow
 from tests.waiting import until
+
+following = partial(follow, MODELSYNC_SYNC_TIMEOUT="6s")
+"""A remote that is away is asked three times, not five."""
 
 
 @pytest.fixture

@@ -14,6 +14,11 @@ MODELS = {
         "import time\nclass Slow:\n    def transform_predict(self, variables: dict):\n"
         "        time.sleep(float(variables.get('seconds', 0.3)))\n        return {'slept': True}\n"
     ),
+    "Busy": (
+        "import time\nclass Busy:\n    def transform_predict(self, variables: dict):\n"
+        "        end = time.thread_time() + 0.001\n        while time.thread_time() < end:\n            pass\n"
+        "        return {}\n"
+    ),
     "Large": "class Large:\n    def transform_predict(self, n: int = 1000):\n        return {'text': 'x' * n}\n",
 }
 
@@ -25,6 +30,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         write_model(folder / "models", name, code)
     # Measured by the check, so called in the event loop; the others are not, so they start in threads.
     write_example(folder / "models" / "Echo", {"a": 1}, {"a": 1})
+    write_example(folder / "models" / "Busy", {})
     with serving(
         folder,
         folder / "models",

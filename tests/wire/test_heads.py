@@ -5,6 +5,7 @@ The parser's answer is had by sending a probe in front of the request, in the sa
 
 from __future__ import annotations
 
+import random
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,11 +15,22 @@ from tests.servers.service import Service
 from tests.wire.talking import connect, everything, post, read_reply, replies
 
 PROBE = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
-BODY = b'{"variables": {"seconds": 0}}'
+BODY = b'{"variables": {"seconds": 0.01}}'  # so that Slow stays in threads
 NEW_ID = re.compile(rb"\b[0-9a-f]{24}([0-9a-f]{8})?\b")
 PASSING = ("date", "connection")  # which says `close` where the answer comes after the client's end has
 BYTES = b"\0\t\n\r :,Aa0\x7f\x80\xff"
 PROXIED = ("X-Request-ID: first", "X-Forwarded-For: 10.0.0.1, 10.0.0.2", "traceparent: 00-0af7-b7ad-01", "Accept: */*")
+
+TARGETS = ("/models/Echo", "/models/Echo?a=b", "http://a/models/Echo", "/models/%45cho", "/models/all")
+FIELDS = (
+    "X-Request-ID: a1", "x-request-id:\tb2 ", "X-Request-ID: not an id", "X-Forwarded-For: 10.0.0.1", "Cookie: a=b",
+    "Connection: keep-alive", "Connection: close", "Connection: upgrade", "Upgrade: h2c", "Keep-Alive: timeout=5",
+    "Proxy-Connection: close", "Content-Encoding: identity", "Content-Encoding: gzip", "Authorization: Bearer x",
+    "TE: trailers", "Trailer: X", "Transfer-Encoding: chunked", "Transfer-Encoding: identity", "Content-Length: 5",
+    f"content-length: {len(BODY)}", "Content_Length: 3", "Transfer_Encoding: chunked", "Host: b", "Host:", "X-Empty:",
+    "X-Latin: \xe9\xff", "Content-Type: text/plain", "Content-Type: application/json; charset=utf-8",
+    "Expect: 100-continue", "Expect: more", " folded: x", "X : y", ": y", "X: y\rZ: w", "X: y\nContent-Length: 9",
+)  # fmt: skip
 
 
 def heard(port: int, sent: bytes) -> list[tuple[int, bytes, list[tuple[str, bytes]]]]:
@@ -117,6 +129,20 @@ def test_any_other_byte_in_a_known_head(service: Service) -> None:
         assert sum(1 for _ in pool.map(lambda one: assert_same(service, one), changed)) == end * len(BYTES)
 
 
+def test_any_fields_in_any_order(service: Service) -> None:
+    """Up to four of those that mean something in HTTP, at random places, and a request behind: the same is heard."""
+    rng = random.Random(20261120)
+    for _ in range(300):
+        fields = ["Host: a", "Content-Type: application/json", f"Content-Length: {len(BODY)}"]
+        fields += rng.choices(FIELDS, k=rng.randint(1, 4))
+        if rng.random() < 0.5:
+            rng.shuffle(fields)
+        target = rng.choice(TARGETS)
+        request = "\r\n".join([f"POST {target} HTTP/1.1", *fields, "", ""]).encode("latin-1") + BODY
+        for behind in (b"", b"", b"", PROBE, request):  # the first ones make it known
+            assert_same(service, request + behind)
+
+
 def test_a_client_that_wants_its_connection_closed_gets_that(service: Service) -> None:
     """`Connection: close` in a head that is otherwise known."""
     request = post("/models/Echo", BODY, *PROXIED)
@@ -137,3 +163,10 @@ def test_each_request_keeps_its_own_id_and_length(service: Service) -> None:
             reply = read_reply(stream)
             assert reply.body == b'{"a":%d}' % number
             assert reply.headers["x-request-id"] == f"id-{turn}"
+
+
+def test_other_routes_see_every_field(service: Service) -> None:
+    """A webhook that comes again and again keeps its signature and its event: only predictions take the short way."""
+    request = post("/models/sync", b"{}", "X-GitHub-Event: push", "X-Hub-Signature-256: sha256=0")
+    known(service, request)
+    assert_same(service, request)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
 import orjson
+import pytest
 
 from tests.servers.service import Service
 from tests.waiting import until
@@ -56,6 +57,53 @@ def test_a_client_that_vanishes_costs_nothing(service: Service) -> None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # RST
     assert service.post("Echo", {"a": 4}).json() == {"a": 4}
     until(lambda: 'modelsync_requests_in_flight{model="Slow"} 0.0' in service.get("/metrics").text, 10)
+
+
+def test_a_request_whose_client_vanished_is_logged(service: Service) -> None:
+    """As it is counted: the model was called for it."""
+    with connect(service.port) as sock:
+        sock.sendall(post("/models/Slow", b'{"variables": {"seconds": 0.5}}', "X-Request-ID: vanished"))
+        assert service.get("/livez").status_code == 200  # by then it has been read
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # RST
+    until(lambda: len(service.lines(request_id="vanished")) == 1, 10)
+
+
+def test_a_client_with_a_long_pipeline_holds_nobody_up(service: Service) -> None:
+    """Predictions that take seconds, called in the event loop one after another: a probe is answered in between."""
+    with connect(service.port, 30) as sock:
+        stream = sock.makefile("rb")
+        sock.sendall(post("/models/Busy", b'{"variables": {}}') * 1900)
+        read_reply(stream)
+        started = monotonic()
+        assert service.get("/livez").status_code == 200
+        assert monotonic() - started < 1
+        for _ in range(1899):
+            read_reply(stream)
+
+
+def test_a_long_pipeline_of_upgrades_is_answered(service: Service) -> None:
+    """Each as if it had not asked for another protocol."""
+    request = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
+    with connect(service.port, 20) as sock:
+        sock.sendall(request * 2000)
+        sock.shutdown(1)
+        assert [reply.status for reply in replies(everything(sock))] == [200] * 2000
+
+
+@pytest.mark.parametrize("behind", [b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", b"\0garbage"])
+@pytest.mark.parametrize("path", ["/livez", "/models/Echo", "/models/Slow"])
+def test_what_comes_behind_a_last_request_is_for_nobody(service: Service, path: str, behind: bytes) -> None:
+    """It is neither answered nor logged, and does no harm to the answer before."""
+    mark = f"{path[1:].replace('/', '.')}-{len(behind)}"
+    for turn in ("before", "behind", "after"):
+        request = post(path, BODY, "Connection: close", f"X-Request-ID: {mark}-{turn}").replace(b"POST /l", b"GET /l")
+        with connect(service.port) as sock:
+            sock.sendall(request + (behind if turn == "behind" else b""))
+            assert [reply.status for reply in replies(everything(sock))] == [200]
+    until(lambda: service.lines(request_id=f"{mark}-after"))
+    lines = [str(line.get("request_id")) for line in service.lines()]
+    start = lines.index(f"{mark}-before")
+    assert lines[start : start + 3] == [f"{mark}-before", f"{mark}-behind", f"{mark}-after"]
 
 
 def test_an_expected_body_is_asked_for(service: Service) -> None:
@@ -163,3 +211,25 @@ def test_a_header_without_end_is_cut_off(service: Service) -> None:
                 sock.sendall(b"x" * 0x10000)
             assert [reply.status for reply in replies(everything(sock))] in ([431], [413])
     assert worker.memory_info().rss - before < 128 * 1024**2
+
+
+def test_a_head_in_two_packets_may_have_a_large_body(service: Service) -> None:
+    """As a network cuts it: what comes with the end of a head is not counted as head."""
+    request = post("/models/Echo", b'{"variables": {"a": "%s"}}' % (b"x" * 200_000))
+    with connect(service.port) as sock:
+        stream = sock.makefile("rb")
+        for _ in range(3):
+            sock.sendall(request[:20])
+            assert service.get("/livez").status_code == 200  # by then the first part has been read
+            sock.sendall(request[20:])
+            assert read_reply(stream).status == 200
+
+
+def test_a_head_that_never_ends_is_refused(service: Service) -> None:
+    """However it is cut: a field of a megabyte is not kept."""
+    with connect(service.port) as sock:
+        sock.sendall(b"POST /models/Echo HTTP/1.1\r\nHost: a\r\nX-Long: ")
+        for _ in range(32):
+            assert service.get("/livez").status_code == 200  # by then what was sent before has been read
+            sock.sendall(b"x" * 32768)
+        assert [reply.status for reply in replies(everything(sock))] == [431]

@@ -17,7 +17,7 @@
   annotations:
     summary: {{ `Pod {{ $labels.pod }} does not answer.` | quote }}
 - alert: ModelsyncModelBroken
-  expr: count by (model, state) (modelsync_model_loaded{ {{- $ours -}} ,state!="ready"}) > 0
+  expr: count by (model, state) (modelsync_model_loaded{ {{- $ours -}} ,state!="ready",state!="switched_off"}) > 0
   for: 5m
   labels: {severity: warning}
   annotations:
