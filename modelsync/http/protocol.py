@@ -38,8 +38,8 @@ class Connection(asyncio.Protocol):
     """One client. `deadline` is a time of the loop's clock, 0 where nothing is awaited from the client."""
 
     __slots__ = (
-        "_body", "_body_size", "_closing", "_exchanges", "_header_bytes", "_in_head", "_in_message", "_parser",
-        "_paused", "_received", "_request", "_server", "_unsent", "_url", "_whole", "_writable",
+        "_body", "_body_size", "_closing", "_exchanges", "_fields", "_header_bytes", "_in_head", "_in_message",
+        "_parser", "_paused", "_received", "_request", "_server", "_unsent", "_url", "_whole", "_writable",
         "client", "deadline", "transport",
     )  # fmt: skip
 
@@ -55,6 +55,7 @@ class Connection(asyncio.Protocol):
         self._body_size = 0
         self._header_bytes = 0
         self._received = 0
+        self._fields = 0
         self._in_message = False
         self._in_head = False
         self._closing = False
@@ -101,11 +102,11 @@ class Connection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> bytes:
         """Parse; returns what is to be parsed after a request for another protocol."""
-        request = self._request if self._in_message else None
+        request, body_size = self._request if self._in_message else None, self._body_size
         try:
             self._parser.feed_data(data)
             if self._in_message and self._request is request:  # all of it belonged to one message
-                self._limit(len(data))
+                self._limit(len(data), grown=self._body_size != body_size)
         except httptools.HttpParserUpgrade as upgrade:
             return self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
@@ -121,11 +122,15 @@ class Connection(asyncio.Protocol):
             self._reject(400, f"malformed request: {error}")
         return b""
 
-    def _limit(self, size: int) -> None:
-        """Bound what the parser may hold of fields, chunk extensions and trailers that never end."""
+    def _limit(self, size: int, *, grown: bool) -> None:
+        """Bound what the parser may hold of fields, chunk extensions and trailers that never end.
+
+        `grown`: there was more of the body among these bytes.
+        """
         self._received += size
-        if self._in_head and self._received > MAX_URL + MAX_HEADER_BYTES:
-            raise Rejected(431, f"the head is larger than {MAX_URL + MAX_HEADER_BYTES} bytes")
+        self._fields = 0 if grown else self._fields + size
+        if self._fields > MAX_URL + MAX_HEADER_BYTES:
+            raise Rejected(431, f"fields, or a chunk's extension, are larger than {MAX_URL + MAX_HEADER_BYTES} bytes")
         if self._received > MAX_URL + MAX_HEADER_BYTES + CHUNKING * self._server.max_body:
             raise Rejected(413, f"the message is more than {CHUNKING} times larger than the largest body")
 
@@ -168,7 +173,7 @@ class Connection(asyncio.Protocol):
         self._body = []
         self._body_size = 0
         self._header_bytes = 0
-        self._received = 0
+        self._received = self._fields = 0
         self._in_message = self._in_head = True
         self._expect(self._server.header_timeout)
 
