@@ -92,7 +92,7 @@ def test_requests_that_were_beside_a_crash_are_counted_as_lost(tmp_path: Path) -
     models = tmp_path / "models"
     write_model(models, "Bug", model("import os; os._exit(3)"))
     write_model(models, "Slow", model("import time; time.sleep(60)"))
-    with serving(tmp_path, models, MODELSYNC_WORKERS="1") as service, ThreadPoolExecutor() as pool:
+    with serving(tmp_path, models, MODELSYNC_WORKERS="1") as service, ThreadPoolExecutor(8) as pool:
         client = Client(service)
         for killed in (False, True):
             calls = [pool.submit(client.post, "Slow") for _ in range(8)]
