@@ -1,7 +1,6 @@
-"""HTTP/1.1 on one connection: parse strictly, limit everything, answer in order.
+"""HTTP/1.1 on one connection: requests are answered in their order, and nobody is waited for without end.
 
-The grammar is llhttp's in its strict mode (through httptools). What it leaves to the server is in
-`rules`; pipelining and the limits in time and size are here. A request that breaks a rule is answered
+Pipelining and the limits in time are here; `reading` makes requests of bytes. A request that breaks a rule is answered
 with a problem and ends the connection; none reaches a model.
 """
 
@@ -12,20 +11,13 @@ from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import httptools
-
 from modelsync.http.messages import Exchange, Request
 from modelsync.http.problems import Answer
-from modelsync.http.rules import Rejected, check_fields, check_method, expects_continue, split_target
+from modelsync.http.reading import Reader
+from modelsync.http.rules import Rejected
 
 if TYPE_CHECKING:
     from modelsync.http.server import Server
-
-MAX_URL = 8 * 1024
-MAX_HEADERS = 100
-MAX_HEADER_BYTES = 32 * 1024
-CHUNKING = 8
-"""How many times larger than its body a chunked message may be: a byte in a chunk of its own takes six."""
 
 MAX_PIPELINED = 32
 """Requests of one connection that may be in work at once; reading pauses there."""
@@ -38,8 +30,7 @@ class Connection(asyncio.Protocol):
     """One client. `deadline` is a time of the loop's clock, 0 where nothing is awaited from the client."""
 
     __slots__ = (
-        "_body", "_body_size", "_closing", "_exchanges", "_fields", "_header_bytes", "_in_head", "_in_message",
-        "_parser", "_paused", "_received", "_request", "_server", "_unsent", "_url", "_whole", "_writable",
+        "_closing", "_exchanges", "_paused", "_reader", "_server", "_unsent", "_writable",
         "client", "deadline", "transport",
     )  # fmt: skip
 
@@ -48,21 +39,11 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Server) -> None:
         self._server = server
         self._exchanges: deque[Exchange] = deque()
-        self._parser = httptools.HttpRequestParser(self)
-        self._request = Request()
-        self._url = b""
-        self._body: list[bytes] = []
-        self._body_size = 0
-        self._header_bytes = 0
-        self._received = 0
-        self._fields = 0
-        self._in_message = False
-        self._in_head = False
+        self._reader = Reader(self, server.max_body)
         self._closing = False
         self._paused = False
         self._writable = True
         self._unsent = 0
-        self._whole = b""  # what has just come, where a request began with it
         self.client = b""
         self.deadline = 0.0
 
@@ -83,7 +64,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
-        if not self._in_message and not self._exchanges and self._writable:
+        begins = not self._reader.in_message and not self._exchanges and self._writable
+        if begins:
             end = data.find(b"\r\n\r\n") + 4
             heads = self._server.heads
             known = heads.known.get(data[:end]) or heads.like(data[:end])
@@ -92,51 +74,14 @@ class Connection(asyncio.Protocol):
                 if len(data) == end + length:
                     heads.answer(self, head, data[end:], request_id)
                     return
-            self._whole = data
-        self._parse(data)
-        self._whole = b""
-
-    def _parse(self, data: bytes) -> None:
-        while data:
-            data = self._feed(data)
-
-    def _feed(self, data: bytes) -> bytes:
-        """Parse; returns what is to be parsed after a request for another protocol."""
-        request, body_size = self._request if self._in_message else None, self._body_size
         try:
-            self._parser.feed_data(data)
-            if self._in_message and self._request is request:  # all of it belonged to one message
-                self._limit(len(data), grown=self._body_size != body_size)
-        except httptools.HttpParserUpgrade as upgrade:
-            return self._ignore_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError as error:
-            reason = error.__context__
-            if not isinstance(reason, Rejected):
-                raise
-            self._reject(reason.status, reason.detail)
+            self._reader.feed(data, begins=begins)
         except Rejected as rejected:
             self._reject(rejected.status, rejected.detail)
-        except httptools.HttpParserInvalidMethodError:
-            self._reject(400, "unknown method")
-        except httptools.HttpParserError as error:
-            self._reject(400, f"malformed request: {error}")
-        return b""
-
-    def _limit(self, size: int, *, grown: bool) -> None:
-        """Bound what the parser may hold of fields, chunk extensions and trailers that never end.
-
-        `grown`: there was more of the body among these bytes.
-        """
-        self._received += size
-        self._fields = 0 if grown else self._fields + size
-        if self._fields > MAX_URL + MAX_HEADER_BYTES:
-            raise Rejected(431, f"fields, or a chunk's extension, are larger than {MAX_URL + MAX_HEADER_BYTES} bytes")
-        if self._received > MAX_URL + MAX_HEADER_BYTES + CHUNKING * self._server.max_body:
-            raise Rejected(413, f"the message is more than {CHUNKING} times larger than the largest body")
 
     def eof_received(self) -> bool:
         """Keep the connection for the answers that are still due, else close it."""
-        if self._in_message or not self._exchanges:
+        if self._reader.in_message or not self._exchanges:
             return False
         self._exchanges[-1].close = True
         return True
@@ -151,8 +96,8 @@ class Connection(asyncio.Protocol):
         self._writable = True
         if self._closing and not self._exchanges:
             self._expect(LINGER)
-        elif self._in_message:
-            self._expect(self._server.header_timeout if self._in_head else self._server.body_timeout)
+        elif self._reader.in_message:
+            self._expect(self._server.header_timeout if self._reader.in_head else self._server.body_timeout)
         else:
             self._expect(0.0)
         self._flush()
@@ -162,68 +107,26 @@ class Connection(asyncio.Protocol):
         if self._writable:
             self.deadline = self._server.now() + seconds if seconds else 0.0
 
-    # --- the parser's callbacks -------------------------------------------------------------------------------------
+    # --- what the reader tells ---------------------------------------------------------------------------------------
 
-    def on_message_begin(self) -> None:
+    def begun(self) -> None:
+        """A request begins. Raises Rejected where the last one has come."""
         if self._ends():
             raise Rejected(400, "more data after Connection: close")
-        self._request = Request()
-        self._request.started = perf_counter()
-        self._url = b""
-        self._body = []
-        self._body_size = 0
-        self._header_bytes = 0
-        self._received = self._fields = 0
-        self._in_message = self._in_head = True
         self._expect(self._server.header_timeout)
 
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-        if len(self._url) > MAX_URL:
-            raise Rejected(414, f"the request target is longer than {MAX_URL} bytes")
-
-    def on_header(self, name: bytes, value: bytes | None) -> None:
-        if not self._in_head:
-            return  # a trailer: nothing that comes after the body may change what was decided before it
-        value = (value or b"").rstrip(b" \t")
-        self._header_bytes += len(name) + len(value) + 4
-        headers = self._request.headers
-        if self._header_bytes > MAX_HEADER_BYTES or len(headers) >= MAX_HEADERS:
-            raise Rejected(431, f"more than {MAX_HEADERS} header fields or {MAX_HEADER_BYTES} bytes of them")
-        headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        request = self._request
-        request.method = self._parser.get_method()
-        request.version = self._parser.get_http_version()
-        request.keep_alive = self._parser.should_keep_alive()
-        check_method(request)
-        if self._parser.should_upgrade():
-            return
-        split_target(request, self._url)
-        if check_fields(request) > self._server.max_body:
-            raise Rejected(413, f"the body is larger than {self._server.max_body} bytes")
+    def head_read(self, *, waits: bool) -> None:
+        """A head has come; `waits`: its body comes only once that is asked for."""
         # Behind unanswered requests the client hears nothing, and sends its body anyway.
-        if expects_continue(request) and not self._exchanges:
+        if waits and not self._exchanges:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._in_head = False
         self._expect(self._server.body_timeout)
 
-    def on_body(self, body: bytes) -> None:
-        self._body_size += len(body)
-        if self._body_size > self._server.max_body:
-            raise Rejected(413, f"the body is larger than {self._server.max_body} bytes")
-        self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        if self._parser.should_upgrade():
-            return
-        self._in_message = False
-        request = self._request
-        request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+    def received(self, request: Request, whole: bytes) -> None:
+        """A request has come; `whole` is its bytes where it has come in one piece, else empty."""
         request.request_id = self._server.request_id(request.header(b"x-request-id"))
-        if self._whole:
-            self._server.heads.learn(self._whole, request)
+        if whole:
+            self._server.heads.learn(whole, request)
         self.exchange(request)
 
     def exchange(self, request: Request) -> None:
@@ -239,24 +142,11 @@ class Connection(asyncio.Protocol):
         self._exchanges.append(exchange)
         self.deadline = 0.0
 
-    def _ignore_upgrade(self, rest: bytes) -> bytes:
-        """Read a request that asks for another protocol as if it did not, which RFC 9110 section 7.8 allows.
-
-        llhttp ends at such a head and takes no body, so the head goes through a new parser without its `Upgrade`.
-        """
-        method, version = self._parser.get_method(), self._parser.get_http_version()
-        fields = [b"%s: %s" % field for field in self._request.headers if field[0] != b"upgrade"]
-        head = b"\r\n".join([b"%s %s HTTP/%s" % (method, self._url, version.encode()), *fields, b"", b""])
-        self._parser = httptools.HttpRequestParser(self)
-        self._whole = b""
-        return head + rest
-
     # --- answering --------------------------------------------------------------------------------------------------
 
     def _reject(self, status: int, detail: str) -> None:
         """Answer what is due, then this problem, then end the connection."""
-        request = self._request if self._in_message else Request()
-        self._in_message = False
+        request = self._reader.drop()
         if self._ends():
             return
         self._closing = True
@@ -280,14 +170,14 @@ class Connection(asyncio.Protocol):
             self.deadline = self._server.now() + self._server.write_timeout
         elif self._closing or not self._writable:
             self.transport.abort()
-        elif self._in_message:
+        elif self._reader.in_message:
             self._reject(408, "the request did not arrive in time")
         else:
             self.transport.close()
 
     def close_when_idle(self) -> None:
         """End the connection now if nothing is due on it; what is due says `Connection: close` anyway."""
-        if not self._exchanges and not self._in_message and not self._closing:
+        if not self._exchanges and not self._reader.in_message and not self._closing:
             self.transport.close()
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
@@ -305,7 +195,7 @@ class Connection(asyncio.Protocol):
         """`answered` for an exchange that has its output and keeps the connection."""
         if self.transport.is_closing():
             return
-        if len(self._exchanges) == 1 and self._writable and not self._in_message:
+        if len(self._exchanges) == 1 and self._writable and not self._reader.in_message:
             self._exchanges.clear()
             self.deadline = self._server.idle_deadline
             self.transport.write(exchange.output or b"")  # may set another: a client that does not read
@@ -321,7 +211,7 @@ class Connection(asyncio.Protocol):
             if exchange.close:
                 self._linger()
                 return
-        if not exchanges and not self._in_message and not self._closing:
+        if not exchanges and not self._reader.in_message and not self._closing:
             self._expect(self._server.idle_timeout)
         self._update_reading()
 
