@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -110,12 +111,12 @@ def test_a_server_of_ones_own_reads_the_same_file_of_settings(tmp_path: Path) ->
 
 def held(home: Path) -> dict[int, str]:
     """By worker of the gunicorn that this test has started, the release that it has loaded."""
-    (master,) = psutil.Process().children()
     found = {}
-    for worker in master.children():
-        for link in Path(f"/proc/{worker.pid}/fd").iterdir():
-            if (path := link.readlink()).parent == home / "releases":
-                found[worker.pid] = path.name
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(OSError):  # it has just ended
+            for link in Path(f"/proc/{process.pid}/fd").iterdir():
+                if (path := link.readlink()).parent == home / "releases":
+                    found[process.pid] = path.name
     return found
 
 
