@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
-import pytest
 import requests
 
 from tests.servers.git import GitServer
@@ -34,14 +32,6 @@ from tests.service.following import (
     webhook,
 )
 from tests.waiting import until
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[GitServer]:
-    with GitServer(tmp_path / "repository.git") as server:
-        push(server, 0, {"README.md": "hello"})
-        yield server
-
 
 # --- what starts a sync -----------------------------------------------------------------------------------------------
 

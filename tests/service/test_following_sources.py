@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,14 +25,6 @@ from tests.service.following import (
     webhook,
 )
 from tests.waiting import until
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[GitServer]:
-    with GitServer(tmp_path / "repository.git") as server:
-        push(server, 0, {"README.md": "hello"})
-        yield server
-
 
 # --- which commit -----------------------------------------------------------------------------------------------------
 

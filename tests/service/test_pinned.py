@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ from tests.service.following import ADMIN, answered_by, following, push, sync, t
 from tests.waiting import until
 
 BROKEN = "raise RuntimeError('no licence')\n\n\nclass {}:\n    def transform_predict(self):\n        return {{}}\n"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[GitServer]:
-    with GitServer(tmp_path / "repository.git") as server:
-        push(server, 0, {"README.md": "hello"})
-        yield server
 
 
 def unready(service: Service, words: str) -> str:
