@@ -7,6 +7,6 @@ if __name__ == "__main__":
 
     main(["serve", *sys.argv[1:]])
 else:
-    from modelsync.http.application import application
+    from modelsync.processes.wsgi import application
 
     app = application()

@@ -13,7 +13,7 @@ import requests
 
 from bench.host import default_workers
 from bench.reporting import Figure, Line, median, percentile, progress
-from tests.servers.service import Service, serving, write_model
+from tests.fixtures.service import Service, serving, write_model
 
 MODELS = 20
 WAIT = 0.05

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.host import default_workers
 from bench.processes import pss, reach_every_worker
 from bench.reporting import Figure, Line, median, progress
-from tests.servers.service import serving, write_model
+from tests.fixtures.service import serving, write_model
 
 FOLDERS = 500
 RUNS = 5
@@ -23,9 +23,9 @@ LISTING = """
 import json, sys, time
 start = time.perf_counter()
 from pathlib import Path
-from modelsync.models.contract import ModelEntry
-from modelsync.models.discovery import discover
-from modelsync.models.generator import generate
+from modelsync.models.types import ModelEntry
+from modelsync.models.discovery.folders import discover
+from modelsync.models.codegen.generator import generate
 imported = time.perf_counter()
 folders = discover(Path(sys.argv[1]))
 discovered = time.perf_counter()

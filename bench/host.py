@@ -15,8 +15,8 @@ from pathlib import Path
 
 import requests
 
-from tests.servers.git import GitServer
-from tests.servers.service import Service, serving
+from tests.fixtures.git import GitServer
+from tests.fixtures.service import Service, serving
 
 SECRET = "bench"
 IDENTITY = {f"GIT_{role}_{what}": "bench@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.processes import family, pss, reach_every_worker
 from bench.reporting import Figure, Line, median, progress
-from tests.servers.service import serving, write_model
+from tests.fixtures.service import serving, write_model
 
 WORKERS = 4
 CALLS = 200

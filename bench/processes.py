@@ -10,8 +10,8 @@ from pathlib import Path
 import orjson
 import psutil
 
-from tests.servers.load import load
-from tests.servers.service import Service
+from tests.fixtures.load import load
+from tests.fixtures.service import Service
 from tests.waiting import until
 
 ROUND, PATIENCE = 2.0, 180.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.host import Host, Pushed, first_answer, hosted
 from bench.reporting import Figure, Line, median, progress
-from tests.servers.service import Service
+from tests.fixtures.service import Service
 
 MODELS = 100
 RUNS = 5

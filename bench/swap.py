@@ -16,8 +16,8 @@ import orjson
 
 from bench.host import Host, first_answer, hosted
 from bench.reporting import Figure, Line, median, progress
-from tests.servers.load import load
-from tests.servers.service import Service, answers
+from tests.fixtures.load import load
+from tests.fixtures.service import Service, answers
 from tests.waiting import until
 
 PUSHES = 20

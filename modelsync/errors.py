@@ -90,7 +90,7 @@ class ReleaseRejected(SyncError):
     reason = "rejected"
 
 
-class TrialFailed(SyncError):
+class ProbationFailed(SyncError):
     """A model that was good when `modelsync rollout` checked the commit is broken in this pod."""
 
     reason = "trial"

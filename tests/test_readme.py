@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from modelsync import errors
-from tests.servers.curl import curl
-from tests.servers.service import Service, serving
+from tests.fixtures.curl import curl
+from tests.fixtures.service import Service, serving
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]

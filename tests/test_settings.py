@@ -55,12 +55,12 @@ def test_only_a_full_hash_is_a_revision(value: str) -> None:
 def test_a_revision_is_on_trial_until_it_is_proven() -> None:
     """Without a pin nothing is on trial; with one, until the same commit has become ready everywhere."""
     other = "f" * 40
-    assert not settings.load({"MODELSYNC_GIT_PROVEN": other}).git.on_trial
-    assert settings.load({"MODELSYNC_GIT_REVISION": COMMIT}).git.on_trial
-    assert settings.load({"MODELSYNC_GIT_REVISION": COMMIT, "MODELSYNC_GIT_PROVEN": other}).git.on_trial
+    assert not settings.load({"MODELSYNC_GIT_PROVEN": other}).git.on_probation
+    assert settings.load({"MODELSYNC_GIT_REVISION": COMMIT}).git.on_probation
+    assert settings.load({"MODELSYNC_GIT_REVISION": COMMIT, "MODELSYNC_GIT_PROVEN": other}).git.on_probation
     assert not settings.load(
         {"MODELSYNC_GIT_REVISION": f"{COMMIT} except A", "MODELSYNC_GIT_PROVEN": COMMIT}
-    ).git.on_trial
+    ).git.on_probation
 
 
 # --- misspelt ---------------------------------------------------------------------------------------------------------

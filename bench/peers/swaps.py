@@ -11,8 +11,8 @@ from pathlib import Path
 import orjson
 
 from bench.peers import wrk
-from tests.servers.load import load
-from tests.servers.service import Service, serving, write_model
+from tests.fixtures.load import load
+from tests.fixtures.service import Service, serving, write_model
 from tests.waiting import until
 
 SWAPS = 12

@@ -7,10 +7,10 @@ from typing import NoReturn
 import click
 
 from modelsync import __version__
-from modelsync.cli.calling import call
-from modelsync.cli.checking import check, generate, new
-from modelsync.cli.rolling import rollout
-from modelsync.cli.running import Verbs, run, serve, sync, version
+from modelsync.cli.call import call
+from modelsync.cli.check import check, generate, new
+from modelsync.cli.command import Verbs, run, serve, sync, version
+from modelsync.cli.rollout import rollout
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import orjson
 
 from modelsync.errors import ModelBroken
-from modelsync.models.contract import Example, Fault
+from modelsync.models.types import Example, Fault
 
 FOLDER = "examples"
 SHAPE = '{"variables": {...}, "response": {...}}, where the response may be left out'

@@ -37,9 +37,9 @@ from uuid import UUID
 import orjson
 
 from modelsync.errors import ModelRaised
-from modelsync.models.faults import hide_paths
-from modelsync.models.source import METHOD
-from modelsync.redaction import redacted
+from modelsync.models.diagnosis import hide_paths
+from modelsync.models.discovery.source_analysis import METHOD
+from modelsync.observability.redaction import redacted
 
 LARGEST = 64 * 1024**2  # bytes of an answer
 DEEPEST = 200  # levels; orjson stops at 254

@@ -32,7 +32,7 @@ class Step(Enum):
     """The tip was rolled out and then undone by hand: it is not tried again."""
     CHECK = auto()
     """The tip is new: check it, then pin or reject it."""
-    CONDEMN = auto()
+    REJECT_STUCK = auto()
     """The tip did not get ready in time: reject it."""
     PIN_BACK = auto()
     """The tip was rejected and is still pinned: pin the good one."""
@@ -103,7 +103,7 @@ class State:
         return self.adopting(pin).rejecting(tip, "", "undone", message)
 
     def rejecting(self, tip: str, environment: str, reason: str, message: str) -> State:
-        """What stands after CONDEMN, or after a CHECK that the tip did not pass."""
+        """What stands after REJECT_STUCK, or after a CHECK that the tip did not pass."""
         return replace(self, rejected=tip, environment=environment, reason=reason, message=message[:4000])
 
     def _cleared(self) -> State:
@@ -134,5 +134,5 @@ def _after_pinning(tip: str, seen: Seen, state: State) -> Step:
         # It was ready once, so whatever keeps pods from getting ready now, the commit is not to blame.
         return Step.SETTLE if state.rejected and state.rejected != tip else Step.REST
     if stuck:
-        return Step.PIN_BACK if state.rejected == tip else Step.CONDEMN
+        return Step.PIN_BACK if state.rejected == tip else Step.REJECT_STUCK
     return {"done": Step.SETTLE, "empty": Step.REST}.get(seen.progress, Step.WAIT)

@@ -9,14 +9,14 @@ from typing import Literal
 
 from modelsync.deadline import Deadline
 from modelsync.errors import ClusterUnreachable, Conflict, RemoteUnreachable, SyncError
-from modelsync.logs import event
-from modelsync.releases import environment
+from modelsync.observability.logs import event
+from modelsync.releases.store import environment
 from modelsync.rollout.cluster import Cluster
 from modelsync.rollout.decision import Seen, State, Step, decide
-from modelsync.rollout.verdict import judge
-from modelsync.schedule import retry_after
+from modelsync.rollout.verdict import evaluate
 from modelsync.settings import Revision, Settings
-from modelsync.sources import GitSource
+from modelsync.sync.schedule import retry_after
+from modelsync.sync.sources import GitSource
 
 FINE, REJECTED, UNKNOWN = 0, 1, 75
 """Exit codes: nothing went wrong; a commit was rejected or rolled back; nobody could tell."""
@@ -133,8 +133,8 @@ class Job:
                 message = f"{short} was undone by hand in favour of {seen.pin.commit[:12]}; it is not tried again"
                 self._tell("RolloutUndone", message, seen, state)
                 self._cluster.write(state.respecting(tip, seen.pin, message))
-            case Step.CONDEMN:
-                self._condemn(seen, state)
+            case Step.REJECT_STUCK:
+                self._reject_stuck(seen, state)
             case Step.PIN_BACK:
                 self._code = REJECTED
                 self._cluster.pin(seen, state.good)
@@ -144,7 +144,7 @@ class Job:
         tip, short = self._tip, self._tip[:12]
         self._say(f"checking {short}", seen, result="checking")
         settings = replace(self._settings, sync=replace(self._settings.sync, timeout=self._brief().seconds))
-        verdict = judge(settings, tip, seen.pin)
+        verdict = evaluate(settings, tip, seen.pin)
         if verdict.rejected:
             self._code = REJECTED
             message = f"{short} is not rolled out: {verdict.rejected}"
@@ -154,7 +154,7 @@ class Job:
         self._cluster.pin(seen, Revision(tip, verdict.broken))
         self._say(f"pinned {short}", seen, result="pinned", broken=sorted(verdict.broken))
 
-    def _condemn(self, seen: Seen, state: State) -> None:
+    def _reject_stuck(self, seen: Seen, state: State) -> None:
         """Reject a commit that is pinned; the next step pins the good one."""
         # Pods get nothing either from a repository that is away: then the commit is not to blame, and this raises.
         if (tip := self._source.resolve(self._brief())) != self._tip:

@@ -6,20 +6,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from modelsync.errors import NoModels, RefNotFound
-from modelsync.models.contract import Fault, ModelName
+from modelsync.models.types import Fault, ModelName
 from modelsync.settings import Revision, Settings
-from modelsync.updates import Outcome, Updater
+from modelsync.sync.update import Outcome, Updater
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RolloutVerdict:
     """`rejected` says why the commit is not rolled out; empty where it may be, with the models that are `broken`."""
 
     rejected: str = ""
     broken: frozenset[str] = frozenset()
 
 
-def judge(settings: Settings, commit: str, pin: Revision) -> Verdict:
+def evaluate(settings: Settings, commit: str, pin: Revision) -> RolloutVerdict:
     """Check a commit, and where something is broken in it, also the one that is pinned now.
 
     A model that is broken, and was good so far, speaks against a commit (policy `previous`: in a rollout its previous
@@ -30,21 +30,21 @@ def judge(settings: Settings, commit: str, pin: Revision) -> Verdict:
     try:
         found = _check(settings, commit)
     except NoModels as error:
-        return Verdict(str(error))
+        return RolloutVerdict(str(error))
     broken = found.faults
-    verdict = Verdict(broken=frozenset(broken))
+    verdict = RolloutVerdict(broken=frozenset(broken))
     if not broken or policy == "drop":
         return verdict
     if policy == "reject":
-        return Verdict(_told(broken, broken))
+        return RolloutVerdict(_told(broken, broken))
     if not pin:
-        return verdict if len(broken) < len(found.release.models) else Verdict(_told(broken, broken))
+        return verdict if len(broken) < len(found.release.models) else RolloutVerdict(_told(broken, broken))
     try:
         before = _check(settings, pin.commit)
     except (NoModels, RefNotFound):  # nobody can tell any more what was good: then all of it was
-        return Verdict(_told(broken, broken))
+        return RolloutVerdict(_told(broken, broken))
     good = {name for name, entry in before.release.models.items() if not entry.fault}
-    return Verdict(_told(broken, broken.keys() & good)) if broken.keys() & good else verdict
+    return RolloutVerdict(_told(broken, broken.keys() & good)) if broken.keys() & good else verdict
 
 
 def _check(settings: Settings, commit: str) -> Outcome:

@@ -131,7 +131,7 @@ class Git:
     )
 
     @property
-    def on_trial(self) -> bool:
+    def on_probation(self) -> bool:
         """Whether this is a pod of a rollout whose commit has not become ready everywhere yet."""
         return bool(self.revision) and self.revision.commit != self.proven.commit
 

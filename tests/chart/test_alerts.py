@@ -9,8 +9,8 @@ from typing import Any
 import promql_parser
 import pytest
 
+from tests.api.serving import JSON, a_service, body
 from tests.chart.rendering import FOLLOWING, in_ci, rendered
-from tests.http.serving import JSON, a_service, body
 
 DOCS = (Path(__file__).parents[2] / "docs" / "kubernetes.md").read_text("utf-8")
 RULE = {"metrics": {"prometheusRule": {"enabled": True}}}
@@ -35,8 +35,8 @@ def selectors(expression: str) -> list[str]:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """Names of all metrics that the service exports once it has answered something and a sync has failed."""
-    from modelsync.http.app import create_app
-    from modelsync.status import Status, write_status
+    from modelsync.api.app import create_app
+    from modelsync.sync.status import Status, write_status
 
     folder = tmp_path_factory.mktemp("service")
     service = a_service(folder)

@@ -15,7 +15,7 @@ import yaml
 from scripts import chart_helm
 from scripts.chart_values import CHART
 from tests.chart.rendering import FOLLOWING, NAMESPACE, RELEASE, rendered
-from tests.servers.service import Service, serving
+from tests.fixtures.service import Service, serving
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,7 +16,7 @@ from scripts.cluster import given, images
 from scripts.cluster.description import Description
 from scripts.cluster.layout import layout
 from tests.cluster.cluster import Cluster, Namespace
-from tests.servers.git import GitServer
+from tests.fixtures.git import GitServer
 
 ROOT = Path(__file__).parents[2]
 FAILED = pytest.StashKey[bool]()

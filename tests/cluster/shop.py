@@ -21,10 +21,10 @@ import requests
 import yaml
 
 from tests.cluster.cluster import Cluster, Namespace, Object
+from tests.fixtures.git import Files, GitServer
+from tests.fixtures.load import Tally, load
+from tests.fixtures.service import answers
 from tests.records import Record, records
-from tests.servers.git import Files, GitServer
-from tests.servers.load import Tally, load
-from tests.servers.service import answers
 from tests.waiting import until
 
 CHART = Path(__file__).parents[2] / "helm" / "modelsync"

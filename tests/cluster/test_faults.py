@@ -11,7 +11,7 @@ import requests
 
 from tests.cluster.cluster import Cluster, Namespace
 from tests.cluster.shop import NAME, Shop, figure, shop, within
-from tests.servers.git import GitServer
+from tests.fixtures.git import GitServer
 from tests.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]

@@ -11,8 +11,8 @@ import pytest
 
 from tests.cluster.cluster import Cluster, Namespace
 from tests.cluster.shop import NAME, Shop, figure, shop, within
-from tests.servers.git import Files, GitServer
-from tests.servers.service import answers
+from tests.fixtures.git import Files, GitServer
+from tests.fixtures.service import answers
 from tests.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]

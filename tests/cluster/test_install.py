@@ -18,8 +18,8 @@ import requests
 import yaml
 
 from tests.cluster.cluster import Cluster, Namespace
-from tests.servers.git import GitServer
-from tests.servers.service import answers
+from tests.fixtures.git import GitServer
+from tests.fixtures.service import answers
 from tests.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.git import GitServer
+from tests.fixtures.git import GitServer
 
 
 @pytest.fixture(autouse=True)

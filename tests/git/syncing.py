@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelsync.deadline import Deadline
-from modelsync.gitsync import Mirror
+from modelsync.git.mirror import Mirror
 from modelsync.settings import Git
-from tests.servers.git import GitServer
+from tests.fixtures.git import GitServer
 from tests.waiting import until
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from modelsync.deadline import Deadline
 from modelsync.errors import StorageFailed, SyncError
-from modelsync.gitsync import Mirror
-from modelsync.releases import Releases
+from modelsync.git.mirror import Mirror
+from modelsync.releases.store import Releases
 from modelsync.settings import Git
-from tests.servers.git import GitServer
-from tests.test_releases import dies_before_step
+from tests.fixtures.git import GitServer
+from tests.releases.test_store import dies_before_step
 
 
 def sync(server: GitServer, home: Path, target: Path, seconds: float = 30) -> str:

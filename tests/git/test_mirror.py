@@ -9,9 +9,9 @@ import pytest
 from modelsync.deadline import Deadline
 from modelsync.errors import NoModels, RefNotFound
 from modelsync.files import tree_hash
-from modelsync.gitsync import Mirror
+from modelsync.git.mirror import Mirror
 from modelsync.settings import Git
-from tests.servers.git import GitServer, executable, link
+from tests.fixtures.git import GitServer, executable, link
 
 
 def mirror_of(server: GitServer, home: Path, ref: str = "HEAD", subdir: str = "") -> Mirror:
@@ -164,7 +164,7 @@ def test_the_folder_that_holds_models_is_suggested(server: GitServer, tmp_path: 
 
 def test_the_mirror_does_not_grow_for_ever(server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Packs of old commits are put together and what no longer matters goes; the wanted commit stays whole."""
-    monkeypatch.setattr("modelsync.gitsync.PACKS", 3)
+    monkeypatch.setattr("modelsync.git.mirror.PACKS", 3)
     mirror = mirror_of(server, tmp_path / "home")
     for number in range(6):
         server.push({"Churn/model.pkl": str(number) * 1000})

@@ -14,10 +14,10 @@ import pytest
 
 from modelsync.deadline import Deadline
 from modelsync.errors import AuthFailed, RefNotFound, RemoteUnreachable, SyncError, SyncTimeout, UntrustedRemote
-from modelsync.gitsync import Mirror
+from modelsync.git.mirror import Mirror
 from modelsync.settings import Git, Secret
+from tests.fixtures.git import Fault, GitServer
 from tests.git.syncing import assert_clean, git_of, processes_of, sync
-from tests.servers.git import Fault, GitServer
 from tests.waiting import until
 
 # --- not there, slow, broken ---

@@ -9,8 +9,8 @@ import pytest
 
 from modelsync.errors import AuthFailed, UntrustedRemote
 from modelsync.settings import Git
+from tests.fixtures.ssh import SshGitServer
 from tests.git.syncing import assert_clean, sync
-from tests.servers.ssh import SshGitServer
 
 pytestmark = pytest.mark.skipif(
     not SshGitServer.available(), reason="no openssh-server, or no login shell for this user"

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from modelsync.deadline import Deadline
-from modelsync.gitsync import Mirror
-from modelsync.gittrees import Export
+from modelsync.git.mirror import Mirror
+from modelsync.git.tree import Export
 from modelsync.settings import Git
-from tests.servers.git import Entry, Files, GitServer, executable, link, submodule
+from tests.fixtures.git import Entry, Files, GitServer, executable, link, submodule
 
 
 def export(server: GitServer, folder: Path) -> Export:

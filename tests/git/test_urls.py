@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from modelsync.errors import SettingsError
-from modelsync.gitremote import origin, parse, validate
-from modelsync.gitsync import Mirror
+from modelsync.git.mirror import Mirror
+from modelsync.git.url import origin, parse, validate
 from modelsync.settings import Git
 
 ALL = frozenset({"https", "ssh", "http", "file"})

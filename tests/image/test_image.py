@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.servers.git import GitServer
-from tests.servers.service import answers
+from tests.fixtures.git import GitServer
+from tests.fixtures.service import answers
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]

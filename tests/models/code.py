@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modelsync.errors import ModelBroken
-from modelsync.models.contract import Fault
+from modelsync.models.types import Fault
 
 
 def churn(init: str = "pass", top: str = "", predict: str = "return {}") -> str:

@@ -12,10 +12,10 @@ from typing import Any
 import joblib
 import pytest
 
-from modelsync.models.contract import LoadedModel, ModelFolder
-from modelsync.models.discovery import discover
-from modelsync.models.importing import ROOT
-from modelsync.models.loading import load, unload
+from modelsync.models.discovery.folders import discover
+from modelsync.models.isolation.import_hooks import ROOT
+from modelsync.models.loading.loader import load, unload
+from modelsync.models.types import LoadedModel, ModelSpec
 
 Write = Callable[..., Path]
 Load = Callable[..., LoadedModel]
@@ -47,13 +47,13 @@ def write(root: Path) -> Write:
 
 
 @pytest.fixture
-def find(root: Path) -> Callable[[str], ModelFolder]:
+def find(root: Path) -> Callable[[str], ModelSpec]:
     """A folder as the static check sees it."""
     return lambda name: next(folder for folder in discover(root) if folder.name == name)
 
 
 @pytest.fixture
-def serve(write: Write, find: Callable[[str], ModelFolder]) -> Iterator[Load]:
+def serve(write: Write, find: Callable[[str], ModelSpec]) -> Iterator[Load]:
     """Write a folder and load it."""
     loaded: list[LoadedModel] = []
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modelsync.models.contract import LoadedModel
 from modelsync.models.results import dump
+from modelsync.models.types import LoadedModel
 
 RANDOM = np.random.default_rng(1)
 FRAME = pd.DataFrame(RANDOM.normal(size=(60, 3)), columns=["a", "b", "c d"])

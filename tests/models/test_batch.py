@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from modelsync.errors import ModelBroken, ModelRaised, VariablesInvalid
-from modelsync.models.checking import check
-from modelsync.models.discovery import discover
+from modelsync.models.check.checker import check
+from modelsync.models.discovery.folders import discover
 
 TYPES = """
 import dataclasses, typing
@@ -211,7 +211,7 @@ EXAMPLES = {f"examples/{x}.json": f'{{"variables": {{"x": {x}}}}}' for x in (1, 
 SINGLE = "class Churn:\n    def transform_predict(self, x: float):\n        return {'y': x / 3}\n"
 
 
-def verdict(root):
+def result(root):
     [found] = check(discover(root), timeout=30, environ=os.environ)
     return found
 
@@ -231,7 +231,7 @@ def batched(body: str, single: str = SINGLE) -> str:
 def test_a_batch_that_answers_alike_passes(root, write, body):
     """But for rounding."""
     write("Churn", batched(body), EXAMPLES)
-    assert verdict(root).fault is None
+    assert result(root).fault is None
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_a_batch_that_answers_alike_passes(root, write, body):
 def test_a_batch_that_answers_otherwise_is_broken(root, write, body, message):
     """At the stage of the examples: rows mixed up, dropped, joined, or another formula."""
     write("Churn", batched(body), EXAMPLES)
-    fault = verdict(root).fault
+    fault = result(root).fault
     assert fault.stage == "example"
     assert message.replace("the response has no", "has no") in str(fault)
 
@@ -260,7 +260,7 @@ def test_a_model_that_never_answers_twice_alike_is_not_compared(root, write):
     """What is random, or a time, differs in a batch as it does alone."""
     single = "import random\nclass Churn:\n    def transform_predict(self, x):\n        return {'y': random.random()}\n"
     write("Churn", batched("return [{'y': random.random()} for _ in rows]", single), EXAMPLES)
-    assert verdict(root).fault is None
+    assert result(root).fault is None
 
 
 def test_a_batch_method_alone_is_compared_too(root, write):
@@ -268,7 +268,7 @@ def test_a_batch_method_alone_is_compared_too(root, write):
     write("Churn", churn(body="m = sum(r['x'] for r in rows) / len(rows); return [{'y': r['x'] - m} for r in rows]"))
     for file, text in EXAMPLES.items():
         write("Churn", files={file: text})
-    assert "answered otherwise than alone" in str(verdict(root).fault)
+    assert "answered otherwise than alone" in str(result(root).fault)
 
 
 def test_dataframes_are_as_those_of_single_calls(serve):

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from modelsync.files import tree_hash
-from modelsync.models.discovery import discover
+from modelsync.models.discovery.folders import discover
 
 GOOD = """
 class Churn:

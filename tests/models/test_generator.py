@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modelsync.models.contract import Fault, ModelEntry, ModelName, TreeHash
-from modelsync.models.generator import generate, run
+from modelsync.models.codegen.generator import generate, run
+from modelsync.models.types import Fault, ModelEntry, ModelName, TreeHash
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "serve_models.py"
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from modelsync.errors import ModelBroken
-from modelsync.models import surroundings
-from modelsync.models.importing import ROOT
-from modelsync.models.loading import load
+from modelsync.models.isolation import process_state
+from modelsync.models.isolation.import_hooks import ROOT
+from modelsync.models.loading.loader import load
 from modelsync.models.results import dump
 from tests.models.code import broken, churn
 
@@ -233,8 +233,8 @@ def test_protected_streams_cannot_be_closed(monkeypatch):
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setattr(sys, "stderr", stream)
-    surroundings.protect_streams()
-    surroundings.protect_streams()
+    process_state.protect_streams()
+    process_state.protect_streams()
     with sys.stdout:
         sys.stdout.close()
     print("still here")  # noqa: T201

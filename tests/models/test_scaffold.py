@@ -7,9 +7,9 @@ import os
 import pytest
 
 from modelsync.errors import ModelBroken
-from modelsync.models.checking import check
-from modelsync.models.discovery import discover
-from modelsync.models.scaffold import create
+from modelsync.models.check.checker import check
+from modelsync.models.codegen.scaffold import create
+from modelsync.models.discovery.folders import discover
 
 
 def test_a_new_model_passes_its_check(root):
@@ -21,8 +21,8 @@ def test_a_new_model_passes_its_check(root):
             "examples/happy.json",
         ]
     found = check(discover(root), timeout=30, environ=os.environ)
-    assert {verdict.name: verdict.fault for verdict in found} == dict.fromkeys(names)
-    assert all(verdict.examples == 1 for verdict in found)
+    assert {result.name: result.fault for result in found} == dict.fromkeys(names)
+    assert all(result.examples == 1 for result in found)
 
 
 def test_the_root_is_made(tmp_path):

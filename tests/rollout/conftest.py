@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.git import GitServer
+from tests.fixtures.kubernetes import ApiServer
 from tests.rollout.stage import Stage
-from tests.servers.git import GitServer
-from tests.servers.kubernetes import ApiServer
 
 
 @pytest.fixture

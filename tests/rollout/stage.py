@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.fixtures.git import GitServer
+from tests.fixtures.kubernetes import ApiServer
 from tests.records import Record, records
-from tests.servers.git import GitServer
-from tests.servers.kubernetes import ApiServer
 from tests.service.following import NO_PROXY, push
 
 BROKEN = "class Model:\n    def transform_predict(self):\n        return {}\n\nraise RuntimeError('no licence')\n"

@@ -86,7 +86,7 @@ def live(seen: Seen, state: State, fate: Fate) -> tuple[Seen, State, list[Step]]
                 state = state.adopting(seen.pin)
             case Step.RESPECT:
                 state = state.respecting(TIP, seen.pin, "undone")
-            case Step.CONDEMN:
+            case Step.REJECT_STUCK:
                 state = state.rejecting(TIP, HERE, "deadline", "stuck")
             case Step.PIN_BACK:
                 seen = pods("not observed", state.good.commit)
@@ -153,7 +153,7 @@ def test_a_roll_back_goes_to_what_was_ready_last() -> None:
     """Not to a commit that never was: of two bad ones in a row, the second goes back to the one before the first."""
     state = State(revision=OTHER, good=Revision(OLD))
     end, after, steps = live(pods("stuck", OTHER), state, "gets stuck")
-    assert steps == [Step.CHECK, Step.NOTE, Step.WAIT, Step.CONDEMN, Step.PIN_BACK]
+    assert steps == [Step.CHECK, Step.NOTE, Step.WAIT, Step.REJECT_STUCK, Step.PIN_BACK]
     assert (end.pin.commit, after.rejected, after.good.commit) == (OLD, TIP, OLD)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fixtures.service import answers
 from tests.rollout.stage import BROKEN, Stage
-from tests.servers.service import answers
 from tests.service.following import push
 from tests.waiting import until
 

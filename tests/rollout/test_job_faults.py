@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.git import GitServer
+from tests.fixtures.kubernetes import ApiServer
 from tests.rollout.stage import BROKEN, Run, Stage
-from tests.servers.git import GitServer
-from tests.servers.kubernetes import ApiServer
 from tests.service.following import push
 from tests.waiting import until
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 
-from tests.servers.service import Service
+from tests.fixtures.service import Service
 from tests.waiting import until
 
 FORBIDDEN = ("Traceback", "most recent call", "/releases/", "models_serve/", "modelsync_models", "site-packages")

@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import requests
 
-from tests.servers.git import Files, GitServer, Repository
-from tests.servers.service import Service, answers, serving
-from tests.servers.ssh import SshGitServer
+from tests.fixtures.git import Files, GitServer, Repository
+from tests.fixtures.service import Service, answers, serving
+from tests.fixtures.ssh import SshGitServer
 from tests.waiting import until
 
 SECRET = "webhook-secret-5"
@@ -184,6 +184,6 @@ def update_of(service: Service) -> psutil.Process | None:
     """The update that runs now."""
     for child in psutil.Process(service.process.pid).children():
         with contextlib.suppress(psutil.Error):
-            if "modelsync.updates" in child.cmdline():
+            if "modelsync.sync.update" in child.cmdline():
                 return child
     return None

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
+from tests.fixtures.service import serving, write_example, write_model
 from tests.records import Record
-from tests.servers.service import serving, write_example, write_model
 from tests.service.faulty import Client, model
 from tests.waiting import until
 

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tests.servers.service import Service, serving, write_model
+from tests.fixtures.service import Service, serving, write_model
 
 DOUBLES = """
 class Doubles:

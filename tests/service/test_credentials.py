@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.service import serving, write_example, write_model
+from tests.fixtures.service import serving, write_example, write_model
 from tests.service.faulty import Client, model
 from tests.waiting import until
 

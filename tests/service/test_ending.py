@@ -12,7 +12,7 @@ import psutil
 import pytest
 import requests
 
-from tests.servers.service import Service, serving, write_model
+from tests.fixtures.service import Service, serving, write_model
 from tests.service.faulty import model
 from tests.waiting import until
 

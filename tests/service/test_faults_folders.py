@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.git import GitServer
-from tests.servers.service import answers, serving, write_model
+from tests.fixtures.git import GitServer
+from tests.fixtures.service import answers, serving, write_model
 from tests.service.faulty import Client, model
 from tests.waiting import until
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.servers.load import load
-from tests.servers.service import answers, serving, write_model
+from tests.fixtures.load import load
+from tests.fixtures.service import answers, serving, write_model
 from tests.service.faulty import Client, model
 from tests.waiting import until
 

@@ -13,10 +13,10 @@ import psutil
 import pytest
 import requests
 
-from modelsync.http.oom import WORKERS_FIRST
-from tests.servers.cgroups import limited
-from tests.servers.load import load
-from tests.servers.service import Service, answers, serving, write_model
+from modelsync.processes.oom import WORKERS_FIRST
+from tests.fixtures.cgroups import limited
+from tests.fixtures.load import load
+from tests.fixtures.service import Service, answers, serving, write_model
 from tests.service.faulty import Client, model
 from tests.waiting import until
 

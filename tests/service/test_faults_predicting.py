@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.servers.service import Service, serving, write_model
+from tests.fixtures.service import Service, serving, write_model
 from tests.service.faulty import Client, model
 from tests.waiting import until
 
@@ -79,7 +79,7 @@ AT_IMPORT = {
     "EarlyDaemon": "import threading, time; threading.Thread(target=time.sleep, args=(600,), daemon=True).start()",
     "EarlyForks": "import os, time\nif not os.fork():\n    time.sleep(600); os._exit(0)",
     "EarlyLoggers": (
-        "import logging\nfor n in ('modelsync', 'modelsync.access', 'modelsync.http.lane'):\n"
+        "import logging\nfor n in ('modelsync', 'modelsync.access', 'modelsync.inference.dataplane'):\n"
         "    logging.getLogger(n).setLevel(99); logging.getLogger(n).propagate = False"
     ),
     "EarlyWarns": "import warnings; warnings.simplefilter('error'); warnings.showwarning = None",

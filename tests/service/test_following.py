@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import requests
 
-from tests.servers.git import GitServer
-from tests.servers.service import answers
+from tests.fixtures.git import GitServer
+from tests.fixtures.service import answers
 from tests.service.following import (
     ADMIN,
     NO_PROXY,

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.git import GitServer
-from tests.servers.service import Service
+from tests.fixtures.git import GitServer
+from tests.fixtures.service import Service
 from tests.service.following import (
     LastGood,
     alone,

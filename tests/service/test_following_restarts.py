@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.servers.git import GitServer
-from tests.servers.service import Service
+from tests.fixtures.git import GitServer
+from tests.fixtures.service import Service
 from tests.service.following import (
     alone,
     answered_by,

@@ -10,20 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.git import GitServer, executable, link, submodule
-from tests.servers.service import answers
-from tests.servers.ssh import SshGitServer
-from tests.service.following import (
-    ADMIN,
-    NO_PROXY,
-    LastGood,
-    alone,
-    answered_by,
-    following,
-    push,
-    sync,
-    webhook,
-)
+from tests.fixtures.git import GitServer, executable, link, submodule
+from tests.fixtures.service import answers
+from tests.fixtures.ssh import SshGitServer
+from tests.service.following import ADMIN, NO_PROXY, LastGood, alone, answered_by, following, push, sync, webhook
 from tests.waiting import until
 
 # --- which commit -----------------------------------------------------------------------------------------------------

@@ -11,19 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.git import GitServer
-from tests.service.following import (
-    LastGood,
-    alone,
-    answered_by,
-    following,
-    litter,
-    metric,
-    push,
-    settled,
-    sync,
-    told,
-)
+from tests.fixtures.git import GitServer
+from tests.service.following import LastGood, alone, answered_by, following, litter, metric, push, settled, sync, told
 from tests.waiting import until
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.load import load
-from tests.servers.nginx import nginx, program
-from tests.servers.service import answers, serving, write_example, write_model
+from tests.fixtures.load import load
+from tests.fixtures.nginx import nginx, program
+from tests.fixtures.service import answers, serving, write_example, write_model
 from tests.service.test_swap import BODY, Truth, swap_to
 
 pytestmark = pytest.mark.skipif(program() is None, reason="nginx is not installed")

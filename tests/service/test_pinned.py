@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.servers.git import GitServer
-from tests.servers.service import Service, answers
+from tests.fixtures.git import GitServer
+from tests.fixtures.service import Service, answers
 from tests.service.following import ADMIN, answered_by, following, push, sync, told, webhook
 from tests.waiting import until
 

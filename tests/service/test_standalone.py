@@ -15,15 +15,15 @@ import psutil
 import pytest
 import requests
 
+from tests.fixtures.git import GitServer
+from tests.fixtures.service import answers, serving, write_model
 from tests.records import records
-from tests.servers.git import GitServer
-from tests.servers.service import answers, serving, write_model
 from tests.service.faulty import model
 from tests.service.following import NO_PROXY, push
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
-LANE = "modelsync.http.worker.LaneWorker"
+LANE = "modelsync.processes.gunicorn_worker.LaneWorker"
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def gunicorn(worker_class: str, *options: str) -> tuple[str, ...]:
         gunicorn(LANE),
         gunicorn(LANE, "--preload", "--workers", "2"),
     ],
-    ids=["app.py", "sync", "gthread", "lane", "lane, preloaded"],
+    ids=["app.py", "sync", "gthread", "dataplane", "dataplane, preloaded"],
 )
 def test_it_predicts(tmp_path: Path, command: tuple[str, ...]) -> None:
     """One model answers, one that exits does not end the process, one that is broken says why; no secret is seen."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.servers.git import GitServer
-from tests.servers.service import answers, write_model
+from tests.fixtures.git import GitServer
+from tests.fixtures.service import answers, write_model
 from tests.service.following import ADMIN, answered_by, metric, push, sync, told
 from tests.service.following import following as follow
 from tests.waiting import until

@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.servers.load import load
-from tests.servers.service import Service, answers, serving, write_model
+from tests.fixtures.load import load
+from tests.fixtures.service import Service, answers, serving, write_model
 from tests.waiting import until
 
 BODY = b'{"variables": {}}'

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.git import GitServer
-from tests.servers.service import Service, answers, serving, write_model
+from tests.fixtures.git import GitServer
+from tests.fixtures.service import Service, answers, serving, write_model
 from tests.service.following import answered_by, following, metric, push, sync, told
 from tests.waiting import until
 

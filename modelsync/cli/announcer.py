@@ -1,0 +1,63 @@
+"""What a person who started the service wants to know: where it is, what it serves, and a line to try."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from modelsync.errors import ModelBroken
+from modelsync.models import examples
+
+if TYPE_CHECKING:
+    from modelsync.models.types import ModelEntry
+    from modelsync.releases.store import Release
+    from modelsync.settings import Server, Settings
+
+
+class Announcer:
+    """Prints the URLs of the first release that serves; of later ones the log tells."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._server = settings.server
+        self._token = ' -H "Authorization: Bearer $TOKEN"' if settings.access.predict_tokens else ""
+        self._told = False
+
+    def __call__(self, release: Release, port: int) -> None:
+        """Tell of a release that serves on a port, once."""
+        if not self._told:
+            self._told = True
+            click.echo("\n".join(("", *self._lines(release, own_url(self._server, port)), "")))
+
+    def _lines(self, release: Release, url: str) -> Iterator[str]:
+        yield f"modelsync serves {release.commit[:12]} at {url}/  (docs: {url}/docs)"
+        width = max((len(name) for name in release.models), default=0)
+        for entry in release.models.values():
+            broken = f"  {entry.state}: {entry.fault}" if entry.fault else ""
+            yield f"  POST {url}/{entry.name:<{width}}{broken}".rstrip()
+        lines = (self._to_try(release, url, entry) for entry in release.models.values())
+        # What a model without an example takes is known only where it is loaded.
+        yield from ("try:", f"  {next(filter(None, lines), f'curl {url}/usage{self._token}')}")
+
+    def _to_try(self, release: Release, url: str, entry: ModelEntry) -> str:
+        """Give a curl line with the model's first example; empty where it has none or does not serve."""
+        if not entry.version:
+            return ""
+        try:
+            example = next(iter(examples.read(release.path / entry.folder)), None)
+        except ModelBroken:
+            return ""
+        if example is None:
+            return ""
+        body = shlex.quote(json.dumps({"variables": example.variables}))
+        return f"curl {url}/{entry.name} -H 'Content-Type: application/json'{self._token} -d {body}"
+
+
+def own_url(server: Server, port: int | None = None) -> str:
+    """Give the URL of the models of a service on this machine, without a slash at its end."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104 - read, not bound
+    host = f"[{host}]" if ":" in host else host
+    return f"http://{host}:{port or server.port}/{server.base_url}".rstrip("/")

@@ -1,0 +1,164 @@
+"""What a serving process holds: its settings, one release with its models, and the way to ask the supervisor."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from modelsync.errors import ModelBroken
+from modelsync.inference.circuit_breaker import CircuitBreaker
+from modelsync.inference.dataplane import DataPlane
+from modelsync.models.codegen import generator
+from modelsync.models.loading import loader
+from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelSpec, TreeHash
+from modelsync.observability import counters
+from modelsync.observability.counters import Counters
+from modelsync.releases.store import Release
+from modelsync.settings import Settings
+from modelsync.sync.status import Status, read_status
+
+log = logging.getLogger(__name__)
+
+SWITCHED_OFF = "switched off: calling it has ended several worker processes, the log says how; push a new version of it"
+
+
+@dataclass(slots=True)
+class Service:
+    """One release in one process. `release` is None before the first one: then nothing predicts and readiness is 503.
+
+    `request_sync` asks the supervisor for a sync; None where the process runs without one. `draining` is set once the
+    process has begun to end.
+    """
+
+    settings: Settings
+    release: Release | None
+    models: dict[str, LoadedModel]
+    faults: dict[str, str]
+    dataplane: DataPlane
+    request_sync: Callable[[], None] | None = None
+    draining: bool = False
+    _pid: int = field(default_factory=os.getpid)
+
+    @property
+    def base(self) -> str:
+        """The URL prefix: empty, or with a slash in front and none behind."""
+        return f"/{self.settings.server.base_url}" if self.settings.server.base_url else ""
+
+    @property
+    def commit(self) -> str | None:
+        """The commit (standalone: the content digest) that answers; None before the first release."""
+        return self.release.commit if self.release else None
+
+    @property
+    def entries(self) -> dict[ModelName, ModelEntry]:
+        """Every model of the release, loaded or not."""
+        return self.release.models if self.release else {}
+
+    def status(self) -> Status:
+        """What the last sync brought, as the supervisor wrote it."""
+        return read_status(self.settings.state.home)
+
+    def totals(self) -> dict[str, counters.Totals]:
+        """The counters of all workers by model."""
+        return counters.totals(counters.folder(self.settings.state.home))
+
+    def not_ready(self) -> str | None:
+        """Why no request should be sent here; None where the service is ready."""
+        if self.draining:
+            return "the process is ending"
+        if self.release is not None:
+            return None
+        status = self.status()
+        return f"no release yet: {status.message}" if status.message else "no release yet: the first sync is running"
+
+    def why_not(self, name: str) -> str:
+        """Why that model is listed but not called: not loaded, or switched off; empty where it is called."""
+        return self.faults.get(name) or (SWITCHED_OFF if self.dataplane.breaker.is_open(name) else "")
+
+    def unavailable(self) -> dict[str, str]:
+        """The models that are listed but not called, with the reason."""
+        return {name: reason for name in self.dataplane.names if (reason := self.why_not(name))}
+
+    def after_fork(self) -> None:
+        """Give this process counters of its own; called in each worker once it has been forked."""
+        if os.getpid() != self._pid:
+            self._pid = os.getpid()
+            self.dataplane.counters = Counters(counters.folder(self.settings.state.home), list(self.models))
+
+
+@dataclass(slots=True)
+class _Loading:
+    """The routes of a release's `serve_models.py`, each model loaded as it is registered."""
+
+    release: Release
+    models: dict[str, LoadedModel] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+
+    def model(
+        self,
+        name: str,
+        *,
+        folder: str,
+        version: str,
+        class_name: str = "",
+        writes_self: bool = False,
+        is_async: bool = False,
+        artefact: str = "",
+    ) -> None:
+        found = ModelSpec(
+            ModelName(name),
+            self.release.path / folder,
+            TreeHash(version),
+            class_name=class_name,
+            writes_self=writes_self,
+            is_async=is_async,
+            artefact=artefact,
+        )
+        try:
+            model = loader.load(found)
+        except ModelBroken as error:
+            # It loaded in the check, so this is the machine's fault: memory, a missing mount, another library.
+            log.error("%s does not load here: %s", name, error)
+            self.faults[name] = str(error)
+            return
+        entry = self.release.models.get(found.name)
+        model.call_seconds = entry.call_seconds if entry else None
+        self.models[name] = model
+
+    def unavailable(self, name: str, *, reason: str) -> None:
+        entry = self.release.models.get(ModelName(name))
+        # A folder whose very name is refused has no route: it may be the name of one of ours.
+        if entry is None or entry.fault is None or entry.fault.stage != "name":
+            self.faults[name] = reason
+
+    def all(self) -> None:
+        """`/all` answers for every model that was registered; there is nothing to load for it."""
+
+
+def load(
+    settings: Settings,
+    release: Release | None,
+    *,
+    request_sync: Callable[[], None] | None = None,
+    breaker: CircuitBreaker | None = None,
+) -> Service:
+    """Load every model of `release` into this process. Model code runs here; none of its failures passes."""
+    loaded = _Loading(release) if release else None
+    models = loaded.models if loaded else {}
+    faults = loaded.faults if loaded else {}
+    if loaded and release:
+        generator.run(release.path / "serve_models.py", loaded)
+    dataplane = DataPlane(
+        models,
+        faults,
+        Counters(counters.folder(settings.state.home), list(models)),
+        release=release.commit if release else None,
+        folder=str((release.path / "models_serve").absolute()) if release else "",
+        threads=settings.server.threads,
+        max_queue=settings.server.max_queue,
+        timeout=settings.server.predict_timeout,
+        breaker=breaker,
+    )
+    return Service(settings, release, models, faults, dataplane, request_sync)

@@ -1,0 +1,1 @@
+"""Models without code: one file per format, in a registry."""

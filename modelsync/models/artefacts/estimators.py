@@ -1,0 +1,152 @@
+"""Estimators as scikit-learn defines them, called with all rows at once.
+
+How is read off an estimator when it loads: what it takes (`inputs`), and whether its label follows from its
+probabilities. It is never called for that, because it loads before the fork.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modelsync.errors import ModelBroken
+from modelsync.models import results
+from modelsync.models.artefacts import inputs
+from modelsync.models.artefacts.inputs import is_known, steps_of
+from modelsync.models.discovery.source_analysis import FILE
+from modelsync.models.loading.batching import Batch
+from modelsync.models.types import Fault
+
+Outputs = list[dict[str, Any]]
+
+DECIDED = {
+    *("LogisticRegression", "LogisticRegressionCV", "LinearDiscriminantAnalysis", "QuadraticDiscriminantAnalysis"),
+    *("GaussianNB", "BernoulliNB", "MultinomialNB", "ComplementNB", "CategoricalNB"),
+    *("DecisionTreeClassifier", "ExtraTreeClassifier", "RandomForestClassifier", "ExtraTreesClassifier"),
+    *("GradientBoostingClassifier", "HistGradientBoostingClassifier"),
+}
+"""scikit-learn's classifiers whose `predict` is the class of the greatest probability: they are asked once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A ready artefact: what was loaded, how it is called, and a text for the API reference.
+
+    `batches`: several rows can be in one call.
+    """
+
+    instance: Any
+    batch: Batch
+    doc: str
+    batches: bool = True
+
+
+def read(loaded: Any, file: str) -> Ready:
+    """Decide how what `file` held is called. Raises ModelBroken where it cannot predict."""
+    if isinstance(loaded, type) or not (hasattr(loaded, "predict") or hasattr(loaded, "transform")):
+        shown = f"the class {loaded.__name__}" if isinstance(loaded, type) else f"a {type(loaded).__name__}"
+        message = f"holds {shown}, which has neither predict nor transform"
+        raise ModelBroken(Fault("load", message, file, hint=f"add an {FILE} that uses it"))
+    steps = list(steps_of(loaded))
+    _refuse_unfitted(steps, file)
+    for step in steps:
+        _run_alone(step)
+    row, schema, made, steps = inputs.read(steps)
+    *transformers, last = steps
+    transforms = [step.transform for step in transformers]
+    answer = _answer(last)
+
+    def call(rows: list[Any]) -> Outputs:
+        x = made(rows)
+        for transform in transforms:
+            x = transform(x)
+        return answer(x)
+
+    doc = f"The ready model in {file}: {', '.join(type(step).__name__ for step in steps)}."
+    return Ready(loaded, Batch(row, call, schema), doc)
+
+
+def _refuse_unfitted(steps: Sequence[Any], file: str) -> None:
+    for step in steps:
+        if is_known(step):
+            from sklearn.exceptions import NotFittedError
+            from sklearn.utils.validation import check_is_fitted
+
+            try:
+                check_is_fitted(step)
+            except NotFittedError:
+                message = f"holds a {type(step).__name__} that is not fitted"
+                raise ModelBroken(Fault("load", message, file, hint="fit it, then save it")) from None
+
+
+def _run_alone(step: Any) -> None:
+    """Have it use the thread that calls: starting others costs more than a few rows take, and the workers are many."""
+    if is_known(step) and getattr(step, "n_jobs", None) not in (None, 1):
+        step.n_jobs = 1
+
+
+# --- what comes out ---------------------------------------------------------------------------------------------------
+
+
+def _answer(last: Any) -> Callable[[Any], Outputs]:
+    predict = getattr(last, "predict", None)
+    if predict is None:
+        return lambda x: [{"prediction": value} for value in _listed(last.transform(x))]
+    classes = getattr(last, "classes_", None)
+    predict_proba = getattr(last, "predict_proba", None)
+    if classes is None or predict_proba is None:
+        return lambda x: [{"prediction": value} for value in _listed(predict(x))]
+    if is_known(last) and type(last).__name__ in DECIDED and not isinstance(classes, list):
+        return _most_probable(predict_proba, _listed(classes))
+    return _both(predict, predict_proba, classes)
+
+
+def _most_probable(predict_proba: Callable[[Any], Any], labels: list[Any]) -> Callable[[Any], Outputs]:
+    keys = _keys(labels)
+
+    def answer(x: Any) -> Outputs:
+        found = predict_proba(x)
+        return [
+            {"prediction": labels[best], "probabilities": dict(zip(keys, row, strict=True))}
+            for best, row in zip(found.argmax(axis=1).tolist(), found.tolist(), strict=True)
+        ]
+
+    return answer
+
+
+def _both(predict: Callable[[Any], Any], predict_proba: Callable[[Any], Any], classes: Any) -> Callable[[Any], Outputs]:
+    """Ask for the label and for the probabilities; of several outputs (`classes` is a list) each is a list."""
+    keys = [_keys(_listed(one)) for one in classes] if isinstance(classes, list) else _keys(_listed(classes))
+
+    def answer(x: Any) -> Outputs:
+        labels = _listed(predict(x))
+        found = predict_proba(x)
+        if isinstance(classes, list) and isinstance(found, list):
+            by_output = [
+                [_by_key(names, row) for row in _listed(part)] for names, part in zip(keys, found, strict=True)
+            ]
+            probabilities: list[Any] = [list(parts) for parts in zip(*by_output, strict=True)]
+        else:
+            probabilities = [_by_key(keys, row) for row in _listed(found)]
+        return [{"prediction": label, "probabilities": row} for label, row in zip(labels, probabilities, strict=True)]
+
+    return answer
+
+
+def _by_key(keys: Sequence[Any], row: Any) -> Any:
+    return dict(zip(keys, row, strict=True)) if isinstance(row, list) and len(row) == len(keys) else row
+
+
+def _keys(labels: list[Any]) -> list[str]:
+    """The labels as keys of a JSON object."""
+    return [results.as_key(label) for label in labels]
+
+
+def _listed(values: Any) -> list[Any]:
+    """Arrays, sparse matrices, Series and DataFrames as lists, one element a row."""
+    import numpy as np
+
+    dense = values.toarray() if hasattr(values, "toarray") else values
+    listed: list[Any] = dense if isinstance(dense, list) else np.asarray(dense).tolist()
+    return listed

@@ -1,0 +1,193 @@
+"""What an estimator takes, read off it when it loads: names, types, and whether an array of numbers will do.
+
+Columns by name need a DataFrame, which costs more than many an estimator; most look at numbers only.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from modelsync.models.artefacts import rows
+from modelsync.models.artefacts.rows import NUMBERS, Number, Scalar
+from modelsync.models.loading.binding import Call, Schema
+
+FORESTS = {"sklearn.ensemble._forest", "sklearn.ensemble._gb"}
+"""Ensembles that fit their members on arrays, whatever they get themselves."""
+
+
+class Inputs(NamedTuple):
+    """`row` makes a row of `variables`, `schema` is a row's, `gather` makes the input of rows, which `steps` take."""
+
+    row: Call
+    schema: Schema | None
+    gather: Callable[[list[Any]], Any]
+    steps: list[Any]
+
+
+def steps_of(estimator: Any) -> Iterator[Any]:
+    """The transformers and the last estimator that a call of a pipeline goes through, one after another."""
+    kind = type(estimator)
+    if kind.__module__ == "sklearn.pipeline" and kind.__name__ == "Pipeline":
+        kept = [step for _, step in estimator.steps if step is not None and step != "passthrough"]
+        for step in kept or [estimator]:
+            yield from steps_of(step)
+    elif kind.__module__.startswith("sklearn.model_selection._search") and hasattr(estimator, "best_estimator_"):
+        yield from steps_of(estimator.best_estimator_)
+    else:
+        yield estimator
+
+
+def is_known(step: Any) -> bool:
+    """Whether it is one of scikit-learn's own, of which is known what they do."""
+    return type(step).__module__.startswith("sklearn.")
+
+
+def read(steps: list[Any]) -> Inputs:
+    """Read off the steps of an estimator what the first of them takes."""
+    first = steps[0]
+    names = getattr(first, "feature_names_in_", None)
+    count = getattr(first, "n_features_in_", None)
+    if names is not None:
+        types = _types(first, [str(name) for name in names], steps)
+        row, schema = rows.named(types)
+        if all(_is_plain(step) for step in steps):
+            # Without the names they were fitted with they do not miss them in an array.
+            return Inputs(row, schema, _numbers, [_nameless(step) for step in steps])
+        return Inputs(row, schema, _frame(list(types)), steps)
+    if count is not None:
+        if _takes_numbers(first):
+            return Inputs(*rows.positional(count, _number(steps)), _numbers, steps)
+        return Inputs(*rows.positional(count, Scalar), _array, steps)
+    tags = _tags(first)
+    if tags and tags.dict:
+        return Inputs(dict, None, list, steps)
+    return Inputs(*rows.whole(str if tags and tags.string else Any), list, steps)
+
+
+def _tags(step: Any) -> Any:
+    """What scikit-learn says of an estimator's input; None for those of others, and before its version 1.6."""
+    if not is_known(step):
+        return None
+    try:
+        from sklearn.utils import get_tags
+    except ImportError:
+        return None
+    return get_tags(step).input_tags
+
+
+def _takes_numbers(step: Any) -> bool:
+    """Whether it computes with all that it gets: then the types of its inputs are known."""
+    from sklearn.base import MetaEstimatorMixin
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import FeatureUnion
+    from sklearn.preprocessing import FunctionTransformer
+
+    tags = _tags(step)
+    if tags is None or not tags.two_d_array or tags.string or tags.categorical or tags.dict:
+        return False
+    if isinstance(step, ColumnTransformer | FunctionTransformer):
+        return False
+    if isinstance(step, MetaEstimatorMixin | FeatureUnion) and type(step).__module__ not in FORESTS:
+        within = [next(steps_of(member)) for member in _members(step)]
+        return bool(within) and all(map(_takes_numbers, within))
+    fill = getattr(step, "statistics_", None)  # of an imputer, which also takes texts
+    # Gradient boosting keeps there which of its inputs are categories.
+    return getattr(fill, "dtype", None) != "O" and getattr(step, "is_categorical_", None) is None
+
+
+def _members(step: Any) -> list[Any]:
+    """The fitted estimators that one is made of, as far as scikit-learn has names for them."""
+    if hasattr(step, "transformer_list"):
+        return [member for _, member in step.transformer_list if not isinstance(member, str)]
+    if hasattr(step, "calibrated_classifiers_"):
+        return [member.estimator for member in step.calibrated_classifiers_]
+    if hasattr(step, "estimators_"):
+        return list(step.estimators_)
+    return [step.estimator_] if hasattr(step, "estimator_") else []
+
+
+def _is_plain(step: Any) -> bool:
+    """Whether an array of numbers is all that it ever looks at, and that nothing within it misses its names."""
+    from sklearn.base import MetaEstimatorMixin
+    from sklearn.pipeline import FeatureUnion
+
+    made_of_others = isinstance(step, MetaEstimatorMixin | FeatureUnion) and type(step).__module__ not in FORESTS
+    return _takes_numbers(step) and not made_of_others and not hasattr(step, "_sklearn_output_config")
+
+
+def _nameless(step: Any) -> Any:
+    if "feature_names_in_" not in vars(step):
+        return step
+    step = copy.copy(step)
+    del step.feature_names_in_
+    return step
+
+
+def _types(first: Any, names: list[str], steps: Sequence[Any]) -> dict[str, Any]:
+    """The type of each input that is used, by its name."""
+    from sklearn.compose import ColumnTransformer
+
+    if not isinstance(first, ColumnTransformer):
+        return dict.fromkeys(names, _number(steps) if _takes_numbers(first) else Scalar)
+    found: dict[str, Any] = {}
+    for _, transformer, columns in first.transformers_:
+        if isinstance(transformer, str) and transformer == "drop":
+            continue
+        kind = Scalar if isinstance(transformer, str) else _type(list(steps_of(transformer)), steps[1:])
+        for name in _columns(columns, names):
+            found[name] = kind if found.get(name, kind) == kind else Scalar
+    return {name: found[name] for name in names if name in found}
+
+
+def _type(within: list[Any], after: Sequence[Any]) -> Any:
+    if _takes_numbers(within[0]):
+        return _number([*within, *after])
+    tags = _tags(within[0])
+    return str if tags and tags.string else Scalar
+
+
+def _columns(columns: Any, names: list[str]) -> list[str]:
+    """The names of the columns that a part of a ColumnTransformer takes: by name, position, slice or mask."""
+    import numpy as np
+
+    if isinstance(columns, str):
+        return [columns]
+    if isinstance(columns, slice) and (isinstance(columns.start, str) or isinstance(columns.stop, str)):
+        start = names.index(columns.start) if columns.start is not None else 0
+        stop = names.index(columns.stop) + 1 if columns.stop is not None else len(names)
+        return names[start:stop]
+    if not isinstance(columns, slice) and all(isinstance(column, str) for column in columns):
+        return list(columns)
+    return [str(name) for name in np.atleast_1d(np.array(names, dtype=object)[columns])]
+
+
+def _number(steps: Sequence[Any]) -> Any:
+    """The type of an input of numbers: null is one where an imputer fills it in, or all steps take it as missing."""
+    for step in steps:
+        if type(step).__module__.startswith("sklearn.impute."):
+            return Number | None
+        tags = _tags(step)
+        if tags is None or not tags.allow_nan:
+            return Number
+    return Number | None
+
+
+def _numbers(rows: list[Any]) -> Any:
+    import numpy as np
+
+    return np.array(rows, dtype=np.float64)
+
+
+def _array(rows: list[Any]) -> Any:
+    import numpy as np
+
+    numbers = all(NUMBERS.issuperset(map(type, row)) for row in rows)
+    return np.array(rows, dtype=np.float64 if numbers else object)
+
+
+def _frame(names: list[str]) -> Callable[[list[Any]], Any]:
+    import pandas as pd
+
+    return lambda rows: pd.DataFrame(rows, columns=names)

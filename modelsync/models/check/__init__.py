@@ -1,0 +1,1 @@
+"""Checks models in a child process before they serve."""

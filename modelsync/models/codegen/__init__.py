@@ -1,0 +1,1 @@
+"""Writes serve_models.py and the folder of a new model."""

@@ -1,0 +1,101 @@
+"""Writes `serve_models.py`, the readable list of a release's routes, and runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from modelsync.models.types import Fault, ModelEntry
+
+
+class Routes(Protocol):
+    """What a `serve_models.py` registers its models with. `folder` is relative to the release's directory."""
+
+    def model(
+        self,
+        name: str,
+        *,
+        folder: str,
+        version: str,
+        class_name: str = "",
+        writes_self: bool = False,
+        is_async: bool = False,
+        artefact: str = "",
+    ) -> None:
+        """A model that serves; one that is stale serves an earlier version."""
+
+    def unavailable(self, name: str, *, reason: str) -> None:
+        """A model of which no version can serve."""
+
+    def all(self) -> None:
+        """The route that asks every model."""
+
+
+def generate(entries: Sequence[ModelEntry], *, base_url: str, release: str) -> str:
+    """Write the Python source that registers the models of a release, sorted by name.
+
+    The same release gives the same text. Names, reasons and all else that comes from a repository are quoted, so that
+    they cannot become code. `base_url` has no slashes around it and may be empty.
+    """
+    entries = sorted(entries, key=lambda entry: entry.name)
+    routes = _table(entries, f"/{base_url}/" if base_url else "/")
+    return _environment().get_template("serve_models.py.j2").render(entries=entries, routes=routes, release=release)
+
+
+def run(path: Path, routes: Routes) -> None:
+    """Run a generated file: call its `register` with `routes`.
+
+    Raises OSError where it cannot be read, and what its code raises.
+    """
+    names: dict[str, Any] = {"__name__": "serve_models", "__file__": str(path)}
+    exec(compile(path.read_bytes(), str(path), "exec"), names)  # noqa: S102 - our own file, in the state directory
+    names["register"](routes)
+
+
+def _environment() -> Environment:
+    environment = Environment(  # noqa: S701 - it writes Python, not HTML: `literal` and `quoted` escape
+        loader=PackageLoader("modelsync.models.codegen"), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    environment.filters |= {"literal": _literal, "quoted": _quoted, "reason": _reason, "arguments": _arguments}
+    return environment
+
+
+def _table(entries: Sequence[ModelEntry], prefix: str) -> list[str]:
+    rows = [(f"POST {prefix}{_quoted(entry.name)}", _note(entry)) for entry in entries]
+    rows.append((f"POST {prefix}all", "every model"))
+    width = max(len(route) for route, _ in rows)
+    return [f"{route:{width}}  {note}".rstrip() for route, note in rows]
+
+
+def _note(entry: ModelEntry) -> str:
+    if entry.state == "failed":
+        return f"not served: {_quoted(_reason(entry.fault))}"
+    stale = f"stale, wanted {entry.wanted_version[:12]}: {_quoted(_reason(entry.fault))}"
+    return f"version {entry.version[:12]}" + (f" ({stale})" if entry.state == "stale" else "")
+
+
+def _arguments(entry: ModelEntry) -> str:
+    kind = {"artefact": entry.artefact} if entry.artefact else {"class_name": entry.class_name}
+    given = {"folder": entry.folder, **kind, "version": str(entry.version)}
+    flags = {"writes_self": entry.writes_self, "is_async": entry.is_async}
+    words = [f"{key}={_literal(value)}" for key, value in given.items()]
+    words += [f"{key}=True" for key, value in flags.items() if value]
+    return ", ".join([_literal(entry.name), *words])
+
+
+def _reason(fault: Fault | None) -> str:
+    return str(fault) if fault else "unknown"
+
+
+def _literal(text: str) -> str:
+    """A string as Python source, in double quotes where that needs no escapes, as formatters write it."""
+    literal = repr(str(text))
+    return f'"{literal[1:-1]}"' if literal[0] == "'" and '"' not in literal and "\\" not in literal else literal
+
+
+def _quoted(text: str) -> str:
+    """A text that stays one line of a docstring, whatever it holds."""
+    return text.encode("unicode_escape").decode().replace('"', '\\"')

@@ -1,0 +1,1 @@
+"""Finds the model folders of a directory without running any of their code."""

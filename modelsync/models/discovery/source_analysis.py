@@ -1,0 +1,238 @@
+"""What `etls.py` says about itself: which class is the model and how its method behaves. Read, never run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from modelsync.models.types import Fault
+
+METHOD = "transform_predict"
+BATCH = "transform_predict_batch"
+"""The method that takes a list of rows; a class has one of the two, or both."""
+
+FILE = "etls.py"
+
+# Methods that change the list, dict, set, array or estimator they are called on.
+MUTATORS = {
+    *("append", "appendleft", "extend", "extendleft", "insert", "remove", "pop", "popitem", "popleft", "clear"),
+    *("update", "setdefault", "add", "discard", "sort", "reverse", "rotate"),
+    *("fit", "partial_fit", "fit_transform", "__setitem__", "__delitem__", "__setattr__"),
+}
+
+# Bases that hold no `transform_predict`, so a class on top of them alone cannot inherit it.
+PLAIN_BASES = {"object", "ABC", "Protocol", "Generic", "BaseModel", "TypedDict", "NamedTuple", "Enum", "Exception"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True, slots=True)
+class ModelClass:
+    """The class of a folder's model, as its source shows it."""
+
+    name: str
+    writes_self: bool = False
+    is_async: bool = False
+
+
+def read(source: bytes, folder: str) -> ModelClass | Fault:
+    """Find the model's class in the text of an `etls.py`.
+
+    `folder` is the model's name: of several classes the one named like it is meant.
+    """
+    try:
+        tree = ast.parse(source, FILE)
+    except SyntaxError as error:
+        return Fault("static", f"{type(error).__name__}: {error.msg}", FILE, error.lineno or None)
+    except (ValueError, RecursionError, MemoryError) as error:  # a null byte; nesting that no parser takes
+        return Fault("static", f"{FILE} cannot be parsed: {error or type(error).__name__}", FILE)
+    classes = {node.name: node for node in _classes(tree.body)}
+    chosen = _choose(classes, folder)
+    return chosen if isinstance(chosen, Fault) else _describe(classes, chosen)
+
+
+def _classes(body: Sequence[ast.stmt]) -> Iterator[ast.ClassDef]:
+    """The classes of a module, those under an `if` or `try` at its top included."""
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield node
+        elif isinstance(node, ast.If | ast.Try | ast.With):
+            for part in ("body", "orelse", "finalbody"):
+                yield from _classes(getattr(node, part, []))
+            for handler in getattr(node, "handlers", []):
+                yield from _classes(handler.body)
+
+
+# --- which class ------------------------------------------------------------------------------------------------------
+
+
+def _choose(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
+    found = [name for name in classes if not _members(classes, name).keys().isdisjoint((METHOD, BATCH))]
+    if not found:
+        # The method may come from a class of another file, which only the import can tell.
+        found = [name for name in classes if _inherits_from_elsewhere(classes, name)]
+        if chosen := _named(found, folder):
+            return chosen
+        return Fault(
+            "static",
+            f"no class with a {METHOD} method" + (f" (classes: {', '.join(classes)})" if classes else ""),
+            FILE,
+            hint=f"write class {folder.replace('-', '_')} with def {METHOD}(self, variables) that returns a dict",
+        )
+    if len(found) == 1:
+        return found[0]
+    bases = {base for name in found for base in _bases(classes[name])}
+    leaves = [name for name in found if name not in bases]
+    if chosen := _named(found, folder) or (leaves[0] if len(leaves) == 1 else None):
+        return chosen
+    listed = ", ".join(f"{name} (line {classes[name].lineno})" for name in found)
+    return Fault(
+        "static",
+        f"several classes have a {METHOD} method: {listed}",
+        FILE,
+        classes[found[1]].lineno,
+        hint=f"name one of them {folder.replace('-', '_')} or {METHOD}, or rename the method in the others",
+    )
+
+
+def _named(found: Sequence[str], folder: str) -> str | None:
+    """The class that is named like the folder, else the one of the original convention."""
+    if folder in found:
+        return folder
+    # A class cannot have a folder's hyphens: credit-risk is CreditRisk or credit_risk.
+    alike = [name for name in found if _bare(name) == _bare(folder)]
+    if len(alike) == 1:
+        return alike[0]
+    return METHOD if METHOD in found else None
+
+
+def _bare(name: str) -> str:
+    return name.replace("-", "").replace("_", "").lower()
+
+
+def _bases(node: ast.ClassDef) -> list[str]:
+    return [base.id for base in node.bases if isinstance(base, ast.Name)]
+
+
+def _inherits_from_elsewhere(classes: dict[str, ast.ClassDef], name: str) -> bool:
+    for base in classes[name].bases:
+        target = base.value if isinstance(base, ast.Subscript) else base
+        known = target.id if isinstance(target, ast.Name) else target.attr if isinstance(target, ast.Attribute) else ""
+        if known in classes:
+            if known != name and _inherits_from_elsewhere({k: v for k, v in classes.items() if k != name}, known):
+                return True
+        elif known not in PLAIN_BASES:
+            return True
+    return False
+
+
+def _members(
+    classes: dict[str, ast.ClassDef], name: str, seen: frozenset[str] = frozenset()
+) -> dict[str, Function | None]:
+    """The methods of a class and of its bases in the same file; None for one that is assigned instead of defined."""
+    members: dict[str, Function | None] = {}
+    for base in reversed(_bases(classes[name])):
+        if base in classes and base not in seen and base != name:
+            members.update(_members(classes, base, seen | {name}))
+    for node in classes[name].body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            members[node.name] = node
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    alias = node.value.id if isinstance(node.value, ast.Name) else ""
+                    members[target.id] = members.get(alias)
+    return members
+
+
+# --- how it behaves ---------------------------------------------------------------------------------------------------
+
+
+def _describe(classes: dict[str, ast.ClassDef], name: str) -> ModelClass | Fault:
+    members = _members(classes, name)
+    method, batch = members.get(METHOD), members.get(BATCH)
+    if fault := _batch_fault(method, batch):
+        return fault
+    is_async = isinstance(method, ast.AsyncFunctionDef)
+    return ModelClass(name, _writes_self(members, name), is_async)
+
+
+def _batch_fault(method: Function | None, batch: Function | None) -> Fault | None:
+    """Why a class's batch method cannot be called, or None."""
+    if batch is None:
+        return None
+    for function in (batch, method):
+        if isinstance(function, ast.AsyncFunctionDef):
+            return Fault(
+                "static",
+                f"async def {function.name}: a batch is called, not awaited",
+                FILE,
+                function.lineno,
+                hint=f"make it a plain def, or leave out {BATCH}",
+            )
+    given = [*batch.args.posonlyargs, *batch.args.args]
+    optional = len(batch.args.defaults)
+    extra = any(default is None for default in batch.args.kw_defaults)
+    takes_rows = (len(given) >= 2 and len(given) - optional <= 2) and not extra  # self and the rows
+    if takes_rows or batch.decorator_list or (batch.args.vararg and len(given) <= 2 and not extra):
+        return None
+    return Fault(
+        "static",
+        f"{BATCH} must take one argument: the rows",
+        FILE,
+        batch.lineno,
+        hint=f"def {BATCH}(self, rows: list) -> list",
+    )
+
+
+def _writes_self(members: dict[str, Function | None], class_name: str) -> bool:
+    """Whether a predicting method, or one that it reaches through `self`, changes the instance or its class."""
+    waiting, reached = [METHOD, BATCH], {METHOD, BATCH}
+    while waiting:
+        function = members.get(waiting.pop())
+        if function is None or not (arguments := [*function.args.posonlyargs, *function.args.args]):
+            continue
+        owners = {arguments[0].arg, class_name}
+        for node in ast.walk(function):
+            if _writes(node, owners):
+                return True
+            if isinstance(node, ast.Attribute) and _root(node.value) in owners and node.attr not in reached:
+                reached.add(node.attr)
+                waiting.append(node.attr)
+    return False
+
+
+def _writes(node: ast.AST, owners: set[str]) -> bool:
+    match node:
+        case ast.Assign(targets=targets) | ast.Delete(targets=targets):
+            return any(_hits(target, owners) for target in targets)
+        case ast.AugAssign(target=target) | ast.For(target=target) | ast.AsyncFor(target=target):
+            return _hits(target, owners)
+        case ast.AnnAssign(target=target, value=value):
+            return value is not None and _hits(target, owners)
+        case ast.withitem(optional_vars=ast.expr() as target):
+            return _hits(target, owners)
+        case ast.Call(func=ast.Attribute(value=ast.Attribute() | ast.Subscript() as value, attr=attr)):
+            return attr in MUTATORS and _root(value) in owners
+        case ast.Call(func=ast.Name(id="setattr" | "delattr"), args=[ast.Name(id=first), *_]):
+            return first in owners
+    return False
+
+
+def _hits(target: ast.expr, owners: set[str]) -> bool:
+    match target:
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            return any(_hits(part, owners) for part in parts)
+        case ast.Starred(value=value):
+            return _hits(value, owners)
+        case ast.Attribute() | ast.Subscript():
+            return _root(target) in owners
+    return False
+
+
+def _root(node: ast.expr) -> str | None:
+    """The name at the left end of `a.b[c].d`."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None

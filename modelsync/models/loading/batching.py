@@ -1,0 +1,154 @@
+"""`transform_predict_batch(self, rows) -> list`: what its rows are, decided once, from its signature, at load.
+
+It is called with the requests that have arrived together, a row each, and returns as many dicts in the same order; an
+exception in that list fails its own request alone. Clients still send one row, and a class may have this method alone.
+
+| `rows` is annotated | it receives |
+|---|---|
+| not at all, or `list` | a list of what `transform_predict` takes: validated instances, or dicts of its validated and |
+| | defaulted arguments; without that method, or where it takes any object, the `variables` objects as dicts |
+| `list[dict]` | the same, but always dicts |
+| `list[X]`, a pydantic model, dataclass or TypedDict | a list of validated instances |
+| `pandas.DataFrame` | one DataFrame with a row per request, as `pandas.json_normalize` gives |
+
+`tuple` or a DataFrame with a row each may be returned in place of the list.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterable, MutableSequence, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin
+
+from modelsync.errors import ModelBroken, ModelRaised
+from modelsync.models.discovery.source_analysis import BATCH, FILE
+from modelsync.models.loading import binding, typehints
+from modelsync.models.loading.binding import Call, Form, Schema, Variables
+from modelsync.models.types import Fault
+
+LISTS = (list, Sequence, MutableSequence, Iterable, Collection)
+
+CallBatch = Callable[[list[Any]], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How a model is called with several requests.
+
+    `row` makes a row of `variables` and raises VariablesInvalid. `call` takes rows; it raises what the method raises,
+    and ModelRaised where that returns no list. `schema` is a row's, None where any object will do.
+    """
+
+    row: Call
+    call: CallBatch
+    schema: Schema | None
+
+    def one(self, variables: Variables) -> Any:
+        """A batch of one: how a model is called that has no other method."""
+        results = self.call([self.row(variables)])
+        if len(results) != 1:
+            raise ModelRaised("ValueError", f"{BATCH} returned {len(results)} results for 1 row")
+        if isinstance(results[0], Exception):
+            raise results[0]
+        return results[0]
+
+
+def bind(batch: Callable[..., Any], single: Form | None) -> Batch:
+    """Read the signature of the batch method; `single` is the form of `transform_predict`, None where there is none.
+
+    Raises ModelBroken where the signature does not take rows.
+    """
+    parameter = _rows(batch)
+    kind = typehints.without_none(typehints.resolve(parameter, batch))
+    single = single or Form("object")
+    if typehints.is_dataframe(kind):
+        return Batch(_dict(single), _listed(_normalized(batch)), single.schema)
+    row = _row(parameter, kind)
+    if row is Any and single.validate and single.kind == "structure":
+        return Batch(single.validate, _listed(batch), single.schema)
+    if row is Any or typehints.is_dict(row):
+        return Batch(_dict(single), _listed(batch), single.schema)
+    validate, schema = binding.structure(parameter.name, row)
+    return Batch(validate, _listed(batch), schema)
+
+
+def _rows(batch: Callable[..., Any]) -> inspect.Parameter:
+    signature = inspect.signature(batch)
+    if inspect.iscoroutinefunction(batch):
+        raise _broken(f"async def {BATCH}: a batch is called, not awaited", "make it a plain def")
+    parameters = list(signature.parameters.values())
+    required = [one for one in parameters if one.default is one.empty and one.kind not in binding.VARIADIC]
+    by_place = [one for one in parameters if one.kind not in (one.KEYWORD_ONLY, one.VAR_KEYWORD)]
+    if not by_place or any(one is not by_place[0] for one in required):
+        raise _broken(f"{BATCH} must take one argument: the rows", f"def {BATCH}(self, rows: list) -> list")
+    parameter = by_place[0]
+    if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+        return parameter.replace(annotation=inspect.Parameter.empty)
+    return parameter
+
+
+def _row(parameter: inspect.Parameter, kind: Any) -> Any:
+    """The type of one row; Any where it is not said."""
+    if kind in (Any, object) or kind in LISTS:
+        return Any
+    if get_origin(kind) in LISTS:
+        row = typehints.without_none(get_args(kind)[0])
+        if row in (Any, object):
+            return Any
+        if typehints.is_dict(row) or typehints.is_structure(row):
+            return row
+    shown = kind.__qualname__ if isinstance(kind, type) and not get_args(kind) else kind
+    hint = "take list, list[dict], a list of a pydantic model, dataclass or TypedDict, or a pandas.DataFrame"
+    raise _broken(f"{BATCH}: parameter {parameter.name}: {shown} is no list of rows", hint)
+
+
+def _broken(message: str, hint: str) -> ModelBroken:
+    return ModelBroken(Fault("load", message, FILE, hint=hint))
+
+
+# --- a row ------------------------------------------------------------------------------------------------------------
+
+
+def _as_it_is(variables: Variables) -> Any:
+    return variables
+
+
+def _dict(single: Form) -> Call:
+    """A row that is a dict. What `transform_predict` refuses is refused here too."""
+    if (validate := single.validate) is None:
+        return _as_it_is
+    if single.kind == "arguments":
+        named = [one for one in single.parameters if one.kind not in binding.VARIADIC]
+        defaults = {one.name: one.default for one in named if one.default is not one.empty}
+        return lambda variables: {**defaults, **validate(variables)}
+
+    def check(variables: Variables) -> Any:
+        validate(variables)
+        return variables
+
+    return check
+
+
+# --- the call ---------------------------------------------------------------------------------------------------------
+
+
+def _normalized(batch: Callable[[Any], Any]) -> Callable[[list[Any]], Any]:
+    from pandas import json_normalize  # only now: a service without such models never pays for pandas
+
+    return lambda rows: batch(json_normalize(rows))
+
+
+def _listed(batch: Callable[[Any], Any]) -> CallBatch:
+    def call(rows: list[Any]) -> list[Any]:
+        results = batch(rows)
+        if isinstance(results, list):
+            return results
+        if isinstance(results, tuple):
+            return list(results)
+        if typehints.is_dataframe(type(results)):
+            records: list[Any] = results.to_dict("records")
+            return records
+        raise ModelRaised("TypeError", f"{BATCH} returned {type(results).__name__}, not a list")
+
+    return call

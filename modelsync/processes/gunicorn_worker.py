@@ -1,0 +1,154 @@
+"""The gunicorn worker class of modelsync: gunicorn's master, fork, signals and heartbeat; inside, uvloop and `Server`.
+
+`gunicorn app:app --worker-class modelsync.processes.gunicorn_worker.LaneWorker` runs it by hand; `modelsync serve` does the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+import threading
+from time import monotonic
+from typing import Any
+
+import uvloop
+from gunicorn.workers.base import Worker
+
+from modelsync.inference.serving import Service
+from modelsync.models.isolation import guards, process_state
+from modelsync.models.isolation.crash_report import CrashReport
+from modelsync.models.types import LoadedModel
+from modelsync.processes.oom import workers_first
+from modelsync.server.acceptor import ConnectionCounts
+from modelsync.server.connection import LINGER
+from modelsync.server.server import Server
+
+_exit = os._exit
+
+WARM_UP_BUDGET = 5.0
+"""Seconds a worker spends on calling models once before it accepts requests."""
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds a thread may compute before another one gets the interpreter: a request crosses threads several times, and
+beside a model that computes it would wait Python's 5 ms each time."""
+
+
+class ModelsyncWorker(Worker):  # type: ignore[misc]
+    """One process: an event loop that speaks HTTP, threads that call models, threads that run Flask."""
+
+    ready_fd: int | None = None
+    """Where a line with the worker's pid goes once it is ready; the supervisor reads it."""
+
+    go_fd: int | None = None
+    """At its end the worker accepts requests from the public socket; until then from the private one alone."""
+
+    connection_counts: ConnectionCounts | None = None
+    """Shared with the other workers; each has a `place` in it, given by the master before the fork."""
+
+    worker_index = 0
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.crash_report = CrashReport()
+
+    def init_process(self) -> None:
+        """Replace what the fork copied and must not be shared, then load (without preload) and run."""
+        workers_first()
+        guards.install()
+        super().init_process()
+
+    def init_signals(self) -> None:
+        """Python's defaults but for those that must work even while the loop is stuck; `run` adds the others."""
+        for number in self.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGUSR1, self.handle_usr1)
+        signal.siginterrupt(signal.SIGUSR1, False)
+        self.crash_report.listen()  # SIGABRT too: the heartbeat stopped, perhaps in code that lets no Python run
+
+    def run(self) -> None:
+        """Serve until told to end; returns once the last client is gone."""
+        service: Service = self.wsgi.extensions["modelsync"]
+        service.after_fork()
+        threading.current_thread().name = "modelsync-loop"
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        with contextlib.closing(uvloop.new_event_loop()) as loop:
+            asyncio.set_event_loop(loop)
+            loop.run_until_complete(self._serve(service, loop))
+        # Threads of models may hang for ever: no reason to wait for them, the clients have their answers.
+        self.log.info("Worker has served its last request (pid: %s)", self.pid)
+        self.tmp.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        _exit(0)
+
+    async def _serve(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
+        ending = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            loop.add_signal_handler(number, ending.set)
+        server = Server(service, self.wsgi, loop)
+        beat = loop.create_task(self._beat(service, server, ending))
+        await loop.run_in_executor(None, warm_up, service)
+        public, *private = [listener.sock for listener in self.sockets]
+        server.listen(*private)
+        if self.ready_fd is not None:
+            # A worker that replaces another one finds nobody listening: the supervisor reads until all are ready once.
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self.ready_fd, f"{self.pid}\n".encode())
+        if await self._may_go(loop, ending):
+            server.listen(public, connection_counts=self.connection_counts, worker_index=self.worker_index)
+        await ending.wait()
+        await server.drain(LINGER, self.cfg.graceful_timeout)
+        if not server.connections:
+            service.dataplane.counters.answered()
+        beat.cancel()
+
+    async def _may_go(self, loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> bool:
+        """Wait for the supervisor to close its end of the pipe; False where the worker is told to end first."""
+        if self.go_fd is None:
+            return True
+        go = asyncio.Event()
+        loop.add_reader(self.go_fd, go.set)
+        waits = [loop.create_task(event.wait()) for event in (go, ending)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        loop.remove_reader(self.go_fd)
+        for wait in waits:
+            wait.cancel()
+        return go.is_set()
+
+    async def _beat(self, service: Service, server: Server, ending: asyncio.Event) -> None:
+        """Tell the master that the loop turns; end when it has gone, or when too many threads hang."""
+        pool = service.dataplane.pool
+        tidy_up = process_state.snapshot()
+        while True:
+            self.notify()
+            tidy_up()
+            if os.getppid() != self.ppid:
+                self.log.info("The master has gone; ending (pid: %s)", self.pid)
+                ending.set()
+            if pool.hung >= pool.size:
+                self.log.error("%d calls hang; this worker is replaced (pid: %s)", pool.hung, self.pid)
+                ending.set()
+            if server.requests >= self.max_requests:
+                ending.set()
+            await asyncio.sleep(1.0)
+
+
+def warm_up(service: Service) -> None:
+    """Call each model once with its first example, in this process, so that no client waits for a cold start."""
+    deadline = monotonic() + WARM_UP_BUDGET
+    for model in service.models.values():
+        if monotonic() > deadline:
+            return
+        if model.examples and not model.is_async:
+            _call_once(model)
+    gc.collect()
+
+
+def _call_once(model: LoadedModel) -> None:
+    # The check has run the same example: what fails here is reported when a client calls it.
+    with contextlib.suppress(BaseException):
+        model.call(dict(model.examples[0].variables))

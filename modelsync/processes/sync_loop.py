@@ -1,0 +1,172 @@
+"""Following the source: what asks for a sync, and the syncs themselves, each an update in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import watchfiles
+
+from modelsync.errors import ReleaseRejected, UpdateDied
+from modelsync.settings import Settings
+from modelsync.sync import update
+from modelsync.sync.schedule import Schedule, retry_after
+from modelsync.sync.status import failed, planned, read_status
+
+log = logging.getLogger(__name__)
+
+UPDATE_GRACE = 10.0
+"""Seconds an update gets to clean up when the service ends."""
+
+
+class SyncLoop:
+    """Runs updates when the source may have changed, and has what they published served.
+
+    `ask` is the end of a pipe: a byte in it asks for a sync. `serve_current` is called after each update, also one that
+    failed; it returns False where serving has to be tried again.
+    """
+
+    def __init__(
+        self, settings: Settings, schedule: Schedule, serve_current: Callable[[], Awaitable[bool]], *, watch: bool
+    ) -> None:
+        self._settings = settings
+        self._schedule = schedule
+        self._serve_current = serve_current
+        self._watch = watch
+        self._failures = 0
+        self._update_process: asyncio.subprocess.Process | None = None
+        self._due: datetime | None = None  # by the schedule
+        self._retry: datetime | None = None
+        self._asked, self.ask = os.pipe()
+        self._wanted = asyncio.Event()
+
+    def listen(self) -> None:
+        """Take notice from now on of who asks for a sync, by SIGHUP or through the pipe."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._wanted.set)
+        os.set_blocking(self._asked, False)
+        os.set_blocking(self.ask, False)
+        loop.add_reader(self._asked, self._heard)
+
+    async def run(self) -> None:
+        """Sync at once, and whenever it is asked for, until cancelled; then no update is left."""
+        self._wanted.set()
+        loops: list[Callable[[], Awaitable[None]]] = [self._follow, self._keep_schedule]
+        if self._watch:
+            loops.append(self._watch_files)
+        async with asyncio.TaskGroup() as group:
+            for one in loops:
+                group.create_task(_edge(one))
+
+    # --- what asks for a sync ---------------------------------------------------------------------------------------
+
+    def _heard(self) -> None:
+        """A worker was asked for a sync. However many bytes there are, it is one sync."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._asked, 4096):
+                self._wanted.set()
+
+    async def _keep_schedule(self) -> None:
+        while not self._settings.standalone:
+            now = datetime.now(UTC)
+            if (due := self._schedule.next_after(now)) is None:
+                return
+            due += timedelta(seconds=random.uniform(0, self._jitter(due - now)))  # noqa: S311  spreads replicas out
+            self._due = due
+            planned(self._settings.state.home, min(due, self._retry or due))
+            # In steps, because the machine's clock may be set meanwhile, and a suspended machine's timers stand still.
+            while (left := (due - datetime.now(UTC)).total_seconds()) > 0:
+                await asyncio.sleep(min(left, 30.0))
+            self._wanted.set()
+
+    def _jitter(self, interval: timedelta) -> float:
+        """At most a tenth of the interval: `@every 10s` is not meant to start a minute late."""
+        return min(self._settings.sync.jitter, interval.total_seconds() / 10)
+
+    async def _watch_files(self) -> None:
+        async for _ in self._changes():
+            log.info("%s has changed", self._settings.state.models.name)
+            self._wanted.set()
+
+    def _changes(self) -> AsyncIterator[object]:
+        return watchfiles.awatch(self._settings.state.models, debounce=300, step=100)
+
+    # --- following --------------------------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        """One update at a time; calls that come meanwhile are one more afterwards. A failed one is tried again."""
+        while True:
+            wait = retry_after(self._failures, random.random())  # noqa: S311
+            self._plan(wait)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), wait)
+            self._wanted.clear()
+            self._plan(None)
+            self._failures += 1  # until it has succeeded, also where what follows raises
+            updated = await self._update()
+            if (await self._serve_current() and updated) or self._rejected():
+                self._failures = 0
+
+    def _plan(self, wait: float | None) -> None:
+        """Tell when the next sync starts: by the schedule, or sooner as another try, in `wait` seconds."""
+        now = datetime.now(UTC)
+        self._retry = now + timedelta(seconds=wait) if wait is not None else None
+        due = self._due if self._due and self._due > now else None
+        planned(self._settings.state.home, min(filter(None, (due, self._retry)), default=None))
+
+    def _rejected(self) -> bool:
+        """Whether it takes another commit: the same one would be refused again. A pinned pod waits for no other."""
+        pinned = bool(self._settings.git.revision)
+        return not pinned and read_status(self._settings.state.home).reason == ReleaseRejected.reason
+
+    async def _update(self) -> bool:
+        """Run an update in a process of its own: whatever it meets, the supervisor goes on."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "modelsync.sync.update", stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+            )
+        except OSError as error:
+            self._died(f"cannot start: {error.strerror}")
+            return False
+        self._update_process = process
+        try:
+            code = await process.wait()
+        except asyncio.CancelledError:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), UPDATE_GRACE)
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+            raise
+        if code not in (0, update.FAILED):
+            self._died(f"ended with {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}")
+        return code == 0
+
+    def kill(self) -> None:
+        """End an update that still cleans up, with all it has started."""
+        if self._update_process and self._update_process.returncode is None:
+            os.killpg(self._update_process.pid, signal.SIGKILL)
+
+    def _died(self, how: str) -> None:
+        """Tell what the update itself could not."""
+        failed(self._settings.state.home, UpdateDied(f"the process of the update {how}"))
+
+
+async def _edge(loop: Callable[[], Awaitable[None]]) -> None:
+    """Run one of the loops for ever: an error nobody thought of is logged, and the loop goes on."""
+    while True:
+        try:
+            await loop()
+            return
+        except Exception:  # the edge of a loop
+            log.exception("unexpected; going on")
+            await asyncio.sleep(5)

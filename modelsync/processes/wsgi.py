@@ -1,0 +1,48 @@
+"""The WSGI application for those who bring their own server: `gunicorn app:app` and its like.
+
+`modelsync serve` does not come here: its generations are told which release to serve.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from modelsync import settings
+from modelsync.api.app import create_app
+from modelsync.errors import SyncError
+from modelsync.inference import serving
+from modelsync.observability import logs
+from modelsync.releases import owners
+from modelsync.releases.store import Release
+from modelsync.settings import Settings
+from modelsync.sync import sources
+from modelsync.sync.update import Updater
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+def application() -> Flask:
+    """Build the application for the environment's settings, from an up-to-date release.
+
+    Every worker of a server that does not preload comes here, also one that takes another's place later. All that one
+    master has forked serve the release that the first of them made: that takes `modelsync serve`, or a restart of the
+    master, to follow the source.
+
+    Raises SettingsError.
+    """
+    settings.load_file()  # as the command does
+    config = settings.load()
+    logs.configure(config.logs, secrets=logs.secrets_of(config))
+    owners.join(config.state.home)
+    release = owners.agreed(config.state.home, lambda: _up_to_date(config))
+    settings.hide_secrets(os.environ)
+    return create_app(serving.load(config, release))
+
+
+def _up_to_date(config: Settings) -> Release | None:
+    try:
+        return Updater(config).run().release
+    except SyncError:  # logged and in the status; what was served last goes on
+        return sources.current(config)

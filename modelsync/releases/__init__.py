@@ -1,0 +1,1 @@
+"""Releases on disk, and which processes serve them."""

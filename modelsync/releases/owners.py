@@ -1,0 +1,144 @@
+"""Who serves from a state directory: one supervisor, or the processes of a server that somebody brought along.
+
+home/run/supervisor.pid     locked by the supervisor alone, or by those processes together
+home/run/given/<parent>     the release that the processes forked from one parent serve
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from modelsync.errors import ReleaseUnreadable, SettingsError, StorageFailed
+from modelsync.files import storage
+from modelsync.releases.store import Release, Releases
+
+log = logging.getLogger(__name__)
+
+_PARENT, _SESSION, _FLAGS, _BEGAN = 1, 3, 6, 19
+"""Fields of /proc/<pid>/stat (proc_pid_stat(5)), counted behind the name."""
+
+_FORKED_WITHOUT_EXEC = 0x40
+"""The kernel's PF_FORKNOEXEC."""
+
+
+@contextmanager
+def sole(home: Path) -> Iterator[None]:
+    """Be the supervisor, whose process id stands in `run/supervisor.pid`.
+
+    Raises SettingsError where somebody serves from here already, or the directory cannot be written.
+    """
+    with _locked(home, fcntl.LOCK_EX) as file:
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def join(home: Path) -> None:
+    """Be one of the processes without a supervisor, for as long as this one, or a fork of it, lives.
+
+    Raises SettingsError as `sole`.
+    """
+    with _locked(home, fcntl.LOCK_SH) as file:
+        os.dup(file.fileno())  # never closed: the kernel lets go of the lock when the last of us has ended
+
+
+def _locked(home: Path, how: int) -> IO[str]:
+    try:
+        (home / "run").mkdir(parents=True, exist_ok=True)
+        file = (home / "run" / "supervisor.pid").open("a+")
+    except OSError as error:
+        raise SettingsError(f"MODELSYNC_HOME {home} cannot be used: {error.strerror}") from None
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise SettingsError(f"another modelsync serves from {home}: stop it, or set another MODELSYNC_HOME") from None
+    return file
+
+
+# --- one release for all that one parent has forked -------------------------------------------------------------------
+
+
+def agreed(home: Path, find: Callable[[], Release | None]) -> Release | None:
+    """The release of all processes that our parent has forked and will fork: the first one's, which calls `find`.
+
+    The others wait for it. A process that nobody forked finds its own. What is given here is kept from `sweep`.
+    """
+    releases = Releases(home)
+    if not (parent := _parent()):
+        return _held(releases, find())
+    try:
+        with storage():
+            file = _record(home / "run" / "given", parent)
+    except StorageFailed as error:
+        log.error("workers may serve different releases: %s", error)
+        return _held(releases, find())
+    with file:
+        if name := file.read().strip():
+            try:
+                return _held(releases, releases.read(name))
+            except (ReleaseUnreadable, StorageFailed) as error:  # then no process that lives has it either
+                log.error("the release of the other workers is gone: %s", error)
+        if release := _held(releases, find()):
+            try:
+                with storage():
+                    file.truncate(0)
+                    file.write(f"{release.id}\n")
+                    file.flush()
+            except StorageFailed as error:
+                log.error("workers may serve different releases: %s", error)
+        return release
+
+
+def _held(releases: Releases, release: Release | None) -> Release | None:
+    if release:
+        releases.hold(release)
+    return release
+
+
+def _record(folder: Path, parent: str) -> IO[str]:
+    """The file of one parent, locked until it is closed; those of parents that have ended go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for other in folder.iterdir():
+        if other.name != _name(other.name.split("-")[0]):
+            other.unlink(missing_ok=True)
+    file = (folder / parent).open("a+")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    file.seek(0)
+    return file
+
+
+def _parent() -> str:
+    """A name for the process that has forked this one, which no later process has; empty where nobody has.
+
+    A program of its own has no siblings, nor has a daemon, which is forked but leads its own session.
+    """
+    try:
+        ours = _stat("self")
+        theirs = _stat(ours[_PARENT])
+    except OSError:  # no Linux, or a parent that has just ended
+        return ""
+    forked = int(ours[_FLAGS]) & _FORKED_WITHOUT_EXEC and ours[_SESSION] == theirs[_SESSION]
+    return _name(ours[_PARENT]) if forked else ""
+
+
+def _name(pid: str) -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().partition("-")[0]
+        return f"{pid}-{_stat(pid)[_BEGAN]}-{boot}"
+    except OSError:
+        return ""
+
+
+def _stat(pid: str) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

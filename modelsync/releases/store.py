@@ -1,0 +1,280 @@
+"""Releases on disk: built aside, published by one rename, made current by one more.
+
+    home/lock                   held by whoever syncs
+    home/releases/<id>/         models_serve/, serve_models.py, release.json; never modified after it is published
+    home/current                a link to releases/<id>
+
+A crash before the first rename leaves a temporary folder, between the two a release that nobody knows, after the
+second one the new release. `sweep`, which each sync starts with, removes the first two. Whoever writes holds `lock()`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import re
+import tempfile
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from modelsync.clock import now
+from modelsync.deadline import Deadline
+from modelsync.errors import ReleaseUnreadable, SyncTimeout
+from modelsync.files import TEMPORARY, as_json, flush, fsync_dir, remove_tree, replace_symlink, storage
+from modelsync.models.types import Fault, ModelEntry, ModelName
+
+FORMAT = 1
+"""Of release.json. Another one means that another version of modelsync wrote it."""
+
+Source = Literal["git", "cache", "folder"]
+
+_ID = re.compile(r"[0-9a-f]{7,64}(\.[1-9][0-9]*)?")
+_log = logging.getLogger(__name__)
+
+
+def environment(*settings: object) -> str:
+    """A digest of all that decides, beside the commit, what an update finds.
+
+    Python and the installed libraries, because a model that is broken today may load in the next image; and those
+    `settings` that an update goes by.
+    """
+    installed = sorted(f"{item.name}=={item.version}" for item in importlib.metadata.distributions())
+    return hashlib.sha256("\n".join([platform.python_version(), *installed, *map(str, settings)]).encode()).hexdigest()[
+        :16
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One published state of all models. `commit`: the commit's hash, or the digest of a local folder.
+
+    `origin` names the repository it was made from; empty for a local folder, and where an older version wrote it.
+    `path` and `created` are set by `Staging.publish`.
+    """
+
+    id: str
+    commit: str
+    source: Source
+    environment: str
+    models: dict[ModelName, ModelEntry] = field(default_factory=dict)
+    path: Path = Path()
+    created: str = ""
+    origin: str = ""
+
+    @property
+    def models_serve(self) -> Path:
+        """Where the model folders are."""
+        return self.path / "models_serve"
+
+
+class Staging:
+    """A release while it is being built: a folder that nothing looks at until `publish`."""
+
+    def __init__(self, releases: Path, path: Path) -> None:
+        self.path = path
+        self._releases = releases
+
+    @property
+    def models_serve(self) -> Path:
+        """Where the model folders belong; not made yet."""
+        return self.path / "models_serve"
+
+    def publish(self, release: Release, serve_models_source: str) -> Release:
+        """Write the two files, put everything on the disk and give the folder its name; return where it is now.
+
+        It is not current yet. Raises StorageFailed; then nothing was published.
+        """
+        path = self._releases / release.id
+        published = replace(release, path=path, created=now())
+        with storage():
+            (self.path / "serve_models.py").write_text(serve_models_source, "utf-8")
+            (self.path / "release.json").write_bytes(_to_json(published))
+            self.path.chmod(0o755)
+            flush(self.path)
+            # Fails where a release of that id exists, since it is never empty: a release is never replaced.
+            self.path.rename(path)
+            fsync_dir(self._releases)
+        return published
+
+
+class Releases:
+    """The store of releases in the state directory."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._folder = home / "releases"
+        self._link = home / "current"
+
+    @contextmanager
+    def lock(self, deadline: Deadline) -> Iterator[None]:
+        """Be the only one who syncs into this state directory, over all processes; the kernel frees it if we die.
+
+        Raises SyncTimeout where somebody else holds it until the deadline, StorageFailed where it cannot be made.
+        """
+        with storage():
+            self._home.mkdir(parents=True, exist_ok=True)
+            number = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            while not _locked(number):
+                if not deadline.remaining():
+                    raise SyncTimeout(f"another sync did not end within {deadline.seconds:g} s")
+                time.sleep(0.05)
+            yield
+        finally:
+            os.close(number)
+
+    def current(self) -> Release | None:
+        """The release that serves, or should; None where there is none, or it cannot be read, which is logged."""
+        if not (name := self.current_id()):
+            return None
+        try:
+            return self.read(name)
+        except ReleaseUnreadable as error:
+            _log.error("the current release cannot be used and will be made anew: %s", error)
+            return None
+
+    def current_id(self) -> str | None:
+        """The id that `current` points to, whether it can be read or not."""
+        try:
+            return self._link.readlink().name
+        except OSError:
+            return None
+
+    def read(self, release_id: str) -> Release:
+        """Read a release. Raises ReleaseUnreadable where it is missing, damaged or of another format."""
+        if not _ID.fullmatch(release_id):
+            raise ReleaseUnreadable(f"{release_id!r} is no id of a release")
+        path = self._folder / release_id
+        try:
+            release = _from_json(path, (path / "release.json").read_bytes())
+        except OSError as error:
+            raise ReleaseUnreadable(f"release {release_id}: release.json: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ReleaseUnreadable(f"release {release_id}: release.json is damaged: {error}") from None
+        if release.id != release_id or not (path / "serve_models.py").is_file() or not release.models_serve.is_dir():
+            raise ReleaseUnreadable(f"release {release_id} is not whole")
+        return release
+
+    def history(self) -> list[Release]:
+        """Every release that can be read, the newest first."""
+        found = []
+        for name in self._names():
+            with suppress(ReleaseUnreadable):
+                found.append(self.read(name))
+        return sorted(found, key=lambda release: release.created, reverse=True)
+
+    def next_id(self, commit: str) -> str:
+        """The id for a new release of a commit: the commit, or with `.2`, `.3`, ... where it was built before."""
+        taken = set(self._names())
+        number = 1
+        while (name := commit if number == 1 else f"{commit}.{number}") in taken:
+            number += 1
+        return name
+
+    @contextmanager
+    def stage(self) -> Iterator[Staging]:
+        """Make a folder to build a release in; gone on leaving, unless it was published. Raises StorageFailed."""
+        with storage():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path = Path(tempfile.mkdtemp(prefix=".staging-", suffix=TEMPORARY, dir=self._folder))
+        try:
+            yield Staging(self._folder, path)
+        finally:
+            with suppress(OSError):
+                remove_tree(path)
+
+    def make_current(self, release: Release) -> None:
+        """Point `current` at a published release, in one step. Raises StorageFailed; then it points where it did."""
+        with storage():
+            replace_symlink(self._link, f"releases/{release.id}")
+
+    def hold(self, release: Release) -> int:
+        """Keep a release from `sweep` for as long as this process, or a fork of it, lives; returns a descriptor.
+
+        The kernel's lock on its folder, so that no crash leaves a mark behind. Raises StorageFailed.
+        """
+        with storage():
+            number = os.open(release.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(number, fcntl.LOCK_SH)
+        return number
+
+    def held(self) -> set[str]:
+        """The ids of the releases that some process holds."""
+        found = set()
+        for name in self._names():
+            with suppress(OSError):
+                number = os.open(self._folder / name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                if not _locked(number):
+                    found.add(name)
+                os.close(number)
+        return found
+
+    def sweep(self, keep: int, in_use: Collection[str] = ()) -> None:
+        """Remove what killed runs left, and all but the newest `keep` releases; never the current one or one `in_use`.
+
+        A release that is newer than the current one and not in use was never made current, or was taken back: it goes
+        too. Raises StorageFailed.
+        """
+        with storage():
+            for folder in (self._home, self._folder):
+                for left in folder.glob(f".*{TEMPORARY}"):
+                    remove_tree(left)
+            current, history = self.current(), self.history()
+            if current:
+                history = [current, *(release for release in history if release.created < current.created)]
+            kept = {self.current_id(), *(release.id for release in history[:keep]), *in_use}
+            for name in self._names():
+                if name not in kept:
+                    self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        # Under another name first: a release that is half gone must not look like one.
+        trash = Path(tempfile.mkdtemp(prefix=".trash-", suffix=TEMPORARY, dir=self._folder))
+        (self._folder / name).rename(trash / name)
+        remove_tree(trash)
+
+    def _names(self) -> list[str]:
+        try:
+            return [item.name for item in self._folder.iterdir() if not item.name.startswith(".")]
+        except OSError:
+            return []
+
+
+def _locked(number: int) -> bool:
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+# --- release.json -----------------------------------------------------------------------------------------------------
+
+
+def _to_json(release: Release) -> bytes:
+    values = {"format": FORMAT} | {item.name: getattr(release, item.name) for item in fields(Release)}
+    del values["path"]
+    values["models"] = {name: asdict(entry) for name, entry in release.models.items()}
+    return as_json(values)
+
+
+def _from_json(path: Path, data: bytes) -> Release:
+    values: dict[str, Any] = json.loads(data)
+    if (found := values.pop("format")) != FORMAT:
+        raise ValueError(f"format {found!r} is not {FORMAT}: another version of modelsync wrote it")
+    models = {ModelName(name): _entry(entry) for name, entry in values.pop("models").items()}
+    return Release(**values, path=path, models=models)
+
+
+def _entry(values: dict[str, Any]) -> ModelEntry:
+    fault = values.pop("fault")
+    return ModelEntry(**values, fault=Fault(**fault) if fault else None)

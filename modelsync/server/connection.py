@@ -1,0 +1,234 @@
+"""HTTP/1.1 on one connection: requests are answered in their order, and nobody is waited for without end.
+
+Pipelining and the limits in time are here; `reading` makes requests of bytes. A request that breaks a rule is answered
+with a problem and ends the connection; none reaches a model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from modelsync.problems import Answer
+from modelsync.server.parser import RequestParser
+from modelsync.server.request import Exchange, Request
+from modelsync.server.rules import ProtocolError
+
+if TYPE_CHECKING:
+    from modelsync.server.server import Server
+
+MAX_PIPELINED = 32
+"""Requests of one connection that may be in work at once; reading pauses there."""
+
+LINGER = 2.0
+"""Seconds a closing connection still reads, so that the answer is not lost to a reset (RFC 9112 section 9.6)."""
+
+
+class Connection(asyncio.Protocol):
+    """One client. `deadline` is a time of the loop's clock, 0 where nothing is awaited from the client."""
+
+    __slots__ = (
+        "_closing", "_exchanges", "_paused", "_reader", "_server", "_unsent", "_writable",
+        "client", "deadline", "transport",
+    )  # fmt: skip
+
+    transport: asyncio.Transport
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._exchanges: deque[Exchange] = deque()
+        self._reader = RequestParser(self, server.max_body)
+        self._closing = False
+        self._paused = False
+        self._writable = True
+        self._unsent = 0
+        self.client = b""
+        self.deadline = 0.0
+
+    # --- the transport's callbacks ----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        peer = transport.get_extra_info("peername")
+        self.client = str(peer[0]).encode() if isinstance(peer, tuple) else b""
+        self._server.opened(self)
+        self.deadline = self._server.now() + self._server.header_timeout
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.closed(self)
+        self._closing = True
+        self._exchanges.clear()
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        begins = not self._reader.in_message and not self._exchanges and self._writable
+        if begins:
+            end = data.find(b"\r\n\r\n") + 4
+            heads = self._server.heads
+            known = heads.known.get(data[:end]) or heads.like(data[:end])
+            if known is not None:
+                head, length, request_id = known
+                if len(data) == end + length:
+                    heads.answer(self, head, data[end:], request_id)
+                    return
+        try:
+            self._reader.feed(data, begins=begins)
+        except ProtocolError as rejected:
+            self._reject(rejected.status, rejected.detail)
+
+    def eof_received(self) -> bool:
+        """Keep the connection for the answers that are still due, else close it."""
+        if self._reader.in_message or not self._exchanges:
+            return False
+        self._exchanges[-1].close = True
+        return True
+
+    def pause_writing(self) -> None:
+        self._writable = False
+        self._unsent = self.transport.get_write_buffer_size()
+        self.deadline = self._server.now() + self._server.write_timeout
+        self._update_reading()
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        if self._closing and not self._exchanges:
+            self._expect(LINGER)
+        elif self._reader.in_message:
+            self._expect(self._server.header_timeout if self._reader.in_head else self._server.body_timeout)
+        else:
+            self._expect(0.0)
+        self._flush()
+
+    def _expect(self, seconds: float) -> None:
+        """Give the client so long for what it has to do next, 0: nothing; first it has to read what is sent to it."""
+        if self._writable:
+            self.deadline = self._server.now() + seconds if seconds else 0.0
+
+    # --- what the reader tells ---------------------------------------------------------------------------------------
+
+    def begun(self) -> None:
+        """A request begins. Raises ProtocolError where the last one has come."""
+        if self._ends():
+            raise ProtocolError(400, "more data after Connection: close")
+        self._expect(self._server.header_timeout)
+
+    def head_read(self, *, waits: bool) -> None:
+        """A head has come; `waits`: its body comes only once that is asked for."""
+        # Behind unanswered requests the client hears nothing, and sends its body anyway.
+        if waits and not self._exchanges:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._expect(self._server.body_timeout)
+
+    def received(self, request: Request, whole: bytes) -> None:
+        """A request has come; `whole` is its bytes where it has come in one piece, else empty."""
+        request.request_id = self._server.request_id(request.header(b"x-request-id"))
+        if whole:
+            self._server.heads.learn(whole, request)
+        self.exchange(request)
+
+    def exchange(self, request: Request) -> None:
+        """Have a whole request answered, after those before it."""
+        exchange = Exchange(request)
+        self._exchanges.append(exchange)
+        self._expect(0.0)
+        self._server.dispatch(request, lambda answer: self.answered(exchange, answer))
+        self._update_reading()
+
+    def wait(self, exchange: Exchange) -> None:
+        """Take note of a request whose answer comes later; `answered` or `finished` gives it."""
+        self._exchanges.append(exchange)
+        self.deadline = 0.0
+
+    # --- answering --------------------------------------------------------------------------------------------------
+
+    def _reject(self, status: int, detail: str) -> None:
+        """Answer what is due, then this problem, then end the connection."""
+        request = self._reader.drop()
+        if self._ends():
+            return
+        self._closing = True
+        request.keep_alive = False
+        request.request_id = self._server.request_id(None)
+        request.started = request.started or perf_counter()
+        exchange = Exchange(request)
+        self._exchanges.append(exchange)
+        self._expect(0.0)
+        self.answered(exchange, self._server.problem(status, detail, request))
+
+    def _ends(self) -> bool:
+        """Whether nothing is said any more behind what is due: what still comes is for nobody."""
+        return self._closing or bool(self._exchanges and self._exchanges[-1].close)
+
+    def timed_out(self) -> None:
+        """The client did not do in time what it had to: tell it where that makes sense, and end the connection."""
+        self.deadline = 0.0
+        if not self._writable and (unsent := self.transport.get_write_buffer_size()) < self._unsent:
+            self._unsent = unsent  # slow, but it reads
+            self.deadline = self._server.now() + self._server.write_timeout
+        elif self._closing or not self._writable:
+            self.transport.abort()
+        elif self._reader.in_message:
+            self._reject(408, "the request did not arrive in time")
+        else:
+            self.transport.close()
+
+    def close_when_idle(self) -> None:
+        """End the connection now if nothing is due on it; what is due says `Connection: close` anyway."""
+        if not self._exchanges and not self._reader.in_message and not self._closing:
+            self.transport.close()
+
+    def answered(self, exchange: Exchange, answer: Answer) -> None:
+        """Answer a request that waits, when those before it have been."""
+        self._server.answered(exchange.request, answer, self.client)
+        if self.transport.is_closing():
+            return
+        # Those behind it in the pipeline are in work already: the last one ends the connection.
+        last = not self._exchanges or exchange is self._exchanges[-1]
+        exchange.close = exchange.close or (self._server.draining and last)
+        exchange.output = self._server.render(exchange.request, answer, close=exchange.close)
+        self._flush()
+
+    def finished(self, exchange: Exchange) -> None:
+        """`answered` for an exchange that has its output and keeps the connection."""
+        if self.transport.is_closing():
+            return
+        if len(self._exchanges) == 1 and self._writable and not self._reader.in_message:
+            self._exchanges.clear()
+            self.deadline = self._server.idle_deadline
+            self.transport.write(exchange.output or b"")  # may set another: a client that does not read
+        else:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write the answers whose turn it is."""
+        exchanges = self._exchanges
+        while exchanges and (output := exchanges[0].output) is not None and self._writable:
+            exchange = exchanges.popleft()
+            self.transport.write(output)
+            if exchange.close:
+                self._linger()
+                return
+        if not exchanges and not self._reader.in_message and not self._closing:
+            self._expect(self._server.idle_timeout)
+        self._update_reading()
+
+    def _linger(self) -> None:
+        """Send no more, and read and drop what is still on its way, until the client closes or LINGER is over."""
+        self._closing = True
+        self._exchanges.clear()
+        self._expect(LINGER)
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _update_reading(self) -> None:
+        """Stop reading while the client asks faster than it takes answers."""
+        pause = len(self._exchanges) >= MAX_PIPELINED or not self._writable
+        if pause is not self._paused and not self._closing and not self.transport.is_closing():
+            self._paused = pause
+            (self.transport.pause_reading if pause else self.transport.resume_reading)()

@@ -1,0 +1,172 @@
+"""Requests out of the bytes of one connection: parse strictly, limit everything.
+
+The grammar is llhttp's in its strict mode (through httptools). What it leaves to the server is in `rules`; the limits
+in size are here.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Protocol
+
+import httptools
+
+from modelsync.server.request import Request
+from modelsync.server.rules import ProtocolError, check_fields, check_method, expects_continue, split_target
+
+MAX_URL = 8 * 1024
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 32 * 1024
+CHUNKING = 8
+"""How many times larger than its body a chunked message may be: a byte in a chunk of its own takes six."""
+
+
+class ParserEvents(Protocol):
+    """Who hears of what is read. Each of them may raise ProtocolError."""
+
+    def begun(self) -> None:
+        """A request begins."""
+
+    def head_read(self, *, waits: bool) -> None:
+        """A head has come; `waits`: its body comes only once that is asked for."""
+
+    def received(self, request: Request, whole: bytes) -> None:
+        """A request has come; `whole` is its bytes where it has come in one piece, else empty."""
+
+
+class RequestParser:
+    """`in_message`: a request has begun and not ended; `in_head`: nor has its head."""
+
+    __slots__ = (
+        "_body", "_body_size", "_client", "_fields", "_header_bytes", "_max_body", "_parser", "_received",
+        "_request", "_url", "_whole", "in_head", "in_message",
+    )  # fmt: skip
+
+    def __init__(self, client: ParserEvents, max_body: int) -> None:
+        self._client = client
+        self._max_body = max_body
+        self._parser = httptools.HttpRequestParser(self)
+        self._request = Request()
+        self._url = b""
+        self._body: list[bytes] = []
+        self._body_size = 0
+        self._header_bytes = 0
+        self._received = 0
+        self._fields = 0
+        self._whole = b""
+        self.in_message = False
+        self.in_head = False
+
+    def feed(self, data: bytes, *, begins: bool) -> None:
+        """Read what has come; `begins`: a request, nothing is due before it. Raises ProtocolError, and is of no use then."""
+        self._whole = data if begins else b""
+        while data:
+            data = self._feed(data)
+        self._whole = b""
+
+    def drop(self) -> Request:
+        """Forget the request that is being read, and return what there is of it."""
+        request = self._request if self.in_message else Request()
+        self.in_message = False
+        return request
+
+    def _feed(self, data: bytes) -> bytes:
+        """Parse; returns what is to be parsed after a request for another protocol."""
+        request, body_size = self._request if self.in_message else None, self._body_size
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            return self._without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as error:
+            if isinstance(error.__context__, ProtocolError):
+                raise error.__context__ from None
+            raise
+        except httptools.HttpParserInvalidMethodError:
+            raise ProtocolError(400, "unknown method") from None
+        except httptools.HttpParserError as error:
+            raise ProtocolError(400, f"malformed request: {error}") from None
+        if self.in_message and self._request is request:  # all of it belonged to one message
+            self._limit(len(data), grown=self._body_size != body_size)
+        return b""
+
+    def _limit(self, size: int, *, grown: bool) -> None:
+        """Bound what the parser may hold of fields, chunk extensions and trailers that never end.
+
+        `grown`: there was more of the body among these bytes.
+        """
+        self._received += size
+        self._fields = 0 if grown else self._fields + size
+        if self._fields > MAX_URL + MAX_HEADER_BYTES:
+            raise ProtocolError(
+                431, f"fields, or a chunk's extension, are larger than {MAX_URL + MAX_HEADER_BYTES} bytes"
+            )
+        if self._received > MAX_URL + MAX_HEADER_BYTES + CHUNKING * self._max_body:
+            raise ProtocolError(413, f"the message is more than {CHUNKING} times larger than the largest body")
+
+    # --- the parser's callbacks ---------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._client.begun()
+        self._request = Request()
+        self._request.started = perf_counter()
+        self._url = b""
+        self._body = []
+        self._body_size = 0
+        self._header_bytes = 0
+        self._received = self._fields = 0
+        self.in_message = self.in_head = True
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > MAX_URL:
+            raise ProtocolError(414, f"the request target is longer than {MAX_URL} bytes")
+
+    def on_header(self, name: bytes, value: bytes | None) -> None:
+        if not self.in_head:
+            return  # a trailer: nothing that comes after the body may change what was decided before it
+        value = (value or b"").rstrip(b" \t")
+        self._header_bytes += len(name) + len(value) + 4
+        headers = self._request.headers
+        if self._header_bytes > MAX_HEADER_BYTES or len(headers) >= MAX_HEADERS:
+            raise ProtocolError(431, f"more than {MAX_HEADERS} header fields or {MAX_HEADER_BYTES} bytes of them")
+        headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        request = self._request
+        request.method = self._parser.get_method()
+        request.version = self._parser.get_http_version()
+        request.keep_alive = self._parser.should_keep_alive()
+        check_method(request)
+        if self._parser.should_upgrade():
+            return
+        split_target(request, self._url)
+        if check_fields(request) > self._max_body:
+            raise ProtocolError(413, f"the body is larger than {self._max_body} bytes")
+        self.in_head = False
+        self._client.head_read(waits=expects_continue(request))
+
+    def on_body(self, body: bytes) -> None:
+        self._body_size += len(body)
+        if self._body_size > self._max_body:
+            raise ProtocolError(413, f"the body is larger than {self._max_body} bytes")
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._parser.should_upgrade():
+            return
+        self.in_message = False
+        request = self._request
+        request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._client.received(request, self._whole)
+
+    def _without_upgrade(self, rest: bytes) -> bytes:
+        """Read a request that asks for another protocol as if it did not, which RFC 9110 section 7.8 allows.
+
+        llhttp ends at such a head and takes no body, so the head goes through a new parser without its `Upgrade`.
+        """
+        method, version = self._parser.get_method(), self._parser.get_http_version()
+        fields = [b"%s: %s" % field for field in self._request.headers if field[0] != b"upgrade"]
+        head = b"\r\n".join([b"%s %s HTTP/%s" % (method, self._url, version.encode()), *fields, b"", b""])
+        self._parser = httptools.HttpRequestParser(self)
+        self._whole = b""
+        return head + rest

@@ -1,0 +1,81 @@
+"""The rules of HTTP/1.1 (RFC 9112) that llhttp leaves to the server: methods, targets, Host, framing, expectations."""
+
+from __future__ import annotations
+
+from modelsync.server.request import Request
+
+METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+
+
+class ProtocolError(Exception):
+    """The request breaks the protocol or a limit: answer `status` and end the connection."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+def check_method(request: Request) -> None:
+    """Raise ProtocolError where this server does not know the method or the version."""
+    if request.method not in METHODS:
+        raise ProtocolError(501, "this server does not know the method")
+    if request.version not in ("1.1", "1.0"):
+        raise ProtocolError(505, "this server speaks HTTP/1.1")
+
+
+def split_target(request: Request, target: bytes) -> None:
+    """Set path and query from the request target, in origin or absolute form (section 3.2). Raises ProtocolError."""
+    if not target.startswith(b"/"):
+        if target == b"*" and request.method == b"OPTIONS":
+            request.path = b"*"
+            return
+        scheme, separator, rest = target.partition(b"://")
+        if not separator or scheme.lower() not in (b"http", b"https"):
+            raise ProtocolError(400, "the request target must start with a slash")
+        slash = rest.find(b"/")
+        target = rest[slash:] if slash >= 0 else b"/"
+    if b"#" in target or any(byte <= 32 or byte >= 127 for byte in target):
+        raise ProtocolError(400, "the request target holds a character that must be escaped")
+    request.path, _, request.query = target.partition(b"?")
+
+
+def check_fields(request: Request) -> int:
+    """Check Host (section 3.2) and framing (section 6); returns the announced length of the body, 0 where none is.
+
+    Raises ProtocolError.
+    """
+    hosts = lengths = codings = 0
+    length = 0
+    for name, value in request.headers:
+        if name == b"host":
+            hosts += 1
+            if any(byte in value for byte in b"@/ ,"):
+                raise ProtocolError(400, "the Host header is malformed")
+        elif name == b"content-length":
+            lengths += 1
+            length = int(value) if value.isdigit() and len(value) < 19 else -1
+        elif name == b"transfer-encoding":
+            codings += 1
+            if value.lower() != b"chunked":
+                raise ProtocolError(501, "the only transfer coding this server knows is chunked")
+        if b"\0" in value or b"\r" in value or b"\n" in value:
+            raise ProtocolError(400, "a header holds a control character")
+    if hosts > 1 or (hosts == 0 and request.version == "1.1"):
+        raise ProtocolError(400, "a request needs exactly one Host header")
+    if lengths > 1 or length < 0 or codings > 1 or (lengths and codings):
+        raise ProtocolError(400, "the length of the body is given in more than one way or malformed")
+    if codings and request.version == "1.0":
+        raise ProtocolError(400, "HTTP/1.0 has no transfer codings")
+    return length
+
+
+def expects_continue(request: Request) -> bool:
+    """Whether the client waits for `100 Continue` before it sends the body (RFC 9110 section 10.1.1).
+
+    Raises ProtocolError where it expects something else.
+    """
+    expectation = request.header(b"expect")
+    if expectation is not None and expectation.lower() != b"100-continue":
+        raise ProtocolError(417, "the only expectation this server knows is 100-continue")
+    return expectation is not None and request.version == "1.1"

@@ -1,0 +1,124 @@
+"""Everything that is not a prediction: the Flask application, called as WSGI (PEP 3333) in threads of its own.
+
+They are not the models' threads, so a status page answers while every model hangs, and the other way round.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+import orjson
+
+from modelsync import problems
+from modelsync.errors import DeadlineExceeded
+from modelsync.inference.thread_pool import Job, ThreadPool
+from modelsync.inference.timeouts import Ticket
+from modelsync.problems import Answer
+from modelsync.server.request import Request
+from modelsync.settings import Server
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+log = logging.getLogger(__name__)
+
+THREADS = 8
+MAX_WAITING = 256
+
+# Written by the server itself, for every answer alike.
+_OURS = frozenset(
+    {"content-length", "content-type", "connection", "date", "server", "x-request-id", "x-modelsync-release"}
+)
+
+
+class WSGIBridge:
+    """Calls a WSGI application for one request at a time per thread."""
+
+    def __init__(self, app: WSGIApplication, settings: Server) -> None:
+        self._app = app
+        self._host = settings.host
+        self._port = settings.port
+        # A page may wait for a prediction (`GET .../predict`), so it gets a little longer than one.
+        self._pool = ThreadPool(THREADS, MAX_WAITING, settings.predict_timeout + 5)
+
+    def submit(self, request: Request, done: Callable[[Answer], None]) -> None:
+        """Answer one request through the application. Raises Overloaded where too many wait."""
+
+        def work(ticket: Ticket) -> None:
+            answer = self._call(request)
+            if ticket.claim():
+                done(answer)
+
+        def expired(error: DeadlineExceeded) -> None:
+            done(problems.answer(error, request_id=request.request_id))
+
+        self._pool.submit(Job(request.path.decode("latin-1"), work, expired, {"request_id": request.request_id}))
+
+    def _call(self, request: Request) -> Answer:
+        status: list[str] = []
+        headers: list[tuple[str, str]] = []
+
+        def start_response(line: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], Any]:
+            status[:] = [line]
+            headers[:] = fields
+            return written.write
+
+        written = io.BytesIO()
+        try:
+            chunks = self._app(self._environ(request), start_response)
+            try:
+                for chunk in chunks:
+                    written.write(chunk)
+            finally:
+                if hasattr(chunks, "close"):
+                    chunks.close()
+        except Exception:  # the edge of a request
+            log.exception("answering failed", extra={"fields": {"request_id": request.request_id}})
+            return _internal_error(request.request_id)
+        return _answer(status[0], headers, written.getvalue())
+
+    def _environ(self, request: Request) -> dict[str, Any]:
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": request.method.decode("latin-1"),
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote_to_bytes(request.path).decode("latin-1"),
+            "QUERY_STRING": request.query.decode("latin-1"),
+            "SERVER_NAME": self._host,
+            "SERVER_PORT": str(self._port),
+            "SERVER_PROTOCOL": f"HTTP/{request.version}",
+            "CONTENT_LENGTH": str(len(request.body)),
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(request.body),
+            "wsgi.input_terminated": True,
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": True,
+            "wsgi.run_once": False,
+            "modelsync.request_id": request.request_id,
+        }
+        for name, value in request.headers:
+            text = value.decode("latin-1")
+            if name == b"content-type":
+                environ["CONTENT_TYPE"] = text
+            # With an underscore a header could pass for another one, so such names are dropped (as nginx does).
+            elif name != b"content-length" and b"_" not in name:
+                key = f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"
+                environ[key] = f"{environ[key]},{text}" if key in environ else text
+        return environ
+
+
+def _answer(line: str, fields: list[tuple[str, str]], body: bytes) -> Answer:
+    content_type = next((value for name, value in fields if name.lower() == "content-type"), "")
+    kept = tuple((name, value) for name, value in fields if name.lower() not in _OURS)
+    return Answer(int(line.split(" ", 1)[0]), body, content_type, kept)
+
+
+def _internal_error(request_id: str) -> Answer:
+    body = problems.document(500, "the service failed; its log tells why under the request id", request_id=request_id)
+    return Answer(500, orjson.dumps(body), problems.PROBLEM)

@@ -1,0 +1,1 @@
+"""Bringing the state directory to what the source wants: one update, its sources, its status, its schedule."""

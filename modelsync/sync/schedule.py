@@ -1,0 +1,111 @@
+"""When the next sync is due: `MODELSYNC_SYNC_CRON` as text, times as arguments. Nothing here waits or reads a clock."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfoNotFoundError
+
+import tzlocal
+from cronsim import CronSim, CronSimError
+
+from modelsync.errors import SettingsError
+
+NICKNAMES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+"""The nicknames of crontab(5), without `@reboot`: a sync at start happens anyway."""
+
+ADVICE = 'write five cron fields such as "0 2 * * *", or @hourly, @daily, @weekly, "@every 5m", or off'
+
+RETRY_FIRST, RETRY_MOST = 5.0, 300.0
+"""Seconds between a failed sync and the next try: the first time, and at most."""
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A cron expression in one time zone, an interval, or never (neither is set)."""
+
+    cron: str = ""
+    every: timedelta | None = None
+    zone: tzinfo = UTC
+
+    @classmethod
+    def parse(cls, text: str, zone: tzinfo | None = None) -> Schedule:
+        """Read five cron fields, a nickname, `@every 5m` (s, m, h) or `off`; the zone is the machine's unless given.
+
+        Raises SettingsError saying what to write.
+        """
+        words = text.strip().lower()
+        if words == "off":
+            return cls()
+        if words.startswith("@every"):
+            return cls(every=_interval(text, words.removeprefix("@every")))
+        cron = NICKNAMES.get(words, text.strip())
+        zone = zone or local_zone()
+        if cron.startswith("@") or len(cron.split()) != 5:
+            raise _bad(text)
+        try:
+            CronSim(cron, datetime(2000, 1, 1, tzinfo=zone))
+        except CronSimError as error:
+            raise _bad(text, str(error)) from None
+        return cls(cron=cron, zone=zone)
+
+    def next_after(self, now: datetime) -> datetime | None:
+        """Give the first time strictly after `now` (with a zone) that is due; None where there is none.
+
+        Clock changes are those of Debian's cron, through cronsim: a fixed hour that is skipped runs right after the
+        gap, one that is repeated runs once; `*` hours follow the clock.
+        """
+        if self.every:
+            return now + self.every
+        if not self.cron:
+            return None
+        return next(CronSim(self.cron, now.astimezone(self.zone)), None)
+
+
+def retry_after(failures: int, spread: float) -> float | None:
+    """Seconds until the next try after so many failures in a row; None after none.
+
+    `spread`, from 0 to 1, is drawn at random: replicas whose remote comes back must not ask it all at once.
+    """
+    if not failures:
+        return None
+    return float(min(RETRY_MOST, RETRY_FIRST * 2 ** min(failures - 1, 16)) * (0.5 + spread / 2))
+
+
+def local_zone() -> tzinfo:
+    """Tell the machine's zone (`TZ`, /etc/localtime) with its clock changes; UTC where none is configured.
+
+    A fixed offset, as `datetime.astimezone()` gives, would be wrong after the next clock change.
+    """
+    try:
+        return tzlocal.get_localzone()
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise SettingsError(f"the machine's time zone cannot be told, set TZ: {_one_line(error)}") from None
+
+
+def _interval(text: str, rest: str) -> timedelta:
+    match = re.fullmatch(r"\s+(\d{1,6})\s*([smh])", rest)
+    if not match or not int(match[1]):
+        raise _bad(text)
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _bad(text: str, why: str = "") -> SettingsError:
+    return SettingsError(
+        f"MODELSYNC_SYNC_CRON {text.strip()!r} is not a schedule{f' ({why})' if why else ''}: {ADVICE}"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

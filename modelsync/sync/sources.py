@@ -1,0 +1,171 @@
+"""Where model folders come from: a git repository that is followed, or a local folder. One shape for both."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from modelsync.deadline import Deadline
+from modelsync.errors import NoModels, RefNotFound
+from modelsync.files import copy_tree, listed, storage, tree_hash
+from modelsync.git import url
+from modelsync.git.cache import MirrorCache
+from modelsync.git.mirror import Mirror
+from modelsync.models.types import Fault, TreeHash
+from modelsync.releases.store import Release, Releases
+from modelsync.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SourceKind = Literal["git", "cache", "folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written: of which commit, each folder's tree hash (None: to be computed), what is unsafe in which.
+
+    `beside` has the names of what lies near the model folders, as `files.listed` gives them.
+    """
+
+    commit: str
+    versions: dict[str, TreeHash] | None
+    problems: dict[str, tuple[Fault, ...]] = field(default_factory=dict)
+    beside: frozenset[str] = frozenset()
+
+
+class Source(Protocol):
+    """What a release is made from. `origin` names the repository, `view` the part of the source that is looked at."""
+
+    kind: SourceKind
+    origin: str
+    view: str
+
+    def resolve(self, deadline: Deadline) -> str:
+        """The commit that is wanted now (of a local folder, the digest of its content). Raises SyncError."""
+
+    def export(self, commit: str, target: Path, deadline: Deadline) -> Exported:
+        """Write the model folders of `commit` into the new folder `target`. Raises SyncError."""
+
+    def no_models(self, commit: str, deadline: Deadline) -> NoModels:
+        """Why a commit without a single model folder is not served, and what to do about it."""
+
+
+class GitSource:
+    """The repository of the settings, through the mirror in the state directory."""
+
+    kind: SourceKind = "git"
+
+    def __init__(self, settings: Settings, *, offline: bool = False) -> None:
+        git = settings.git
+        self._cache = MirrorCache(git.cache, git) if git.cache else None
+        nearby = self._cache.mirror if self._cache else None
+        self._mirror = Mirror(settings.state.home, git, nearby=nearby, offline=offline)
+        self._revision = git.revision.commit
+        self._tip = ""
+        self.origin = url.origin(git)
+        self.view = git.subdir
+
+    def resolve(self, deadline: Deadline) -> str:
+        """One `ls-remote`; of a pinned revision, none."""
+        commit = self._mirror.resolve(deadline)
+        self._tip = "" if self._revision else commit
+        return commit
+
+    def export(self, commit: str, target: Path, deadline: Deadline) -> Exported:
+        """Fetch the commit where the mirror does not have it, and write its folders."""
+        self._mirror.fetch(commit, deadline)
+        if self._cache:
+            self._cache.keep(self._mirror.path, commit, tip=commit == self._tip)
+        versions = self._mirror.versions(commit, deadline)
+        export = self._mirror.export(commit, target, deadline)
+        return Exported(commit, versions, export.problems, export.beside)
+
+    def no_models(self, commit: str, deadline: Deadline) -> NoModels:
+        """Point at the folder that has models, where there is one."""
+        message = "the commit holds no model folder: none has an etls.py"
+        if folder := self._mirror.suggested_subdir(commit, deadline):
+            return NoModels(f"{message}; {folder}/ does: set MODELSYNC_GIT_SUBDIR={folder}")
+        return NoModels(message)
+
+
+class CachedSource(GitSource):
+    """The repository as somebody last saw it. Asks the cache alone."""
+
+    kind: SourceKind = "cache"
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, offline=True)
+
+    def resolve(self, deadline: Deadline) -> str:
+        """The pinned revision, else what the ref was. Raises RefNotFound where the cache does not know it."""
+        assert self._cache
+        if commit := self._revision or self._cache.seen():
+            return commit
+        raise RefNotFound("the cache does not know the ref")
+
+
+class FolderSource:
+    """A folder beside the program: what is pasted there is served."""
+
+    kind: SourceKind = "folder"
+    origin = ""
+    view = ""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.state.models
+
+    def resolve(self, deadline: Deadline) -> str:
+        """The digest of the folder's content, as git would compute it."""
+        if not self._folder.is_dir():
+            log.warning("%s is no folder", self._folder.absolute())  # clients read the message, which names no path
+            raise NoModels(f"there is no folder {self._folder.name}/: make it, or set gitPath or MODELSYNC_MODELS")
+        return tree_hash(self._folder)
+
+    def export(self, commit: str, target: Path, deadline: Deadline) -> Exported:
+        """Copy the folder, so that edits do not reach what is being served."""
+        with storage():
+            copy_tree(self._folder, target)
+            # Somebody may have saved a file meanwhile: what counts is what was copied.
+            beside = frozenset(listed(self._folder) | listed(self._folder.absolute().parent))
+            return Exported(tree_hash(target), None, beside=beside)
+
+    def no_models(self, commit: str, deadline: Deadline) -> NoModels:
+        """Say where a model folder belongs."""
+        return NoModels(f"no model folder in {self._folder.name}/: `modelsync new NAME` makes one")
+
+
+def source_of(settings: Settings) -> Source:
+    """The source that the settings name. Raises SettingsError where its URL or ref is not allowed."""
+    return FolderSource(settings) if settings.standalone else GitSource(settings)
+
+
+def substitutes(settings: Settings) -> Iterator[Source]:
+    """What to start from where the repository cannot be reached and nothing serves yet, the best first.
+
+    A revision on trial has none but itself: a pod that serves something else must not look as if it had become ready.
+    """
+    if settings.standalone:
+        return
+    if settings.git.cache:
+        yield CachedSource(settings)
+    if _may_be_folder(settings):
+        yield FolderSource(settings)
+
+
+def current(settings: Settings) -> Release | None:
+    """The current release, unless it is of another source than the settings name: then there is none yet."""
+    release = Releases(settings.state.home).current()
+    return release if release and _is_of(settings, release) else None
+
+
+def _is_of(settings: Settings, release: Release) -> bool:
+    if settings.standalone or release.source == "folder":
+        return release.source == "folder" and (settings.standalone or _may_be_folder(settings))
+    return release.origin in {"", url.origin(settings.git)}  # empty: written by an older version
+
+
+def _may_be_folder(settings: Settings) -> bool:
+    return settings.git.fallback and not settings.git.on_probation

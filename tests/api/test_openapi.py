@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from modelsync.api import openapi
+from modelsync.api.app import create_app
+from modelsync.inference.serving import Service
+from tests.api.serving import COMMIT, JSON, a_service, an_empty_service, the_examples
+
+OPERATIONS = ("get", "post")
+
+
+def fetched(service: Service, base: str = "/models") -> dict[str, Any]:
+    answer = create_app(service).test_client().get(f"{base}/openapi.json")
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.json
+    return found
+
+
+def references(value: Any) -> set[str]:
+    match value:
+        case dict():
+            own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+            return own.union(*(references(item) for item in value.values()))
+        case list():
+            return set().union(*map(references, value))
+    return set()
+
+
+def at(document: dict[str, Any], reference: str) -> Any:
+    found: Any = document
+    for key in reference.removeprefix("#/").split("/"):
+        found = found[key]
+    return found
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"baseUrl": ""}, {"MODELSYNC_PREDICT_TOKENS": "p", "MODELSYNC_ADMIN_TOKENS": "a"}]
+)
+def test_the_document_is_valid_openapi(tmp_path: Path, given: dict[str, str]) -> None:
+    """3.1, with every reference resolving, whatever is set; before the first release too."""
+    for service in (a_service(tmp_path, **given), an_empty_service(tmp_path, **given)):
+        document = openapi.document(service)
+        validate(document)  # type: ignore[arg-type]
+        assert document["openapi"].startswith("3.1")
+        assert "$defs" not in json.dumps(document)
+        for reference in references(document):
+            assert at(document, reference)
+
+
+def test_each_model_has_its_own_schema_and_examples(tmp_path: Path) -> None:
+    """Nested and recursive definitions included; a model that takes anything says so."""
+    document = fetched(a_service(tmp_path))
+    assert document["info"]["version"] == COMMIT
+    post = document["paths"]["/models/Add"]["post"]
+    media = post["requestBody"]["content"]["application/json"]
+    schema = at(document, media["schema"]["$ref"])
+    assert schema["required"] == ["variables"]
+    assert schema["properties"]["variables"]["required"] == ["a"]
+    assert media["examples"]["two"]["value"] == {"variables": {"a": 1, "b": 2}}
+    assert post["responses"]["200"]["content"]["application/json"]["examples"]["two"]["value"] == {"sum": 3}
+    assert post["summary"] == "Adds <two> & more numbers."
+    address = document["components"]["schemas"]["Person.Address"]
+    assert "#/components/schemas/Person.Address" in references(address)
+    assert "/models/Broken" not in document["paths"]
+    echo = at(document, "#/components/schemas/Echo")
+    assert echo["properties"]["variables"] == {"type": "object"}
+
+
+def test_tokens_are_asked_for_where_they_are_set(tmp_path: Path) -> None:
+    """Bearer security on what predict tokens close; probes stay open; syncing always needs something."""
+    for given, closed in (({}, False), ({"MODELSYNC_PREDICT_TOKENS": "p"}, True)):
+        paths = openapi.document(a_service(tmp_path, **given))["paths"]
+        for path in ("/models/Add", "/models/all"):
+            assert ("security" in paths[path]["post"]) is closed
+            assert ("401" in paths[path]["post"]["responses"]) is closed
+        assert "security" not in paths["/livez"]["get"]
+        assert "security" in paths["/models/sync"]["post"]
+
+
+def test_every_documented_call_is_there(tmp_path: Path) -> None:
+    """No documented path and method is unknown to the application, and no route for people is undocumented."""
+    service = a_service(tmp_path, lambda: None)
+    app = create_app(service)
+    document = openapi.document(service)
+    client = app.test_client()
+    for path, operations in document["paths"].items():
+        for method in operations:
+            assert client.open(path, method=method.upper()).status_code not in {404, 405}, (method, path)
+    rules = {rule.rule for rule in app.url_map.iter_rules() if "<" not in rule.rule}
+    assert rules - set(document["paths"]) == {"/models/docs", "/models/openapi.json"}
+
+
+def test_names_of_operations_are_unique(tmp_path: Path) -> None:
+    """Client generators make a function of each."""
+    paths = openapi.document(a_service(tmp_path))["paths"]
+    ids = [operation["operationId"] for path in paths.values() for operation in path.values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_examples_of_the_repository_are_described_as_they_answer(tmp_path: Path) -> None:
+    """The document is valid; each example fits its schema; each is answered as it says."""
+    with the_examples(tmp_path) as service:
+        document = fetched(service)
+        validate(document)  # type: ignore[arg-type]
+        client = create_app(service).test_client()
+        assert len(service.models) >= 4
+        for name, model in service.models.items():
+            media = document["paths"][f"/models/{name}"]["post"]["requestBody"]["content"]["application/json"]
+            validator = Draft202012Validator({**media["schema"], "components": document["components"]})
+            assert model.examples
+            for example in media["examples"].values():
+                validator.validate(example["value"])
+                answer = client.post(f"/models/{name}", data=json.dumps(example["value"]), headers=JSON)
+                assert answer.status_code == 200, answer.text
+            for example in model.examples:
+                answer = client.post(f"/models/{name}", data=json.dumps({"variables": example.variables}), headers=JSON)
+                assert answer.json == example.response

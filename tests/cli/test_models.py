@@ -1,0 +1,150 @@
+"""`modelsync check`, `generate` and `new`: what a folder of models is found to be, before anything serves it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.command import modelsync
+
+ROOT = Path(__file__).parents[2]
+
+# --- check ------------------------------------------------------------------------------------------------------------
+
+GOOD = "class Good:\n    def transform_predict(self, a: int = 1):\n        return {'a': a}\n"
+BAD = "import json\nimport no_such_library\n\nclass Bad:\n    def transform_predict(self):\n        return {}\n"
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A folder with a good model, one that lacks a library, and one whose source is no Python."""
+    folder = tmp_path / "models_serve"
+    for name, code in (("Good", GOOD), ("Bad", BAD), ("Ugly", "class Ugly:\n    def (\n")):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "etls.py").write_text(code)
+    return folder
+
+
+@pytest.mark.parametrize("path", [".", "models_serve"])
+def test_check_tells_file_line_and_reason(models: Path, path: str) -> None:
+    """A repository or a models folder with broken models ends with 1, and says of each where, why and what to do."""
+    done = modelsync("check", path, cwd=models.parent)
+    assert done.returncode == 1
+    rows = [line.split()[:2] for line in done.stdout.splitlines() if line]
+    assert rows[1:4] == [["Bad", "broken"], ["Good", "ok"], ["Ugly", "broken"]]
+    assert "3 models, 2 broken" in done.stdout
+    assert "models_serve/Bad/etls.py:2: " in done.stderr
+    assert "no_such_library" in done.stderr
+    assert "requirements.txt" in done.stderr
+    assert "models_serve/Ugly/etls.py:2: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check_of_one_good_folder(models: Path) -> None:
+    """One model folder is checked alone, and its path may be `.`; nothing broken ends with 0."""
+    for path, cwd in (("models_serve/Good", models.parent), (".", models / "Good")):
+        done = modelsync("check", path, cwd=cwd)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Good" in done.stdout
+        assert "1 models, all good" not in done.stdout
+        assert "1 model, all good" in done.stdout
+
+
+def test_check_as_json(models: Path) -> None:
+    """For a program the results are JSON: state, fault with file and line, times."""
+    done = modelsync("check", "--format", "json", cwd=models.parent)
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    by_name = {model["name"]: model for model in found["models"]}
+    assert found["broken"] == 2
+    assert by_name["Good"]["ok"]
+    assert by_name["Good"]["load_seconds"] > 0
+    fault = by_name["Bad"]["fault"]
+    assert (fault["stage"], fault["file"], fault["line"]) == ("load", "etls.py", 2)
+
+
+def test_shared_code_is_not_taken_for_a_library(models: Path) -> None:
+    """What lies beside the model folders or at the top is named as that, by the check and by a sync."""
+    top = models.parent
+    (top / "common").mkdir()
+    for file in ("common/features.py", "shared.py"):
+        (top / file).touch()
+    for name, module in (("Ugly", "common"), ("Bad", "shared")):
+        (models / name / "etls.py").write_text(BAD.replace("no_such_library", module))
+    git = ("git", "-c", "user.name=You", "-c", "user.email=you@example.org")
+    for arguments in (["init"], ["add", "."], ["commit", "-m", "models"]):
+        subprocess.run([*git, *arguments], cwd=top, check=True, capture_output=True)
+    (top / "elsewhere").mkdir()
+    followed = {"gitPath": top.as_uri(), "MODELSYNC_GIT_PROTOCOLS": "file", "MODELSYNC_GIT_SUBDIR": "models_serve"}
+    for done in (
+        modelsync("check", cwd=top),
+        modelsync("sync", cwd=top),
+        modelsync("sync", cwd=top / "elsewhere", **followed),
+    ):
+        told = done.stdout + done.stderr
+        assert "common/ lies outside of the model's folder" in told
+        assert "shared.py lies outside of the model's folder" in told
+        assert "add the line" not in told
+
+
+def test_check_of_nothing(tmp_path: Path) -> None:
+    """A folder without any model is an error, not a success."""
+    done = modelsync("check", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "a model is a folder with a file etls.py" in done.stderr
+
+
+def test_check_hides_the_secrets(tmp_path: Path) -> None:
+    """A model that is checked does not see the service's secrets; it sees all other variables."""
+    code = "import os\n\nraise RuntimeError(os.environ['MY_OWN'] + str(os.environ.get('gitpassword')))\n"
+    (tmp_path / "M").mkdir()
+    (tmp_path / "M" / "etls.py").write_text(
+        f"{code}\nclass M:\n    def transform_predict(self):\n        return {{}}\n"
+    )
+    done = modelsync("check", "M", cwd=tmp_path, gitpassword="hidden-pw", MY_OWN="visible-")
+    assert done.returncode == 1
+    assert "visible-None" in done.stderr
+    assert "hidden-pw" not in done.stdout + done.stderr
+
+
+# --- generate, new ----------------------------------------------------------------------------------------------------
+
+
+def test_generate_lists_every_route(models: Path) -> None:
+    """`generate` writes serve_models.py beside the models, prints the routes, and names the folders it refused."""
+    done = modelsync("generate", cwd=models.parent, baseUrl="api/v1")
+    assert done.returncode == 0, done.stderr
+    assert "POST /api/v1/Good" in done.stdout
+    assert "models_serve/Ugly/etls.py:2" in done.stderr
+    written = (models.parent / "serve_models.py").read_text()
+    compile(written, "serve_models.py", "exec")
+    assert "Good" in written
+
+
+def test_generate_takes_a_folder_and_a_file(models: Path) -> None:
+    """Folder and output may be given; create_serve_models.py is the same command."""
+    done = modelsync("generate", "models_serve", "--output", "elsewhere.py", cwd=models.parent)
+    assert done.returncode == 0, done.stderr
+    thin = subprocess.run(
+        [sys.executable, str(ROOT / "create_serve_models.py")], cwd=models.parent, capture_output=True, text=True
+    )
+    assert thin.returncode == 0, thin.stderr
+    assert (models.parent / "serve_models.py").read_bytes() == (models.parent / "elsewhere.py").read_bytes()
+
+
+def test_a_new_model_passes_its_check(tmp_path: Path) -> None:
+    """`new` makes a folder that works as it is; a name that cannot be a route, or is taken, is refused."""
+    assert modelsync("new", "Weather", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "models_serve" / "Weather" / "etls.py").is_file()
+    done = modelsync("check", "models_serve/Weather", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("Weather", "all", "9lives", "a/b"):
+        refused = modelsync("new", name, cwd=tmp_path)
+        assert refused.returncode != 0
+        assert len(refused.stderr.splitlines()) == 1
+    assert modelsync("new", "Other", "--in", "elsewhere", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "elsewhere" / "Other" / "etls.py").is_file()

@@ -1,0 +1,85 @@
+"""Which models are switched off after crashes, and what other generations know of that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelsync.inference.circuit_breaker import WINDOW, CircuitBreaker
+
+VERSIONS = {"Bad": "v1", "Other": "v1"}
+
+
+def test_three_crashes_switch_a_model_off() -> None:
+    """And nobody else; it is told once."""
+    breaker = CircuitBreaker(VERSIONS)
+    assert [breaker.crashed(["Bad"], now) for now in (1.0, 2.0, 3.0, 4.0)] == [[], [], ["Bad"], []]
+    assert breaker.is_open("Bad")
+    assert not breaker.is_open("Other")
+
+
+def test_old_crashes_are_forgotten() -> None:
+    """One now and then is no reason."""
+    breaker = CircuitBreaker(VERSIONS)
+    assert not any(breaker.crashed(["Bad"], number * WINDOW / 2) for number in range(10))
+
+
+def test_a_crash_that_is_explained_is_held_against_nobody_else() -> None:
+    """Who was often beside the guilty one stays on."""
+    breaker = CircuitBreaker(VERSIONS)
+    for now in range(2):
+        assert breaker.crashed(["Bad", "Other"], now) == []
+    assert [breaker.crashed(["Bad"], now) for now in (2, 3)] == [[], ["Bad"]]
+    assert [breaker.crashed(["Other"], now) for now in (4, 5)] == [[], []]
+    assert not breaker.is_open("Other")
+
+
+def test_crashes_on_both_sides_of_a_swap_are_added_up(tmp_path: Path) -> None:
+    """Also where the generation before still drains, and crashes."""
+    file = tmp_path / "off.json"
+    old = CircuitBreaker(VERSIONS, file)
+    assert old.crashed(["Bad"], 1.0) == []
+    new = CircuitBreaker({**VERSIONS, "Other": "v2"}, file)
+    assert old.crashed(["Bad"], 2.0) == []
+    assert new.crashed(["Bad"], 3.0) == ["Bad"]
+    assert CircuitBreaker(VERSIONS, file).is_open("Bad")
+    assert old.crashed(["Other"], 4.0) == ["Bad"]
+    assert old.is_open("Bad")
+
+
+def test_another_version_starts_afresh(tmp_path: Path) -> None:
+    """What was off is on, what had crashed has not; the version that was off stays so when it comes back."""
+    file = tmp_path / "off.json"
+    before = CircuitBreaker(VERSIONS, file)
+    for now in (1.0, 2.0, 3.0):
+        before.crashed(["Bad"], now)
+        if now < 3:
+            before.crashed(["Other"], now)
+    after = CircuitBreaker({"Bad": "v2", "Other": "v2"}, file)
+    assert not after.is_open("Bad")
+    assert [after.crashed(["Other"], now) for now in (4.0, 5.0)] == [[], []]
+    assert CircuitBreaker(VERSIONS, file).is_open("Bad")
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b'{"off": 1, "crashes": 1}', b'{"Bad": "v1"}', b'{"off": ['])
+def test_a_damaged_file_is_written_anew(tmp_path: Path, content: bytes) -> None:
+    """It costs memories, not the service."""
+    file = tmp_path / "off.json"
+    file.write_bytes(content)
+    breaker = CircuitBreaker(VERSIONS, file)
+    for now in (1.0, 2.0, 3.0):
+        breaker.crashed(["Bad"], now)
+    assert CircuitBreaker(VERSIONS, file).is_open("Bad")
+
+
+def test_a_disk_that_is_full_does_not_keep_a_model_on(tmp_path: Path) -> None:
+    """This generation knows by itself."""
+    breaker = CircuitBreaker(VERSIONS, tmp_path / "missing" / "off.json")
+    assert [breaker.crashed(["Bad"], now) for now in (1.0, 2.0, 3.0)] == [[], [], ["Bad"]]
+
+
+def test_a_folder_that_is_no_model_is_nothing_to_switch_off() -> None:
+    """Code of the release that no model is, as the traceback names it."""
+    breaker = CircuitBreaker(VERSIONS)
+    assert [breaker.crashed(["shared"], now) for now in (1.0, 2.0, 3.0)] == [[], [], []]

@@ -1,0 +1,235 @@
+"""The check process: what models do in it, they do to nobody else."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from modelsync.models.check.checker import check
+from modelsync.models.discovery.folders import discover
+from tests.waiting import until
+
+GOOD = """
+class M:
+    def transform_predict(self, variables):
+        return {"twice": variables.get("x", 0) * 2}
+"""
+EXAMPLE = '{"variables": {"x": 2}, "response": {"twice": 4}}'
+
+
+def model(body: str = "return {}", top: str = "", init: str = "pass", kind: str = "def") -> str:
+    return f"""{top}
+class M:
+    def __init__(self):
+        {init}
+    {kind} transform_predict(self, variables):
+        {body}
+"""
+
+
+def results(root: Path, timeout: float = 30.0, **environ: str):
+    found = check(discover(root), timeout=timeout, environ={**os.environ, **environ})
+    return {result.name: result for result in found}
+
+
+def test_good_models_are_measured(root, write):
+    """A model that passes says how long it takes to load and to answer."""
+    write("Asks", GOOD, {"examples/a.json": EXAMPLE, "examples/b.json": '{"variables": {}}'})
+    write("Bare", GOOD)
+    found = results(root)
+    asks, bare = found["Asks"], found["Bare"]
+    assert (asks.ok, asks.examples, bare.ok, bare.examples) == (True, 2, True, 0)
+    assert 0 < asks.call_seconds < asks.load_seconds + 1
+    assert bare.call_seconds is None
+    assert asks.version == discover(root)[0].version
+
+
+def test_verdicts_come_in_order_and_as_they_are_known(root, write):
+    """One result a folder, in the order given; each is told as soon as it is there, static faults included."""
+    write("B", GOOD)
+    write("A", model(top="raise ValueError('no')"))
+    write("C", "def oops(:")
+    seen = []
+    found = check(discover(root), timeout=30, environ=os.environ, on_progress=seen.append)
+    assert [result.name for result in found] == ["A", "B", "C"]
+    assert [result.ok for result in found] == [False, True, False]
+    assert sorted(result.name for result in seen) == ["A", "B", "C"]
+    assert (found[0].fault.stage, found[0].fault.file, found[0].fault.line) == ("load", "etls.py", 1)
+    assert check([], timeout=30, environ=os.environ) == []
+
+
+def test_models_that_end_the_process_do_not_end_the_check(root, write):
+    """os._exit, a segmentation fault, a kill, a stack overflow: that model is broken, the others are checked."""
+    segfault = "import ctypes; ctypes.string_at(0)"
+    write("A0", GOOD)
+    write("A1", model(top="import os; os._exit(3)"))
+    write("A2", model(init=segfault))
+    write("A3", GOOD)
+    write("A4", model("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), {"examples/a.json": EXAMPLE})
+    write("A5", model(top="import os; os.closerange(0, 100); os._exit(0)"))
+    write("A6", GOOD, {"examples/a.json": EXAMPLE})
+    write("A7", model(top="import sys; sys.exit(4)"))
+    found = results(root)
+    assert [name for name, result in found.items() if result.ok] == ["A0", "A3", "A6"]
+    assert {found[name].fault.stage for name in ("A1", "A2", "A4", "A5")} == {"crash"}
+    assert "exit code 3" in found["A1"].fault.message
+    assert "signal 11 (SIGSEGV)" in found["A2"].fault.message
+    assert (found["A2"].fault.file, found["A2"].fault.line) == ("etls.py", 4)
+    assert "SIGKILL" in found["A4"].fault.message
+    assert found["A7"].fault.stage == "load"
+
+
+def test_the_last_words_of_a_crash_are_told(root, write):
+    """What a library printed before it aborted is often all there is to know."""
+    write("Churn", model(init="import os; print('out of', 'luck', flush=True); os.abort()"))
+    assert "out of luck" in results(root)["Churn"].fault.hint
+
+
+def test_models_without_end_are_told_where_they_hang(root, write):
+    """An endless import, __init__ or example is a timeout with the line it was in; the next model is checked."""
+    write("A", model(top="while True:\n    pass"))
+    write("B", model("import time; time.sleep(600)"), {"examples/a.json": EXAMPLE})
+    write("C", GOOD)
+    write("D", model("import asyncio; await asyncio.sleep(600)", kind="async def"), {"examples/a.json": EXAMPLE})
+    found = results(root, timeout=1)
+    assert [found[name].fault.stage for name in "ABD"] == ["timeout"] * 3
+    assert "within 1 s" in found["A"].fault.message
+    assert (found["A"].fault.file, found["A"].fault.line in (1, 2)) == ("etls.py", True)
+    assert found["B"].fault.line == 6
+    assert found["C"].ok
+
+
+def test_processes_that_models_start_end_with_the_check(root, write, tmp_path):
+    """Neither a background child nor a thread of a model holds the check up or outlives it."""
+    pid = tmp_path / "pid"
+    write(
+        "Churn",
+        model(
+            init=f"p = subprocess.Popen(['sleep', '600']); open({str(pid)!r}, 'w').write(str(p.pid))",
+            top="import subprocess, threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()",
+        ),
+    )
+    write("Forks", model(top="import os\nif not os.fork():\n    import time; time.sleep(600)"))
+    write("Returns", model(top="import os; os.fork()"))
+    write("Last", model(top="import os\nos._exit(1)"))
+    found = results(root)
+    assert {name: result.ok for name, result in found.items()} == {
+        "Churn": True,
+        "Forks": True,
+        "Last": False,
+        "Returns": True,
+    }
+    child = int(pid.read_text())
+    until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_model_that_prints_without_end_is_bounded(root, write):
+    """Output is read and thrown away; stdout closed or replaced does not matter."""
+    write("A", model(init="import os\n        for _ in range(500): os.write(1, b'x' * 65536)"))
+    write("B", model(init="import os, sys; sys.stdout.close(); os.close(1); os.close(2)"))
+    write("C", GOOD, {"examples/a.json": EXAMPLE})
+    assert [result.ok for result in results(root).values()] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("etls", "example", "message"),
+    [
+        (GOOD, '{"variables": {"x": 2}, "response": {"twice": 5}}', "twice: expected 5, got 4"),
+        (GOOD, '{"variables": {"x": 2}, "response": {"thrice": 4}}', 'the response has no "thrice"'),
+        (GOOD, '{"variables": {"x": 2}, "response": {}}', 'the response has "twice", which is not expected'),
+        (GOOD, '{"variables": {"x": "a"}, "response": {"twice": 4}}', 'twice: expected 4, got "aa"'),
+        (
+            model("return {'a': [1, {'b': True}]}"),
+            '{"variables": {}, "response": {"a": [1, {"b": 1}]}}',
+            "a[1].b: expected 1, got true",
+        ),
+        (model("return {'a': [1]}"), '{"variables": {}, "response": {"a": [1, 2]}}', "a: expected [1,2], got [1]"),
+        (model("return {'a': 'x' * 999}"), '{"variables": {}, "response": {"a": 1}}', "…"),
+        (model("return None"), '{"variables": {}}', "returned None, not a dict"),
+        (model("return {'a': object()}"), '{"variables": {}}', "a is a object"),
+        (model("raise KeyError('x')"), '{"variables": {}}', "KeyError: 'x'"),
+        (model("raise SystemExit(3)"), '{"variables": {}}', "SystemExit: 3"),
+        (model("import sys; sys.exit(4)", kind="async def"), '{"variables": {}}', "SystemExit: 4"),
+        (GOOD.replace("variables)", "variables: int)"), '{"variables": {}}', "do not fit: variables: Field"),
+        (GOOD, "nonsense", "malformed JSON"),
+        (model("open('data.txt')"), '{"variables": {}}', "No such file"),
+    ],
+)  # fmt: skip
+def test_an_example_that_fails_breaks_the_model(root, write, etls, example, message):
+    """Another answer, an error, an answer that is none: told with what was expected and what came."""
+    write("Churn", etls, {"examples/happy.json": example, "data.txt": "x"})
+    fault = results(root)["Churn"].fault
+    assert fault.stage == "example"
+    assert message in fault.message
+    assert "happy" in f"{fault.file} {fault.message}"
+    if "open" in etls:
+        assert "the working directory is another" in fault.hint
+
+
+@pytest.mark.parametrize(
+    ("etls", "response"),
+    [
+        (model("return {'a': 0.1 + 0.2, 'b': 1.0, 'c': float('nan')}"), '{"a": 0.3, "b": 1, "c": null}'),
+        (model("variables['x'] = 9; return {'a': 1}"), '{"a": 1}'),
+        (model("return {'a': 1}", kind="async def"), '{"a": 1}'),
+    ],
+)
+def test_an_example_that_holds(root, write, etls, response):
+    """Rounding, NaN as null, a changed input and `async def` are no differences."""
+    write("Churn", etls, {"examples/happy.json": f'{{"variables": {{}}, "response": {response}}}'})
+    result = results(root)["Churn"]
+    assert result.fault is None
+    assert result.call_seconds > 0
+
+
+def test_the_environment_is_the_one_given(root, write, monkeypatch):
+    """Models see what they are given, and nothing of the service's own."""
+    seen = "import os; return {'seen': [os.environ.get('MODEL_KEY'), os.environ.get('gitpassword')]}"
+    write("Churn", model(seen), {"examples/a.json": '{"variables": {}, "response": {"seen": ["k", null]}}'})
+    monkeypatch.setenv("gitpassword", "secret")
+    [result] = check(discover(root), timeout=30, environ={"PATH": os.environ["PATH"], "MODEL_KEY": "k"})
+    assert result.fault is None
+
+
+def test_an_interrupted_check_leaves_no_process(root, write):
+    """Ctrl-C in the parent ends the child and its group."""
+    write("A", GOOD)
+    write("B", model(top="while True: pass"))
+
+    def interrupt(_verdict):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check(discover(root), timeout=60, environ=os.environ, on_progress=interrupt)
+    running = [
+        child for child in psutil.Process().children() if "modelsync.models.check.child" in " ".join(child.cmdline())
+    ]
+    assert running == []
+    assert signal.getsignal(signal.SIGINT) is not None
+
+
+def test_a_pickle_of_a_notebook_is_told_as_such(root, write):
+    """The check is a program of its own, whose name would tell nobody anything."""
+    write("M", model(top="import pickle", init="pickle.loads(b'c__main__\\nMine\\n.')"))
+    write("Ready", files={"model.pkl": b"c__main__\nMine\n."})
+    write("Recent", files={"model.joblib": b"\x80\x04\x8c\x08__main__\x8c\x04Mine\x93."})
+    found = results(root)
+    for result in found.values():
+        assert result.fault.hint.startswith("it was pickled from a notebook or script (__main__)")
+    for name in ("M", "Recent"):
+        assert found[name].fault.message == "AttributeError: Can't get attribute 'Mine' on <module '__main__'>"
+
+
+def test_what_lies_beside_the_folder_is_no_missing_library(root, write):
+    """Nobody is told to install a stranger's package that is named like the user's own code."""
+    for name, top in (("A", "import common.features"), ("B", "from shared import x"), ("C", "import data")):
+        write(name, model(top=top), {"examples/a.json": EXAMPLE})
+    found = check(discover(root), timeout=30, environ=os.environ, beside={"common/", "shared.py", "data.csv"})
+    hints = [result.fault.hint for result in found]
+    assert [hint.partition(" lies outside of the model's folder")[0] for hint in hints[:2]] == ["common/", "shared.py"]
+    assert not any("add the line" in hint for hint in hints[:2])
+    assert hints[2].startswith("if data is a package from PyPI")
