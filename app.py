@@ -1,4 +1,6 @@
-"""`python app.py` is `modelsync serve`; `gunicorn app:app` serves with a WSGI server of your choice."""
+"""`python app.py` is `modelsync serve`; `gunicorn app:app` serves with a WSGI server of your
+choice.
+"""
 
 if __name__ == "__main__":
     import sys

@@ -1,4 +1,6 @@
-"""`python -m bench [FIGURE ...]`: measure, print, and write RESULTS.md where all figures were measured."""
+"""`python -m bench [FIGURE ...]`: measure, print, and write RESULTS.md where all figures were
+measured.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,12 @@ FIGURES: dict[str, Callable[[Path], Figure]] = {
 
 def main() -> int:
     """0 where every figure meets its target."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="the figures of bench/README.md")
-    parser.add_argument("figure", nargs="*", help=f"one or more of {', '.join(FIGURES)}; all without it")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="the figures of bench/README.md"
+    )
+    parser.add_argument(
+        "figure", nargs="*", help=f"one or more of {', '.join(FIGURES)}; all without it"
+    )
     chosen = parser.parse_args().figure or list(FIGURES)
     if unknown := [name for name in chosen if name not in FIGURES]:
         parser.error(f"no such figure: {', '.join(unknown)}")
@@ -39,7 +45,9 @@ def main() -> int:
         load = os.getloadavg()[0]
         with tempfile.TemporaryDirectory(prefix=f"modelsync-bench-{name}-") as folder:
             figure = FIGURES[name](Path(folder))
-        figures.append(replace(figure, notes=[*figure.notes, f"Load average when it started: {load:.1f}."]))
+        figures.append(
+            replace(figure, notes=[*figure.notes, f"Load average when it started: {load:.1f}."])
+        )
         print(figures[-1].markdown(), flush=True)
     if chosen == list(FIGURES):
         RESULTS.write_text(report(figures, time.monotonic() - start))

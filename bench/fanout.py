@@ -1,4 +1,6 @@
-"""Figure 4: `/all` over 20 models that each wait 50 ms for a socket; a call that runs them in turn takes 1 s."""
+"""Figure 4: `/all` over 20 models that each wait 50 ms for a socket; a call that runs them in turn
+takes 1 s.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Figure 2: 500 folders are read and listed within 2 s, and a trivial model costs at most 150 kB of memory."""
+"""Figure 2: 500 folders are read and listed within 2 s, and a trivial model costs at most 150 kB of
+memory.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,12 @@ def measure(folder: Path) -> Figure:
         "Memory: PSS of the generation's master and workers, after `/all` has called each model in each worker "
         f"{CALLS} times, with {FOLDERS} models less with 1, by {FOLDERS - 1}: what one more model costs the machine.",
     ]
-    return Figure(f"2. {FOLDERS} folders: time to check and list them, memory of each", "folders", lines, notes)
+    return Figure(
+        f"2. {FOLDERS} folders: time to check and list them, memory of each",
+        "folders",
+        lines,
+        notes,
+    )
 
 
 def _listing(root: Path) -> list[Line]:
@@ -75,16 +82,26 @@ def _listing(root: Path) -> list[Line]:
     for _ in range(RUNS):
         start, before = time.perf_counter(), os.times()
         done = subprocess.run(
-            [sys.executable, "-c", LISTING, str(root), str(FOLDERS)], capture_output=True, check=False, text=True
+            [sys.executable, "-c", LISTING, str(root), str(FOLDERS)],
+            capture_output=True,
+            check=False,
+            text=True,
         )
         together.append(time.perf_counter() - start)
         after = os.times()
-        processor.append(after.children_user + after.children_system - before.children_user - before.children_system)
+        processor.append(
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        )
         assert done.returncode == 0, done.stderr
         parts.append(json.loads(done.stdout))
     return [
         median("static check and generation together", together, "s", SECONDS),
-        median("… processor time of it, which others on the machine do not lengthen", processor, "s"),
+        median(
+            "… processor time of it, which others on the machine do not lengthen", processor, "s"
+        ),
         *(median(f"… {name}", [one[name] for one in parts], "s") for name in parts[0]),
     ]
 
@@ -140,7 +157,9 @@ def _pss_with(folder: Path, count: int) -> int:
     for number in range(count):
         write_model(folder / "models", f"Model{number:03}", TRIVIAL)
     workers = int(default_workers())
-    with serving(folder, folder / "models", MODELSYNC_WORKERS=str(workers), MODELSYNC_MAX_QUEUE="100000") as service:
+    with serving(
+        folder, folder / "models", MODELSYNC_WORKERS=str(workers), MODELSYNC_MAX_QUEUE="100000"
+    ) as service:
         reach_every_worker(service, "all", {}, workers, CALLS)
         [master] = service.masters()
         return pss([master, *service.workers()])

@@ -19,7 +19,11 @@ from tests.fixtures.git import GitServer
 from tests.fixtures.service import Service, serving
 
 SECRET = "bench"
-IDENTITY = {f"GIT_{role}_{what}": "bench@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+IDENTITY = {
+    f"GIT_{role}_{what}": "bench@example.org"
+    for role in ("AUTHOR", "COMMITTER")
+    for what in ("NAME", "EMAIL")
+}
 ENVIRON = {
     "PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C", "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0", **IDENTITY,
@@ -28,7 +32,9 @@ ENVIRON = {
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """A push that the host has taken and told of. Moments are of `time.time`, as in the service's log."""
+    """A push that the host has taken and told of. Moments are of `time.time`, as in the service's
+    log.
+    """
 
     commit: str
     started: float
@@ -66,7 +72,11 @@ class Host:
         return Pushed(commit, started, pushed, time.time())
 
     def _call_webhook(self, service: Service, commit: str) -> None:
-        event = {"ref": "refs/heads/main", "after": commit, "repository": {"default_branch": "main"}}
+        event = {
+            "ref": "refs/heads/main",
+            "after": commit,
+            "repository": {"default_branch": "main"},
+        }
         body = json.dumps(event).encode()
         signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         headers = {
@@ -77,15 +87,23 @@ class Host:
 
     def _git(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["git", "-C", str(self._work), *arguments], env=ENVIRON, capture_output=True, text=True, check=False
+            ["git", "-C", str(self._work), *arguments],
+            env=ENVIRON,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
 
 @contextlib.contextmanager
-def hosted(folder: Path, files: Mapping[str, str | bytes], **env: str) -> Iterator[tuple[Host, Service]]:
-    """A host with one commit of `files`, and a service with default settings that follows it and is ready."""
+def hosted(
+    folder: Path, files: Mapping[str, str | bytes], **env: str
+) -> Iterator[tuple[Host, Service]]:
+    """A host with one commit of `files`, and a service with default settings that follows it and is
+    ready.
+    """
     work = folder / "work"
     work.mkdir(parents=True)
     with GitServer(folder / "models.git") as server:
@@ -101,11 +119,14 @@ def hosted(folder: Path, files: Mapping[str, str | bytes], **env: str) -> Iterat
 
 
 def default_workers() -> str:
-    """As many as the service takes by default; what starts it in the tests asks for another number."""
+    """As many as the service takes by default; what starts it in the tests asks for another number.
+    """
     return str(os.cpu_count() or 1)
 
 
-def first_answer(service: Service, path: str, commit: str, timeout: float = 60.0) -> requests.Response:
+def first_answer(
+    service: Service, path: str, commit: str, timeout: float = 60.0
+) -> requests.Response:
     """Ask with a new connection each time, without a pause, until `commit` answers."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:

@@ -1,4 +1,6 @@
-"""Figure 3: four workers share the memory of a model that holds 200 MB: at most 1.15 times what one worker uses."""
+"""Figure 3: four workers share the memory of a model that holds 200 MB: at most 1.15 times what one
+worker uses.
+"""
 
 from __future__ import annotations
 
@@ -65,8 +67,20 @@ class Case:
 
 CASES = (
     Case("numpy array, each call reads all of it", ARRAY, "scan", CALLS, runs=3),
-    Case("dict of 1.8 million str and float, each call looks up 10", OBJECTS, "look", CALLS, known=True),
-    Case("dict of 1.8 million str and float, each call reads all of it", OBJECTS, "scan", 5, known=True),
+    Case(
+        "dict of 1.8 million str and float, each call looks up 10",
+        OBJECTS,
+        "look",
+        CALLS,
+        known=True,
+    ),
+    Case(
+        "dict of 1.8 million str and float, each call reads all of it",
+        OBJECTS,
+        "scan",
+        5,
+        known=True,
+    ),
 )
 
 
@@ -76,7 +90,13 @@ def measure(folder: Path) -> Figure:
     for number, case in enumerate(CASES):
         measured = [_both(folder / f"{number}-{run}", case) for run in range(case.runs)]
         lines.append(
-            median(case.what, [four / one for one, four, _ in measured], "times one worker", TARGET, known=case.known)
+            median(
+                case.what,
+                [four / one for one, four, _ in measured],
+                "times one worker",
+                TARGET,
+                known=case.known,
+            )
         )
         one, four, held = measured[-1]
         notes.append(
@@ -93,7 +113,8 @@ def measure(folder: Path) -> Figure:
 
 
 def _both(folder: Path, case: Case) -> tuple[int, int, int]:
-    """Bytes that the family uses with one and with four workers, and that the model says it holds."""
+    """Bytes that the family uses with one and with four workers, and that the model says it holds.
+    """
     folder.mkdir()
     one, held = _used(folder / "one", case, 1)
     four, _ = _used(folder / "four", case, WORKERS)

@@ -1,4 +1,6 @@
-"""Memory of a running service's processes, and load that is known to have reached each of its workers."""
+"""Memory of a running service's processes, and load that is known to have reached each of its
+workers.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ ROUND, PATIENCE = 2.0, 180.0
 
 
 def pss(processes: list[psutil.Process]) -> int:
-    """Bytes: each process's own memory, and its share of what it shares (a page of two processes counts half)."""
+    """Bytes: each process's own memory, and its share of what it shares (a page of two processes
+    counts half).
+    """
     return sum(_field(process, "Pss") for process in processes)
 
 
@@ -36,7 +40,9 @@ def family(service: Service) -> list[psutil.Process]:
     return [found, *found.children(recursive=True)]
 
 
-def reach_every_worker(service: Service, path: str, variables: dict[str, object], workers: int, calls: int) -> None:
+def reach_every_worker(
+    service: Service, path: str, variables: dict[str, object], workers: int, calls: int
+) -> None:
     """Call a model, or `all`, until each worker has answered at least `calls` times.
 
     Each answer must tell its worker: `{"pid": ...}`, or a member per model that does.
@@ -56,8 +62,11 @@ def reach_every_worker(service: Service, path: str, variables: dict[str, object]
     body = orjson.dumps({"variables": variables})
     deadline = time.monotonic() + PATIENCE
     while not reached():
-        # A worker may take all connections of a round, so there are rounds: whose turn it is, nobody chooses.
-        assert time.monotonic() < deadline, f"of {workers} workers only these answered {calls} times: {answered}"
+        # A worker may take all connections of a round, so there are rounds: whose turn it is,
+        # nobody chooses.
+        assert time.monotonic() < deadline, (
+            f"of {workers} workers only these answered {calls} times: {answered}"
+        )
         clients = load(service.port, f"/models/{path}", body, connections=8 * workers, check=check)
         with clients as tally, contextlib.suppress(AssertionError):
             until(reached, ROUND)

@@ -1,4 +1,6 @@
-"""Figure 5: from `git push` and its webhook to the first answer of the new commit, with 100 small models."""
+"""Figure 5: from `git push` and its webhook to the first answer of the new commit, with 100 small
+models.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,8 @@ def measure(folder: Path) -> Figure:
     notes = []
     for what, kind in (("plain Python", plain), ("scikit-learn and pandas", pandas)):
         progress(f"{MODELS} models, {what}")
-        # The figure speaks of small models; those that import 0.1 GB of libraries are told for information.
+        # The figure speaks of small models; those that import 0.1 GB of libraries are told for
+        # information.
         target = TARGET if kind is plain else None
         with hosted(folder / kind.__name__, _commit(kind, range(MODELS), 0)) as (host, service):
             number = 0
@@ -93,12 +96,17 @@ def measure(folder: Path) -> Figure:
                     runs.append(seconds)
                     steps.append(step)
                 lines.append(median(f"{what}, {changed} of {MODELS} changed", runs, "s", target))
-                told = ", ".join(f"{name} {statistics.median(one[name] for one in steps):.2f} s" for name in steps[0])
+                told = ", ".join(
+                    f"{name} {statistics.median(one[name] for one in steps):.2f} s"
+                    for name in steps[0]
+                )
                 notes.append(f"{what}, {changed} changed, medians of the steps: {told}.")
     return Figure("5. Push to answer: the first answer of the new commit", "push", lines, notes)
 
 
-def _commit(kind: Callable[[int, int], Files], indexes: range, number: int) -> dict[str, str | bytes]:
+def _commit(
+    kind: Callable[[int, int], Files], indexes: range, number: int
+) -> dict[str, str | bytes]:
     return {name: content for index in indexes for name, content in kind(index, number).items()}
 
 

@@ -20,10 +20,11 @@ from modelsync import __version__
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One number. `runs` are the measurements it was taken from; `of` is the count that failures are counted in.
+    """One number. `runs` are the measurements it was taken from; `of` is the count that failures
+    are counted in.
 
-    Without a `target` it is told for information. A `known` limit may miss its target without the figure
-    failing: the figure's notes say why.
+    Without a `target` it is told for information. A `known` limit may miss its target without the
+    figure failing: the figure's notes say why.
     """
 
     what: str
@@ -46,7 +47,9 @@ class Line:
 
     @property
     def ratio(self) -> str:
-        """Measured to target: 1.00 or less is met. A target of none at all has counts in place of a ratio."""
+        """Measured to target: 1.00 or less is met. A target of none at all has counts in place of a
+        ratio.
+        """
         if self.target is None:
             return ""
         if self.of is not None:
@@ -86,7 +89,9 @@ class Figure:
         )
 
 
-def median(what: str, runs: Sequence[float], unit: str, target: float | None = None, known: bool = False) -> Line:
+def median(
+    what: str, runs: Sequence[float], unit: str, target: float | None = None, known: bool = False
+) -> Line:
     """The line of a measurement that was made several times."""
     return Line(what, statistics.median(runs), unit, target, tuple(runs), known=known)
 
@@ -111,7 +116,17 @@ def report(figures: Sequence[Figure], seconds: float) -> str:
 def _machine() -> str:
     memory = psutil.virtual_memory().total / 2**30
     load = os.getloadavg()[0]
-    packages = ("gunicorn", "uvloop", "httptools", "orjson", "flask", "gitpython", "numpy", "pandas", "scikit-learn")
+    packages = (
+        "gunicorn",
+        "uvloop",
+        "httptools",
+        "orjson",
+        "flask",
+        "gitpython",
+        "numpy",
+        "pandas",
+        "scikit-learn",
+    )
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return (
@@ -122,11 +137,17 @@ def _machine() -> str:
 
 
 def _commit() -> str:
-    """What was measured, where this is a git repository; RESULTS.md itself is always being changed."""
+    """What was measured, where this is a git repository; RESULTS.md itself is always being changed.
+    """
     git = ["git", "-C", str(Path(__file__).parent)]
-    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
     changes = subprocess.run(
-        [*git, "status", "--porcelain", "--", "../modelsync"], capture_output=True, text=True, check=False
+        [*git, "status", "--porcelain", "--", "../modelsync"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if commit.returncode != 0:
         return "commit unknown"

@@ -1,4 +1,6 @@
-"""Figure 1: 20 pushes under 32 keep-alive connections at full speed; no request fails, no answer mixes releases."""
+"""Figure 1: 20 pushes under 32 keep-alive connections at full speed; no request fails, no answer
+mixes releases.
+"""
 
 from __future__ import annotations
 
@@ -51,11 +53,15 @@ function done(summary, latency, requests)
     e.connect, e.read, e.write, e.timeout))
 end
 """
-"""For wrk: keep each pair of release and answer that was seen, and count what is no 200 or was broken off."""
+"""For wrk: keep each pair of release and answer that was seen, and count what is no 200 or was
+broken off.
+"""
 
 
 class Pairs:
-    """Which values came with which release. The truth is known: the number that was pushed in each commit."""
+    """Which values came with which release. The truth is known: the number that was pushed in each
+    commit.
+    """
 
     def __init__(self) -> None:
         self.truth: dict[str, int] = {}
@@ -67,18 +73,26 @@ class Pairs:
             return f"{status} {body[:200]!r}"
         release, value = headers.get("x-modelsync-release", ""), orjson.loads(body)["value"]
         self.seen[release].add(value)
-        # A commit may answer before its push has come back with its name: then it is judged at the end.
+        # A commit may answer before its push has come back with its name: then it is judged at the
+        # end.
         return None if self.truth.get(release, value) == value else f"{release} answered {value}"
 
     def mixed(self) -> list[str]:
         """Releases that answered with anything but their own commit's number."""
-        return [f"{release}: {values}" for release, values in self.seen.items() if values != {self.truth.get(release)}]
+        return [
+            f"{release}: {values}"
+            for release, values in self.seen.items()
+            if values != {self.truth.get(release)}
+        ]
 
 
 def measure(folder: Path) -> Figure:
     lines: list[Line] = []
     notes = []
-    for name, generator in (("clients that check each answer", _checking), ("wrk, each answer checked in Lua", _wrk)):
+    for name, generator in (
+        ("clients that check each answer", _checking),
+        ("wrk, each answer checked in Lua", _wrk),
+    ):
         if generator is _wrk and not shutil.which("wrk"):
             notes.append("wrk is not installed: only the checking clients ran.")
             continue
@@ -99,7 +113,13 @@ def measure(folder: Path) -> Figure:
         notes += [f"{name}: {problem}" for problem in (failures + mixed)[:10]]
         lines += [
             Line(f"failed, {name}", len(failures), "requests", 0, of=answered + len(failures)),
-            Line(f"releases with an answer of another, {name}", len(mixed), "releases", 0, of=len(pairs.seen)),
+            Line(
+                f"releases with an answer of another, {name}",
+                len(mixed),
+                "releases",
+                0,
+                of=len(pairs.seen),
+            ),
             Line("… requests per second meanwhile", answered / seconds, "/s"),
             median("… push to first new answer meanwhile", swaps, "s"),
         ]
@@ -126,8 +146,13 @@ Outcome = Callable[[], tuple[int, list[str]]]
 
 @contextlib.contextmanager
 def _checking(service: Service, pairs: Pairs) -> Iterator[Outcome]:
-    with load(service.port, "/models/Model", BODY, connections=CONNECTIONS, check=pairs.check) as tally:
-        yield lambda: (tally.answered - sum(1 for one in tally.failures if one[:1].isdigit()), tally.failures)
+    with load(
+        service.port, "/models/Model", BODY, connections=CONNECTIONS, check=pairs.check
+    ) as tally:
+        yield lambda: (
+            tally.answered - sum(1 for one in tally.failures if one[:1].isdigit()),
+            tally.failures,
+        )
 
 
 @contextlib.contextmanager
@@ -136,7 +161,9 @@ def _wrk(service: Service, pairs: Pairs) -> Iterator[Outcome]:
     script = service.home.parent / "check.lua"
     script.write_text(SCRIPT)
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", "-d1h", "--timeout", "30s", "-s", str(script)]
-    process = subprocess.Popen([*command, f"{service.base}/Model"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, f"{service.base}/Model"], stdout=subprocess.PIPE, text=True
+    )
     output: list[str] = []
     reader = threading.Thread(target=lambda: output.extend(process.stdout or ()), daemon=True)
     reader.start()

@@ -1,4 +1,6 @@
-"""A deadline, passed down through everything that a sync does, so that the whole of it ends in time."""
+"""A deadline, passed down through everything that a sync does, so that the whole of it ends in
+time.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,9 @@ from typing import ClassVar
 
 
 class ModelsyncError(Exception):
-    """Base of all expected failures: `str()` is one line that a user can act on and that holds no secret."""
+    """Base of all expected failures: `str()` is one line that a user can act on and that holds no
+    secret.
+    """
 
     reason: ClassVar[str] = "error"
 
@@ -22,13 +24,14 @@ class SettingsError(ModelsyncError):
     reason = "settings"
 
 
-# --- following the source -------------------------------------------------------------------------------------------
+# --- following the source -------------------------------------------------------------------------
 
 
 class SyncError(ModelsyncError):
     """A sync did not bring a new release; the last good one goes on.
 
-    `reason` is the label of `modelsync_sync_failures_total`. Retries make sense only where `transient` is true.
+    `reason` is the label of `modelsync_sync_failures_total`. Retries make sense only where
+    `transient` is true.
     """
 
     reason = "sync"
@@ -85,7 +88,9 @@ class NoModels(SyncError):
 
 
 class ReleaseRejected(SyncError):
-    """A model of the commit is broken and the policy is `reject`, or its generation did not become ready."""
+    """A model of the commit is broken and the policy is `reject`, or its generation did not become
+    ready.
+    """
 
     reason = "rejected"
 
@@ -97,7 +102,9 @@ class ProbationFailed(SyncError):
 
 
 class UpdateDied(SyncError):
-    """The process of the update did not start or did not end by itself: killed, out of memory, or a bug of ours."""
+    """The process of the update did not start or did not end by itself: killed, out of memory, or a
+    bug of ours.
+    """
 
     reason = "died"
 
@@ -108,11 +115,13 @@ class ReleaseUnreadable(ModelsyncError):
     reason = "release"
 
 
-# --- the cluster -----------------------------------------------------------------------------------------------------
+# --- the cluster ----------------------------------------------------------------------------------
 
 
 class ClusterUnreachable(ModelsyncError):
-    """The API server did not answer, or not with sense, until it was too late; what was asked may have been done."""
+    """The API server did not answer, or not with sense, until it was too late; what was asked may
+    have been done.
+    """
 
     reason = "cluster"
 
@@ -123,7 +132,7 @@ class Conflict(ModelsyncError):
     reason = "conflict"
 
 
-# --- a model ---------------------------------------------------------------------------------------------------------
+# --- a model --------------------------------------------------------------------------------------
 
 
 class ModelBroken(ModelsyncError):
@@ -136,7 +145,7 @@ class ModelBroken(ModelsyncError):
         self.fault = fault
 
 
-# --- a request -------------------------------------------------------------------------------------------------------
+# --- a request ------------------------------------------------------------------------------------
 
 
 class RequestError(ModelsyncError):
@@ -146,7 +155,9 @@ class RequestError(ModelsyncError):
 
 
 class MalformedBody(RequestError):
-    """The body is not the JSON object that the route takes. `position`: byte or character offset, where known."""
+    """The body is not the JSON object that the route takes. `position`: byte or character offset,
+    where known.
+    """
 
     reason = "malformed"
 
@@ -198,7 +209,9 @@ class UnknownModel(RequestError):
 
 
 class ModelRaised(RequestError):
-    """The model's code raised, exited or returned what cannot be served. `kind` is the exception's type name."""
+    """The model's code raised, exited or returned what cannot be served. `kind` is the exception's
+    type name.
+    """
 
     reason = "model_error"
 
@@ -208,7 +221,9 @@ class ModelRaised(RequestError):
 
 
 class ModelUnavailable(RequestError):
-    """The model is listed but not loaded, or switched off. `retry_after` in seconds, where waiting can help."""
+    """The model is listed but not loaded, or switched off. `retry_after` in seconds, where waiting
+    can help.
+    """
 
     reason = "unavailable"
 

@@ -1,4 +1,5 @@
-"""Files and folders: git's hash of a folder, writes that are whole or not at all, copies, removal."""
+"""Files and folders: git's hash of a folder, writes that are whole or not at all, copies, removal.
+"""
 
 from __future__ import annotations
 
@@ -18,27 +19,31 @@ from typing import Any
 from modelsync.errors import StorageFailed
 
 TEMPORARY = ".tmp"
-"""Ends the name of everything temporary in the state directory, and a dot starts it: `Releases.sweep` goes by that."""
+"""Ends the name of everything temporary in the state directory, and a dot starts it:
+`Releases.sweep` goes by that.
+"""
 
 
 def ignored(name: str) -> bool:
     """Whether a name is no content of a model.
 
-    `.git` is what git itself never tracks. Byte code is written by the import of the model, often into its own folder:
-    if it counted, running a model would change its version.
+    `.git` is what git itself never tracks. Byte code is written by the import of the model, often
+    into its own folder: if it counted, running a model would change its version.
     """
     return name in {".git", "__pycache__"} or name.endswith(".pyc")
 
 
-# --- git's hash of a folder -------------------------------------------------------------------------------------------
+# --- git's hash of a folder -----------------------------------------------------------------------
 
 
 def tree_hash(folder: str | Path) -> str:
-    """Compute the SHA-1 that `git write-tree` gives for a folder, 40 hex digits, with what is `ignored` left out.
+    """Compute the SHA-1 that `git write-tree` gives for a folder, 40 hex digits, with what is
+    `ignored` left out.
 
-    As in git: a file is its bytes and whether its owner may execute it, a link is its target's text, folders without
-    files do not exist, and sockets and the like are not seen. (A folder in which byte code is committed therefore has
-    another hash in git: for a folder that came from git, git's own answer is the version.)
+    As in git: a file is its bytes and whether its owner may execute it, a link is its target's
+    text, folders without files do not exist, and sockets and the like are not seen. (A folder in
+    which byte code is committed therefore has another hash in git: for a folder that came from git,
+    git's own answer is the version.)
 
     Raises OSError where something cannot be read, or goes away meanwhile.
     """
@@ -58,7 +63,13 @@ def _tree(folder: str) -> bytes | None:
                     entries.append((name + b"/", b"40000 " + name + b"\0" + sub))
             elif stat.S_ISLNK(mode):
                 entries.append(
-                    (name, b"120000 " + name + b"\0" + _object(b"blob", os.fsencode(Path(item.path).readlink())))
+                    (
+                        name,
+                        b"120000 "
+                        + name
+                        + b"\0"
+                        + _object(b"blob", os.fsencode(Path(item.path).readlink())),
+                    )
                 )
             elif stat.S_ISREG(mode):
                 kind = b"100755 " if mode & stat.S_IXUSR else b"100644 "
@@ -79,13 +90,15 @@ def _blob(path: str) -> bytes:
     return digest.digest()
 
 
-# --- whole or not at all ----------------------------------------------------------------------------------------------
+# --- whole or not at all --------------------------------------------------------------------------
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file's content so that a reader, also one after a power cut, sees the old bytes or the new ones.
+    """Replace a file's content so that a reader, also one after a power cut, sees the old bytes or
+    the new ones.
 
-    The temporary name is unique: two writers at once cannot mix. Raises OSError; then the old content is still there.
+    The temporary name is unique: two writers at once cannot mix. Raises OSError; then the old
+    content is still there.
     """
     number, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
     try:
@@ -135,7 +148,8 @@ def fsync_dir(folder: Path) -> None:
 def flush(folder: Path) -> None:
     """Make everything below a folder survive a power cut.
 
-    One `syncfs` for all, because an `fsync` for each of thousands of files waits for the disk thousands of times.
+    One `syncfs` for all, because an `fsync` for each of thousands of files waits for the disk
+    thousands of times.
     """
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -149,15 +163,15 @@ def flush(folder: Path) -> None:
         os.close(number)
 
 
-# --- trees ------------------------------------------------------------------------------------------------------------
+# --- trees ----------------------------------------------------------------------------------------
 
 
 def copy_tree(source: Path, target: Path) -> None:
     """Copy a folder to a new name, without what is `ignored`.
 
-    Real copies, no hard links: a model that writes into its own folder must not write into another release. A link
-    that stays within `source` stays the link it is; one that leaves it becomes absolute, so that it still points to
-    the same thing. Raises OSError.
+    Real copies, no hard links: a model that writes into its own folder must not write into another
+    release. A link that stays within `source` stays the link it is; one that leaves it becomes
+    absolute, so that it still points to the same thing. Raises OSError.
     """
     root = source.resolve()
 
@@ -169,7 +183,8 @@ def copy_tree(source: Path, target: Path) -> None:
             if item.is_symlink():
                 text = item.readlink()
                 inside = not text.is_absolute() and item.resolve().is_relative_to(root)
-                (there / item.name).symlink_to(text if inside else Path(os.path.abspath(item.parent / text)))  # noqa: PTH100
+                outside = os.path.abspath(item.parent / text)  # noqa: PTH100  resolve() follows it
+                (there / item.name).symlink_to(text if inside else outside)
             elif item.is_dir():
                 copy(item, there / item.name)
             elif item.is_file():
@@ -179,7 +194,9 @@ def copy_tree(source: Path, target: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file, a link or a folder with all it holds; what is not there is no error. Raises OSError."""
+    """Remove a file, a link or a folder with all it holds; what is not there is no error. Raises
+    OSError.
+    """
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -205,7 +222,9 @@ def remove_tree(path: Path) -> None:
 
 @contextmanager
 def storage() -> Iterator[None]:
-    """Around work in the state directory: an OSError leaves as StorageFailed, in words that hold no path."""
+    """Around work in the state directory: an OSError leaves as StorageFailed, in words that hold no
+    path.
+    """
     try:
         yield
     except OSError as error:
@@ -214,5 +233,7 @@ def storage() -> Iterator[None]:
 
 
 def as_json(values: Mapping[str, Any]) -> bytes:
-    """An object as people read it. A lone surrogate, as in a file name that is no text, becomes a question mark."""
+    """An object as people read it. A lone surrogate, as in a file name that is no text, becomes a
+    question mark.
+    """
     return json.dumps(values, indent=1, ensure_ascii=False).encode("utf-8", "replace") + b"\n"

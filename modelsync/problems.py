@@ -1,4 +1,6 @@
-"""Errors as HTTP answers: RFC 9457 problem details, one shape on every route, one place that knows status codes."""
+"""Errors as HTTP answers: RFC 9457 problem details, one shape on every route, one place that knows
+status codes.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,10 @@ def members(error: errors.RequestError) -> dict[str, Any]:
 def headers_of(error: errors.RequestError) -> Headers:
     """Headers that an error asks for: when to come back, how to authenticate."""
     match error:
-        case errors.Overloaded(retry_after=seconds) | errors.ModelUnavailable(retry_after=int() as seconds):
+        case (
+            errors.Overloaded(retry_after=seconds)
+            | errors.ModelUnavailable(retry_after=int() as seconds)
+        ):
             return (("Retry-After", str(seconds)),)
         case errors.Unauthenticated():
             return (("WWW-Authenticate", "Bearer"),)
@@ -71,9 +76,17 @@ def headers_of(error: errors.RequestError) -> Headers:
 
 
 def document(
-    status: int, detail: str, *, request_id: str, model: str | None = None, release: str | None = None, **more: Any
+    status: int,
+    detail: str,
+    *,
+    request_id: str,
+    model: str | None = None,
+    release: str | None = None,
+    **more: Any,
 ) -> dict[str, Any]:
-    """The members of a problem document (RFC 9457 section 3.1), `model` and `release` null where there is none."""
+    """The members of a problem document (RFC 9457 section 3.1), `model` and `release` null where
+    there is none.
+    """
     return {
         "title": HTTPStatus(status).phrase,
         "status": status,
@@ -94,14 +107,29 @@ def detail_of(answer: Answer) -> str:
 
 
 def of(
-    error: errors.RequestError, *, request_id: str, model: str | None = None, release: str | None = None
+    error: errors.RequestError,
+    *,
+    request_id: str,
+    model: str | None = None,
+    release: str | None = None,
 ) -> dict[str, Any]:
     """The problem document of a request error."""
-    return document(status_of(error), str(error), request_id=request_id, model=model, release=release, **members(error))
+    return document(
+        status_of(error),
+        str(error),
+        request_id=request_id,
+        model=model,
+        release=release,
+        **members(error),
+    )
 
 
 def answer(
-    error: errors.RequestError, *, request_id: str, model: str | None = None, release: str | None = None
+    error: errors.RequestError,
+    *,
+    request_id: str,
+    model: str | None = None,
+    release: str | None = None,
 ) -> Answer:
     """The answer to a request that failed with `error`."""
     body = of(error, request_id=request_id, model=model, release=release)

@@ -1,8 +1,8 @@
 """Installs pip into the environment that runs this: `.venv/bin/python scripts/bootstrap_pip.py`.
 
-For a Python that comes without pip and without ensurepip, as Debian's does. Only the standard library is used. The
-package index is the one that pip would take (its environment variables and configuration files); the wheel is run only
-if its SHA-256 is the one that the index names.
+For a Python that comes without pip and without ensurepip, as Debian's does. Only the standard
+library is used. The package index is the one that pip would take (its environment variables and
+configuration files); the wheel is run only if its SHA-256 is the one that the index names.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class NoPip(Exception):
 
 @dataclass(frozen=True)
 class Wheel:
-    """A file of the index: where it is, its version, and the digest (hexadecimal) that it must have."""
+    """A file of the index: where it is, its version, and the digest (hexadecimal) that it must
+    have.
+    """
 
     url: str
     name: str
@@ -48,7 +50,8 @@ class Wheel:
 
 
 def option(name: str, environ: Mapping[str, str]) -> str | None:
-    """Give an option of pip, such as `index-url`, as pip finds it: the environment wins over files."""
+    """Give an option of pip, such as `index-url`, as pip finds it: the environment wins over files.
+    """
     if value := environ.get(f"PIP_{name.upper().replace('-', '_')}"):
         return value
     found = None
@@ -66,7 +69,10 @@ def config_files(environ: Mapping[str, str]) -> Iterator[Path]:
     if override == os.devnull:
         return
     home = Path(environ.get("HOME") or Path.home())
-    yield from (Path(folder, "pip", "pip.conf") for folder in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":"))
+    yield from (
+        Path(folder, "pip", "pip.conf")
+        for folder in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":")
+    )
     yield Path("/etc/pip.conf")
     if not override or not Path(override).exists():
         yield home / ".pip" / "pip.conf"
@@ -77,14 +83,18 @@ def config_files(environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def reader(index: str, ca_file: str | None) -> tuple[str, OpenerDirector]:
-    """Split user and password off the index's URL; give it without them, and what sends them to that host alone."""
+    """Split user and password off the index's URL; give it without them, and what sends them to
+    that host alone.
+    """
     parts = urlsplit(index)
     host = parts.netloc.rpartition("@")[2]
     bare = urlunsplit(parts._replace(netloc=host))
     passwords = HTTPPasswordMgrWithPriorAuth()
     if parts.username is not None:
         user, password = unquote(parts.username), unquote(parts.password or "")
-        passwords.add_password(None, f"{parts.scheme}://{host}/", user, password, is_authenticated=True)
+        passwords.add_password(
+            None, f"{parts.scheme}://{host}/", user, password, is_authenticated=True
+        )
     secure = HTTPSHandler(context=ssl.create_default_context(cafile=ca_file))
     return bare, build_opener(secure, HTTPBasicAuthHandler(passwords))
 
@@ -102,7 +112,9 @@ class _Links(HTMLParser):
 
 
 def wheels(page: str, url: str, python: tuple[int, int] = sys.version_info[:2]) -> list[Wheel]:
-    """List the final, not yanked wheels of pip on an index page that this Python can run, the newest last."""
+    """List the final, not yanked wheels of pip on an index page that this Python can run, the
+    newest last.
+    """
     links = _Links()
     links.feed(page)
     found = []
@@ -122,7 +134,9 @@ def wheels(page: str, url: str, python: tuple[int, int] = sys.version_info[:2]) 
 
 
 def download(folder: Path, environ: Mapping[str, str]) -> Path:
-    """Put the newest wheel of pip into a folder; raises NoPip or OSError where that is not possible."""
+    """Put the newest wheel of pip into a folder; raises NoPip or OSError where that is not
+    possible.
+    """
     index, opener = reader(option("index-url", environ) or DEFAULT_INDEX, option("cert", environ))
     page = f"{index.rstrip('/')}/pip/"
     with opener.open(page, timeout=TIMEOUT) as answer:
@@ -147,7 +161,14 @@ def main() -> int:
         except (NoPip, OSError, configparser.Error) as error:
             print(f"modelsync: cannot get pip: {error}", file=sys.stderr)
             return 1
-        install = ["install", "--quiet", "--no-index", "--no-deps", "--disable-pip-version-check", str(wheel)]
+        install = [
+            "install",
+            "--quiet",
+            "--no-index",
+            "--no-deps",
+            "--disable-pip-version-check",
+            str(wheel),
+        ]
         return subprocess.call([sys.executable, f"{wheel}/pip", *install])
 
 

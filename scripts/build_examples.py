@@ -1,4 +1,5 @@
-"""Makes the artefacts of the examples in models_serve/: `python -m scripts.build_examples [FOLDER]`.
+"""Makes the artefacts of the examples in models_serve/: `python -m scripts.build_examples
+[FOLDER]`.
 
 Same seed, same data, same predictions at each run; run it again after an update of scikit-learn.
 """
@@ -22,7 +23,9 @@ SEED = 7
 
 
 def dummy_example(folder: Path) -> None:
-    """Price of a house: a linear regression on invented sales, and the list of variables it was fitted on."""
+    """Price of a house: a linear regression on invented sales, and the list of variables it was
+    fitted on.
+    """
     random = np.random.default_rng(SEED)
     houses = pd.DataFrame(
         {
@@ -38,27 +41,42 @@ def dummy_example(folder: Path) -> None:
 
 
 def iris(folder: Path) -> None:
-    """Species of an iris: scaled logistic regression on the data set that comes with scikit-learn."""
+    """Species of an iris: scaled logistic regression on the data set that comes with scikit-learn.
+    """
     data = load_iris()
     model = make_pipeline(StandardScaler(), LogisticRegression())
     joblib.dump(model.fit(data.data, data.target_names[data.target]), folder / "model.joblib")
 
 
 def churn(folder: Path) -> None:
-    """Churn of a customer: scaled logistic regression on invented customers; columns as in Churn/features.py."""
+    """Churn of a customer: scaled logistic regression on invented customers; columns as in
+    Churn/features.py.
+    """
     random = np.random.default_rng(SEED)
     tenure = random.integers(0, 120, 2_000)
     charges = random.gamma(4, 15, 2_000)
     contract = random.choice(3, 2_000, p=[0.5, 0.3, 0.2])
     calls = random.poisson(1.2, 2_000)
     features = np.column_stack([tenure, charges, contract == 0, contract == 2, calls])
-    odds = -2.2 - 0.025 * tenure + 0.012 * charges + 1.1 * (contract == 0) - 0.9 * (contract == 2) + 0.55 * calls
+    odds = (
+        -2.2
+        - 0.025 * tenure
+        + 0.012 * charges
+        + 1.1 * (contract == 0)
+        - 0.9 * (contract == 2)
+        + 0.55 * calls
+    )
     left = random.random(2_000) < 1 / (1 + np.exp(-odds))
-    joblib.dump(make_pipeline(StandardScaler(), LogisticRegression()).fit(features, left), folder / "model.joblib")
+    joblib.dump(
+        make_pipeline(StandardScaler(), LogisticRegression()).fit(features, left),
+        folder / "model.joblib",
+    )
 
 
 def wine(folder: Path) -> None:
-    """Grape of a wine: naive Bayes, fitted on a DataFrame, whose names are all that its requests need: no code."""
+    """Grape of a wine: naive Bayes, fitted on a DataFrame, whose names are all that its requests
+    need: no code.
+    """
     data = load_wine(as_frame=True)
     measured = data.data[["alcohol", "malic_acid", "color_intensity", "proline"]]
     grapes = np.array(["Barbera", "Barolo", "Grignolino"])[data.target.map({0: 1, 1: 2, 2: 0})]

@@ -1,7 +1,8 @@
-"""What is generated of the chart but its schema: the block of settings in values.yaml, and the table in its README.
+"""What is generated of the chart but its schema: the block of settings in values.yaml, and the
+table in its README.
 
-A setting of the service that no other value of the chart stands for is a value `settings.<NAME>`, so a new setting can
-be set in the chart as soon as there is one.
+A setting of the service that no other value of the chart stands for is a value `settings.<NAME>`,
+so a new setting can be set in the chart as soon as there is one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from modelsync.settings import Entry, entries
 from scripts import chart_schema
 from scripts.chart_values import CHART, Value, values
 
-SETTINGS = ("  # settings:begin (from modelsync/settings/, by `make generated`)\n", "  # settings:end\n")
+SETTINGS = (
+    "  # settings:begin (from modelsync/settings/, by `make generated`)\n",
+    "  # settings:end\n",
+)
 TABLE = ("<!-- values:begin -->\n", "<!-- values:end -->\n")
 
 FIXED = {
@@ -44,18 +48,27 @@ def values_yaml() -> str:
 
 def readme() -> str:
     """README.md of the chart with its table renewed."""
-    rows = "".join(f"| `{value.name}` | {_default(value.default)} | {_cell(doc(value))} |\n" for value in values())
+    rows = "".join(
+        f"| `{value.name}` | {_default(value.default)} | {_cell(doc(value))} |\n"
+        for value in values()
+    )
     table = f"| value | default | meaning |\n|---|---|---|\n{rows}"
     return _between((CHART / "README.md").read_text("utf-8"), TABLE, table)
 
 
 def doc(value: Value) -> str:
     """The description with the setting that the value stands for."""
-    return f"{value.doc} (`{value.setting}`)" if value.setting and value.setting not in value.path else value.doc
+    return (
+        f"{value.doc} (`{value.setting}`)"
+        if value.setting and value.setting not in value.path
+        else value.doc
+    )
 
 
 def _is_free(entry: Entry, taken: set[str]) -> bool:
-    """Whether the setting has no other value. Secrets come as files, and never through the environment."""
+    """Whether the setting has no other value. Secrets come as files, and never through the
+    environment.
+    """
     return not (entry.secret or entry.name in taken or entry.name in FIXED)
 
 
@@ -65,13 +78,19 @@ def _setting(entry: Entry) -> str:
         default = int(entry.default)
     elif entry.default in {"True", "False"}:
         default = entry.default == "True"
-    shown = default if isinstance(default, str) and re.fullmatch(r"[\w.]+", default) else json.dumps(default)
+    shown = (
+        default
+        if isinstance(default, str) and re.fullmatch(r"[\w.]+", default)
+        else json.dumps(default)
+    )
     lines = (f"# -- {entry.doc}", f"# @setting {entry.name}", f"{entry.name}: {shown}")
     return "".join(f"  {line}\n" for line in lines)
 
 
 def _between(text: str, markers: tuple[str, str], content: str) -> str:
-    """The text with what stands between two lines replaced. Raises ValueError where one of them is missing."""
+    """The text with what stands between two lines replaced. Raises ValueError where one of them is
+    missing.
+    """
     begin, end = markers
     before, rest = text.split(begin)
     _, after = rest.split(end)
@@ -87,7 +106,9 @@ def _cell(text: str) -> str:
 
 
 def generated() -> Iterator[tuple[Path, str]]:
-    """The chart's generated files and their contents, values.yaml first: the others follow from it as it then is."""
+    """The chart's generated files and their contents, values.yaml first: the others follow from it
+    as it then is.
+    """
     yield CHART / "values.yaml", values_yaml()
     yield CHART / "values.schema.json", chart_schema.text()
     yield CHART / "README.md", readme()

@@ -1,7 +1,8 @@
-"""The Helm that renders: what is installed, and `python -m scripts.chart_helm` (`make helm4`) builds Helm 4.
+"""The Helm that renders: what is installed, and `python -m scripts.chart_helm` (`make helm4`)
+builds Helm 4.
 
-Helm 3 comes from PyPI with requirements-dev.txt. Helm 4 is not there: it is built once with Go, into the user's cache,
-unless `make cluster` has done so already.
+Helm 3 comes from PyPI with requirements-dev.txt. Helm 4 is not there: it is built once with Go,
+into the user's cache, unless `make cluster` has done so already.
 """
 
 from __future__ import annotations
@@ -48,7 +49,11 @@ def find(major: int) -> Path | None:
 
 
 def render(
-    values: dict[str, Any], *, release: str = "modelsync", namespace: str = "default", helm: Path | None = None
+    values: dict[str, Any],
+    *,
+    release: str = "modelsync",
+    namespace: str = "default",
+    helm: Path | None = None,
 ) -> list[dict[str, Any]]:
     """All objects of the chart with these values, the pod of `helm test` last.
 
@@ -57,15 +62,34 @@ def render(
     helm = helm or find(3) or find(4)
     if helm is None:
         raise FileNotFoundError("helm is not here: make setup")
-    command = [str(helm), "template", release, str(CHART), "--namespace", namespace, "--values", "-"]
-    done = subprocess.run(command, input=yaml.safe_dump(values), capture_output=True, text=True, check=True, timeout=60)
+    command = [
+        str(helm),
+        "template",
+        release,
+        str(CHART),
+        "--namespace",
+        namespace,
+        "--values",
+        "-",
+    ]
+    done = subprocess.run(
+        command,
+        input=yaml.safe_dump(values),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     objects = [document for document in yaml.load_all(done.stdout, yaml.CSafeLoader) if document]
     return sorted(objects, key=lambda one: "helm.sh/hook" in one["metadata"].get("annotations", {}))
 
 
 def _version(helm: Path) -> str:
     done = subprocess.run(
-        [str(helm), "version", "--template", "{{.Version}}"], capture_output=True, text=True, timeout=60
+        [str(helm), "version", "--template", "{{.Version}}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     return done.stdout
 
@@ -77,7 +101,9 @@ def _build() -> Iterator[str]:
     target.parent.mkdir(parents=True, exist_ok=True)
     yield f"building Helm {HELM_4} into {target.parent}, which takes some minutes"
     source = f"helm.sh/helm/v4/cmd/helm@{HELM_4}"
-    subprocess.run(["go", "install", source], env={**os.environ, "GOBIN": str(target.parent)}, check=True)
+    subprocess.run(
+        ["go", "install", source], env={**os.environ, "GOBIN": str(target.parent)}, check=True
+    )
 
 
 if __name__ == "__main__":

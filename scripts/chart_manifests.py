@@ -1,7 +1,8 @@
-"""The plain manifests in k8s/, rendered from the chart: `make manifests`, and `make check` where they are stale.
+"""The plain manifests in k8s/, rendered from the chart: `make manifests`, and `make check` where
+they are stale.
 
-`k8s/base/` holds one file an object; `k8s/components/` what may be added. `k8s/kustomization.yaml` is the user's and
-not touched. What Helm gives a release is taken over by kustomize there:
+`k8s/base/` holds one file an object; `k8s/components/` what may be added. `k8s/kustomization.yaml`
+is the user's and not touched. What Helm gives a release is taken over by kustomize there:
 
 - settings are merged into a ConfigMap whose name gets a hash, so pods start anew where one changes: no checksum;
 - Secrets are the user's own, made with kubectl: they are mounted where they exist, and no file is asked for that a
@@ -29,16 +30,24 @@ BASE: dict[str, Any] = {
 COMPONENTS: dict[str, dict[str, Any]] = {
     "ingress": {"ingress": {"enabled": True}},
     "autoscaling": {"autoscaling": {"enabled": True}},
-    "network-policy": {"networkPolicy": {"enabled": True, "egress": [{"ports": [{"port": 22, "protocol": "TCP"}]}]}},
-    "metrics": {"metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}},
+    "network-policy": {
+        "networkPolicy": {"enabled": True, "egress": [{"ports": [{"port": 22, "protocol": "TCP"}]}]}
+    },
+    "metrics": {
+        "metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}
+    },
 }
 PATCHES: dict[str, list[dict[str, Any]]] = {
-    "autoscaling": [{"target": {"kind": "Deployment"}, "patch": "- {op: remove, path: /spec/replicas}\n"}],
+    "autoscaling": [
+        {"target": {"kind": "Deployment"}, "patch": "- {op: remove, path: /spec/replicas}\n"}
+    ],
 }
 SETTINGS = "configmap.yaml"
 """The settings' ConfigMap, which kustomize makes, so that its name tells its content."""
 NAME = "modelsync-settings"
-"""Its name. Were it that of the Deployment, kustomize would put its hash into the Role's resourceNames as well."""
+"""Its name. Were it that of the Deployment, kustomize would put its hash into the Role's
+resourceNames as well.
+"""
 HEADER = "# From the chart helm/modelsync, by `make manifests`: what you change belongs into k8s/kustomization.yaml.\n"
 
 Object = dict[str, Any]
@@ -51,13 +60,21 @@ def files() -> dict[Path, str]:
     found = {FOLDER / "base" / name: _dump(one) for name, one in base.items()}
     listed = _kustomization("Kustomization", "v1beta1", base)
     listed["configMapGenerator"] = [
-        {"name": NAME, "envs": ["settings.env"], "options": {"labels": settings["metadata"]["labels"]}}
+        {
+            "name": NAME,
+            "envs": ["settings.env"],
+            "options": {"labels": settings["metadata"]["labels"]},
+        }
     ]
-    found[FOLDER / "base" / "settings.env"] = HEADER + "".join(f"{k}={v}\n" for k, v in settings["data"].items())
+    found[FOLDER / "base" / "settings.env"] = HEADER + "".join(
+        f"{k}={v}\n" for k, v in settings["data"].items()
+    )
     found[FOLDER / "base" / "kustomization.yaml"] = _dump(listed)
     for component, values in COMPONENTS.items():
         folder = FOLDER / "components" / component
-        added = {_file(one): one for one in _plain(BASE | values) if _file(one) not in {*base, SETTINGS}}
+        added = {
+            _file(one): one for one in _plain(BASE | values) if _file(one) not in {*base, SETTINGS}
+        }
         found |= {folder / name: _dump(one) for name, one in added.items()}
         listed = _kustomization("Component", "v1alpha1", added)
         if component in PATCHES:
@@ -99,7 +116,9 @@ def plain(one: Object) -> Object:
 
 
 def _is_users(setting: str) -> bool:
-    """Whether the user's kustomization says it: where the repository is, and which Secrets there are."""
+    """Whether the user's kustomization says it: where the repository is, and which Secrets there
+    are.
+    """
     return setting == "gitPath" or setting.endswith("_FILE")
 
 
@@ -120,7 +139,11 @@ def _file(one: Object) -> str:
 
 
 def _kustomization(kind: str, version: str, resources: dict[str, Any]) -> Object:
-    return {"apiVersion": f"kustomize.config.k8s.io/{version}", "kind": kind, "resources": sorted(resources)}
+    return {
+        "apiVersion": f"kustomize.config.k8s.io/{version}",
+        "kind": kind,
+        "resources": sorted(resources),
+    }
 
 
 def _dump(one: Object) -> str:
@@ -128,7 +151,9 @@ def _dump(one: Object) -> str:
 
 
 def stale() -> Iterator[tuple[Path, str | None]]:
-    """Files that differ from what the chart gives, with what should be in them; None: they should not be there."""
+    """Files that differ from what the chart gives, with what should be in them; None: they should
+    not be there.
+    """
     wanted = files()
     for path, text in wanted.items():
         if not path.exists() or path.read_text("utf-8") != text:
@@ -145,7 +170,10 @@ def main(check: bool) -> int:
     for path, text in found:
         name = path.relative_to(ROOT)
         if check:
-            print(f"{name} does not match helm/modelsync; run `make manifests` and commit it", file=sys.stderr)
+            print(
+                f"{name} does not match helm/modelsync; run `make manifests` and commit it",
+                file=sys.stderr,
+            )
         elif text is None:
             path.unlink()
             print(f"removed {name}")

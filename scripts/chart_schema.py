@@ -1,8 +1,9 @@
 """values.schema.json: what Helm holds a user's values to, before anything reaches the cluster.
 
-A value that is a setting has that setting's own pattern, bounds or choices; one that Kubernetes takes as it stands has
-Kubernetes' own schema; all others follow from their default and the comment's `@schema`. Unknown names are errors
-everywhere. Written for draft 7, which Helm 3 and 4 both read, and without lookaheads, which Go's patterns lack.
+A value that is a setting has that setting's own pattern, bounds or choices; one that Kubernetes
+takes as it stands has Kubernetes' own schema; all others follow from their default and the
+comment's `@schema`. Unknown names are errors everywhere. Written for draft 7, which Helm 3 and 4
+both read, and without lookaheads, which Go's patterns lack.
 """
 
 from __future__ import annotations
@@ -43,17 +44,26 @@ PARSERS: dict[str, Schema] = {
         "pattern": "^([0-9]*[1-9][0-9]*(\\.[0-9]+)?|[0-9]+\\.[0-9]*[1-9][0-9]*) ?(ms|s|m|h)?$",
         "exclusiveMinimum": 0,
     },
-    "size": {"type": ["string", "integer"], "pattern": "^[0-9]*[1-9][0-9]* ?(KiB|MiB|GiB)?$", "minimum": 1},
+    "size": {
+        "type": ["string", "integer"],
+        "pattern": "^[0-9]*[1-9][0-9]* ?(KiB|MiB|GiB)?$",
+        "minimum": 1,
+    },
     "protocols": {"type": "string", "pattern": f"^ *{_PROTOCOL} *(, *{_PROTOCOL} *)*$"},
     "base_url": {
         "type": "string",
         "pattern": "^([A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*)?$",
         "not": {"enum": ["livez", "readyz", "metrics"]},
     },
-    "subdirectory": {"type": "string", "not": {"pattern": "(^|/)\\.{0,2}/|/\\.{1,2}$|^\\.{1,2}$|//|^/|/$"}},
+    "subdirectory": {
+        "type": "string",
+        "not": {"pattern": "(^|/)\\.{0,2}/|/\\.{1,2}$|^\\.{1,2}$|//|^/|/$"},
+    },
     "name": {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"},
 }
-"""What the parsers of modelsync/settings/parsers.py accept, but for odd spellings of the same. Tested against them."""
+"""What the parsers of modelsync/settings/parsers.py accept, but for odd spellings of the same.
+Tested against them.
+"""
 
 
 def schema() -> Schema:
@@ -92,10 +102,14 @@ def of_value(value: Value, used: set[str]) -> Schema:
 
 
 def of_setting(name: str) -> Schema:
-    """What a setting accepts; empty where it may be unset. Raises KeyError where there is no such setting."""
+    """What a setting accepts; empty where it may be unset. Raises KeyError where there is no such
+    setting.
+    """
     item = setting_fields()[name]
     found = _of_parser(item.metadata["parse"])
-    unset = item.default in (None, "") or (item.metadata["shown"] and not _accepts(item, item.metadata["shown"]))
+    unset = item.default in (None, "") or (
+        item.metadata["shown"] and not _accepts(item, item.metadata["shown"])
+    )
     return {"anyOf": [{"const": ""}, found]} if unset and found != {"type": "string"} else found
 
 
@@ -125,7 +139,9 @@ def _accepts(item: Field[Any], raw: str) -> bool:
 @cache
 def _api() -> dict[str, Schema]:
     folder = files("kubernetes_validate") / "kubernetes-json-schema" / KUBERNETES
-    definitions: dict[str, Schema] = json.loads((folder / "_definitions.json").read_text("utf-8"))["$defs"]
+    definitions: dict[str, Schema] = json.loads((folder / "_definitions.json").read_text("utf-8"))[
+        "$defs"
+    ]
     return definitions
 
 
@@ -135,7 +151,8 @@ def _kubernetes(path: str, used: set[str]) -> Schema:
 
 
 def _local(found: Any, used: set[str]) -> Any:
-    """The same schema with references into our own definitions, and without what only people read."""
+    """The same schema with references into our own definitions, and without what only people read.
+    """
     if isinstance(found, list):
         return [_local(item, used) for item in found]
     if not isinstance(found, dict):
@@ -145,7 +162,9 @@ def _local(found: Any, used: set[str]) -> Any:
         used.add(name)
         return {"$ref": f"#/definitions/{name}"}
     return {
-        name: {key: _local(one, used) for key, one in below.items()} if name == "properties" else _local(below, used)
+        name: {key: _local(one, used) for key, one in below.items()}
+        if name == "properties"
+        else _local(below, used)
         for name, below in found.items()
         if name not in {"description", "format", "default"} and not re.match("x-", name)
     }

@@ -1,7 +1,8 @@
-"""The values of the Helm chart as values.yaml holds them: name, default, and what the comment above says.
+"""The values of the Helm chart as values.yaml holds them: name, default, and what the comment above
+says.
 
-A comment describes a value after `# -- `, and may hold tags, which values.yaml itself explains: `@setting`, `@sets`,
-`@kubernetes`, `@schema`. A mapping without a description is a group of values.
+A comment describes a value after `# -- `, and may hold tags, which values.yaml itself explains:
+`@setting`, `@sets`, `@kubernetes`, `@schema`. A mapping without a description is a group of values.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Writes what is generated from the settings: env.example, the table in README.md, and the chart's values and schema.
+"""Writes what is generated from the settings: env.example, the table in README.md, and the chart's
+values and schema.
 
-`python -m scripts.generated` writes them, `--check` fails where one is stale: `make generated`, `make check`.
+`python -m scripts.generated` writes them, `--check` fails where one is stale: `make generated`,
+`make check`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ BEGIN, END = "<!-- settings:begin -->", "<!-- settings:end -->"
 
 
 def env_example() -> str:
-    """Render the template of `.env`: every setting with its default and meaning, all commented out."""
+    """Render the template of `.env`: every setting with its default and meaning, all commented out.
+    """
     lines = [
         "# Settings of modelsync. Copy this file to .env and uncomment what you change;",
         "# a variable of the environment wins over its line here. An unknown MODELSYNC_* name is an error.",
@@ -38,19 +41,26 @@ def table() -> str:
     lines: list[str] = []
     for group, members in _grouped():
         lines += ["", f"**{_title(group)}**", "", "| name | default | meaning |", "|---|---|---|"]
-        lines += [f"| `{entry.name}` | {_default(entry)} | {_cell(entry.doc)} |" for entry in members]
+        lines += [
+            f"| `{entry.name}` | {_default(entry)} | {_cell(entry.doc)} |" for entry in members
+        ]
     return "\n".join(lines).strip() + "\n"
 
 
 def readme(text: str) -> str:
-    """Give the README with the table between its markers replaced; raises ValueError where a marker is missing."""
+    """Give the README with the table between its markers replaced; raises ValueError where a marker
+    is missing.
+    """
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n{table()}{END}{after}"
 
 
 def _grouped() -> Iterator[tuple[str, list[Entry]]]:
-    return ((group, list(members)) for group, members in groupby(entries(), key=lambda entry: entry.group))
+    return (
+        (group, list(members))
+        for group, members in groupby(entries(), key=lambda entry: entry.group)
+    )
 
 
 def _title(group: str) -> str:
@@ -89,7 +99,10 @@ def main(check: bool) -> int:
         stale = True
         name = path.relative_to(ROOT)
         if check:
-            print(f"{name} does not match modelsync/settings/; run `make generated` and commit it", file=sys.stderr)
+            print(
+                f"{name} does not match modelsync/settings/; run `make generated` and commit it",
+                file=sys.stderr,
+            )
         else:
             path.write_text(text, "utf-8")
             print(f"wrote {name}")

@@ -10,9 +10,15 @@ import sys
 from pathlib import Path
 
 
-def modelsync(*arguments: str, cwd: Path, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+def modelsync(
+    *arguments: str, cwd: Path, stdin: str = "", **environ: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder with no settings but the given ones."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MODELSYNC_", "git", "baseUrl"))}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MODELSYNC_", "git", "baseUrl"))
+    }
     return subprocess.run(
         [sys.executable, "-m", "modelsync", *arguments],
         cwd=cwd, env={**clean, **environ}, input=stdin, capture_output=True, text=True, timeout=100,
@@ -20,7 +26,9 @@ def modelsync(*arguments: str, cwd: Path, stdin: str = "", **environ: str) -> su
 
 
 def seen_by_a_person(*arguments: str, cwd: Path, **environ: str) -> str:
-    """Run the command on a pseudo-terminal and return what a person would see, escape sequences included."""
+    """Run the command on a pseudo-terminal and return what a person would see, escape sequences
+    included.
+    """
     master, slave = pty.openpty()
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, master)

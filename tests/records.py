@@ -1,4 +1,6 @@
-"""What a program has logged with MODELSYNC_LOG_FORMAT=json: a record in each line, among what libraries print."""
+"""What a program has logged with MODELSYNC_LOG_FORMAT=json: a record in each line, among what
+libraries print.
+"""
 
 from __future__ import annotations
 

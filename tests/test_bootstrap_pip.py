@@ -1,4 +1,6 @@
-"""scripts/bootstrap_pip.py: pip from a package index, for a Python that has neither pip nor ensurepip."""
+"""scripts/bootstrap_pip.py: pip from a package index, for a Python that has neither pip nor
+ensurepip.
+"""
 
 from __future__ import annotations
 
@@ -60,16 +62,25 @@ def index() -> Iterator[Index]:
 
 @pytest.fixture(scope="module")
 def pip_wheel() -> tuple[str, bytes]:
-    """The pip that this environment has, as the wheel that it was installed from: its file name and content."""
+    """The pip that this environment has, as the wheel that it was installed from: its file name and
+    content.
+    """
     pip = distribution("pip")
     assert pip.files
-    own = [file for file in pip.files if re.match(r"pip(-[^/]+\.dist-info)?/", str(file)) and file.suffix != ".pyc"]
+    own = [
+        file
+        for file in pip.files
+        if re.match(r"pip(-[^/]+\.dist-info)?/", str(file)) and file.suffix != ".pyc"
+    ]
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for file in own:
             if file.name not in {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}:
                 archive.write(str(file.locate()), str(file))
-        archive.writestr(f"pip-{pip.version}.dist-info/RECORD", "".join(f"{name},,\n" for name in archive.namelist()))
+        archive.writestr(
+            f"pip-{pip.version}.dist-info/RECORD",
+            "".join(f"{name},,\n" for name in archive.namelist()),
+        )
     return f"pip-{pip.version}-py3-none-any.whl", content.getvalue()
 
 
@@ -82,12 +93,16 @@ def offer(index: Index, wheel: tuple[str, bytes], sha256: str | None = None) -> 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
     """The interpreter of a virtual environment without pip."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True
+    )
     return tmp_path / "venv" / "bin" / "python"
 
 
 def bootstrap(python: Path, index_url: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))
+    }
     return subprocess.run(
         [str(python), str(ROOT / "scripts" / "bootstrap_pip.py")],
         env={**clean, "no_proxy": "127.0.0.1", "PIP_INDEX_URL": index_url}, capture_output=True, text=True, timeout=100,
@@ -95,11 +110,15 @@ def bootstrap(python: Path, index_url: str) -> subprocess.CompletedProcess[str]:
 
 
 def has_pip(python: Path) -> bool:
-    return subprocess.run([str(python), "-m", "pip", "--version"], capture_output=True).returncode == 0
+    return (
+        subprocess.run([str(python), "-m", "pip", "--version"], capture_output=True).returncode == 0
+    )
 
 
 def test_pip_comes_from_the_index(index: Index, pip_wheel: tuple[str, bytes], bare: Path) -> None:
-    """An environment without pip has one afterwards; user and password go to the index, and to it alone."""
+    """An environment without pip has one afterwards; user and password go to the index, and to it
+    alone.
+    """
     offer(index, pip_wheel)
     assert not has_pip(bare)
     done = bootstrap(bare, index.url.replace("//", "//me:p%40ss@"))
@@ -109,7 +128,9 @@ def test_pip_comes_from_the_index(index: Index, pip_wheel: tuple[str, bytes], ba
     assert index.asked == [("/simple/pip/", sent), (f"/files/{pip_wheel[0]}", sent)]
 
 
-def test_a_wheel_that_was_altered_is_not_run(index: Index, pip_wheel: tuple[str, bytes], bare: Path) -> None:
+def test_a_wheel_that_was_altered_is_not_run(
+    index: Index, pip_wheel: tuple[str, bytes], bare: Path
+) -> None:
     """Its SHA-256 must be the one that the index names."""
     offer(index, pip_wheel, sha256=SHA)
     done = bootstrap(bare, index.url)
@@ -136,7 +157,11 @@ def test_the_newest_wheel_that_fits_is_taken() -> None:
         for name, fragment, attributes in [
             ("pip-9.0-py3-none-any.whl", f"#sha256={SHA}", ""),
             ("pip-26.3-py3-none-any.whl", f"#sha256={SHA}", 'data-requires-python="&gt;=3.9"'),
-            ("pip-26.10-py3-none-any.whl", f"#sha256={SHA}", 'data-requires-python="&gt;=3.11,!=3.12.1"'),
+            (
+                "pip-26.10-py3-none-any.whl",
+                f"#sha256={SHA}",
+                'data-requires-python="&gt;=3.11,!=3.12.1"',
+            ),
             ("pip-27.0b1-py3-none-any.whl", f"#sha256={SHA}", ""),
             ("pip-27.0-py3-none-any.whl", f"#sha256={SHA}", 'data-requires-python="&gt;=3.12"'),
             ("pip-27.1-py3-none-any.whl", f"#sha256={SHA}", 'data-yanked="broken"'),
@@ -149,8 +174,12 @@ def test_the_newest_wheel_that_fits_is_taken() -> None:
     assert found[-1].url == "https://host/simple/pip/pip-26.10-py3-none-any.whl"
 
 
-def test_the_index_is_the_one_that_pip_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each place of pip's configuration counts, the stronger over the weaker, the environment over all."""
+def test_the_index_is_the_one_that_pip_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each place of pip's configuration counts, the stronger over the weaker, the environment over
+    all.
+    """
     monkeypatch.setattr(bootstrap_pip.sys, "prefix", str(tmp_path / "venv"))
     environ = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path / "xdg")}
     places = [
@@ -170,4 +199,6 @@ def test_the_index_is_the_one_that_pip_takes(tmp_path: Path, monkeypatch: pytest
     assert option("cert", environ) == "/ca"
     environ["PIP_INDEX_URL"] = "https://environment/simple"
     assert option("index-url", environ) == "https://environment/simple"
-    assert option("index-url", {**environ, "PIP_INDEX_URL": "", "PIP_CONFIG_FILE": os.devnull}) is None
+    assert (
+        option("index-url", {**environ, "PIP_INDEX_URL": "", "PIP_CONFIG_FILE": os.devnull}) is None
+    )

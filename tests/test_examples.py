@@ -1,4 +1,5 @@
-"""The examples in models_serve/: they load, answer what their examples say, and can be made again."""
+"""The examples in models_serve/: they load, answer what their examples say, and can be made again.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def checked(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_examples_pass_their_own_examples() -> None:
-    """Every example model passes the check with all of its examples, and each has at least two with a response."""
+    """Every example model passes the check with all of its examples, and each has at least two with
+    a response.
+    """
     models = checked(EXAMPLES)
     assert sorted(models) == NAMES
     for name, model in models.items():
@@ -41,7 +44,9 @@ def test_examples_pass_their_own_examples() -> None:
 def test_artefacts_can_be_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`make examples` gives models that answer as the committed ones do."""
     models = tmp_path / "models_serve"
-    shutil.copytree(EXAMPLES, models, ignore=shutil.ignore_patterns("*.pkl", "*.joblib", "__pycache__"))
+    shutil.copytree(
+        EXAMPLES, models, ignore=shutil.ignore_patterns("*.pkl", "*.joblib", "__pycache__")
+    )
     build_examples.main(models)
     assert {name: model["fault"] for name, model in checked(models).items()} == dict.fromkeys(NAMES)
     assert capsys.readouterr().out.count("built ") == 4

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from modelsync.errors import StorageFailed
-from modelsync.files import copy_tree, flush, remove_tree, replace_symlink, storage, tree_hash, write_atomically
+from modelsync.files import (
+    copy_tree,
+    flush,
+    remove_tree,
+    replace_symlink,
+    storage,
+    tree_hash,
+    write_atomically,
+)
 
 
 def git_tree_hash(folder: Path) -> str:
@@ -23,7 +31,9 @@ def git_tree_hash(folder: Path) -> str:
         "GIT_WORK_TREE": str(folder),
     }
     for command in (["init", "-q"], ["add", "-A", "-f", "."], ["write-tree"]):
-        done = subprocess.run(["git", *command], cwd=folder, env=environ, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", *command], cwd=folder, env=environ, capture_output=True, text=True, check=True
+        )
     return done.stdout.strip()
 
 
@@ -46,7 +56,9 @@ def fill(folder: Path) -> None:
 
 
 def test_tree_hash_is_that_of_git(tmp_path: Path) -> None:
-    """The hash of a folder equals `git write-tree` of it, for every kind of entry, sorting trap and odd name."""
+    """The hash of a folder equals `git write-tree` of it, for every kind of entry, sorting trap and
+    odd name.
+    """
     folder = tmp_path / "Churn"
     fill(folder)
     with socket.socket(socket.AF_UNIX) as unseen:
@@ -96,7 +108,9 @@ def test_a_change_changes_the_version(tmp_path: Path, change: str) -> None:
 
 
 def test_readers_see_whole_files_while_writers_race(tmp_path: Path) -> None:
-    """With several writers at once a reader sees one writer's bytes, whole, and no temporary file is left."""
+    """With several writers at once a reader sees one writer's bytes, whole, and no temporary file
+    is left.
+    """
     path = tmp_path / "status.json"
     contents = [bytes([letter]) * 50_000 for letter in b"abc"]
     write_atomically(path, contents[0])
@@ -145,7 +159,9 @@ def test_a_symlink_is_replaced_in_one_step(tmp_path: Path) -> None:
 
 
 def test_a_copy_has_the_same_version_and_is_independent(tmp_path: Path) -> None:
-    """A copy hashes like its source, holds no byte code, and writing into one does not change the other."""
+    """A copy hashes like its source, holds no byte code, and writing into one does not change the
+    other.
+    """
     fill(tmp_path / "Churn")
     (tmp_path / "Churn" / "dangling").unlink()
     (tmp_path / "Churn" / "__pycache__").mkdir()
@@ -169,7 +185,8 @@ def test_a_link_out_of_a_copied_folder_still_points_there(tmp_path: Path) -> Non
 
 
 def test_remove_tree_removes_whatever_is_there(tmp_path: Path) -> None:
-    """A folder (also a read-only one), a file, a link (not what it points to), and nothing at all."""
+    """A folder (also a read-only one), a file, a link (not what it points to), and nothing at all.
+    """
     fill(tmp_path / "folder")
     (tmp_path / "folder" / "sub" / "deeper").chmod(0o500)
     (tmp_path / "kept").mkdir()

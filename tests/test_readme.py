@@ -1,4 +1,6 @@
-"""README.md: what it shows is what happens. Each command is run; shown output is compared, but for times and hashes."""
+"""README.md: what it shows is what happens. Each command is run; shown output is compared, but for
+times and hashes.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,11 @@ def shown() -> Iterator[Shown]:
         for block in re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
             for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
                 command = re.match(r"(?:.*\\\n)*.*\n", part)[0]  # type: ignore[index]
-                yield Shown(heading, re.sub(r"\\\n\s*", "", command).strip(), part.removeprefix(command).strip())
+                yield Shown(
+                    heading,
+                    re.sub(r"\\\n\s*", "", command).strip(),
+                    part.removeprefix(command).strip(),
+                )
 
 
 COMMANDS = list(shown())
@@ -87,12 +93,23 @@ def run(command: str, folder: Path, service: Service) -> str:
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("MODELSYNC_")} | settings
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith("MODELSYNC_")
+    } | settings
 
 
 def git(folder: Path, *arguments: str) -> None:
-    who = ["-c", "user.name=You", "-c", "user.email=you@example.org", "-c", "init.defaultBranch=main"]
-    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
+    who = [
+        "-c",
+        "user.name=You",
+        "-c",
+        "user.email=you@example.org",
+        "-c",
+        "init.defaultBranch=main",
+    ]
+    subprocess.run(
+        ["git", *who, *arguments], cwd=folder, check=True, capture_output=True, timeout=60
+    )
 
 
 Run = Callable[[str], str]
@@ -123,15 +140,23 @@ def following(tmp_path: Path) -> Iterator[tuple[Run, Service]]:
     }
     with serving(tmp_path, **settings) as service:
         etls = repository / "Churn" / "etls.py"
-        etls.write_text(etls.read_text().replace("import joblib\n", "import joblib\nimport xgboost\n"))
+        etls.write_text(
+            etls.read_text().replace("import joblib\n", "import joblib\nimport xgboost\n")
+        )
         git(repository, "commit", "-a", "-m", "use xgboost")
         service.sync()
-        until(lambda: service.get("/models/sync").json()["broken"], 60, message="the broken push is told")
+        until(
+            lambda: service.get("/models/sync").json()["broken"],
+            60,
+            message="the broken push is told",
+        )
         yield lambda command: run(command, repository, service), service
 
 
 def test_commands_do_what_is_shown(standalone: tuple[Run, Service]) -> None:
-    """Every command gives the output below it, with the examples served; ./run.sh prints what is shown."""
+    """Every command gives the output below it, with the examples served; ./run.sh prints what is
+    shown.
+    """
     do, service = standalone
     for one in COMMANDS:
         if one.section not in FOLLOWING and one.command not in ELSEWHERE:
@@ -142,7 +167,9 @@ def test_commands_do_what_is_shown(standalone: tuple[Run, Service]) -> None:
 
 
 def test_operations_go_as_told(following: tuple[Run, Service]) -> None:
-    """After a push that breaks a model the commands, the log and the metrics tell what the README says."""
+    """After a push that breaks a model the commands, the log and the metrics tell what the README
+    says.
+    """
     do, service = following
     for one in COMMANDS:
         if one.section in FOLLOWING:
@@ -154,7 +181,9 @@ def test_operations_go_as_told(following: tuple[Run, Service]) -> None:
     alerts = README.partition("### What to watch")[2].partition("\n## ")[0]
     named = set(re.findall(r"modelsync_[a-z_]+(?=[{\[ )])", alerts))
     assert len(named) >= 7
-    for name in named:  # an alert on a metric that nobody exports never fires; one of failures has no value before
+    for name in (
+        named
+    ):  # an alert on a metric that nobody exports never fires; one of failures has no value before
         assert re.search(rf"^(# TYPE )?{name}[{{ ]", exported, re.MULTILINE), name
 
 

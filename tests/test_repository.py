@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def tracked() -> Iterator[Path]:
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     return (path for name in names.split("\0") if name and (path := ROOT / name).is_file())
 
 
@@ -40,7 +42,9 @@ def test_env_example_holds_the_defaults(tmp_path: Path) -> None:
     lines = (ROOT / "env.example").read_text("utf-8").splitlines()
     file = tmp_path / ".env"
     file.write_text("\n".join(line[1:] for line in lines if re.match(r"#\w+=", line)))
-    values = {name: value or "" for name, value in dotenv.dotenv_values(file, interpolate=False).items()}
+    values = {
+        name: value or "" for name, value in dotenv.dotenv_values(file, interpolate=False).items()
+    }
     assert len(values) == len(list(settings.entries()))
     assert settings.load(values) == settings.load({})
 
@@ -60,10 +64,13 @@ def test_no_file_names_a_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["run.sh", "scripts/venv.sh", "scripts/image.sh", ".ci/run", "tests/image/build-base.sh"]
+    "script",
+    ["run.sh", "scripts/venv.sh", "scripts/image.sh", ".ci/run", "tests/image/build-base.sh"],
 )
 def test_shell_scripts_parse(script: str) -> None:
-    """Every shell script is valid bash, may be executed, and stops at its first error or at an unset variable."""
+    """Every shell script is valid bash, may be executed, and stops at its first error or at an
+    unset variable.
+    """
     path = ROOT / script
     subprocess.run(["bash", "-n", str(path)], check=True)
     assert path.stat().st_mode & 0o111
@@ -80,7 +87,9 @@ def test_licence_is_apache() -> None:
 def test_commands_start_fast() -> None:
     """`modelsync --help` imports nothing that a model or a server needs."""
     code = "import sys, modelsync.cli; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     heavy = {
         "pandas",
         "numpy",
@@ -97,13 +106,19 @@ def test_commands_start_fast() -> None:
     assert heavy & set(loaded) == set()
 
 
-# --- run.sh on a machine that lacks something -------------------------------------------------------------------------
+# --- run.sh on a machine that lacks something -----------------------------------------------------
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A folder with run.sh and what it reads."""
-    for name in ("run.sh", "scripts/venv.sh", "scripts/bootstrap_pip.py", "requirements.txt", "pyproject.toml"):
+    for name in (
+        "run.sh",
+        "scripts/venv.sh",
+        "scripts/bootstrap_pip.py",
+        "requirements.txt",
+        "pyproject.toml",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
@@ -112,7 +127,12 @@ def checkout(tmp_path: Path) -> Path:
 def run_sh(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run run.sh from another directory."""
     return subprocess.run(
-        [str(folder / "run.sh")], cwd="/", env={**os.environ, **environ}, capture_output=True, text=True, timeout=60
+        [str(folder / "run.sh")],
+        cwd="/",
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
@@ -133,7 +153,9 @@ def test_run_without_python(checkout: Path) -> None:
 
 def test_run_with_an_old_python(checkout: Path) -> None:
     """An interpreter that is too old is named with its version."""
-    old = fake_python(checkout, 'case "$*" in --version) echo Python 3.9.2; exit;; *version_info*) exit 1;; esac')
+    old = fake_python(
+        checkout, 'case "$*" in --version) echo Python 3.9.2; exit;; *version_info*) exit 1;; esac'
+    )
     done = run_sh(checkout, PYTHON=old)
     assert done.returncode == 1
     assert "Python 3.9.2 is too old: Python 3.11 or newer is needed" in done.stderr
@@ -174,5 +196,7 @@ def test_installing_happens_once(checkout: Path) -> None:
         first = list(pool.map(lambda _: run_sh(checkout, PYTHON=counting), range(2)))
     for done in (*first, run_sh(checkout, PYTHON=counting)):
         assert (done.returncode, done.stdout) == (0, "serving\n"), done.stderr
-    installs = [line for line in log.read_text().splitlines() if "--requirement requirements.txt" in line]
+    installs = [
+        line for line in log.read_text().splitlines() if "--requirement requirements.txt" in line
+    ]
     assert len(installs) == 1

@@ -18,8 +18,14 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
     [
         {"MODELSYNC_PORT": "tcp://10.96.0.12:80"},
         {"MODELSYNC_SERVICE_HOST": "10.96.0.12", "MODELSYNC_SERVICE_PORT_HTTP": "80"},
-        {"MODELSYNC_PORT_80_TCP_ADDR": "10.96.0.12", "MODELSYNC_PORT_80_TCP": "tcp://10.96.0.12:80"},
-        {"MODELSYNC_CANARY_SERVICE_HOST": "10.96.0.12", "MODELSYNC_CANARY_PORT": "tcp://10.96.0.12:80"},
+        {
+            "MODELSYNC_PORT_80_TCP_ADDR": "10.96.0.12",
+            "MODELSYNC_PORT_80_TCP": "tcp://10.96.0.12:80",
+        },
+        {
+            "MODELSYNC_CANARY_SERVICE_HOST": "10.96.0.12",
+            "MODELSYNC_CANARY_PORT": "tcp://10.96.0.12:80",
+        },
     ],
 )
 def test_service_links_are_told_apart_from_misspelt_settings(links: dict[str, str]) -> None:
@@ -33,19 +39,25 @@ def test_service_links_are_told_apart_from_misspelt_settings(links: dict[str, st
 
 def test_a_misspelt_setting_stays_an_error_beside_service_links() -> None:
     """Both are named, so that one correction is enough."""
-    with pytest.raises(SettingsError, match=r"enableServiceLinks.*MODELSYNC_PROT is not a setting.*MODELSYNC_PORT"):
+    with pytest.raises(
+        SettingsError, match=r"enableServiceLinks.*MODELSYNC_PROT is not a setting.*MODELSYNC_PORT"
+    ):
         settings.load({"MODELSYNC_SERVICE_HOST": "10.96.0.12", "MODELSYNC_PROT": "1"})
 
 
 @pytest.mark.parametrize("broken", [(), ("Churn",), ("Churn", "a,b c%\n", "ü")])
 def test_a_revision_reads_what_it_writes(broken: tuple[str, ...]) -> None:
-    """The annotation that `modelsync rollout` writes is what the pod's setting reads, whatever models are called."""
+    """The annotation that `modelsync rollout` writes is what the pod's setting reads, whatever
+    models are called.
+    """
     revision = Revision(COMMIT, frozenset(broken))
     assert settings.load({"MODELSYNC_GIT_REVISION": str(revision)}).git.revision == revision
     assert str(Revision(COMMIT)) == COMMIT
 
 
-@pytest.mark.parametrize("value", ["main", COMMIT[:12], COMMIT.upper(), f"{COMMIT} except", f"{COMMIT} {COMMIT}"])
+@pytest.mark.parametrize(
+    "value", ["main", COMMIT[:12], COMMIT.upper(), f"{COMMIT} except", f"{COMMIT} {COMMIT}"]
+)
 def test_only_a_full_hash_is_a_revision(value: str) -> None:
     """A name that can move, or a hash that may fit two commits, pins nothing."""
     with pytest.raises(SettingsError, match="MODELSYNC_GIT_REVISION must be the full hash"):
@@ -53,17 +65,21 @@ def test_only_a_full_hash_is_a_revision(value: str) -> None:
 
 
 def test_a_revision_is_on_trial_until_it_is_proven() -> None:
-    """Without a pin nothing is on trial; with one, until the same commit has become ready everywhere."""
+    """Without a pin nothing is on trial; with one, until the same commit has become ready
+    everywhere.
+    """
     other = "f" * 40
     assert not settings.load({"MODELSYNC_GIT_PROVEN": other}).git.on_probation
     assert settings.load({"MODELSYNC_GIT_REVISION": COMMIT}).git.on_probation
-    assert settings.load({"MODELSYNC_GIT_REVISION": COMMIT, "MODELSYNC_GIT_PROVEN": other}).git.on_probation
+    assert settings.load(
+        {"MODELSYNC_GIT_REVISION": COMMIT, "MODELSYNC_GIT_PROVEN": other}
+    ).git.on_probation
     assert not settings.load(
         {"MODELSYNC_GIT_REVISION": f"{COMMIT} except A", "MODELSYNC_GIT_PROVEN": COMMIT}
     ).git.on_probation
 
 
-# --- misspelt ---------------------------------------------------------------------------------------------------------
+# --- misspelt -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -75,7 +91,9 @@ def test_a_revision_is_on_trial_until_it_is_proven() -> None:
 )  # fmt: skip
 def test_a_name_in_another_case_is_refused(given: str, meant: str) -> None:
     """In the environment too: the examples must not be served for a repository that was meant."""
-    with pytest.raises(SettingsError, match=rf"^{given} is not a setting \(did you mean {meant}\?\)$"):
+    with pytest.raises(
+        SettingsError, match=rf"^{given} is not a setting \(did you mean {meant}\?\)$"
+    ):
         settings.load({given: "https://git.example.com/models.git"})
 
 
@@ -87,7 +105,12 @@ def test_what_others_set_is_left_alone(given: str) -> None:
 
 @pytest.mark.parametrize(
     ("given", "meant"),
-    [("gitpath", "gitPath"), ("git_path", "gitPath"), ("gitpasswd", "gitpassword"), ("baseURI", "baseUrl")],
+    [
+        ("gitpath", "gitPath"),
+        ("git_path", "gitPath"),
+        ("gitpasswd", "gitpassword"),
+        ("baseURI", "baseUrl"),
+    ],
 )
 def test_a_near_miss_in_the_file_is_refused(tmp_path: Path, given: str, meant: str) -> None:
     """With its line, and without its value."""
@@ -102,7 +125,9 @@ def test_a_near_miss_in_the_file_is_refused(tmp_path: Path, given: str, meant: s
 
 @pytest.mark.parametrize("line", ["hunter2 without a sign", "gitpassword='hunter2", "=hunter2"])
 def test_a_line_that_cannot_be_read_is_refused(tmp_path: Path, line: str) -> None:
-    """Ignored it would be found in production; named by its number, because it may be half a password."""
+    """Ignored it would be found in production; named by its number, because it may be half a
+    password.
+    """
     file = tmp_path / ".env"
     file.write_text(f"MODELSYNC_PORT=1\n\n# more\n\n\n{line}\nusergit=me\n")
     environ: dict[str, str] = {}
@@ -112,7 +137,9 @@ def test_a_line_that_cannot_be_read_is_refused(tmp_path: Path, line: str) -> Non
 
 
 def test_the_file_fills_what_the_environment_leaves_open(tmp_path: Path) -> None:
-    """As it is written, ${...} included; what models need is passed on; without a file nothing happens."""
+    """As it is written, ${...} included; what models need is passed on; without a file nothing
+    happens.
+    """
     file = tmp_path / ".env"
     environ = {"usergit": "environment"}
     settings.load_file(file, environ)

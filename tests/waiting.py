@@ -10,9 +10,11 @@ T = TypeVar("T")
 
 
 def until(condition: Callable[[], T], timeout: float = 20.0, message: str = "") -> T:
-    """Call `condition` until it returns something true and return that; AssertionError after `timeout` seconds.
+    """Call `condition` until it returns something true and return that; AssertionError after
+    `timeout` seconds.
 
-    An AssertionError or OSError inside `condition` counts as "not yet"; the last one is shown when time runs out.
+    An AssertionError or OSError inside `condition` counts as "not yet"; the last one is shown when
+    time runs out.
     """
     deadline = time.monotonic() + timeout
     pause = 0.01  # more and more, because what is asked needs the processor for what is waited for

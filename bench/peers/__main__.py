@@ -1,4 +1,6 @@
-"""`python -m bench.peers [PEER ...]`: measure modelsync and its peers, print the figures, write RESULTS-peers.md."""
+"""`python -m bench.peers [PEER ...]`: measure modelsync and its peers, print the figures, write
+RESULTS-peers.md.
+"""
 
 from __future__ import annotations
 
@@ -60,10 +62,16 @@ def _others(folder: Path, *, quick: bool) -> list[Row]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.peers", description="modelsync and its peers, in one run")
-    parser.add_argument("peer", nargs="*", help="folders of bench/peers; all without it (FastAPI and nginx always)")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.peers", description="modelsync and its peers, in one run"
+    )
+    parser.add_argument(
+        "peer", nargs="*", help="folders of bench/peers; all without it (FastAPI and nginx always)"
+    )
     parser.add_argument("--quick", action="store_true", help="a rehearsal: one short round")
-    parser.add_argument("--rounds", type=int, default=Pace.rounds, help="how often each is measured")
+    parser.add_argument(
+        "--rounds", type=int, default=Pace.rounds, help="how often each is measured"
+    )
     parser.add_argument("--seconds", type=float, default=Pace.seconds, help="how long each time")
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the page goes")
     return parser.parse_args()

@@ -1,4 +1,6 @@
-"""Who takes part: a peer is a folder here with `peer.toml` and `requirements.txt`; modelsync is in `ours.py`."""
+"""Who takes part: a peer is a folder here with `peer.toml` and `requirements.txt`; modelsync is in
+`ours.py`.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class Contestant:
 
 
 def peers() -> list[Contestant]:
-    """Every peer of this folder; those that cannot be installed are found out when they are started."""
+    """Every peer of this folder; those that cannot be installed are found out when they are
+    started.
+    """
     return [_peer(path.parent) for path in sorted(HERE.glob("*/peer.toml"))]
 
 
@@ -68,14 +72,19 @@ def _peer(folder: Path) -> Contestant:
             "model": start.model, "Model": start.model.capitalize(),
         }  # fmt: skip
 
-        def filled(text: str) -> str:  # not str.format: configuration files have braces of their own
+        def filled(
+            text: str,
+        ) -> str:  # not str.format: configuration files have braces of their own
             for name, value in values.items():
                 text = text.replace(f"{{{name}}}", value)
             return text
 
         for name, content in told.get("files", {}).items():
             (start.work / name).write_text(filled(content))
-        env = {"PYTHONPATH": f"{folder}:{SHARED}", **{name: filled(text) for name, text in told.get("env", {}).items()}}
+        env = {
+            "PYTHONPATH": f"{folder}:{SHARED}",
+            **{name: filled(text) for name, text in told.get("env", {}).items()},
+        }
         return Launch([filled(word) for word in shlex.split(told["start"])], env, start.work)
 
     return Contestant(

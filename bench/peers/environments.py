@@ -1,4 +1,6 @@
-"""A virtual environment for each peer, outside the repository, made once and again when its requirements change."""
+"""A virtual environment for each peer, outside the repository, made once and again when its
+requirements change.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def versions(key: str, packages: tuple[str, ...]) -> str:
     code = "import sys, importlib.metadata as m; print(', '.join(f'{n} {m.version(n)}' for n in sys.argv[1:]))"
     if not packages or not place.exists():
         return ""
-    return subprocess.run([place, "-c", code, *packages], capture_output=True, text=True, check=False).stdout.strip()
+    return subprocess.run(
+        [place, "-c", code, *packages], capture_output=True, text=True, check=False
+    ).stdout.strip()
 
 
 def _run(command: list[str]) -> None:

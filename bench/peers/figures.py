@@ -17,7 +17,9 @@ BETTER_IS_MORE, BETTER_IS_LESS = "≥", "≤"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table of figures. `measured` is None where something failed; `remark` says what."""
+    """One line of the table of figures. `measured` is None where something failed; `remark` says
+    what.
+    """
 
     what: str
     measured: float | None
@@ -33,7 +35,11 @@ class Row:
             return True
         if self.measured is None or self.remark:
             return False
-        return self.measured >= self.target if self.sense == BETTER_IS_MORE else self.measured <= self.target
+        return (
+            self.measured >= self.target
+            if self.sense == BETTER_IS_MORE
+            else self.measured <= self.target
+        )
 
     @property
     def verdict(self) -> str:
@@ -58,7 +64,8 @@ class Figures:
 
     @property
     def runs(self) -> list[Run]:
-        """Every run, those that are compared next to each other; runs of one server stand together."""
+        """Every run, those that are compared next to each other; runs of one server stand together.
+        """
         fast_score, fast_iris = Run(self.fastapi, "score"), Run(self.fastapi, "iris")
         return [
             self.score, _alone(self.score), _new_heads(self.score),
@@ -161,19 +168,31 @@ def _less(measured: Measured, what: str, one: Run, other: Run, target: float | N
     return _compare(measured, what, one, other, "p50", BETTER_IS_LESS, target)
 
 
-def _compare(measured: Measured, what: str, one: Run, other: Run, of: str, sense: str, target: float | None) -> Row:
+def _compare(
+    measured: Measured, what: str, one: Run, other: Run, of: str, sense: str, target: float | None
+) -> Row:
     first, second = measured.of(one), measured.of(other)
     failures = "; ".join(failure[:200] for failure in (first.failure, second.failure) if failure)
     if not first.samples or not second.samples:
         return Row(what, None, "x", sense, target, remark=failures or "not measured")
     ratios = list(paired(first.values(of), second.values(of)))
-    return Row(what, first.median(of) / second.median(of), "x", sense, target, spread_of(ratios, _plain), failures)
+    return Row(
+        what,
+        first.median(of) / second.median(of),
+        "x",
+        sense,
+        target,
+        spread_of(ratios, _plain),
+        failures,
+    )
 
 
 def _to_loop(measured: Measured, what: str, run: Run, target: float) -> Row:
     outcome = measured.of(run)
     if not outcome.samples:
-        return Row(what, None, "x", BETTER_IS_MORE, target, remark=outcome.failure[:200] or "not measured")
+        return Row(
+            what, None, "x", BETTER_IS_MORE, target, remark=outcome.failure[:200] or "not measured"
+        )
     ratio = outcome.median("rate") / statistics.median(measured.loop)
     spread = spread_of(list(paired(outcome.values("rate"), measured.loop)), _plain)
     return Row(what, ratio, "x", BETTER_IS_MORE, target, spread, outcome.failure[:200])
@@ -182,9 +201,13 @@ def _to_loop(measured: Measured, what: str, run: Run, target: float) -> Row:
 def _p99(measured: Measured, what: str, run: Run, target: float) -> Row:
     outcome = measured.of(run)
     if not outcome.samples:
-        return Row(what, None, "ms", BETTER_IS_LESS, target, remark=outcome.failure[:200] or "not measured")
+        return Row(
+            what, None, "ms", BETTER_IS_LESS, target, remark=outcome.failure[:200] or "not measured"
+        )
     spread = spread_of(outcome.values("p99"), _plain)
-    return Row(what, outcome.median("p99"), "ms", BETTER_IS_LESS, target, spread, outcome.failure[:200])
+    return Row(
+        what, outcome.median("p99"), "ms", BETTER_IS_LESS, target, spread, outcome.failure[:200]
+    )
 
 
 def spread_of(values: Sequence[float], shown: Callable[[float], str]) -> str:

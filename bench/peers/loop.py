@@ -1,4 +1,6 @@
-"""`python -m bench.peers.loop SECONDS`: the model in a loop, row by row, without any server: calls per second."""
+"""`python -m bench.peers.loop SECONDS`: the model in a loop, row by row, without any server: calls
+per second.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """`python -m bench.peers.openloop JSON`: clients that do not wait for one another, which wrk's do.
 
-Requests leave at fixed times, whatever has been answered; each takes a free connection or opens one. Latencies count
-from the time at which a request was due, so a client that falls behind shows itself in them.
+Requests leave at fixed times, whatever has been answered; each takes a free connection or opens
+one. Latencies count from the time at which a request was due, so a client that falls behind shows
+itself in them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ MOST = 8000
 
 @dataclass(slots=True)
 class Stream:
-    """Requests of one kind: `rate` per second for `seconds`. `seen` holds status, due time and latency of each."""
+    """Requests of one kind: `rate` per second for `seconds`. `seen` holds status, due time and
+    latency of each.
+    """
 
     host: str
     port: int
@@ -78,7 +81,8 @@ class Stream:
 
 
 class Exchange(asyncio.Protocol):
-    """A connection with at most one request on its way; status 0 is an answer that was broken off."""
+    """A connection with at most one request on its way; status 0 is an answer that was broken off.
+    """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

@@ -1,4 +1,6 @@
-"""modelsync as a contestant: `modelsync serve` on a folder of models, with the settings that a figure asks for."""
+"""modelsync as a contestant: `modelsync serve` on a folder of models, with the settings that a
+figure asks for.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def write_models(root: Path, *, score: str = SCORE, copies: int = 1, ready: bool
 
 
 def _named() -> object:
-    """The model as a data scientist saves it: fitted on a DataFrame, so that it knows its columns' names."""
+    """The model as a data scientist saves it: fitted on a DataFrame, so that it knows its columns'
+    names.
+    """
     import pandas as pd
     from sklearn.datasets import load_iris
     from sklearn.linear_model import LogisticRegression
@@ -81,7 +85,9 @@ def modelsync(
     settings: str = "",
     **env: str,
 ) -> Contestant:
-    """modelsync in one variant. Log level `warning` is its switch for the access log; metrics are always on."""
+    """modelsync in one variant. Log level `warning` is its switch for the access log; metrics are
+    always on.
+    """
 
     def launch(start: Start) -> Launch:
         write_models(start.work / "models", score=score, copies=copies, ready=ready)
@@ -109,7 +115,9 @@ def modelsync(
 
 
 PLAIN = modelsync()
-LOGGED = modelsync("modelsync-log", "modelsync, access log on", log=True, settings="access log on, JSON to a file")
+LOGGED = modelsync(
+    "modelsync-log", "modelsync, access log on", log=True, settings="access log on, JSON to a file"
+)
 FULL = replace(
     modelsync(
         "modelsync-full", "modelsync, access log, auth and metrics", log=True, auth=True,
@@ -121,5 +129,15 @@ SIGNED = modelsync(
     "modelsync-signature", "modelsync, validated signature", score=SIGNATURE,
     settings="`transform_predict(self, a: float, b: float)`",
 )  # fmt: skip
-READY = modelsync("modelsync-ready", "modelsync, ready artefact", ready=True, settings="model.joblib alone, batched")
-CROWD = modelsync("modelsync-500", "modelsync, 500 models", copies=499, settings="one of 500 models in the release")
+READY = modelsync(
+    "modelsync-ready",
+    "modelsync, ready artefact",
+    ready=True,
+    settings="model.joblib alone, batched",
+)
+CROWD = modelsync(
+    "modelsync-500",
+    "modelsync, 500 models",
+    copies=499,
+    settings="one of 500 models in the release",
+)

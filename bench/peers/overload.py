@@ -1,4 +1,6 @@
-"""Three times as many requests as the service can answer, from clients that do not wait for one another."""
+"""Three times as many requests as the service can answer, from clients that do not wait for one
+another.
+"""
 
 from __future__ import annotations
 
@@ -70,14 +72,27 @@ def measure(kind: str, seconds: float, work: Path) -> Overload:
     rejected = predictions["by_status"].pop("503", [])
     healthy = probes["by_status"].pop("200", [])
     others = {
-        **{f"predictions {status}": len(found) for status, found in predictions["by_status"].items()},
+        **{
+            f"predictions {status}": len(found)
+            for status, found in predictions["by_status"].items()
+        },
         **{f"probes {status}": len(found) for status, found in probes["by_status"].items()},
     }
     if unanswered := predictions["unanswered"] + probes["unanswered"]:
         others["unanswered"] = unanswered
-    # What still waits when the last request has been sent is answered too, but no part of the goodput.
+    # What still waits when the last request has been sent is answered too, but no part of the
+    # goodput.
     goodput = predictions["in_time"] / seconds
-    return Overload(kind, capacity, 3 * capacity, goodput, sorted(good), sorted(rejected), sorted(healthy), others)
+    return Overload(
+        kind,
+        capacity,
+        3 * capacity,
+        goodput,
+        sorted(good),
+        sorted(rejected),
+        sorted(healthy),
+        others,
+    )
 
 
 def _offer(server: Running, rate: float, seconds: float) -> list[dict[str, Any]]:
@@ -91,7 +106,15 @@ def _offer(server: Running, rate: float, seconds: float) -> list[dict[str, Any]]
         {"host": host, "port": int(port), "request": request, "rate": each, "seconds": seconds}
         for request, each in ((post, rate), (probe, PROBES))
     ]
-    command = ["taskset", "-c", CLIENT_CORE, sys.executable, "-m", "bench.peers.openloop", json.dumps(streams)]
+    command = [
+        "taskset",
+        "-c",
+        CLIENT_CORE,
+        sys.executable,
+        "-m",
+        "bench.peers.openloop",
+        json.dumps(streams),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found

@@ -19,7 +19,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def report(
-    figures: Figures, measured: Measured, rows: Sequence[Row], pace: Pace, seconds: float, *, quick: bool
+    figures: Figures,
+    measured: Measured,
+    rows: Sequence[Row],
+    pace: Pace,
+    seconds: float,
+    *,
+    quick: bool,
 ) -> str:
     """The whole page."""
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -58,7 +64,8 @@ def table_of(rows: Sequence[Row]) -> str:
     """The figures beside their targets."""
     head = "| | measured | target | | spread, remarks |\n|---|---|---|---|---|\n"
     return head + "".join(
-        f"| {row.what} | {_value(row)} | {_target(row)} | {row.verdict} | {_remarks(row)} |\n" for row in rows
+        f"| {row.what} | {_value(row)} | {_target(row)} | {row.verdict} | {_remarks(row)} |\n"
+        for row in rows
     )
 
 
@@ -90,7 +97,9 @@ def _contestants(figures: Figures, measured: Measured) -> str:
     base = {"score": measured.of(figures.score), "iris": measured.of(figures.iris)}
     for run in figures.table:
         outcome = measured.of(run)
-        name = run.contestant.name + (", each request with a header of its own" if run.new_heads else "")
+        name = run.contestant.name + (
+            ", each request with a header of its own" if run.new_heads else ""
+        )
         if not outcome.samples:
             lines.append(f"| {name} | {run.model} | — | | | | | | | not measured, see below |\n")
             continue
@@ -125,9 +134,15 @@ def _settings(figures: Figures) -> str:
 
 def _setting(one: Contestant) -> str:
     if one.key.startswith("modelsync"):
-        told = ", ".join(f"{name} {version(name)}" for name in one.versions) if one is ours.PLAIN else ""
+        told = (
+            ", ".join(f"{name} {version(name)}" for name in one.versions)
+            if one is ours.PLAIN
+            else ""
+        )
     elif one.key == "nginx":
-        told = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr.strip()
+        told = subprocess.run(
+            ["nginx", "-v"], capture_output=True, text=True, check=False
+        ).stderr.strip()
     else:
         told = environments.versions(one.key, tuple(one.versions))
     return f"- **{one.name}**: {one.settings}. `{one.command}`{f' ({told})' if told else ''}\n"
@@ -145,9 +160,15 @@ def _machine() -> str:
             break
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout.strip()
-    tool = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.splitlines()[:1]
+    tool = subprocess.run(
+        ["wrk", "-v"], capture_output=True, text=True, check=False
+    ).stdout.splitlines()[:1]
     return (
         f"- Machine: {model}, {os.cpu_count()} cores, Linux {platform.release()}; load average at the end {load}\n"
         f"- modelsync at {commit or 'no commit'}, Python {platform.python_version()}, {_line(' '.join(tool))[:40]}\n"

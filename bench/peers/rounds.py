@@ -1,4 +1,6 @@
-"""Rounds: every contestant in turn, then all again, so that whatever else the machine does hits all alike."""
+"""Rounds: every contestant in turn, then all again, so that whatever else the machine does hits all
+alike.
+"""
 
 from __future__ import annotations
 
@@ -93,10 +95,14 @@ class Measured:
                 if waiting:
                     self._group(waiting, pace, folder / f"{number}-{place}", progress)
 
-    def _group(self, runs: Sequence[Run], pace: Pace, work: Path, progress: Callable[[str], None]) -> None:
+    def _group(
+        self, runs: Sequence[Run], pace: Pace, work: Path, progress: Callable[[str], None]
+    ) -> None:
         first = runs[0]
         try:
-            with running(first.contestant, first.model, work, workers=first.workers, pinned=first.pinned) as server:
+            with running(
+                first.contestant, first.model, work, workers=first.workers, pinned=first.pinned
+            ) as server:
                 for run in runs:
                     sample = _sample(run, server, pace, work)
                     self._keep(run, sample)
@@ -119,13 +125,20 @@ class Measured:
 def _sample(run: Run, server: Running, pace: Pace, work: Path) -> Sample:
     def measure(seconds: float) -> Sample:
         return wrk.measure(
-            server, work, connections=run.connections, seconds=seconds, pinned=run.pinned, new_heads=run.new_heads
+            server,
+            work,
+            connections=run.connections,
+            seconds=seconds,
+            pinned=run.pinned,
+            new_heads=run.new_heads,
         )
 
     measure(pace.warm_up)
     if not run.contestant.scraped:
         return measure(pace.seconds)
-    scrape = threading.Timer(pace.seconds / 2, lambda: requests.get(f"{server.url}/metrics", timeout=30))
+    scrape = threading.Timer(
+        pace.seconds / 2, lambda: requests.get(f"{server.url}/metrics", timeout=30)
+    )
     scrape.start()
     try:
         return measure(pace.seconds)
@@ -136,7 +149,11 @@ def _sample(run: Run, server: Running, pace: Pace, work: Path) -> Sample:
 def _loop(seconds: float) -> float:
     command = ["taskset", "-c", SERVER_CORE, sys.executable, "-m", "bench.peers.loop", str(seconds)]
     env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return float(subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout)
+    return float(
+        subprocess.run(
+            command, cwd=ROOT, env=env, capture_output=True, text=True, check=True
+        ).stdout
+    )
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> Iterator[float]:

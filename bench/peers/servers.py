@@ -1,4 +1,6 @@
-"""A contestant's server: started on its cores, believed once it has answered right, ended with all its children."""
+"""A contestant's server: started on its cores, believed once it has answered right, ended with all
+its children.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ PATIENCE = 60.0
 
 
 class NotStarted(Exception):
-    """The server ended, did not answer in time, or answered something else; the message ends with its log."""
+    """The server ended, did not answer in time, or answered something else; the message ends with
+    its log.
+    """
 
 
 class Running:
@@ -42,7 +46,9 @@ class Running:
 
     def check(self) -> None:
         """One request; AssertionError where its answer is not the model's."""
-        answer = requests.post(self.url + self.path, data=self.body, headers=self.headers, timeout=30)
+        answer = requests.post(
+            self.url + self.path, data=self.body, headers=self.headers, timeout=30
+        )
         assert answer.status_code == 200, f"{answer.status_code} {answer.text[:300]}"
         result = self._contestant.shape.result(answer.json())
         assert same(result, self._expected), f"{answer.text[:300]} is not {self._expected}"
@@ -75,10 +81,16 @@ def running(
     port = free_port()
     launch = contestant.launch(Start(model, port, workers, work))
     pin = ["taskset", "-c", SERVER_CORE] if pinned else []
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MODELSYNC_", "PYTHON"))}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MODELSYNC_", "PYTHON"))
+    }
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # the core is one
     with (work / "log").open("wb") as log:
-        process = _start([*pin, *launch.command], clean | threads | dict(launch.env), launch.cwd, log)
+        process = _start(
+            [*pin, *launch.command], clean | threads | dict(launch.env), launch.cwd, log
+        )
         try:
             server = Running(contestant, model, port, process.pid)
             _wait(server, process, work / "log")
@@ -87,10 +99,18 @@ def running(
             _end(process)
 
 
-def _start(command: list[str], env: dict[str, str], cwd: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(
+    command: list[str], env: dict[str, str], cwd: Path, log: IO[bytes]
+) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
-            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     except OSError as error:
         raise NotStarted(str(error)) from None
@@ -115,7 +135,9 @@ def _wait(server: Running, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """TERM, and what has not ended 15 seconds later is killed: a server may leave its family behind."""
+    """TERM, and what has not ended 15 seconds later is killed: a server may leave its family
+    behind.
+    """
     family = []
     with contextlib.suppress(psutil.Error):
         family = psutil.Process(process.pid).children(recursive=True)

@@ -17,14 +17,19 @@ VARIABLES: dict[Model, dict[str, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`body` makes a request of a model's variables; `result` finds the model's own result in the answer."""
+    """`body` makes a request of a model's variables; `result` finds the model's own result in the
+    answer.
+    """
 
     body: Callable[[dict[str, float]], Any]
     result: Callable[[Any], Any]
 
 
 def _v2_body(variables: dict[str, float]) -> Any:
-    inputs = [{"name": name, "shape": [1, 1], "datatype": "FP64", "data": [value]} for name, value in variables.items()]
+    inputs = [
+        {"name": name, "shape": [1, 1], "datatype": "FP64", "data": [value]}
+        for name, value in variables.items()
+    ]
     return {"inputs": inputs}
 
 
@@ -42,16 +47,28 @@ def _ready_result(answer: Any) -> Any:
 SHAPES: dict[str, Shape] = {
     "variables": Shape(lambda variables: {"variables": variables}, lambda answer: answer),
     "ready": Shape(lambda variables: {"variables": variables}, _ready_result),
-    "instances": Shape(lambda variables: {"instances": [variables]}, lambda answer: answer["predictions"][0]),
-    "inputs": Shape(lambda variables: {"inputs": [variables]}, lambda answer: answer["predictions"][0]),
+    "instances": Shape(
+        lambda variables: {"instances": [variables]}, lambda answer: answer["predictions"][0]
+    ),
+    "inputs": Shape(
+        lambda variables: {"inputs": [variables]}, lambda answer: answer["predictions"][0]
+    ),
     "v2": Shape(_v2_body, _v2_result),
 }
 
 
 def same(found: Any, expected: Any) -> bool:
-    """Whether two results are equal, numbers but for rounding: each environment has a numpy of its own."""
+    """Whether two results are equal, numbers but for rounding: each environment has a numpy of its
+    own.
+    """
     if isinstance(expected, dict):
-        return isinstance(found, dict) and all(same(found.get(key), value) for key, value in expected.items())
+        return isinstance(found, dict) and all(
+            same(found.get(key), value) for key, value in expected.items()
+        )
     if isinstance(expected, list):
-        return isinstance(found, list) and len(found) == len(expected) and all(map(same, found, expected))
+        return (
+            isinstance(found, list)
+            and len(found) == len(expected)
+            and all(map(same, found, expected))
+        )
     return isinstance(found, int | float) and abs(found - expected) < 1e-9

@@ -34,15 +34,20 @@ class Swaps:
 
 
 def measure(work: Path, swaps: int = SWAPS) -> Swaps:
-    """Change the model, have it synced, wait until the new one answers; again and again under load."""
+    """Change the model, have it synced, wait until the new one answers; again and again under load.
+    """
     _write(work, 0)
-    with serving(work, work / "models", MODELSYNC_WORKERS="1", MODELSYNC_LOG_LEVEL="info") as service:
+    with serving(
+        work, work / "models", MODELSYNC_WORKERS="1", MODELSYNC_LOG_LEVEL="info"
+    ) as service:
         script = work / "post.lua"
         script.write_text(wrk.SCRIPT % {"body": BODY.decode(), "headers": TYPE, "request": ""})
         command = wrk.command(f"{service.base}/score", BLIND, 3600, str(script))
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
-            with load(service.port, "/models/score", BODY, connections=CHECKING, check=_check) as tally:
+            with load(
+                service.port, "/models/score", BODY, connections=CHECKING, check=_check
+            ) as tally:
                 for number in range(1, swaps + 1):
                     _write(work, number)
                     service.sync()

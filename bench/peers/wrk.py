@@ -41,7 +41,8 @@ end
 class Sample:
     """One round of wrk. Latencies in milliseconds, as the client sees them.
 
-    `cpu`: microseconds of processor that the server took per request; unlike the rate, a busy machine hardly moves it.
+    `cpu`: microseconds of processor that the server took per request; unlike the rate, a busy
+    machine hardly moves it.
     """
 
     rate: float
@@ -55,17 +56,40 @@ class Sample:
 
 def command(server: str, connections: int, seconds: float, script: str) -> list[str]:
     """As it is run, and as the report shows it."""
-    return ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s", "-s", script, server]
+    return [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds:g}s",
+        "--timeout",
+        "10s",
+        "-s",
+        script,
+        server,
+    ]
 
 
 def measure(
-    server: Running, work: Path, *, connections: int, seconds: float, pinned: bool = True, new_heads: bool = False
+    server: Running,
+    work: Path,
+    *,
+    connections: int,
+    seconds: float,
+    pinned: bool = True,
+    new_heads: bool = False,
 ) -> Sample:
     """Keep `connections` busy for some seconds."""
     script = work / "post.lua"
-    headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in server.headers.items())
+    headers = "\n".join(
+        f'wrk.headers["{name}"] = "{value}"' for name, value in server.headers.items()
+    )
     script.write_text(
-        SCRIPT % {"body": server.body.decode(), "headers": headers, "request": NEW_HEADS if new_heads else ""}
+        SCRIPT
+        % {
+            "body": server.body.decode(),
+            "headers": headers,
+            "request": NEW_HEADS if new_heads else "",
+        }
     )
     before = server.processor_time()
     pin = ["taskset", "-c", CLIENT_CORE] if pinned else []

@@ -8,8 +8,12 @@ from pydantic import BaseModel, Field
 class Customer(BaseModel):
     tenure_months: int = Field(ge=0, le=600, description="Months since the customer signed up")
     monthly_charges: float = Field(gt=0, le=10_000, description="Last bill, in EUR")
-    contract: Literal["monthly", "yearly", "two years"] = Field(description="How long the customer is bound")
-    support_calls: int = Field(default=0, ge=0, le=1000, description="Calls to support in the last 90 days")
+    contract: Literal["monthly", "yearly", "two years"] = Field(
+        description="How long the customer is bound"
+    )
+    support_calls: int = Field(
+        default=0, ge=0, le=1000, description="Calls to support in the last 90 days"
+    )
 
 
 def as_row(customer: Customer) -> dict[str, float]:

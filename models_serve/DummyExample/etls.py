@@ -1,4 +1,6 @@
-"""House prices, in the original convention: a class `transform_predict` that gets a one-row DataFrame."""
+"""House prices, in the original convention: a class `transform_predict` that gets a one-row
+DataFrame.
+"""
 
 import pickle
 

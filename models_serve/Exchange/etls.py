@@ -18,7 +18,9 @@ class Exchange:
         rates = defaultdict(list)
         with open(file, newline="") as lines:
             for row in csv.DictReader(lines):
-                rates[row["currency"]].append((date.fromisoformat(row["date"]), float(row["per_eur"])))
+                rates[row["currency"]].append(
+                    (date.fromisoformat(row["date"]), float(row["per_eur"]))
+                )
         return {currency: sorted(history) for currency, history in rates.items()}
 
     def rate(self, currency, on):
@@ -31,7 +33,9 @@ class Exchange:
             raise ValueError(f"no {currency} rate before {history[0][0]}")
         return history[known - 1][1]
 
-    def transform_predict(self, amount: float, source: Currency, target: Currency = "EUR", on: date | None = None):
+    def transform_predict(
+        self, amount: float, source: Currency, target: Currency = "EUR", on: date | None = None
+    ):
         """The amount in another currency, on a day or with the newest rate."""
         rate = self.rate(target, on) / self.rate(source, on)
         return {"amount": round(amount * rate, 2), "currency": target, "rate": round(rate, 6)}

@@ -1,6 +1,7 @@
 """The WSGI application: every route of a release, and one shape for everything that goes wrong.
 
-Under our own worker it serves all but the predictions; under any other gunicorn worker it serves those as well.
+Under our own worker it serves all but the predictions; under any other gunicorn worker it serves
+those as well.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def create_app(service: Service) -> Flask:
     app.extensions["modelsync"] = service  # the worker finds it there
     # A path is taken as it was sent: a redirect of a POST loses its body in most clients.
     app.url_map.merge_slashes = False
-    app.before_request(service.after_fork)  # a worker of gunicorn's own that was forked with the models loaded
+    app.before_request(
+        service.after_fork
+    )  # a worker of gunicorn's own that was forked with the models loaded
     app.before_request(_refuse_leading_slashes)
     authorizer = Authorizer(service.settings.access)
     for resource in RESOURCES:
@@ -85,13 +88,21 @@ def _describe_errors(app: Flask, service: Service) -> None:
             allowed = ", ".join(sorted(error.valid_methods or ()))
             headers = (("Allow", allowed),)
             detail = f"{request.method[:20]} is not allowed here; allowed: {allowed}."
-        return replies.problem(status, detail, model=_model_asked_for(), release=service.commit, headers=headers)
+        return replies.problem(
+            status, detail, model=_model_asked_for(), release=service.commit, headers=headers
+        )
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:
         identity = replies.request_id()
         fields = {"request_id": identity, "method": request.method, "path": request.path}
-        log.error("%s failed: %s", request.endpoint, type(error).__name__, exc_info=error, extra={"fields": fields})
+        log.error(
+            "%s failed: %s",
+            request.endpoint,
+            type(error).__name__,
+            exc_info=error,
+            extra={"fields": fields},
+        )
         detail = "An error of the service, not of the request: the log has it under the request_id."
         return replies.problem(500, detail, model=_model_asked_for(), release=service.commit)
 
@@ -107,7 +118,8 @@ def _not_found(path: str, base: str) -> str:
 
 
 def _sign_answers(app: Flask, service: Service) -> None:
-    """Say on every answer which request, which release and which version of a model it belongs to."""
+    """Say on every answer which request, which release and which version of a model it belongs to.
+    """
 
     @app.after_request
     def sign(response: Response) -> Response:

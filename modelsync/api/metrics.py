@@ -1,7 +1,8 @@
-"""`/metrics` for Prometheus: what all workers have answered, what is loaded, and how following the source goes.
+"""`/metrics` for Prometheus: what all workers have answered, what is loaded, and how following the
+source goes.
 
-Labels hold names of this release's models, known reasons and commits, never anything that a client sent. It is open to
-everybody, as Prometheus expects it, and holds no secret.
+Labels hold names of this release's models, known reasons and commits, never anything that a client
+sent. It is open to everybody, as Prometheus expects it, and holds no secret.
 """
 
 from __future__ import annotations
@@ -63,40 +64,60 @@ def _requests(service: Service) -> Iterator[Metric]:
         "Requests by status of the answer (0: any other; lost: none, the process has died).",
         labels=["model", "code"],
     )
-    failures = Counter("modelsync_request_failures", "Requests answered with 5xx, or lost.", labels=["model"])
-    seconds = Histogram(
-        "modelsync_request_duration_seconds", "Time from a request's body to its answer.", labels=["model"]
+    failures = Counter(
+        "modelsync_request_failures", "Requests answered with 5xx, or lost.", labels=["model"]
     )
-    running = Gauge("modelsync_requests_in_flight", "Calls of a model that run now.", labels=["model"])
+    seconds = Histogram(
+        "modelsync_request_duration_seconds",
+        "Time from a request's body to its answer.",
+        labels=["model"],
+    )
+    running = Gauge(
+        "modelsync_requests_in_flight", "Calls of a model that run now.", labels=["model"]
+    )
     sizes = Histogram(
-        "modelsync_batch_size", "Requests answered by one call, of models that take several.", labels=["model"]
+        "modelsync_batch_size",
+        "Requests answered by one call, of models that take several.",
+        labels=["model"],
     )
     for name, total in sorted(service.totals().items()):
         for code, count in sorted(total.codes.items()):
             requests.add_metric([name, "lost" if code == LOST else str(code)], count)
-        failures.add_metric([name], sum(count for code, count in total.codes.items() if code >= 500 or code == LOST))
+        failures.add_metric(
+            [name], sum(count for code, count in total.codes.items() if code >= 500 or code == LOST)
+        )
         buckets = list(zip(_BOUNDS, accumulate(total.buckets), strict=True))
         seconds.add_metric([name], buckets, total.seconds)
         running.add_metric([name], total.in_flight)
         if name in service.models and service.models[name].call_batch is not None:
-            sizes.add_metric([name], list(zip(_SIZES, accumulate(total.batches), strict=True)), total.batched)
+            sizes.add_metric(
+                [name], list(zip(_SIZES, accumulate(total.batches), strict=True)), total.batched
+            )
     yield from (requests, failures, seconds, running, sizes)
 
 
 def _models(service: Service) -> Iterator[Metric]:
     loaded = Gauge(
-        "modelsync_model_loaded", "1 where a version of the model serves, else 0.", labels=["model", "state", "version"]
+        "modelsync_model_loaded",
+        "1 where a version of the model serves, else 0.",
+        labels=["model", "state", "version"],
     )
-    off = Gauge("modelsync_model_switched_off", "1 where it was, for ending workers.", labels=["model"])
+    off = Gauge(
+        "modelsync_model_switched_off", "1 where it was, for ending workers.", labels=["model"]
+    )
     for line in models.lines(service):
-        loaded.add_metric([line.name, line.state, line.version], float(line.state in {"ready", "stale"}))
+        loaded.add_metric(
+            [line.name, line.state, line.version], float(line.state in {"ready", "stale"})
+        )
         off.add_metric([line.name], float(line.state == "switched_off"))
     yield from (loaded, off)
 
 
 def _release(service: Service) -> Iterator[Metric]:
     status = service.status()
-    release = Gauge("modelsync_release_info", "The release that answers.", labels=["release", "commit"])
+    release = Gauge(
+        "modelsync_release_info", "The release that answers.", labels=["release", "commit"]
+    )
     if service.release:
         release.add_metric([service.release.id, service.release.commit], 1.0)
     commits = Gauge(
@@ -104,10 +125,15 @@ def _release(service: Service) -> Iterator[Metric]:
         "The commit that is wanted, and the newest whose models answer.",
         labels=["which", "commit"],
     )
-    for which, commit in (("wanted", status.wanted_commit), ("served", sync.served(service, status))):
+    for which, commit in (
+        ("wanted", status.wanted_commit),
+        ("served", sync.served(service, status)),
+    ):
         if commit:
             commits.add_metric([which, commit], 1.0)
-    failures = Counter("modelsync_sync_failures", "Syncs that failed, by reason.", labels=["reason"])
+    failures = Counter(
+        "modelsync_sync_failures", "Syncs that failed, by reason.", labels=["reason"]
+    )
     for reason, count in sorted(status.failures.items()):
         failures.add_metric([reason], count)
     yield from (release, commits, failures)
@@ -118,8 +144,16 @@ def _release(service: Service) -> Iterator[Metric]:
     )
     if status.last_success:
         succeeded = datetime.fromisoformat(status.last_success).timestamp()
-        yield _one("modelsync_sync_last_success_timestamp_seconds", "When a sync last succeeded.", succeeded)
-        yield _one("modelsync_sync_last_success_age_seconds", "How long ago that was.", max(0.0, time() - succeeded))
+        yield _one(
+            "modelsync_sync_last_success_timestamp_seconds",
+            "When a sync last succeeded.",
+            succeeded,
+        )
+        yield _one(
+            "modelsync_sync_last_success_age_seconds",
+            "How long ago that was.",
+            max(0.0, time() - succeeded),
+        )
     build = Gauge("modelsync_build_info", "The program that answers.", labels=["version", "python"])
     build.add_metric([__version__, platform.python_version()], 1.0)
     yield build

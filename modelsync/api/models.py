@@ -18,7 +18,9 @@ State = ModelState | Literal["switched_off"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A model in one line. `reason` tells why it is not ready or not up to date; no `url` where the name is refused."""
+    """A model in one line. `reason` tells why it is not ready or not up to date; no `url` where the
+    name is refused.
+    """
 
     name: str
     state: State
@@ -37,9 +39,19 @@ def lines(service: Service) -> list[Line]:
 def _line(service: Service, entry: ModelEntry) -> Line:
     loaded = service.models.get(entry.name)
     doc = loaded.doc.strip().partition("\n")[0] if loaded else ""
-    url = f"{service.base}/{entry.name}" if entry.fault is None or entry.fault.stage != "name" else ""
+    url = (
+        f"{service.base}/{entry.name}" if entry.fault is None or entry.fault.stage != "name" else ""
+    )
     version = loaded.version if loaded else ""
-    return Line(entry.name, _state(service, entry), version, url, doc, _reason(service, entry), entry.release)
+    return Line(
+        entry.name,
+        _state(service, entry),
+        version,
+        url,
+        doc,
+        _reason(service, entry),
+        entry.release,
+    )
 
 
 def describe(service: Service, name: str) -> dict[str, Any]:
@@ -73,14 +85,18 @@ def describe(service: Service, name: str) -> dict[str, Any]:
 
 def _versions(entry: ModelEntry, loaded: LoadedModel | None) -> list[dict[str, Any]]:
     """The version that serves and the one that should: two only where the newer one is broken."""
-    serving = [{"version": loaded.version, "release": entry.release, "serving": True}] if loaded else []
+    serving = (
+        [{"version": loaded.version, "release": entry.release, "serving": True}] if loaded else []
+    )
     if entry.wanted_version and (not loaded or entry.wanted_version != loaded.version):
         return [*serving, {"version": entry.wanted_version, "release": None, "serving": False}]
     return serving
 
 
 def _state(service: Service, entry: ModelEntry) -> State:
-    """The state in this process: a model that passed the check may still not load here, or keep ending workers."""
+    """The state in this process: a model that passed the check may still not load here, or keep
+    ending workers.
+    """
     if entry.name not in service.models:
         return "failed"
     return "switched_off" if service.dataplane.breaker.is_open(entry.name) else entry.state

@@ -1,4 +1,6 @@
-"""OpenAPI 3.1 of what is served: each model with the schema of its `variables`, its examples, and every problem."""
+"""OpenAPI 3.1 of what is served: each model with the schema of its `variables`, its examples, and
+every problem.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,7 @@ def document(service: Service) -> Schema:
     }
 
 
-# --- a model ----------------------------------------------------------------------------------------------------------
+# --- a model --------------------------------------------------------------------------------------
 
 
 def _model_path(service: Service, model: LoadedModel, schemas: Schema) -> Schema:
@@ -102,7 +104,10 @@ def _request(model: LoadedModel) -> Schema:
     media: Schema = {"schema": {"$ref": f"#/components/schemas/{_component(model.name)}"}}
     if model.examples:
         media["examples"] = {
-            _component(example.name): {"summary": example.name, "value": {"variables": example.variables}}
+            _component(example.name): {
+                "summary": example.name,
+                "value": {"variables": example.variables},
+            }
             for example in model.examples
         }
     else:
@@ -120,15 +125,23 @@ def _result(model: LoadedModel) -> Schema:
     if answered:
         media["examples"] = answered
     headers = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
-    return {"description": "What the model returned", "headers": headers, "content": {problems.JSON: media}}
+    return {
+        "description": "What the model returned",
+        "headers": headers,
+        "content": {problems.JSON: media},
+    }
 
 
 def _request_schema(model: LoadedModel, schemas: Schema) -> Schema:
-    """`{"variables": <the model's schema>}`; its `$defs` move to `schemas`, where references can find them."""
+    """`{"variables": <the model's schema>}`; its `$defs` move to `schemas`, where references can
+    find them.
+    """
     variables = dict(model.schema or {"type": "object"})
     definitions = variables.pop("$defs", {})
     variables.pop("$schema", None)
-    moved = {f"#/$defs/{name}": f"{_component(model.name)}.{_component(name)}" for name in definitions}
+    moved = {
+        f"#/$defs/{name}": f"{_component(model.name)}.{_component(name)}" for name in definitions
+    }
     for name, schema in definitions.items():
         schemas[moved[f"#/$defs/{name}"]] = _redirected(schema, moved)
     return {
@@ -140,7 +153,9 @@ def _request_schema(model: LoadedModel, schemas: Schema) -> Schema:
 
 
 def _redirected(value: Any, moved: dict[str, str]) -> Any:
-    """A copy of a schema that refers to moved definitions (`$ref`, and the `mapping` of a discriminator)."""
+    """A copy of a schema that refers to moved definitions (`$ref`, and the `mapping` of a
+    discriminator).
+    """
     match value:
         case dict():
             return {key: _redirected(item, moved) for key, item in value.items()}
@@ -156,16 +171,21 @@ def _component(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", name)
 
 
-# --- the service ------------------------------------------------------------------------------------------------------
+# --- the service ----------------------------------------------------------------------------------
 
 
 def _service_paths(service: Service) -> Schema:
     base = service.base
     return {
         f"{base}/all": {"post": _all(service)},
-        f"{base}/sync": {"get": _get(service, "sync_status", "How the last sync went"), "post": _sync(service)},
+        f"{base}/sync": {
+            "get": _get(service, "sync_status", "How the last sync went"),
+            "post": _sync(service),
+        },
         f"{base}/": {"get": _get(service, "index", "All models, as a page or as JSON")},
-        f"{base}/usage": {"get": _get(service, "usage", "A curl line for each model", "text/plain")},
+        f"{base}/usage": {
+            "get": _get(service, "usage", "A curl line for each model", "text/plain")
+        },
         "/livez": {"get": _get(None, "livez", "Whether the process answers")},
         "/readyz": {"get": _get(None, "readyz", "Whether a release is served", failures=("503",))},
         "/metrics": {"get": _get(None, "metrics", "Metrics for Prometheus", "text/plain")},
@@ -180,12 +200,22 @@ def _all(service: Service) -> Schema:
         "summary": "Ask every model",
         "description": "Each result under its model's name; a model that fails holds its problem there.",
         "parameters": [
-            _parameter("models", {"type": "string"}, f"Only these, for example `{','.join(names[:2]) or 'A,B'}`"),
-            _parameter("flat", {"type": "boolean", "default": False}, "All results side by side in one object"),
+            _parameter(
+                "models",
+                {"type": "string"},
+                f"Only these, for example `{','.join(names[:2]) or 'A,B'}`",
+            ),
+            _parameter(
+                "flat",
+                {"type": "boolean", "default": False},
+                "All results side by side in one object",
+            ),
         ],
         "requestBody": {
             "required": True,
-            "content": {problems.JSON: {"schema": {"$ref": "#/components/schemas/modelsync.Variables"}}},
+            "content": {
+                problems.JSON: {"schema": {"$ref": "#/components/schemas/modelsync.Variables"}}
+            },
         },
         "responses": {"200": _ok("Results by model"), **_refer(service, ("400", "413", "415"))},
         **_security(service),
@@ -208,7 +238,11 @@ def _sync(service: Service) -> Schema:
 
 
 def _get(
-    service: Service | None, operation: str, summary: str, media: str = problems.JSON, failures: tuple[str, ...] = ()
+    service: Service | None,
+    operation: str,
+    summary: str,
+    media: str = problems.JSON,
+    failures: tuple[str, ...] = (),
 ) -> Schema:
     """A simple GET; without `service` it is open to everybody."""
     return {
@@ -230,7 +264,10 @@ def _security(service: Service) -> Schema:
 
 def _refer(service: Service | None, codes: tuple[str, ...]) -> Schema:
     tokens = ("401", "403") if service and service.settings.access.predict_tokens else ()
-    return {code: {"$ref": f"#/components/responses/Problem{code}"} for code in sorted({*codes, *tokens})}
+    return {
+        code: {"$ref": f"#/components/responses/Problem{code}"}
+        for code in sorted({*codes, *tokens})
+    }
 
 
 def _ok(description: str, media: str = problems.JSON) -> Schema:
@@ -266,7 +303,10 @@ _COMMON_SCHEMAS: Schema = {
 }
 
 _HEADERS: Schema = {
-    "X-Request-ID": {"description": "The request's id, also in the log", "schema": {"type": "string"}},
+    "X-Request-ID": {
+        "description": "The request's id, also in the log",
+        "schema": {"type": "string"},
+    },
     "X-Modelsync-Release": {"description": "The commit that answers", "schema": {"type": "string"}},
     "X-Modelsync-Model-Version": {
         "description": "The git tree hash of the model's folder",

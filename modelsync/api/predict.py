@@ -1,4 +1,6 @@
-"""Predicting through Flask: `POST /<base>/<Model>` and `POST /<base>/all`, as our worker answers them without Flask."""
+"""Predicting through Flask: `POST /<base>/<Model>` and `POST /<base>/all`, as our worker answers
+them without Flask.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def register(app: Flask, service: Service, authorizer: Authorizer) -> None:
         authorizer.require("predict", request.headers.get("Authorization"))
 
     def json_body() -> bytes:
-        check_media_type(request.headers.get("Content-Type"), request.headers.get("Content-Encoding"))
+        check_media_type(
+            request.headers.get("Content-Type"), request.headers.get("Content-Encoding")
+        )
         return replies.body(limit)
 
     def predict(name: str) -> Response:
@@ -37,14 +41,18 @@ def register(app: Flask, service: Service, authorizer: Authorizer) -> None:
             body = json_body() if request.method == "POST" else query.body_of(_query())
         except RequestError as error:
             if name in dataplane.models:
-                dataplane.counters.observe(name, problems.status_of(error), perf_counter() - started)
+                dataplane.counters.observe(
+                    name, problems.status_of(error), perf_counter() - started
+                )
             raise
         return replies.respond(dataplane.answer(name, body, replies.request_id()))
 
     def predict_all() -> Response:
         admit()
         options = query.all_options(_query())
-        answer = answer_all(dataplane, json_body(), replies.request_id(), names=options.names, flat=options.flat)
+        answer = answer_all(
+            dataplane, json_body(), replies.request_id(), names=options.names, flat=options.flat
+        )
         return replies.respond(answer)
 
     base = service.base

@@ -10,7 +10,13 @@ Schema = dict[str, Any]
 
 DEEPEST = 6  # levels of a schema that refers to itself
 
-_PLAIN: dict[str, Any] = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "null": None}
+_PLAIN: dict[str, Any] = {
+    "string": "text",
+    "integer": 1,
+    "number": 1.0,
+    "boolean": True,
+    "null": None,
+}
 
 _FORMATS = {
     "date": "2026-01-31",
@@ -50,12 +56,22 @@ def _made(schema: Schema, definitions: Schema, depth: int) -> Any:
     if kind == "object" and depth < DEEPEST:
         required = schema.get("required", [])
         members = schema.get("properties", {})
-        return {name: _made(member, definitions, depth + 1) for name, member in members.items() if name in required}
+        return {
+            name: _made(member, definitions, depth + 1)
+            for name, member in members.items()
+            if name in required
+        }
     if kind == "array" and depth < DEEPEST:
-        return [_made(schema["items"], definitions, depth + 1)] if isinstance(schema.get("items"), dict) else []
+        return (
+            [_made(schema["items"], definitions, depth + 1)]
+            if isinstance(schema.get("items"), dict)
+            else []
+        )
     if kind in {"integer", "number"}:
         return _number(schema, whole=kind == "integer")
-    return _FORMATS.get(schema.get("format", ""), _PLAIN.get(str(kind), {} if kind == "object" else None))
+    return _FORMATS.get(
+        schema.get("format", ""), _PLAIN.get(str(kind), {} if kind == "object" else None)
+    )
 
 
 def _number(schema: Schema, *, whole: bool) -> float:

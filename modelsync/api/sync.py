@@ -1,4 +1,6 @@
-"""`/<base>/sync`: ask for a sync, with the admin token or as a webhook of the git host; read how the last one went."""
+"""`/<base>/sync`: ask for a sync, with the admin token or as a webhook of the git host; read how
+the last one went.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from modelsync.sync.status import Status
 
 log = logging.getLogger(__name__)
 
-NO_SUPERVISOR = "nothing here can sync: run `modelsync serve`, or `modelsync sync` and start this process again"
+NO_SUPERVISOR = (
+    "nothing here can sync: run `modelsync serve`, or `modelsync sync` and start this process again"
+)
 
 
 def register(app: Flask, service: Service, authorizer: Authorizer) -> None:
@@ -40,7 +44,10 @@ def register(app: Flask, service: Service, authorizer: Authorizer) -> None:
         if service.request_sync is None:
             return replies.problem(503, NO_SUPERVISOR, model=None, release=service.commit)
         service.request_sync()
-        log.info("sync asked for", extra={"fields": {"request_id": replies.request_id(), "event": "sync_asked"}})
+        log.info(
+            "sync asked for",
+            extra={"fields": {"request_id": replies.request_id(), "event": "sync_asked"}},
+        )
         return replies.json({"status": "accepted", "see": link}, 202, (("Location", link),))
 
     @app.get(link)
@@ -50,13 +57,14 @@ def register(app: Flask, service: Service, authorizer: Authorizer) -> None:
 
 
 def last_sync(service: Service) -> dict[str, Any]:
-    """How the last sync went and when the next one is due; `served` is the commit that this process answers for.
+    """How the last sync went and when the next one is due; `served` is the commit that this process
+    answers for.
 
-    `wanted` is null where the last sync could not find out; then `in_step` is false. `result` is `published`,
-    `unchanged`, `failed` or null where there was none; `broken` tells by model why it is not ready or not up to date.
-    `pinned` is the commit that this process serves whatever the ref points to, or null. `instead` is `cache` or
-    `folder` where that serves until the repository can be reached. Times in ISO 8601; `next` is the one at which the
-    supervisor syncs by itself.
+    `wanted` is null where the last sync could not find out; then `in_step` is false. `result` is
+    `published`, `unchanged`, `failed` or null where there was none; `broken` tells by model why it
+    is not ready or not up to date. `pinned` is the commit that this process serves whatever the ref
+    points to, or null. `instead` is `cache` or `folder` where that serves until the repository can
+    be reached. Times in ISO 8601; `next` is the one at which the supervisor syncs by itself.
     """
     status = service.status()
     return {
@@ -78,22 +86,33 @@ def last_sync(service: Service) -> dict[str, Any]:
 def served(service: Service, status: Status) -> str | None:
     """The newest commit whose models this process answers with.
 
-    A commit that changes no model moves it on; the release, and the processes, stay those of an earlier one.
+    A commit that changes no model moves it on; the release, and the processes, stay those of an
+    earlier one.
     """
     moved_on = service.release and service.release.id == status.release
     return (status.served_commit if moved_on else None) or service.commit
 
 
 def in_step(service: Service, status: Status) -> bool:
-    """Whether the models that answer are those of the commit that is wanted; not where nobody knows which that is."""
+    """Whether the models that answer are those of the commit that is wanted; not where nobody knows
+    which that is.
+    """
     known = status.wanted_commit or status.last_result
-    return service.commit is not None and (not known or status.wanted_commit == served(service, status))
+    return service.commit is not None and (
+        not known or status.wanted_commit == served(service, status)
+    )
 
 
 def instead(service: Service, status: Status) -> str | None:
-    """What this process serves in place of the repository that it cannot reach; None where it does not."""
+    """What this process serves in place of the repository that it cannot reach; None where it does
+    not.
+    """
     source = service.release.source if service.release else "git"
-    return source if status.last_result == "failed" and source != "git" and not service.settings.standalone else None
+    return (
+        source
+        if status.last_result == "failed" and source != "git" and not service.settings.standalone
+        else None
+    )
 
 
 def _pinned(service: Service) -> str:
@@ -108,7 +127,8 @@ def _pinned(service: Service) -> str:
 def _is_webhook(service: Service, authorizer: Authorizer) -> bool:
     """Whether a signature is asked for rather than a token.
 
-    With neither a signature nor a token, the answer tells what is missing of the way in that has been set up.
+    With neither a signature nor a token, the answer tells what is missing of the way in that has
+    been set up.
     """
     if request.headers.get("Authorization", "").lower().startswith("bearer "):
         return False

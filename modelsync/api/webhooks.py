@@ -1,7 +1,9 @@
-"""Webhooks of git hosts: is the signature right, and does the push concern the ref that is followed?
+"""Webhooks of git hosts: is the signature right, and does the push concern the ref that is
+followed?
 
-GitHub: https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries. Gitea and Forgejo sign alike,
-without the `sha256=` in front. GitLab sends the secret itself: https://docs.gitlab.com/user/project/integrations/webhooks.
+GitHub: https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries. Gitea and
+Forgejo sign alike, without the `sha256=` in front. GitLab sends the secret itself:
+https://docs.gitlab.com/user/project/integrations/webhooks.
 """
 
 from __future__ import annotations
@@ -31,9 +33,17 @@ SIGNATURES: dict[str, Callable[[bytes, bytes], str]] = {
     "X-Gitea-Signature": _hex_digest,
     "X-Gitlab-Token": lambda secret, body: secret.decode("latin-1"),
 }
-"""What each header must hold. The first one that a request has decides; SHA-1 (`X-Hub-Signature`) is not among them."""
+"""What each header must hold. The first one that a request has decides; SHA-1 (`X-Hub-Signature`)
+is not among them.
+"""
 
-_TRACES = ("X-Hub-Signature", "X-GitHub-Event", "X-Gitea-Event", "X-Forgejo-Event", "X-Gitlab-Event")
+_TRACES = (
+    "X-Hub-Signature",
+    "X-GitHub-Event",
+    "X-Gitea-Event",
+    "X-Forgejo-Event",
+    "X-Gitlab-Event",
+)
 """Headers that also tell a webhook from a person."""
 
 
@@ -43,19 +53,27 @@ def is_webhook(headers: Headers) -> bool:
 
 
 def verify(headers: Headers, body: bytes, secret: str) -> None:
-    """Raise Unauthenticated unless a header signs `body` with `secret`; Forbidden where there is no secret."""
+    """Raise Unauthenticated unless a header signs `body` with `secret`; Forbidden where there is no
+    secret.
+    """
     if not secret:
         raise Forbidden("webhooks are refused until MODELSYNC_WEBHOOK_SECRET is set")
     name = next((name for name in SIGNATURES if name in headers), None)
     if name is None:
-        raise Unauthenticated(f"the webhook is not signed: it takes one of {', '.join(SIGNATURES)} (SHA-1 is refused)")
+        raise Unauthenticated(
+            f"the webhook is not signed: it takes one of {', '.join(SIGNATURES)} (SHA-1 is refused)"
+        )
     expected = SIGNATURES[name](secret.encode(), body)
     if not hmac.compare_digest(_bytes(headers[name]), _bytes(expected)):
-        raise Unauthenticated(f"{name} is wrong: is the secret at the git host the one of MODELSYNC_WEBHOOK_SECRET?")
+        raise Unauthenticated(
+            f"{name} is wrong: is the secret at the git host the one of MODELSYNC_WEBHOOK_SECRET?"
+        )
 
 
 def payload(content_type: str, body: bytes) -> dict[str, Any]:
-    """The event: JSON, or JSON in the form field `payload`, which is GitHub's default. Raises MalformedBody."""
+    """The event: JSON, or JSON in the form field `payload`, which is GitHub's default. Raises
+    MalformedBody.
+    """
     raw: bytes | str = body
     if content_type.lower().startswith("application/x-www-form-urlencoded"):
         raw = parse_qs(body.decode("utf-8", "replace")).get("payload", [""])[0]
@@ -74,7 +92,8 @@ def is_ping(headers: Headers) -> bool:
 
 
 def ignored(event: Mapping[str, Any], followed: str) -> str | None:
-    """Why a push does not concern the ref that is followed (`MODELSYNC_GIT_REF`); None where it may.
+    """Why a push does not concern the ref that is followed (`MODELSYNC_GIT_REF`); None where it
+    may.
 
     In doubt it concerns it: a sync for nothing costs one look at the remote.
     """
@@ -90,10 +109,16 @@ def ignored(event: Mapping[str, Any], followed: str) -> str | None:
 
 
 def _default_branch(event: Mapping[str, Any]) -> str | None:
-    """The branch that HEAD means: GitHub, Gitea and Forgejo tell it under `repository`, GitLab under `project`."""
+    """The branch that HEAD means: GitHub, Gitea and Forgejo tell it under `repository`, GitLab
+    under `project`.
+    """
     for key in ("repository", "project"):
         about = event.get(key)
-        if isinstance(about, dict) and isinstance(about.get("default_branch"), str) and about["default_branch"]:
+        if (
+            isinstance(about, dict)
+            and isinstance(about.get("default_branch"), str)
+            and about["default_branch"]
+        ):
             return f"refs/heads/{about['default_branch']}"
     return None
 

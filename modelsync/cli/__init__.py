@@ -1,4 +1,6 @@
-"""The command `modelsync`: one verb a command. Everything heavy is imported by the command that needs it."""
+"""The command `modelsync`: one verb a command. Everything heavy is imported by the command that
+needs it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from modelsync.cli.command import Verbs, run, serve, sync, version
 from modelsync.cli.rollout import rollout
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, message="modelsync %(version)s")
 def cli() -> None:
     """Push a folder, get an endpoint: serves the Python models of a git repository over HTTP.
@@ -36,5 +40,7 @@ for command in (serve, sync, check, generate, new, call, rollout, version):
 
 
 def main(arguments: list[str] | None = None, name: str = "modelsync") -> NoReturn:
-    """Run the command line; the process ends with 0, 1 (it did not work) or 2 (it was not asked properly)."""
+    """Run the command line; the process ends with 0, 1 (it did not work) or 2 (it was not asked
+    properly).
+    """
     run(cli, arguments, name)

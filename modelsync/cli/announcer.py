@@ -1,4 +1,6 @@
-"""What a person who started the service wants to know: where it is, what it serves, and a line to try."""
+"""What a person who started the service wants to know: where it is, what it serves, and a line to
+try.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ class Announcer:
         yield from ("try:", f"  {next(filter(None, lines), f'curl {url}/usage{self._token}')}")
 
     def _to_try(self, release: Release, url: str, entry: ModelEntry) -> str:
-        """Give a curl line with the model's first example; empty where it has none or does not serve."""
+        """Give a curl line with the model's first example; empty where it has none or does not
+        serve.
+        """
         if not entry.version:
             return ""
         try:

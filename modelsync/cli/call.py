@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 @click.command(short_help="Send one prediction to a running service.")
 @click.argument("model")
 @click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
-@click.option("--url", help="URL of the models (http://host:8080/models); by default the service set up here.")
 @click.option(
-    "--variables", "given", metavar="JSON|@FILE", help="The variables as a JSON object; @- reads standard input."
+    "--url", help="URL of the models (http://host:8080/models); by default the service set up here."
+)
+@click.option(
+    "--variables",
+    "given",
+    metavar="JSON|@FILE",
+    help="The variables as a JSON object; @- reads standard input.",
 )
 @click.option(
     "--token-file",
@@ -32,10 +37,19 @@ if TYPE_CHECKING:
     help="File with the bearer token; by default the first of MODELSYNC_PREDICT_TOKENS.",
 )
 @click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Seconds to wait."
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds to wait.",
 )
 def call(
-    model: str, values: tuple[str, ...], url: str | None, given: str | None, token_file: Path | None, timeout: float
+    model: str,
+    values: tuple[str, ...],
+    url: str | None,
+    given: str | None,
+    token_file: Path | None,
+    timeout: float,
 ) -> int:
     """Send one prediction to MODEL and print its answer.
 
@@ -72,7 +86,9 @@ def _object(text: str) -> dict[str, Any]:
             text = Path(text[1:]).read_text("utf-8")
         value = json.loads(text)
     except OSError as error:
-        raise click.BadParameter(f"cannot read {error.filename}: {error.strerror}", param_hint="--variables") from None
+        raise click.BadParameter(
+            f"cannot read {error.filename}: {error.strerror}", param_hint="--variables"
+        ) from None
     except ValueError as error:
         raise click.BadParameter(f"not JSON: {error}", param_hint="--variables") from None
     if not isinstance(value, dict):
@@ -89,7 +105,9 @@ def _assign(variables: dict[str, Any], pair: str) -> None:
     for key in path:
         variables = variables.setdefault(key, {})
         if not isinstance(variables, dict):
-            raise click.UsageError(f"{name}: {key} has a value already, so nothing can be put into it")
+            raise click.UsageError(
+                f"{name}: {key} has a value already, so nothing can be put into it"
+            )
     variables[last] = _value(text)
 
 
@@ -109,7 +127,9 @@ def _token(settings: Settings, file: Path | None) -> str:
     try:
         return file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"cannot read {file}: {type(error).__name__}", param_hint="--token-file") from None
+        raise click.BadParameter(
+            f"cannot read {file}: {type(error).__name__}", param_hint="--token-file"
+        ) from None
 
 
 def _post(url: str, body: dict[str, Any], token: str, timeout: float) -> requests.Response:
@@ -149,7 +169,9 @@ def _show(answer: requests.Response) -> None:
 
 
 def _show_problem(answer: requests.Response) -> None:
-    """Print an error as text: title, what is wrong (each field on a line of its own), how to find it in the log."""
+    """Print an error as text: title, what is wrong (each field on a line of its own), how to find
+    it in the log.
+    """
     try:
         problem = answer.json()
         title, detail = f"{problem['status']} {problem['title']}", str(problem.get("detail") or "")
@@ -160,7 +182,13 @@ def _show_problem(answer: requests.Response) -> None:
         )
         return
     fields = [f"\n  {error['field']}: {error['message']}" for error in problem.get("errors") or []]
-    known = [f"{key.replace('_', ' ')} {problem[key]}" for key in ("request_id", "release") if problem.get(key)]
-    click.echo(f"modelsync: {styled(title, 'bold red')}:{''.join(fields) or f' {detail}'}", err=True)
+    known = [
+        f"{key.replace('_', ' ')} {problem[key]}"
+        for key in ("request_id", "release")
+        if problem.get(key)
+    ]
+    click.echo(
+        f"modelsync: {styled(title, 'bold red')}:{''.join(fields) or f' {detail}'}", err=True
+    )
     if known:
         click.echo(styled(f"  ({', '.join(known)})", "dim"), err=True)

@@ -24,13 +24,19 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.command(short_help="Load models and run their examples, before a push.")
 @click.argument("path", type=FOLDER, default=".")
 @click.option(
-    "--format", "layout", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print."
+    "--format",
+    "layout",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print.",
 )
 def check(path: Path, layout: str) -> int:
     """Load every model of PATH and run its examples, as a sync would, before it is pushed.
 
-    PATH is a repository, a folder of model folders or one model folder; by default the current directory. The exit
-    code is 1 if any model is broken, so it can stand in the repository's own CI.
+    PATH is a repository, a folder of model folders or one model folder; by default the current
+    directory. The exit code is 1 if any model is broken, so it can stand in the repository's own
+    CI.
     """
     settings = load_settings()
     folders = find(path, settings)
@@ -72,8 +78,20 @@ def _print_table(folders: list[ModelSpec], results: dict[ModelName, CheckResult]
     for folder in folders:
         result = results[folder.name]
         state = "ok" if result.ok else "broken"
-        rows.append((folder.name, state, _time(result.load_seconds), _time(result.call_seconds), str(result.examples)))
-    console.table(("model", "state", "loads in", "answers in", "examples"), rows, alarming=frozenset({"broken"}))
+        rows.append(
+            (
+                folder.name,
+                state,
+                _time(result.load_seconds),
+                _time(result.call_seconds),
+                str(result.examples),
+            )
+        )
+    console.table(
+        ("model", "state", "loads in", "answers in", "examples"),
+        rows,
+        alarming=frozenset({"broken"}),
+    )
     sys.stdout.flush()
     for folder in folders:
         show_fault(folder, results[folder.name].fault)
@@ -118,7 +136,8 @@ def _print_json(folders: list[ModelSpec], results: dict[ModelName, CheckResult])
     help="The file to write; by default serve_models.py beside FOLDER.",
 )
 def generate(folder: Path | None, output: Path | None) -> int:
-    """Write serve_models.py, which lists every route, for the models in FOLDER (by default models_serve).
+    """Write serve_models.py, which lists every route, for the models in FOLDER (by default
+    models_serve).
 
     It is for reading: a service writes its own for each release that it serves.
     """
@@ -141,12 +160,15 @@ def generate(folder: Path | None, output: Path | None) -> int:
         else:
             show_fault(model, model.fault)
     refused = sum(model.fault is not None for model in folders)
-    click.echo(f"wrote {os.path.relpath(output)}: {len(folders) - refused} routes, {refused} folders refused")
+    click.echo(
+        f"wrote {os.path.relpath(output)}: {len(folders) - refused} routes, {refused} folders refused"
+    )
     return 0
 
 
 def _entry(model: ModelSpec, beside: Path) -> ModelEntry:
-    """Give a folder as generated code registers it, which only knows what the static check found."""
+    """Give a folder as generated code registers it, which only knows what the static check found.
+    """
     from modelsync.models.types import ModelEntry
 
     return ModelEntry(
@@ -171,7 +193,9 @@ def _entry(model: ModelSpec, beside: Path) -> ModelEntry:
     help="The folder that holds the model folders.",
 )  # fmt: skip
 def new(name: str, root: Path) -> int:
-    """Make the folder of a new model from a template: etls.py and an example, ready to be filled in."""
+    """Make the folder of a new model from a template: etls.py and an example, ready to be filled
+    in.
+    """
     from modelsync.models.codegen import scaffold
 
     for file in scaffold.create(name, root):

@@ -30,7 +30,10 @@ def run(group: click.Group, arguments: list[str] | None, name: str) -> NoReturn:
     try:
         code = group.main(arguments, prog_name=name, standalone_mode=False)
     except click.UsageError as error:
-        _fail(f"{error.format_message()} (try `{error.ctx.command_path if error.ctx else name} --help`)", 2)
+        _fail(
+            f"{error.format_message()} (try `{error.ctx.command_path if error.ctx else name} --help`)",
+            2,
+        )
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except SettingsError as error:
@@ -48,7 +51,8 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def load_settings() -> Settings:
-    """Read the settings, `.env` of the current directory included; what the environment sets already wins.
+    """Read the settings, `.env` of the current directory included; what the environment sets
+    already wins.
 
     Raises SettingsError.
     """
@@ -70,10 +74,11 @@ def start() -> Settings:
 @click.command(short_help="Serve the models of a repository or of a folder.")
 @click.option("--watch", is_flag=True, help="Standalone: swap to the new code when a file changes.")
 def serve(watch: bool) -> int:
-    """Serve the models of the repository that the setting gitPath names, or of the folder models_serve/ without one.
+    """Serve the models of the repository that the setting gitPath names, or of the folder
+    models_serve/ without one.
 
-    The repository is followed: what is pushed is checked, and serves without a request being lost. SIGHUP asks for a
-    sync now; SIGTERM and Ctrl-C let requests in flight finish.
+    The repository is followed: what is pushed is checked, and serves without a request being lost.
+    SIGHUP asks for a sync now; SIGTERM and Ctrl-C let requests in flight finish.
     """
     settings = start()
     if watch and not settings.standalone:
@@ -88,15 +93,17 @@ def serve(watch: bool) -> int:
 def sync() -> int:
     """Look for a new commit, check it and publish it into the state directory (MODELSYNC_HOME).
 
-    A service that runs from the same directory swaps to it. The exit code is 1 if the sync failed; what serves then
-    stays as it is.
+    A service that runs from the same directory swaps to it. The exit code is 1 if the sync failed;
+    what serves then stays as it is.
     """
     settings = start()
     from modelsync.sync.update import Updater
 
     outcome = Updater(settings).run()
     release = outcome.release
-    click.echo(f"{outcome.result}: {release.id}, {len(release.models)} models, {len(outcome.faults)} broken")
+    click.echo(
+        f"{outcome.result}: {release.id}, {len(release.models)} models, {len(outcome.faults)} broken"
+    )
     for name, fault in outcome.faults.items():
         click.echo(f"  {name}: {fault}")
     if _tell_running(settings.state.home):
@@ -105,14 +112,18 @@ def sync() -> int:
 
 
 def _tell_running(home: Path) -> bool:
-    """Have the service that serves from this state directory look at it, by SIGHUP; False where none does."""
+    """Have the service that serves from this state directory look at it, by SIGHUP; False where
+    none does.
+    """
     try:
         with (home / "run" / "supervisor.pid").open() as file:
             if not (number := file.read().strip()):
                 return False
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:  # held for as long as it lives, so the number is that of no other process
+            except (
+                BlockingIOError
+            ):  # held for as long as it lives, so the number is that of no other process
                 os.kill(int(number), signal.SIGHUP)
                 return True
     except (OSError, ValueError):
@@ -128,5 +139,7 @@ def version() -> None:
 
     from modelsync import __version__
 
-    parts = [f"{name} {metadata.version(name)}" for name in ("gunicorn", "flask", "uvloop", "pydantic")]
+    parts = [
+        f"{name} {metadata.version(name)}" for name in ("gunicorn", "flask", "uvloop", "pydantic")
+    ]
     click.echo(f"modelsync {__version__} (Python {platform.python_version()}, {', '.join(parts)})")

@@ -1,4 +1,6 @@
-"""Output for two readers: colours and boxes where a person looks, plain columns where a program reads."""
+"""Output for two readers: colours and boxes where a person looks, plain columns where a program
+reads.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,12 @@ from contextlib import contextmanager
 import click
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, alarming: frozenset[str] = frozenset()) -> None:
-    """Print rows under headers; cells that are one of `alarming` are red on a terminal (unless NO_COLOR is set)."""
+def table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, alarming: frozenset[str] = frozenset()
+) -> None:
+    """Print rows under headers; cells that are one of `alarming` are red on a terminal (unless
+    NO_COLOR is set).
+    """
     if not sys.stdout.isatty():
         plain_table(headers, rows)
         return
@@ -29,26 +35,37 @@ def plain_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     lines = [headers, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
     for line in lines:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        click.echo(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        )
 
 
 @contextmanager
 def progress(task: str, total: int) -> Iterator[Callable[[str], None]]:
-    """Show a bar on standard error, to a person only; call what is given with the name of each item that is done."""
+    """Show a bar on standard error, to a person only; call what is given with the name of each item
+    that is done.
+    """
     if not sys.stderr.isatty():
         yield lambda name: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (TextColumn(task), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[name]}", markup=False))
+    columns = (
+        TextColumn(task),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[name]}", markup=False),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         number = bar.add_task(task, total=total, name="")
         yield lambda name: bar.update(number, advance=1, name=name)
 
 
 def styled(text: str, style: str) -> str:
-    """Give the text in a colour, or as it is where nobody looks or NO_COLOR is set; for standard error."""
+    """Give the text in a colour, or as it is where nobody looks or NO_COLOR is set; for standard
+    error.
+    """
     if not sys.stderr.isatty():
         return text
     from rich.console import Console

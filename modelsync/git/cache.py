@@ -1,4 +1,5 @@
-"""The cache of the repository: a mirror on a volume that all pods share, for starting while the remote is away.
+"""The cache of the repository: a mirror on a volume that all pods share, for starting while the
+remote is away.
 
     folder/<digest of the URL>/repo.git         commits, as in any mirror
     folder/<digest of the URL>/seen/<ref>       the commit that the ref was last
@@ -48,7 +49,9 @@ class MirrorCache:
         return commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None
 
     def keep(self, mirror: Path, commit: str, *, tip: bool) -> None:
-        """Copy a commit from a mirror that holds it, and where it is the ref's `tip` note that; a failure is logged."""
+        """Copy a commit from a mirror that holds it, and where it is the ref's `tip` note that; a
+        failure is logged.
+        """
         if (self.mirror / "refs/kept" / commit).is_file() and (not tip or self.seen() == commit):
             return
         deadline = Deadline(PATIENCE)
@@ -59,7 +62,9 @@ class MirrorCache:
                 with storage():
                     for left in self._home.glob(f".*{TEMPORARY}"):
                         remove_tree(left)
-                Mirror(self._home, Git(path=str(mirror), protocols=frozenset({"file"}))).fetch(commit, deadline)
+                Mirror(self._home, Git(path=str(mirror), protocols=frozenset({"file"}))).fetch(
+                    commit, deadline
+                )
                 if tip:
                     with storage():
                         write_atomically(self._seen, f"{commit}\n".encode())
@@ -68,7 +73,9 @@ class MirrorCache:
 
     @contextmanager
     def _lock(self, deadline: Deadline) -> Iterator[None]:
-        """Be the only one who writes, as far as the volume's locks reach. Raises SyncTimeout, StorageFailed."""
+        """Be the only one who writes, as far as the volume's locks reach. Raises SyncTimeout,
+        StorageFailed.
+        """
         with storage():
             file = (self._home / "lock").open("a")
         with file:

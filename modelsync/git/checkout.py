@@ -1,7 +1,8 @@
 """Writing the files of a commit below one folder, whatever the commit holds.
 
-Trees come from outside and may be made by hand: a path may climb, one name may be both a link and a folder, a link may
-lead anywhere. What cannot be written safely costs the one model that holds it; it is named and not created.
+Trees come from outside and may be made by hand: a path may climb, one name may be both a link and a
+folder, a link may lead anywhere. What cannot be written safely costs the one model that holds it;
+it is named and not created.
 """
 
 from __future__ import annotations
@@ -16,22 +17,33 @@ from modelsync.files import ignored
 from modelsync.models.types import Fault
 
 _NAME_MAX = 255  # bytes, on every file system in use
-_ENTRYS_OWN_FAULT = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}
+_ENTRYS_OWN_FAULT = {
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.EINVAL,
+    errno.EILSEQ,
+}
 
 
 def shown(name: str) -> str:
-    """A name as reports hold it: bytes that are no UTF-8 become escapes, because JSON cannot hold them."""
+    """A name as reports hold it: bytes that are no UTF-8 become escapes, because JSON cannot hold
+    them.
+    """
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def followed(folder: str) -> bool:
-    """Whether a folder beside the models may be one: those that start with a dot belong to tools."""
+    """Whether a folder beside the models may be one: those that start with a dot belong to tools.
+    """
     return not folder.startswith(".") and not ignored(folder)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of `git ls-tree -r`: mode, hash, and the path from the folder that holds the models."""
+    """A line of `git ls-tree -r`: mode, hash, and the path from the folder that holds the models.
+    """
 
     mode: str
     sha: str
@@ -53,8 +65,8 @@ class Entry:
 class TreeWriter:
     """Writes entries below `target`: `accepts`, then `write`, for each; then `finish`.
 
-    Links come last. Until then every folder on every path is a real folder that was made here, so nothing can be
-    written through a link.
+    Links come last. Until then every folder on every path is a real folder that was made here, so
+    nothing can be written through a link.
     """
 
     def __init__(self, target: Path) -> None:
@@ -64,7 +76,9 @@ class TreeWriter:
         self._links: list[tuple[Entry, str]] = []
 
     def accepts(self, entry: Entry) -> bool:
-        """Whether the entry is to be written; if not although it belongs to a model, that is a problem now."""
+        """Whether the entry is to be written; if not although it belongs to a model, that is a
+        problem now.
+        """
         parts = entry.path.split("/")
         if not followed(parts[0]) and parts[0] not in {".", ".."}:
             return False
@@ -105,10 +119,12 @@ class TreeWriter:
             file.writelines(content)
 
     def finish(self) -> None:
-        """Make the links that stay within their model's folder. Raises OSError where the storage fails."""
+        """Make the links that stay within their model's folder. Raises OSError where the storage
+        fails.
+        """
         made = [(entry, path) for entry, text in self._links if (path := self._link(entry, text))]
-        # A link that looks harmless may climb out through another one, so where each really ends is looked up; taking
-        # one away can change where others end.
+        # A link that looks harmless may climb out through another one, so where each really ends is
+        # looked up; taking one away can change where others end.
         while out := [(entry, path) for entry, path in made if not self._stays(entry, path)]:
             for entry, path in out:
                 path.unlink()
@@ -131,7 +147,9 @@ class TreeWriter:
 
     def _stays(self, entry: Entry, path: Path) -> bool:
         # os.path: Path.resolve raises for links that go round in circles, which are merely useless.
-        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self._target / entry.folder))
+        return Path(os.path.realpath(path)).is_relative_to(
+            os.path.realpath(self._target / entry.folder)
+        )
 
     def _refuse_or_raise(self, entry: Entry, error: OSError) -> None:
         if error.errno not in _ENTRYS_OWN_FAULT:
@@ -140,4 +158,6 @@ class TreeWriter:
 
     def _refuse(self, entry: Entry, reason: str) -> None:
         inner = shown(entry.path.partition("/")[2] or entry.path)
-        self.problems.setdefault(shown(entry.folder), []).append(Fault("static", f"{inner!r} {reason}", file=inner))
+        self.problems.setdefault(shown(entry.folder), []).append(
+            Fault("static", f"{inner!r} {reason}", file=inner)
+        )

@@ -1,7 +1,8 @@
-"""Git as a process: fixed arguments, an environment from scratch, and dead in time. The only module that knows git.
+"""Git as a process: fixed arguments, an environment from scratch, and dead in time. The only module
+that knows git.
 
-It is run through GitPython. Nothing of a repository ever runs here: there is no checkout, so no hook, filter, attribute
-or submodule takes part.
+It is run through GitPython. Nothing of a repository ever runs here: there is no checkout, so no
+hook, filter, attribute or submodule takes part.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from modelsync.files import TEMPORARY, remove_tree, storage
 from modelsync.git.url import Remote, environment, explain, password
 from modelsync.settings import Git
 
-# Given on the command line, where they outrank whatever the mirror's own configuration says. Objects are not fsck'ed
-# on arrival: their hashes are, and every path is checked when it is written, so that an odd entry costs one model only.
+# Given on the command line, where they outrank whatever the mirror's own configuration says.
+# Objects are not fsck'ed on arrival: their hashes are, and every path is checked when it is
+# written, so that an odd entry costs one model only.
 _CONFIG = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
@@ -36,7 +38,8 @@ _CONFIG = {
     "http.lowSpeedLimit": "100",  # bytes/s, over http.lowSpeedTime, which depends on the deadline
     "submodule.recurse": "false",
     "fetch.recurseSubmodules": "false",
-    "transfer.unpackLimit": "1",  # always a pack, which is there as a whole or not; never loose objects one by one
+    # always a pack, which is there as a whole or not; never loose objects one by one
+    "transfer.unpackLimit": "1",
     "gc.auto": "0",
     "maintenance.auto": "false",
     "safe.directory": "*",  # a volume may belong to another user than the one that runs here
@@ -45,8 +48,11 @@ _CONFIG = {
 
 
 @contextmanager
-def session(home: Path, git: Git, remote: Remote, repository: Path, deadline: Deadline) -> Iterator[GitRunner]:
-    """Git on one repository, with an environment and a private folder of its own in `home`, both gone afterwards.
+def session(
+    home: Path, git: Git, remote: Remote, repository: Path, deadline: Deadline
+) -> Iterator[GitRunner]:
+    """Git on one repository, with an environment and a private folder of its own in `home`, both
+    gone afterwards.
 
     Raises SyncError.
     """
@@ -62,9 +68,13 @@ def session(home: Path, git: Git, remote: Remote, repository: Path, deadline: De
 
 
 class GitRunner:
-    """Runs git for one operation: fixed arguments, an environment from scratch, all of its processes dead in time."""
+    """Runs git for one operation: fixed arguments, an environment from scratch, all of its
+    processes dead in time.
+    """
 
-    def __init__(self, git: Git, remote: Remote, repository: Path, private: Path, deadline: Deadline) -> None:
+    def __init__(
+        self, git: Git, remote: Remote, repository: Path, private: Path, deadline: Deadline
+    ) -> None:
         self.private = private
         self._repository = repository
         self._remote = remote
@@ -83,8 +93,8 @@ class GitRunner:
     def __call__(self, *arguments: str, local: bool = False, repository: bool = True) -> str:
         """GitRunner git to its end and return what it printed; non-UTF-8 as `os.fsdecode` does.
 
-        `local`: it reads the mirror only, so a failure that nothing else explains means that the mirror is damaged.
-        Raises SyncError.
+        `local`: it reads the mirror only, so a failure that nothing else explains means that the
+        mirror is damaged. Raises SyncError.
         """
         with self.process(*arguments, repository=repository) as child:
             output, complaint = child.communicate()
@@ -100,20 +110,31 @@ class GitRunner:
     def process(
         self, *arguments: str, stdin: int | None = None, repository: bool = True
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """A git process in a session of its own; that whole session is killed at the deadline, and on leaving.
+        """A git process in a session of its own; that whole session is killed at the deadline, and
+        on leaving.
 
         SIGKILL, because nothing in it holds anything that matters, and it may ignore anything else.
         """
-        where = [f"--git-dir={self._repository}"] if repository and arguments[0] != "ls-remote" else []
-        # GitPython starts children with all of our environment; `env -u` takes away what is not meant for git. Only
-        # names are visible in the arguments.
-        strangers = [part for name in os.environ if name not in self._environ for part in ("-u", name)]
+        where = (
+            [f"--git-dir={self._repository}"] if repository and arguments[0] != "ls-remote" else []
+        )
+        # GitPython starts children with all of our environment; `env -u` takes away what is not
+        # meant for git. Only names are visible in the arguments.
+        strangers = [
+            part for name in os.environ if name not in self._environ for part in ("-u", name)
+        ]
         command = [*_leash(), "env", *strangers, "git", *self._config, *where, *arguments]
         with storage():
             started: Any = (
                 _gitpython()
                 .Git(self.private)
-                .execute(command, as_process=True, env=self._environ, istream=stdin, start_new_session=True)
+                .execute(
+                    command,
+                    as_process=True,
+                    env=self._environ,
+                    istream=stdin,
+                    start_new_session=True,
+                )
             )
         child: subprocess.Popen[bytes] = started.proc
         watchdog = threading.Timer(self._deadline.remaining(), _kill, (child,))
@@ -140,7 +161,8 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
 
 @cache
 def _gitpython() -> Any:
-    # Imported when it is needed: it raises where git is not installed, and a standalone service needs none.
+    # Imported when it is needed: it raises where git is not installed, and a standalone service
+    # needs none.
     try:
         import git
     except ImportError:
@@ -152,11 +174,14 @@ def _gitpython() -> Any:
 def _leash() -> tuple[str, ...]:
     """What makes git end when this process is killed, where the system has it (util-linux).
 
-    Git's helpers end with it, as their pipes close, or when the low-speed limit tells them that nobody answers.
+    Git's helpers end with it, as their pipes close, or when the low-speed limit tells them that
+    nobody answers.
     """
     leash = ("setpriv", "--pdeathsig", "KILL")
     try:
-        works = not subprocess.run([*leash, "true"], capture_output=True, check=False, timeout=10).returncode
+        works = not subprocess.run(
+            [*leash, "true"], capture_output=True, check=False, timeout=10
+        ).returncode
     except (OSError, subprocess.TimeoutExpired):
         works = False
     return leash if works else ()

@@ -1,4 +1,5 @@
-"""The model folders of a commit, read from the objects of a repository: their versions and their files.
+"""The model folders of a commit, read from the objects of a repository: their versions and their
+files.
 
 There is no checkout: files are read as objects and written one by one.
 """
@@ -20,11 +21,13 @@ from modelsync.models.types import Fault, TreeHash
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was written: the model folders by name, and for some of them why they cannot be served as they are.
+    """What was written: the model folders by name, and for some of them why they cannot be served
+    as they are.
 
-    A folder with problems is written without the offending entries, so that a report can point at it. A name with
-    problems may have no folder: a submodule or a link in the place of one, a name that cannot be written. `beside`:
-    what lies next to the model folders or at the top of the commit, by name; of folders with a slash at the end.
+    A folder with problems is written without the offending entries, so that a report can point at
+    it. A name with problems may have no folder: a submodule or a link in the place of one, a name
+    that cannot be written. `beside`: what lies next to the model folders or at the top of the
+    commit, by name; of folders with a slash at the end.
     """
 
     folders: tuple[str, ...]
@@ -33,7 +36,9 @@ class Export:
 
 
 def versions(run: GitRunner, commit: str, subdir: str) -> dict[str, TreeHash]:
-    """Give the tree hash of every folder directly under `subdir`, except those that start with a dot."""
+    """Give the tree hash of every folder directly under `subdir`, except those that start with a
+    dot.
+    """
     listing = run("ls-tree", "-z", _subtree(run, commit, subdir), local=True)
     entries = (line.partition("\t") for line in listing.split("\0") if line)
     return {
@@ -44,42 +49,65 @@ def versions(run: GitRunner, commit: str, subdir: str) -> dict[str, TreeHash]:
 
 
 def export(run: GitRunner, commit: str, subdir: str, target: Path) -> Export:
-    """Write the model folders under `subdir` into the new folder `target`, one file after another."""
+    """Write the model folders under `subdir` into the new folder `target`, one file after another.
+    """
     tree = _subtree(run, commit, subdir)
     listing = run("ls-tree", "-r", "-z", tree, local=True)
     with storage():
         remove_tree(target)
         target.mkdir()
         writer = TreeWriter(target)
-        wanted = [entry for entry in map(Entry.parse, filter(None, listing.split("\0"))) if writer.accepts(entry)]
+        wanted = [
+            entry
+            for entry in map(Entry.parse, filter(None, listing.split("\0")))
+            if writer.accepts(entry)
+        ]
         with run.process("cat-file", "--batch", stdin=subprocess.PIPE) as child:
             for entry in wanted:
                 writer.write(entry, _content(child, entry.sha))
         writer.finish()
     problems = {name: tuple(found) for name, found in writer.problems.items()}
-    return Export(tuple(sorted(writer.folders)), problems, _listed(run, f"{commit}^{{tree}}") | _listed(run, tree))
+    return Export(
+        tuple(sorted(writer.folders)),
+        problems,
+        _listed(run, f"{commit}^{{tree}}") | _listed(run, tree),
+    )
 
 
 def _listed(run: GitRunner, tree: str) -> frozenset[str]:
     listing = run("ls-tree", "-z", tree, local=True)
     entries = (line.partition("\t") for line in listing.split("\0") if line)
-    return frozenset(shown(name) + ("/" if about.split()[1] == "tree" else "") for about, _, name in entries)
+    return frozenset(
+        shown(name) + ("/" if about.split()[1] == "tree" else "") for about, _, name in entries
+    )
 
 
 def suggested_subdir(run: GitRunner, commit: str) -> str | None:
     """Name the folder that holds `<Model>/etls.py`, `models_serve` first; None where none does."""
     listing = run("ls-tree", "-r", "-z", "--name-only", f"{commit}^{{tree}}", local=True)
-    paths = [path for path in listing.split("\0") if path.endswith("/etls.py") and path.count("/") > 1]
+    paths = [
+        path for path in listing.split("\0") if path.endswith("/etls.py") and path.count("/") > 1
+    ]
     found = {path.rsplit("/", 2)[0] for path in paths}
-    return min(found, key=lambda folder: (folder != "models_serve", folder.count("/"), folder), default=None)
+    return min(
+        found,
+        key=lambda folder: (folder != "models_serve", folder.count("/"), folder),
+        default=None,
+    )
 
 
 def _subtree(run: GitRunner, commit: str, subdir: str) -> str:
-    """The hash of the tree that holds the model folders. Raises NoModels where the commit does not have it."""
+    """The hash of the tree that holds the model folders. Raises NoModels where the commit does not
+    have it.
+    """
     tree = run("rev-parse", "--verify", "-q", f"{commit}^{{tree}}", local=True).strip()
     for part in filter(None, subdir.split("/")):
         listing = run("ls-tree", "-z", tree, local=True).split("\0")
-        found = [line.split()[2] for line in listing if line.partition("\t")[2] == part and " tree " in line]
+        found = [
+            line.split()[2]
+            for line in listing
+            if line.partition("\t")[2] == part and " tree " in line
+        ]
         if not found:
             raise NoModels(f"the commit has no folder {subdir!r} (MODELSYNC_GIT_SUBDIR)")
         tree = found[0]
@@ -89,7 +117,8 @@ def _subtree(run: GitRunner, commit: str, subdir: str) -> str:
 def _content(batch: subprocess.Popen[bytes], sha: str) -> Iterator[bytes]:
     """Ask a `git cat-file --batch` for a blob and yield its bytes.
 
-    Raises MirrorCorrupt where it is missing or not what its hash says; a damaged file must never become a model.
+    Raises MirrorCorrupt where it is missing or not what its hash says; a damaged file must never
+    become a model.
     """
     assert batch.stdin
     assert batch.stdout

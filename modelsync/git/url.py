@@ -1,4 +1,5 @@
-"""What is known of the remote before git runs: whether its URL is safe, how to log in, what git's complaints mean.
+"""What is known of the remote before git runs: whether its URL is safe, how to log in, what git's
+complaints mean.
 
 No git here: `gitsync.py` runs it, in the environment made here.
 """
@@ -24,12 +25,13 @@ from modelsync.errors import (
 )
 from modelsync.settings import Git, git_environment
 
-# --- the URL ----------------------------------------------------------------------------------------------------------
+# --- the URL --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A checked URL: what git is given, its protocol, and the host (with port) as messages name it."""
+    """A checked URL: what git is given, its protocol, and the host (with port) as messages name it.
+    """
 
     url: str
     protocol: str
@@ -37,7 +39,8 @@ class Remote:
 
 
 def validate(git: Git) -> None:
-    """Refuse what git would take for a command, an option or another transport, before anything runs.
+    """Refuse what git would take for a command, an option or another transport, before anything
+    runs.
 
     Raises SettingsError with what is secret left out.
     """
@@ -45,39 +48,56 @@ def validate(git: Git) -> None:
     if re.search(r"[\x00-\x1f\x7f]", git.user):
         raise SettingsError("usergit holds a control character")
     ref = git.ref
-    # The rules of `git check-ref-format`, which also keep out options, revision syntax and ls-remote's wildcards.
+    # The rules of `git check-ref-format`, which also keep out options, revision syntax and
+    # ls-remote's wildcards.
     if (
         ref.startswith(("-", "/", "."))
         or ref.endswith(("/", ".", ".lock"))
         or re.search(r"[\s\x00-\x1f~^:?*\[\\\x7f]|\.\.|@\{|//", ref)
     ):
-        raise SettingsError(f"MODELSYNC_GIT_REF {ref!r} is no name of a branch or tag, and no commit")
+        raise SettingsError(
+            f"MODELSYNC_GIT_REF {ref!r} is no name of a branch or tag, and no commit"
+        )
     if remote.protocol == "ssh" and not git.ssh_key_file:
-        raise SettingsError("gitPath uses ssh: set MODELSYNC_GIT_SSH_KEY_FILE (and MODELSYNC_GIT_KNOWN_HOSTS_FILE)")
+        raise SettingsError(
+            "gitPath uses ssh: set MODELSYNC_GIT_SSH_KEY_FILE (and MODELSYNC_GIT_KNOWN_HOSTS_FILE)"
+        )
 
 
 def parse(git: Git) -> Remote:
-    """Take the URL apart as git would. Raises SettingsError, without what may be secret, where it is not allowed."""
+    """Take the URL apart as git would. Raises SettingsError, without what may be secret, where it
+    is not allowed.
+    """
     path = git.path
     if not path or re.search(r"[\s\x00-\x1f\x7f]", path):
         raise SettingsError("gitPath is empty or holds white space")
     if path.startswith("-"):
         raise SettingsError("gitPath starts with '-', so git would take it for an option")
     if helper := re.match(r"([A-Za-z0-9+.-]*)::", path):
-        raise SettingsError(f"gitPath uses git's helper {helper[1]!r}, which can run any command; it is never allowed")
+        raise SettingsError(
+            f"gitPath uses git's helper {helper[1]!r}, which can run any command; it is never allowed"
+        )
     if "://" in path:
         remote = _url(path)
     elif scp := re.fullmatch(r"(?:[A-Za-z0-9_.+-]+@)?([^@:/\[\]]+):[^-@][^@]*", path):
         remote = Remote(path, "ssh", scp[1])
     elif ":" in path.split("/")[0]:
-        raise SettingsError("gitPath is no URL that is understood (credentials belong into usergit and gitpassword)")
+        raise SettingsError(
+            "gitPath is no URL that is understood (credentials belong into usergit and gitpassword)"
+        )
     else:
-        remote = Remote(f"file://{quote(str(Path(path).expanduser().absolute()))}", "file", "this machine")
+        remote = Remote(
+            f"file://{quote(str(Path(path).expanduser().absolute()))}", "file", "this machine"
+        )
     if remote.host.startswith("-"):
-        raise SettingsError("gitPath names a host that starts with '-', so ssh would take it for an option")
+        raise SettingsError(
+            "gitPath names a host that starts with '-', so ssh would take it for an option"
+        )
     if remote.protocol not in git.protocols:
         if remote.protocol == "file" and not path.startswith(("file:", "/", ".", "~")):
-            raise SettingsError("gitPath is not a URL of a repository, such as https://git.example.com/team/models.git")
+            raise SettingsError(
+                "gitPath is not a URL of a repository, such as https://git.example.com/team/models.git"
+            )
         allowed = sorted(git.protocols)
         raise SettingsError(
             f"gitPath uses {remote.protocol}, and MODELSYNC_GIT_PROTOCOLS allows only {', '.join(allowed)}: "
@@ -94,7 +114,9 @@ def _url(path: str) -> Remote:
             host = ""
     except ValueError:
         raise SettingsError("gitPath is no URL that is understood") from None
-    if parts.scheme not in {"https", "http", "ssh", "file"} or not path.startswith(f"{parts.scheme}://"):
+    if parts.scheme not in {"https", "http", "ssh", "file"} or not path.startswith(
+        f"{parts.scheme}://"
+    ):
         raise SettingsError(f"gitPath uses {parts.scheme}, which is not supported")
     if at and (parts.scheme != "ssh" or ":" in user or user.startswith("-")):
         # A user alone may be a token; both would end in logs, process lists and git's own messages.
@@ -107,7 +129,9 @@ def _url(path: str) -> Remote:
 
 
 def origin(git: Git) -> str:
-    """A name for the repository that is the same by https and by ssh, and whoever logs in. Raises as `parse`."""
+    """A name for the repository that is the same by https and by ssh, and whoever logs in. Raises
+    as `parse`.
+    """
     remote = parse(git)
     if "://" in remote.url:
         parts = urlsplit(remote.url)
@@ -119,10 +143,10 @@ def origin(git: Git) -> str:
     return f"{host.lower()}/{path.strip('/').removesuffix('.git')}"
 
 
-# --- logging in -------------------------------------------------------------------------------------------------------
+# --- logging in -----------------------------------------------------------------------------------
 
-# Answers git's questions from variables that only git's process has. It answers for the one host that was configured:
-# a remote that redirects elsewhere gets nothing.
+# Answers git's questions from variables that only git's process has. It answers for the one host
+# that was configured: a remote that redirects elsewhere gets nothing.
 _ASKPASS = """#!/bin/sh
 case "$1" in
 "Username for '$ASKPASS_SCHEME://$ASKPASS_HOST': ") printf '%s\\n' "$ASKPASS_USER" ;;
@@ -133,10 +157,11 @@ esac
 
 
 def environment(git: Git, remote: Remote, private: Path, timeout: float) -> dict[str, str]:
-    """Everything that a git process sees of the world, secrets read anew; files it needs are put into `private`.
+    """Everything that a git process sees of the world, secrets read anew; files it needs are put
+    into `private`.
 
-    `private` is an empty folder with mode 0700 that goes away afterwards; `timeout` in seconds is for one connection.
-    Raises AuthFailed where a credential cannot be read.
+    `private` is an empty folder with mode 0700 that goes away afterwards; `timeout` in seconds is
+    for one connection. Raises AuthFailed where a credential cannot be read.
     """
     environ = git_environment()
     environ |= {
@@ -149,12 +174,17 @@ def environment(git: Git, remote: Remote, private: Path, timeout: float) -> dict
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_LFS_SKIP_SMUDGE": "1",
         "GIT_ALLOW_PROTOCOL": remote.protocol,
-        "GIT_CEILING_DIRECTORIES": str(private.parent.resolve()),  # the state directory may lie in a work tree
+        "GIT_CEILING_DIRECTORIES": str(
+            private.parent.resolve()
+        ),  # the state directory may lie in a work tree
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_OPTIONAL_LOCKS": "0",
     }
     if remote.protocol == "ssh":
-        environ |= {"GIT_SSH_COMMAND": _ssh_command(git, private, timeout), "GIT_SSH_VARIANT": "ssh"}
+        environ |= {
+            "GIT_SSH_COMMAND": _ssh_command(git, private, timeout),
+            "GIT_SSH_VARIANT": "ssh",
+        }
     elif remote.protocol in {"https", "http"} and (git.user or git.password):
         askpass = private / "askpass"
         askpass.write_text(_ASKPASS)
@@ -170,32 +200,43 @@ def environment(git: Git, remote: Remote, private: Path, timeout: float) -> dict
 
 
 def password(git: Git) -> str:
-    """The password as it is now. Raises AuthFailed where its file cannot be read, or holds more than a line."""
+    """The password as it is now. Raises AuthFailed where its file cannot be read, or holds more
+    than a line.
+    """
     try:
         value = git.password.read()
     except SettingsError:
-        raise AuthFailed("the password file of MODELSYNC_GIT_PASSWORD_FILE cannot be read") from None
+        raise AuthFailed(
+            "the password file of MODELSYNC_GIT_PASSWORD_FILE cannot be read"
+        ) from None
     if re.search(r"[\x00\r\n]", value):
         raise AuthFailed("the password holds a line break")
     return value
 
 
 def _ssh_command(git: Git, private: Path, timeout: float) -> str:
-    """Ssh that knows our key and our known hosts, and neither the user's configuration nor an agent."""
+    """Ssh that knows our key and our known hosts, and neither the user's configuration nor an
+    agent.
+    """
     assert git.ssh_key_file
     try:
         content = git.ssh_key_file.read_bytes()
     except OSError as error:
-        raise AuthFailed(f"the key file of MODELSYNC_GIT_SSH_KEY_FILE cannot be read: {error.strerror}") from None
-    # A copy of our own: ssh refuses a key that others may read, as Kubernetes mounts them, and one without a last line
-    # break, as people paste them.
+        raise AuthFailed(
+            f"the key file of MODELSYNC_GIT_SSH_KEY_FILE cannot be read: {error.strerror}"
+        ) from None
+    # A copy of our own: ssh refuses a key that others may read, as Kubernetes mounts them, and one
+    # without a last line break, as people paste them.
     key = private / "key"
     key.touch(0o600)
     key.write_bytes(content.rstrip() + b"\n")
     seconds = str(max(1, round(timeout)))
     known = ["UserKnownHostsFile=/dev/null"]  # what is left is the machine's own list
     if git.known_hosts_file:
-        known = [f'UserKnownHostsFile="{git.known_hosts_file.absolute()}"', "GlobalKnownHostsFile=/dev/null"]
+        known = [
+            f'UserKnownHostsFile="{git.known_hosts_file.absolute()}"',
+            "GlobalKnownHostsFile=/dev/null",
+        ]
     options = [
         "IdentitiesOnly=yes", "IdentityAgent=none", "StrictHostKeyChecking=yes", "UpdateHostKeys=no", "BatchMode=yes",
         "PreferredAuthentications=publickey", f"ConnectTimeout={seconds}", f"ServerAliveInterval={seconds}",
@@ -203,13 +244,21 @@ def _ssh_command(git: Git, private: Path, timeout: float) -> str:
         *known,
     ]  # fmt: skip
     return shlex.join(
-        ["ssh", "-F", "/dev/null", "-i", str(key), *(part for option in options for part in ("-o", option))]
+        [
+            "ssh",
+            "-F",
+            "/dev/null",
+            "-i",
+            str(key),
+            *(part for option in options for part in ("-o", option)),
+        ]
     )
 
 
-# --- what git's complaints mean ---------------------------------------------------------------------------------------
+# --- what git's complaints mean -------------------------------------------------------------------
 
-# In this order: a full disk also makes the remote "hang up", and an unknown host key also "cannot be read".
+# In this order: a full disk also makes the remote "hang up", and an unknown host key also "cannot
+# be read".
 _COMPLAINTS: tuple[tuple[type[SyncError], str, tuple[str, ...]], ...] = (
     (StorageFailed, "the state directory cannot be used: {0}", (
         "No space left on device", "Read-only file system", "Disk quota exceeded", "File too large",
@@ -258,12 +307,17 @@ _COMPLAINTS: tuple[tuple[type[SyncError], str, tuple[str, ...]], ...] = (
 
 
 def explain(stderr: str, remote: Remote, secrets: tuple[str, ...] = ()) -> SyncError:
-    """Turn what git wrote to standard error (in English) into the error it stands for, in words that hold no secret."""
+    """Turn what git wrote to standard error (in English) into the error it stands for, in words
+    that hold no secret.
+    """
     for kind, message, patterns in _COMPLAINTS:
         if found := re.search("|".join(patterns), stderr, re.MULTILINE):
             return kind(message.format(found[0], host=remote.host))
     lines = [line for line in stderr.strip().splitlines() if line.strip()]
-    last = next((line for line in reversed(lines) if line.startswith(("fatal:", "error:"))), lines[-1] if lines else "")
+    last = next(
+        (line for line in reversed(lines) if line.startswith(("fatal:", "error:"))),
+        lines[-1] if lines else "",
+    )
     return SyncError(f"git failed: {_redacted(last, secrets) or 'without a word'}")
 
 

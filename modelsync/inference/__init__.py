@@ -1,1 +1,3 @@
-"""The data plane: calls models under deadlines, in batches, behind a circuit breaker. Knows no HTTP."""
+"""The data plane: calls models under deadlines, in batches, behind a circuit breaker. Knows no
+HTTP.
+"""

@@ -1,7 +1,9 @@
-"""Requests for one model that have arrived in the same turn of the loop: they are answered together.
+"""Requests for one model that have arrived in the same turn of the loop: they are answered
+together.
 
-Models that take several rows are called once for all of them, the others one after another. Either way the answers
-are written in one go: each write wakes up a client, and doing that between calls costs more than many a model.
+Models that take several rows are called once for all of them, the others one after another. Either
+way the answers are written in one go: each write wakes up a client, and doing that between calls
+costs more than many a model.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ MAX_BATCH = 256
 """Requests in one call at most; what has arrived beyond is the next call."""
 
 MAX_TURN = 0.001
-"""Seconds after which answers are written, and other clients heard, although there are more calls to make."""
+"""Seconds after which answers are written, and other clients heard, although there are more calls
+to make.
+"""
 
 
 class Pending(Protocol):
@@ -80,7 +84,9 @@ class RequestQueue(ABC):
 
     batches = False
 
-    def __init__(self, model: LoopModel, dataplane: DataPlane, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, model: LoopModel, dataplane: DataPlane, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.model = model
         self._dataplane = dataplane
         self._loop = loop
@@ -134,7 +140,9 @@ class SequentialCaller(RequestQueue):
         since = perf_counter()
         for place, one in enumerate(waiting, 1):
             if not model.fast:  # one of those before it has shown that
-                self._dataplane.submit(model.name, one.body, one.identity(), self._threadsafe(one.answer))
+                self._dataplane.submit(
+                    model.name, one.body, one.identity(), self._threadsafe(one.answer)
+                )
                 continue
             before = perf_counter()
             try:
@@ -152,7 +160,9 @@ class SequentialCaller(RequestQueue):
         self._deliver(called, outcomes)
 
     def _later(self, waiting: Sequence[Pending]) -> None:
-        """Job for these in the next turn, before those that come until then: other clients are heard in between."""
+        """Job for these in the next turn, before those that come until then: other clients are
+        heard in between.
+        """
         if waiting:
             self._loop.call_soon(self._flush)
             self._waiting[:0] = waiting
@@ -164,7 +174,11 @@ class MicroBatcher(RequestQueue):
     batches = True
 
     def __init__(
-        self, model: LoopModel, dataplane: DataPlane, loop: asyncio.AbstractEventLoop, watchdog: Watchdog
+        self,
+        model: LoopModel,
+        dataplane: DataPlane,
+        loop: asyncio.AbstractEventLoop,
+        watchdog: Watchdog,
     ) -> None:
         super().__init__(model, dataplane, loop)
         self._watchdog = watchdog
@@ -203,7 +217,9 @@ class MicroBatcher(RequestQueue):
             started = perf_counter()
             self._dataplane.counters.begin(name, len(batch))
             try:
-                outcomes = copy_context().run(predict_batch, self.model.model, [one.body for one in batch])
+                outcomes = copy_context().run(
+                    predict_batch, self.model.model, [one.body for one in batch]
+                )
             finally:
                 guards.restore_cwd()
                 self._dataplane.counters.end(name, len(batch))

@@ -1,8 +1,10 @@
-"""What the workers of a generation know of each other's bad experiences: one byte a model, shared by all of them.
+"""What the workers of a generation know of each other's bad experiences: one byte a model, shared
+by all of them.
 
-A model that keeps ending its worker is switched off, by the master, until another version of it serves; a file tells
-the other generations, of crashes that were not enough too. One that has hung in a worker's event loop is kept out of
-all of them, by that worker. The page is anonymous memory, mapped before the fork.
+A model that keeps ending its worker is switched off, by the master, until another version of it
+serves; a file tells the other generations, of crashes that were not enough too. One that has hung
+in a worker's event loop is kept out of all of them, by that worker. The page is anonymous memory,
+mapped before the fork.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ import orjson
 from modelsync.files import write_atomically
 
 MAX_CRASHES = 3.0
-"""Crashes with one suspect after which it is switched off; a crash with n suspects counts 1/n for each."""
+"""Crashes with one suspect after which it is switched off; a crash with n suspects counts 1/n for
+each.
+"""
 
 WINDOW = 600.0
 """Seconds after which a crash is forgotten."""
@@ -63,7 +67,8 @@ class CircuitBreaker:
             self._page[index] = THREADS_ONLY
 
     def crashed(self, suspects: Sequence[str], now: float) -> list[str]:
-        """Note that a worker died while it called `suspects`; returns the models that this breaker off.
+        """Note that a worker died while it called `suspects`; returns the models that this breaker
+        off.
 
         `now` in seconds of the monotonic clock, which is one for all processes.
         """
@@ -72,7 +77,9 @@ class CircuitBreaker:
         self._crashes = {crash for crash in self._crashes if crash[0] > now - WINDOW}
         strikes: dict[str, float] = defaultdict(float)
         for _, models in self._crashes:
-            if models.isdisjoint(self._off):  # else it is explained: nobody else who was there is suspected of it
+            if models.isdisjoint(
+                self._off
+            ):  # else it is explained: nobody else who was there is suspected of it
                 for model in models:
                     strikes[model] += 1 / len(models)
         self._off.update(model for model, number in strikes.items() if number >= MAX_CRASHES)
@@ -81,7 +88,11 @@ class CircuitBreaker:
         return guilty
 
     def _switch_off(self) -> list[str]:
-        guilty = [name for name, known in self._ids.items() if known in self._off and not self.is_open(name)]
+        guilty = [
+            name
+            for name, known in self._ids.items()
+            if known in self._off and not self.is_open(name)
+        ]
         for name in guilty:
             self._page[self._index[name]] = OFF
         return sorted(guilty)
@@ -90,7 +101,9 @@ class CircuitBreaker:
         """Add what other generations have written, a draining one perhaps a moment ago."""
         if self._file is None:
             return
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # not there, or damaged: it is written anew
+        with contextlib.suppress(
+            OSError, ValueError, KeyError, TypeError
+        ):  # not there, or damaged: it is written anew
             found = orjson.loads(self._file.read_bytes())
             self._off.update(found["off"])
             self._crashes.update((time, frozenset(models)) for time, models in found["crashes"])
@@ -98,5 +111,9 @@ class CircuitBreaker:
     def _remember(self) -> None:
         if self._file:
             crashes = [(time, sorted(models)) for time, models in self._crashes]
-            with contextlib.suppress(OSError):  # a full disk: then the next generation has to find out for itself
-                write_atomically(self._file, orjson.dumps({"off": sorted(self._off), "crashes": crashes}))
+            with contextlib.suppress(
+                OSError
+            ):  # a full disk: then the next generation has to find out for itself
+                write_atomically(
+                    self._file, orjson.dumps({"off": sorted(self._off), "crashes": crashes})
+                )

@@ -1,7 +1,7 @@
 """Predicting: from a model and a body to an answer. Free of Flask, git, the store and Kubernetes.
 
-`predict` is the plain function. `DataPlane` calls it under a deadline, in a bounded queue, counted, behind the boundary that
-no exception of a model passes, `SystemExit` among them.
+`predict` is the plain function. `DataPlane` calls it under a deadline, in a bounded queue, counted,
+behind the boundary that no exception of a model passes, `SystemExit` among them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from contextvars import copy_context
 from time import perf_counter
 
 from modelsync import problems
-from modelsync.errors import DeadlineExceeded, ModelRaised, ModelUnavailable, RequestError, UnknownModel
+from modelsync.errors import (
+    DeadlineExceeded,
+    ModelRaised,
+    ModelUnavailable,
+    RequestError,
+    UnknownModel,
+)
 from modelsync.inference.async_runner import AsyncRunner
 from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.latency import LatencyTracker
@@ -47,7 +53,8 @@ NO_RELEASE_RETRY = 1
 def predict(model: LoadedModel, body: bytes) -> bytes:
     """The answer of `model` to the request body `{"variables": {...}}`, as JSON.
 
-    Raises MalformedBody, VariablesInvalid, ModelRaised (the result cannot be served) and whatever the model raises.
+    Raises MalformedBody, VariablesInvalid, ModelRaised (the result cannot be served) and whatever
+    the model raises.
     """
     variables = parse(body)
     if model.lock is None:
@@ -57,10 +64,12 @@ def predict(model: LoadedModel, body: bytes) -> bytes:
 
 
 def predict_batch(model: LoadedModel, bodies: Sequence[bytes]) -> list[bytes | BaseException]:
-    """`predict` for several requests in one call of a model that has `call_batch`: each result, or what failed.
+    """`predict` for several requests in one call of a model that has `call_batch`: each result, or
+    what failed.
 
-    A request that cannot be bound or whose result cannot be served fails alone. Where the call itself raises, each
-    request is called alone, so that the one that is to blame is the one that fails. Raises CallTimeout.
+    A request that cannot be bound or whose result cannot be served fails alone. Where the call
+    itself raises, each request is called alone, so that the one that is to blame is the one that
+    fails. Raises CallTimeout.
     """
     assert model.bind
     assert model.call_batch
@@ -78,7 +87,9 @@ def predict_batch(model: LoadedModel, bodies: Sequence[bytes]) -> list[bytes | B
         with model.lock or nullcontext():
             results = model.call_batch(rows) if rows else []
         if not isinstance(results, list) or len(results) != len(rows):
-            raise ModelRaised("TypeError", f"transform_predict_batch must return a list of {len(rows)} results")
+            raise ModelRaised(
+                "TypeError", f"transform_predict_batch must return a list of {len(rows)} results"
+            )
     except CallTimeout:
         raise
     except BaseException as error:  # noqa: BLE001  the edge of the model's code
@@ -118,8 +129,8 @@ async def predict_async(model: LoadedModel, body: bytes) -> bytes:
 class DataPlane:
     """The models of one release, ready to answer.
 
-    `unavailable` holds the models that are listed but not loaded, with the reason. `release` is the release's commit,
-    `folder` the path of its models, which no message may show.
+    `unavailable` holds the models that are listed but not loaded, with the reason. `release` is the
+    release's commit, `folder` the path of its models, which no message may show.
     """
 
     def __init__(
@@ -143,7 +154,9 @@ class DataPlane:
         self.breaker = breaker or CircuitBreaker({})
         # A call that takes a lock might wait in a loop for one that runs in a thread.
         self.latencies = {
-            name: LatencyTracker(model.call_seconds, allowed=not model.is_async and model.lock is None)
+            name: LatencyTracker(
+                model.call_seconds, allowed=not model.is_async and model.lock is None
+            )
             for name, model in self.models.items()
         }
         self.pool = ThreadPool(threads, max_queue, timeout)
@@ -174,7 +187,8 @@ class DataPlane:
         return model
 
     def submit(self, name: str, body: bytes, request_id: str, done: Done) -> None:
-        """Answer one request without waiting: `done` gets the answer, be it a result or a problem."""
+        """Answer one request without waiting: `done` gets the answer, be it a result or a problem.
+        """
         started = perf_counter()
 
         def finish(answer: Answer) -> None:
@@ -197,7 +211,7 @@ class DataPlane:
         self.submit(name, body, request_id, future.set_result)
         return future.result()
 
-    # --- below: how one call runs -----------------------------------------------------------------------------------
+    # --- below: how one call runs -----------------------------------------------------------------
 
     def _call(self, model: LoadedModel, body: bytes, request_id: str, done: Done) -> None:
         def work(ticket: Ticket) -> None:
@@ -215,7 +229,9 @@ class DataPlane:
             renew_lock(model)
             done(self._problem(error, model.name, request_id))
 
-        self.pool.submit(Job(model.name, work, expired, {"model": model.name, "request_id": request_id}))
+        self.pool.submit(
+            Job(model.name, work, expired, {"model": model.name, "request_id": request_id})
+        )
 
     def _await(self, model: LoadedModel, body: bytes, request_id: str, done: Done) -> None:
         async def work() -> Answer:
@@ -238,7 +254,8 @@ class DataPlane:
 
     def _outcome(self, model: LoadedModel, body: bytes, request_id: str) -> Answer:
         try:
-            # In a context of its own: decimal's precision and numpy's error state are of this call alone.
+            # In a context of its own: decimal's precision and numpy's error state are of this call
+            # alone.
             return self.success(model, copy_context().run(predict, model, body))
         except CallTimeout:
             raise
@@ -252,21 +269,35 @@ class DataPlane:
         return Answer(200, body, headers=(("X-Modelsync-Model-Version", model.version),))
 
     def failure(self, error: BaseException, model: LoadedModel, request_id: str) -> Answer:
-        """The answer to a request that failed with `error`; what is the model's fault is logged, with its traceback."""
+        """The answer to a request that failed with `error`; what is the model's fault is logged,
+        with its traceback.
+        """
         fields = {"model": model.name, "version": model.version, "request_id": request_id}
         if isinstance(error, RequestError):
             if isinstance(error, ModelRaised):
-                log.error("%s: %s", model.name, error, exc_info=error.__cause__, extra={"fields": fields})
+                log.error(
+                    "%s: %s", model.name, error, exc_info=error.__cause__, extra={"fields": fields}
+                )
             return self._problem(error, model.name, request_id)
-        log.error("%s raised %s", model.name, type(error).__name__, exc_info=error, extra={"fields": fields})
-        return self._problem(ModelRaised(type(error).__name__, self._message(error, model)), model.name, request_id)
+        log.error(
+            "%s raised %s",
+            model.name,
+            type(error).__name__,
+            exc_info=error,
+            extra={"fields": fields},
+        )
+        return self._problem(
+            ModelRaised(type(error).__name__, self._message(error, model)), model.name, request_id
+        )
 
     def _message(self, error: BaseException, model: LoadedModel) -> str:
         try:
             text = str(error)
         except BaseException:  # noqa: BLE001  `__str__` is the model's code too
             return "(its message cannot be shown)"
-        return hide_paths(redacted(text), f"{self._folder}{model.name}/" if self._folder else "")[:MESSAGE_LIMIT]
+        return hide_paths(redacted(text), f"{self._folder}{model.name}/" if self._folder else "")[
+            :MESSAGE_LIMIT
+        ]
 
     def _problem(self, error: RequestError, name: str, request_id: str) -> Answer:
         return problems.answer(error, request_id=request_id, model=name, release=self.release)

@@ -16,9 +16,16 @@ from modelsync.protocols.native import parse
 
 
 def submit_all(
-    dataplane: DataPlane, body: bytes, request_id: str, done: Done, *, names: Sequence[str] = (), flat: bool = False
+    dataplane: DataPlane,
+    body: bytes,
+    request_id: str,
+    done: Done,
+    *,
+    names: Sequence[str] = (),
+    flat: bool = False,
 ) -> None:
-    """Answer for every model (or `names`) without waiting: a JSON object with each result under its model's name.
+    """Answer for every model (or `names`) without waiting: a JSON object with each result under its
+    model's name.
 
     One that fails holds its problem under its own name. `flat` merges the results into one object.
     """
@@ -49,7 +56,12 @@ def submit_all(
 
 
 def answer_all(
-    dataplane: DataPlane, body: bytes, request_id: str, *, names: Sequence[str] = (), flat: bool = False
+    dataplane: DataPlane,
+    body: bytes,
+    request_id: str,
+    *,
+    names: Sequence[str] = (),
+    flat: bool = False,
 ) -> Answer:
     """`submit_all`, waiting for the answer; for a caller that has a thread to spend."""
     future: Future[Answer] = Future()
@@ -60,7 +72,11 @@ def answer_all(
 def _merged(answers: Iterable[tuple[str, Answer]], *, flat: bool) -> bytes:
     """The answers as one JSON object; with `flat`, the members of all results side by side."""
     if not flat:
-        return b"{" + b",".join(orjson.dumps(name) + b":" + answer.body for name, answer in answers) + b"}"
+        return (
+            b"{"
+            + b",".join(orjson.dumps(name) + b":" + answer.body for name, answer in answers)
+            + b"}"
+        )
     members: dict[str, object] = {}
     for name, answer in answers:
         found = orjson.loads(answer.body)

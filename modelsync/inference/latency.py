@@ -1,7 +1,9 @@
-"""Whether a model is fast enough to be called in the event loop; measured by the check, corrected by what is seen.
+"""Whether a model is fast enough to be called in the event loop; measured by the check, corrected
+by what is seen.
 
-A call in the loop saves the way to a thread and back, which costs more than most models do. It holds up every other
-client of the worker meanwhile, so it is for calls of at most `LOOP_MAX` seconds.
+A call in the loop saves the way to a thread and back, which costs more than most models do. It
+holds up every other client of the worker meanwhile, so it is for calls of at most `LOOP_MAX`
+seconds.
 """
 
 from __future__ import annotations
@@ -15,17 +17,21 @@ INLINE_MAX = 30e-6
 """Seconds of a call that costs no more than waking up the client who waits for it."""
 
 STRIKES = 3
-"""Calls over the limit, within the last hundred or so, after which a model goes to the threads; one that takes ten
-times the limit goes at once."""
+"""Calls over the limit, within the last hundred or so, after which a model goes to the threads; one
+that takes ten times the limit goes at once.
+"""
 
 STREAK = 100
-"""Fast calls in a row after which a model that was in the threads comes (back) to the loop; twice as many each time."""
+"""Fast calls in a row after which a model that was in the threads comes (back) to the loop; twice
+as many each time.
+"""
 
 
 class RunQueue:
     """How long this thread has waited for a processor: time that a slow call is not to blame for.
 
-    Linux tells it per thread (`/proc/thread-self/schedstat`, second field, in nanoseconds); elsewhere it is 0.
+    Linux tells it per thread (`/proc/thread-self/schedstat`, second field, in nanoseconds);
+    elsewhere it is 0.
     """
 
     def __init__(self) -> None:
@@ -45,7 +51,8 @@ class RunQueue:
 
 
 class LatencyTracker:
-    """One model's speed in one worker. Threads may call `seen` at once: a lost count is harmless."""
+    """One model's speed in one worker. Threads may call `seen` at once: a lost count is harmless.
+    """
 
     __slots__ = ("_fast", "_needed", "_slow", "allowed", "inline")
 
@@ -57,7 +64,9 @@ class LatencyTracker:
         self._needed = STREAK
 
     def slow(self, seconds: float) -> bool:
-        """Note a call in the loop that was over the limit; returns whether the model goes to the threads for it."""
+        """Note a call in the loop that was over the limit; returns whether the model goes to the
+        threads for it.
+        """
         self._slow = self._slow * 0.97 + 1.0
         if seconds < 10 * LOOP_MAX and self._slow < STRIKES:
             return False

@@ -1,7 +1,9 @@
-"""Models as a worker's event loop calls them: at once, or together with all requests that arrive in the same turn.
+"""Models as a worker's event loop calls them: at once, or together with all requests that arrive in
+the same turn.
 
-No waiting is built in: a lone request is answered alone and at once; what has arrived together is called together.
-Everything here runs in the loop's thread, but for slow batches, which the models' threads call.
+No waiting is built in: a lone request is answered alone and at once; what has arrived together is
+called together. Everything here runs in the loop's thread, but for slow batches, which the models'
+threads call.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ class LoopExecutor:
             name: LoopModel(model, dataplane, self._watchdog, self._run_queue)
             for name, model in dataplane.models.items()
         }
-        self._turns: dict[str, RequestQueue] = {name: self._turn(model) for name, model in self.models.items()}
+        self._turns: dict[str, RequestQueue] = {
+            name: self._turn(model) for name, model in self.models.items()
+        }
         self._watchdog.start()
         self.tick()
 
@@ -53,7 +57,9 @@ class LoopExecutor:
             model.look()
 
     def submit(self, name: str, body: bytes, request_id: str, done: Done) -> None:
-        """`DataPlane.submit` for the loop's thread; `done` is called in it, perhaps before this returns."""
+        """`DataPlane.submit` for the loop's thread; `done` is called in it, perhaps before this
+        returns.
+        """
         turn = self._turns.get(name)
         if turn is not None and (turn.batches or turn.model.fast):
             turn.add(PendingRequest(body, request_id, done))
@@ -88,7 +94,8 @@ class LoopExecutor:
 class LoopModel:
     """One model in one loop.
 
-    `fast`: it is called in the loop itself; `brief`: so fast that its requests need not wait for each other.
+    `fast`: it is called in the loop itself; `brief`: so fast that its requests need not wait for
+    each other.
     """
 
     __slots__ = (
@@ -106,7 +113,9 @@ class LoopModel:
         "row",
     )
 
-    def __init__(self, model: LoadedModel, dataplane: DataPlane, watchdog: Watchdog, run_queue: RunQueue) -> None:
+    def __init__(
+        self, model: LoadedModel, dataplane: DataPlane, watchdog: Watchdog, run_queue: RunQueue
+    ) -> None:
         self.model = model
         self._run_queue = run_queue
         self.name = model.name
@@ -115,7 +124,8 @@ class LoopModel:
         self.fast = False
         self.brief = False
         self._call = model.call
-        # A context of its own: what it does to decimal's precision or numpy's error state stays with it.
+        # A context of its own: what it does to decimal's precision or numpy's error state stays
+        # with it.
         self.in_context = copy_context().run
         self._dataplane = dataplane
         self._latency = dataplane.latencies[model.name]
@@ -126,7 +136,9 @@ class LoopModel:
         self.fast = self._latency.inline and not self._dataplane.breaker.threads_only(self.name)
 
     def run(self, body: bytes) -> bytes:
-        """The result as JSON. Raises what `predict` raises, and CallTimeout where the watchdog has ended the call."""
+        """The result as JSON. Raises what `predict` raises, and CallTimeout where the watchdog has
+        ended the call.
+        """
         self.row.calling(1)
         self._watchdog.enter(self.name)
         try:
@@ -146,7 +158,9 @@ class LoopModel:
     def failure(self, error: BaseException, request_id: str) -> Answer:
         """The answer to a request whose call in the loop has raised."""
         if isinstance(error, CallTimeout):
-            error = DeadlineExceeded("the call was interrupted: it stopped all others; this model goes to threads now")
+            error = DeadlineExceeded(
+                "the call was interrupted: it stopped all others; this model goes to threads now"
+            )
         return self._dataplane.failure(error, self.model, request_id)
 
     def slow(self, seconds: float) -> None:
@@ -154,4 +168,6 @@ class LoopModel:
         seconds -= self._run_queue.waited()
         if seconds > LOOP_MAX and self._latency.slow(seconds):
             self.fast = False
-            log.info("%s took %.1f ms in the event loop: it goes to threads", self.name, seconds * 1000)
+            log.info(
+                "%s took %.1f ms in the event loop: it goes to threads", self.name, seconds * 1000
+            )

@@ -1,4 +1,6 @@
-"""What a serving process holds: its settings, one release with its models, and the way to ask the supervisor."""
+"""What a serving process holds: its settings, one release with its models, and the way to ask the
+supervisor.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +28,11 @@ SWITCHED_OFF = "switched off: calling it has ended several worker processes, the
 
 @dataclass(slots=True)
 class Service:
-    """One release in one process. `release` is None before the first one: then nothing predicts and readiness is 503.
+    """One release in one process. `release` is None before the first one: then nothing predicts and
+    readiness is 503.
 
-    `request_sync` asks the supervisor for a sync; None where the process runs without one. `draining` is set once the
-    process has begun to end.
+    `request_sync` asks the supervisor for a sync; None where the process runs without one.
+    `draining` is set once the process has begun to end.
     """
 
     settings: Settings
@@ -48,7 +51,8 @@ class Service:
 
     @property
     def commit(self) -> str | None:
-        """The commit (standalone: the content digest) that answers; None before the first release."""
+        """The commit (standalone: the content digest) that answers; None before the first release.
+        """
         return self.release.commit if self.release else None
 
     @property
@@ -71,11 +75,19 @@ class Service:
         if self.release is not None:
             return None
         status = self.status()
-        return f"no release yet: {status.message}" if status.message else "no release yet: the first sync is running"
+        return (
+            f"no release yet: {status.message}"
+            if status.message
+            else "no release yet: the first sync is running"
+        )
 
     def why_not(self, name: str) -> str:
-        """Why that model is listed but not called: not loaded, or switched off; empty where it is called."""
-        return self.faults.get(name) or (SWITCHED_OFF if self.dataplane.breaker.is_open(name) else "")
+        """Why that model is listed but not called: not loaded, or switched off; empty where it is
+        called.
+        """
+        return self.faults.get(name) or (
+            SWITCHED_OFF if self.dataplane.breaker.is_open(name) else ""
+        )
 
     def unavailable(self) -> dict[str, str]:
         """The models that are listed but not called, with the reason."""
@@ -85,7 +97,9 @@ class Service:
         """Give this process counters of its own; called in each worker once it has been forked."""
         if os.getpid() != self._pid:
             self._pid = os.getpid()
-            self.dataplane.counters = Counters(counters.folder(self.settings.state.home), list(self.models))
+            self.dataplane.counters = Counters(
+                counters.folder(self.settings.state.home), list(self.models)
+            )
 
 
 @dataclass(slots=True)
@@ -119,7 +133,8 @@ class _Loading:
         try:
             model = loader.load(found)
         except ModelBroken as error:
-            # It loaded in the check, so this is the machine's fault: memory, a missing mount, another library.
+            # It loaded in the check, so this is the machine's fault: memory, a missing mount,
+            # another library.
             log.error("%s does not load here: %s", name, error)
             self.faults[name] = str(error)
             return
@@ -144,7 +159,9 @@ def load(
     request_sync: Callable[[], None] | None = None,
     breaker: CircuitBreaker | None = None,
 ) -> Service:
-    """Load every model of `release` into this process. Model code runs here; none of its failures passes."""
+    """Load every model of `release` into this process. Model code runs here; none of its failures
+    passes.
+    """
     loaded = _Loading(release) if release else None
     models = loaded.models if loaded else {}
     faults = loaded.faults if loaded else {}

@@ -1,8 +1,9 @@
 """Threads that call models, each call under a deadline; a call that hangs gives its slot back.
 
-A thread cannot be killed. At the deadline the caller is answered, the slot is counted as free and filled by a new
-thread, and `CallTimeout` is raised inside the old one: that ends a busy loop in Python at once, a blocked system call when it
-returns. Threads that stay hung are counted; the worker replaces itself before they eat the machine.
+A thread cannot be killed. At the deadline the caller is answered, the slot is counted as free and
+filled by a new thread, and `CallTimeout` is raised inside the old one: that ends a busy loop in
+Python at once, a blocked system call when it returns. Threads that stay hung are counted; the
+worker replaces itself before they eat the machine.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class CallTimeout(BaseException):
 
 
 class Job:
-    """One call: waiting, then running in a thread. `work` gets the ticket and claims it before it answers.
+    """One call: waiting, then running in a thread. `work` gets the ticket and claims it before it
+    answers.
 
     `fields` are what the log tells of it beside its name.
     """
@@ -49,7 +51,9 @@ class Job:
 
 
 class ThreadPool:
-    """At most `size` calls at a time, at most `max_queue` waiting; every call ends within `timeout` seconds."""
+    """At most `size` calls at a time, at most `max_queue` waiting; every call ends within `timeout`
+    seconds.
+    """
 
     def __init__(self, size: int, max_queue: int, timeout: float) -> None:
         self.size = size
@@ -71,7 +75,9 @@ class ThreadPool:
         with self._state:
             # Not the queue's length: in a burst calls wait a moment although threads are free.
             if len(self._waiting) + self.running >= self.size + self.max_queue:
-                raise Overloaded(f"{self.max_queue} predictions are waiting already; try again", retry_after=1)
+                raise Overloaded(
+                    f"{self.max_queue} predictions are waiting already; try again", retry_after=1
+                )
             call.ticket = self._deadlines.start(lambda: self._expire(call))
             self._waiting.append(call)
             if self._idle >= len(self._waiting):
@@ -97,14 +103,17 @@ class ThreadPool:
             self.hung -= 1
 
     def _run(self, call: Job) -> bool:
-        """Run a call; returns whether it kept its slot. Raises CallTimeout, also where the call has ended just so."""
+        """Run a call; returns whether it kept its slot. Raises CallTimeout, also where the call has
+        ended just so.
+        """
         try:
             call.work(call.ticket)
         except CallTimeout:
             raise
         except BaseException:
             log.exception("a call of %s failed outside the model", call.name)
-        # The lock itself: `Condition.__enter__` is Python, where CallTimeout could come between taking it and `with`.
+        # The lock itself: `Condition.__enter__` is Python, where CallTimeout could come between
+        # taking it and `with`.
         with self._lock:
             kept = call.thread_id != 0
             if kept:
@@ -130,8 +139,16 @@ class ThreadPool:
             if ran := call.thread_id != 0:
                 self._give_up(call)
         where = "was still running" if ran else "was still waiting for a free thread"
-        log.error("%s %s after %g s", call.name, where, self._deadlines.timeout, extra={"fields": call.fields})
-        call.on_expired(DeadlineExceeded(f"no answer within {self._deadlines.timeout:g} s: the call {where}"))
+        log.error(
+            "%s %s after %g s",
+            call.name,
+            where,
+            self._deadlines.timeout,
+            extra={"fields": call.fields},
+        )
+        call.on_expired(
+            DeadlineExceeded(f"no answer within {self._deadlines.timeout:g} s: the call {where}")
+        )
 
     def _give_up(self, call: Job) -> None:
         """Free the slot of a running call and interrupt its thread. Called with the state held."""
@@ -141,7 +158,9 @@ class ThreadPool:
         self._threads -= 1
         if self._waiting:
             self._grow()
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(CallTimeout))
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread_id), ctypes.py_object(CallTimeout)
+        )
 
 
 def _never_mind() -> None:

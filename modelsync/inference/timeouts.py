@@ -12,7 +12,9 @@ TICK = 0.05
 
 
 class Ticket:
-    """A call under a deadline: finished by whoever claims it first, the call itself or its deadline."""
+    """A call under a deadline: finished by whoever claims it first, the call itself or its
+    deadline.
+    """
 
     __slots__ = ("_first", "_on_expired", "deadline")
 
@@ -25,8 +27,8 @@ class Ticket:
         """Whether the caller is the first, and so the one that may answer."""
         if not self._first.acquire(blocking=False):
             return False
-        # It holds the call, which holds this ticket: each request would stay, body and answer, until the collector
-        # comes, and as long as a slower call is watched before it.
+        # It holds the call, which holds this ticket: each request would stay, body and answer,
+        # until the collector comes, and as long as a slower call is watched before it.
         self._on_expired = None
         return True
 
@@ -46,7 +48,9 @@ class Timeouts:
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
-        self._tickets: deque[Ticket] = deque()  # in order of deadline, because the timeout is one for all
+        self._tickets: deque[Ticket] = (
+            deque()
+        )  # in order of deadline, because the timeout is one for all
         self._lock = threading.Lock()
         self._watching = False
 
@@ -57,7 +61,9 @@ class Timeouts:
             self._tickets.append(ticket)
             if not self._watching:
                 self._watching = True
-                threading.Thread(target=self._watch, name="modelsync-deadlines", daemon=True).start()
+                threading.Thread(
+                    target=self._watch, name="modelsync-deadlines", daemon=True
+                ).start()
         return ticket
 
     def _watch(self) -> None:
@@ -72,7 +78,9 @@ class Timeouts:
                 on_expired()
 
     def _take_expired(self, now: float) -> list[Callable[[], None]]:
-        """Drop finished tickets from the front; claim those whose time is over and give what to call for them."""
+        """Drop finished tickets from the front; claim those whose time is over and give what to
+        call for them.
+        """
         expired = []
         while self._tickets and (self._tickets[0].finished or self._tickets[0].deadline <= now):
             if on_expired := self._tickets.popleft().expire():

@@ -1,8 +1,9 @@
 """Watches the calls that run in the event loop: one that hangs there stops the whole worker.
 
-After `patience` seconds `CallTimeout` is raised inside the call, which ends a loop in Python. A call that is blocked in C does
-not see that: at the model's deadline the worker is ended, the master starts another, and the model is marked, so that
-no worker of this generation calls it in its loop again.
+After `patience` seconds `CallTimeout` is raised inside the call, which ends a loop in Python. A
+call that is blocked in C does not see that: at the model's deadline the worker is ended, the master
+starts another, and the model is marked, so that no worker of this generation calls it in its loop
+again.
 """
 
 from __future__ import annotations
@@ -26,9 +27,13 @@ EXIT_CODE = 70
 
 
 class Watchdog:
-    """Knows which model the loop is calling. `enter` and `leave` are called by the loop's thread alone."""
+    """Knows which model the loop is calling. `enter` and `leave` are called by the loop's thread
+    alone.
+    """
 
-    def __init__(self, patience: float, deadline: float, force_threads: Callable[[str], None]) -> None:
+    def __init__(
+        self, patience: float, deadline: float, force_threads: Callable[[str], None]
+    ) -> None:
         self._patience = patience
         self._deadline = deadline
         self._force_threads = force_threads
@@ -73,19 +78,27 @@ class Watchdog:
     def _interrupt(self, call: int, model: str, waited: float) -> None:
         self._force_threads(model)
         with self._lock:
-            # First the mark, then the look: `leave` does it the other way round, so one of the two sees the other.
+            # First the mark, then the look: `leave` does it the other way round, so one of the two
+            # sees the other.
             self._fired = 1
             if self._calls != call or not self._calling:
                 self._fired = 0
                 return
             log.error(
-                "%s has been running in the event loop for %.1f s: interrupted; it goes to threads", model, waited
+                "%s has been running in the event loop for %.1f s: interrupted; it goes to threads",
+                model,
+                waited,
             )
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(CallTimeout))
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(self._thread_id), ctypes.py_object(CallTimeout)
+            )
 
     def _end(self, model: str, waited: float) -> None:
         log.critical(
-            "%s hangs in the event loop since %.1f s: this worker is replaced (pid %d)", model, waited, os.getpid()
+            "%s hangs in the event loop since %.1f s: this worker is replaced (pid %d)",
+            model,
+            waited,
+            os.getpid(),
         )
         faulthandler.dump_traceback(sys.stderr)
         os._exit(EXIT_CODE)

@@ -1,4 +1,6 @@
-"""From an exception of model code to a `Fault`: where it was, what it says, and what to do about it."""
+"""From an exception of model code to a `Fault`: where it was, what it says, and what to do about
+it.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ LIBRARIES = {
 
 
 def from_exception(error: BaseException, folder: Path, stage: FaultStage) -> Fault:
-    """Describe what a model's code raised; file and line are those of its innermost frame within its own folder."""
+    """Describe what a model's code raised; file and line are those of its innermost frame within
+    its own folder.
+    """
     file, line = _place(error, folder)
     kind = type(error).__name__
     message = plain(_text(error), folder)
@@ -82,7 +86,8 @@ def from_exception(error: BaseException, folder: Path, stage: FaultStage) -> Fau
 
 
 def plain(message: str, folder: Path) -> str:
-    """A message as one short line without credentials and the service's paths: clients read it as the reason of a 503.
+    """A message as one short line without credentials and the service's paths: clients read it as
+    the reason of a 503.
 
     Paths within the model's folder become relative to it; of others the file's name stays.
     """
@@ -95,7 +100,9 @@ def plain(message: str, folder: Path) -> str:
 
 
 def hide_paths(text: str, folder: str = "") -> str:
-    """Leave of each absolute path the file's name, or the path within `folder`: where things lie stays here."""
+    """Leave of each absolute path the file's name, or the path within `folder`: where things lie
+    stays here.
+    """
     if folder:
         text = text.replace(f"{folder.rstrip('/')}/", "")
     return re.sub(r"(?<![\w.:/…<])/(?:[^\s/'\"():,]+/)+", "…/", text)
@@ -106,14 +113,18 @@ def _text(error: BaseException) -> str:
         text = (error.msg or "") if isinstance(error, SyntaxError) else str(error)
     except Exception:  # noqa: BLE001 - a __str__ of the model's own
         return "(its message cannot be shown)"
-    if text.startswith("Can't get attribute "):  # `__main__` is a program of ours here, and shown as that
+    if text.startswith(
+        "Can't get attribute "
+    ):  # `__main__` is a program of ours here, and shown as that
         text = text.replace(repr(sys.modules["__main__"]), "<module '__main__'>")
     return text
 
 
 def _place(error: BaseException, folder: Path) -> tuple[str | None, int | None]:
     folders = (folder, folder.resolve())
-    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    places = [
+        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
     if isinstance(error, SyntaxError) and error.filename:
         places.append((error.filename, error.lineno or 0))
     for name, line in reversed(places):
@@ -123,17 +134,20 @@ def _place(error: BaseException, folder: Path) -> tuple[str | None, int | None]:
     return None, None
 
 
-# --- what to do about it ----------------------------------------------------------------------------------------------
+# --- what to do about it --------------------------------------------------------------------------
 
 WHERE = "the service's requirements.txt, not the repository's, and run ./run.sh or build the image again"
 
 
 def beside(fault: Fault | None, names: Collection[str]) -> Fault | None:
-    """The same fault, with other advice where the module that is missing is one of `names` (`common/`, `shared.py`).
+    """The same fault, with other advice where the module that is missing is one of `names`
+    (`common/`, `shared.py`).
 
     Whoever followed the advice for a library would install a stranger's package of that name.
     """
-    if fault and (missing := re.search(r"ModuleNotFoundError: No module named '(\w+)", fault.message)):
+    if fault and (
+        missing := re.search(r"ModuleNotFoundError: No module named '(\w+)", fault.message)
+    ):
         for name in (f"{missing[1]}/", f"{missing[1]}.py"):
             if name in names:
                 return replace(fault, hint=_outside(name))
@@ -151,12 +165,16 @@ def _hint(error: BaseException, folder: Path) -> str | None:
     text = _text(error)[:LONGEST]
     if isinstance(error, ModuleNotFoundError) and error.name:
         top, *inner = error.name.split(".")
-        if top == ROOT:  # `from ..common import x` leaves the folder, `from .common import x` does not
+        if (
+            top == ROOT
+        ):  # `from ..common import x` leaves the folder, `from .common import x` does not
             return _outside(inner[0]) if len(inner) == 1 else None
         if (folder / f"{top}.py").exists() or (folder / top).is_dir():
             return f"{top} is a module of this folder: a pickle that refers to it must be loaded in __init__"
         return _requirement(error.name)
-    if isinstance(error, ImportError) and (found := re.search(r"pip or conda to install ([\w.-]+)", text)):
+    if isinstance(error, ImportError) and (
+        found := re.search(r"pip or conda to install ([\w.-]+)", text)
+    ):
         return f"add the line {found[1]} to {WHERE}"
     if isinstance(error, FileNotFoundError) and _is_here(error.filename, folder):
         return "open it with the path that __init__ gets, or relative to __file__: the working directory is another"
@@ -168,7 +186,9 @@ def _hint(error: BaseException, folder: Path) -> str | None:
     return None
 
 
-_OF_MAIN = re.compile(r"Can't get attribute .* on <module '__(mp_)?main__'|module '__main__' has no attribute")
+_OF_MAIN = re.compile(
+    r"Can't get attribute .* on <module '__(mp_)?main__'|module '__main__' has no attribute"
+)
 
 
 def _is_here(name: object, folder: Path) -> bool:
@@ -177,7 +197,9 @@ def _is_here(name: object, folder: Path) -> bool:
 
 def _requirement(module: str) -> str | None:
     top = module.partition(".")[0]
-    if top in sys.stdlib_module_names or top == "google":  # google: a dozen packages share that name
+    if (
+        top in sys.stdlib_module_names or top == "google"
+    ):  # google: a dozen packages share that name
         return None
     package = DISTRIBUTIONS.get(top, top)
     if module != top and find_spec(top):

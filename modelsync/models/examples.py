@@ -19,7 +19,9 @@ def read(folder: Path) -> tuple[Example, ...]:
 
     Raises ModelBroken (stage `example`) naming the file that is no example.
     """
-    return tuple(_read(path, f"{FOLDER}/{path.name}") for path in sorted((folder / FOLDER).glob("*.json")))
+    return tuple(
+        _read(path, f"{FOLDER}/{path.name}") for path in sorted((folder / FOLDER).glob("*.json"))
+    )
 
 
 def _read(path: Path, file: str) -> Example:

@@ -46,7 +46,8 @@ DEEPEST = 200  # levels; orjson stops at 254
 
 _dumps = orjson.dumps
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
-# orjson writes numpy's NaT in nanoseconds as the smallest integer it is stored as: an instant that is no real data.
+# orjson writes numpy's NaT in nanoseconds as the smallest integer it is stored as: an instant that
+# is no real data.
 _NAT = b"1677-09-21T00:12:43.145224"
 _INT64 = range(-(2**63), 2**64)
 
@@ -61,8 +62,8 @@ class _Unfit(Exception):
 def dump(result: object, limit: int = LARGEST) -> bytes:
     """Serialise a model's result, a dict, as JSON.
 
-    Raises ModelRaised where it is no dict, holds what JSON cannot hold (naming its type and the path to it), or is
-    longer than `limit` bytes.
+    Raises ModelRaised where it is no dict, holds what JSON cannot hold (naming its type and the
+    path to it), or is longer than `limit` bytes.
     """
     if not isinstance(result, dict):
         raise ModelRaised("TypeError", f"{METHOD} returned {_a(result)}, not a dict")
@@ -73,7 +74,9 @@ def dump(result: object, limit: int = LARGEST) -> bytes:
     except (TypeError, RecursionError):
         body = _dump_slowly(result)
     if len(body) > limit:
-        raise ModelRaised("ValueError", f"{METHOD} returned {len(body)} bytes of JSON; at most {limit} are served")
+        raise ModelRaised(
+            "ValueError", f"{METHOD} returned {len(body)} bytes of JSON; at most {limit} are served"
+        )
     return body
 
 
@@ -82,15 +85,21 @@ def _a(value: object) -> str:
 
 
 def _dump_slowly(result: dict[Any, Any]) -> bytes:
-    """Take the result apart ourselves: for what orjson refuses, and to name what nobody can serialise."""
+    """Take the result apart ourselves: for what orjson refuses, and to name what nobody can
+    serialise.
+    """
     try:
         return _dumps(_plain(result, "", 0), _default, _NUMPY)
     except _Unfit as error:
-        raise ModelRaised("TypeError", f"{METHOD} returned what JSON cannot hold: {error}") from None
-    except Exception as error:
-        # Conversions run the model's own code: serialisers of pydantic, properties, tolist of its own classes.
         raise ModelRaised(
-            type(error).__name__, f"while serialising the result: {hide_paths(redacted(str(error), 1000))}"
+            "TypeError", f"{METHOD} returned what JSON cannot hold: {error}"
+        ) from None
+    except Exception as error:
+        # Conversions run the model's own code: serialisers of pydantic, properties, tolist of its
+        # own classes.
+        raise ModelRaised(
+            type(error).__name__,
+            f"while serialising the result: {hide_paths(redacted(str(error), 1000))}",
         ) from error
 
 
@@ -109,7 +118,10 @@ def _plain(value: Any, path: str, depth: int) -> Any:
         case int():
             return value if value in _INT64 else orjson.Fragment(_digits(value))
         case dict():
-            return {as_key(key, path): _plain(item, _below(path, key), depth + 1) for key, item in value.items()}
+            return {
+                as_key(key, path): _plain(item, _below(path, key), depth + 1)
+                for key, item in value.items()
+            }
         case list() | tuple():
             return [_plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
         case datetime() | date() | time() | UUID():
@@ -122,7 +134,9 @@ def _plain(value: Any, path: str, depth: int) -> Any:
     except TypeError:
         raise _Unfit(path, f"is {_a(value)}") from None
     except UnicodeDecodeError:
-        raise _Unfit(path, "holds bytes that are not UTF-8; encode them, for example with base64") from None
+        raise _Unfit(
+            path, "holds bytes that are not UTF-8; encode them, for example with base64"
+        ) from None
     return simpler if isinstance(simpler, orjson.Fragment) else _plain(simpler, path, depth + 1)
 
 
@@ -157,12 +171,14 @@ def as_key(key: Any, path: str = "") -> str:
             return key.isoformat()
         case UUID() | Decimal() | PurePath():
             return str(key)
-    if callable(item := getattr(key, "item", None)) and not isinstance(simple := item(), type(key)):  # numpy's
+    if callable(item := getattr(key, "item", None)) and not isinstance(
+        simple := item(), type(key)
+    ):  # numpy's
         return as_key(simple, path)
     raise _Unfit(path, f"has a key that is {_a(key)}")
 
 
-# --- single values ----------------------------------------------------------------------------------------------------
+# --- single values --------------------------------------------------------------------------------
 
 
 def _default(value: Any) -> Any:
@@ -176,10 +192,13 @@ def _default(value: Any) -> Any:
     if name == "NAType":
         return None
     if type(value).__module__ == "numpy" and value.dtype.kind in "Mm":
-        # In microseconds numpy gives Python's own types, and None for NaT; in its finer units it gives integers.
+        # In microseconds numpy gives Python's own types, and None for NaT; in its finer units it
+        # gives integers.
         return value.astype(f"{value.dtype.kind}8[us]").tolist()
     if name == "DataFrame" and hasattr(value, "columns"):
-        return value.to_dict("records") if hasattr(value, "iloc") else value.to_dicts()  # pandas, polars
+        return (
+            value.to_dict("records") if hasattr(value, "iloc") else value.to_dicts()
+        )  # pandas, polars
     if callable(tolist := getattr(value, "tolist", None)) and (simple := tolist()) is not value:
         return float(simple) if type(simple) is type(value) else simple
     raise TypeError(name)

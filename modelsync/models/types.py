@@ -13,21 +13,39 @@ TreeHash = NewType("TreeHash", str)
 """The git tree hash of a model's folder (40 hex digits): the model's version."""
 
 FaultStage = Literal["name", "static", "load", "example", "timeout", "crash"]
-"""Where a model failed: its folder's name; its source read without running it; import and `__init__`; one of its
-examples; too slow in one of these; or it ended the check process (`os._exit`, a segmentation fault)."""
+"""Where a model failed: its folder's name; its source read without running it; import and
+`__init__`; one of its examples; too slow in one of these; or it ended the check process
+(`os._exit`, a segmentation fault).
+"""
 
 ModelState = Literal["ready", "stale", "failed"]
-"""`ready`: the wanted version serves. `stale`: it is broken and an earlier version serves. `failed`: nothing serves."""
+"""`ready`: the wanted version serves. `stale`: it is broken and an earlier version serves.
+`failed`: nothing serves.
+"""
 
 RESERVED = frozenset(
-    {"all", "usage", "docs", "openapi.json", "sync", "livez", "readyz", "metrics", "v2", "static", "favicon.ico"}
+    {
+        "all",
+        "usage",
+        "docs",
+        "openapi.json",
+        "sync",
+        "livez",
+        "readyz",
+        "metrics",
+        "v2",
+        "static",
+        "favicon.ico",
+    }
 )
 """Names of the service's own routes, compared without case: no model may have one of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a model folder cannot be served. `file` is relative to the model's folder; `line` counts from 1."""
+    """Why a model folder cannot be served. `file` is relative to the model's folder; `line` counts
+    from 1.
+    """
 
     stage: FaultStage
     message: str
@@ -36,16 +54,23 @@ class Fault:
     hint: str | None = None
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}: " if self.file and self.line else f"{self.file}: " if self.file else ""
+        where = (
+            f"{self.file}:{self.line}: "
+            if self.file and self.line
+            else f"{self.file}: "
+            if self.file
+            else ""
+        )
         return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A folder as the static check sees it; nothing of it has run. `fault` is None where it can be loaded.
+    """A folder as the static check sees it; nothing of it has run. `fault` is None where it can be
+    loaded.
 
-    `writes_self`: the predicting method assigns to `self`, so calls of it must not overlap. `artefact`: the file that
-    is the model, in a folder without `etls.py`; then there is no class.
+    `writes_self`: the predicting method assigns to `self`, so calls of it must not overlap.
+    `artefact`: the file that is the model, in a folder without `etls.py`; then there is no class.
     """
 
     name: ModelName
@@ -60,10 +85,11 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What the check process found out about one version of a model. Times in seconds, sizes in bytes.
+    """What the check process found out about one version of a model. Times in seconds, sizes in
+    bytes.
 
-    `call_seconds` is the median of its examples' calls, None where it has none. `schema` is the JSON schema of
-    `variables`, None where the model takes any object.
+    `call_seconds` is the median of its examples' calls, None where it has none. `schema` is the
+    JSON schema of `variables`, None where the model takes any object.
     """
 
     name: ModelName
@@ -81,7 +107,9 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One `examples/*.json`: a request that a model must answer, and what it answers (None: anything)."""
+    """One `examples/*.json`: a request that a model must answer, and what it answers (None:
+    anything).
+    """
 
     name: str
     variables: dict[str, Any]
@@ -92,15 +120,17 @@ class Example:
 class LoadedModel:
     """A model that is ready to be called.
 
-    `call` takes the `variables` object and returns the method's result; it binds and validates first and raises
-    `VariablesInvalid`. For an `async def` method `is_async` is true and `call` returns an awaitable. Any other
-    exception, `SystemExit` among them, is the model's own. `lock` is held around a call where calls must not overlap
-    (None for an `async def` method: a lock of threads would stop the event loop). `package` is the unique name under
-    which its modules were imported.
+    `call` takes the `variables` object and returns the method's result; it binds and validates
+    first and raises `VariablesInvalid`. For an `async def` method `is_async` is true and `call`
+    returns an awaitable. Any other exception, `SystemExit` among them, is the model's own. `lock`
+    is held around a call where calls must not overlap (None for an `async def` method: a lock of
+    threads would stop the event loop). `package` is the unique name under which its modules were
+    imported.
 
-    A model that takes several requests at once has `call_batch`, which takes the list of what `bind` gives for each
-    `variables` object (raising VariablesInvalid) and returns a list of as many results; an exception in it fails that
-    one request alone. `call` then answers one request just as `call_batch` would: the check compares them.
+    A model that takes several requests at once has `call_batch`, which takes the list of what
+    `bind` gives for each `variables` object (raising VariablesInvalid) and returns a list of as
+    many results; an exception in it fails that one request alone. `call` then answers one request
+    just as `call_batch` would: the check compares them.
     """
 
     name: ModelName
@@ -122,8 +152,9 @@ class LoadedModel:
 class ModelEntry:
     """One model of a release, as `release.json` and `GET /<base>/<Model>` tell of it.
 
-    `version` is what serves ("" where nothing does), `wanted_version` is what the commit holds. `release` is the id of
-    the release in which `version` was first published. `folder` is relative to the release's directory.
+    `version` is what serves ("" where nothing does), `wanted_version` is what the commit holds.
+    `release` is the id of the release in which `version` was first published. `folder` is relative
+    to the release's directory.
     """
 
     name: ModelName

@@ -1,9 +1,11 @@
-"""Counters that all workers of the service share: one memory-mapped file per worker, added up when somebody asks.
+"""Counters that all workers of the service share: one memory-mapped file per worker, added up when
+somebody asks.
 
-A worker writes plain doubles into its own file, so counting takes no lock between processes and survives the worker:
-what it had counted is still there after a `kill -9`. When a worker has ended its file is folded into `retired.json`;
-requests whose calls run according to it were lost, because a worker that ends as it should wipes them out.
-The layout is private to this module; the file's first line names the rows.
+A worker writes plain doubles into its own file, so counting takes no lock between processes and
+survives the worker: what it had counted is still there after a `kill -9`. When a worker has ended
+its file is folded into `retired.json`; requests whose calls run according to it were lost, because
+a worker that ends as it should wipes them out. The layout is private to this module; the file's
+first line names the rows.
 """
 
 from __future__ import annotations
@@ -31,11 +33,30 @@ LOST = -1
 CODES = (200, 400, 401, 403, 404, 405, 413, 415, 422, 500, 503, 504, 0, LOST)
 """Status codes that are counted by themselves; 0 stands for any other."""
 
-BUCKETS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+BUCKETS = (
+    0.0001,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+)
 """Upper bounds of the duration histogram in seconds; one more bucket holds all above."""
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-"""Upper bounds of the histogram of requests per call, for models that take batches; one more bucket holds all above."""
+"""Upper bounds of the histogram of requests per call, for models that take batches; one more bucket
+holds all above.
+"""
 
 _CODE = {code: 1 + index for index, code in enumerate(CODES)}
 _OTHER = _CODE[0]
@@ -55,7 +76,8 @@ def folder(home: Path) -> Path:
 
 @dataclass(slots=True)
 class Totals:
-    """What one model has answered. `codes`: requests by status; `buckets`: counts by upper bound, not cumulated.
+    """What one model has answered. `codes`: requests by status; `buckets`: counts by upper bound,
+    not cumulated.
 
     `batches`: calls with several requests by `BATCH_SIZES`, `batched`: the requests in them.
     """
@@ -77,8 +99,13 @@ class Totals:
             if row[index]:
                 self.codes[code] = self.codes.get(code, 0.0) + row[index]
         self.seconds += row[_SUM]
-        self.buckets = [old + new for old, new in zip(self.buckets, row[_FIRST_BUCKET:_FIRST_BATCH], strict=True)]
-        self.batches = [old + new for old, new in zip(self.batches, row[_FIRST_BATCH:_BATCHED], strict=True)]
+        self.buckets = [
+            old + new
+            for old, new in zip(self.buckets, row[_FIRST_BUCKET:_FIRST_BATCH], strict=True)
+        ]
+        self.batches = [
+            old + new for old, new in zip(self.batches, row[_FIRST_BATCH:_BATCHED], strict=True)
+        ]
         self.batched += row[_BATCHED]
 
 
@@ -109,10 +136,11 @@ class LoopRow:
 
 
 class Counters:
-    """One worker's counters for a fixed list of models. Threads of the worker may call it at the same time.
+    """One worker's counters for a fixed list of models. Threads of the worker may call it at the
+    same time.
 
-    Each model has two rows, which are added up like those of two workers: one for the threads, under a lock, and one
-    that the event loop's thread alone writes, through `loop_row`.
+    Each model has two rows, which are added up like those of two workers: one for the threads,
+    under a lock, and one that the event loop's thread alone writes, through `loop_row`.
     """
 
     def __init__(self, directory: Path, models: Sequence[str], pid: int | None = None) -> None:
@@ -145,7 +173,9 @@ class Counters:
             self._rows[base] -= requests
 
     def answered(self) -> None:
-        """The worker ends, and all its clients have their answers: what still runs are calls that were given up."""
+        """The worker ends, and all its clients have their answers: what still runs are calls that
+        were given up.
+        """
         with self._lock:
             for base in range(0, len(self._rows), WIDTH):
                 self._rows[base] = 0.0
@@ -161,12 +191,15 @@ class Counters:
 
 
 def _page(path: Path, size: int) -> mmap.mmap:
-    """A mapped file, all of it on the disk: writing to a page that has no room there would be a SIGBUS.
+    """A mapped file, all of it on the disk: writing to a page that has no room there would be a
+    SIGBUS.
 
-    On a full disk it is memory that nobody else sees: better a worker that does not count than one that does not serve.
+    On a full disk it is memory that nobody else sees: better a worker that does not count than one
+    that does not serve.
     """
     try:
-        # A file of the same pid, left by a worker of an earlier boot, was folded away before this worker was forked.
+        # A file of the same pid, left by a worker of an earlier boot, was folded away before this
+        # worker was forked.
         path.unlink(missing_ok=True)
         with path.open("w+b") as file:
             os.posix_fallocate(file.fileno(), 0, size)
@@ -189,7 +222,9 @@ def _rows(path: Path) -> Iterator[tuple[str, list[float]]]:
 
 
 def in_flight(directory: Path, pid: int) -> list[str]:
-    """The models that worker `pid` was calling when it last wrote: the suspects, where it has crashed."""
+    """The models that worker `pid` was calling when it last wrote: the suspects, where it has
+    crashed.
+    """
     try:
         return [name for name, row in _rows(directory / f"{pid}.counters") if row[0] > 0]
     except FileNotFoundError:
@@ -210,7 +245,8 @@ def totals(directory: Path) -> dict[str, Totals]:
 
 
 def retire(directory: Path, pid: int | None = None) -> None:
-    """Fold the files of all workers that no longer run into `retired.json`, that of `pid` in any case.
+    """Fold the files of all workers that no longer run into `retired.json`, that of `pid` in any
+    case.
 
     Where the disk is full they stay as they are, until the next time.
     """
@@ -223,7 +259,11 @@ def retire(directory: Path, pid: int | None = None) -> None:
 def _retire(directory: Path, pid: int | None) -> None:
     with _retired(directory) as retired:
         kept = _load(retired)
-        paths = [path for path in directory.glob("*.counters") if path.stem == str(pid) or not _runs(path)]
+        paths = [
+            path
+            for path in directory.glob("*.counters")
+            if path.stem == str(pid) or not _runs(path)
+        ]
         for path in paths:
             for name, row in _rows(path):
                 total = _from_json(kept.get(name, [0.0] * WIDTH))
@@ -231,7 +271,9 @@ def _retire(directory: Path, pid: int | None) -> None:
                 kept[name] = _to_json(total)
         # A crash between these two steps counts one worker twice: rather that than losing it.
         content = orjson.dumps(kept)
-        os.posix_fallocate(retired.fileno(), 0, max(1, len(content)))  # raises before anything is lost
+        os.posix_fallocate(
+            retired.fileno(), 0, max(1, len(content))
+        )  # raises before anything is lost
         retired.seek(0)
         retired.write(content)
         retired.truncate()
@@ -265,7 +307,9 @@ def _from_json(row: list[float]) -> Totals:
 def _load(file: IO[bytes]) -> dict[str, list[float]]:
     try:
         loaded: dict[str, list[float]] = orjson.loads(file.read() or b"{}")
-    except orjson.JSONDecodeError:  # the process that wrote it was killed in the middle: its history is gone, not ours
+    except (
+        orjson.JSONDecodeError
+    ):  # the process that wrote it was killed in the middle: its history is gone, not ours
         return {}
     return {name: row for name, row in loaded.items() if len(row) == WIDTH}
 
@@ -273,6 +317,8 @@ def _load(file: IO[bytes]) -> dict[str, list[float]]:
 @contextmanager
 def _retired(directory: Path) -> Iterator[IO[bytes]]:
     directory.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(directory / "retired.json", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+b") as file:
+    with os.fdopen(
+        os.open(directory / "retired.json", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+b"
+    ) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file

@@ -1,7 +1,8 @@
 """Logging: one JSON object a line, or text where a person looks; no secret ever.
 
-Extra values go with a record as `extra={"fields": {...}}`, or through `event`. Everything that logs through the
-standard library (gunicorn, warnings, the models) ends in the one handler that `configure` installs.
+Extra values go with a record as `extra={"fields": {...}}`, or through `event`. Everything that logs
+through the standard library (gunicorn, warnings, the models) ends in the one handler that
+`configure` installs.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) no
 def configure(logs: Logs, stream: TextIO | None = None, secrets: Secrets = ()) -> None:
     """Send all logging of this process to `stream` (standard error), formatted as the settings say.
 
-    `secrets` are hidden wherever they appear, here and in what `redaction` is asked about; a callable is asked at each
-    record, so that rotated ones are hidden too. Called again it replaces what it did before, which is what a forked
-    process wants.
+    `secrets` are hidden wherever they appear, here and in what `redaction` is asked about; a
+    callable is asked at each record, so that rotated ones are hidden too. Called again it replaces
+    what it did before, which is what a forked process wants.
     """
     stream = stream or sys.stderr
     text = logs.format == "text" or (logs.format == "auto" and stream.isatty())
@@ -59,7 +60,9 @@ def event(logger: logging.Logger, level: int, message: str, /, **fields: Any) ->
 
 
 def secrets_of(settings: Settings) -> Callable[[], Iterator[str]]:
-    """Give what `configure` needs to hide every secret of these settings; files are read at each use."""
+    """Give what `configure` needs to hide every secret of these settings; files are read at each
+    use.
+    """
     access = settings.access
     lists = (access.predict_tokens, access.train_tokens, access.admin_tokens)
 
@@ -68,7 +71,8 @@ def secrets_of(settings: Settings) -> Callable[[], Iterator[str]]:
             try:
                 value = secret.read()
             except SettingsError:
-                continue  # an unreadable file has nothing to hide; whoever needs the secret reports it
+                # an unreadable file has nothing to hide; whoever needs the secret reports it
+                continue
             yield from value.split(",") if secret in lists else (value,)
 
     return read
@@ -91,7 +95,9 @@ class JsonFormatter(logging.Formatter):
         }
         if trace := _trace(self, record):
             line["exception"] = trace
-        line = self._redact(line | {key: value for key, value in _fields(record).items() if key not in line})
+        line = self._redact(
+            line | {key: value for key, value in _fields(record).items() if key not in line}
+        )
         try:
             return orjson.dumps(line).decode()
         except TypeError:  # a lone surrogate or an integer over 64 bits, which orjson refuses
@@ -99,7 +105,9 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """One readable line, fields as key=value but for null ones, the traceback below; control characters are shown."""
+    """One readable line, fields as key=value but for null ones, the traceback below; control
+    characters are shown.
+    """
 
     def __init__(self, redact: Redactor) -> None:
         super().__init__()
@@ -108,7 +116,9 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Format a record."""
         when = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-        line = f"{when} {record.levelname.lower():<7} {self._redact(record.getMessage())}".replace("\n", " ")
+        line = f"{when} {record.levelname.lower():<7} {self._redact(record.getMessage())}".replace(
+            "\n", " "
+        )
         for key, value in self._redact(_fields(record)).items():
             if value is not None:
                 line += f" {key}={_shown(value)}"
@@ -118,7 +128,11 @@ class TextFormatter(logging.Formatter):
 
 
 def _moment(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(record.created, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -130,7 +144,10 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    parts = [formatter.formatException(record.exc_info) if record.exc_info else "", record.stack_info or ""]
+    parts = [
+        formatter.formatException(record.exc_info) if record.exc_info else "",
+        record.stack_info or "",
+    ]
     return "\n".join(part for part in parts if part)
 
 

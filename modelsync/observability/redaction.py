@@ -1,8 +1,10 @@
-"""Texts without what is secret in them: the one place that the log, the answers and the files of a release rely on.
+"""Texts without what is secret in them: the one place that the log, the answers and the files of a
+release rely on.
 
-What a model raises may quote whatever it was given to connect with. Such a text is made harmless where it is made
-(`models.faults`, `http.dataplane`), so that all who show it show the same; the log does so with every line, besides.
-Every pattern takes time linear in the text's length: repeats are bounded, or end at what they cannot hold.
+What a model raises may quote whatever it was given to connect with. Such a text is made harmless
+where it is made (`models.faults`, `http.dataplane`), so that all who show it show the same; the log
+does so with every line, besides. Every pattern takes time linear in the text's length: repeats are
+bounded, or end at what they cannot hold.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ _KEY = re.compile(
 )
 
 _TELLING = re.compile(
-    r"""-----BEGIN\ [A-Z0-9 ]{0,30}PRIVATE\ KEY-----.*?(?:-----END\ [A-Z0-9 ]{0,30}PRIVATE\ KEY-----|\Z)
+    r"""-----BEGIN\ [A-Z0-9 ]{0,30}PRIVATE\ KEY-----.*?(?:-----END\ [A-Z0-9 ]{0,30}PRIVATE\
+    KEY-----|\Z)
       | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b
       | (?<![\w-])(?:gh[pousr]_\w{16,} | github_pat_\w{16,} | glpat-[\w-]{16,} | xox[abprs]-[\w-]{10,})
       | (?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?  # a JSON web token
@@ -63,7 +66,8 @@ _BEARER = re.compile(r"\b(bearer\s{1,4})[\w.~+/-]{6,}=*", re.IGNORECASE)
 
 
 class Redactor:
-    """Replaces credentials, known as secrets or not, by `***`, in text and in whatever holds text."""
+    """Replaces credentials, known as secrets or not, by `***`, in text and in whatever holds text.
+    """
 
     def __init__(self, secrets: Secrets = ()) -> None:
         self._secrets = secrets if callable(secrets) else lambda: secrets
@@ -72,7 +76,9 @@ class Redactor:
         self._asked = 0.0
 
     def __call__(self, value: Any) -> Any:
-        """Give the value with every secret in it replaced; dicts and lists are copied, other types kept."""
+        """Give the value with every secret in it replaced; dicts and lists are copied, other types
+        kept.
+        """
         self._ask()
         return self._redact(value)
 
@@ -109,10 +115,13 @@ class Redactor:
         new = {secret for raw in self._secrets() if (secret := raw.strip())} - self._seen
         if not new:
             return
-        # A rotated secret stays hidden under its old value as well: that may still be valid somewhere.
+        # A rotated secret stays hidden under its old value as well: that may still be valid
+        # somewhere.
         seen = self._seen | new
         forms = {form for secret in seen for form in (secret, quote(secret, safe=""))}
-        self._pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
+        self._pattern = re.compile(
+            "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
+        )
         self._seen = seen
 
 
@@ -120,7 +129,9 @@ _redactor = Redactor()
 
 
 def set_secrets(secrets: Secrets) -> Redactor:
-    """Hide these, too, in this process from now on; a callable is asked again and again, as they may be rotated."""
+    """Hide these, too, in this process from now on; a callable is asked again and again, as they
+    may be rotated.
+    """
     global _redactor
     _redactor = Redactor(secrets)
     return _redactor

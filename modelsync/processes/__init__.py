@@ -1,1 +1,3 @@
-"""The processes of a running service: supervisor, sync loop, generations with their gunicorn master and workers."""
+"""The processes of a running service: supervisor, sync loop, generations with their gunicorn master
+and workers.
+"""

@@ -1,4 +1,6 @@
-"""Generations as the supervisor sees them: a child process that serves one release on the sockets it is given."""
+"""Generations as the supervisor sees them: a child process that serves one release on the sockets
+it is given.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ from modelsync.settings import Settings
 log = logging.getLogger(__name__)
 
 
-# The cores are shared out to workers already: threads of numerical libraries on top of that make one-row calls several
-# times slower. Whoever sets it differently has a reason.
+# The cores are shared out to workers already: threads of numerical libraries on top of that make
+# one-row calls several times slower. Whoever sets it differently has a reason.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
@@ -31,10 +33,15 @@ class NotReady(Exception):
 
 
 class Generation:
-    """One child process. `faults` are the models that were good in the check and do not load in it."""
+    """One child process. `faults` are the models that were good in the check and do not load in it.
+    """
 
     def __init__(
-        self, release: Release | None, process: asyncio.subprocess.Process, private: socket.socket, held: IO[bytes]
+        self,
+        release: Release | None,
+        process: asyncio.subprocess.Process,
+        private: socket.socket,
+        held: IO[bytes],
     ) -> None:
         self.release = release
         self.process = process
@@ -44,11 +51,19 @@ class Generation:
 
     @classmethod
     async def start(
-        cls, release: Release | None, *, listener: socket.socket, control: int, config: Settings, timeout: float
+        cls,
+        release: Release | None,
+        *,
+        listener: socket.socket,
+        control: int,
+        config: Settings,
+        timeout: float,
     ) -> Generation:
-        """Start a generation of `release` and wait until all of its workers are ready; `go` lets them accept requests.
+        """Start a generation of `release` and wait until all of its workers are ready; `go` lets
+        them accept requests.
 
-        Raises NotReady, the process ended, where that takes longer than `timeout` seconds or it dies.
+        Raises NotReady, the process ended, where that takes longer than `timeout` seconds or it
+        dies.
         """
         (reading, writing), (waiting, held) = _pipe(), _pipe()
         with reading, writing, waiting:
@@ -56,7 +71,9 @@ class Generation:
             secrets = settings.hand_down()
             sockets = (listener.fileno(), private.fileno())
             given = {"ready": writing.fileno(), "go": waiting.fileno(), "control": control}
-            arguments = [f"--listen={fd}" for fd in sockets] + [f"--{name}={fd}" for name, fd in given.items()]
+            arguments = [f"--listen={fd}" for fd in sockets] + [
+                f"--{name}={fd}" for name, fd in given.items()
+            ]
             if release:
                 arguments.append(f"--release={release.id}")
             try:
@@ -66,9 +83,12 @@ class Generation:
                     "modelsync.processes.gunicorn_master",
                     *arguments,
                     stdin=asyncio.subprocess.DEVNULL,
-                    env=_ONE_THREAD | settings.child_environment() | {"MODELSYNC_SECRETS_FD": str(secrets)},
+                    env=_ONE_THREAD
+                    | settings.child_environment()
+                    | {"MODELSYNC_SECRETS_FD": str(secrets)},
                     pass_fds=(*sockets, *given.values(), secrets),
-                    start_new_session=True,  # a Ctrl-C at the terminal is the supervisor's to handle
+                    # a Ctrl-C at the terminal is the supervisor's to handle
+                    start_new_session=True,
                 )
             finally:
                 os.close(secrets)
@@ -79,7 +99,11 @@ class Generation:
                 await asyncio.to_thread(generation._prove, timeout)
             except (NotReady, OSError, TimeoutError) as error:
                 await generation.kill()
-                reason = f"not ready within {timeout:g} s" if isinstance(error, TimeoutError) else str(error)
+                reason = (
+                    f"not ready within {timeout:g} s"
+                    if isinstance(error, TimeoutError)
+                    else str(error)
+                )
                 raise NotReady(reason) from None
             except asyncio.CancelledError:
                 await generation.kill()
@@ -87,10 +111,14 @@ class Generation:
         return generation
 
     async def _boot(self, reading: IO[bytes], workers: int) -> None:
-        """Read what the master and its workers report until each worker has said that it accepts requests."""
+        """Read what the master and its workers report until each worker has said that it accepts
+        requests.
+        """
         stream = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), reading)
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), reading
+        )
         # A process that a model has started may hold the pipe open when the master has died.
         ended = asyncio.create_task(self.process.wait())
         ended.add_done_callback(lambda _: transport.close())
@@ -112,20 +140,27 @@ class Generation:
 
     def _prove(self, timeout: float) -> None:
         """Ask the generation itself, on the socket that only it listens on, what it serves."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._private.getsockname()[1], timeout=timeout)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self._private.getsockname()[1], timeout=timeout
+        )
         with contextlib.closing(connection):
             connection.request("GET", "/readyz", headers={"Connection": "close"})
             response = connection.getresponse()
             response.read()
-        if self.release and (response.status != 200 or response.headers["X-Modelsync-Release"] != self.release.commit):
+        if self.release and (
+            response.status != 200 or response.headers["X-Modelsync-Release"] != self.release.commit
+        ):
             raise NotReady(f"its readiness probe says {response.status}")
 
     def go(self) -> None:
-        """Let its workers accept requests; those of a worker that is replaced later do so at once."""
+        """Let its workers accept requests; those of a worker that is replaced later do so at once.
+        """
         self._held.close()
 
     async def drain(self, timeout: float) -> None:
-        """Ask it to end once its clients have their answers; kill it after `timeout` seconds, or where cancelled."""
+        """Ask it to end once its clients have their answers; kill it after `timeout` seconds, or
+        where cancelled.
+        """
         self._signal(signal.SIGTERM)
         try:
             await asyncio.wait_for(self.process.wait(), timeout)

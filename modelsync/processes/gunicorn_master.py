@@ -1,8 +1,10 @@
-"""A generation: one release in a gunicorn master of its own with its workers, on sockets it was given.
+"""A generation: one release in a gunicorn master of its own with its workers, on sockets it was
+given.
 
-Run by the supervisor as `python -m modelsync.processes.gunicorn_master`. It connection_counts the release before it forks, reports each
-worker that is ready, lets them accept requests from the public socket (the first one) when the supervisor says so, and
-ends on TERM once its last client is gone.
+Run by the supervisor as `python -m modelsync.processes.gunicorn_master`. It connection_counts the
+release before it forks, reports each worker that is ready, lets them accept requests from the
+public socket (the first one) when the supervisor says so, and ends on TERM once its last client is
+gone.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ class Log(Logger):  # type: ignore[misc]
     """gunicorn's logger, writing through ours."""
 
     def setup(self, cfg: Any) -> None:
-        """Leave handlers and formats to `modelsync.observability.logs`; what it does each time it starts is for debugging."""
+        """Leave handlers and formats to `modelsync.observability.logs`; what it does each time it
+        starts is for debugging.
+        """
         for logger in (self.error_log, self.access_log):
             logger.handlers.clear()
             logger.propagate = True
@@ -65,7 +69,9 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
     _quick_deaths = 0
 
     def reap_workers(self) -> None:
-        """Collect ended workers, count what they leave, and switch off models that keep ending them."""
+        """Collect ended workers, count what they leave, and switch off models that keep ending
+        them.
+        """
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -98,11 +104,15 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
         for name in self.breaker.crashed(suspects, monotonic()):
             fields = {"event": "model_switched_off", "model": name}
             log.error(
-                "%s is switched off until its next version: it keeps ending workers", name, extra={"fields": fields}
+                "%s is switched off until its next version: it keeps ending workers",
+                name,
+                extra={"fields": fields},
             )
 
     def _pause_after_quick_deaths(self, worker: ModelsyncWorker) -> None:
-        """A worker that dies while it boots would be started again at once, for ever: slow that down."""
+        """A worker that dies while it boots would be started again at once, for ever: slow that
+        down.
+        """
         if monotonic() - worker.born > 2.0:
             self._quick_deaths = 0
             return
@@ -117,7 +127,9 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
         return pid
 
     def manage_workers(self) -> None:
-        """Keep the number of workers, unless the supervisor has gone: then nobody would ever stop us."""
+        """Keep the number of workers, unless the supervisor has gone: then nobody would ever stop
+        us.
+        """
         if os.getppid() != self.supervisor:
             log.error("the supervisor has gone; ending")
             raise StopIteration
@@ -138,12 +150,14 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
             self.held = releases.hold(self.release)
         entries = self.release.models if self.release else {}
         self.breaker = CircuitBreaker(
-            {str(name): str(entry.version) for name, entry in entries.items()}, memory_file(config.state.home)
+            {str(name): str(entry.version) for name, entry in entries.items()},
+            memory_file(config.state.home),
         )
         super().__init__()
 
     def load_config(self) -> None:
-        """Set gunicorn's settings; the environment and its configuration files are not consulted."""
+        """Set gunicorn's settings; the environment and its configuration files are not consulted.
+        """
         server = self.settings.server
         for name, value in {
             "bind": [f"fd://{fd}" for fd in self.arguments.listen],
@@ -160,9 +174,13 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """The Flask application, its models loaded. Before the fork that memory is shared by all workers."""
+        """The Flask application, its models loaded. Before the fork that memory is shared by all
+        workers.
+        """
         control = self.arguments.control
-        loaded = serving.load(self.settings, self.release, request_sync=lambda: _ask(control), breaker=self.breaker)
+        loaded = serving.load(
+            self.settings, self.release, request_sync=lambda: _ask(control), breaker=self.breaker
+        )
         _report(self.arguments.ready, loaded.faults)
         app = create_app(loaded)
         gc.collect()
@@ -190,18 +208,28 @@ def _tell(pid: int, status: int, suspects: list[str], words: str, *, starved: bo
     how = names.get(-code, f"signal {-code}") if code < 0 else f"exit code {code}"
     said = "was ended by the kernel for want of memory" if starved else f"ended: {how}"
     calling = f", while it called {', '.join(suspects)}" if suspects else ""
-    fields = {"event": "worker_ended", "how": how, "out_of_memory": starved, "calling": suspects, "trace": words}
+    fields = {
+        "event": "worker_ended",
+        "how": how,
+        "out_of_memory": starved,
+        "calling": suspects,
+        "trace": words,
+    }
     log.error("worker %d %s%s", pid, said, calling, extra={"fields": fields})
 
 
 def _give_place(master: GenerationMaster, worker: ModelsyncWorker) -> None:
     """The first worker_index that no living worker has."""
     taken = {other.worker_index for other in master.WORKERS.values()}
-    worker.worker_index = next(worker_index for worker_index in count() if worker_index not in taken)
+    worker.worker_index = next(
+        worker_index for worker_index in count() if worker_index not in taken
+    )
 
 
 def _ask(control: int) -> None:
-    """Ask the supervisor for a sync: one byte. A full pipe means that it has been asked often enough."""
+    """Ask the supervisor for a sync: one byte. A full pipe means that it has been asked often
+    enough.
+    """
     with contextlib.suppress(BlockingIOError):
         os.write(control, b"s")
 
@@ -211,7 +239,9 @@ def _report(fd: int, faults: dict[str, str]) -> None:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The supervisor's arguments: file descriptors by number, the release by its id (empty: none yet)."""
+    """The supervisor's arguments: file descriptors by number, the release by its id (empty: none
+    yet).
+    """
     parser = argparse.ArgumentParser(prog="python -m modelsync.processes.gunicorn_master")
     parser.add_argument("--release", default="")
     parser.add_argument("--listen", type=int, action="append", required=True)
@@ -233,7 +263,8 @@ def main() -> None:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:
         log.exception("the generation failed")
-    # Models that were loaded here may have left threads and exit handlers, which would hold up the end for ever.
+    # Models that were loaded here may have left threads and exit handlers, which would hold up the
+    # end for ever.
     sys.stdout.flush()
     os._exit(code)
 

@@ -1,6 +1,8 @@
-"""The gunicorn worker class of modelsync: gunicorn's master, fork, signals and heartbeat; inside, uvloop and `Server`.
+"""The gunicorn worker class of modelsync: gunicorn's master, fork, signals and heartbeat; inside,
+uvloop and `Server`.
 
-`gunicorn app:app --worker-class modelsync.processes.gunicorn_worker.LaneWorker` runs it by hand; `modelsync serve` does the same.
+`gunicorn app:app --worker-class modelsync.processes.gunicorn_worker.LaneWorker` runs it by hand;
+`modelsync serve` does the same.
 """
 
 from __future__ import annotations
@@ -33,21 +35,27 @@ WARM_UP_BUDGET = 5.0
 """Seconds a worker spends on calling models once before it accepts requests."""
 
 SWITCH_INTERVAL = 0.0005
-"""Seconds a thread may compute before another one gets the interpreter: a request crosses threads several times, and
-beside a model that computes it would wait Python's 5 ms each time."""
+"""Seconds a thread may compute before another one gets the interpreter: a request crosses threads
+several times, and beside a model that computes it would wait Python's 5 ms each time.
+"""
 
 
 class ModelsyncWorker(Worker):  # type: ignore[misc]
-    """One process: an event loop that speaks HTTP, threads that call models, threads that run Flask."""
+    """One process: an event loop that speaks HTTP, threads that call models, threads that run
+    Flask.
+    """
 
     ready_fd: int | None = None
     """Where a line with the worker's pid goes once it is ready; the supervisor reads it."""
 
     go_fd: int | None = None
-    """At its end the worker accepts requests from the public socket; until then from the private one alone."""
+    """At its end the worker accepts requests from the public socket; until then from the private
+    one alone.
+    """
 
     connection_counts: ConnectionCounts | None = None
-    """Shared with the other workers; each has a `place` in it, given by the master before the fork."""
+    """Shared with the other workers; each has a `place` in it, given by the master before the fork.
+    """
 
     worker_index = 0
 
@@ -56,18 +64,22 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         self.crash_report = CrashReport()
 
     def init_process(self) -> None:
-        """Replace what the fork copied and must not be shared, then load (without preload) and run."""
+        """Replace what the fork copied and must not be shared, then load (without preload) and run.
+        """
         workers_first()
         guards.install()
         super().init_process()
 
     def init_signals(self) -> None:
-        """Python's defaults but for those that must work even while the loop is stuck; `run` adds the others."""
+        """Python's defaults but for those that must work even while the loop is stuck; `run` adds
+        the others.
+        """
         for number in self.SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGUSR1, self.handle_usr1)
         signal.siginterrupt(signal.SIGUSR1, False)
-        self.crash_report.listen()  # SIGABRT too: the heartbeat stopped, perhaps in code that lets no Python run
+        # SIGABRT too: the heartbeat stopped, perhaps in code that lets no Python run
+        self.crash_report.listen()
 
     def run(self) -> None:
         """Serve until told to end; returns once the last client is gone."""
@@ -78,7 +90,8 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         with contextlib.closing(uvloop.new_event_loop()) as loop:
             asyncio.set_event_loop(loop)
             loop.run_until_complete(self._serve(service, loop))
-        # Threads of models may hang for ever: no reason to wait for them, the clients have their answers.
+        # Threads of models may hang for ever: no reason to wait for them, the clients have their
+        # answers.
         self.log.info("Worker has served its last request (pid: %s)", self.pid)
         self.tmp.close()
         sys.stdout.flush()
@@ -95,11 +108,14 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         public, *private = [listener.sock for listener in self.sockets]
         server.listen(*private)
         if self.ready_fd is not None:
-            # A worker that replaces another one finds nobody listening: the supervisor reads until all are ready once.
+            # A worker that replaces another one finds nobody listening: the supervisor reads until
+            # all are ready once.
             with contextlib.suppress(BrokenPipeError):
                 os.write(self.ready_fd, f"{self.pid}\n".encode())
         if await self._may_go(loop, ending):
-            server.listen(public, connection_counts=self.connection_counts, worker_index=self.worker_index)
+            server.listen(
+                public, connection_counts=self.connection_counts, worker_index=self.worker_index
+            )
         await ending.wait()
         await server.drain(LINGER, self.cfg.graceful_timeout)
         if not server.connections:
@@ -107,7 +123,9 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         beat.cancel()
 
     async def _may_go(self, loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> bool:
-        """Wait for the supervisor to close its end of the pipe; False where the worker is told to end first."""
+        """Wait for the supervisor to close its end of the pipe; False where the worker is told to
+        end first.
+        """
         if self.go_fd is None:
             return True
         go = asyncio.Event()
@@ -120,7 +138,8 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         return go.is_set()
 
     async def _beat(self, service: Service, server: Server, ending: asyncio.Event) -> None:
-        """Tell the master that the loop turns; end when it has gone, or when too many threads hang."""
+        """Tell the master that the loop turns; end when it has gone, or when too many threads hang.
+        """
         pool = service.dataplane.pool
         tidy_up = process_state.snapshot()
         while True:
@@ -130,7 +149,9 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
                 self.log.info("The master has gone; ending (pid: %s)", self.pid)
                 ending.set()
             if pool.hung >= pool.size:
-                self.log.error("%d calls hang; this worker is replaced (pid: %s)", pool.hung, self.pid)
+                self.log.error(
+                    "%d calls hang; this worker is replaced (pid: %s)", pool.hung, self.pid
+                )
                 ending.set()
             if server.requests >= self.max_requests:
                 ending.set()
@@ -138,7 +159,9 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
 
 
 def warm_up(service: Service) -> None:
-    """Call each model once with its first example, in this process, so that no client waits for a cold start."""
+    """Call each model once with its first example, in this process, so that no client waits for a
+    cold start.
+    """
     deadline = monotonic() + WARM_UP_BUDGET
     for model in service.models.values():
         if monotonic() > deadline:

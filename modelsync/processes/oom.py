@@ -1,6 +1,8 @@
-"""Kills by the kernel for want of memory: a worker that dies of one dies of a model, other SIGKILLs are nobody's fault.
+"""Kills by the kernel for want of memory: a worker that dies of one dies of a model, other SIGKILLs
+are nobody's fault.
 
-The kernel counts them for each cgroup: in `memory.events` (cgroup v2), in `memory.oom_control` (v1).
+The kernel counts them for each cgroup: in `memory.events` (cgroup v2), in `memory.oom_control`
+(v1).
 """
 
 from __future__ import annotations
@@ -11,17 +13,21 @@ from pathlib import Path, PurePosixPath
 PROC = Path("/proc/self")
 
 KEPT = 10.0
-"""Seconds for which a kill is waiting for its victim: a process with much memory takes a while to end."""
+"""Seconds for which a kill is waiting for its victim: a process with much memory takes a while to
+end.
+"""
 
 WORKERS_FIRST = 100
 """What a worker adds to its `oom_score_adj`, in thousandths of the memory there is."""
 
 
 class OomKills:
-    """The kills in the cgroup that `counter` is of; without a counter there are none. `now` in monotonic seconds.
+    """The kills in the cgroup that `counter` is of; without a counter there are none. `now` in
+    monotonic seconds.
 
-    Other processes are killed as well: what a model has started, the check, another generation's workers. Their kills
-    are claimed by nobody here, and forgotten after `KEPT` seconds; within these a `kill -9` by hand is taken for one.
+    Other processes are killed as well: what a model has started, the check, another generation's
+    workers. Their kills are claimed by nobody here, and forgotten after `KEPT` seconds; within
+    these a `kill -9` by hand is taken for one.
     """
 
     def __init__(self, counter: Path | None) -> None:
@@ -36,7 +42,9 @@ class OomKills:
         self._unclaimed = recent + [now] * (self._count - before)
 
     def claim(self, now: float) -> bool:
-        """Whether a process that was just reaped with SIGKILL died of one; each kill has one victim."""
+        """Whether a process that was just reaped with SIGKILL died of one; each kill has one
+        victim.
+        """
         self.look(now)  # the kernel counts before it sends the signal
         if self._unclaimed:
             self._unclaimed.pop(0)
@@ -69,7 +77,9 @@ def counter(proc: Path = PROC) -> Path | None:
 
 
 def _file(cgroup: str, mount: str) -> Path | None:
-    """Where the counter would lie, if `mount` shows the hierarchy of `cgroup`, and that cgroup in it."""
+    """Where the counter would lie, if `mount` shows the hierarchy of `cgroup`, and that cgroup in
+    it.
+    """
     _, controllers, path = cgroup.split(":", 2)
     here, _, there = mount.partition(" - ")
     root, point = here.split()[3:5]
@@ -87,7 +97,11 @@ def _file(cgroup: str, mount: str) -> Path | None:
 
 
 def workers_first(proc: Path = PROC) -> None:
-    """Have the kernel end this worker rather than its master or the supervisor, which would start it again."""
+    """Have the kernel end this worker rather than its master or the supervisor, which would start
+    it again.
+    """
     file = proc / "oom_score_adj"
-    with contextlib.suppress(OSError, ValueError):  # not Linux, or not allowed: then it is as likely as they
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # not Linux, or not allowed: then it is as likely as they
         file.write_text(str(min(1000, int(file.read_text()) + WORKERS_FIRST)))

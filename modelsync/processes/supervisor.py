@@ -1,7 +1,9 @@
-"""The supervisor: owns the listening socket, has the source followed, replaces one generation by the next.
+"""The supervisor: owns the listening socket, has the source followed, replaces one generation by
+the next.
 
-It runs no model code and imports none. What takes long runs in children: each update, each generation. A crash of the
-supervisor ends them; started again it serves the current release at once and then looks for a newer one.
+It runs no model code and imports none. What takes long runs in children: each update, each
+generation. A crash of the supervisor ends them; started again it serves the current release at once
+and then looks for a newer one.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from modelsync.sync.schedule import Schedule
 log = logging.getLogger(__name__)
 
 READY_TIMEOUT = 120.0
-"""Seconds a generation may take to load its models, on top of what one model may take in the check."""
+"""Seconds a generation may take to load its models, on top of what one model may take in the check.
+"""
 
 RESTART_MOST = 30.0
 """Seconds between two starts of a generation that keeps dying, at most."""
@@ -46,14 +49,17 @@ Announce = Callable[[Release, int], None]
 def serve(settings: Settings, *, watch: bool = False, announce: Announce | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code.
 
-    Raises SettingsError where the source, the schedule, the address or the state directory cannot be used.
+    Raises SettingsError where the source, the schedule, the address or the state directory cannot
+    be used.
     """
     # From here on others find our number and may signal; the first sync comes anyway.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sources.source_of(settings)
     schedule = Schedule.parse(settings.sync.cron)
     with owners.sole(settings.state.home), _listener(settings) as listener:
-        return asyncio.run(Supervisor(settings, listener, schedule, watch=watch, announce=announce).run())
+        return asyncio.run(
+            Supervisor(settings, listener, schedule, watch=watch, announce=announce).run()
+        )
 
 
 class Supervisor:
@@ -96,8 +102,14 @@ class Supervisor:
         following = loop.create_task(self._sync_loop.run())
         await self._ending.wait()
         patience = self.settings.server.drain_timeout
-        log.info("ending: waiting for requests in flight, at most %g s; Ctrl-C again ends at once", patience)
-        ended, hurried = loop.create_task(self._end(following)), loop.create_task(self._hurrying.wait())
+        log.info(
+            "ending: waiting for requests in flight, at most %g s; Ctrl-C again ends at once",
+            patience,
+        )
+        ended, hurried = (
+            loop.create_task(self._end(following)),
+            loop.create_task(self._hurrying.wait()),
+        )
         await asyncio.wait([ended, hurried], return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
             log.warning("ending at once: requests in flight are not answered")
@@ -127,19 +139,29 @@ class Supervisor:
             await self.current.kill()
         await _cancel(self._draining)
 
-    # --- generations ------------------------------------------------------------------------------------------------
+    # --- generations ------------------------------------------------------------------------------
 
     async def _first_generation(self) -> None:
-        """What was served last, at once; where nothing was, or it does not start, probes that say so."""
+        """What was served last, at once; where nothing was, or it does not start, probes that say
+        so.
+        """
         release = self._current_release()
         if not release and (other := self.releases.current()):
-            log.warning("%s is of another source than is set now: waiting for its first sync", other.id)
+            log.warning(
+                "%s is of another source than is set now: waiting for its first sync", other.id
+            )
         try:
             await self._start(release)
         except NotReady as error:
             log.error("%s", error)
             if release:
-                event(log, logging.ERROR, "the last release does not start", release=release.id, reason=str(error))
+                event(
+                    log,
+                    logging.ERROR,
+                    "the last release does not start",
+                    release=release.id,
+                    reason=str(error),
+                )
                 await self._start(None)
 
     def _current_release(self) -> Release | None:
@@ -150,7 +172,9 @@ class Supervisor:
             return None
 
     async def _serve_current(self) -> bool:
-        """Swap to the current release, unless it is what serves; False where that has to be tried again."""
+        """Swap to the current release, unless it is what serves; False where that has to be tried
+        again.
+        """
         release = self._current_release()
         serving = self.current.release if self.current else None
         if release is None or (serving and serving.id == release.id):
@@ -158,7 +182,13 @@ class Supervisor:
         try:
             await self._start(release)
         except NotReady as error:
-            event(log, logging.ERROR, "the release is not served", release=release.id, reason=str(error))
+            event(
+                log,
+                logging.ERROR,
+                "the release is not served",
+                release=release.id,
+                reason=str(error),
+            )
             try:
                 await asyncio.to_thread(update.reject, self.settings, release, serving, str(error))
             except SyncError as problem:
@@ -175,14 +205,22 @@ class Supervisor:
         async with self._swapping:
             timeout = READY_TIMEOUT + self.settings.sync.check_timeout
             generation = await Generation.start(
-                release, listener=self._listener, control=self._sync_loop.ask, config=self.settings, timeout=timeout
+                release,
+                listener=self._listener,
+                control=self._sync_loop.ask,
+                config=self.settings,
+                timeout=timeout,
             )
             lost = self._lost(generation)
             if lost and (self.settings.git.on_probation or (self.current and self.current.release)):
                 await generation.kill()
-                raise NotReady("; ".join(f"{name} does not load: {reason}" for name, reason in lost.items()))
+                raise NotReady(
+                    "; ".join(f"{name} does not load: {reason}" for name, reason in lost.items())
+                )
             old, self.current = self.current, generation
-            if old and old.release is None:  # it can answer nothing that the new one could not answer better
+            if (
+                old and old.release is None
+            ):  # it can answer nothing that the new one could not answer better
                 await old.drain(EMPTY_DRAIN)
                 old = None
             generation.go()
@@ -201,7 +239,9 @@ class Supervisor:
             _keep(self._draining, old.drain(self.settings.server.drain_timeout + 5))
 
     def _lost(self, generation: Generation) -> dict[str, str]:
-        """Models that passed the check but do not load in the generation: the machine's trouble, or a flaky model."""
+        """Models that passed the check but do not load in the generation: the machine's trouble, or
+        a flaky model.
+        """
         entries = generation.release.models if generation.release else {}
         return {
             name: reason
@@ -210,7 +250,9 @@ class Supervisor:
         }
 
     async def _guard(self, generation: Generation) -> None:
-        """Start the release again where its master dies; the socket is ours, so clients wait meanwhile."""
+        """Start the release again where its master dies; the socket is ours, so clients wait
+        meanwhile.
+        """
         await generation.process.wait()
         pause = 0.1
         while generation is self.current and not self._ending.is_set():
@@ -239,13 +281,17 @@ async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
 
 @contextmanager
 def _listener(settings: Settings) -> Iterator[socket.socket]:
-    """The socket all generations accept from. Raises SettingsError where the address cannot be had."""
+    """The socket all generations accept from. Raises SettingsError where the address cannot be had.
+    """
     host, port = settings.server.host, settings.server.port
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, address = found[0][0], found[0][4][:2]
         listener = socket.create_server(
-            address, family=family, backlog=2048, dualstack_ipv6=family == socket.AF_INET6 and host == "::"
+            address,
+            family=family,
+            backlog=2048,
+            dualstack_ipv6=family == socket.AF_INET6 and host == "::",
         )
     except OSError as error:
         raise SettingsError(

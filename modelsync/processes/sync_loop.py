@@ -1,4 +1,6 @@
-"""Following the source: what asks for a sync, and the syncs themselves, each an update in a process of its own."""
+"""Following the source: what asks for a sync, and the syncs themselves, each an update in a process
+of its own.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,17 @@ UPDATE_GRACE = 10.0
 class SyncLoop:
     """Runs updates when the source may have changed, and has what they published served.
 
-    `ask` is the end of a pipe: a byte in it asks for a sync. `serve_current` is called after each update, also one that
-    failed; it returns False where serving has to be tried again.
+    `ask` is the end of a pipe: a byte in it asks for a sync. `serve_current` is called after each
+    update, also one that failed; it returns False where serving has to be tried again.
     """
 
     def __init__(
-        self, settings: Settings, schedule: Schedule, serve_current: Callable[[], Awaitable[bool]], *, watch: bool
+        self,
+        settings: Settings,
+        schedule: Schedule,
+        serve_current: Callable[[], Awaitable[bool]],
+        *,
+        watch: bool,
     ) -> None:
         self._settings = settings
         self._schedule = schedule
@@ -65,7 +72,7 @@ class SyncLoop:
             for one in loops:
                 group.create_task(_edge(one))
 
-    # --- what asks for a sync ---------------------------------------------------------------------------------------
+    # --- what asks for a sync ---------------------------------------------------------------------
 
     def _heard(self) -> None:
         """A worker was asked for a sync. However many bytes there are, it is one sync."""
@@ -81,7 +88,8 @@ class SyncLoop:
             due += timedelta(seconds=random.uniform(0, self._jitter(due - now)))  # noqa: S311  spreads replicas out
             self._due = due
             planned(self._settings.state.home, min(due, self._retry or due))
-            # In steps, because the machine's clock may be set meanwhile, and a suspended machine's timers stand still.
+            # In steps, because the machine's clock may be set meanwhile, and a suspended machine's
+            # timers stand still.
             while (left := (due - datetime.now(UTC)).total_seconds()) > 0:
                 await asyncio.sleep(min(left, 30.0))
             self._wanted.set()
@@ -98,10 +106,12 @@ class SyncLoop:
     def _changes(self) -> AsyncIterator[object]:
         return watchfiles.awatch(self._settings.state.models, debounce=300, step=100)
 
-    # --- following --------------------------------------------------------------------------------------------------
+    # --- following --------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
-        """One update at a time; calls that come meanwhile are one more afterwards. A failed one is tried again."""
+        """One update at a time; calls that come meanwhile are one more afterwards. A failed one is
+        tried again.
+        """
         while True:
             wait = retry_after(self._failures, random.random())  # noqa: S311
             self._plan(wait)
@@ -115,22 +125,32 @@ class SyncLoop:
                 self._failures = 0
 
     def _plan(self, wait: float | None) -> None:
-        """Tell when the next sync starts: by the schedule, or sooner as another try, in `wait` seconds."""
+        """Tell when the next sync starts: by the schedule, or sooner as another try, in `wait`
+        seconds.
+        """
         now = datetime.now(UTC)
         self._retry = now + timedelta(seconds=wait) if wait is not None else None
         due = self._due if self._due and self._due > now else None
         planned(self._settings.state.home, min(filter(None, (due, self._retry)), default=None))
 
     def _rejected(self) -> bool:
-        """Whether it takes another commit: the same one would be refused again. A pinned pod waits for no other."""
+        """Whether it takes another commit: the same one would be refused again. A pinned pod waits
+        for no other.
+        """
         pinned = bool(self._settings.git.revision)
-        return not pinned and read_status(self._settings.state.home).reason == ReleaseRejected.reason
+        return (
+            not pinned and read_status(self._settings.state.home).reason == ReleaseRejected.reason
+        )
 
     async def _update(self) -> bool:
         """Run an update in a process of its own: whatever it meets, the supervisor goes on."""
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "modelsync.sync.update", stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+                sys.executable,
+                "-m",
+                "modelsync.sync.update",
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
             )
         except OSError as error:
             self._died(f"cannot start: {error.strerror}")
@@ -148,7 +168,11 @@ class SyncLoop:
                 await process.wait()
             raise
         if code not in (0, update.FAILED):
-            self._died(f"ended with {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}")
+            self._died(
+                f"ended with {signal.Signals(-code).name}"
+                if code < 0
+                else f"ended with exit code {code}"
+            )
         return code == 0
 
     def kill(self) -> None:

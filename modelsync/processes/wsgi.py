@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 def application() -> Flask:
     """Build the application for the environment's settings, from an up-to-date release.
 
-    Every worker of a server that does not preload comes here, also one that takes another's place later. All that one
-    master has forked serve the release that the first of them made: that takes `modelsync serve`, or a restart of the
-    master, to follow the source.
+    Every worker of a server that does not preload comes here, also one that takes another's place
+    later. All that one master has forked serve the release that the first of them made: that takes
+    `modelsync serve`, or a restart of the master, to follow the source.
 
     Raises SettingsError.
     """

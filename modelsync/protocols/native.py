@@ -20,9 +20,10 @@ _loads = orjson.loads
 def parse(body: bytes) -> dict[str, Any]:
     """Take the variables out of a request body.
 
-    Raises MalformedBody, with line and column where they are known: malformed, empty or truncated JSON, invalid UTF-8,
-    a byte order mark, NaN, nesting deeper than 1,024, numbers that no double holds, duplicate keys, no `variables`, or
-    one that is no object. Keys beside `variables` are left to those who know them.
+    Raises MalformedBody, with line and column where they are known: malformed, empty or truncated
+    JSON, invalid UTF-8, a byte order mark, NaN, nesting deeper than 1,024, numbers that no double
+    holds, duplicate keys, no `variables`, or one that is no object. Keys beside `variables` are
+    left to those who know them.
     """
     try:
         document = _loads(body)
@@ -35,8 +36,9 @@ def parse(body: bytes) -> dict[str, Any]:
         if "variables" in document:
             raise MalformedBody(f"variables is {_kind(variables)}, not an object; {WANTED}")
         raise MalformedBody(f"the body holds no variables; {WANTED}")
-    # Every key brings a colon, so as many colons as keys means that none was given twice. Only what differs (nested
-    # objects, colons in texts) is counted through, and only what then differs is parsed again, slowly.
+    # Every key brings a colon, so as many colons as keys means that none was given twice. Only what
+    # differs (nested objects, colons in texts) is counted through, and only what then differs is
+    # parsed again, slowly.
     colons = body.count(b":")
     if colons != len(document) + len(variables) and colons != _count(document):
         _refuse_duplicates(body)
@@ -57,18 +59,26 @@ def _count(document: Any) -> int:
 
 
 def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a text",
+        bool: "a boolean",
+        type(None): "null",
+    }
     return names.get(type(value), "a number")
 
 
-# --- what is wrong, and where -----------------------------------------------------------------------------------------
+# --- what is wrong, and where ---------------------------------------------------------------------
 
 
 def _refuse(body: bytes, error: orjson.JSONDecodeError) -> NoReturn:
     if not body.strip():
         raise MalformedBody(f"the body is empty; {WANTED}", 0) from None
     if body.startswith(BOM):
-        raise MalformedBody("the body starts with a byte order mark at line 1, column 1; send UTF-8 without it", 0)
+        raise MalformedBody(
+            "the body starts with a byte order mark at line 1, column 1; send UTF-8 without it", 0
+        )
     try:
         body.decode()
     except UnicodeDecodeError as invalid:
@@ -98,7 +108,9 @@ def _refuse_duplicates(body: bytes) -> None:
     except _Duplicate as error:
         raise MalformedBody(_twice(str(error))) from None
     except RecursionError:
-        raise MalformedBody("the body is nested too deep to be checked for duplicate keys") from None
+        raise MalformedBody(
+            "the body is nested too deep to be checked for duplicate keys"
+        ) from None
 
 
 def _twice(key: str) -> str:

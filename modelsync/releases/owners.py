@@ -1,4 +1,5 @@
-"""Who serves from a state directory: one supervisor, or the processes of a server that somebody brought along.
+"""Who serves from a state directory: one supervisor, or the processes of a server that somebody
+brought along.
 
 home/run/supervisor.pid     locked by the supervisor alone, or by those processes together
 home/run/given/<parent>     the release that the processes forked from one parent serve
@@ -31,7 +32,8 @@ _FORKED_WITHOUT_EXEC = 0x40
 def sole(home: Path) -> Iterator[None]:
     """Be the supervisor, whose process id stands in `run/supervisor.pid`.
 
-    Raises SettingsError where somebody serves from here already, or the directory cannot be written.
+    Raises SettingsError where somebody serves from here already, or the directory cannot be
+    written.
     """
     with _locked(home, fcntl.LOCK_EX) as file:
         file.truncate(0)
@@ -44,12 +46,15 @@ def sole(home: Path) -> Iterator[None]:
 
 
 def join(home: Path) -> None:
-    """Be one of the processes without a supervisor, for as long as this one, or a fork of it, lives.
+    """Be one of the processes without a supervisor, for as long as this one, or a fork of it,
+    lives.
 
     Raises SettingsError as `sole`.
     """
     with _locked(home, fcntl.LOCK_SH) as file:
-        os.dup(file.fileno())  # never closed: the kernel lets go of the lock when the last of us has ended
+        os.dup(
+            file.fileno()
+        )  # never closed: the kernel lets go of the lock when the last of us has ended
 
 
 def _locked(home: Path, how: int) -> IO[str]:
@@ -62,17 +67,21 @@ def _locked(home: Path, how: int) -> IO[str]:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise SettingsError(f"another modelsync serves from {home}: stop it, or set another MODELSYNC_HOME") from None
+        raise SettingsError(
+            f"another modelsync serves from {home}: stop it, or set another MODELSYNC_HOME"
+        ) from None
     return file
 
 
-# --- one release for all that one parent has forked -------------------------------------------------------------------
+# --- one release for all that one parent has forked -----------------------------------------------
 
 
 def agreed(home: Path, find: Callable[[], Release | None]) -> Release | None:
-    """The release of all processes that our parent has forked and will fork: the first one's, which calls `find`.
+    """The release of all processes that our parent has forked and will fork: the first one's, which
+    calls `find`.
 
-    The others wait for it. A process that nobody forked finds its own. What is given here is kept from `sweep`.
+    The others wait for it. A process that nobody forked finds its own. What is given here is kept
+    from `sweep`.
     """
     releases = Releases(home)
     if not (parent := _parent()):
@@ -87,7 +96,10 @@ def agreed(home: Path, find: Callable[[], Release | None]) -> Release | None:
         if name := file.read().strip():
             try:
                 return _held(releases, releases.read(name))
-            except (ReleaseUnreadable, StorageFailed) as error:  # then no process that lives has it either
+            except (
+                ReleaseUnreadable,
+                StorageFailed,
+            ) as error:  # then no process that lives has it either
                 log.error("the release of the other workers is gone: %s", error)
         if release := _held(releases, find()):
             try:
@@ -119,9 +131,11 @@ def _record(folder: Path, parent: str) -> IO[str]:
 
 
 def _parent() -> str:
-    """A name for the process that has forked this one, which no later process has; empty where nobody has.
+    """A name for the process that has forked this one, which no later process has; empty where
+    nobody has.
 
-    A program of its own has no siblings, nor has a daemon, which is forked but leads its own session.
+    A program of its own has no siblings, nor has a daemon, which is forked but leads its own
+    session.
     """
     try:
         ours = _stat("self")

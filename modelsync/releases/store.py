@@ -1,11 +1,12 @@
 """Releases on disk: built aside, published by one rename, made current by one more.
 
     home/lock                   held by whoever syncs
-    home/releases/<id>/         models_serve/, serve_models.py, release.json; never modified after it is published
-    home/current                a link to releases/<id>
+    home/releases/<id>/         models_serve/, serve_models.py, release.json; never modified after
+    it is published home/current                a link to releases/<id>
 
-A crash before the first rename leaves a temporary folder, between the two a release that nobody knows, after the
-second one the new release. `sweep`, which each sync starts with, removes the first two. Whoever writes holds `lock()`.
+A crash before the first rename leaves a temporary folder, between the two a release that nobody
+knows, after the second one the new release. `sweep`, which each sync starts with, removes the first
+two. Whoever writes holds `lock()`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,15 @@ from typing import Any, Literal
 from modelsync.clock import now
 from modelsync.deadline import Deadline
 from modelsync.errors import ReleaseUnreadable, SyncTimeout
-from modelsync.files import TEMPORARY, as_json, flush, fsync_dir, remove_tree, replace_symlink, storage
+from modelsync.files import (
+    TEMPORARY,
+    as_json,
+    flush,
+    fsync_dir,
+    remove_tree,
+    replace_symlink,
+    storage,
+)
 from modelsync.models.types import Fault, ModelEntry, ModelName
 
 FORMAT = 1
@@ -44,21 +53,24 @@ _log = logging.getLogger(__name__)
 def environment(*settings: object) -> str:
     """A digest of all that decides, beside the commit, what an update finds.
 
-    Python and the installed libraries, because a model that is broken today may load in the next image; and those
-    `settings` that an update goes by.
+    Python and the installed libraries, because a model that is broken today may load in the next
+    image; and those `settings` that an update goes by.
     """
-    installed = sorted(f"{item.name}=={item.version}" for item in importlib.metadata.distributions())
-    return hashlib.sha256("\n".join([platform.python_version(), *installed, *map(str, settings)]).encode()).hexdigest()[
-        :16
-    ]
+    installed = sorted(
+        f"{item.name}=={item.version}" for item in importlib.metadata.distributions()
+    )
+    return hashlib.sha256(
+        "\n".join([platform.python_version(), *installed, *map(str, settings)]).encode()
+    ).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One published state of all models. `commit`: the commit's hash, or the digest of a local folder.
+    """One published state of all models. `commit`: the commit's hash, or the digest of a local
+    folder.
 
-    `origin` names the repository it was made from; empty for a local folder, and where an older version wrote it.
-    `path` and `created` are set by `Staging.publish`.
+    `origin` names the repository it was made from; empty for a local folder, and where an older
+    version wrote it. `path` and `created` are set by `Staging.publish`.
     """
 
     id: str
@@ -89,7 +101,8 @@ class Staging:
         return self.path / "models_serve"
 
     def publish(self, release: Release, serve_models_source: str) -> Release:
-        """Write the two files, put everything on the disk and give the folder its name; return where it is now.
+        """Write the two files, put everything on the disk and give the folder its name; return
+        where it is now.
 
         It is not current yet. Raises StorageFailed; then nothing was published.
         """
@@ -100,7 +113,8 @@ class Staging:
             (self.path / "release.json").write_bytes(_to_json(published))
             self.path.chmod(0o755)
             flush(self.path)
-            # Fails where a release of that id exists, since it is never empty: a release is never replaced.
+            # Fails where a release of that id exists, since it is never empty: a release is never
+            # replaced.
             self.path.rename(path)
             fsync_dir(self._releases)
         return published
@@ -116,9 +130,11 @@ class Releases:
 
     @contextmanager
     def lock(self, deadline: Deadline) -> Iterator[None]:
-        """Be the only one who syncs into this state directory, over all processes; the kernel frees it if we die.
+        """Be the only one who syncs into this state directory, over all processes; the kernel frees
+        it if we die.
 
-        Raises SyncTimeout where somebody else holds it until the deadline, StorageFailed where it cannot be made.
+        Raises SyncTimeout where somebody else holds it until the deadline, StorageFailed where it
+        cannot be made.
         """
         with storage():
             self._home.mkdir(parents=True, exist_ok=True)
@@ -133,7 +149,9 @@ class Releases:
             os.close(number)
 
     def current(self) -> Release | None:
-        """The release that serves, or should; None where there is none, or it cannot be read, which is logged."""
+        """The release that serves, or should; None where there is none, or it cannot be read, which
+        is logged.
+        """
         if not (name := self.current_id()):
             return None
         try:
@@ -150,17 +168,27 @@ class Releases:
             return None
 
     def read(self, release_id: str) -> Release:
-        """Read a release. Raises ReleaseUnreadable where it is missing, damaged or of another format."""
+        """Read a release. Raises ReleaseUnreadable where it is missing, damaged or of another
+        format.
+        """
         if not _ID.fullmatch(release_id):
             raise ReleaseUnreadable(f"{release_id!r} is no id of a release")
         path = self._folder / release_id
         try:
             release = _from_json(path, (path / "release.json").read_bytes())
         except OSError as error:
-            raise ReleaseUnreadable(f"release {release_id}: release.json: {error.strerror}") from None
+            raise ReleaseUnreadable(
+                f"release {release_id}: release.json: {error.strerror}"
+            ) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ReleaseUnreadable(f"release {release_id}: release.json is damaged: {error}") from None
-        if release.id != release_id or not (path / "serve_models.py").is_file() or not release.models_serve.is_dir():
+            raise ReleaseUnreadable(
+                f"release {release_id}: release.json is damaged: {error}"
+            ) from None
+        if (
+            release.id != release_id
+            or not (path / "serve_models.py").is_file()
+            or not release.models_serve.is_dir()
+        ):
             raise ReleaseUnreadable(f"release {release_id} is not whole")
         return release
 
@@ -173,7 +201,9 @@ class Releases:
         return sorted(found, key=lambda release: release.created, reverse=True)
 
     def next_id(self, commit: str) -> str:
-        """The id for a new release of a commit: the commit, or with `.2`, `.3`, ... where it was built before."""
+        """The id for a new release of a commit: the commit, or with `.2`, `.3`, ... where it was
+        built before.
+        """
         taken = set(self._names())
         number = 1
         while (name := commit if number == 1 else f"{commit}.{number}") in taken:
@@ -182,7 +212,9 @@ class Releases:
 
     @contextmanager
     def stage(self) -> Iterator[Staging]:
-        """Make a folder to build a release in; gone on leaving, unless it was published. Raises StorageFailed."""
+        """Make a folder to build a release in; gone on leaving, unless it was published. Raises
+        StorageFailed.
+        """
         with storage():
             self._folder.mkdir(parents=True, exist_ok=True)
             path = Path(tempfile.mkdtemp(prefix=".staging-", suffix=TEMPORARY, dir=self._folder))
@@ -193,14 +225,18 @@ class Releases:
                 remove_tree(path)
 
     def make_current(self, release: Release) -> None:
-        """Point `current` at a published release, in one step. Raises StorageFailed; then it points where it did."""
+        """Point `current` at a published release, in one step. Raises StorageFailed; then it points
+        where it did.
+        """
         with storage():
             replace_symlink(self._link, f"releases/{release.id}")
 
     def hold(self, release: Release) -> int:
-        """Keep a release from `sweep` for as long as this process, or a fork of it, lives; returns a descriptor.
+        """Keep a release from `sweep` for as long as this process, or a fork of it, lives; returns
+        a descriptor.
 
-        The kernel's lock on its folder, so that no crash leaves a mark behind. Raises StorageFailed.
+        The kernel's lock on its folder, so that no crash leaves a mark behind. Raises
+        StorageFailed.
         """
         with storage():
             number = os.open(release.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -219,10 +255,11 @@ class Releases:
         return found
 
     def sweep(self, keep: int, in_use: Collection[str] = ()) -> None:
-        """Remove what killed runs left, and all but the newest `keep` releases; never the current one or one `in_use`.
+        """Remove what killed runs left, and all but the newest `keep` releases; never the current
+        one or one `in_use`.
 
-        A release that is newer than the current one and not in use was never made current, or was taken back: it goes
-        too. Raises StorageFailed.
+        A release that is newer than the current one and not in use was never made current, or was
+        taken back: it goes too. Raises StorageFailed.
         """
         with storage():
             for folder in (self._home, self._folder):
@@ -230,7 +267,10 @@ class Releases:
                     remove_tree(left)
             current, history = self.current(), self.history()
             if current:
-                history = [current, *(release for release in history if release.created < current.created)]
+                history = [
+                    current,
+                    *(release for release in history if release.created < current.created),
+                ]
             kept = {self.current_id(), *(release.id for release in history[:keep]), *in_use}
             for name in self._names():
                 if name not in kept:
@@ -257,11 +297,13 @@ def _locked(number: int) -> bool:
     return True
 
 
-# --- release.json -----------------------------------------------------------------------------------------------------
+# --- release.json ---------------------------------------------------------------------------------
 
 
 def _to_json(release: Release) -> bytes:
-    values = {"format": FORMAT} | {item.name: getattr(release, item.name) for item in fields(Release)}
+    values = {"format": FORMAT} | {
+        item.name: getattr(release, item.name) for item in fields(Release)
+    }
     del values["path"]
     values["models"] = {name: asdict(entry) for name, entry in release.models.items()}
     return as_json(values)

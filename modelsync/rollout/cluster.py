@@ -1,7 +1,9 @@
-"""The cluster as a rollout sees it: one Deployment, one ConfigMap, Events. The only module that knows Kubernetes.
+"""The cluster as a rollout sees it: one Deployment, one ConfigMap, Events. The only module that
+knows Kubernetes.
 
-Everything is read anew where it is needed, and nothing is watched: a rollout is one small GET a second, which needs no
-more rights than `get` on one object, and no care for what an API server that restarts does to a watch.
+Everything is read anew where it is needed, and nothing is watched: a rollout is one small GET a
+second, which needs no more rights than `get` on one object, and no care for what an API server that
+restarts does to a watch.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ PAUSE_MOST = 10.0
 """Seconds between two tries of a call, at most."""
 
 REFUSED = 15.0
-"""Seconds for which 401, 403 and 404 are tried again: an API server that starts answers so before it has read all."""
+"""Seconds for which 401, 403 and 404 are tried again: an API server that starts answers so before
+it has read all.
+"""
 
 T = TypeVar("T")
 
@@ -51,13 +55,15 @@ log = logging.getLogger(__name__)
 class Cluster:
     """One Deployment and the state of its rollouts.
 
-    All methods raise ClusterUnreachable where the API server cannot be asked until the deadline, SettingsError where it
-    refuses.
+    All methods raise ClusterUnreachable where the API server cannot be asked until the deadline,
+    SettingsError where it refuses.
     """
 
     def __init__(self, settings: Rollout, deadline: Deadline) -> None:
         if not settings.deployment:
-            raise SettingsError("MODELSYNC_ROLLOUT_DEPLOYMENT is not set: the Deployment to roll out to")
+            raise SettingsError(
+                "MODELSYNC_ROLLOUT_DEPLOYMENT is not set: the Deployment to roll out to"
+            )
         configuration, namespace = _configuration()
         api = client.ApiClient(configuration)
         self._apps, self._core = client.AppsV1Api(api), client.CoreV1Api(api)
@@ -72,7 +78,9 @@ class Cluster:
         """The Deployment as it is now."""
         found = self._call(
             f"get the Deployment {self._deployment}",
-            lambda **options: self._apps.read_namespaced_deployment(self._deployment, self._namespace, **options),
+            lambda **options: self._apps.read_namespaced_deployment(
+                self._deployment, self._namespace, **options
+            ),
         )
         self._uid = found.metadata.uid
         self._selector = found.spec.selector.match_labels or {}
@@ -92,11 +100,16 @@ class Cluster:
         )
 
     def pin(self, seen: Seen, revision: Revision) -> None:
-        """Pin the pods to a revision (an empty one: to none). Raises Conflict where the Deployment is not as `seen`."""
+        """Pin the pods to a revision (an empty one: to none). Raises Conflict where the Deployment
+        is not as `seen`.
+        """
         text = str(revision) or None
         cause = f"modelsync rollout: {text[:12] if text else 'no commit pinned'}"
         body = {
-            "metadata": {"resourceVersion": seen.version, "annotations": {"kubernetes.io/change-cause": cause}},
+            "metadata": {
+                "resourceVersion": seen.version,
+                "annotations": {"kubernetes.io/change-cause": cause},
+            },
             "spec": {"template": {"metadata": {"annotations": {ANNOTATION: text}}}},
         }
         self._call(
@@ -110,16 +123,30 @@ class Cluster:
         """What earlier runs have written down."""
         found = self._call(
             f"get the ConfigMap {self._state}",
-            lambda **options: self._core.read_namespaced_config_map(self._state, self._namespace, **options),
+            lambda **options: self._core.read_namespaced_config_map(
+                self._state, self._namespace, **options
+            ),
         )
         data = found.data or {}
         known = {item.name: data[item.name] for item in fields(State) if data.get(item.name)}
-        return State(**{**known, "good": _pin(data.get("good", "")), "version": found.metadata.resource_version})
+        return State(
+            **{
+                **known,
+                "good": _pin(data.get("good", "")),
+                "version": found.metadata.resource_version,
+            }
+        )
 
     def write(self, state: State) -> None:
-        """Write the state in place of the one of its version. Raises Conflict where that is not the last one."""
+        """Write the state in place of the one of its version. Raises Conflict where that is not the
+        last one.
+        """
         state = replace(state, time=datetime.now(UTC).isoformat(timespec="seconds"))
-        values = {item.name: str(getattr(state, item.name)) for item in fields(State) if item.name != "version"}
+        values = {
+            item.name: str(getattr(state, item.name))
+            for item in fields(State)
+            if item.name != "version"
+        }
         body = {"metadata": {"resourceVersion": state.version}, "data": values}
         self._call(
             f"patch the ConfigMap {self._state}",
@@ -128,12 +155,18 @@ class Cluster:
             ),
         )
 
-    def tell(self, kind: Literal["Normal", "Warning"], reason: str, message: str, state: State) -> None:
-        """Put an Event on the Deployment; of the same step from the same state only one, however often it is told."""
+    def tell(
+        self, kind: Literal["Normal", "Warning"], reason: str, message: str, state: State
+    ) -> None:
+        """Put an Event on the Deployment; of the same step from the same state only one, however
+        often it is told.
+        """
         digest = sha256(f"{reason} {message[:60]} {state.version}".encode()).hexdigest()[:16]
         now = datetime.now(UTC)
         body = client.CoreV1Event(
-            metadata=client.V1ObjectMeta(name=f"{self._deployment}.{digest}", namespace=self._namespace),
+            metadata=client.V1ObjectMeta(
+                name=f"{self._deployment}.{digest}", namespace=self._namespace
+            ),
             involved_object=client.V1ObjectReference(
                 api_version="apps/v1",
                 kind="Deployment",
@@ -154,7 +187,9 @@ class Cluster:
         try:
             self._call(
                 "create an Event",
-                lambda **options: self._core.create_namespaced_event(self._namespace, body, **options),
+                lambda **options: self._core.create_namespaced_event(
+                    self._namespace, body, **options
+                ),
             )
         except Conflict:
             pass  # told already
@@ -167,29 +202,39 @@ class Cluster:
         try:
             found = self._call(
                 "list the pods",
-                lambda **options: self._core.list_namespaced_pod(self._namespace, label_selector=labels, **options),
+                lambda **options: self._core.list_namespaced_pod(
+                    self._namespace, label_selector=labels, **options
+                ),
             )
         except (SettingsError, ClusterUnreachable) as error:
             return Diagnosis([Complaint(f"its pods cannot be asked: {error}")])
         text = str(revision)
         living = [pod for pod in found.items if not pod.metadata.deletion_timestamp]
-        its = [pod for pod in living if (pod.metadata.annotations or {}).get(ANNOTATION, "") == text]
+        its = [
+            pod for pod in living if (pod.metadata.annotations or {}).get(ANNOTATION, "") == text
+        ]
         return pods.diagnose(its, datetime.now(UTC))
 
     def _call(self, what: str, call: Callable[..., T]) -> T:
-        """Ask the API server, again where that may help. Raises Conflict, SettingsError, ClusterUnreachable."""
+        """Ask the API server, again where that may help. Raises Conflict, SettingsError,
+        ClusterUnreachable.
+        """
         pause, refused, trouble = 0.25, Deadline(REFUSED), ""
         while True:
             left = self._deadline.remaining()
             if not left:
-                raise ClusterUnreachable(f"cannot {what}{f': {trouble}' if trouble else ' in time'}")
+                raise ClusterUnreachable(
+                    f"cannot {what}{f': {trouble}' if trouble else ' in time'}"
+                )
             try:
                 return call(_request_timeout=min(CALL, left))
             except ApiException as error:
                 trouble = f"the API server answers {error.status} {error.reason}"
                 if error.status == 409:
                     raise Conflict(f"cannot {what}: it has changed") from None
-                if error.status in {400, 422} or (error.status in {401, 403, 404} and not refused.remaining()):
+                if error.status in {400, 422} or (
+                    error.status in {401, 403, 404} and not refused.remaining()
+                ):
                     raise SettingsError(f"cannot {what}: {trouble} {_detail(error)}") from None
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 trouble = f"the API server cannot be reached ({type(error).__name__})"
@@ -199,7 +244,9 @@ class Cluster:
 
 
 def _configuration() -> tuple[Any, str]:
-    """How to reach the API server, and the namespace: the pod's own, else those of KUBECONFIG's context."""
+    """How to reach the API server, and the namespace: the pod's own, else those of KUBECONFIG's
+    context.
+    """
     configuration = client.Configuration()
     try:
         config.load_incluster_config(configuration)
@@ -219,7 +266,9 @@ def _configuration() -> tuple[Any, str]:
 
 
 def _pin(text: str) -> Revision:
-    """What an annotation pins to. One written by hand may be no revision: it is one that nothing else equals."""
+    """What an annotation pins to. One written by hand may be no revision: it is one that nothing
+    else equals.
+    """
     try:
         return Revision.parse(text) if text else Revision()
     except ValueError:

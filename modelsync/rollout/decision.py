@@ -1,7 +1,9 @@
-"""What to do next, from what the repository, the Deployment and the state say now. Nothing here does anything.
+"""What to do next, from what the repository, the Deployment and the state say now. Nothing here
+does anything.
 
-A run repeats: look, decide, take one step. Each step writes to one object, by compare-and-set, and what it writes
-leads to the next one; so a run that dies anywhere, or two at once, end where one run would have ended.
+A run repeats: look, decide, take one step. Each step writes to one object, by compare-and-set, and
+what it writes leads to the next one; so a run that dies anywhere, or two at once, end where one run
+would have ended.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ class Step(Enum):
     WAIT = auto()
     """The pods are on their way; the Deployment's own deadline decides how long they may be."""
     NOTE = auto()
-    """The tip has been pinned: write that down, so that an undo by hand can be told from it later."""
+    """The tip has been pinned: write that down, so that an undo by hand can be told from it later.
+    """
     SETTLE = auto()
     """The tip is ready in every pod: it is the one to go back to from now on."""
     ADOPT = auto()
@@ -40,7 +43,9 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A Deployment: what it is pinned to, its pods by number, its controller's word. `version`: its resourceVersion."""
+    """A Deployment: what it is pinned to, its pods by number, its controller's word. `version`: its
+    resourceVersion.
+    """
 
     pin: Revision = NO_REVISION
     version: str = ""
@@ -54,7 +59,9 @@ class Seen:
 
     @property
     def progress(self) -> Progress:
-        """How far the last change of the pod template has got. Conditions of an earlier change count for nothing."""
+        """How far the last change of the pod template has got. Conditions of an earlier change
+        count for nothing.
+        """
         if self.paused:
             return "paused"
         if not self.observed:
@@ -68,9 +75,9 @@ class Seen:
 class State:
     """What earlier runs left in the ConfigMap. `version`: its resourceVersion.
 
-    `revision`: the commit that was pinned last by a run; `good`: the pin that last became ready in every pod;
-    `rejected`: a commit that is not tried again, for the `reason` and with the `message` given, in one `environment`
-    (as in `releases.environment`; empty: in any).
+    `revision`: the commit that was pinned last by a run; `good`: the pin that last became ready in
+    every pod; `rejected`: a commit that is not tried again, for the `reason` and with the `message`
+    given, in one `environment` (as in `releases.environment`; empty: in any).
     """
 
     revision: str = ""
@@ -104,7 +111,9 @@ class State:
 
     def rejecting(self, tip: str, environment: str, reason: str, message: str) -> State:
         """What stands after REJECT_STUCK, or after a CHECK that the tip did not pass."""
-        return replace(self, rejected=tip, environment=environment, reason=reason, message=message[:4000])
+        return replace(
+            self, rejected=tip, environment=environment, reason=reason, message=message[:4000]
+        )
 
     def _cleared(self) -> State:
         return replace(self, rejected="", environment="", reason="", message="")
@@ -131,7 +140,8 @@ def _after_pinning(tip: str, seen: Seen, state: State) -> Step:
     if state.revision != tip or (state.rejected == tip and not stuck):
         return Step.NOTE
     if state.good.commit == tip:
-        # It was ready once, so whatever keeps pods from getting ready now, the commit is not to blame.
+        # It was ready once, so whatever keeps pods from getting ready now, the commit is not to
+        # blame.
         return Step.SETTLE if state.rejected and state.rejected != tip else Step.REST
     if stuck:
         return Step.PIN_BACK if state.rejected == tip else Step.REJECT_STUCK

@@ -25,21 +25,38 @@ POLL = 1.0
 """Seconds between two looks at the Deployment."""
 
 LOOK = 30.0
-"""Seconds between two looks at the repository, while pods get ready: a push may be the cure for those that do not."""
+"""Seconds between two looks at the repository, while pods get ready: a push may be the cure for
+those that do not.
+"""
 
 log = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> int:
-    """Bring the ref's tip to all pods, or find out why not; returns the exit code. Raises SettingsError."""
+    """Bring the ref's tip to all pods, or find out why not; returns the exit code. Raises
+    SettingsError.
+    """
     if settings.standalone:  # as k8s/ is before it is edited
-        event(log, logging.INFO, "rollout: gitPath is not set: nothing to roll out", event="rollout", result="resting")
+        event(
+            log,
+            logging.INFO,
+            "rollout: gitPath is not set: nothing to roll out",
+            event="rollout",
+            result="resting",
+        )
         return FINE
     deadline = Deadline(settings.rollout.timeout)
     try:
         return Job(settings, deadline).run()
     except (SyncError, ClusterUnreachable) as error:
-        event(log, logging.ERROR, f"rollout: {error}", event="rollout", result="unknown", reason=error.reason)
+        event(
+            log,
+            logging.ERROR,
+            f"rollout: {error}",
+            event="rollout",
+            result="unknown",
+            reason=error.reason,
+        )
         return UNKNOWN
 
 
@@ -48,7 +65,9 @@ class Job:
 
     def __init__(self, settings: Settings, deadline: Deadline) -> None:
         sync = settings.sync
-        self._settings = replace(settings, git=replace(settings.git, revision=Revision(), proven=Revision()))
+        self._settings = replace(
+            settings, git=replace(settings.git, revision=Revision(), proven=Revision())
+        )
         self._deadline = deadline
         self._source = GitSource(self._settings)
         self._cluster = Cluster(settings.rollout, deadline)
@@ -65,12 +84,16 @@ class Job:
         looked = time.monotonic()
         while True:
             if not self._deadline.remaining():
-                raise ClusterUnreachable(f"{self._tip[:12]} is still on its way to the pods; the next run goes on")
+                raise ClusterUnreachable(
+                    f"{self._tip[:12]} is still on its way to the pods; the next run goes on"
+                )
             seen, state = self._cluster.deployment(), self._cluster.state()
             step = decide(self._tip, seen, state, self._environment)
             try:
                 if step is Step.REST:
-                    self._say(_why(self._tip, seen, state, self._environment), seen, result="resting")
+                    self._say(
+                        _why(self._tip, seen, state, self._environment), seen, result="resting"
+                    )
                     return self._code
                 if step is not Step.WAIT:
                     self._take(step, seen, state)
@@ -82,7 +105,7 @@ class Job:
                 self._look_again()
                 looked = time.monotonic()
 
-    # --- the repository ---------------------------------------------------------------------------------------------
+    # --- the repository ---------------------------------------------------------------------------
 
     def _resolve(self) -> str:
         """The ref's tip, tried for as long as there is time. Raises SyncError."""
@@ -95,7 +118,14 @@ class Job:
                 pause = retry_after(failures, 0.5) or 0.0
                 if pause >= self._deadline.remaining():
                     raise
-                event(log, logging.WARNING, f"rollout: {error}", event="rollout", result="retry", reason=error.reason)
+                event(
+                    log,
+                    logging.WARNING,
+                    f"rollout: {error}",
+                    event="rollout",
+                    result="retry",
+                    reason=error.reason,
+                )
                 time.sleep(pause)
 
     def _look_again(self) -> None:
@@ -105,16 +135,25 @@ class Job:
             log.info("the repository cannot be asked for a newer commit: %s", error)
             return
         if tip != self._tip:
-            event(log, logging.INFO, f"rollout: a newer commit, {tip[:12]}", event="rollout", result="newer", tip=tip)
+            event(
+                log,
+                logging.INFO,
+                f"rollout: a newer commit, {tip[:12]}",
+                event="rollout",
+                result="newer",
+                tip=tip,
+            )
             self._tip = tip
 
     def _brief(self) -> Deadline:
         return Deadline(max(0.1, min(self._settings.sync.timeout, self._deadline.remaining())))
 
-    # --- the steps --------------------------------------------------------------------------------------------------
+    # --- the steps --------------------------------------------------------------------------------
 
     def _take(self, step: Step, seen: Seen, state: State) -> None:
-        """Take one step. An Event comes before what it tells of is written, so that none is lost; doubles are none."""
+        """Take one step. An Event comes before what it tells of is written, so that none is lost;
+        doubles are none.
+        """
         tip, short = self._tip, self._tip[:12]
         match step:
             case Step.CHECK:
@@ -124,10 +163,17 @@ class Job:
                 self._cluster.write(state.noting(tip))
             case Step.SETTLE:
                 if state.good.commit != tip:
-                    self._tell("RolloutComplete", f"{short} is ready in all {seen.wanted} pods", seen, state)
+                    self._tell(
+                        "RolloutComplete",
+                        f"{short} is ready in all {seen.wanted} pods",
+                        seen,
+                        state,
+                    )
                 self._cluster.write(state.settling(seen.pin))
             case Step.ADOPT:
-                self._say(f"{seen.pin.commit[:12]}, pinned by hand, is ready", seen, result="adopted")
+                self._say(
+                    f"{seen.pin.commit[:12]}, pinned by hand, is ready", seen, result="adopted"
+                )
                 self._cluster.write(state.adopting(seen.pin))
             case Step.RESPECT:
                 message = f"{short} was undone by hand in favour of {seen.pin.commit[:12]}; it is not tried again"
@@ -138,12 +184,18 @@ class Job:
             case Step.PIN_BACK:
                 self._code = REJECTED
                 self._cluster.pin(seen, state.good)
-                self._say(f"pinned back to {state.good.commit[:12] or 'no commit'}", seen, result="pinned back")
+                self._say(
+                    f"pinned back to {state.good.commit[:12] or 'no commit'}",
+                    seen,
+                    result="pinned back",
+                )
 
     def _check(self, seen: Seen, state: State) -> None:
         tip, short = self._tip, self._tip[:12]
         self._say(f"checking {short}", seen, result="checking")
-        settings = replace(self._settings, sync=replace(self._settings.sync, timeout=self._brief().seconds))
+        settings = replace(
+            self._settings, sync=replace(self._settings.sync, timeout=self._brief().seconds)
+        )
         verdict = evaluate(settings, tip, seen.pin)
         if verdict.rejected:
             self._code = REJECTED
@@ -156,7 +208,8 @@ class Job:
 
     def _reject_stuck(self, seen: Seen, state: State) -> None:
         """Reject a commit that is pinned; the next step pins the good one."""
-        # Pods get nothing either from a repository that is away: then the commit is not to blame, and this raises.
+        # Pods get nothing either from a repository that is away: then the commit is not to blame,
+        # and this raises.
         if (tip := self._source.resolve(self._brief())) != self._tip:
             self._tip = tip
             return
@@ -171,12 +224,16 @@ class Job:
         self._tell("RolloutRolledBack", f"{tip[:12]} goes back to {back}: {why}", seen, state)
         self._cluster.write(state.rejecting(tip, self._environment, "deadline", why))
 
-    # --- telling ----------------------------------------------------------------------------------------------------
+    # --- telling ----------------------------------------------------------------------------------
 
     def _tell(self, reason: str, message: str, seen: Seen, state: State) -> None:
         """An Event on the Deployment, and the same in the log."""
-        kind: Literal["Normal", "Warning"] = "Normal" if reason in {"RolloutStarted", "RolloutComplete"} else "Warning"
-        self._say(message, seen, result=reason, level=logging.INFO if kind == "Normal" else logging.ERROR)
+        kind: Literal["Normal", "Warning"] = (
+            "Normal" if reason in {"RolloutStarted", "RolloutComplete"} else "Warning"
+        )
+        self._say(
+            message, seen, result=reason, level=logging.INFO if kind == "Normal" else logging.ERROR
+        )
         self._cluster.tell(kind, reason, message, state)
 
     def _say(self, message: str, seen: Seen, level: int = logging.INFO, **fields: object) -> None:

@@ -1,4 +1,6 @@
-"""Why pods do not get ready, in the words of those who know: scheduler, container runtime, the service itself."""
+"""Why pods do not get ready, in the words of those who know: scheduler, container runtime, the
+service itself.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ PATIENCE = 2.0
 """Seconds that a pod gets to say why it is not ready."""
 
 JUST_NOW = timedelta(seconds=60)
-"""For which a pod that has become ready may not count as available yet, nor the Deployment as under way again."""
+"""For which a pod that has become ready may not count as available yet, nor the Deployment as under
+way again.
+"""
 
 AWAY = {kind.reason for kind in (AuthFailed, RemoteUnreachable, SyncTimeout, UntrustedRemote)}
 """Reasons of a pod that cannot get its commit, whatever is in that."""
@@ -28,7 +32,8 @@ class Complaint(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """What ails some pods: each complaint once. `recovering`: nothing any more, since a moment ago."""
+    """What ails some pods: each complaint once. `recovering`: nothing any more, since a moment ago.
+    """
 
     complaints: Sequence[Complaint] = ()
     recovering: bool = False
@@ -43,7 +48,9 @@ def diagnose(pods: Sequence[Any], now: datetime) -> Diagnosis:
 
 
 def _ready_since(pod: Any) -> datetime | None:
-    ready = (one for one in pod.status.conditions or () if one.type == "Ready" and one.status == "True")
+    ready = (
+        one for one in pod.status.conditions or () if one.type == "Ready" and one.status == "True"
+    )
     return next((one.last_transition_time for one in ready), None)
 
 
@@ -51,13 +58,26 @@ def _of(pod: Any) -> Iterator[Complaint]:
     for condition in pod.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status != "True" and condition.message:
             yield Complaint(f"not scheduled: {condition.message}")
-    containers = [*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())]
+    containers = [
+        *(pod.status.init_container_statuses or ()),
+        *(pod.status.container_statuses or ()),
+    ]
     for container in containers:
         state, last = container.state, container.last_state
-        if state and state.waiting and state.waiting.reason not in {"PodInitializing", "ContainerCreating"}:
+        if (
+            state
+            and state.waiting
+            and state.waiting.reason not in {"PodInitializing", "ContainerCreating"}
+        ):
             yield Complaint(_words(state.waiting.reason, state.waiting.message))
-        if (ended := (state and state.terminated) or (last and last.terminated)) and ended.exit_code:
-            yield Complaint(_words(f"{container.name} ended with {ended.exit_code} ({ended.reason})", ended.message))
+        if (
+            ended := (state and state.terminated) or (last and last.terminated)
+        ) and ended.exit_code:
+            yield Complaint(
+                _words(
+                    f"{container.name} ended with {ended.exit_code} ({ended.reason})", ended.message
+                )
+            )
         if state and state.running and not container.ready and (complaint := _asked(pod)):
             yield complaint
 

@@ -1,4 +1,6 @@
-"""Whether a commit may be rolled out: the check that every sync makes, here before any pod sees the commit."""
+"""Whether a commit may be rolled out: the check that every sync makes, here before any pod sees the
+commit.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from modelsync.sync.update import Outcome, Updater
 
 @dataclass(frozen=True, slots=True)
 class RolloutVerdict:
-    """`rejected` says why the commit is not rolled out; empty where it may be, with the models that are `broken`."""
+    """`rejected` says why the commit is not rolled out; empty where it may be, with the models that
+    are `broken`.
+    """
 
     rejected: str = ""
     broken: frozenset[str] = frozenset()
@@ -22,9 +26,10 @@ class RolloutVerdict:
 def evaluate(settings: Settings, commit: str, pin: Revision) -> RolloutVerdict:
     """Check a commit, and where something is broken in it, also the one that is pinned now.
 
-    A model that is broken, and was good so far, speaks against a commit (policy `previous`: in a rollout its previous
-    version lives in the previous commit, which goes on as a whole). So does with `reject` any that is broken, and with
-    `drop` none. Raises SyncError where that cannot be told.
+    A model that is broken, and was good so far, speaks against a commit (policy `previous`: in a
+    rollout its previous version lives in the previous commit, which goes on as a whole). So does
+    with `reject` any that is broken, and with `drop` none. Raises SyncError where that cannot be
+    told.
     """
     policy = settings.sync.on_broken_model
     try:
@@ -38,7 +43,11 @@ def evaluate(settings: Settings, commit: str, pin: Revision) -> RolloutVerdict:
     if policy == "reject":
         return RolloutVerdict(_told(broken, broken))
     if not pin:
-        return verdict if len(broken) < len(found.release.models) else RolloutVerdict(_told(broken, broken))
+        return (
+            verdict
+            if len(broken) < len(found.release.models)
+            else RolloutVerdict(_told(broken, broken))
+        )
     try:
         before = _check(settings, pin.commit)
     except (NoModels, RefNotFound):  # nobody can tell any more what was good: then all of it was
@@ -48,9 +57,11 @@ def evaluate(settings: Settings, commit: str, pin: Revision) -> RolloutVerdict:
 
 
 def _check(settings: Settings, commit: str) -> Outcome:
-    """Build a release of the commit in the state directory, where nothing serves it, and see what is broken.
+    """Build a release of the commit in the state directory, where nothing serves it, and see what
+    is broken.
 
-    Models that are the same in both commits are checked once: the second update knows them from the first.
+    Models that are the same in both commits are checked once: the second update knows them from the
+    first.
     """
     revision = Revision(commit)
     return Updater(

@@ -1,8 +1,9 @@
 """Accepting connections so that the workers of a generation get about as many each.
 
-All of them wait on one socket, and the kernel wakes whoever it likes: a worker that is awake anyway would take every
-connection of a burst, and with connections that are kept that lasts. So a worker that has more than another one lets
-that one go first, for `PAUSE` seconds; then it takes the connection itself, since the other may be busy.
+All of them wait on one socket, and the kernel wakes whoever it likes: a worker that is awake anyway
+would take every connection of a burst, and with connections that are kept that lasts. So a worker
+that has more than another one lets that one go first, for `PAUSE` seconds; then it takes the
+connection itself, since the other may be busy.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _ABSENT = 0xFFFFFFFF
 
 
 class ConnectionCounts:
-    """How many connections each worker has, in memory that all of them share; mapped before the fork."""
+    """How many connections each worker has, in memory that all of them share; mapped before the
+    fork.
+    """
 
     def __init__(self, workers: int) -> None:
         self._counts = memoryview(mmap.mmap(-1, 4 * workers)).cast("I")
@@ -71,7 +74,10 @@ class Acceptor:
         self._loop.remove_reader(self._sock)
 
     def _readable(self) -> None:
-        if self._connection_counts is None or self._connections() <= self._connection_counts.lowest():
+        if (
+            self._connection_counts is None
+            or self._connections() <= self._connection_counts.lowest()
+        ):
             self._accept()
         else:
             self._loop.remove_reader(self._sock)
@@ -93,6 +99,8 @@ class Acceptor:
             self._loop.call_later(FULL, self._resume)
             return
         connection.setblocking(False)
-        task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol, connection))
+        task = self._loop.create_task(
+            self._loop.connect_accepted_socket(self._protocol, connection)
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

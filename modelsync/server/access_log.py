@@ -1,8 +1,9 @@
-"""One line a request, cheap enough to stay on: formatted by hand, written together a few times a second.
+"""One line a request, cheap enough to stay on: formatted by hand, written together a few times a
+second.
 
-The lines are what `modelsync.observability.logs` would write for the same record. Only the detail of a problem needs redaction: the
-path comes without its query, the request id is of a safe alphabet. To a person's terminal they go through the ordinary
-logger.
+The lines are what `modelsync.observability.logs` would write for the same record. Only the detail
+of a problem needs redaction: the path comes without its query, the request id is of a safe
+alphabet. To a person's terminal they go through the ordinary logger.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ class AccessLog:
         seconds: float,
         detail: str = "",
     ) -> None:
-        """Note an answered request; `what` is its method and path, `size` in bytes, `detail` what was the matter."""
+        """Note an answered request; `what` is its method and path, `size` in bytes, `detail` what
+        was the matter.
+        """
         fields = {"client": client, "request_id": request_id, "model": model}
         if detail:
             fields["detail"] = redacted(detail, LONGEST)
@@ -68,20 +71,29 @@ class AccessLog:
 
     def template(self, what: str, model: str) -> bytes:
         """A line for successes that differ in client, id, size and time only, for `add_again`."""
-        fixed = b'","level":"info","logger":"modelsync.access","message":%b,"model":%b,"client":"' % (
-            orjson.dumps(f"{what} 200"),
-            orjson.dumps(model),
+        fixed = (
+            b'","level":"info","logger":"modelsync.access","message":%b,"model":%b,"client":"'
+            % (
+                orjson.dumps(f"{what} 200"),
+                orjson.dumps(model),
+            )
         )
         return (
-            fixed.replace(b"%", b"%%") + b'%%b","request_id":"%%b","bytes":%%d,"seconds":%%.6f,"pid":%d}\n' % self._pid
+            fixed.replace(b"%", b"%%")
+            + b'%%b","request_id":"%%b","bytes":%%d,"seconds":%%.6f,"pid":%d}\n' % self._pid
         )
 
-    def add_again(self, template: bytes, client: bytes, request_id: bytes, size: int, seconds: float) -> None:
-        """Note an answered request whose line has been prepared; `client` is an address, or empty."""
+    def add_again(
+        self, template: bytes, client: bytes, request_id: bytes, size: int, seconds: float
+    ) -> None:
+        """Note an answered request whose line has been prepared; `client` is an address, or empty.
+        """
         if self._fd is None:
             line = orjson.loads(b'{"time":"' + template % (client, request_id, size, seconds))
             message = line.pop("message")
-            log.info("%s", message, extra={"fields": {key: line[key] for key in line.keys() - _STANDARD}})
+            log.info(
+                "%s", message, extra={"fields": {key: line[key] for key in line.keys() - _STANDARD}}
+            )
             return
         self._append(b'{"time":"' + self._now() + template % (client, request_id, size, seconds))
 
@@ -89,7 +101,9 @@ class AccessLog:
         """Write what has been noted."""
         if self._lines and self._fd is not None:
             data, self._lines = b"".join(self._lines), []
-            with contextlib.suppress(OSError):  # a full disk, a reader that has gone: as logging does, go on without
+            with contextlib.suppress(
+                OSError
+            ):  # a full disk, a reader that has gone: as logging does, go on without
                 while data:
                     data = data[os.write(self._fd, data) :]
 
@@ -102,7 +116,9 @@ class AccessLog:
         millisecond = int(time() * 1000)
         if millisecond != self._millisecond:
             self._millisecond = millisecond
-            moment = datetime.fromtimestamp(millisecond / 1000, UTC).isoformat(timespec="milliseconds")
+            moment = datetime.fromtimestamp(millisecond / 1000, UTC).isoformat(
+                timespec="milliseconds"
+            )
             self._moment = moment.replace("+00:00", "Z").encode()
         return self._moment
 
@@ -110,7 +126,9 @@ class AccessLog:
 def _json_stream() -> int | None:
     """A descriptor of its own for the stream that JSON lines go to; None where the log is text."""
     for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler) and isinstance(handler.formatter, JsonFormatter):
+        if isinstance(handler, logging.StreamHandler) and isinstance(
+            handler.formatter, JsonFormatter
+        ):
             try:
                 return os.dup(handler.stream.fileno())
             except (OSError, ValueError):  # a stream in memory, in tests

@@ -1,6 +1,8 @@
-"""Who may do what: bearer tokens with the scopes predict, train and admin. Free of Flask: the worker asks it too.
+"""Who may do what: bearer tokens with the scopes predict, train and admin. Free of Flask: the
+worker asks it too.
 
-A wider scope holds the narrower ones: an admin token may train, a train token may predict. What each scope opens:
+A wider scope holds the narrower ones: an admin token may train, a train token may predict. What
+each scope opens:
 
 - predict: predicting and everything that tells of the models (the page, status, usage, OpenAPI, the last sync). Open to
   everybody while no predict token is set.
@@ -37,7 +39,9 @@ SETTING: dict[Scope, str] = {
 }
 
 REREAD = 1.0
-"""Seconds after which the tokens are read again, so that rotated files need no restart and requests read no files."""
+"""Seconds after which the tokens are read again, so that rotated files need no restart and requests
+read no files.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,9 @@ class _Tokens:
     read_at: float
 
     def scopes_of(self, token: bytes) -> set[Scope]:
-        """The scopes of a token. Every known token is compared, so the time tells nothing about any of them."""
+        """The scopes of a token. Every known token is compared, so the time tells nothing about any
+        of them.
+        """
         digest = sha256(token).digest()
         return {scope for scope, known in self.digests if hmac.compare_digest(digest, known)}
 
@@ -78,7 +84,8 @@ class Authorizer:
     def require(self, scope: Scope, authorization: str | None) -> None:
         """Return where the `Authorization` header's token holds `scope`.
 
-        Raises Unauthenticated without a known token, Forbidden where the token is too narrow or nobody has the scope.
+        Raises Unauthenticated without a known token, Forbidden where the token is too narrow or
+        nobody has the scope.
         """
         if scope == "predict" and self.open_to_all:
             return
@@ -106,7 +113,9 @@ class Authorizer:
         return _Tokens(tuple(digests), self._clock())
 
     def _text(self, scope: Scope, secret: Secret) -> str:
-        """The tokens of a scope as they are written; none where their file cannot be read: shut rather than open."""
+        """The tokens of a scope as they are written; none where their file cannot be read: shut
+        rather than open.
+        """
         try:
             text = secret.read()
         except SettingsError as error:
@@ -119,9 +128,13 @@ class Authorizer:
 
 
 def _bearer(authorization: str | None) -> bytes:
-    """The token of an `Authorization` header as the bytes that were sent (headers are decoded as Latin-1)."""
+    """The token of an `Authorization` header as the bytes that were sent (headers are decoded as
+    Latin-1).
+    """
     if not authorization:
-        raise Unauthenticated("this needs a token, sent in the header Authorization as: Bearer <token>")
+        raise Unauthenticated(
+            "this needs a token, sent in the header Authorization as: Bearer <token>"
+        )
     scheme, _, token = authorization.strip().partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("the Authorization header must read: Bearer <token>")

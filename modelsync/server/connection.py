@@ -1,7 +1,8 @@
-"""HTTP/1.1 on one connection: requests are answered in their order, and nobody is waited for without end.
+"""HTTP/1.1 on one connection: requests are answered in their order, and nobody is waited for
+without end.
 
-Pipelining and the limits in time are here; `reading` makes requests of bytes. A request that breaks a rule is answered
-with a problem and ends the connection; none reaches a model.
+Pipelining and the limits in time are here; `reading` makes requests of bytes. A request that breaks
+a rule is answered with a problem and ends the connection; none reaches a model.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ MAX_PIPELINED = 32
 """Requests of one connection that may be in work at once; reading pauses there."""
 
 LINGER = 2.0
-"""Seconds a closing connection still reads, so that the answer is not lost to a reset (RFC 9112 section 9.6)."""
+"""Seconds a closing connection still reads, so that the answer is not lost to a reset (RFC 9112
+section 9.6).
+"""
 
 
 class Connection(asyncio.Protocol):
-    """One client. `deadline` is a time of the loop's clock, 0 where nothing is awaited from the client."""
+    """One client. `deadline` is a time of the loop's clock, 0 where nothing is awaited from the
+    client.
+    """
 
     __slots__ = (
         "_closing", "_exchanges", "_paused", "_reader", "_server", "_unsent", "_writable",
@@ -47,7 +52,7 @@ class Connection(asyncio.Protocol):
         self.client = b""
         self.deadline = 0.0
 
-    # --- the transport's callbacks ----------------------------------------------------------------------------------
+    # --- the transport's callbacks ----------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
@@ -97,17 +102,21 @@ class Connection(asyncio.Protocol):
         if self._closing and not self._exchanges:
             self._expect(LINGER)
         elif self._reader.in_message:
-            self._expect(self._server.header_timeout if self._reader.in_head else self._server.body_timeout)
+            self._expect(
+                self._server.header_timeout if self._reader.in_head else self._server.body_timeout
+            )
         else:
             self._expect(0.0)
         self._flush()
 
     def _expect(self, seconds: float) -> None:
-        """Give the client so long for what it has to do next, 0: nothing; first it has to read what is sent to it."""
+        """Give the client so long for what it has to do next, 0: nothing; first it has to read what
+        is sent to it.
+        """
         if self._writable:
             self.deadline = self._server.now() + seconds if seconds else 0.0
 
-    # --- what the reader tells ---------------------------------------------------------------------------------------
+    # --- what the reader tells --------------------------------------------------------------------
 
     def begun(self) -> None:
         """A request begins. Raises ProtocolError where the last one has come."""
@@ -142,7 +151,7 @@ class Connection(asyncio.Protocol):
         self._exchanges.append(exchange)
         self.deadline = 0.0
 
-    # --- answering --------------------------------------------------------------------------------------------------
+    # --- answering --------------------------------------------------------------------------------
 
     def _reject(self, status: int, detail: str) -> None:
         """Answer what is due, then this problem, then end the connection."""
@@ -163,7 +172,9 @@ class Connection(asyncio.Protocol):
         return self._closing or bool(self._exchanges and self._exchanges[-1].close)
 
     def timed_out(self) -> None:
-        """The client did not do in time what it had to: tell it where that makes sense, and end the connection."""
+        """The client did not do in time what it had to: tell it where that makes sense, and end the
+        connection.
+        """
         self.deadline = 0.0
         if not self._writable and (unsent := self.transport.get_write_buffer_size()) < self._unsent:
             self._unsent = unsent  # slow, but it reads
@@ -176,7 +187,9 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
     def close_when_idle(self) -> None:
-        """End the connection now if nothing is due on it; what is due says `Connection: close` anyway."""
+        """End the connection now if nothing is due on it; what is due says `Connection: close`
+        anyway.
+        """
         if not self._exchanges and not self._reader.in_message and not self._closing:
             self.transport.close()
 
@@ -198,7 +211,9 @@ class Connection(asyncio.Protocol):
         if len(self._exchanges) == 1 and self._writable and not self._reader.in_message:
             self._exchanges.clear()
             self.deadline = self._server.idle_deadline
-            self.transport.write(exchange.output or b"")  # may set another: a client that does not read
+            self.transport.write(
+                exchange.output or b""
+            )  # may set another: a client that does not read
         else:
             self._flush()
 
@@ -216,7 +231,9 @@ class Connection(asyncio.Protocol):
         self._update_reading()
 
     def _linger(self) -> None:
-        """Send no more, and read and drop what is still on its way, until the client closes or LINGER is over."""
+        """Send no more, and read and drop what is still on its way, until the client closes or
+        LINGER is over.
+        """
         self._closing = True
         self._exchanges.clear()
         self._expect(LINGER)

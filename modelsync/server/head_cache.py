@@ -1,7 +1,9 @@
-"""HeadCache of requests like some that have been seen before: the short way from a client to a model.
+"""HeadCache of requests like some that have been seen before: the short way from a client to a
+model.
 
-What the parser and the rules have found out about a head holds for all heads of the same `essence`; and, for a second,
-that their token may predict. What is not plain sailing goes the long way, through `dispatch`.
+What the parser and the rules have found out about a head holds for all heads of the same `essence`;
+and, for a second, that their token may predict. What is not plain sailing goes the long way,
+through `dispatch`.
 """
 
 from __future__ import annotations
@@ -32,8 +34,9 @@ _NOT_AGAIN = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
 
 
 Known = tuple[CachedHead, int, bytes]
-"""What is known of a request by its head: what it shares with others, the bytes of its body, the client's own id for
-it, empty without one."""
+"""What is known of a request by its head: what it shares with others, the bytes of its body, the
+client's own id for it, empty without one.
+"""
 
 
 class HeadCache:
@@ -47,7 +50,8 @@ class HeadCache:
         self._log = server.log
 
     def like(self, data: bytes) -> Known | None:
-        """What is known of a head that may have come never before, from one with the same essence."""
+        """What is known of a head that may have come never before, from one with the same essence.
+        """
         found = head_key(data)
         if found is None:
             return None
@@ -63,9 +67,15 @@ class HeadCache:
         return known
 
     def learn(self, data: bytes, request: Request) -> None:
-        """Remember the head of a whole request that has come as `data`: those like it need no parser."""
+        """Remember the head of a whole request that has come as `data`: those like it need no
+        parser.
+        """
         end = data.find(b"\r\n\r\n") + 4
-        if request.version != "1.1" or not request.keep_alive or len(data) != end + len(request.body):
+        if (
+            request.version != "1.1"
+            or not request.keep_alive
+            or len(data) != end + len(request.body)
+        ):
             return
         if any(name in _NOT_AGAIN for name, _ in request.headers):
             return
@@ -95,12 +105,18 @@ class HeadCache:
         general.headers = [field for field in request.headers if field[0] in DECISIVE]
         head = CachedHead(general, turn)
         version = turn.model.model.version
-        head.fields = f"Content-Type: application/json\r\nX-Modelsync-Model-Version: {version}\r\n".encode()
+        head.fields = (
+            f"Content-Type: application/json\r\nX-Modelsync-Model-Version: {version}\r\n".encode()
+        )
         head.line = self._log.template(f"POST {request.path.decode('latin-1')}", turn.model.name)
         return head
 
-    def answer(self, connection: Connection, head: CachedHead, body: bytes, request_id: bytes) -> None:
-        """Answer a request whose head is known: at once, or at the end of this turn of the loop with those like it."""
+    def answer(
+        self, connection: Connection, head: CachedHead, body: bytes, request_id: bytes
+    ) -> None:
+        """Answer a request whose head is known: at once, or at the end of this turn of the loop
+        with those like it.
+        """
         started = perf_counter()
         server, turn = self._server, head.turn
         identity = request_id or server.new_id()
@@ -118,7 +134,13 @@ class HeadCache:
             connection.exchange(head.again(body, identity, started))
 
     def _call(
-        self, connection: Connection, head: CachedHead, model: LoopModel, body: bytes, identity: bytes, started: float
+        self,
+        connection: Connection,
+        head: CachedHead,
+        model: LoopModel,
+        body: bytes,
+        identity: bytes,
+        started: float,
     ) -> None:
         server = self._server
         try:
@@ -159,7 +181,13 @@ class CachedExchange(Exchange):
     __slots__ = ("_connection", "_head", "_identity", "_server", "body", "started")
 
     def __init__(
-        self, server: Server, connection: Connection, head: CachedHead, body: bytes, identity: bytes, started: float
+        self,
+        server: Server,
+        connection: Connection,
+        head: CachedHead,
+        body: bytes,
+        identity: bytes,
+        started: float,
     ) -> None:
         super().__init__(head.request)
         self.body = body
@@ -184,7 +212,9 @@ class CachedExchange(Exchange):
         self.output = success(server.constant, self._identity, head.fields, payload)
         self._connection.finished(self)
         if server.log.enabled:
-            server.log.add_again(head.line, self._connection.client, self._identity, len(payload), seconds)
+            server.log.add_again(
+                head.line, self._connection.client, self._identity, len(payload), seconds
+            )
 
     def answer(self, answer: Answer) -> None:
         """Answer with anything else."""

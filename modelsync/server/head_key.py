@@ -1,7 +1,8 @@
 """What counts in a request's head: two heads that differ in nothing of it are answered alike.
 
-Behind proxies and tracers hardly two heads are the same: each has a request id, a trace, a client's address. None of
-that decides how a prediction is answered. A field that decides nothing needs only be well-formed (RFC 9110 section 5).
+Behind proxies and tracers hardly two heads are the same: each has a request id, a trace, a client's
+address. None of that decides how a prediction is answered. A field that decides nothing needs only
+be well-formed (RFC 9110 section 5).
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ DECISIVE = frozenset({
     b"host", b"connection", b"proxy-connection", b"keep-alive", b"upgrade", b"transfer-encoding", b"te", b"trailer",
     b"expect", b"authorization", b"content-type", b"content-encoding",
 })  # fmt: skip
-"""Fields that the parser, `rules` or `Server.admit` look at; the rest is only logged or not looked at. All are kept
-as they came, so that a client with other ones has another head."""
+"""Fields that the parser, `rules` or `Server.admit` look at; the rest is only logged or not looked
+at. All are kept as they came, so that a client with other ones has another head.
+"""
 
 MAX_SIZE = 4096
 """Bytes of a head that is looked at."""
@@ -33,12 +35,15 @@ IDLE, DECIDES, LENGTH, ID, ODD = range(5)
 
 
 HeadKey = tuple[bytes, int, bytes]
-"""A key, of the request line and the decisive fields in their order; the bytes of the body; the client's own id
-for the request, empty where it has given none that is accepted."""
+"""A key, of the request line and the decisive fields in their order; the bytes of the body; the
+client's own id for the request, empty where it has given none that is accepted.
+"""
 
 
 def head_key(head: bytes) -> HeadKey | None:
-    """What counts in `head`, which ends with an empty line. None where that is for the parser to find out."""
+    """What counts in `head`, which ends with an empty line. None where that is for the parser to
+    find out.
+    """
     lines = head.split(b"\r\n")
     if not lines[0].startswith(b"POST ") or len(head) > MAX_SIZE or len(lines) > MAX_FIELDS:
         return None

@@ -1,4 +1,6 @@
-"""Which request bodies are taken: JSON in UTF-8, not compressed. Free of Flask, so that the worker asks it too."""
+"""Which request bodies are taken: JSON in UTF-8, not compressed. Free of Flask, so that the worker
+asks it too.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,16 @@ ADVICE = "send JSON with Content-Type: application/json"
 
 
 def check_media_type(content_type: str | None, content_encoding: str | None = None) -> None:
-    """Raise UnsupportedBody unless the headers say JSON (`application/json` or `application/*+json`) in UTF-8.
+    """Raise UnsupportedBody unless the headers say JSON (`application/json` or
+    `application/*+json`) in UTF-8.
 
-    A missing content type is refused too, with an empty body as with any other: one rule, and no guessing.
+    A missing content type is refused too, with an empty body as with any other: one rule, and no
+    guessing.
     """
     if content_encoding and content_encoding.strip().lower() != "identity":
-        raise UnsupportedBody(f"Content-Encoding {_shown(content_encoding)} is not taken: send the body as it is")
+        raise UnsupportedBody(
+            f"Content-Encoding {_shown(content_encoding)} is not taken: send the body as it is"
+        )
     if content_type == "application/json":
         return
     if not content_type or not content_type.strip():
@@ -30,9 +36,13 @@ def check_media_type(content_type: str | None, content_encoding: str | None = No
     try:
         charset = str(header.get_param("charset", "utf-8")).lower()
     except ValueError:  # a parameter's number (RFC 2231) that Python refuses to read
-        raise UnsupportedBody(f"Content-Type {_shown(content_type)} is not taken: {ADVICE}") from None
+        raise UnsupportedBody(
+            f"Content-Type {_shown(content_type)} is not taken: {ADVICE}"
+        ) from None
     if charset not in {"utf-8", "utf8", "us-ascii"}:
-        raise UnsupportedBody(f"charset {_shown(charset)} is not taken: JSON is UTF-8 (RFC 8259 section 8.1)")
+        raise UnsupportedBody(
+            f"charset {_shown(charset)} is not taken: JSON is UTF-8 (RFC 8259 section 8.1)"
+        )
 
 
 def _shown(header: str) -> str:

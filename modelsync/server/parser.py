@@ -1,7 +1,7 @@
 """Requests out of the bytes of one connection: parse strictly, limit everything.
 
-The grammar is llhttp's in its strict mode (through httptools). What it leaves to the server is in `rules`; the limits
-in size are here.
+The grammar is llhttp's in its strict mode (through httptools). What it leaves to the server is in
+`rules`; the limits in size are here.
 """
 
 from __future__ import annotations
@@ -12,13 +12,21 @@ from typing import Protocol
 import httptools
 
 from modelsync.server.request import Request
-from modelsync.server.rules import ProtocolError, check_fields, check_method, expects_continue, split_target
+from modelsync.server.rules import (
+    ProtocolError,
+    check_fields,
+    check_method,
+    expects_continue,
+    split_target,
+)
 
 MAX_URL = 8 * 1024
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 CHUNKING = 8
-"""How many times larger than its body a chunked message may be: a byte in a chunk of its own takes six."""
+"""How many times larger than its body a chunked message may be: a byte in a chunk of its own takes
+six.
+"""
 
 
 class ParserEvents(Protocol):
@@ -58,7 +66,9 @@ class RequestParser:
         self.in_head = False
 
     def feed(self, data: bytes, *, begins: bool) -> None:
-        """Read what has come; `begins`: a request, nothing is due before it. Raises ProtocolError, and is of no use then."""
+        """Read what has come; `begins`: a request, nothing is due before it. Raises ProtocolError,
+        and is of no use then.
+        """
         self._whole = data if begins else b""
         while data:
             data = self._feed(data)
@@ -98,12 +108,15 @@ class RequestParser:
         self._fields = 0 if grown else self._fields + size
         if self._fields > MAX_URL + MAX_HEADER_BYTES:
             raise ProtocolError(
-                431, f"fields, or a chunk's extension, are larger than {MAX_URL + MAX_HEADER_BYTES} bytes"
+                431,
+                f"fields, or a chunk's extension, are larger than {MAX_URL + MAX_HEADER_BYTES} bytes",
             )
         if self._received > MAX_URL + MAX_HEADER_BYTES + CHUNKING * self._max_body:
-            raise ProtocolError(413, f"the message is more than {CHUNKING} times larger than the largest body")
+            raise ProtocolError(
+                413, f"the message is more than {CHUNKING} times larger than the largest body"
+            )
 
-    # --- the parser's callbacks ---------------------------------------------------------------------------------------
+    # --- the parser's callbacks -------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         self._client.begun()
@@ -123,12 +136,15 @@ class RequestParser:
 
     def on_header(self, name: bytes, value: bytes | None) -> None:
         if not self.in_head:
-            return  # a trailer: nothing that comes after the body may change what was decided before it
+            # a trailer: nothing that comes after the body may change what was decided before it
+            return
         value = (value or b"").rstrip(b" \t")
         self._header_bytes += len(name) + len(value) + 4
         headers = self._request.headers
         if self._header_bytes > MAX_HEADER_BYTES or len(headers) >= MAX_HEADERS:
-            raise ProtocolError(431, f"more than {MAX_HEADERS} header fields or {MAX_HEADER_BYTES} bytes of them")
+            raise ProtocolError(
+                431, f"more than {MAX_HEADERS} header fields or {MAX_HEADER_BYTES} bytes of them"
+            )
         headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -160,13 +176,17 @@ class RequestParser:
         self._client.received(request, self._whole)
 
     def _without_upgrade(self, rest: bytes) -> bytes:
-        """Read a request that asks for another protocol as if it did not, which RFC 9110 section 7.8 allows.
+        """Read a request that asks for another protocol as if it did not, which RFC 9110 section
+        7.8 allows.
 
-        llhttp ends at such a head and takes no body, so the head goes through a new parser without its `Upgrade`.
+        llhttp ends at such a head and takes no body, so the head goes through a new parser without
+        its `Upgrade`.
         """
         method, version = self._parser.get_method(), self._parser.get_http_version()
         fields = [b"%s: %s" % field for field in self._request.headers if field[0] != b"upgrade"]
-        head = b"\r\n".join([b"%s %s HTTP/%s" % (method, self._url, version.encode()), *fields, b"", b""])
+        head = b"\r\n".join(
+            [b"%s %s HTTP/%s" % (method, self._url, version.encode()), *fields, b"", b""]
+        )
         self._parser = httptools.HttpRequestParser(self)
         self._whole = b""
         return head + rest

@@ -26,12 +26,16 @@ class AllOptions:
 
 
 def all_options(query: str) -> AllOptions:
-    """Read the options of `/all`. Raises MalformedBody where one is unknown, or `flat` is neither true nor false."""
+    """Read the options of `/all`. Raises MalformedBody where one is unknown, or `flat` is neither
+    true nor false.
+    """
     if not query:
         return AllOptions()
     fields = _fields(query)
     if unknown := fields.keys() - OPTIONS:  # `?model=A`, misspelt, would ask every model
-        raise MalformedBody(f"unknown query parameter {min(unknown)[:100]!r}; known are {' and '.join(OPTIONS)}")
+        raise MalformedBody(
+            f"unknown query parameter {min(unknown)[:100]!r}; known are {' and '.join(OPTIONS)}"
+        )
     names = [name.strip() for text in fields.get("models", ()) for name in text.split(",")]
     flat = fields.get("flat", ["false"])[-1].strip().lower()
     if flat not in _FLAGS:
@@ -40,12 +44,15 @@ def all_options(query: str) -> AllOptions:
 
 
 def body_of(query: str) -> bytes:
-    """The request body that `GET .../predict?a=1&b=x` stands for: each value is JSON where it reads as such, else text.
+    """The request body that `GET .../predict?a=1&b=x` stands for: each value is JSON where it reads
+    as such, else text.
 
     A name that comes several times becomes a list.
     """
     fields = {name: [_value(text) for text in texts] for name, texts in _fields(query).items()}
-    return orjson.dumps({"variables": {name: v if len(v) > 1 else v[0] for name, v in fields.items()}})
+    return orjson.dumps(
+        {"variables": {name: v if len(v) > 1 else v[0] for name, v in fields.items()}}
+    )
 
 
 def _fields(query: str) -> dict[str, list[str]]:

@@ -1,4 +1,6 @@
-"""What one connection handles: a request, the bytes of its answer, and a head like one that has been seen before."""
+"""What one connection handles: a request, the bytes of its answer, and a head like one that has
+been seen before.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,17 @@ if TYPE_CHECKING:
 class Request:
     """One request as it came; header names are in lower case."""
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "path", "query", "request_id", "started", "version")
+    __slots__ = (
+        "body",
+        "headers",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "request_id",
+        "started",
+        "version",
+    )
 
     def __init__(self) -> None:
         self.method = b""
@@ -35,8 +47,8 @@ class Request:
 class CachedHead:
     """What was found out about all heads of one `essence` when the parser saw the first of them.
 
-    `admitted_until`, a time of `perf_counter`, says how long nobody needs to ask again whether its token may predict;
-    `turn` is where requests wait for the model that answers here.
+    `admitted_until`, a time of `perf_counter`, says how long nobody needs to ask again whether its
+    token may predict; `turn` is where requests wait for the model that answers here.
     """
 
     __slots__ = ("admitted_until", "fields", "line", "request", "turn")

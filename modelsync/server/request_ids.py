@@ -16,5 +16,7 @@ def accepted(given: bytes | None) -> bytes:
 
 
 def request_id(given: str | None = None) -> str:
-    """The client's id where it can be trusted in a header and a log line, else a new one (32 hex digits)."""
+    """The client's id where it can be trusted in a header and a log line, else a new one (32 hex
+    digits).
+    """
     return accepted((given or "").encode()).decode() or os.urandom(16).hex()

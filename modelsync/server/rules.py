@@ -1,4 +1,6 @@
-"""The rules of HTTP/1.1 (RFC 9112) that llhttp leaves to the server: methods, targets, Host, framing, expectations."""
+"""The rules of HTTP/1.1 (RFC 9112) that llhttp leaves to the server: methods, targets, Host,
+framing, expectations.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def check_method(request: Request) -> None:
 
 
 def split_target(request: Request, target: bytes) -> None:
-    """Set path and query from the request target, in origin or absolute form (section 3.2). Raises ProtocolError."""
+    """Set path and query from the request target, in origin or absolute form (section 3.2). Raises
+    ProtocolError.
+    """
     if not target.startswith(b"/"):
         if target == b"*" and request.method == b"OPTIONS":
             request.path = b"*"
@@ -41,7 +45,8 @@ def split_target(request: Request, target: bytes) -> None:
 
 
 def check_fields(request: Request) -> int:
-    """Check Host (section 3.2) and framing (section 6); returns the announced length of the body, 0 where none is.
+    """Check Host (section 3.2) and framing (section 6); returns the announced length of the body, 0
+    where none is.
 
     Raises ProtocolError.
     """
@@ -64,14 +69,17 @@ def check_fields(request: Request) -> int:
     if hosts > 1 or (hosts == 0 and request.version == "1.1"):
         raise ProtocolError(400, "a request needs exactly one Host header")
     if lengths > 1 or length < 0 or codings > 1 or (lengths and codings):
-        raise ProtocolError(400, "the length of the body is given in more than one way or malformed")
+        raise ProtocolError(
+            400, "the length of the body is given in more than one way or malformed"
+        )
     if codings and request.version == "1.0":
         raise ProtocolError(400, "HTTP/1.0 has no transfer codings")
     return length
 
 
 def expects_continue(request: Request) -> bool:
-    """Whether the client waits for `100 Continue` before it sends the body (RFC 9110 section 10.1.1).
+    """Whether the client waits for `100 Continue` before it sends the body (RFC 9110 section
+    10.1.1).
 
     Raises ProtocolError where it expects something else.
     """

@@ -43,14 +43,18 @@ TICK = 0.25
 
 
 class Server:
-    """Serves one process's connections in one event loop. All methods but `Respond` callbacks run in that loop."""
+    """Serves one process's connections in one event loop. All methods but `Respond` callbacks run
+    in that loop.
+    """
 
     header_timeout = 15.0
     body_timeout = 60.0
     idle_timeout = 75.0
     write_timeout = 30.0
 
-    def __init__(self, service: Service, app: WSGIApplication, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, service: Service, app: WSGIApplication, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.service = service
         self.loop = loop
         self.connections: set[Connection] = set()
@@ -75,18 +79,31 @@ class Server:
         self._tell: Callable[[int | None], None] = lambda count: None
         self._tick()
 
-    # --- life -------------------------------------------------------------------------------------------------------
+    # --- life -------------------------------------------------------------------------------------
 
     def listen(
-        self, *sockets: socket.socket, connection_counts: ConnectionCounts | None = None, worker_index: int = 0
+        self,
+        *sockets: socket.socket,
+        connection_counts: ConnectionCounts | None = None,
+        worker_index: int = 0,
     ) -> None:
-        """Accept connections on these from now on; with `connection_counts`, as many as the other workers do."""
+        """Accept connections on these from now on; with `connection_counts`, as many as the other
+        workers do.
+        """
         self._tell = (
-            (lambda count: connection_counts.tell(worker_index, count)) if connection_counts else (lambda count: None)
+            (lambda count: connection_counts.tell(worker_index, count))
+            if connection_counts
+            else (lambda count: None)
         )
         for sock in sockets:
             self._acceptors.append(
-                Acceptor(self.loop, sock, self._connection, lambda: len(self.connections), connection_counts)
+                Acceptor(
+                    self.loop,
+                    sock,
+                    self._connection,
+                    lambda: len(self.connections),
+                    connection_counts,
+                )
             )
         self._tell(len(self.connections))
 
@@ -105,9 +122,13 @@ class Server:
             self._tell(len(self.connections))
 
     def _tick(self) -> None:
-        """What need not be done for each request: the date, deadlines, the log, what other workers have found out."""
+        """What need not be done for each request: the date, deadlines, the log, what other workers
+        have found out.
+        """
         now = self.now()
-        release = f"X-Modelsync-Release: {self._dataplane.release}\r\n" if self._dataplane.release else ""
+        release = (
+            f"X-Modelsync-Release: {self._dataplane.release}\r\n" if self._dataplane.release else ""
+        )
         self.constant = f"Date: {formatdate(usegmt=True)}\r\n{release}".encode()
         self.idle_deadline = now + self.idle_timeout
         for connection in [one for one in self.connections if 0 < one.deadline < now]:
@@ -117,9 +138,11 @@ class Server:
         self.loop.call_later(TICK, self._tick)
 
     async def drain(self, linger: float, timeout: float) -> None:
-        """Stop accepting, answer what is under way with `Connection: close`, and return when all clients are gone.
+        """Stop accepting, answer what is under way with `Connection: close`, and return when all
+        clients are gone.
 
-        Idle connections stay open for `linger` seconds, for requests that are already on their way to them.
+        Idle connections stay open for `linger` seconds, for requests that are already on their way
+        to them.
         """
         self.draining = self.service.draining = True
         for acceptor in self._acceptors:
@@ -134,7 +157,7 @@ class Server:
             await asyncio.sleep(0.02)
         self.log.flush()
 
-    # --- a request --------------------------------------------------------------------------------------------------
+    # --- a request --------------------------------------------------------------------------------
 
     def request_id(self, given: bytes | None) -> str:
         """The client's request id where it is a decent one, else a new one."""
@@ -142,7 +165,8 @@ class Server:
 
     def new_id(self) -> bytes:
         """A request id that nobody else has."""
-        # Random per worker, counted within: as unique as a random one each time, at a tenth of the price.
+        # Random per worker, counted within: as unique as a random one each time, at a tenth of the
+        # price.
         return b"%b%08x" % (self._id_prefix, next(self._ids))
 
     def dispatch(self, request: Request, respond: Respond) -> None:
@@ -162,13 +186,19 @@ class Server:
                 self._pages.submit(request, self._loopside.threadsafe(respond))
         except errors.RequestError as error:
             name = self._models.get(path)
-            answer = problems.answer(error, request_id=request.request_id, model=name, release=self._dataplane.release)
+            answer = problems.answer(
+                error, request_id=request.request_id, model=name, release=self._dataplane.release
+            )
             if name in self._dataplane.models:
-                self._dataplane.counters.observe(name, answer.status, perf_counter() - request.started)
+                self._dataplane.counters.observe(
+                    name, answer.status, perf_counter() - request.started
+                )
             respond(answer)
 
     def turn_of(self, path: bytes) -> RequestQueue | None:
-        """Where requests wait for the model that answers at this path; None where no loaded model does."""
+        """Where requests wait for the model that answers at this path; None where no loaded model
+        does.
+        """
         return self._loopside.turn(self._models.get(path, ""))
 
     def admit(self, request: Request) -> None:
@@ -187,13 +217,22 @@ class Server:
     def _predict_all(self, request: Request, respond: Respond) -> None:
         options = all_options(request.query.decode("latin-1"))
         done = self._loopside.threadsafe(respond)
-        submit_all(self._dataplane, request.body, request.request_id, done, names=options.names, flat=options.flat)
+        submit_all(
+            self._dataplane,
+            request.body,
+            request.request_id,
+            done,
+            names=options.names,
+            flat=options.flat,
+        )
 
-    # --- an answer --------------------------------------------------------------------------------------------------
+    # --- an answer --------------------------------------------------------------------------------
 
     def problem(self, status: int, detail: str, request: Request) -> Answer:
         """The answer to a request that breaks the protocol."""
-        body = problems.document(status, detail, request_id=request.request_id, release=self._dataplane.release)
+        body = problems.document(
+            status, detail, request_id=request.request_id, release=self._dataplane.release
+        )
         return Answer(status, orjson.dumps(body), problems.PROBLEM)
 
     def render(self, request: Request, answer: Answer, *, close: bool) -> bytes:
@@ -207,7 +246,10 @@ class Server:
             head.append(b"Content-Type: %s\r\n" % answer.content_type.encode("latin-1"))
         if answer.status != 304 and answer.status != 204:
             head.append(b"Content-Length: %d\r\n" % len(answer.body))
-        head.extend(b"%s: %s\r\n" % (name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers)
+        head.extend(
+            b"%s: %s\r\n" % (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in answer.headers
+        )
         if close:
             head.append(b"Connection: close\r\n")
         elif request.version == "1.0":

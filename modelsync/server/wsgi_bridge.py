@@ -1,6 +1,8 @@
-"""Everything that is not a prediction: the Flask application, called as WSGI (PEP 3333) in threads of its own.
+"""Everything that is not a prediction: the Flask application, called as WSGI (PEP 3333) in threads
+of its own.
 
-They are not the models' threads, so a status page answers while every model hangs, and the other way round.
+They are not the models' threads, so a status page answers while every model hangs, and the other
+way round.
 """
 
 from __future__ import annotations
@@ -32,7 +34,15 @@ MAX_WAITING = 256
 
 # Written by the server itself, for every answer alike.
 _OURS = frozenset(
-    {"content-length", "content-type", "connection", "date", "server", "x-request-id", "x-modelsync-release"}
+    {
+        "content-length",
+        "content-type",
+        "connection",
+        "date",
+        "server",
+        "x-request-id",
+        "x-modelsync-release",
+    }
 )
 
 
@@ -57,13 +67,17 @@ class WSGIBridge:
         def expired(error: DeadlineExceeded) -> None:
             done(problems.answer(error, request_id=request.request_id))
 
-        self._pool.submit(Job(request.path.decode("latin-1"), work, expired, {"request_id": request.request_id}))
+        self._pool.submit(
+            Job(request.path.decode("latin-1"), work, expired, {"request_id": request.request_id})
+        )
 
     def _call(self, request: Request) -> Answer:
         status: list[str] = []
         headers: list[tuple[str, str]] = []
 
-        def start_response(line: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], Any]:
+        def start_response(
+            line: str, fields: list[tuple[str, str]], exc_info: Any = None
+        ) -> Callable[[bytes], Any]:
             status[:] = [line]
             headers[:] = fields
             return written.write
@@ -106,7 +120,8 @@ class WSGIBridge:
             text = value.decode("latin-1")
             if name == b"content-type":
                 environ["CONTENT_TYPE"] = text
-            # With an underscore a header could pass for another one, so such names are dropped (as nginx does).
+            # With an underscore a header could pass for another one, so such names are dropped (as
+            # nginx does).
             elif name != b"content-length" and b"_" not in name:
                 key = f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"
                 environ[key] = f"{environ[key]},{text}" if key in environ else text
@@ -120,5 +135,7 @@ def _answer(line: str, fields: list[tuple[str, str]], body: bytes) -> Answer:
 
 
 def _internal_error(request_id: str) -> Answer:
-    body = problems.document(500, "the service failed; its log tells why under the request id", request_id=request_id)
+    body = problems.document(
+        500, "the service failed; its log tells why under the request id", request_id=request_id
+    )
     return Answer(500, orjson.dumps(body), problems.PROBLEM)

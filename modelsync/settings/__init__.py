@@ -1,9 +1,10 @@
 """Every setting: name, default, meaning. The only package that reads the environment.
 
-`env.example` and the table in the README are generated from `groups.py` (`make generated`). Four names are those of
-existing installations (`baseUrl`, `gitPath`, `usergit`, `gitpassword`); all others start with `MODELSYNC_`, and an
-unknown name with that prefix, or one that differs from a setting in case alone, is an error, because a misspelt setting
-that is silently ignored is found in production.
+`env.example` and the table in the README are generated from `groups.py` (`make generated`). Four
+names are those of existing installations (`baseUrl`, `gitPath`, `usergit`, `gitpassword`); all
+others start with `MODELSYNC_`, and an unknown name with that prefix, or one that differs from a
+setting in case alone, is an error, because a misspelt setting that is silently ignored is found in
+production.
 """
 
 from __future__ import annotations
@@ -90,12 +91,16 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
                 if (value := _read(item, given)) is not None:
                     values[item.name] = value
             except ValueError as error:
-                reason = str(error) if "invalid literal" not in str(error) else "must be a whole number"
+                reason = (
+                    str(error) if "invalid literal" not in str(error) else "must be a whole number"
+                )
                 problems.append(f"{item.metadata['name']} {reason}")
         groups[group] = kind(**values)
     git: Git = groups["git"]
     if git.password_file and not git.password:
-        groups["git"] = replace(git, password=Secret(file=git.password_file))  # read anew at each use
+        groups["git"] = replace(
+            git, password=Secret(file=git.password_file)
+        )  # read anew at each use
     if problems:
         raise SettingsError("; ".join(problems))
     return Settings(**groups)
@@ -111,7 +116,8 @@ def _read(item: Field[Any], given: Mapping[str, str]) -> Any:
             return Secret(file=Path(given[twin]).expanduser())
         return Secret(given[name].strip()) if given.get(name) else None
     raw = given.get(name)
-    # An empty variable means "unset", as Compose files and .env templates write it; only baseUrl may be meant empty.
+    # An empty variable means "unset", as Compose files and .env templates write it; only baseUrl
+    # may be meant empty.
     if raw is None or (not raw.strip() and name != "baseUrl"):
         return None
     return item.metadata["parse"](raw)
@@ -124,22 +130,28 @@ def _unknown(given: Mapping[str, str]) -> Iterator[str]:
         if meant := in_lower_case.get(name.lower()):
             yield f"{name} is not a setting (did you mean {meant}?)"
             continue
-        # MODELSYNC_TEST_* belongs to the test suites, which run the service with their own environment.
+        # MODELSYNC_TEST_* belongs to the test suites, which run the service with their own
+        # environment.
         if name.startswith(PREFIX) and not name.startswith("MODELSYNC_TEST_"):
             near = difflib.get_close_matches(name, known, n=1)
             yield f"{name} is not a setting" + (f" (did you mean {near[0]}?)" if near else "")
 
 
-_LINK = re.compile(r"MODELSYNC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_LINK = re.compile(
+    r"MODELSYNC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
 _LINKED_PORT = re.compile(r"MODELSYNC_(\w+_)?PORT")
 
 
 def _service_links(given: dict[str, str]) -> Iterator[str]:
-    """Take what Kubernetes writes for a Service whose name begins with modelsync, which is told once."""
+    """Take what Kubernetes writes for a Service whose name begins with modelsync, which is told
+    once.
+    """
     found = [
         name
         for name, value in given.items()
-        if _LINK.fullmatch(name) or (_LINKED_PORT.fullmatch(name) and value.startswith(("tcp://", "udp://", "sctp://")))
+        if _LINK.fullmatch(name)
+        or (_LINKED_PORT.fullmatch(name) and value.startswith(("tcp://", "udp://", "sctp://")))
     ]
     for name in found:
         del given[name]

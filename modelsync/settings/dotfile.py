@@ -13,14 +13,16 @@ from modelsync.errors import SettingsError
 from modelsync.settings.groups import PREFIX, entries
 
 CLOSE = 0.8
-"""How alike a name and a setting's must be to count as misspelt: gitpasswd is, DATABASE_URL is not (baseUrl)."""
+"""How alike a name and a setting's must be to count as misspelt: gitpasswd is, DATABASE_URL is not
+(baseUrl).
+"""
 
 
 def load_file(path: Path = Path(".env"), environ: MutableMapping[str, str] | None = None) -> None:
     """Add the file's variables to the environment; nothing where there is no file.
 
-    Values are taken as they are: a password may hold ${...}. Raises SettingsError where the file cannot be read, with
-    the line, or where a name looks like a misspelt setting.
+    Values are taken as they are: a password may hold ${...}. Raises SettingsError where the file
+    cannot be read, with the line, or where a name looks like a misspelt setting.
     """
     target = os.environ if environ is None else environ
     try:
@@ -29,10 +31,14 @@ def load_file(path: Path = Path(".env"), environ: MutableMapping[str, str] | Non
     except (FileNotFoundError, IsADirectoryError):  # some call their virtual environment so
         return
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+        raise SettingsError(
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}"
+        ) from None
     if problems := [*_unreadable(path, found), *_misspelt(path, found)]:
         raise SettingsError("; ".join(problems))
-    values = {one.key: one.value for one in found if one.key and one.value is not None}  # of two lines the last one
+    values = {
+        one.key: one.value for one in found if one.key and one.value is not None
+    }  # of two lines the last one
     target.update({name: value for name, value in values.items() if name not in target})
 
 
@@ -43,8 +49,12 @@ def _unreadable(path: Path, found: list[Binding]) -> Iterator[str]:
 
 
 def _misspelt(path: Path, found: list[Binding]) -> Iterator[str]:
-    """Names without our prefix that are nearly those of settings; `load` refuses what has the prefix."""
-    known = {entry.name.lower(): entry.name for entry in entries() if not entry.name.startswith(PREFIX)}
+    """Names without our prefix that are nearly those of settings; `load` refuses what has the
+    prefix.
+    """
+    known = {
+        entry.name.lower(): entry.name for entry in entries() if not entry.name.startswith(PREFIX)
+    }
     for one in found:
         if one.key and one.key not in known.values() and not one.key.startswith(PREFIX):
             for near in difflib.get_close_matches(one.key.lower(), known, n=1, cutoff=CLOSE):

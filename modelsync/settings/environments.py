@@ -1,4 +1,6 @@
-"""What other processes see of our environment: models nothing that is secret, git only what it needs."""
+"""What other processes see of our environment: models nothing that is secret, git only what it
+needs.
+"""
 
 from __future__ import annotations
 
@@ -16,32 +18,48 @@ def secret_names() -> frozenset[str]:
 
 
 def hide_secrets(environ: MutableMapping[str, str]) -> None:
-    """Remove the service's own secrets from an environment before model code runs in it; all else stays."""
+    """Remove the service's own secrets from an environment before model code runs in it; all else
+    stays.
+    """
     for name in secret_names():
         environ.pop(name, None)
 
 
 def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """A copy of the environment for a process that runs model code: without the service's secrets."""
+    """A copy of the environment for a process that runs model code: without the service's secrets.
+    """
     child = dict(os.environ if environ is None else environ)
     hide_secrets(child)
     return child
 
 
 def git_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a git process gets of our environment: where programs are, proxies and certificate authorities."""
+    """What a git process gets of our environment: where programs are, proxies and certificate
+    authorities.
+    """
     given = os.environ if environ is None else environ
-    names = {"https_proxy", "http_proxy", "all_proxy", "no_proxy", "git_ssl_cainfo", "git_ssl_capath"}
-    child = {name: value for name, value in given.items() if name == "PATH" or name.lower() in names}
+    names = {
+        "https_proxy",
+        "http_proxy",
+        "all_proxy",
+        "no_proxy",
+        "git_ssl_cainfo",
+        "git_ssl_capath",
+    }
+    child = {
+        name: value for name, value in given.items() if name == "PATH" or name.lower() in names
+    }
     if given.get("SSL_CERT_FILE"):  # what Python and OpenSSL read; git has a name of its own for it
         child.setdefault("GIT_SSL_CAINFO", given["SSL_CERT_FILE"])
     return child
 
 
 def hand_down(environ: Mapping[str, str] | None = None) -> int:
-    """An inheritable descriptor from which a child's `load` takes the secrets that its environment does not hold.
+    """An inheritable descriptor from which a child's `load` takes the secrets that its environment
+    does not hold.
 
-    The child finds its number in `MODELSYNC_SECRETS_FD`. The caller closes it once the child has started.
+    The child finds its number in `MODELSYNC_SECRETS_FD`. The caller closes it once the child has
+    started.
     """
     given = os.environ if environ is None else environ
     secrets = {name: given[name] for name in secret_names() if given.get(name)}

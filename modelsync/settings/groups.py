@@ -1,4 +1,6 @@
-"""Every setting: name, default, meaning. `env.example` and the README's tables are generated from these classes."""
+"""Every setting: name, default, meaning. `env.example` and the README's tables are generated from
+these classes.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,12 @@ LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
-def _setting(name: str, default: Any, parse: Callable[[str], Any], doc: str, *, shown: str | None = None) -> Any:
-    return field(default=default, metadata={"name": name, "parse": parse, "doc": doc, "shown": shown})
+def _setting(
+    name: str, default: Any, parse: Callable[[str], Any], doc: str, *, shown: str | None = None
+) -> Any:
+    return field(
+        default=default, metadata={"name": name, "parse": parse, "doc": doc, "shown": shown}
+    )
 
 
 def _secret(name: str, doc: str) -> Any:
@@ -32,15 +38,29 @@ class Server:
     """The listener and its processes."""
 
     base_url: str = _setting(
-        "baseUrl", "models", parsers.base_url, "URL prefix of every route, without slashes around it; may be empty"
+        "baseUrl",
+        "models",
+        parsers.base_url,
+        "URL prefix of every route, without slashes around it; may be empty",
     )
-    host: str = _setting("MODELSYNC_HOST", "127.0.0.1", parsers.text, "address to listen on (the image sets 0.0.0.0)")
-    port: int = _setting("MODELSYNC_PORT", 8080, parsers.integer(0, 65535), "port to listen on; 0 takes a free one")
+    host: str = _setting(
+        "MODELSYNC_HOST", "127.0.0.1", parsers.text, "address to listen on (the image sets 0.0.0.0)"
+    )
+    port: int = _setting(
+        "MODELSYNC_PORT", 8080, parsers.integer(0, 65535), "port to listen on; 0 takes a free one"
+    )
     workers: int = _setting(
-        "MODELSYNC_WORKERS", os.cpu_count() or 1, parsers.integer(1, 1024), "worker processes", shown="number of cores"
+        "MODELSYNC_WORKERS",
+        os.cpu_count() or 1,
+        parsers.integer(1, 1024),
+        "worker processes",
+        shown="number of cores",
     )
     threads: int = _setting(
-        "MODELSYNC_THREADS", 32, parsers.integer(1, 1024), "threads per worker for models that are not answered at once"
+        "MODELSYNC_THREADS",
+        32,
+        parsers.integer(1, 1024),
+        "threads per worker for models that are not answered at once",
     )
     preload: bool = _setting(
         "MODELSYNC_PRELOAD",
@@ -79,17 +99,29 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """The repository that is followed. Without `gitPath` the service is standalone and serves a local folder."""
+    """The repository that is followed. Without `gitPath` the service is standalone and serves a
+    local folder.
+    """
 
-    path: str = _setting("gitPath", "", parsers.text, "URL of the repository, https://... or ssh; unset: standalone")
+    path: str = _setting(
+        "gitPath", "", parsers.text, "URL of the repository, https://... or ssh; unset: standalone"
+    )
     user: str = _setting(
-        "usergit", "", parsers.text, "user for HTTPS (with a token: any name, or the one your host asks for)"
+        "usergit",
+        "",
+        parsers.text,
+        "user for HTTPS (with a token: any name, or the one your host asks for)",
     )
     password: Secret = _secret("gitpassword", "password or access token for HTTPS")
     password_file: Path | None = _setting(
-        "MODELSYNC_GIT_PASSWORD_FILE", None, parsers.path, "file that holds it instead; read again at each sync"
+        "MODELSYNC_GIT_PASSWORD_FILE",
+        None,
+        parsers.path,
+        "file that holds it instead; read again at each sync",
     )
-    ref: str = _setting("MODELSYNC_GIT_REF", "HEAD", parsers.text, "branch, tag or commit to follow")
+    ref: str = _setting(
+        "MODELSYNC_GIT_REF", "HEAD", parsers.text, "branch, tag or commit to follow"
+    )
     revision: Revision = _setting(
         "MODELSYNC_GIT_REVISION",
         Revision(),
@@ -104,11 +136,19 @@ class Git:
         "than `modelsync rollout` found",
     )
     subdir: str = _setting(
-        "MODELSYNC_GIT_SUBDIR", "", parsers.subdirectory, "folder of the repository that holds the model folders"
+        "MODELSYNC_GIT_SUBDIR",
+        "",
+        parsers.subdirectory,
+        "folder of the repository that holds the model folders",
     )
-    ssh_key_file: Path | None = _setting("MODELSYNC_GIT_SSH_KEY_FILE", None, parsers.path, "private key for ssh")
+    ssh_key_file: Path | None = _setting(
+        "MODELSYNC_GIT_SSH_KEY_FILE", None, parsers.path, "private key for ssh"
+    )
     known_hosts_file: Path | None = _setting(
-        "MODELSYNC_GIT_KNOWN_HOSTS_FILE", None, parsers.path, "host keys for ssh; an unknown host is never trusted"
+        "MODELSYNC_GIT_KNOWN_HOSTS_FILE",
+        None,
+        parsers.path,
+        "host keys for ssh; an unknown host is never trusted",
     )
     protocols: frozenset[str] = _setting(
         "MODELSYNC_GIT_PROTOCOLS",
@@ -141,10 +181,17 @@ class Sync:
     """When to look for a new commit, and what to do with one that is broken."""
 
     cron: str = _setting(
-        "MODELSYNC_SYNC_CRON", "0 2 * * *", parsers.text, 'when to sync: cron, local time; or "@every 5m"; or "off"'
+        "MODELSYNC_SYNC_CRON",
+        "0 2 * * *",
+        parsers.text,
+        'when to sync: cron, local time; or "@every 5m"; or "off"',
     )
     timeout: float = _setting(
-        "MODELSYNC_SYNC_TIMEOUT", 120.0, parsers.seconds, "time one whole sync may take, retries included", shown="120s"
+        "MODELSYNC_SYNC_TIMEOUT",
+        120.0,
+        parsers.seconds,
+        "time one whole sync may take, retries included",
+        shown="120s",
     )
     jitter: float = _setting(
         "MODELSYNC_SYNC_JITTER",
@@ -167,21 +214,31 @@ class Sync:
         shown="60s",
     )
     keep_releases: int = _setting(
-        "MODELSYNC_KEEP_RELEASES", 3, parsers.integer(2, 1000), "releases kept on disk, the current one included"
+        "MODELSYNC_KEEP_RELEASES",
+        3,
+        parsers.integer(2, 1000),
+        "releases kept on disk, the current one included",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Bearer tokens, one or several separated by commas (for rotation). Without predict tokens predicting is open."""
+    """Bearer tokens, one or several separated by commas (for rotation). Without predict tokens
+    predicting is open.
+    """
 
-    predict_tokens: Secret = _secret("MODELSYNC_PREDICT_TOKENS", "tokens that may predict; unset: anybody may")
-    train_tokens: Secret = _secret("MODELSYNC_TRAIN_TOKENS", "tokens that may train; unset: nobody may")
+    predict_tokens: Secret = _secret(
+        "MODELSYNC_PREDICT_TOKENS", "tokens that may predict; unset: anybody may"
+    )
+    train_tokens: Secret = _secret(
+        "MODELSYNC_TRAIN_TOKENS", "tokens that may train; unset: nobody may"
+    )
     admin_tokens: Secret = _secret(
         "MODELSYNC_ADMIN_TOKENS", "tokens that may do everything, sync included; unset: nobody may"
     )
     webhook_secret: Secret = _secret(
-        "MODELSYNC_WEBHOOK_SECRET", "secret of the webhook of GitHub, GitLab or Gitea; unset: refused"
+        "MODELSYNC_WEBHOOK_SECRET",
+        "secret of the webhook of GitHub, GitLab or Gitea; unset: refused",
     )
 
 
@@ -189,9 +246,14 @@ class Access:
 class State:
     """Where releases and status live."""
 
-    home: Path = _setting("MODELSYNC_HOME", Path(".modelsync"), lambda raw: Path(raw).expanduser(), "state directory")
+    home: Path = _setting(
+        "MODELSYNC_HOME", Path(".modelsync"), lambda raw: Path(raw).expanduser(), "state directory"
+    )
     models: Path = _setting(
-        "MODELSYNC_MODELS", Path("models_serve"), lambda raw: Path(raw).expanduser(), "folder served when standalone"
+        "MODELSYNC_MODELS",
+        Path("models_serve"),
+        lambda raw: Path(raw).expanduser(),
+        "folder served when standalone",
     )
 
 
@@ -199,8 +261,12 @@ class State:
 class Rollout:
     """`modelsync rollout`, which brings a new commit to all pods of a Kubernetes Deployment."""
 
-    deployment: str = _setting("MODELSYNC_ROLLOUT_DEPLOYMENT", "", parsers.name, "name of the Deployment")
-    namespace: str = _setting("MODELSYNC_ROLLOUT_NAMESPACE", "", parsers.name, "its namespace", shown="the pod's own")
+    deployment: str = _setting(
+        "MODELSYNC_ROLLOUT_DEPLOYMENT", "", parsers.name, "name of the Deployment"
+    )
+    namespace: str = _setting(
+        "MODELSYNC_ROLLOUT_NAMESPACE", "", parsers.name, "its namespace", shown="the pod's own"
+    )
     state: str = _setting(
         "MODELSYNC_ROLLOUT_STATE",
         "",
@@ -222,9 +288,14 @@ class Logs:
     """Logging goes to standard error, one record a line."""
 
     format: LogFormat = _setting(
-        "MODELSYNC_LOG_FORMAT", "auto", parsers.choice(LogFormat), "json or text; auto: text on a terminal, else json"
+        "MODELSYNC_LOG_FORMAT",
+        "auto",
+        parsers.choice(LogFormat),
+        "json or text; auto: text on a terminal, else json",
     )
-    level: LogLevel = _setting("MODELSYNC_LOG_LEVEL", "info", parsers.choice(LogLevel), "debug, info, warning or error")
+    level: LogLevel = _setting(
+        "MODELSYNC_LOG_LEVEL", "info", parsers.choice(LogLevel), "debug, info, warning or error"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,11 +339,21 @@ def entries() -> Iterator[Entry]:
         for item in fields(kind):
             secret = bool(item.metadata.get("secret"))
             shown = item.metadata.get("shown")
-            default = shown if shown is not None else "" if secret or item.default is None else str(item.default)
+            default = (
+                shown
+                if shown is not None
+                else ""
+                if secret or item.default is None
+                else str(item.default)
+            )
             yield Entry(group, item.metadata["name"], default, item.metadata["doc"], secret)
             if twin := file_twin(item):
                 yield Entry(
-                    group, twin, "", f"file that holds {item.metadata['name']} instead; read again at each use", False
+                    group,
+                    twin,
+                    "",
+                    f"file that holds {item.metadata['name']} instead; read again at each use",
+                    False,
                 )
 
 

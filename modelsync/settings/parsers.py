@@ -1,4 +1,6 @@
-"""Text to value: one parser for each kind of setting. ValueError holds the reason, to be read behind the name."""
+"""Text to value: one parser for each kind of setting. ValueError holds the reason, to be read
+behind the name.
+"""
 
 from __future__ import annotations
 
@@ -103,5 +105,7 @@ def subdirectory(raw: str) -> str:
 def name(raw: str) -> str:
     """The name of a Kubernetes object."""
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", raw.strip()):
-        raise ValueError("must be the name of a Kubernetes object: lower-case letters, digits, - and .")
+        raise ValueError(
+            "must be the name of a Kubernetes object: lower-case letters, digits, - and ."
+        )
     return raw.strip()

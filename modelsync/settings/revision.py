@@ -9,7 +9,8 @@ from urllib.parse import quote, unquote
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A commit, and the models that were known to be broken in it when it was rolled out. False where none is set.
+    """A commit, and the models that were known to be broken in it when it was rolled out. False
+    where none is set.
 
     As text: the full hash, or `<hash> except Churn,Price`.
     """
@@ -23,7 +24,9 @@ class Revision:
         match = re.fullmatch(r"([0-9a-f]{40})(?: except (\S+))?", raw.strip())
         if not match:
             raise ValueError("must be the full hash of a commit, 40 hexadecimal digits")
-        return cls(match[1], frozenset(unquote(name) for name in (match[2] or "").split(",") if name))
+        return cls(
+            match[1], frozenset(unquote(name) for name in (match[2] or "").split(",") if name)
+        )
 
     def __str__(self) -> str:
         names = ",".join(quote(name, safe="") for name in sorted(self.broken))

@@ -8,7 +8,9 @@ from modelsync.errors import SettingsError
 
 
 class Secret:
-    """A secret given as a value or as a file; a file is read at each use, so a rotated one needs no restart."""
+    """A secret given as a value or as a file; a file is read at each use, so a rotated one needs no
+    restart.
+    """
 
     __slots__ = ("_file", "_value")
 
@@ -26,7 +28,9 @@ class Secret:
         try:
             return self._file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"cannot read the secret file {self._file}: {type(error).__name__}") from None
+            raise SettingsError(
+                f"cannot read the secret file {self._file}: {type(error).__name__}"
+            ) from None
 
     def __bool__(self) -> bool:
         return bool(self._value or self._file)
@@ -35,7 +39,10 @@ class Secret:
         return "Secret(***)" if self else "Secret()"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and (self._value, self._file) == (other._value, other._file)
+        return isinstance(other, Secret) and (self._value, self._file) == (
+            other._value,
+            other._file,
+        )
 
     def __hash__(self) -> int:
         return hash((self._value, self._file))

@@ -1,4 +1,6 @@
-"""What a new release has for each folder: what is wrong with it, and whether that differs from what serves."""
+"""What a new release has for each folder: what is wrong with it, and whether that differs from what
+serves.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,21 @@ def with_problems(
 ) -> list[ModelSpec]:
     """The folders, where the export found something unsafe in one with that as its fault.
 
-    What is unsafe and no folder (a link or a submodule in a folder's place, a name that is no text) becomes a model
-    that is refused, so that it is named where people look.
+    What is unsafe and no folder (a link or a submodule in a folder's place, a name that is no text)
+    becomes a model that is refused, so that it is named where people look.
     """
-    found = [replace(one, fault=problems[one.name][0]) if problems.get(one.name) else one for one in folders]
+    found = [
+        replace(one, fault=problems[one.name][0]) if problems.get(one.name) else one
+        for one in folders
+    ]
     strangers = sorted(problems.keys() - {one.name for one in folders})
     return found + [
-        ModelSpec(ModelName(name), root / name, TreeHash(""), fault=replace(problems[name][0], stage="name"))
+        ModelSpec(
+            ModelName(name),
+            root / name,
+            TreeHash(""),
+            fault=replace(problems[name][0], stage="name"),
+        )
         for name in strangers
         if problems[name]
     ]
@@ -40,12 +50,15 @@ def reject_broken(entries: Sequence[ModelEntry]) -> None:
 
 
 def as_checked(entries: Sequence[ModelEntry], revision: Revision) -> None:
-    """Raise ProbationFailed where more is broken here than was when `modelsync rollout` checked the commit.
+    """Raise ProbationFailed where more is broken here than was when `modelsync rollout` checked the
+    commit.
 
     The pod stays unready then, and the pods before it, where the model may be good, go on.
     """
     if broken := [
-        f"{entry.name}: {entry.fault}" for entry in entries if entry.fault and entry.name not in revision.broken
+        f"{entry.name}: {entry.fault}"
+        for entry in entries
+        if entry.fault and entry.name not in revision.broken
     ]:
         raise ProbationFailed(f"good when the rollout checked it, broken here: {'; '.join(broken)}")
 

@@ -1,4 +1,6 @@
-"""When the next sync is due: `MODELSYNC_SYNC_CRON` as text, times as arguments. Nothing here waits or reads a clock."""
+"""When the next sync is due: `MODELSYNC_SYNC_CRON` as text, times as arguments. Nothing here waits
+or reads a clock.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ NICKNAMES = {
 }
 """The nicknames of crontab(5), without `@reboot`: a sync at start happens anyway."""
 
-ADVICE = 'write five cron fields such as "0 2 * * *", or @hourly, @daily, @weekly, "@every 5m", or off'
+ADVICE = (
+    'write five cron fields such as "0 2 * * *", or @hourly, @daily, @weekly, "@every 5m", or off'
+)
 
 RETRY_FIRST, RETRY_MOST = 5.0, 300.0
 """Seconds between a failed sync and the next try: the first time, and at most."""
@@ -41,7 +45,8 @@ class Schedule:
 
     @classmethod
     def parse(cls, text: str, zone: tzinfo | None = None) -> Schedule:
-        """Read five cron fields, a nickname, `@every 5m` (s, m, h) or `off`; the zone is the machine's unless given.
+        """Read five cron fields, a nickname, `@every 5m` (s, m, h) or `off`; the zone is the
+        machine's unless given.
 
         Raises SettingsError saying what to write.
         """
@@ -61,10 +66,11 @@ class Schedule:
         return cls(cron=cron, zone=zone)
 
     def next_after(self, now: datetime) -> datetime | None:
-        """Give the first time strictly after `now` (with a zone) that is due; None where there is none.
+        """Give the first time strictly after `now` (with a zone) that is due; None where there is
+        none.
 
-        Clock changes are those of Debian's cron, through cronsim: a fixed hour that is skipped runs right after the
-        gap, one that is repeated runs once; `*` hours follow the clock.
+        Clock changes are those of Debian's cron, through cronsim: a fixed hour that is skipped runs
+        right after the gap, one that is repeated runs once; `*` hours follow the clock.
         """
         if self.every:
             return now + self.every
@@ -76,7 +82,8 @@ class Schedule:
 def retry_after(failures: int, spread: float) -> float | None:
     """Seconds until the next try after so many failures in a row; None after none.
 
-    `spread`, from 0 to 1, is drawn at random: replicas whose remote comes back must not ask it all at once.
+    `spread`, from 0 to 1, is drawn at random: replicas whose remote comes back must not ask it all
+    at once.
     """
     if not failures:
         return None
@@ -84,14 +91,17 @@ def retry_after(failures: int, spread: float) -> float | None:
 
 
 def local_zone() -> tzinfo:
-    """Tell the machine's zone (`TZ`, /etc/localtime) with its clock changes; UTC where none is configured.
+    """Tell the machine's zone (`TZ`, /etc/localtime) with its clock changes; UTC where none is
+    configured.
 
     A fixed offset, as `datetime.astimezone()` gives, would be wrong after the next clock change.
     """
     try:
         return tzlocal.get_localzone()
     except (ZoneInfoNotFoundError, ValueError) as error:
-        raise SettingsError(f"the machine's time zone cannot be told, set TZ: {_one_line(error)}") from None
+        raise SettingsError(
+            f"the machine's time zone cannot be told, set TZ: {_one_line(error)}"
+        ) from None
 
 
 def _interval(text: str, rest: str) -> timedelta:

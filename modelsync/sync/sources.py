@@ -1,4 +1,6 @@
-"""Where model folders come from: a git repository that is followed, or a local folder. One shape for both."""
+"""Where model folders come from: a git repository that is followed, or a local folder. One shape
+for both.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ SourceKind = Literal["git", "cache", "folder"]
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written: of which commit, each folder's tree hash (None: to be computed), what is unsafe in which.
+    """What was written: of which commit, each folder's tree hash (None: to be computed), what is
+    unsafe in which.
 
     `beside` has the names of what lies near the model folders, as `files.listed` gives them.
     """
@@ -37,14 +40,18 @@ class Exported:
 
 
 class Source(Protocol):
-    """What a release is made from. `origin` names the repository, `view` the part of the source that is looked at."""
+    """What a release is made from. `origin` names the repository, `view` the part of the source
+    that is looked at.
+    """
 
     kind: SourceKind
     origin: str
     view: str
 
     def resolve(self, deadline: Deadline) -> str:
-        """The commit that is wanted now (of a local folder, the digest of its content). Raises SyncError."""
+        """The commit that is wanted now (of a local folder, the digest of its content). Raises
+        SyncError.
+        """
 
     def export(self, commit: str, target: Path, deadline: Deadline) -> Exported:
         """Write the model folders of `commit` into the new folder `target`. Raises SyncError."""
@@ -100,7 +107,9 @@ class CachedSource(GitSource):
         super().__init__(settings, offline=True)
 
     def resolve(self, deadline: Deadline) -> str:
-        """The pinned revision, else what the ref was. Raises RefNotFound where the cache does not know it."""
+        """The pinned revision, else what the ref was. Raises RefNotFound where the cache does not
+        know it.
+        """
         assert self._cache
         if commit := self._revision or self._cache.seen():
             return commit
@@ -120,8 +129,12 @@ class FolderSource:
     def resolve(self, deadline: Deadline) -> str:
         """The digest of the folder's content, as git would compute it."""
         if not self._folder.is_dir():
-            log.warning("%s is no folder", self._folder.absolute())  # clients read the message, which names no path
-            raise NoModels(f"there is no folder {self._folder.name}/: make it, or set gitPath or MODELSYNC_MODELS")
+            log.warning(
+                "%s is no folder", self._folder.absolute()
+            )  # clients read the message, which names no path
+            raise NoModels(
+                f"there is no folder {self._folder.name}/: make it, or set gitPath or MODELSYNC_MODELS"
+            )
         return tree_hash(self._folder)
 
     def export(self, commit: str, target: Path, deadline: Deadline) -> Exported:
@@ -138,14 +151,17 @@ class FolderSource:
 
 
 def source_of(settings: Settings) -> Source:
-    """The source that the settings name. Raises SettingsError where its URL or ref is not allowed."""
+    """The source that the settings name. Raises SettingsError where its URL or ref is not allowed.
+    """
     return FolderSource(settings) if settings.standalone else GitSource(settings)
 
 
 def substitutes(settings: Settings) -> Iterator[Source]:
-    """What to start from where the repository cannot be reached and nothing serves yet, the best first.
+    """What to start from where the repository cannot be reached and nothing serves yet, the best
+    first.
 
-    A revision on trial has none but itself: a pod that serves something else must not look as if it had become ready.
+    A revision on trial has none but itself: a pod that serves something else must not look as if it
+    had become ready.
     """
     if settings.standalone:
         return
@@ -156,7 +172,9 @@ def substitutes(settings: Settings) -> Iterator[Source]:
 
 
 def current(settings: Settings) -> Release | None:
-    """The current release, unless it is of another source than the settings name: then there is none yet."""
+    """The current release, unless it is of another source than the settings name: then there is
+    none yet.
+    """
     release = Releases(settings.state.home).current()
     return release if release and _is_of(settings, release) else None
 

@@ -1,4 +1,5 @@
-"""What is known of syncing, in `home/status.json`: for people, for metrics, and for the next sync."""
+"""What is known of syncing, in `home/status.json`: for people, for metrics, and for the next sync.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +27,12 @@ _log = logging.getLogger(__name__)
 class Status:
     """What is known of syncing, for people and metrics; also which commits not to try again.
 
-    `wanted_commit` is what the last attempt found out, so it is empty after one that did not get so far.
-    `rejected` maps commits, as `rejection` names them, to reasons, `failures` reasons to counts. Times are as `now()`
-    gives them. What never happened is empty. `served_commit` and `environment` tell where `release` was last found to
-    be just what is wanted: a commit that changes no model moves them on, and not the release. `next_attempt` is when
-    the supervisor starts the next sync by itself.
+    `wanted_commit` is what the last attempt found out, so it is empty after one that did not get so
+    far. `rejected` maps commits, as `rejection` names them, to reasons, `failures` reasons to
+    counts. Times are as `now()` gives them. What never happened is empty. `served_commit` and
+    `environment` tell where `release` was last found to be just what is wanted: a commit that
+    changes no model moves them on, and not the release. `next_attempt` is when the supervisor
+    starts the next sync by itself.
     """
 
     wanted_commit: str = ""
@@ -53,7 +55,9 @@ def rejection(commit: str, environment: str) -> str:
 
 
 def read_status(home: Path) -> Status:
-    """The last status; a missing or damaged file counts as none, because the next sync writes it anew."""
+    """The last status; a missing or damaged file counts as none, because the next sync writes it
+    anew.
+    """
     try:
         values = json.loads((home / "status.json").read_bytes())
         known = {item.name: values[item.name] for item in fields(Status) if item.name in values}
@@ -68,10 +72,13 @@ def read_status(home: Path) -> Status:
 
 
 def change_status(home: Path, change: Callable[[Status], Status]) -> None:
-    """Replace the status by what `change` makes of it; of two at once, neither is lost. Raises StorageFailed."""
+    """Replace the status by what `change` makes of it; of two at once, neither is lost. Raises
+    StorageFailed.
+    """
     with storage():
         home.mkdir(parents=True, exist_ok=True)
-        # On the folder itself: not `lock`, because also who waits for that in vain has something to tell.
+        # On the folder itself: not `lock`, because also who waits for that in vain has something to
+        # tell.
         number = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(number, fcntl.LOCK_EX)
@@ -92,19 +99,23 @@ def write_status(home: Path, status: Status) -> None:
 
 
 def _overwrite(path: Path, data: bytes) -> None:
-    """Write over a file in place: all that a full disk, or a folder where nothing can be made, leaves room for.
+    """Write over a file in place: all that a full disk, or a folder where nothing can be made,
+    leaves room for.
 
-    In one call and padded to the old length, so that only a power cut can leave half of it. Raises OSError.
+    In one call and padded to the old length, so that only a power cut can leave half of it. Raises
+    OSError.
     """
     with path.open("r+b", buffering=0) as file:
         file.write(data.ljust(path.stat().st_size))
 
 
-# --- what becomes of it -----------------------------------------------------------------------------------------------
+# --- what becomes of it ---------------------------------------------------------------------------
 
 
 def failed(home: Path, error: SyncError, wanted: str = "", environment: str = "") -> None:
-    """Log that a sync failed, count it and write down why; `wanted` is the commit, where the sync got so far."""
+    """Log that a sync failed, count it and write down why; `wanted` is the commit, where the sync
+    got so far.
+    """
     before = read_status(home)
     event(
         _log,
@@ -119,7 +130,10 @@ def failed(home: Path, error: SyncError, wanted: str = "", environment: str = ""
 
     def change(status: Status) -> Status:
         rejected = status.rejected
-        if isinstance(error, ReleaseRejected) and (key := rejection(wanted, environment)) not in rejected:
+        if (
+            isinstance(error, ReleaseRejected)
+            and (key := rejection(wanted, environment)) not in rejected
+        ):
             rejected = {key: str(error)}
         return replace(
             counted(status, error.reason, str(error)),
@@ -133,7 +147,14 @@ def failed(home: Path, error: SyncError, wanted: str = "", environment: str = ""
 def counted(status: Status, reason: str, message: str) -> Status:
     """The status after one more failure."""
     failures = {**status.failures, reason: status.failures.get(reason, 0) + 1}
-    return replace(status, last_attempt=now(), last_result="failed", reason=reason, message=message, failures=failures)
+    return replace(
+        status,
+        last_attempt=now(),
+        last_result="failed",
+        reason=reason,
+        message=message,
+        failures=failures,
+    )
 
 
 def tell(home: Path, change: Callable[[Status], Status]) -> None:
@@ -152,7 +173,9 @@ def planned(home: Path, moment: datetime | None) -> None:
 
 
 def succeeded(home: Path, result: Result, *, wanted: str, release: str, environment: str) -> None:
-    """Write down that a sync went well, and of which commit the current release is just what is wanted."""
+    """Write down that a sync went well, and of which commit the current release is just what is
+    wanted.
+    """
     tell(
         home,
         lambda status: replace(

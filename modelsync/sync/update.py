@@ -1,7 +1,8 @@
 """The one use case: sync, discover, check, decide, generate, publish.
 
-It leaves a new release that `current` points to, or everything as it was and the reason in `status.json`. Run as
-`python -m modelsync.updates` by the supervisor, in a process of its own, and by `modelsync sync`.
+It leaves a new release that `current` points to, or everything as it was and the reason in
+`status.json`. Run as `python -m modelsync.updates` by the supervisor, in a process of its own, and
+by `modelsync sync`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from typing import Literal
 from modelsync import settings
 from modelsync.clock import now
 from modelsync.deadline import Deadline
-from modelsync.errors import ModelsyncError, NoModels, ProbationFailed, ReleaseRejected, StorageFailed, SyncError
+from modelsync.errors import (
+    ModelsyncError,
+    NoModels,
+    ProbationFailed,
+    ReleaseRejected,
+    StorageFailed,
+    SyncError,
+)
 from modelsync.files import copy_tree, remove_tree, storage
 from modelsync.models.check.checker import check
 from modelsync.models.codegen.generator import generate
@@ -30,7 +38,15 @@ from modelsync.settings import Settings, child_environment
 from modelsync.sync import sources
 from modelsync.sync.entries import as_checked, reject_broken, report, same, with_problems
 from modelsync.sync.sources import Source, source_of, substitutes
-from modelsync.sync.status import Status, change_status, counted, failed, read_status, rejection, succeeded
+from modelsync.sync.status import (
+    Status,
+    change_status,
+    counted,
+    failed,
+    read_status,
+    rejection,
+    succeeded,
+)
 
 log = logging.getLogger("modelsync.sync.update")  # also where it runs as __main__
 
@@ -38,7 +54,8 @@ log = logging.getLogger("modelsync.sync.update")  # also where it runs as __main
 _NOT_AWAY = (NoModels, ReleaseRejected, ProbationFailed, StorageFailed)
 
 FAILED = 75
-"""Exit code of an update that failed and has told why; with another one somebody else has to tell."""
+"""Exit code of an update that failed and has told why; with another one somebody else has to tell.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +72,9 @@ class Outcome:
 
 
 class Updater:
-    """Brings the state directory to what the source wants. One runs at a time, held by a lock between processes."""
+    """Brings the state directory to what the source wants. One runs at a time, held by a lock
+    between processes.
+    """
 
     def __init__(self, config: Settings) -> None:
         self._settings = config
@@ -67,7 +86,8 @@ class Updater:
         self._environment = environment(self._source.view, sync.on_broken_model, sync.check_timeout)
 
     def run(self, *, force: bool = False) -> Outcome:
-        """Update once. `force` builds the commit again even where it is served, or was rejected, already.
+        """Update once. `force` builds the commit again even where it is served, or was rejected,
+        already.
 
         Raises SyncError; then what serves is untouched, and `status.json` says why.
         """
@@ -82,14 +102,18 @@ class Updater:
                 except SyncError as error:
                     self._substitute(error)
                     raise
-                self._tell(outcome, wanted)  # before the next one can begin, so that the last one is told last
+                self._tell(
+                    outcome, wanted
+                )  # before the next one can begin, so that the last one is told last
         except SyncError as error:
             failed(self._home, error, wanted, self._environment)
             raise
         return outcome
 
     def _substitute(self, error: SyncError) -> None:
-        """Where nothing serves and the wanted commit cannot be had: publish what can. The error stands all the same."""
+        """Where nothing serves and the wanted commit cannot be had: publish what can. The error
+        stands all the same.
+        """
         if isinstance(error, _NOT_AWAY) or sources.current(self._settings):
             return
         for source in substitutes(self._settings):
@@ -118,7 +142,9 @@ class Updater:
             if current and (wanted, self._environment) in _held(current, status):
                 return Outcome("unchanged", current)
             # A pod that is pinned has no other commit to wait for, so it goes on trying.
-            if not self._pin and (reason := status.rejected.get(rejection(wanted, self._environment))):
+            if not self._pin and (
+                reason := status.rejected.get(rejection(wanted, self._environment))
+            ):
                 raise ReleaseRejected(f"{wanted[:12]} was rejected before: {reason}")
         release_id = self._releases.next_id(wanted)
         with self._releases.stage() as staging:
@@ -128,7 +154,10 @@ class Updater:
             folders = with_problems(staging.models_serve, found, exported.problems)
             beside = exported.beside - {f"{folder.name}/" for folder in folders}
             results = self._check(folders, beside, current, status)
-            entries = [self._decide(folder, results[folder.name], current, staging, release_id) for folder in folders]
+            entries = [
+                self._decide(folder, results[folder.name], current, staging, release_id)
+                for folder in folders
+            ]
             report(entries)
             if self._settings.git.on_probation:
                 as_checked(entries, self._settings.git.revision)
@@ -147,17 +176,27 @@ class Updater:
                 models={entry.name: entry for entry in entries},
             )
             base_url = self._settings.server.base_url
-            release = staging.publish(release, generate(entries, base_url=base_url, release=release_id))
+            release = staging.publish(
+                release, generate(entries, base_url=base_url, release=release_id)
+            )
         self._releases.make_current(release)
         return Outcome("published", release)
 
-    # --- checking -----------------------------------------------------------------------------------------------------
+    # --- checking ---------------------------------------------------------------------------------
 
     def _check(
-        self, folders: Sequence[ModelSpec], beside: Set[str], current: Release | None, status: Status
+        self,
+        folders: Sequence[ModelSpec],
+        beside: Set[str],
+        current: Release | None,
+        status: Status,
     ) -> dict[ModelName, CheckResult]:
-        """A result for each folder. A version that serves already is not checked again in the same environment."""
-        same = current and self._environment in {environment for _, environment in _held(current, status)}
+        """A result for each folder. A version that serves already is not checked again in the same
+        environment.
+        """
+        same = current and self._environment in {
+            environment for _, environment in _held(current, status)
+        }
         known = current.models if current and same else {}
         results: dict[ModelName, CheckResult] = {}
         unknown = []
@@ -167,7 +206,12 @@ class Updater:
                 results[folder.name] = CheckResult(folder.name, folder.version, folder.fault)
             elif entry and entry.state == "ready" and entry.version == folder.version:
                 results[folder.name] = CheckResult(
-                    folder.name, folder.version, None, entry.load_seconds, entry.call_seconds, entry.examples
+                    folder.name,
+                    folder.version,
+                    None,
+                    entry.load_seconds,
+                    entry.call_seconds,
+                    entry.examples,
                 )
             else:
                 unknown.append(folder)
@@ -178,9 +222,16 @@ class Updater:
         return results
 
     def _decide(
-        self, folder: ModelSpec, result: CheckResult, current: Release | None, staging: Staging, release_id: str
+        self,
+        folder: ModelSpec,
+        result: CheckResult,
+        current: Release | None,
+        staging: Staging,
+        release_id: str,
     ) -> ModelEntry:
-        """What the new release has for a folder: its new version, its last good one, or the reason for neither."""
+        """What the new release has for a folder: its new version, its last good one, or the reason
+        for neither.
+        """
         before = current.models.get(folder.name) if current else None
         entry = ModelEntry(
             name=folder.name,
@@ -199,8 +250,14 @@ class Updater:
         )
         if result.ok:
             return entry
-        if current and before and before.version and self._settings.sync.on_broken_model == "previous":
-            # The release holds all it serves, so that older ones can be removed whenever nobody runs them.
+        if (
+            current
+            and before
+            and before.version
+            and self._settings.sync.on_broken_model == "previous"
+        ):
+            # The release holds all it serves, so that older ones can be removed whenever nobody
+            # runs them.
             with storage():
                 remove_tree(staging.models_serve / folder.name)
                 copy_tree(current.path / before.folder, staging.models_serve / folder.name)
@@ -228,17 +285,21 @@ class Updater:
         )
 
 
-# --- taking back ------------------------------------------------------------------------------------------------------
+# --- taking back ----------------------------------------------------------------------------------
 
 
 def reject(config: Settings, release: Release, serving: Release | None, reason: str) -> None:
-    """Take a published release back, because no generation of it got ready: `serving` is the current one again."""
+    """Take a published release back, because no generation of it got ready: `serving` is the
+    current one again.
+    """
     releases = Releases(config.state.home)
     with releases.lock(Deadline(config.sync.timeout)):
         _take_back(config.state.home, releases, release, serving, reason)
 
 
-def _take_back(home: Path, releases: Releases, release: Release, serving: Release | None, reason: str) -> None:
+def _take_back(
+    home: Path, releases: Releases, release: Release, serving: Release | None, reason: str
+) -> None:
     if serving:
         releases.make_current(serving)
     change_status(
@@ -256,14 +317,21 @@ def _take_back(home: Path, releases: Releases, release: Release, serving: Releas
 def _held(current: Release, status: Status) -> set[tuple[str, str]]:
     """For which commits, in which environments, `current` is known to be just what is wanted.
 
-    What the status says counts only where it speaks of this release: a crash may have left an older one.
+    What the status says counts only where it speaks of this release: a crash may have left an older
+    one.
     """
     held = {(current.commit, current.environment)}
-    return held | {(status.served_commit, status.environment)} if status.release == current.id else held
+    return (
+        held | {(status.served_commit, status.environment)}
+        if status.release == current.id
+        else held
+    )
 
 
 def main() -> int:
-    """Update once; returns the exit code: 0, `FAILED`, or another one where the update could not tell why."""
+    """Update once; returns the exit code: 0, `FAILED`, or another one where the update could not
+    tell why.
+    """
     # As an exception, so that every child and every temporary folder is gone when this process is.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

@@ -1,4 +1,6 @@
-"""What a cluster needs before the chart can be installed: DNS, metrics, an ingress controller, resource definitions."""
+"""What a cluster needs before the chart can be installed: DNS, metrics, an ingress controller,
+resource definitions.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-_RUNNING = (("kube-system", "coredns"), ("ingress-nginx", "ingress"), ("kube-system", "metrics-server"))
+_RUNNING = (
+    ("kube-system", "coredns"),
+    ("ingress-nginx", "ingress"),
+    ("kube-system", "metrics-server"),
+)
 _MANIFESTS = Path(__file__).with_name("manifests")
 
 
@@ -19,16 +25,25 @@ class Kubectl:
 
     def __call__(self, *arguments: str) -> str:
         """Run it and return what it printed."""
-        return subprocess.run([*self._command, *arguments], check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            [*self._command, *arguments], check=True, capture_output=True, text=True
+        ).stdout
 
     def works(self, *arguments: str) -> bool:
         """Whether the command ends well."""
-        return subprocess.run([*self._command, *arguments], check=False, capture_output=True).returncode == 0
+        return (
+            subprocess.run(
+                [*self._command, *arguments], check=False, capture_output=True
+            ).returncode
+            == 0
+        )
 
 
 def apply(kubectl: Kubectl, programs: Path, names: list[str]) -> None:
     """Apply these manifests of ours, and the definitions of Gateway API and Prometheus operator."""
-    files = [_MANIFESTS / f"{name}.yaml" for name in names] + sorted((programs / "crds").glob("*.yaml"))
+    files = [_MANIFESTS / f"{name}.yaml" for name in names] + sorted(
+        (programs / "crds").glob("*.yaml")
+    )
     arguments = [word for file in files for word in ("--filename", str(file))]
     kubectl("apply", "--server-side", "--force-conflicts", *arguments)
 
@@ -38,12 +53,15 @@ def wait(kubectl: Kubectl) -> None:
     kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=120s")
     for namespace, name in _RUNNING:
         if kubectl.works("get", "daemonset", name, "--namespace", namespace):
-            kubectl("rollout", "status", "daemonset", name, "--namespace", namespace, "--timeout=180s")
+            kubectl(
+                "rollout", "status", "daemonset", name, "--namespace", namespace, "--timeout=180s"
+            )
     until(lambda: kubectl.works("top", "nodes"), 120, "metrics of the nodes")
 
 
 def until(true: Callable[[], bool], within: float, what: str) -> None:
-    """Return when it is true; SystemExit saying `what` if that takes longer than `within` seconds."""
+    """Return when it is true; SystemExit saying `what` if that takes longer than `within` seconds.
+    """
     deadline = time.monotonic() + within
     while not true():
         if time.monotonic() > deadline:

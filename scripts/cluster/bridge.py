@@ -1,4 +1,6 @@
-"""The network between this machine and the nodes: a bridge of our own, and the way to the nodes' pods."""
+"""The network between this machine and the nodes: a bridge of our own, and the way to the nodes'
+pods.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from scripts.cluster.layout import BRIDGE, HOST, Place
 
 
 def change(*arguments: str, inside: int | None = None) -> None:
-    """Change the network, or that of process `inside`, as ip(8) is told; CalledProcessError if it refuses."""
+    """Change the network, or that of process `inside`, as ip(8) is told; CalledProcessError if it
+    refuses.
+    """
     entered = ["nsenter", "--target", str(inside), "--net"] if inside else []
     subprocess.run([*entered, "ip", *arguments], check=True, capture_output=True, text=True)
 
@@ -22,8 +26,12 @@ def up() -> None:
 
 
 def connect(node: Place, process: int, nodes: list[Place]) -> None:
-    """Plug the network of `process` into the bridge as the node's; its pods are reached through its address."""
-    change("link", "add", node.interface, "type", "veth", "peer", "name", "eth0", "netns", str(process))
+    """Plug the network of `process` into the bridge as the node's; its pods are reached through its
+    address.
+    """
+    change(
+        "link", "add", node.interface, "type", "veth", "peer", "name", "eth0", "netns", str(process)
+    )
     change("link", "set", node.interface, "master", BRIDGE, "up")
     change("link", "set", "lo", "up", inside=process)
     change("address", "add", f"{node.address}/24", "dev", "eth0", inside=process)
@@ -43,4 +51,7 @@ def down(nodes: list[Place]) -> None:
 
 
 def _exists(name: str) -> bool:
-    return subprocess.run(["ip", "link", "show", name], capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run(["ip", "link", "show", name], capture_output=True, check=False).returncode
+        == 0
+    )

@@ -11,7 +11,9 @@ _DAYS = "365"
 
 
 class Authority:
-    """A certificate authority of its own in a folder; `issue` makes a pair `NAME.crt`, `NAME.key` once."""
+    """A certificate authority of its own in a folder; `issue` makes a pair `NAME.crt`, `NAME.key`
+    once.
+    """
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -24,22 +26,31 @@ class Authority:
             self._request(name, f"/CN={folder.parent.name}-{name}", usage, [])
 
     def issue(self, name: str, subject: str, addresses: tuple[str, ...] = ()) -> tuple[Path, Path]:
-        """Return the certificate and key of `subject` (`/O=group/CN=user`), good as a client and as a server."""
+        """Return the certificate and key of `subject` (`/O=group/CN=user`), good as a client and as
+        a server.
+        """
         pair = self._folder / f"{name}.crt", self._folder / f"{name}.key"
         if not pair[0].exists():
             extensions = ["basicConstraints=CA:FALSE", "extendedKeyUsage=serverAuth,clientAuth"]
             if addresses:
                 kinds = ("IP" if address[0].isdigit() else "DNS" for address in addresses)
-                named = ",".join(f"{kind}:{address}" for kind, address in zip(kinds, addresses, strict=True))
+                named = ",".join(
+                    f"{kind}:{address}" for kind, address in zip(kinds, addresses, strict=True)
+                )
                 extensions.append(f"subjectAltName={named}")
-            self._request(name, subject, extensions, ["-CA", str(self.certificate), "-CAkey", str(self._key)])
+            self._request(
+                name, subject, extensions, ["-CA", str(self.certificate), "-CAkey", str(self._key)]
+            )
         return pair
 
     def kubeconfig(self, path: Path, user: str, subject: str, server: str) -> Path:
         """Write a kubeconfig with which `subject` speaks to `server`; returns its path."""
         certificate, key = self.issue(user, subject)
         cluster = {"server": server, "certificate-authority-data": _inline(self.certificate)}
-        credentials = {"client-certificate-data": _inline(certificate), "client-key-data": _inline(key)}
+        credentials = {
+            "client-certificate-data": _inline(certificate),
+            "client-key-data": _inline(key),
+        }
         config = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -63,12 +74,17 @@ class Authority:
 
 
 def signing_key(folder: Path) -> tuple[Path, Path]:
-    """Return the private and the public key that service-account tokens are signed with, made once."""
+    """Return the private and the public key that service-account tokens are signed with, made once.
+    """
     private, public = folder / "tokens.key", folder / "tokens.pub"
     if not public.exists():
-        subprocess.run(["openssl", "genrsa", "-out", str(private), "2048"], check=True, capture_output=True)
         subprocess.run(
-            ["openssl", "rsa", "-in", str(private), "-pubout", "-out", str(public)], check=True, capture_output=True
+            ["openssl", "genrsa", "-out", str(private), "2048"], check=True, capture_output=True
+        )
+        subprocess.run(
+            ["openssl", "rsa", "-in", str(private), "-pubout", "-out", str(public)],
+            check=True,
+            capture_output=True,
         )
     return private, public
 

@@ -26,7 +26,10 @@ def daemons(layout: Layout, programs: Path) -> list[Daemon]:
         "kube-controller-manager": _controllers(layout, authority),
         "kube-scheduler": _scheduler(layout, authority),
     }
-    return [Daemon(name, [str(programs / name), *options], layout.logs) for name, options in commands.items()]
+    return [
+        Daemon(name, [str(programs / name), *options], layout.logs)
+        for name, options in commands.items()
+    ]
 
 
 def _etcd(layout: Layout, authority: Authority) -> list[str]:
@@ -42,8 +45,15 @@ def _etcd(layout: Layout, authority: Authority) -> list[str]:
 
 
 def _apiserver(layout: Layout, authority: Authority) -> list[str]:
-    names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
-    certificate, key = authority.issue("apiserver", "/CN=kube-apiserver", (*names, HOST, API_SERVICE, "127.0.0.1"))
+    names = (
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    )
+    certificate, key = authority.issue(
+        "apiserver", "/CN=kube-apiserver", (*names, HOST, API_SERVICE, "127.0.0.1")
+    )
     to_etcd = authority.issue("apiserver-etcd", "/CN=kube-apiserver")
     to_kubelet = authority.issue("apiserver-kubelet", "/O=system:masters/CN=kube-apiserver-kubelet")
     front = Authority(layout.pki, "front-proxy-ca")
@@ -60,7 +70,8 @@ def _apiserver(layout: Layout, authority: Authority) -> list[str]:
         "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
         "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={public}",
         f"--service-account-signing-key-file={private}",
-        # Services outside of the API server (metrics) are reached at their pods: no kube-proxy runs on this machine.
+        # Services outside of the API server (metrics) are reached at their pods: no kube-proxy runs
+        # on this machine.
         "--enable-aggregator-routing",
         f"--requestheader-client-ca-file={front.certificate}", "--requestheader-allowed-names=front-proxy",
         "--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
@@ -71,7 +82,9 @@ def _apiserver(layout: Layout, authority: Authority) -> list[str]:
 
 def _controllers(layout: Layout, authority: Authority) -> list[str]:
     user = "system:kube-controller-manager"
-    config = authority.kubeconfig(layout.pki / "controllers.conf", "controllers", f"/CN={user}", server())
+    config = authority.kubeconfig(
+        layout.pki / "controllers.conf", "controllers", f"/CN={user}", server()
+    )
     return [
         f"--kubeconfig={config}", "--bind-address=127.0.0.1", "--leader-elect=false",
         "--use-service-account-credentials", f"--service-account-private-key-file={layout.pki / 'tokens.key'}",
@@ -84,5 +97,7 @@ def _controllers(layout: Layout, authority: Authority) -> list[str]:
 
 def _scheduler(layout: Layout, authority: Authority) -> list[str]:
     user = "system:kube-scheduler"
-    config = authority.kubeconfig(layout.pki / "scheduler.conf", "scheduler", f"/CN={user}", server())
+    config = authority.kubeconfig(
+        layout.pki / "scheduler.conf", "scheduler", f"/CN={user}", server()
+    )
     return [f"--kubeconfig={config}", "--bind-address=127.0.0.1", "--leader-elect=false"]

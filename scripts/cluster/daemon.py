@@ -11,7 +11,9 @@ from pathlib import Path
 
 
 class Daemon:
-    """A program with its log in `logs`. The pid file holds the start time too, so that a reused pid is nobody's."""
+    """A program with its log in `logs`. The pid file holds the start time too, so that a reused pid
+    is nobody's.
+    """
 
     def __init__(self, name: str, command: list[str], logs: Path) -> None:
         self.name = name
@@ -36,13 +38,16 @@ class Daemon:
             return None
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            process = subprocess.Popen(self._command, stdin=stdin, stdout=log, stderr=log, start_new_session=True)
+            process = subprocess.Popen(
+                self._command, stdin=stdin, stdout=log, stderr=log, start_new_session=True
+            )
         self._pidfile.write_text(f"{process.pid} {started_at(process.pid)}")
         process.returncode = 0  # it outlives us on purpose: no ResourceWarning for that
         return process
 
     def stop(self, how: int = signal.SIGTERM, within: float = 15.0) -> None:
-        """End it, with SIGKILL if it takes longer than `within` seconds; returns when it is gone."""
+        """End it, with SIGKILL if it takes longer than `within` seconds; returns when it is gone.
+        """
         deadline = time.monotonic() + within
         while pid := self.pid:
             with suppress(ProcessLookupError):
@@ -51,7 +56,9 @@ class Daemon:
 
 
 def started_at(pid: int) -> int:
-    """Return when the process started, in clock ticks since boot; 0 for one that is gone or waits to be reaped."""
+    """Return when the process started, in clock ticks since boot; 0 for one that is gone or waits
+    to be reaped.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

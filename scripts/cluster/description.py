@@ -22,7 +22,9 @@ class Description:
     programs: str
     """Folder with kubectl, helm3 and helm4; empty: those of the PATH."""
     volumes: str = ""
-    """Folder that all nodes see under this very path, for persistent volumes; empty: the cluster provides its own."""
+    """Folder that all nodes see under this very path, for persistent volumes; empty: the cluster
+    provides its own.
+    """
 
     def write(self, layout: Layout) -> None:
         """Leave it where `read` finds it."""

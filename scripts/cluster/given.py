@@ -1,4 +1,6 @@
-"""A cluster that somebody else runs: `KUBECONFIG` and `MODELSYNC_TEST_CLUSTER=1`. Its images and ingress are theirs."""
+"""A cluster that somebody else runs: `KUBECONFIG` and `MODELSYNC_TEST_CLUSTER=1`. Its images and
+ingress are theirs.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,24 @@ def chosen() -> bool:
 
 
 def up(layout: Layout) -> Description:
-    """Describe the given cluster; SystemExit if it does not answer or a variable that the tests need is not set."""
+    """Describe the given cluster; SystemExit if it does not answer or a variable that the tests
+    need is not set.
+    """
     kubectl = shutil.which("kubectl")
     kubeconfig = os.environ["KUBECONFIG"]
     if not kubectl or not Kubectl(Path(kubectl), Path(kubeconfig)).works("get", "--raw", "/readyz"):
-        raise SystemExit(f"cluster: the one of KUBECONFIG={kubeconfig} does not answer, or there is no kubectl")
+        raise SystemExit(
+            f"cluster: the one of KUBECONFIG={kubeconfig} does not answer, or there is no kubectl"
+        )
     wanted = ("MODELSYNC_TEST_INGRESS", "MODELSYNC_TEST_HOST")
     if absent := [name for name in wanted if not os.environ.get(name)]:
-        raise SystemExit(f"cluster: a given cluster needs {' and '.join(absent)} too, see CONTRIBUTING.md")
+        raise SystemExit(
+            f"cluster: a given cluster needs {' and '.join(absent)} too, see CONTRIBUTING.md"
+        )
     ingress, host = (os.environ[name] for name in wanted)
-    description = Description(kind="given", kubeconfig=kubeconfig, host=host, ingress=ingress.rstrip("/"), programs="")
+    description = Description(
+        kind="given", kubeconfig=kubeconfig, host=host, ingress=ingress.rstrip("/"), programs=""
+    )
     description.write(layout)
     return description
 

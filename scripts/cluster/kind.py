@@ -1,4 +1,6 @@
-"""The cluster of kind, where a Docker engine runs: its nodes are containers, our images and add-ons go into them."""
+"""The cluster of kind, where a Docker engine runs: its nodes are containers, our images and add-ons
+go into them.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,16 @@ def up(layout: Layout) -> Description:
     built = programs.build(layout)
     layout.run.mkdir(parents=True, exist_ok=True)
     if _NAME not in _kind("get", "clusters").split():
-        _kind("create", "cluster", "--name", _NAME, "--kubeconfig", str(layout.kubeconfig), "--config=-", said=_CONFIG)
+        _kind(
+            "create",
+            "cluster",
+            "--name",
+            _NAME,
+            "--kubeconfig",
+            str(layout.kubeconfig),
+            "--config=-",
+            said=_CONFIG,
+        )
         for archive in images.archives(layout, built):
             _kind("load", "image-archive", str(archive), "--name", _NAME)
     kubectl = Kubectl(built / "kubectl", layout.kubeconfig)
@@ -44,7 +55,11 @@ def up(layout: Layout) -> Description:
     template = "{{.NetworkSettings.Networks.kind.IPAddress}}"
     node = _run("docker", "inspect", "--format", template, f"{_NAME}-worker").strip()
     description = Description(
-        kind="kind", kubeconfig=str(layout.kubeconfig), host=host, ingress=f"http://{node}", programs=str(built)
+        kind="kind",
+        kubeconfig=str(layout.kubeconfig),
+        host=host,
+        ingress=f"http://{node}",
+        programs=str(built),
     )
     description.write(layout)
     return description
@@ -57,7 +72,9 @@ def down(layout: Layout) -> None:
 
 
 def load(image: str) -> None:
-    """Put an image into the nodes: buildah's where that built it (scripts/image.sh prefers it), or else Docker's."""
+    """Put an image into the nodes: buildah's where that built it (scripts/image.sh prefers it), or
+    else Docker's.
+    """
     if not shutil.which("buildah"):
         _kind("load", "docker-image", image, "--name", _NAME)
         return

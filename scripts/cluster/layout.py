@@ -1,4 +1,6 @@
-"""Where everything of the cluster is: one folder, one bridge, one network that is routed nowhere else."""
+"""Where everything of the cluster is: one folder, one bridge, one network that is routed nowhere
+else.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ KUBERNETES = "1.36.3"
 
 BRIDGE = "modelsync0"
 HOST = "198.18.0.1"
-"""The machine's own address on the bridge: the API server listens there, and what the tests start for pods."""
+"""The machine's own address on the bridge: the API server listens there, and what the tests start
+for pods.
+"""
 API_PORT = 6443
 PODS = "198.18.0.0/16"
 SERVICES = "198.19.0.0/16"

@@ -1,4 +1,6 @@
-"""A node: containerd, kubelet and kube-proxy in namespaces of their own, so that nothing of it outlives it."""
+"""A node: containerd, kubelet and kube-proxy in namespaces of their own, so that nothing of it
+outlives it.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,23 @@ _PLUGINS = ("/usr/lib/cni", "/opt/cni/bin")
 
 def daemon(layout: Layout, node: Place, programs: Path) -> Daemon:
     """Return the node as a process; killing it ends everything that runs there."""
-    spaces = ["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"]
-    script = [str(Path(__file__).with_name("node.sh")), node.name, str(node.folder), str(programs), str(layout.cache)]
+    spaces = [
+        "--mount",
+        "--net",
+        "--pid",
+        "--uts",
+        "--ipc",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ]
+    script = [
+        str(Path(__file__).with_name("node.sh")),
+        node.name,
+        str(node.folder),
+        str(programs),
+        str(layout.cache),
+    ]
     return Daemon(node.name, ["unshare", *spaces, "--", "bash", *script], layout.logs)
 
 
@@ -46,11 +63,15 @@ def start(layout: Layout, node: Place, programs: Path) -> None:
     started.stdin.write(b"\n")
     started.stdin.close()
     version = ["ctr", "--address", str(node.containerd), "version"]
-    _wait(lambda: subprocess.run(version, capture_output=True, check=False).returncode == 0, process)
+    _wait(
+        lambda: subprocess.run(version, capture_output=True, check=False).returncode == 0, process
+    )
 
 
 def stop(layout: Layout, node: Place, programs: Path) -> None:
-    """End the node and all that runs there; its cgroups go too, or SystemExit if something is still in them."""
+    """End the node and all that runs there; its cgroups go too, or SystemExit if something is still
+    in them.
+    """
     daemon(layout, node, programs).stop(signal.SIGKILL)
     deadline = time.monotonic() + 20
     while left := [group for group in _cgroups(node) if not _removed(group)]:
@@ -68,7 +89,9 @@ def _configure(layout: Layout, node: Place) -> None:
     authority = Authority(layout.pki)
     user = f"/O=system:nodes/CN=system:node:{node.name}"
     authority.kubeconfig(node.folder / "kubelet.conf", f"kubelet-{node.name}", user, server())
-    authority.kubeconfig(node.folder / "kube-proxy.conf", "kube-proxy", "/CN=system:kube-proxy", server())
+    authority.kubeconfig(
+        node.folder / "kube-proxy.conf", "kube-proxy", "/CN=system:kube-proxy", server()
+    )
     pair = authority.issue(f"{node.name}-serving", f"/CN={node.name}", (node.name, node.address))
     (node.folder / "resolv.conf").touch()
     for name, content in {
@@ -83,13 +106,20 @@ def _configure(layout: Layout, node: Place) -> None:
 
 def _containerd(node: Place) -> dict[str, Any]:
     plugins = next((path for path in _PLUGINS if Path(path, "ptp").exists()), _PLUGINS[0])
-    runc = {"runtime_type": "io.containerd.runc.v2", "options": {"SystemdCgroup": False, "BinaryName": "runc"}}
+    runc = {
+        "runtime_type": "io.containerd.runc.v2",
+        "options": {"SystemdCgroup": False, "BinaryName": "runc"},
+    }
     cri = {
         "sandbox_image": PAUSE,
         "restrict_oom_score_adj": True,  # where root may not lower a score, as in a container
         "tolerate_missing_hugetlb_controller": True,
         "cni": {"bin_dir": plugins, "conf_dir": str(node.folder / "cni")},
-        "containerd": {"snapshotter": "overlayfs", "default_runtime_name": "runc", "runtimes": {"runc": runc}},
+        "containerd": {
+            "snapshotter": "overlayfs",
+            "default_runtime_name": "runc",
+            "runtimes": {"runc": runc},
+        },
     }
     return {
         "version": 2,
@@ -101,9 +131,19 @@ def _containerd(node: Place) -> dict[str, Any]:
 
 
 def _network(node: Place) -> dict[str, Any]:
-    """Each pod hangs on a link of its own that the node routes: no bridge in between whose frames nftables must see."""
-    ranges = {"type": "host-local", "ranges": [[{"subnet": node.pods}]], "routes": [{"dst": "0.0.0.0/0"}]}
-    return {"cniVersion": "0.4.0", "name": "modelsync", "plugins": [{"type": "ptp", "mtu": 1500, "ipam": ranges}]}
+    """Each pod hangs on a link of its own that the node routes: no bridge in between whose frames
+    nftables must see.
+    """
+    ranges = {
+        "type": "host-local",
+        "ranges": [[{"subnet": node.pods}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+    }
+    return {
+        "cniVersion": "0.4.0",
+        "name": "modelsync",
+        "plugins": [{"type": "ptp", "mtu": 1500, "ipam": ranges}],
+    }
 
 
 def _kubelet(node: Place, authority: Path, pair: tuple[Path, Path]) -> dict[str, Any]:
@@ -142,14 +182,23 @@ def _proxy(node: Place) -> dict[str, Any]:
         "clusterCIDR": PODS,
         "oomScoreAdj": 0,
         # The kernel's connection table belongs to the machine: left as it is.
-        "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+        "conntrack": {
+            "maxPerCore": 0,
+            "min": 0,
+            "tcpEstablishedTimeout": "0s",
+            "tcpCloseWaitTimeout": "0s",
+        },
     }
 
 
 def _toml(table: dict[str, Any], path: tuple[str, ...] = ()) -> str:
     """Write what containerd reads; JSON's scalars are TOML's."""
     lines = [f"[{'.'.join(json.dumps(key) for key in path)}]"] if path else []
-    lines += [f"{key} = {json.dumps(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    lines += [
+        f"{key} = {json.dumps(value)}"
+        for key, value in table.items()
+        if not isinstance(value, dict)
+    ]
     nested = [_toml(value, (*path, key)) for key, value in table.items() if isinstance(value, dict)]
     return "\n".join([*lines, *nested])
 
@@ -163,7 +212,11 @@ def _make_cgroups(node: Place) -> None:
             group = above / part
             group.mkdir(exist_ok=True)
             for setting in ("cpuset.cpus", "cpuset.mems"):
-                if not unified and (group / setting).exists() and not (group / setting).read_text().strip():
+                if (
+                    not unified
+                    and (group / setting).exists()
+                    and not (group / setting).read_text().strip()
+                ):
                     (group / setting).write_text((above / setting).read_text())
             above = group
 
@@ -191,5 +244,7 @@ def _wait(ready: Any, process: Daemon, within: float = 60) -> None:
     deadline = time.monotonic() + within
     while not ready():
         if not process.pid or time.monotonic() > deadline:
-            raise SystemExit(f"cluster: {process.name} did not start:\n{process.log.read_text()[-2000:]}")
+            raise SystemExit(
+                f"cluster: {process.name} did not start:\n{process.log.read_text()[-2000:]}"
+            )
         time.sleep(0.05)

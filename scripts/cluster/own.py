@@ -1,4 +1,6 @@
-"""The cluster that is built and run on this machine: Linux, root, Go and a few Debian packages are all it takes."""
+"""The cluster that is built and run on this machine: Linux, root, Go and a few Debian packages are
+all it takes.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def missing() -> str:
     if platform.system() != "Linux" or os.geteuid() != 0:
         return "it needs Linux and root"
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    packages = sorted({package for program, package in _NEEDED.items() if not shutil.which(program, path=path)})
+    packages = sorted(
+        {package for program, package in _NEEDED.items() if not shutil.which(program, path=path)}
+    )
     if not any(Path(folder, "ptp").exists() for folder in ("/usr/lib/cni", "/opt/cni/bin")):
         packages.append("containernetworking-plugins")
     if packages:
@@ -45,7 +49,9 @@ def up(layout: Layout) -> Description:
     bridge.up()
     for process in controlplane.daemons(layout, built):
         process.start()
-    Authority(layout.pki).kubeconfig(layout.kubeconfig, "admin", "/O=system:masters/CN=admin", controlplane.server())
+    Authority(layout.pki).kubeconfig(
+        layout.kubeconfig, "admin", "/O=system:masters/CN=admin", controlplane.server()
+    )
     kubectl = Kubectl(built / "kubectl", layout.kubeconfig)
     addons.until(lambda: kubectl.works("get", "--raw", "/readyz"), 90, "API server")
     for place in layout.nodes:
@@ -53,7 +59,11 @@ def up(layout: Layout) -> Description:
             node.start(layout, place, built)
             for archive in archives:
                 images.load([place], archive)
-    addons.until(lambda: kubectl.works("get", "priorityclass", "system-cluster-critical"), 60, "priority classes")
+    addons.until(
+        lambda: kubectl.works("get", "priorityclass", "system-cluster-critical"),
+        60,
+        "priority classes",
+    )
     addons.apply(kubectl, built, _ADDONS)
     addons.wait(kubectl)
     description = Description(
@@ -68,7 +78,9 @@ def down(layout: Layout) -> None:
     """End the cluster and remove all of it but the programs in the cache."""
     if not layout.run.exists():
         return
-    known = Path("/nonexistent")  # processes are found by their pid files: which programs they are does not matter
+    known = Path(
+        "/nonexistent"
+    )  # processes are found by their pid files: which programs they are does not matter
     for place in layout.nodes:
         node.stop(layout, place, known)
     for process in reversed(controlplane.daemons(layout, known)):

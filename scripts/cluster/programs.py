@@ -1,4 +1,5 @@
-"""The programs of the cluster: compiled once from the Go module proxy and kept in the user's cache."""
+"""The programs of the cluster: compiled once from the Go module proxy and kept in the user's cache.
+"""
 
 from __future__ import annotations
 
@@ -41,12 +42,16 @@ _CRDS = {
 
 
 def build(layout: Layout) -> Path:
-    """Return the folder of the programs; compiles them if those of this very list of versions are not there."""
+    """Return the folder of the programs; compiles them if those of this very list of versions are
+    not there.
+    """
     programs = layout.cache / "programs" / f"{KUBERNETES}-{_digest()}"
     if programs.exists():
         return programs
     if not shutil.which("go"):
-        raise SystemExit("cluster: no Go compiler here to build Kubernetes with, and no cluster was given")
+        raise SystemExit(
+            "cluster: no Go compiler here to build Kubernetes with, and no cluster was given"
+        )
     programs.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=programs.parent, prefix=".building-") as folder:
         source, made = Path(folder) / "source", Path(folder) / "programs"
@@ -61,7 +66,10 @@ def build(layout: Layout) -> Path:
 
 def go_is_new_enough() -> bool:
     """Whether the Go compiler takes our module, or knows how to get one that does."""
-    return subprocess.run(["go", "list", "-m"], cwd=HERE, capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run(["go", "list", "-m"], cwd=HERE, capture_output=True, check=False).returncode
+        == 0
+    )
 
 
 def _digest() -> str:
@@ -73,21 +81,37 @@ def _digest() -> str:
 
 
 def _copy(source: Path) -> None:
-    """Make a copy of our module in which the ingress controller is replaced by one with our patch."""
-    shutil.copytree(HERE, source, ignore=lambda _, names: [name for name in names if name.endswith((".py", ".yaml"))])
+    """Make a copy of our module in which the ingress controller is replaced by one with our patch.
+    """
+    shutil.copytree(
+        HERE,
+        source,
+        ignore=lambda _, names: [name for name in names if name.endswith((".py", ".yaml"))],
+    )
     module = json.loads(_go(source, "mod", "download", "-json", _INGRESS))["Dir"]
     shutil.copytree(module, source / "kubernetes-ingress")
     subprocess.run(["chmod", "-R", "u+w", str(source)], check=True)
     patch = HERE / "images" / "ingress" / "networking-v1.patch"
     with patch.open() as lines:
-        subprocess.run(["patch", "-p1", "-s", "-d", str(source / "kubernetes-ingress")], stdin=lines, check=True)
+        subprocess.run(
+            ["patch", "-p1", "-s", "-d", str(source / "kubernetes-ingress")],
+            stdin=lines,
+            check=True,
+        )
     _go(source, "mod", "edit", f"-replace={_INGRESS}=./kubernetes-ingress")
 
 
 def _compile(source: Path, made: Path) -> None:
-    """One `go build` for all, so that what they share is compiled once; the two helms only differ in their folder."""
+    """One `go build` for all, so that what they share is compiled once; the two helms only differ
+    in their folder.
+    """
     major, minor, _ = KUBERNETES.split(".")
-    stamps = {"gitVersion": f"v{KUBERNETES}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    stamps = {
+        "gitVersion": f"v{KUBERNETES}",
+        "gitMajor": major,
+        "gitMinor": minor,
+        "gitTreeState": "clean",
+    }
     values = [f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamps.items()]
     helms = ("helm.sh/helm/v3", "helm.sh/helm/v4")
     values += [f"-X {helm}/internal/version.version={_version(source, helm)}" for helm in helms]
@@ -122,8 +146,15 @@ def _version(source: Path, module: str) -> str:
 
 
 def _go(where: Path, *arguments: str) -> str:
-    environ = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false", "GOWORK": "off"}
-    done = subprocess.run(["go", *arguments], cwd=where, env=environ, stdout=subprocess.PIPE, text=True, check=False)
+    environ = {
+        **os.environ,
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-mod=mod -buildvcs=false",
+        "GOWORK": "off",
+    }
+    done = subprocess.run(
+        ["go", *arguments], cwd=where, env=environ, stdout=subprocess.PIPE, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(f"cluster: go {' '.join(arguments)} failed")
     return done.stdout

@@ -71,9 +71,16 @@ EXAMPLES = {
     "Add": (Example("two", {"a": 1, "b": 2}, {"sum": 3}), Example("one", {"a": 1}, {"sum": 3})),
 }
 
-MODELS: dict[str, Callable[..., Any]] = {"Add": add, "Echo": echo, "Person": person, "Raises": raises}
+MODELS: dict[str, Callable[..., Any]] = {
+    "Add": add,
+    "Echo": echo,
+    "Person": person,
+    "Raises": raises,
+}
 
-FAULT = Fault("load", "ModuleNotFoundError: No module named 'xgboost'", "etls.py", 3, "add the line xgboost")
+FAULT = Fault(
+    "load", "ModuleNotFoundError: No module named 'xgboost'", "etls.py", 3, "add the line xgboost"
+)
 
 
 def environment(home: Path, **given: str) -> dict[str, str]:
@@ -107,15 +114,21 @@ def a_service(
 
 
 @contextmanager
-def the_examples(home: Path, request_sync: Callable[[], None] | None = None, **given: str) -> Iterator[Service]:
-    """The examples in `models_serve/`, loaded as a release loads them, and unloaded again afterwards."""
+def the_examples(
+    home: Path, request_sync: Callable[[], None] | None = None, **given: str
+) -> Iterator[Service]:
+    """The examples in `models_serve/`, loaded as a release loads them, and unloaded again
+    afterwards.
+    """
     config = settings.load(environment(home, **given))
     found = folders.discover(ROOT / "models_serve")
     loaded: dict[str, LoadedModel] = {folder.name: loader.load(folder) for folder in found}
     entries = {folder.name: _entry(folder.name, version=folder.version) for folder in found}
     release = Release(COMMIT, COMMIT, "git", "", entries, path=home / "releases" / COMMIT)
     counts = Counters(counters.folder(config.state.home), list(loaded))
-    dataplane = DataPlane(loaded, {}, counts, release=COMMIT, threads=4, max_queue=100, timeout=20.0)
+    dataplane = DataPlane(
+        loaded, {}, counts, release=COMMIT, threads=4, max_queue=100, timeout=20.0
+    )
     try:
         yield Service(config, release, loaded, {}, dataplane, request_sync)
     finally:
@@ -127,7 +140,13 @@ def an_empty_service(home: Path, **given: str) -> Service:
     """Before the first release."""
     config = settings.load(environment(home, **given))
     dataplane = DataPlane(
-        {}, {}, Counters(counters.folder(config.state.home), []), release=None, threads=1, max_queue=1, timeout=1
+        {},
+        {},
+        Counters(counters.folder(config.state.home), []),
+        release=None,
+        threads=1,
+        max_queue=1,
+        timeout=1,
     )
     return Service(config, None, {}, {}, dataplane)
 
@@ -143,13 +162,20 @@ def switched_off(service: Service, name: str) -> Service:
 def _loaded(name: str, method: Callable[..., Any]) -> LoadedModel:
     call, schema = binding.bind(method)
     return LoadedModel(
-        ModelName(name), VERSION, call, schema=schema, doc=method.__doc__ or "", examples=EXAMPLES.get(name, ())
+        ModelName(name),
+        VERSION,
+        call,
+        schema=schema,
+        doc=method.__doc__ or "",
+        examples=EXAMPLES.get(name, ()),
     )
 
 
 def _entry(name: str, state: Any = "ready", version: str = VERSION, **more: Any) -> ModelEntry:
     wanted = more.pop("wanted_version", VERSION)
-    return ModelEntry(ModelName(name), state, version, wanted, COMMIT, f"models_serve/{name}", **more)
+    return ModelEntry(
+        ModelName(name), state, version, wanted, COMMIT, f"models_serve/{name}", **more
+    )
 
 
 def body(**variables: Any) -> bytes:
@@ -157,7 +183,9 @@ def body(**variables: Any) -> bytes:
 
 
 def is_problem(response: Any, status: int) -> dict[str, Any]:
-    """The problem document of a response from Flask's test client, checked for the one shape of all errors."""
+    """The problem document of a response from Flask's test client, checked for the one shape of all
+    errors.
+    """
     assert response.status_code == status, response.data
     assert response.headers["Content-Type"] == "application/problem+json"
     found: dict[str, Any] = json.loads(response.data)
@@ -169,7 +197,7 @@ def is_problem(response: Any, status: int) -> dict[str, Any]:
     return found
 
 
-# --- the same over a real socket --------------------------------------------------------------------------------------
+# --- the same over a real socket ------------------------------------------------------------------
 
 APP = """
 from pathlib import Path
@@ -190,16 +218,23 @@ def gunicorn(
     command += ["--worker-class", worker_class, "--threads", "4", "--no-control-socket", *options]
     path = os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")])
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, stderr=output)
+        process = subprocess.Popen(
+            command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, stderr=output
+        )
     try:
-        found = until(lambda: re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text()), message="gunicorn listens")
+        found = until(
+            lambda: re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text()),
+            message="gunicorn listens",
+        )
         yield "127.0.0.1", int(found[1])
     finally:
         process.terminate()
         process.wait(timeout=20)
 
 
-def exchange(address: tuple[str, int], request: bytes, timeout: float = 10.0) -> tuple[int, dict[str, str], bytes]:
+def exchange(
+    address: tuple[str, int], request: bytes, timeout: float = 10.0
+) -> tuple[int, dict[str, str], bytes]:
     """Send bytes as they are; the status, headers (in lower case) and body of the first answer."""
     with socket.create_connection(address, timeout=timeout) as client:
         client.sendall(request)

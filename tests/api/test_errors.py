@@ -27,7 +27,9 @@ def paths(app: Flask) -> list[str]:
 
 
 def test_every_error_on_every_route_has_one_shape(tmp_path: Path) -> None:
-    """A problem document with its six members and the request id, whatever method is sent to whatever route."""
+    """A problem document with its six members and the request id, whatever method is sent to
+    whatever route.
+    """
     app = create_app(a_service(tmp_path))
     client = app.test_client()
     found = paths(app)
@@ -50,9 +52,15 @@ def test_every_error_on_every_route_has_one_shape(tmp_path: Path) -> None:
 
 
 def test_a_message_that_utf8_cannot_hold_is_a_problem() -> None:
-    """A lone surrogate in a model's exception, or in its validator's message: the rest of it is told."""
-    # Not through a model: its log line would hold the surrogate, and pytest-xdist cannot pass that on.
-    for error in (ModelRaised("ValueError", "caf\udce9"), VariablesInvalid([InvalidField("a", "caf\udce9")])):
+    """A lone surrogate in a model's exception, or in its validator's message: the rest of it is
+    told.
+    """
+    # Not through a model: its log line would hold the surrogate, and pytest-xdist cannot pass that
+    # on.
+    for error in (
+        ModelRaised("ValueError", "caf\udce9"),
+        VariablesInvalid([InvalidField("a", "caf\udce9")]),
+    ):
         answer = problems.answer(error, request_id="id-1")
         assert "caf?" in orjson.loads(answer.body)["detail"]
 
@@ -89,7 +97,9 @@ def test_a_request_id_that_cannot_be_trusted_is_replaced(client: FlaskClient, gi
 
 def test_the_workers_request_id_is_kept(client: FlaskClient) -> None:
     """One id a request, also where the worker has made it."""
-    answer = client.get("/livez", headers={"X-Request-ID": "theirs"}, environ_base={"modelsync.request_id": "ours"})
+    answer = client.get(
+        "/livez", headers={"X-Request-ID": "theirs"}, environ_base={"modelsync.request_id": "ours"}
+    )
     assert answer.headers["X-Request-ID"] == "ours"
 
 
@@ -119,13 +129,17 @@ def test_the_workers_request_id_is_kept(client: FlaskClient) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_an_odd_path_is_not_found_and_never_redirected(tmp_path: Path, base: str, path: str, method: str) -> None:
+def test_an_odd_path_is_not_found_and_never_redirected(
+    tmp_path: Path, base: str, path: str, method: str
+) -> None:
     """404, or 405 with Allow: what was not asked for by its exact name is not there."""
     client = create_app(a_service(tmp_path, baseUrl=base)).test_client()
     prefix = f"/{base}/" if base else "/"
     # The path is set as the server decodes it, because the client would tidy it up.
     environ = {"PATH_INFO": prefix + path}
-    answer = client.open("/", method=method, data=body(a=1), headers=JSON, environ_overrides=environ)
+    answer = client.open(
+        "/", method=method, data=body(a=1), headers=JSON, environ_overrides=environ
+    )
     assert answer.status_code in {404, 405}, answer.text
     is_problem(answer, answer.status_code)
     assert "Location" not in answer.headers
@@ -139,12 +153,22 @@ def test_an_odd_path_is_not_found_and_never_redirected(tmp_path: Path, base: str
             "/models/Add/",
             "Nothing is served at '/models/Add/', with a slash at its end: ask for '/models/Add'.",
         ),
-        ("models", "/Add", "Nothing is served at '/Add': the models are at /models/<Model>, see /models/usage."),
-        ("models", "/models/a/b", "Nothing is served at '/models/a/b': see /models/usage for what is."),
+        (
+            "models",
+            "/Add",
+            "Nothing is served at '/Add': the models are at /models/<Model>, see /models/usage.",
+        ),
+        (
+            "models",
+            "/models/a/b",
+            "Nothing is served at '/models/a/b': see /models/usage for what is.",
+        ),
         ("", "/Add/", "Nothing is served at '/Add/', with a slash at its end: ask for '/Add'."),
     ],
 )
-def test_a_path_that_is_nearly_right_is_told_the_right_one(tmp_path: Path, base: str, path: str, says: str) -> None:
+def test_a_path_that_is_nearly_right_is_told_the_right_one(
+    tmp_path: Path, base: str, path: str, says: str
+) -> None:
     """A slash too many, or the base path left out."""
     client = create_app(a_service(tmp_path, baseUrl=base)).test_client()
     answer = client.post(path, data=body(a=1), headers=JSON)
@@ -160,9 +184,12 @@ def test_what_comes_later_is_not_allowed_yet(client: FlaskClient, method: str) -
 
 
 @pytest.mark.parametrize(
-    ("path", "allow"), [("all", "OPTIONS, POST"), ("usage", "GET, HEAD, OPTIONS"), ("docs", "GET, HEAD, OPTIONS")]
+    ("path", "allow"),
+    [("all", "OPTIONS, POST"), ("usage", "GET, HEAD, OPTIONS"), ("docs", "GET, HEAD, OPTIONS")],
 )
-def test_a_route_of_ours_is_never_taken_for_a_model(client: FlaskClient, path: str, allow: str) -> None:
+def test_a_route_of_ours_is_never_taken_for_a_model(
+    client: FlaskClient, path: str, allow: str
+) -> None:
     """405 with what it does take."""
     answer = client.open(f"/models/{path}", method="GET" if path == "all" else "POST")
     is_problem(answer, 405)

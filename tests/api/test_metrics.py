@@ -71,7 +71,8 @@ def test_all_workers_are_added_up(tmp_path: Path) -> None:
 
 
 def test_what_a_worker_was_answering_when_it_died_is_lost(tmp_path: Path) -> None:
-    """A code of its own, and a failure; it stays so. A worker that ends as it should loses nothing."""
+    """A code of its own, and a failure; it stays so. A worker that ends as it should loses nothing.
+    """
     service = a_service(tmp_path)
     client = create_app(service).test_client()
     folder = counters.folder(service.settings.state.home)
@@ -124,7 +125,9 @@ def test_following_the_source(tmp_path: Path) -> None:
     assert value(found, "sync_in_step") == 1
     assert value(found, "sync_last_success_timestamp_seconds") is None
     succeeded = datetime.now(UTC) - timedelta(hours=1)
-    status = Status("d" * 40, COMMIT, last_success=succeeded.isoformat(), failures={"auth": 2, "timeout": 1})
+    status = Status(
+        "d" * 40, COMMIT, last_success=succeeded.isoformat(), failures={"auth": 2, "timeout": 1}
+    )
     write_status(service.settings.state.home, status)
     found = scraped(client)
     assert value(found, "sync_in_step") == 0

@@ -64,7 +64,9 @@ def test_each_model_has_its_own_schema_and_examples(tmp_path: Path) -> None:
     assert schema["required"] == ["variables"]
     assert schema["properties"]["variables"]["required"] == ["a"]
     assert media["examples"]["two"]["value"] == {"variables": {"a": 1, "b": 2}}
-    assert post["responses"]["200"]["content"]["application/json"]["examples"]["two"]["value"] == {"sum": 3}
+    assert post["responses"]["200"]["content"]["application/json"]["examples"]["two"]["value"] == {
+        "sum": 3
+    }
     assert post["summary"] == "Adds <two> & more numbers."
     address = document["components"]["schemas"]["Person.Address"]
     assert "#/components/schemas/Person.Address" in references(address)
@@ -74,7 +76,9 @@ def test_each_model_has_its_own_schema_and_examples(tmp_path: Path) -> None:
 
 
 def test_tokens_are_asked_for_where_they_are_set(tmp_path: Path) -> None:
-    """Bearer security on what predict tokens close; probes stay open; syncing always needs something."""
+    """Bearer security on what predict tokens close; probes stay open; syncing always needs
+    something.
+    """
     for given, closed in (({}, False), ({"MODELSYNC_PREDICT_TOKENS": "p"}, True)):
         paths = openapi.document(a_service(tmp_path, **given))["paths"]
         for path in ("/models/Add", "/models/all"):
@@ -85,14 +89,19 @@ def test_tokens_are_asked_for_where_they_are_set(tmp_path: Path) -> None:
 
 
 def test_every_documented_call_is_there(tmp_path: Path) -> None:
-    """No documented path and method is unknown to the application, and no route for people is undocumented."""
+    """No documented path and method is unknown to the application, and no route for people is
+    undocumented.
+    """
     service = a_service(tmp_path, lambda: None)
     app = create_app(service)
     document = openapi.document(service)
     client = app.test_client()
     for path, operations in document["paths"].items():
         for method in operations:
-            assert client.open(path, method=method.upper()).status_code not in {404, 405}, (method, path)
+            assert client.open(path, method=method.upper()).status_code not in {404, 405}, (
+                method,
+                path,
+            )
     rules = {rule.rule for rule in app.url_map.iter_rules() if "<" not in rule.rule}
     assert rules - set(document["paths"]) == {"/models/docs", "/models/openapi.json"}
 
@@ -112,13 +121,23 @@ def test_the_examples_of_the_repository_are_described_as_they_answer(tmp_path: P
         client = create_app(service).test_client()
         assert len(service.models) >= 4
         for name, model in service.models.items():
-            media = document["paths"][f"/models/{name}"]["post"]["requestBody"]["content"]["application/json"]
-            validator = Draft202012Validator({**media["schema"], "components": document["components"]})
+            media = document["paths"][f"/models/{name}"]["post"]["requestBody"]["content"][
+                "application/json"
+            ]
+            validator = Draft202012Validator(
+                {**media["schema"], "components": document["components"]}
+            )
             assert model.examples
             for example in media["examples"].values():
                 validator.validate(example["value"])
-                answer = client.post(f"/models/{name}", data=json.dumps(example["value"]), headers=JSON)
+                answer = client.post(
+                    f"/models/{name}", data=json.dumps(example["value"]), headers=JSON
+                )
                 assert answer.status_code == 200, answer.text
             for example in model.examples:
-                answer = client.post(f"/models/{name}", data=json.dumps({"variables": example.variables}), headers=JSON)
+                answer = client.post(
+                    f"/models/{name}",
+                    data=json.dumps({"variables": example.variables}),
+                    headers=JSON,
+                )
                 assert answer.json == example.response

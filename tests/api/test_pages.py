@@ -26,7 +26,9 @@ from modelsync.sync.status import Status, write_status
 from tests.api.serving import COMMIT, JSON, VERSION, a_service, person, switched_off
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 EVIL = "<img src=x onerror=alert(1)>"
 
 
@@ -47,7 +49,9 @@ def test_the_page_is_html_for_a_browser_and_json_for_a_program(client: FlaskClie
 
 
 def test_a_model_that_is_switched_off_is_shown_as_that_everywhere(tmp_path: Path) -> None:
-    """A state of its own with the reason and what to do; nobody is told to call it; the service stays ready."""
+    """A state of its own with the reason and what to do; nobody is told to call it; the service
+    stays ready.
+    """
     client = create_app(switched_off(a_service(tmp_path), "Echo")).test_client()
     told = client.get("/models/Echo").json
     assert (told["state"], told["switched_off"]) == ("switched_off", True)
@@ -74,7 +78,13 @@ def test_the_page_tells_of_a_failed_sync(tmp_path: Path) -> None:
     """With its reason, and that the old release goes on."""
     write_status(
         tmp_path,
-        Status("d" * 40, last_result="failed", reason="auth", message=EVIL, last_attempt="2026-01-01T00:00:00"),
+        Status(
+            "d" * 40,
+            last_result="failed",
+            reason="auth",
+            message=EVIL,
+            last_attempt="2026-01-01T00:00:00",
+        ),
     )
     page = create_app(a_service(tmp_path)).test_client().get("/models/", headers=BROWSER).text
     assert "The last sync failed" in page
@@ -98,15 +108,20 @@ def test_usage_holds_a_line_that_works_for_each_model(client: FlaskClient) -> No
     """Plain text; the curl line can be pasted as it is."""
     answer = client.get("/models/usage", base_url="https://models.example")
     assert answer.headers["Content-Type"].startswith("text/plain")
-    lines = [shlex.split(line) for line in answer.text.splitlines() if line.strip().startswith("curl")]
+    lines = [
+        shlex.split(line) for line in answer.text.splitlines() if line.strip().startswith("curl")
+    ]
     called = {line[2]: line[line.index("-d") + 1] for line in lines}
     assert set(called) == {
-        f"https://models.example/models/{name}" for name in ("Add", "Echo", "Old", "Person", "Raises")
+        f"https://models.example/models/{name}"
+        for name in ("Add", "Echo", "Old", "Person", "Raises")
     }
     for url, body in called.items():
         sent = client.post(url.removeprefix("https://models.example"), data=body, headers=JSON)
         assert sent.status_code == (500 if url.endswith("Raises") else 200), sent.text
-    assert json.loads(called["https://models.example/models/Echo"]) == {"variables": {"<name>": "<value>"}}
+    assert json.loads(called["https://models.example/models/Echo"]) == {
+        "variables": {"<name>": "<value>"}
+    }
     assert "Broken does not answer" in answer.text
 
 
@@ -119,7 +134,9 @@ def test_usage_shows_where_the_token_goes(tmp_path: Path) -> None:
 
 
 def test_a_made_up_request_fits_the_schema() -> None:
-    """Where a model has no example, its schema gives one: references, limits, choices, nested required fields."""
+    """Where a model has no example, its schema gives one: references, limits, choices, nested
+    required fields.
+    """
     call, schema = binding.bind(person)
     model = LoadedModel(ModelName("Person"), TreeHash(""), call, schema=schema)
     assert samples.variables(model) == {"name": "text", "address": {"street": "text"}}
@@ -147,8 +164,12 @@ def test_pages_load_nothing_from_elsewhere(client: FlaskClient) -> None:
         assert "://" not in answer.text.replace("http://www.w3.org", "")
         assert " style=" not in answer.text
         assert "<style" not in answer.text
-        assert answer.text.count("<script") == answer.text.count('<script type="module" src="/models/static/')
-    assert client.get("/models/static/docs.js").headers["Content-Type"].startswith("text/javascript")
+        assert answer.text.count("<script") == answer.text.count(
+            '<script type="module" src="/models/static/'
+        )
+    assert (
+        client.get("/models/static/docs.js").headers["Content-Type"].startswith("text/javascript")
+    )
     assert client.get("/models/static/../app.py").status_code == 404
 
 
@@ -162,11 +183,13 @@ def test_a_browser_without_a_token_is_asked_for_one(tmp_path: Path) -> None:
     assert "Add" in client.get("/models/", headers={**BROWSER, "Authorization": "Bearer p1"}).text
 
 
-# --- in a real browser ------------------------------------------------------------------------------------------------
+# --- in a real browser ----------------------------------------------------------------------------
 
 
 class Visitor:
-    """The application, with a script of the test added to every page: what a person would click and type."""
+    """The application, with a script of the test added to every page: what a person would click and
+    type.
+    """
 
     def __init__(self, app: Any, script: str) -> None:
         self.app = app
@@ -177,7 +200,9 @@ class Visitor:
             return Response(self.script, content_type="text/javascript")(environ, start_response)
         answer = Response.from_app(self.app, environ)
         if answer.mimetype == "text/html":
-            answer.data = answer.get_data(as_text=True).replace("</head>", '<script src="/visitor.js"></script></head>')
+            answer.data = answer.get_data(as_text=True).replace(
+                "</head>", '<script src="/visitor.js"></script></head>'
+            )
         return answer(environ, start_response)
 
 
@@ -205,11 +230,24 @@ def served(service: Service, script: str = "") -> Iterator[str]:
 
 
 def dom(url: str, *, complains: bool = False) -> str:
-    """The page after its scripts have run. A refused token is something that the browser `complains` about."""
+    """The page after its scripts have run. A refused token is something that the browser
+    `complains` about.
+    """
     assert CHROMIUM
     with tempfile.TemporaryDirectory() as profile:
-        command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        command += [f"--user-data-dir={profile}", "--virtual-time-budget=5000", "--enable-logging=stderr", "--dump-dom"]
+        command = [
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+        ]
+        command += [
+            f"--user-data-dir={profile}",
+            "--virtual-time-budget=5000",
+            "--enable-logging=stderr",
+            "--dump-dom",
+        ]
         done = subprocess.run([*command, url], capture_output=True, timeout=60, check=True)
     complaints = [line for line in done.stderr.decode().splitlines() if "CONSOLE" in line]
     assert complains or not complaints

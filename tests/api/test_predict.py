@@ -13,7 +13,9 @@ from tests.api.serving import COMMIT, JSON, VERSION, a_service, body, is_problem
 
 def test_a_prediction_is_the_models_dict_and_says_what_answered(client: FlaskClient) -> None:
     """The dict as it is; request id, release and version in headers."""
-    answer = client.post("/models/Add", data=body(a=40), headers={**JSON, "X-Request-ID": "my-id.1"})
+    answer = client.post(
+        "/models/Add", data=body(a=40), headers={**JSON, "X-Request-ID": "my-id.1"}
+    )
     assert (answer.status_code, answer.json) == (200, {"sum": 42})
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["X-Request-ID"] == "my-id.1"
@@ -22,13 +24,21 @@ def test_a_prediction_is_the_models_dict_and_says_what_answered(client: FlaskCli
 
 
 @pytest.mark.parametrize("base", ["", "models", "api/v1/models"])
-def test_the_base_url_is_the_prefix_of_every_route_but_the_probes(tmp_path: Path, base: str) -> None:
+def test_the_base_url_is_the_prefix_of_every_route_but_the_probes(
+    tmp_path: Path, base: str
+) -> None:
     """Also an empty one."""
     client = create_app(a_service(tmp_path, baseUrl=base)).test_client()
     prefix = f"/{base}" if base else ""
     assert client.post(f"{prefix}/Add", data=body(a=1), headers=JSON).json == {"sum": 3}
     assert client.post(f"{prefix}/all", data=body(a=1), headers=JSON).status_code == 200
-    for path in (f"{prefix}/", f"{prefix}/usage", f"{prefix}/docs", f"{prefix}/openapi.json", f"{prefix}/sync"):
+    for path in (
+        f"{prefix}/",
+        f"{prefix}/usage",
+        f"{prefix}/docs",
+        f"{prefix}/openapi.json",
+        f"{prefix}/sync",
+    ):
         assert client.get(path).status_code == 200, path
     for path in (f"{prefix}/static/site.css", f"{prefix}/Add", "/livez", "/readyz", "/metrics"):
         assert client.get(path).status_code == 200, path
@@ -49,9 +59,20 @@ def test_the_older_systems_path_answers_the_same(client: FlaskClient, method: st
 
 def test_values_of_a_query_are_json_or_else_text(client: FlaskClient) -> None:
     """Numbers, lists and null as JSON; a repeated name is a list; all else is text."""
-    answer = client.get("/models/Echo/predict?n=1.5&t=north%20east&l=[1,2]&z=01&e=&r=1&r=x&u=%C3%A9&j=null")
+    answer = client.get(
+        "/models/Echo/predict?n=1.5&t=north%20east&l=[1,2]&z=01&e=&r=1&r=x&u=%C3%A9&j=null"
+    )
     assert answer.json == {
-        "got": {"n": 1.5, "t": "north east", "l": [1, 2], "z": "01", "e": "", "r": [1, "x"], "u": "é", "j": None}
+        "got": {
+            "n": 1.5,
+            "t": "north east",
+            "l": [1, 2],
+            "z": "01",
+            "e": "",
+            "r": [1, "x"],
+            "u": "é",
+            "j": None,
+        }
     }
     is_problem(client.get("/models/Echo/predict?a=%ff"), 400)
     is_problem(client.get("/models/Echo/predict?" + "&".join("a=1" for _ in range(1001))), 400)
@@ -74,21 +95,29 @@ MALFORMED = {
 
 @pytest.mark.parametrize("path", ["/models/Echo", "/models/all", "/models/Echo/predict"])
 @pytest.mark.parametrize("kind", MALFORMED)
-def test_json_that_is_not_right_is_refused_with_its_position(client: FlaskClient, kind: str, path: str) -> None:
+def test_json_that_is_not_right_is_refused_with_its_position(
+    client: FlaskClient, kind: str, path: str
+) -> None:
     """400; `position` tells the place for a program, `detail` for a person."""
     problem = is_problem(client.post(path, data=MALFORMED[kind], headers=JSON), 400)
     assert isinstance(problem["position"], int)
     assert "Traceback" not in problem["detail"]
 
 
-@pytest.mark.parametrize("sent", [b"[]", b"1", b"null", b"{}", b'{"variables": null}', b'{"variables": [1]}'])
+@pytest.mark.parametrize(
+    "sent", [b"[]", b"1", b"null", b"{}", b'{"variables": null}', b'{"variables": [1]}']
+)
 def test_a_body_without_variables_is_refused(client: FlaskClient, sent: bytes) -> None:
     """400 that says what to send."""
-    assert "variables" in is_problem(client.post("/models/Echo", data=sent, headers=JSON), 400)["detail"]
+    assert (
+        "variables"
+        in is_problem(client.post("/models/Echo", data=sent, headers=JSON), 400)["detail"]
+    )
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json; charset=utf-8", "application/vnd.me+json", "Application/JSON"]
+    "content_type",
+    ["application/json; charset=utf-8", "application/vnd.me+json", "Application/JSON"],
 )
 def test_json_by_other_names_is_taken(client: FlaskClient, content_type: str) -> None:
     """Parameters, suffixes and case do not matter."""
@@ -112,9 +141,13 @@ def test_json_by_other_names_is_taken(client: FlaskClient, content_type: str) ->
     ],
 )
 @pytest.mark.parametrize("path", ["/models/Add", "/models/all"])
-def test_what_is_not_plain_json_is_refused(client: FlaskClient, path: str, headers: dict[str, str]) -> None:
+def test_what_is_not_plain_json_is_refused(
+    client: FlaskClient, path: str, headers: dict[str, str]
+) -> None:
     """415, whatever the body holds."""
-    answer = client.post(path, input_stream=io.BytesIO(body(a=1)), content_length=len(body(a=1)), headers=headers)
+    answer = client.post(
+        path, input_stream=io.BytesIO(body(a=1)), content_length=len(body(a=1)), headers=headers
+    )
     is_problem(answer, 415)
 
 
@@ -189,7 +222,11 @@ def test_status_tells_everything_about_a_model(client: FlaskClient) -> None:
     add = client.get("/models/Add").json
     assert (add["state"], add["version"], add["release"]) == ("ready", VERSION, COMMIT)
     assert set(add["schema"]["properties"]) == {"a", "b"}
-    assert add["examples"][0] == {"name": "two", "variables": {"a": 1, "b": 2}, "response": {"sum": 3}}
+    assert add["examples"][0] == {
+        "name": "two",
+        "variables": {"a": 1, "b": 2},
+        "response": {"sum": 3},
+    }
     old = client.get("/models/Old").json
     assert (old["state"], old["version"], old["wanted_version"]) == ("stale", VERSION, "cd" * 20)
     assert [version["serving"] for version in old["versions"]] == [True, False]
@@ -205,9 +242,19 @@ def test_predictions_go_on_before_the_first_release_with_reasons(tmp_path: Path)
     client = create_app(an_empty_service(tmp_path)).test_client()
     assert client.get("/livez").json == {"status": "ok"}
     assert "no release" in is_problem(client.get("/readyz"), 503)["detail"]
-    assert "no release" in is_problem(client.post("/models/Add", data=body(), headers=JSON), 503)["detail"]
+    assert (
+        "no release"
+        in is_problem(client.post("/models/Add", data=body(), headers=JSON), 503)["detail"]
+    )
     assert client.post("/models/all", data=body(), headers=JSON).json == {}
-    for path in ("/models/", "/models/usage", "/models/docs", "/models/openapi.json", "/models/sync", "/metrics"):
+    for path in (
+        "/models/",
+        "/models/usage",
+        "/models/docs",
+        "/models/openapi.json",
+        "/models/sync",
+        "/metrics",
+    ):
         assert client.get(path).status_code == 200, path
     assert client.get("/models/", headers={"Accept": "text/html"}).status_code == 200
 

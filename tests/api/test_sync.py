@@ -34,7 +34,11 @@ def asked() -> Asked:
 
 @pytest.fixture
 def client(tmp_path: Path, asked: Asked) -> FlaskClient:
-    given = {"MODELSYNC_WEBHOOK_SECRET": SECRET, "MODELSYNC_ADMIN_TOKENS": "a1", "MODELSYNC_PREDICT_TOKENS": "p1"}
+    given = {
+        "MODELSYNC_WEBHOOK_SECRET": SECRET,
+        "MODELSYNC_ADMIN_TOKENS": "a1",
+        "MODELSYNC_PREDICT_TOKENS": "p1",
+    }
     return create_app(a_service(tmp_path, asked, **given)).test_client()
 
 
@@ -45,7 +49,10 @@ def digest(body: bytes, how: str = "sha256", secret: str = SECRET) -> str:
 def signed(body: bytes, host: str, secret: str = SECRET) -> dict[str, str]:
     match host:
         case "GitHub":
-            own = {"X-Hub-Signature": f"sha1={digest(body, 'sha1', secret)}", "X-GitHub-Event": "push"}
+            own = {
+                "X-Hub-Signature": f"sha1={digest(body, 'sha1', secret)}",
+                "X-GitHub-Event": "push",
+            }
             return {**own, "X-Hub-Signature-256": f"sha256={digest(body, secret=secret)}"}
         case "Gitea" | "Forgejo":
             return {f"X-{host}-Signature": digest(body, secret=secret), f"X-{host}-Event": "push"}
@@ -57,7 +64,9 @@ HOSTS = ("GitHub", "Gitea", "Forgejo", "GitLab")
 
 def send(client: FlaskClient, event: Any, headers: dict[str, str]) -> Any:
     body = event if isinstance(event, bytes) else json.dumps(event).encode()
-    return client.post("/models/sync", data=body, headers={"Content-Type": "application/json", **headers})
+    return client.post(
+        "/models/sync", data=body, headers={"Content-Type": "application/json", **headers}
+    )
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -97,7 +106,9 @@ def test_a_wrong_signature_is_refused(client: FlaskClient, asked: Asked, host: s
         {"Authorization": "Basic YTE6"},
     ],
 )
-def test_what_is_not_signed_is_refused(client: FlaskClient, asked: Asked, headers: dict[str, str]) -> None:
+def test_what_is_not_signed_is_refused(
+    client: FlaskClient, asked: Asked, headers: dict[str, str]
+) -> None:
     """401: no signature, an empty one, SHA-1, a wrong token."""
     is_problem(send(client, b"{}", headers), 401)
     assert asked.count == 0
@@ -114,7 +125,10 @@ def test_until_something_is_set_nobody_may(tmp_path: Path, asked: Asked) -> None
     """403 that names the setting; with only a webhook secret, what is not signed is 401."""
     client = create_app(a_service(tmp_path, asked)).test_client()
     assert "MODELSYNC_ADMIN_TOKENS" in is_problem(client.post("/models/sync"), 403)["detail"]
-    assert "MODELSYNC_WEBHOOK_SECRET" in is_problem(send(client, b"{}", signed(b"{}", "GitHub", "")), 403)["detail"]
+    assert (
+        "MODELSYNC_WEBHOOK_SECRET"
+        in is_problem(send(client, b"{}", signed(b"{}", "GitHub", "")), 403)["detail"]
+    )
     client = create_app(a_service(tmp_path, asked, MODELSYNC_WEBHOOK_SECRET=SECRET)).test_client()
     assert "not signed" in is_problem(client.post("/models/sync"), 401)["detail"]
     assert asked.count == 0
@@ -123,7 +137,9 @@ def test_until_something_is_set_nobody_may(tmp_path: Path, asked: Asked) -> None
 def test_the_webhook_secret_rotates_with_its_file(tmp_path: Path, asked: Asked) -> None:
     """Read at each call; an unreadable one refuses."""
     file = tmp_path / "secret"
-    client = create_app(a_service(tmp_path / "home", asked, MODELSYNC_WEBHOOK_SECRET_FILE=str(file))).test_client()
+    client = create_app(
+        a_service(tmp_path / "home", asked, MODELSYNC_WEBHOOK_SECRET_FILE=str(file))
+    ).test_client()
     answer = send(client, b"{}", signed(b"{}", "Gitea", "new"))
     assert str(tmp_path) not in is_problem(answer, 503)["detail"]
     file.write_text("new\n")
@@ -199,7 +215,9 @@ def test_without_a_supervisor_there_is_nobody_to_sync(tmp_path: Path) -> None:
 
 def test_the_last_sync_is_told(tmp_path: Path, asked: Asked) -> None:
     """What is wanted, what answers, how it went, and when the next one is due."""
-    service = a_service(tmp_path, asked, gitPath="https://git.example/models.git", MODELSYNC_SYNC_CRON="@every 5m")
+    service = a_service(
+        tmp_path, asked, gitPath="https://git.example/models.git", MODELSYNC_SYNC_CRON="@every 5m"
+    )
     status = Status(
         wanted_commit="d" * 40, last_result="failed", reason="auth", message="refused", last_attempt="2026",
         next_attempt="2027",
@@ -209,6 +227,11 @@ def test_the_last_sync_is_told(tmp_path: Path, asked: Asked) -> None:
     told = client.get("/models/sync").json
     assert told["wanted"] == "d" * 40
     assert (told["served"], told["in_step"]) == (COMMIT, False)
-    assert (told["result"], told["reason"], told["message"], told["time"]) == ("failed", "auth", "refused", "2026")
+    assert (told["result"], told["reason"], told["message"], told["time"]) == (
+        "failed",
+        "auth",
+        "refused",
+        "2026",
+    )
     assert told["next"] == "2027"
     assert told["broken"] == {"Broken": str(FAULT), "Old": str(FAULT)}

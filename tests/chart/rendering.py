@@ -1,4 +1,6 @@
-"""The chart rendered: its objects, found by kind and name, and what a container of theirs would see."""
+"""The chart rendered: its objects, found by kind and name, and what a container of theirs would
+see.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class Objects:
     def one(self, kind: str, suffix: str = "") -> Object:
         """The only object of a kind whose name ends in `suffix` behind the chart's full name."""
         name = f"{self.fullname}{suffix}"
-        (found,) = (one for one in self.all if (one["kind"], one["metadata"]["name"]) == (kind, name))
+        (found,) = (
+            one for one in self.all if (one["kind"], one["metadata"]["name"]) == (kind, name)
+        )
         return found
 
     @property
@@ -52,7 +56,12 @@ class Objects:
         for one in self.all:
             if one["kind"] == "Pod":
                 yield "test", one
-            elif template := one.get("spec", {}).get("jobTemplate", one).get("spec", {}).get("template"):
+            elif (
+                template := one.get("spec", {})
+                .get("jobTemplate", one)
+                .get("spec", {})
+                .get("template")
+            ):
                 yield template["metadata"]["labels"]["app.kubernetes.io/component"], template
 
     def pod(self, component: str = "server") -> Object:
@@ -64,9 +73,15 @@ class Objects:
         return found
 
     def environment(self, component: str = "server", **given: str) -> dict[str, str]:
-        """What the container's process would see; `given` is what the cluster fills in. Absent there: not set."""
+        """What the container's process would see; `given` is what the cluster fills in. Absent
+        there: not set.
+        """
         container = self.container(component)
-        names = [source["configMapRef"]["name"] for source in container["envFrom"] if "configMapRef" in source]
+        names = [
+            source["configMapRef"]["name"]
+            for source in container["envFrom"]
+            if "configMapRef" in source
+        ]
         found: dict[str, str] = {}
         for one in self.all:
             if one["kind"] == "ConfigMap" and one["metadata"]["name"] in names:
@@ -77,14 +92,18 @@ class Objects:
         return found | given
 
 
-def rendered(values: Mapping[str, Any] | None = None, *, release: str = RELEASE, helm: Path | None = None) -> Objects:
+def rendered(
+    values: Mapping[str, Any] | None = None, *, release: str = RELEASE, helm: Path | None = None
+) -> Objects:
     """The objects for these values, as Helm 3 gives them where it is here."""
     return Objects(json.loads(_rendered(json.dumps(values or {}), release, helm)))
 
 
 @cache
 def _rendered(values: str, release: str, helm: Path | None) -> str:
-    return json.dumps(chart_helm.render(json.loads(values), release=release, namespace=NAMESPACE, helm=helm))
+    return json.dumps(
+        chart_helm.render(json.loads(values), release=release, namespace=NAMESPACE, helm=helm)
+    )
 
 
 def refused(values: Mapping[str, Any]) -> str:
@@ -98,7 +117,9 @@ def refused(values: Mapping[str, Any]) -> str:
 
 def in_ci(name: str) -> dict[str, Any]:
     """The values of ci/<name>-values.yaml."""
-    found: dict[str, Any] = yaml.safe_load((CHART / "ci" / f"{name}-values.yaml").read_text("utf-8"))
+    found: dict[str, Any] = yaml.safe_load(
+        (CHART / "ci" / f"{name}-values.yaml").read_text("utf-8")
+    )
     return found
 
 

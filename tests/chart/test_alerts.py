@@ -1,4 +1,6 @@
-"""The PrometheusRule: alerts that can fire, on metrics that are really exported, each explained in the docs."""
+"""The PrometheusRule: alerts that can fire, on metrics that are really exported, each explained in
+the docs.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def selectors(expression: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Names of all metrics that the service exports once it has answered something and a sync has failed."""
+    """Names of all metrics that the service exports once it has answered something and a sync has
+    failed.
+    """
     from modelsync.api.app import create_app
     from modelsync.sync.status import Status, write_status
 
@@ -42,7 +46,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     service = a_service(folder)
     write_status(
         service.settings.state.home,
-        Status(wanted_commit="a" * 40, last_success="2026-11-20T07:00:00+00:00", failures={"auth": 1}),
+        Status(
+            wanted_commit="a" * 40, last_success="2026-11-20T07:00:00+00:00", failures={"auth": 1}
+        ),
     )
     client = create_app(service).test_client()
     client.post("/models/Add", data=body(a=1), headers=JSON)
@@ -51,7 +57,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_alerts_ask_for_metrics_that_are_there(mode: str, exported: set[str]) -> None:
-    """An alert on a metric that nobody exports never fires. `up` is Prometheus', kube_* are kube-state-metrics'."""
+    """An alert on a metric that nobody exports never fires. `up` is Prometheus', kube_* are
+    kube-state-metrics'.
+    """
     for name, rule in rules(mode).items():
         found = selectors(rule["expr"])
         assert found, name
@@ -60,13 +68,17 @@ def test_alerts_ask_for_metrics_that_are_there(mode: str, exported: set[str]) ->
 
 @pytest.mark.parametrize("mode", MODES)
 def test_alerts_are_about_this_release(mode: str) -> None:
-    """Each selector names the namespace, and our job or CronJob: two releases do not wake each other's people."""
+    """Each selector names the namespace, and our job or CronJob: two releases do not wake each
+    other's people.
+    """
     for name, rule in rules(mode).items():
         asked = re.findall(r"\w\{([^}]*)\}", rule["expr"])
         assert asked, name
         for labels in asked:
             assert 'namespace="pricing"' in labels, name
-            assert re.search(r'job="shop-modelsync"|(job_name|cronjob)=~?"shop-modelsync-rollout', labels), name
+            assert re.search(
+                r'job="shop-modelsync"|(job_name|cronjob)=~?"shop-modelsync-rollout', labels
+            ), name
         assert rule["labels"]["severity"] in {"warning", "critical"}
         assert rule["annotations"]["summary"].endswith(".")
 
@@ -79,7 +91,10 @@ def test_alerts_fit_the_mode() -> None:
         "ModelsyncSyncFailing", "ModelsyncRolloutFailed", "ModelsyncRolloutsStopped",
     }  # fmt: skip
     without = {**FOLLOWING, "metrics": {"prometheusRule": {"enabled": True, "rollouts": False}}}
-    names = {rule["alert"] for rule in rendered(without).one("PrometheusRule")["spec"]["groups"][0]["rules"]}
+    names = {
+        rule["alert"]
+        for rule in rendered(without).one("PrometheusRule")["spec"]["groups"][0]["rules"]
+    }
     assert names == always | {"ModelsyncSyncFailing"}
 
 

@@ -25,7 +25,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One of the examples, for those who have a token."""
     folder = tmp_path_factory.mktemp("service")
     (folder / "tokens").write_text("first,second\n")
-    settings = {"MODELSYNC_WORKERS": "1", "MODELSYNC_PREDICT_TOKENS_FILE": str(folder / "tokens"), "baseUrl": "api/v1"}
+    settings = {
+        "MODELSYNC_WORKERS": "1",
+        "MODELSYNC_PREDICT_TOKENS_FILE": str(folder / "tokens"),
+        "baseUrl": "api/v1",
+    }
     models = folder / "models_serve"
     shutil.copytree(ROOT / "models_serve" / "Exchange", models / "Exchange")
     with serving(folder, models, **settings) as one:
@@ -37,8 +41,17 @@ def call(url: str, **environ: str) -> subprocess.CompletedProcess[str]:
     container = rendered().container("test")
     _, *arguments = container["command"]
     given = {one["name"]: one["value"] for one in container["env"]}
-    environment = {**given, "PATH": "/nonexistent", "URL": url, "BASE": "api/v1", "TIMEOUT": "1", **environ}
-    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=60)
+    environment = {
+        **given,
+        "PATH": "/nonexistent",
+        "URL": url,
+        "BASE": "api/v1",
+        "TIMEOUT": "1",
+        **environ,
+    }
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=60
+    )
 
 
 def test_it_calls_a_model_that_has_an_example(service: Service, tmp_path: Path) -> None:
@@ -63,10 +76,15 @@ def test_it_calls_what_the_values_say(service: Service, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("environ", "message"),
-    [({}, "answered 401"), ({"URL": "http://127.0.0.1:9"}, "http://127.0.0.1:9 is not ready"), ({"BASE": "no"}, "404")],
+    [
+        ({}, "answered 401"),
+        ({"URL": "http://127.0.0.1:9"}, "http://127.0.0.1:9 is not ready"),
+        ({"BASE": "no"}, "404"),
+    ],
 )
 def test_it_fails_with_the_reason(service: Service, environ: dict[str, str], message: str) -> None:
-    """A token that is missing, a service that is away, a wrong prefix: the test fails and says why."""
+    """A token that is missing, a service that is away, a wrong prefix: the test fails and says why.
+    """
     done = call(environ.get("URL", service.url), **environ)
     assert done.returncode == 1
     assert message in done.stderr
@@ -85,8 +103,20 @@ def notes(values: dict[str, Any]) -> str:
     """NOTES.txt as Helm 4 shows it; Helm 3 asks a cluster first."""
     if (helm := chart_helm.find(4)) is None:
         pytest.skip("Helm 4 is not here: make helm4")
-    command = [str(helm), "install", RELEASE, str(CHART), "--dry-run=client", "--namespace", NAMESPACE, "--values", "-"]
-    done = subprocess.run(command, input=yaml.safe_dump(values), capture_output=True, text=True, timeout=60)
+    command = [
+        str(helm),
+        "install",
+        RELEASE,
+        str(CHART),
+        "--dry-run=client",
+        "--namespace",
+        NAMESPACE,
+        "--values",
+        "-",
+    ]
+    done = subprocess.run(
+        command, input=yaml.safe_dump(values), capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.partition("NOTES:\n")[2]
 
@@ -98,7 +128,13 @@ def test_notes_tell_how_to_call() -> None:
     assert "http://shop-modelsync.pricing:80/models/" in inside
     assert "curl -s http://127.0.0.1:8080/models/usage\n" in inside
     assert "get secret shop-modelsync-auth -o jsonpath='{.data.admin-tokens}'" in inside
-    ingress = {"enabled": True, "hosts": ["m.example.com"], "tls": [{"secretName": "a", "hosts": ["m.example.com"]}]}
+    ingress = {
+        "enabled": True,
+        "hosts": ["m.example.com"],
+        "tls": [{"secretName": "a", "hosts": ["m.example.com"]}],
+    }
     outside = notes({**FOLLOWING, "ingress": ingress, "auth": {"predictTokens": ["a"]}})
-    assert 'curl -s https://m.example.com/models/usage -H "Authorization: Bearer $TOKEN"\n' in outside
+    assert (
+        'curl -s https://m.example.com/models/usage -H "Authorization: Bearer $TOKEN"\n' in outside
+    )
     assert "create job --from=cronjob/shop-modelsync-rollout shop-modelsync-now" in outside

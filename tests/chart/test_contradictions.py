@@ -25,13 +25,25 @@ SSH = {"path": "git@git.example.com:models.git", "sshKey": "key", "knownHosts": 
         ({"sync": {"mode": "pod"}}, "sync.mode is pod, but git.path is not set"),
         ({"cache": {"enabled": True}}, "cache.enabled is true, but git.path is not set"),
         ({"fallbackToImage": True}, "fallbackToImage is true, but git.path is not set"),
-        ({"git": {"path": "http://git.example.com/m.git"}}, "git.path uses http, which git.protocols (https,ssh)"),
-        ({"git": {"path": "https://me:secret@git.example.com/m.git"}}, "git.path holds credentials"),
-        ({"git": {"path": "git@git.example.com:m.git"}}, "git.path uses ssh; set git.sshKey, or git.existingSecret"),
+        (
+            {"git": {"path": "http://git.example.com/m.git"}},
+            "git.path uses http, which git.protocols (https,ssh)",
+        ),
+        (
+            {"git": {"path": "https://me:secret@git.example.com/m.git"}},
+            "git.path holds credentials",
+        ),
+        (
+            {"git": {"path": "git@git.example.com:m.git"}},
+            "git.path uses ssh; set git.sshKey, or git.existingSecret",
+        ),
         ({"git": {**SSH, "knownHosts": ""}}, "git.path uses ssh; set git.knownHosts"),
         ({"git": {**SSH, "password": "x"}}, "git.password is for https, but git.path uses ssh"),
         ({"git": {**HTTPS, "sshKey": "x"}}, "git.sshKey is for ssh, but git.path uses https"),
-        ({**FOLLOWING, "cache": {"existingClaim": "mirror"}}, "cache.existingClaim is set, but cache.enabled is false"),
+        (
+            {**FOLLOWING, "cache": {"existingClaim": "mirror"}},
+            "cache.existingClaim is set, but cache.enabled is false",
+        ),
         (
             {"auth": {"existingSecret": "a", "adminTokens": ["b"]}},
             "auth.existingSecret and auth.adminTokens are both set",
@@ -40,10 +52,22 @@ SSH = {"path": "git@git.example.com:models.git", "sshKey": "key", "knownHosts": 
             {**FOLLOWING, "auth": {"webhookSecret": "x"}},
             "use sync.mode pod, or let the webhook run `kubectl create job",
         ),
-        ({"gateway": {"enabled": True}}, "gateway.enabled is true, but gateway.parentRefs names no Gateway"),
-        ({"service": {"nodePort": 30000}}, "service.nodePort is set, but service.type is ClusterIP"),
-        ({"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 3}}, "minReplicas is over"),
-        ({"autoscaling": {"enabled": True, "targetCPUUtilizationPercentage": 0}}, "there is nothing to scale by"),
+        (
+            {"gateway": {"enabled": True}},
+            "gateway.enabled is true, but gateway.parentRefs names no Gateway",
+        ),
+        (
+            {"service": {"nodePort": 30000}},
+            "service.nodePort is set, but service.type is ClusterIP",
+        ),
+        (
+            {"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 3}},
+            "minReplicas is over",
+        ),
+        (
+            {"autoscaling": {"enabled": True, "targetCPUUtilizationPercentage": 0}},
+            "there is nothing to scale by",
+        ),
         (
             {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": None}}},
             "autoscaling goes by cpu, but resources.requests.cpu is not set",
@@ -52,8 +76,14 @@ SSH = {"path": "git@git.example.com:models.git", "sshKey": "key", "knownHosts": 
             {"lifecycle": {"terminationGracePeriodSeconds": 30}},
             "lifecycle.terminationGracePeriodSeconds is 30, so requests in flight would be killed; 60 at least",
         ),
-        ({"extraEnv": [{"name": "MODELSYNC_THREADS", "value": "3"}]}, "extraEnv sets MODELSYNC_THREADS, which has"),
-        ({"extraEnv": [{"name": "gitpassword", "value": "3"}]}, "extraEnv sets gitpassword, which has"),
+        (
+            {"extraEnv": [{"name": "MODELSYNC_THREADS", "value": "3"}]},
+            "extraEnv sets MODELSYNC_THREADS, which has",
+        ),
+        (
+            {"extraEnv": [{"name": "gitpassword", "value": "3"}]},
+            "extraEnv sets gitpassword, which has",
+        ),
     ],
 )
 def test_contradictions_are_told(values: dict[str, Any], message: str) -> None:
@@ -92,7 +122,9 @@ def test_all_are_told_at_once() -> None:
     ],
 )
 def test_misspelt_values_are_refused(values: dict[str, Any], names: list[str]) -> None:
-    """The schema knows every name and what it takes, also inside of what Kubernetes takes as it stands."""
+    """The schema knows every name and what it takes, also inside of what Kubernetes takes as it
+    stands.
+    """
     said = refused(values)
     assert "don't meet the specifications of the schema" in said
     for name in names:

@@ -15,7 +15,10 @@ ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
 NAMES = {value.name for value in values()}
 GROUPS = {name.rpartition(".")[0] for name in NAMES} - {""}
-BLOCKS = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL)]
+BLOCKS = [
+    yaml.safe_load(block)
+    for block in re.findall(r"^```yaml\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL)
+]
 
 
 @pytest.mark.parametrize("page", ["docs/kubernetes.md", "helm/modelsync/README.md"])
@@ -28,11 +31,19 @@ def test_every_link_leads_somewhere(page: str) -> None:
 def test_every_value_is_one() -> None:
     """What is written like a value of the chart is one, or a group of them."""
     known = {name.partition(".")[0] for name in NAMES}
-    written = set(re.findall(r"`([a-z]\w+(?:\.\w+)+)[:=`]", DOCS)) | set(re.findall(r"--set ([\w.]+)=", DOCS))
-    named = {name for name in written if name.partition(".")[0] in known and name != "settings.MODELSYNC_"}
+    written = set(re.findall(r"`([a-z]\w+(?:\.\w+)+)[:=`]", DOCS)) | set(
+        re.findall(r"--set ([\w.]+)=", DOCS)
+    )
+    named = {
+        name
+        for name in written
+        if name.partition(".")[0] in known and name != "settings.MODELSYNC_"
+    }
     assert len(named) > 20
     for name in named:
-        assert name in NAMES | GROUPS or name.rpartition(".")[0] in NAMES or name.endswith("_..."), name
+        assert (
+            name in NAMES | GROUPS or name.rpartition(".")[0] in NAMES or name.endswith("_...")
+        ), name
 
 
 def test_examples_render() -> None:
@@ -55,7 +66,9 @@ def test_commands_name_what_the_chart_makes() -> None:
 
 def test_every_event_is_explained() -> None:
     """Each Event that a rollout writes stands in the table, and no other."""
-    source = "".join(path.read_text("utf-8") for path in (ROOT / "modelsync" / "rollout").glob("*.py"))
+    source = "".join(
+        path.read_text("utf-8") for path in (ROOT / "modelsync" / "rollout").glob("*.py")
+    )
     written = set(re.findall(r'"(Rollout[A-Z]\w+)"', source))
     assert len(written) >= 5
     assert set(re.findall(r"^\| `(Rollout\w+)`", DOCS, re.MULTILINE)) == written
@@ -63,5 +76,7 @@ def test_every_event_is_explained() -> None:
 
 def test_the_components_are_there() -> None:
     """Each folder of k8s/components is a line of the one file to edit, and the other way round."""
-    lines = re.findall(r"components/([\w-]+)", (ROOT / "k8s" / "kustomization.yaml").read_text("utf-8"))
+    lines = re.findall(
+        r"components/([\w-]+)", (ROOT / "k8s" / "kustomization.yaml").read_text("utf-8")
+    )
     assert set(lines) == {path.name for path in (ROOT / "k8s" / "components").iterdir()}

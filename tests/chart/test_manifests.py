@@ -24,13 +24,16 @@ kustomize = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is n
 
 
 def build(folder: Path) -> Objects:
-    done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return Objects(list(yaml.load_all(done.stdout, yaml.CSafeLoader)))
 
 
 def edited(tmp_path: Path, *changes: tuple[str, str]) -> Objects:
-    """What comes of k8s/ with its one file edited: (pattern, replacement), each of which must fit."""
+    """What comes of k8s/ with its one file edited: (pattern, replacement), each of which must fit.
+    """
     folder = shutil.copytree(K8S, tmp_path / "k8s")
     text = KUSTOMIZATION.read_text("utf-8")
     for pattern, replacement in changes:
@@ -47,7 +50,9 @@ def test_they_are_the_charts() -> None:
 
 @kustomize
 def test_they_are_valid() -> None:
-    """Every object is valid for Kubernetes, and every pod fits the Pod Security Standard Restricted."""
+    """Every object is valid for Kubernetes, and every pod fits the Pod Security Standard
+    Restricted.
+    """
     objects = build(K8S)
     for one in objects.all:
         validate(one)
@@ -65,7 +70,9 @@ def test_there_is_no_secret_and_nothing_of_helm() -> None:
 
 @kustomize
 def test_one_line_follows_a_repository(tmp_path: Path) -> None:
-    """With gitPath set in the one file, pods and rollout are told of it; the pods start anew for it."""
+    """With gitPath set in the one file, pods and rollout are told of it; the pods start anew for
+    it.
+    """
     before = build(K8S)
     after = edited(tmp_path, (r"- gitPath=$", "- gitPath=https://git.example.com/models.git"))
     for component in ("server", "rollout"):
@@ -81,19 +88,28 @@ def test_one_line_follows_a_repository(tmp_path: Path) -> None:
 def test_the_rollout_may_do_what_it_may_in_the_chart() -> None:
     """kustomize leaves the names in the rollout's Role as they are."""
     rules = build(K8S).one("Role", "-rollout")["rules"]
-    assert [rule.get("resourceNames") for rule in rules] == [["modelsync"], ["modelsync-rollout"], None, None]
+    assert [rule.get("resourceNames") for rule in rules] == [
+        ["modelsync"],
+        ["modelsync-rollout"],
+        None,
+        None,
+    ]
 
 
 @kustomize
 def test_secrets_are_mounted_where_they_exist(tmp_path: Path) -> None:
-    """The lines for credentials and tokens name files in the volumes of the Secrets that the comments make."""
+    """The lines for credentials and tokens name files in the volumes of the Secrets that the
+    comments make.
+    """
     objects = edited(tmp_path, (r"# - (?=MODELSYNC_\w+_FILE)", "- "))
     pod = objects.pod()["spec"]
     volumes = {one["name"]: one["secret"] for one in pod["volumes"] if "secret" in one}
     mounts = {one["mountPath"]: volumes[one["name"]]["secretName"] for one in pod["containers"][0]["volumeMounts"]
               if one["name"] in volumes}  # fmt: skip
     assert all(one["optional"] for one in volumes.values())
-    made = dict(re.findall(r"(?:--from-literal|--from-file)=([\w-]+)(=)", KUSTOMIZATION.read_text("utf-8")))
+    made = dict(
+        re.findall(r"(?:--from-literal|--from-file)=([\w-]+)(=)", KUSTOMIZATION.read_text("utf-8"))
+    )
     named = {name: value for name, value in objects.environment().items() if name.endswith("_FILE")}
     assert len(named) == 5
     for name, path in named.items():
@@ -130,7 +146,9 @@ def test_namespace_and_image_are_set_in_one_place(tmp_path: Path) -> None:
         ('newTag: "[^"]*"', 'newTag: "7"'),
     )
     assert {one["metadata"]["namespace"] for one in objects.all} == {"pricing"}
-    assert [one["namespace"] for one in objects.one("RoleBinding", "-rollout")["subjects"]] == ["pricing"]
+    assert [one["namespace"] for one in objects.one("RoleBinding", "-rollout")["subjects"]] == [
+        "pricing"
+    ]
     for component, _ in objects.pods():
         assert objects.container(component)["image"] == "registry.example.com/modelsync:7"
 
@@ -150,6 +168,10 @@ def test_patches_in_the_comments_fit(tmp_path: Path) -> None:
 
 def test_the_image_is_this_version() -> None:
     """The one file starts with the image that this version is."""
-    chart: dict[str, Any] = yaml.safe_load((K8S.parent / "helm" / "modelsync" / "Chart.yaml").read_text("utf-8"))
+    chart: dict[str, Any] = yaml.safe_load(
+        (K8S.parent / "helm" / "modelsync" / "Chart.yaml").read_text("utf-8")
+    )
     found = yaml.safe_load(KUSTOMIZATION.read_text("utf-8"))
-    assert found["images"] == [{"name": "modelsync", "newName": "modelsync", "newTag": chart["appVersion"]}]
+    assert found["images"] == [
+        {"name": "modelsync", "newName": "modelsync", "newTag": chart["appVersion"]}
+    ]

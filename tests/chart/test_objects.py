@@ -29,7 +29,9 @@ VALUES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("name", VALUES)
 def test_objects_are_valid(name: str, version: str) -> None:
-    """Every object fits Kubernetes' own schema, or the one of its definition; unknown fields are errors."""
+    """Every object fits Kubernetes' own schema, or the one of its definition; unknown fields are
+    errors.
+    """
     for one in rendered(VALUES[name]).all:
         validate(one, version)
 
@@ -56,7 +58,9 @@ def test_helm_3_and_4_agree(name: str) -> None:
 
 
 def test_nothing_needs_to_be_set() -> None:
-    """Without any value the chart serves the models in the image: no rollout, nothing of a repository."""
+    """Without any value the chart serves the models in the image: no rollout, nothing of a
+    repository.
+    """
     objects = rendered(in_ci("minimal"))
     assert objects.all != []
     assert objects.names == [
@@ -75,7 +79,8 @@ def test_a_repository_is_followed_by_rollouts() -> None:
     """With nothing but git.path there is the CronJob, what it may do, and where it remembers."""
     added = set(rendered(FOLLOWING).names) - set(rendered().names)
     assert added == {
-        f"{kind}/shop-modelsync-rollout" for kind in ("ConfigMap", "CronJob", "Role", "RoleBinding", "ServiceAccount")
+        f"{kind}/shop-modelsync-rollout"
+        for kind in ("ConfigMap", "CronJob", "Role", "RoleBinding", "ServiceAccount")
     }
 
 
@@ -89,15 +94,32 @@ def test_pods_that_follow_by_themselves_need_no_rollout() -> None:
 def test_everything_is_set_in_the_full_values() -> None:
     """With ci/full-values.yaml every kind of object is there."""
     assert rendered(in_ci("full")).kinds == {
-        *("ConfigMap", "CronJob", "Deployment", "HTTPRoute", "HorizontalPodAutoscaler", "Ingress", "NetworkPolicy"),
-        *("PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "PrometheusRule", "Role", "RoleBinding", "Secret"),
+        *(
+            "ConfigMap",
+            "CronJob",
+            "Deployment",
+            "HTTPRoute",
+            "HorizontalPodAutoscaler",
+            "Ingress",
+            "NetworkPolicy",
+        ),
+        *(
+            "PersistentVolumeClaim",
+            "Pod",
+            "PodDisruptionBudget",
+            "PrometheusRule",
+            "Role",
+            "RoleBinding",
+            "Secret",
+        ),
         *("Service", "ServiceAccount", "ServiceMonitor"),
     }
 
 
 @pytest.mark.parametrize("name", VALUES)
 def test_all_objects_are_labelled(name: str) -> None:
-    """Every object can be found by application and release, and stands in the release's namespace."""
+    """Every object can be found by application and release, and stands in the release's namespace.
+    """
     for one in rendered(VALUES[name]).all:
         labels = one["metadata"]["labels"]
         assert labels["app.kubernetes.io/instance"] == RELEASE
@@ -118,14 +140,18 @@ def test_all_objects_are_labelled(name: str) -> None:
     ],
 )
 def test_names(release: str, values: dict[str, Any], name: str) -> None:
-    """Objects are named by the release; with `-rollout` behind it a CronJob's name has at most 52 characters."""
+    """Objects are named by the release; with `-rollout` behind it a CronJob's name has at most 52
+    characters.
+    """
     objects = rendered({**FOLLOWING, **values}, release=release)
     assert objects.fullname == name
     assert len(objects.one("CronJob", "-rollout")["metadata"]["name"]) <= 52
 
 
 def test_traffic_reaches_only_the_pods_that_serve() -> None:
-    """Service, budget, policy and monitor select the Deployment's pods, and neither the rollout's nor the test's."""
+    """Service, budget, policy and monitor select the Deployment's pods, and neither the rollout's
+    nor the test's.
+    """
     objects = rendered(in_ci("full"))
     labels = {component: pod["metadata"]["labels"] for component, pod in objects.pods()}
     selectors = [
@@ -133,26 +159,39 @@ def test_traffic_reaches_only_the_pods_that_serve() -> None:
         objects.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
         objects.one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
         objects.one("Deployment")["spec"]["selector"]["matchLabels"],
-        *(one["labelSelector"]["matchLabels"] for one in objects.pod()["spec"]["topologySpreadConstraints"]),
+        *(
+            one["labelSelector"]["matchLabels"]
+            for one in objects.pod()["spec"]["topologySpreadConstraints"]
+        ),
     ]
     for selector in selectors:
-        assert [name for name, found in labels.items() if selector.items() <= found.items()] == ["server"]
+        assert [name for name, found in labels.items() if selector.items() <= found.items()] == [
+            "server"
+        ]
     monitor = objects.one("ServiceMonitor")["spec"]
     service = objects.one("Service")
     assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
-    assert [endpoint["port"] for endpoint in monitor["endpoints"]] == [service["spec"]["ports"][0]["name"]]
+    assert [endpoint["port"] for endpoint in monitor["endpoints"]] == [
+        service["spec"]["ports"][0]["name"]
+    ]
 
 
 def test_service_port() -> None:
     """The Service answers at port 80 and reaches the container's port by name."""
     (port,) = rendered().one("Service")["spec"]["ports"]
     assert (port["port"], port["targetPort"], port["appProtocol"]) == (80, "http", "http")
-    assert rendered().container()["ports"] == [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]
+    assert rendered().container()["ports"] == [
+        {"name": "http", "containerPort": 8080, "protocol": "TCP"}
+    ]
 
 
 def test_ingress_shows_the_models_alone() -> None:
-    """The Ingress is of class nginx, has no annotation of any controller, and does not show /metrics."""
-    ingress = rendered({"ingress": {"enabled": True, "hosts": ["a.example.com", "b.example.com"]}}).one("Ingress")
+    """The Ingress is of class nginx, has no annotation of any controller, and does not show
+    /metrics.
+    """
+    ingress = rendered(
+        {"ingress": {"enabled": True, "hosts": ["a.example.com", "b.example.com"]}}
+    ).one("Ingress")
     assert ingress["spec"]["ingressClassName"] == "nginx"
     assert "annotations" not in ingress["metadata"]
     assert [rule["host"] for rule in ingress["spec"]["rules"]] == ["a.example.com", "b.example.com"]
@@ -164,7 +203,9 @@ def test_ingress_shows_the_models_alone() -> None:
 
 def test_ingress_for_any_host() -> None:
     """Without hosts the Ingress answers for all, and an empty baseUrl is the root."""
-    ingress = rendered({"baseUrl": "", "ingress": {"enabled": True, "className": ""}}).one("Ingress")
+    ingress = rendered({"baseUrl": "", "ingress": {"enabled": True, "className": ""}}).one(
+        "Ingress"
+    )
     (rule,) = ingress["spec"]["rules"]
     assert "host" not in rule
     assert "ingressClassName" not in ingress["spec"]
@@ -173,7 +214,11 @@ def test_ingress_for_any_host() -> None:
 
 def test_route() -> None:
     """The HTTPRoute belongs to the Gateways that are named and shows the models alone."""
-    gateway = {"enabled": True, "parentRefs": [{"name": "public", "namespace": "gateways"}], "timeout": "60s"}
+    gateway = {
+        "enabled": True,
+        "parentRefs": [{"name": "public", "namespace": "gateways"}],
+        "timeout": "60s",
+    }
     spec = rendered({"gateway": gateway}).one("HTTPRoute")["spec"]
     assert spec["parentRefs"] == gateway["parentRefs"]
     (rule,) = spec["rules"]
@@ -183,24 +228,37 @@ def test_route() -> None:
 
 
 def test_autoscaling_owns_the_number_of_pods() -> None:
-    """With an autoscaler the Deployment says nothing of replicas, so that no upgrade sets them back."""
+    """With an autoscaler the Deployment says nothing of replicas, so that no upgrade sets them
+    back.
+    """
     objects = rendered({"autoscaling": {"enabled": True}})
     assert "replicas" not in objects.one("Deployment")["spec"]
     assert rendered().one("Deployment")["spec"]["replicas"] == 2
     scaler = objects.one("HorizontalPodAutoscaler")["spec"]
-    assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop-modelsync"}
+    assert scaler["scaleTargetRef"] == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": "shop-modelsync",
+    }
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 10)
     assert scaler["behavior"]["scaleUp"]["stabilizationWindowSeconds"] == 0
     assert scaler["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 300
     (metric,) = scaler["metrics"]
-    assert metric["resource"] == {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}
+    assert metric["resource"] == {
+        "name": "cpu",
+        "target": {"type": "Utilization", "averageUtilization": 70},
+    }
 
 
 def test_drains_go_one_pod_at_a_time() -> None:
-    """The budget lets one pod go, also of a single one, and any that is not ready; minAvailable takes its place."""
+    """The budget lets one pod go, also of a single one, and any that is not ready; minAvailable
+    takes its place.
+    """
     budget = rendered({"replicaCount": 1}).one("PodDisruptionBudget")["spec"]
     assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
-    budget = rendered({"podDisruptionBudget": {"minAvailable": 3}}).one("PodDisruptionBudget")["spec"]
+    budget = rendered({"podDisruptionBudget": {"minAvailable": 3}}).one("PodDisruptionBudget")[
+        "spec"
+    ]
     assert budget["minAvailable"] == 3
     assert "maxUnavailable" not in budget
 
@@ -215,20 +273,29 @@ def test_drains_go_one_pod_at_a_time() -> None:
     ],
 )
 def test_network_policy(path: str, port: int) -> None:
-    """Pods may be called on their port, and may reach DNS and the repository; the rollout the API server too."""
+    """Pods may be called on their port, and may reach DNS and the repository; the rollout the API
+    server too.
+    """
     git = {"path": path, **({"existingSecret": "key"} if not path.startswith("https") else {})}
     objects = rendered({"git": git, "networkPolicy": {"enabled": True}})
     server = objects.one("NetworkPolicy")["spec"]
     assert server["policyTypes"] == ["Ingress", "Egress"]
     assert server["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
-    needed = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}, {"port": port, "protocol": "TCP"}]
+    needed = [
+        {"port": 53, "protocol": "UDP"},
+        {"port": 53, "protocol": "TCP"},
+        {"port": port, "protocol": "TCP"},
+    ]
     assert server["egress"] == [{"ports": needed}]
     rollout = objects.one("NetworkPolicy", "-rollout")["spec"]
     assert "ingress" not in rollout
     assert rollout["egress"] == [
         {"ports": needed},
         {"ports": [{"port": 443, "protocol": "TCP"}, {"port": 6443, "protocol": "TCP"}]},
-        {"ports": [{"port": 8080, "protocol": "TCP"}], "to": [{"podSelector": server["podSelector"]}]},
+        {
+            "ports": [{"port": 8080, "protocol": "TCP"}],
+            "to": [{"podSelector": server["podSelector"]}],
+        },
     ]
 
 
@@ -239,12 +306,15 @@ def selected(selector: Object, labels: dict[str, Object]) -> list[str]:
     return sorted(
         name
         for name, found in labels.items()
-        if asked <= found.items() and all(found.get(term["key"]) in term["values"] for term in terms)
+        if asked <= found.items()
+        and all(found.get(term["key"]) in term["values"] for term in terms)
     )
 
 
 def test_network_policy_lets_our_own_in() -> None:
-    """Where callers are named, the pod of `helm test` and the rollout, which asks why a pod is not ready, are two."""
+    """Where callers are named, the pod of `helm test` and the rollout, which asks why a pod is not
+    ready, are two.
+    """
     peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}
     objects = rendered({**FOLLOWING, "networkPolicy": {"enabled": True, "from": [peer]}})
     first, second = objects.one("NetworkPolicy")["spec"]["ingress"][0]["from"]
@@ -259,11 +329,16 @@ def test_cache_claim() -> None:
     claim = objects.one("PersistentVolumeClaim", "-cache")
     assert claim["spec"]["storageClassName"] == "nfs"
     for component in ("server", "rollout"):
-        assert {"name": "cache", "persistentVolumeClaim": {"claimName": "shop-modelsync-cache"}} in (
-            objects.pod(component)["spec"]["volumes"]
-        )
-        mounts = {one["name"]: one["mountPath"] for one in objects.container(component)["volumeMounts"]}
+        assert {
+            "name": "cache",
+            "persistentVolumeClaim": {"claimName": "shop-modelsync-cache"},
+        } in (objects.pod(component)["spec"]["volumes"])
+        mounts = {
+            one["name"]: one["mountPath"] for one in objects.container(component)["volumeMounts"]
+        }
         assert objects.environment(component)["MODELSYNC_GIT_CACHE"] == mounts["cache"]
     theirs = rendered({**FOLLOWING, "cache": {"enabled": True, "existingClaim": "mirror"}})
     assert "PersistentVolumeClaim" not in theirs.kinds
-    assert {"name": "cache", "persistentVolumeClaim": {"claimName": "mirror"}} in theirs.pod()["spec"]["volumes"]
+    assert {"name": "cache", "persistentVolumeClaim": {"claimName": "mirror"}} in theirs.pod()[
+        "spec"
+    ]["volumes"]

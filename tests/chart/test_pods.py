@@ -34,9 +34,13 @@ def violations(pod: Object) -> list[str]:
     spec = pod["spec"]
     whole = spec.get("securityContext", {})
     found = [f"spec.{name}" for name in ("hostNetwork", "hostPID", "hostIPC") if spec.get(name)]
-    found += [f"spec.securityContext.{name}" for name in ("sysctls", "windowsOptions") if whole.get(name)]
+    found += [
+        f"spec.securityContext.{name}" for name in ("sysctls", "windowsOptions") if whole.get(name)
+    ]
     for volume in spec.get("volumes", []):
-        found += [f"volume {volume['name']}: {kind}" for kind in set(volume) - {"name"} - SAFE_VOLUMES]
+        found += [
+            f"volume {volume['name']}: {kind}" for kind in set(volume) - {"name"} - SAFE_VOLUMES
+        ]
     for container in (*spec.get("initContainers", []), *spec["containers"]):
         own = container.get("securityContext", {})
         found += [
@@ -45,10 +49,13 @@ def violations(pod: Object) -> list[str]:
                 "privileged": not own.get("privileged"),
                 "allowPrivilegeEscalation": own.get("allowPrivilegeEscalation") is False,
                 "capabilities.drop": own.get("capabilities", {}).get("drop") == ["ALL"],
-                "capabilities.add": set(own.get("capabilities", {}).get("add", [])) <= {"NET_BIND_SERVICE"},
+                "capabilities.add": set(own.get("capabilities", {}).get("add", []))
+                <= {"NET_BIND_SERVICE"},
                 "runAsNonRoot": own.get("runAsNonRoot", whole.get("runAsNonRoot")) is True,
                 "runAsUser": own.get("runAsUser", whole.get("runAsUser")) != 0,
-                "seccompProfile": own.get("seccompProfile", whole.get("seccompProfile", {})).get("type")
+                "seccompProfile": own.get("seccompProfile", whole.get("seccompProfile", {})).get(
+                    "type"
+                )
                 in {"RuntimeDefault", "Localhost"},
                 "procMount": own.get("procMount", "Default") == "Default",
                 "hostPort": not any(port.get("hostPort") for port in container.get("ports", [])),
@@ -67,10 +74,18 @@ def test_pods_are_restricted(mode: str) -> None:
 
 def test_violations_are_seen() -> None:
     """The list above is not always empty."""
-    values = {"securityContext": {"allowPrivilegeEscalation": True}, "podSecurityContext": {"runAsUser": 0}}
+    values = {
+        "securityContext": {"allowPrivilegeEscalation": True},
+        "podSecurityContext": {"runAsUser": 0},
+    }
     found = violations(rendered(values).pod())
-    assert found == ["container modelsync: allowPrivilegeEscalation", "container modelsync: runAsUser"]
-    host = violations(rendered({"extraVolumes": [{"name": "host", "hostPath": {"path": "/"}}]}).pod())
+    assert found == [
+        "container modelsync: allowPrivilegeEscalation",
+        "container modelsync: runAsUser",
+    ]
+    host = violations(
+        rendered({"extraVolumes": [{"name": "host", "hostPath": {"path": "/"}}]}).pod()
+    )
     assert host == ["volume host: hostPath"]
 
 
@@ -87,7 +102,9 @@ def test_the_root_is_read_only(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_only_rollouts_have_a_token_of_the_api_server(mode: str) -> None:
-    """Pods that run models for clients cannot ask the API server; no ServiceAccount mounts a token by itself."""
+    """Pods that run models for clients cannot ask the API server; no ServiceAccount mounts a token
+    by itself.
+    """
     objects = rendered(MODES[mode])
     for component, pod in objects.pods():
         assert pod["spec"]["automountServiceAccountToken"] is (component == "rollout")
@@ -103,12 +120,14 @@ def test_no_service_links(mode: str) -> None:
         assert pod["spec"]["enableServiceLinks"] is False
 
 
-# --- what they are told -----------------------------------------------------------------------------------------------
+# --- what they are told ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_settings_are_understood(mode: str) -> None:
-    """What a container finds in its environment loads as settings, in every mode; the listener is the port's."""
+    """What a container finds in its environment loads as settings, in every mode; the listener is
+    the port's.
+    """
     objects = rendered(MODES[mode])
     for component in dict(objects.pods()).keys() - {"test"}:
         found = settings.load(objects.environment(component))
@@ -125,23 +144,38 @@ def test_values_become_settings() -> None:
     """The settings of ci/full-values.yaml arrive as they are written there, whole numbers too."""
     found = settings.load(rendered(in_ci("full")).environment())
     assert found.server.base_url == "api/models"
-    assert (found.server.max_queue, found.server.max_body, found.server.workers) == (1_000_000, 5 * 1024**2, 1)
+    assert (found.server.max_queue, found.server.max_body, found.server.workers) == (
+        1_000_000,
+        5 * 1024**2,
+        1,
+    )
     assert (found.server.drain_timeout, found.server.preload) == (20.0, False)
-    assert (found.git.path, found.git.user) == ("https://git.example.com/pricing/models.git", "reader")
+    assert (found.git.path, found.git.user) == (
+        "https://git.example.com/pricing/models.git",
+        "reader",
+    )
     assert (found.git.ref, found.git.subdir, found.git.fallback) == ("main", "models", True)
-    assert (found.sync.timeout, found.sync.on_broken_model, found.sync.keep_releases) == (90.0, "reject", 2)
+    assert (found.sync.timeout, found.sync.on_broken_model, found.sync.keep_releases) == (
+        90.0,
+        "reject",
+        2,
+    )
     assert (found.rollout.timeout, found.logs.level) == (600.0, "debug")
 
 
 @pytest.mark.parametrize(("mode", "cron"), [("rollout", "off"), ("pod", "*/5 * * * *")])
 def test_who_follows(mode: str, cron: str) -> None:
-    """In mode rollout pods do not look for commits by themselves; in mode pod they do, by the values' schedule."""
+    """In mode rollout pods do not look for commits by themselves; in mode pod they do, by the
+    values' schedule.
+    """
     environment = rendered({**FOLLOWING, "sync": {"mode": mode}}).environment()
     assert settings.load(environment).sync.cron == cron
 
 
 def test_a_pod_is_pinned_by_its_annotation() -> None:
-    """In mode rollout the pod's annotation is the commit that it serves; without one it is the ref's tip."""
+    """In mode rollout the pod's annotation is the commit that it serves; without one it is the
+    ref's tip.
+    """
     objects = rendered(FOLLOWING)
     variables = {one["name"]: one.get("valueFrom") for one in objects.container()["env"]}
     assert variables["MODELSYNC_GIT_REVISION"] == {
@@ -151,7 +185,9 @@ def test_a_pod_is_pinned_by_its_annotation() -> None:
         "name": "shop-modelsync-rollout", "key": "good", "optional": True,
     }  # fmt: skip
     assert not settings.load(objects.environment(MODELSYNC_GIT_REVISION="")).git.revision
-    assert "MODELSYNC_GIT_REVISION" not in {one["name"] for one in rendered(MODES["pod"]).container()["env"]}
+    assert "MODELSYNC_GIT_REVISION" not in {
+        one["name"] for one in rendered(MODES["pod"]).container()["env"]
+    }
 
 
 @pytest.mark.parametrize(
@@ -172,7 +208,9 @@ def test_workers_follow_the_pods_processors(resources: dict[str, Any], source: s
 
 
 def test_a_changed_setting_restarts_the_pods() -> None:
-    """The sum of the settings stands on the pod template; tokens, which are read at each use, are not in it."""
+    """The sum of the settings stands on the pod template; tokens, which are read at each use, are
+    not in it.
+    """
 
     def template(**values: Any) -> Object:
         return rendered({**FOLLOWING, "auth": {"adminTokens": ["a"]}, **values}).pod()
@@ -191,7 +229,11 @@ def test_a_new_chart_alone_restarts_nothing() -> None:
 
 def test_image() -> None:
     """The digest wins over the tag; without either it is the version that the chart is for."""
-    image = {"repository": "registry.example.com/modelsync", "tag": "2", "digest": f"sha256:{'a' * 64}"}
+    image = {
+        "repository": "registry.example.com/modelsync",
+        "tag": "2",
+        "digest": f"sha256:{'a' * 64}",
+    }
     for component, _ in rendered({**FOLLOWING, "image": image}).pods():
         container = rendered({**FOLLOWING, "image": image}).container(component)
         assert container["image"] == f"registry.example.com/modelsync@sha256:{'a' * 64}"
@@ -200,7 +242,9 @@ def test_image() -> None:
 
 
 def test_additions_reach_the_pods() -> None:
-    """Environment, volumes and mounts of the values are in the pods that serve and in the rollout's."""
+    """Environment, volumes and mounts of the values are in the pods that serve and in the
+    rollout's.
+    """
     objects = rendered(in_ci("full"))
     for component in ("server", "rollout"):
         container = objects.container(component)
@@ -212,19 +256,31 @@ def test_additions_reach_the_pods() -> None:
     assert [one["name"] for one in objects.pod()["spec"]["containers"]] == ["modelsync", "beside"]
 
 
-# --- how they come and go ---------------------------------------------------------------------------------------------
+# --- how they come and go -------------------------------------------------------------------------
 
 
 def test_each_probe_asks_for_its_own() -> None:
-    """Start and life ask /livez, so that a repository that is away restarts nothing; readiness asks /readyz."""
+    """Start and life ask /livez, so that a repository that is away restarts nothing; readiness asks
+    /readyz.
+    """
     container = rendered().container()
-    asked = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "readiness", "liveness")}
+    asked = {
+        name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "readiness", "liveness")
+    }
     assert asked == {
         "startup": {"path": "/livez", "port": "http"},
         "readiness": {"path": "/readyz", "port": "http"},
         "liveness": {"path": "/livez", "port": "http"},
     }
-    assert len({json.dumps({**container[f"{name}Probe"], "httpGet": None}, sort_keys=True) for name in asked}) == 3
+    assert (
+        len(
+            {
+                json.dumps({**container[f"{name}Probe"], "httpGet": None}, sort_keys=True)
+                for name in asked
+            }
+        )
+        == 3
+    )
 
 
 def test_no_pod_goes_before_another_is_ready() -> None:
@@ -236,10 +292,16 @@ def test_no_pod_goes_before_another_is_ready() -> None:
     assert spec["revisionHistoryLimit"] > 1
 
 
-@pytest.mark.parametrize(("drain", "seconds"), [("30s", 30), ("500ms", 1), ("2m", 120), (45, 45), ("1.5m", 90)])
+@pytest.mark.parametrize(
+    ("drain", "seconds"), [("30s", 30), ("500ms", 1), ("2m", 120), (45, 45), ("1.5m", 90)]
+)
 def test_a_pod_gets_the_time_to_drain(drain: str | int, seconds: int) -> None:
-    """The grace period holds the sleep before the end, the drain, and what the supervisor needs besides."""
-    pod = rendered({"settings": {"MODELSYNC_DRAIN_TIMEOUT": drain}, "lifecycle": {"preStopSleepSeconds": 7}}).pod()
+    """The grace period holds the sleep before the end, the drain, and what the supervisor needs
+    besides.
+    """
+    pod = rendered(
+        {"settings": {"MODELSYNC_DRAIN_TIMEOUT": drain}, "lifecycle": {"preStopSleepSeconds": 7}}
+    ).pod()
     assert pod["spec"]["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 7}}
     assert pod["spec"]["terminationGracePeriodSeconds"] == 7 + seconds + 20
 
@@ -247,5 +309,8 @@ def test_a_pod_gets_the_time_to_drain(drain: str | int, seconds: int) -> None:
 def test_pods_are_spread() -> None:
     """Over nodes and zones, counting only pods of the same revision."""
     constraints = rendered().pod()["spec"]["topologySpreadConstraints"]
-    assert [one["topologyKey"] for one in constraints] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    assert [one["topologyKey"] for one in constraints] == [
+        "kubernetes.io/hostname",
+        "topology.kubernetes.io/zone",
+    ]
     assert all(one["matchLabelKeys"] == ["pod-template-hash"] for one in constraints)

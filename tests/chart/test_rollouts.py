@@ -10,7 +10,9 @@ from tests.chart.rendering import FOLLOWING, NAMESPACE, in_ci, rendered
 
 
 def test_rollouts_may_do_little() -> None:
-    """The rollout's Role: its Deployment and its ConfigMap by name, reading pods, writing Events. No wildcard."""
+    """The rollout's Role: its Deployment and its ConfigMap by name, reading pods, writing Events.
+    No wildcard.
+    """
     objects = rendered(FOLLOWING)
     rules = objects.one("Role", "-rollout")["rules"]
     granted = {
@@ -28,14 +30,21 @@ def test_rollouts_may_do_little() -> None:
         ("", "events", "create"): (),
     }
     binding = objects.one("RoleBinding", "-rollout")
-    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "shop-modelsync-rollout", "namespace": NAMESPACE}]
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": "shop-modelsync-rollout", "namespace": NAMESPACE}
+    ]
     assert objects.pod("rollout")["spec"]["serviceAccountName"] == "shop-modelsync-rollout"
 
 
 def test_rollouts_run_one_after_another() -> None:
-    """The CronJob never starts two jobs, tries none twice, and gives each its time and some more."""
+    """The CronJob never starts two jobs, tries none twice, and gives each its time and some more.
+    """
     spec = rendered(FOLLOWING).one("CronJob", "-rollout")["spec"]
-    assert (spec["schedule"], spec["concurrencyPolicy"], spec["suspend"]) == ("*/5 * * * *", "Forbid", False)
+    assert (spec["schedule"], spec["concurrencyPolicy"], spec["suspend"]) == (
+        "*/5 * * * *",
+        "Forbid",
+        False,
+    )
     job = spec["jobTemplate"]["spec"]
     assert job["backoffLimit"] == 0
     assert job["activeDeadlineSeconds"] == 15 * 60 + 300
@@ -50,7 +59,9 @@ def test_rollouts_can_be_switched_off(values: dict[str, Any]) -> None:
 
 
 def test_what_rollouts_remember_survives_upgrades() -> None:
-    """The chart says nothing of the state's data, nor of the pinned revision: no upgrade sets them back."""
+    """The chart says nothing of the state's data, nor of the pinned revision: no upgrade sets them
+    back.
+    """
     objects = rendered(in_ci("full"))
     assert "data" not in objects.one("ConfigMap", "-rollout")
     assert "modelsync.dev/revision" not in objects.pod()["metadata"]["annotations"]

@@ -18,7 +18,8 @@ def decoded(secret: Object) -> dict[str, str]:
 
 
 def files(objects: Objects, component: str = "server") -> dict[str, tuple[str, str]]:
-    """Each file that a setting of the container names, with the Secret and key that it comes from."""
+    """Each file that a setting of the container names, with the Secret and key that it comes from.
+    """
     container, pod = objects.container(component), objects.pod(component)
     mounted = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
     volumes = {one["name"]: one for one in pod["spec"]["volumes"]}
@@ -27,10 +28,20 @@ def files(objects: Objects, component: str = "server") -> dict[str, tuple[str, s
         folder, _, name = path.rpartition("/")
         if setting.endswith("_FILE") and folder in mounted:
             volume = volumes[mounted[folder]]
-            sources = [source["secret"] for source in volume.get("projected", {}).get("sources", [])]
-            sources += [{"name": volume["secret"]["secretName"], **volume["secret"]}] if "secret" in volume else []
+            sources = [
+                source["secret"] for source in volume.get("projected", {}).get("sources", [])
+            ]
+            sources += (
+                [{"name": volume["secret"]["secretName"], **volume["secret"]}]
+                if "secret" in volume
+                else []
+            )
             for source in sources:
-                found.update((setting, (source["name"], one["key"])) for one in source["items"] if one["path"] == name)
+                found.update(
+                    (setting, (source["name"], one["key"]))
+                    for one in source["items"]
+                    if one["path"] == name
+                )
     return found
 
 
@@ -39,7 +50,11 @@ def test_secrets_are_nowhere_else() -> None:
     others = json.dumps([one for one in rendered(in_ci("full")).all if one["kind"] != "Secret"])
     values = in_ci("full")
     texts = [values["git"]["password"]]
-    texts += [token for name in ("predictTokens", "trainTokens", "adminTokens") for token in values["auth"][name]]
+    texts += [
+        token
+        for name in ("predictTokens", "trainTokens", "adminTokens")
+        for token in values["auth"][name]
+    ]
     assert len(texts) == 5
     for text in texts:
         assert text not in others
@@ -47,7 +62,9 @@ def test_secrets_are_nowhere_else() -> None:
 
 
 def test_secrets_come_as_files() -> None:
-    """Each secret of the values is a key of the chart's Secrets, and a file under the setting that reads it."""
+    """Each secret of the values is a key of the chart's Secrets, and a file under the setting that
+    reads it.
+    """
     objects = rendered(in_ci("full"))
     assert decoded(objects.one("Secret", "-auth")) == {
         "predict-tokens": "predict-token-of-the-tests,another-predict-token",
@@ -71,9 +88,13 @@ def test_rollouts_get_the_repositorys_secret_alone() -> None:
 
 
 def test_ones_own_secrets_in_their_place() -> None:
-    """With existingSecret everywhere, the chart makes no Secret but for host keys that the values give."""
+    """With existingSecret everywhere, the chart makes no Secret but for host keys that the values
+    give.
+    """
     objects = rendered(in_ci("pod"))
-    assert [name for name in objects.names if name.startswith("Secret/")] == ["Secret/shop-modelsync-git"]
+    assert [name for name in objects.names if name.startswith("Secret/")] == [
+        "Secret/shop-modelsync-git"
+    ]
     assert set(objects.one("Secret", "-git")["data"]) == {"known_hosts"}
     assert files(objects) == {
         "MODELSYNC_GIT_SSH_KEY_FILE": ("deploy-key", "id_ed25519"),
@@ -86,14 +107,21 @@ def test_ones_own_secrets_in_their_place() -> None:
 
 
 def test_a_basic_auth_secret_fits() -> None:
-    """A Secret of type kubernetes.io/basic-auth gives user and password; the user may be missing."""
-    objects = rendered({"git": {"path": "https://git.example.com/models.git", "existingSecret": "github"}})
+    """A Secret of type kubernetes.io/basic-auth gives user and password; the user may be missing.
+    """
+    objects = rendered(
+        {"git": {"path": "https://git.example.com/models.git", "existingSecret": "github"}}
+    )
     assert files(objects) == {
         "MODELSYNC_GIT_PASSWORD_FILE": ("github", "password"),
         "MODELSYNC_ADMIN_TOKENS_FILE": ("shop-modelsync-auth", "admin-tokens"),
     }
     (user,) = (one for one in objects.container()["env"] if one["name"] == "usergit")
-    assert user["valueFrom"]["secretKeyRef"] == {"name": "github", "key": "username", "optional": True}
+    assert user["valueFrom"]["secretKeyRef"] == {
+        "name": "github",
+        "key": "username",
+        "optional": True,
+    }
 
 
 def test_an_ssh_auth_secret_fits() -> None:
@@ -105,7 +133,15 @@ def test_an_ssh_auth_secret_fits() -> None:
 
 def test_ssh_from_values() -> None:
     """Key and host keys of the values are one Secret."""
-    objects = rendered({"git": {**SSH, "sshKey": "-----BEGIN\nkey\n", "knownHosts": "git.example.com ssh-ed25519 A"}})
+    objects = rendered(
+        {
+            "git": {
+                **SSH,
+                "sshKey": "-----BEGIN\nkey\n",
+                "knownHosts": "git.example.com ssh-ed25519 A",
+            }
+        }
+    )
     assert decoded(objects.one("Secret", "-git")) == {
         "ssh-privatekey": "-----BEGIN\nkey\n",
         "known_hosts": "git.example.com ssh-ed25519 A",
@@ -126,8 +162,11 @@ def test_only_the_services_user_reads_them() -> None:
 
 
 def test_an_admin_token_is_made() -> None:
-    """Without one in the values the chart makes an admin token: long, and another for each release."""
-    first, second = (decoded(rendered(release=name).one("Secret", "-auth")) for name in ("one", "two"))
+    """Without one in the values the chart makes an admin token: long, and another for each release.
+    """
+    first, second = (
+        decoded(rendered(release=name).one("Secret", "-auth")) for name in ("one", "two")
+    )
     assert set(first) == {"admin-tokens"}
     assert len(first["admin-tokens"]) >= 32
     assert first != second
@@ -137,15 +176,21 @@ def test_an_admin_token_is_made() -> None:
     "auth", [{"adminTokens": ["mine"]}, {"existingSecret": "tokens"}, {"generateAdminToken": False}]
 )
 def test_no_admin_token_is_made_beside_ones_own(auth: dict[str, Any]) -> None:
-    """One that is given, in the values or in a Secret, is the only one; none at all is made where that is asked."""
+    """One that is given, in the values or in a Secret, is the only one; none at all is made where
+    that is asked.
+    """
     objects = rendered({"auth": auth})
     secrets = [one for one in objects.all if one["kind"] == "Secret"]
-    assert [decoded(one) for one in secrets] == ([{"admin-tokens": "mine"}] if "adminTokens" in auth else [])
+    assert [decoded(one) for one in secrets] == (
+        [{"admin-tokens": "mine"}] if "adminTokens" in auth else []
+    )
     assert all("annotations" not in one["metadata"] for one in secrets)
 
 
 def test_the_test_pod_may_predict() -> None:
     """Where predicting takes a token, the pod of `helm test` has it."""
     pod = rendered({"auth": {"predictTokens": ["secret"]}}).pod("test")
-    assert pod["spec"]["volumes"][0]["secret"]["items"] == [{"key": "predict-tokens", "path": "predict-tokens"}]
+    assert pod["spec"]["volumes"][0]["secret"]["items"] == [
+        {"key": "predict-tokens", "path": "predict-tokens"}
+    ]
     assert "volumes" not in rendered().pod("test")["spec"]

@@ -1,4 +1,6 @@
-"""values.yaml, its schema and its table: complete, strict, and never away from the service's settings."""
+"""values.yaml, its schema and its table: complete, strict, and never away from the service's
+settings.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ VALUES = list(values())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text("utf-8"))
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
 
-DEPARTS = {"MODELSYNC_SYNC_CRON": "a cluster looks for commits every few minutes, a laptop once a day"}
+DEPARTS = {
+    "MODELSYNC_SYNC_CRON": "a cluster looks for commits every few minutes, a laptop once a day"
+}
 """Settings whose default in the chart is another one, and why."""
 
 OPEN = {"global": "Helm's own", "test.variables": "whatever the model takes"}
@@ -41,7 +45,9 @@ def test_every_value_is_described(value: Value) -> None:
 
 
 def test_every_setting_can_be_set() -> None:
-    """Each setting is a value or is decided over by one; what the chart fixes is named with the reason."""
+    """Each setting is a value or is decided over by one; what the chart fixes is named with the
+    reason.
+    """
     known = {entry.name for entry in settings.entries()}
     taken = {name for value in VALUES for name in (value.setting, *value.sets) if name}
     assert taken | set(chart_docs.FIXED) <= known
@@ -50,7 +56,9 @@ def test_every_setting_can_be_set() -> None:
     assert known - taken - by_file - set(chart_docs.FIXED) == set()
 
 
-@pytest.mark.parametrize("value", [value for value in VALUES if value.setting], ids=lambda value: value.setting)
+@pytest.mark.parametrize(
+    "value", [value for value in VALUES if value.setting], ids=lambda value: value.setting
+)
 def test_defaults_are_the_settings(value: Value) -> None:
     """A value that is a setting has its default, but where the chart says why not."""
     item = chart_schema.setting_fields()[value.setting]
@@ -63,17 +71,48 @@ def test_defaults_are_the_settings(value: Value) -> None:
 
 SAMPLES: dict[str, list[Any]] = {
     "boolean": [True, False],
-    "seconds": ["30s", "500ms", "2m", "1h", "1.5m", 45, 0.5, "0s", "0", 0, "fast", "-1s", "30 s", "0.0s", "10d", ""],
+    "seconds": [
+        "30s",
+        "500ms",
+        "2m",
+        "1h",
+        "1.5m",
+        45,
+        0.5,
+        "0s",
+        "0",
+        0,
+        "fast",
+        "-1s",
+        "30 s",
+        "0.0s",
+        "10d",
+        "",
+    ],
     "size": ["10MiB", "1GiB", 65536, "65536", "0", 0, "10MB", "-1", "1.5MiB"],
     "protocols": ["https", "https,ssh", "https, file", "ftp", "", "https;ssh", ","],
     "base_url": ["models", "api/models", "", "metrics", "livez", "a b", "a//b", "a?b"],
-    "subdirectory": ["", "models", "a/b", ".hidden", "..", "../a", "a/../b", "a/..", "a//b", "./a", "a..b"],
+    "subdirectory": [
+        "",
+        "models",
+        "a/b",
+        ".hidden",
+        "..",
+        "../a",
+        "a/../b",
+        "a/..",
+        "a//b",
+        "./a",
+        "a..b",
+    ],
     "name": ["modelsync", "a-b.c", "A", "-a", "a_b"],
 }
 
 
 @pytest.mark.parametrize(
-    ("parser", "sample"), [(name, sample) for name, found in SAMPLES.items() for sample in found], ids=repr
+    ("parser", "sample"),
+    [(name, sample) for name, found in SAMPLES.items() for sample in found],
+    ids=repr,
 )
 def test_schema_and_settings_agree(parser: str, sample: Any) -> None:
     """What the schema accepts, the service accepts, and the other way round."""
@@ -137,7 +176,9 @@ def objects(schema: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def test_the_schema_is_strict() -> None:
     """Every object lists its names, or says what each of them holds; the exceptions are named."""
-    found = {path for path, schema in objects(SCHEMA) if schema.get("additionalProperties", True) is True}
+    found = {
+        path for path, schema in objects(SCHEMA) if schema.get("additionalProperties", True) is True
+    }
     assert found == set(OPEN)
 
 
@@ -156,11 +197,16 @@ def holds(found: Any, path: tuple[str, ...]) -> bool:
 
 
 def test_everything_is_set_somewhere() -> None:
-    """ci/full-values.yaml sets every value but what excludes another, which ci/pod-values.yaml sets."""
+    """ci/full-values.yaml sets every value but what excludes another, which ci/pod-values.yaml
+    sets.
+    """
     full, pod = in_ci("full"), in_ci("pod")
     missing = {value.name for value in VALUES if not holds(full, value.path)}
     # Those two are in a Secret of one's own there.
-    assert {name for name in missing if not holds(pod, tuple(name.split(".")))} == {"auth.webhookSecret", "git.sshKey"}
+    assert {name for name in missing if not holds(pod, tuple(name.split(".")))} == {
+        "auth.webhookSecret",
+        "git.sshKey",
+    }
 
 
 def test_the_chart_is_for_this_version() -> None:
@@ -174,7 +220,9 @@ def test_the_chart_is_for_this_version() -> None:
 def test_upgrades_start_from_an_older_version() -> None:
     """tests/chart/previous holds the chart as it was released before this version."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
-    previous = [path.stem for path in (CHART.parents[1] / "tests" / "chart" / "previous").glob("*.tgz")]
+    previous = [
+        path.stem for path in (CHART.parents[1] / "tests" / "chart" / "previous").glob("*.tgz")
+    ]
     assert previous
     assert f"modelsync-{chart['version']}" not in previous
 
@@ -187,7 +235,11 @@ def test_an_unknown_tag_is_an_error() -> None:
 
 def test_values_are_read_as_they_are_written() -> None:
     """A mapping without a description is a group; comments of several lines are one text."""
-    found = list(values('a:\n  # -- one\n  # two\n  # @sets X Y\n  b: {c: 1}\n# words\n\n# -- three\nd: "x"\n'))
+    found = list(
+        values(
+            'a:\n  # -- one\n  # two\n  # @sets X Y\n  b: {c: 1}\n# words\n\n# -- three\nd: "x"\n'
+        )
+    )
     assert found == [
         Value(("a", "b"), {"c": 1}, "one two", sets=("X", "Y")),
         Value(("d",), "x", "three"),

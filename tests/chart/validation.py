@@ -1,4 +1,6 @@
-"""Objects against the schemas of Kubernetes and of the definitions of other kinds. Unknown fields are errors."""
+"""Objects against the schemas of Kubernetes and of the definitions of other kinds. Unknown fields
+are errors.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from kubernetes_validate import utils
 from tests.chart.rendering import Object
 
 OLDEST, NEWEST = "1.30", "1.37"
-"""Releases of Kubernetes: the one that Chart.yaml asks for, and the newest whose schemas are here."""
+"""Releases of Kubernetes: the one that Chart.yaml asks for, and the newest whose schemas are here.
+"""
 
 utils.schema_contents = cache(utils.schema_contents)  # it would read 2 MB for each object
 
@@ -41,7 +44,9 @@ def _custom(version: str, kind: str) -> Any:
 
 
 def _closed(schema: Any) -> Any:
-    """The same without room for fields that nobody knows, which an API server would drop without a word."""
+    """The same without room for fields that nobody knows, which an API server would drop without a
+    word.
+    """
     if isinstance(schema, list):
         return [_closed(one) for one in schema]
     if not isinstance(schema, dict):

@@ -32,7 +32,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.requests.append(
-            {"path": self.path, "body": json.loads(body), "authorization": self.headers["Authorization"]}
+            {
+                "path": self.path,
+                "body": json.loads(body),
+                "authorization": self.headers["Authorization"],
+            }
         )
         status, kind, content = self.server.answer
         self.send_response(status)
@@ -56,9 +60,22 @@ def recorder() -> Iterator[Recorder]:
 
 
 def test_values_are_json_else_text(recorder: Recorder, tmp_path: Path) -> None:
-    """NAME=VALUE reads numbers, true, null, lists and objects as JSON, all else as text; dots reach into objects."""
-    values = ["n=5.1", "flag=true", "none=null", "list=[1,2]", "text=hello world", 'quoted="5"', "empty=", "eq=a=b"]
-    done = modelsync("call", "Iris", *values, "o.k.x=2", "o.k.y=NaN", "--url", recorder.url, cwd=tmp_path)
+    """NAME=VALUE reads numbers, true, null, lists and objects as JSON, all else as text; dots reach
+    into objects.
+    """
+    values = [
+        "n=5.1",
+        "flag=true",
+        "none=null",
+        "list=[1,2]",
+        "text=hello world",
+        'quoted="5"',
+        "empty=",
+        "eq=a=b",
+    ]
+    done = modelsync(
+        "call", "Iris", *values, "o.k.x=2", "o.k.y=NaN", "--url", recorder.url, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert recorder.requests[0]["path"] == "/models/Iris"
     assert recorder.requests[0]["body"] == {
@@ -69,13 +86,23 @@ def test_values_are_json_else_text(recorder: Recorder, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_variables_come_from_an_argument_a_file_or_standard_input(recorder: Recorder, tmp_path: Path) -> None:
+def test_variables_come_from_an_argument_a_file_or_standard_input(
+    recorder: Recorder, tmp_path: Path
+) -> None:
     """--variables takes a JSON object in three ways, and NAME=VALUE goes on top."""
     (tmp_path / "v.json").write_text('{"a": 1, "b": 1}')
     for given in ('{"a": 1, "b": 1}', "@v.json", "@-"):
         stdin = '{"a": 1, "b": 1}'
         done = modelsync(
-            "call", "M", "b=2", "--variables", given, "--url", f"{recorder.url}/", cwd=tmp_path, stdin=stdin
+            "call",
+            "M",
+            "b=2",
+            "--variables",
+            given,
+            "--url",
+            f"{recorder.url}/",
+            cwd=tmp_path,
+            stdin=stdin,
         )
         assert done.returncode == 0, done.stderr
     assert [request["body"]["variables"] for request in recorder.requests] == [{"a": 1, "b": 2}] * 3
@@ -88,18 +115,30 @@ def test_the_answer_is_printed_as_it_came(recorder: Recorder, tmp_path: Path) ->
 
 
 def test_the_token_is_sent(recorder: Recorder, tmp_path: Path) -> None:
-    """The bearer token is the file's, else the first of the predict tokens in the settings, else none."""
+    """The bearer token is the file's, else the first of the predict tokens in the settings, else
+    none.
+    """
     (tmp_path / "token").write_text("from-file\n")
     modelsync("call", "M", "--url", recorder.url, cwd=tmp_path)
-    modelsync("call", "M", "--url", recorder.url, cwd=tmp_path, MODELSYNC_PREDICT_TOKENS="first, second")
     modelsync(
-        *("call", "M", "--url", recorder.url, "--token-file", "token"), cwd=tmp_path, MODELSYNC_PREDICT_TOKENS="first"
+        "call", "M", "--url", recorder.url, cwd=tmp_path, MODELSYNC_PREDICT_TOKENS="first, second"
     )
-    assert [request["authorization"] for request in recorder.requests] == [None, "Bearer first", "Bearer from-file"]
+    modelsync(
+        *("call", "M", "--url", recorder.url, "--token-file", "token"),
+        cwd=tmp_path,
+        MODELSYNC_PREDICT_TOKENS="first",
+    )
+    assert [request["authorization"] for request in recorder.requests] == [
+        None,
+        "Bearer first",
+        "Bearer from-file",
+    ]
 
 
 def test_a_problem_is_text(recorder: Recorder, tmp_path: Path) -> None:
-    """An error answer is told in words, each bad field on a line of its own, with the id to look for in the log."""
+    """An error answer is told in words, each bad field on a line of its own, with the id to look
+    for in the log.
+    """
     problem = {
         "title": "Unprocessable Content", "status": 422, "detail": "a: missing; b: not a number", "model": "M",
         "request_id": "r-1", "release": "abc",
@@ -118,7 +157,8 @@ def test_a_problem_is_text(recorder: Recorder, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [302, 404, 502])
 def test_another_server_is_told_apart(recorder: Recorder, status: int, tmp_path: Path) -> None:
-    """What is no answer of modelsync (a proxy's error page, a redirect) is an error that says so."""
+    """What is no answer of modelsync (a proxy's error page, a redirect) is an error that says so.
+    """
     recorder.answer = (status, "text/html", b"<h1>hello from a proxy</h1>")
     done = modelsync("call", "M", "--url", recorder.url, cwd=tmp_path)
     assert done.returncode == 1
@@ -149,10 +189,15 @@ def test_a_connection_that_is_closed_early_is_told_apart(answer: bytes, tmp_path
 
         thread = threading.Thread(target=hang_up)
         thread.start()
-        done = modelsync("call", "M", "--url", f"127.0.0.1:{listener.getsockname()[1]}", cwd=tmp_path)
+        done = modelsync(
+            "call", "M", "--url", f"127.0.0.1:{listener.getsockname()[1]}", cwd=tmp_path
+        )
         thread.join()
     assert done.returncode == 1
-    assert "closed the connection without a whole answer: the model may have ended its worker" in done.stderr
+    assert (
+        "closed the connection without a whole answer: the model may have ended its worker"
+        in done.stderr
+    )
     assert "is the service running" not in done.stderr
 
 
@@ -169,6 +214,6 @@ def test_a_person_gets_it_pretty(recorder: Recorder, tmp_path: Path) -> None:
     command = ("call", "M", "--url", recorder.url)
     clean = {name: "" for name in ("NO_COLOR", "FORCE_COLOR") if name in os.environ}
     assert "\x1b[" in seen_by_a_person(*command, cwd=tmp_path, **clean)
-    assert seen_by_a_person(*command, cwd=tmp_path, NO_COLOR="1").replace("\x1b[1m", "").replace("\x1b[0m", "") == (
-        '{\n  "b": 1,\n  "a": 2.5\n}\n'
-    )
+    assert seen_by_a_person(*command, cwd=tmp_path, NO_COLOR="1").replace("\x1b[1m", "").replace(
+        "\x1b[0m", ""
+    ) == ('{\n  "b": 1,\n  "a": 2.5\n}\n')

@@ -1,4 +1,6 @@
-"""`modelsync check`, `generate` and `new`: what a folder of models is found to be, before anything serves it."""
+"""`modelsync check`, `generate` and `new`: what a folder of models is found to be, before anything
+serves it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from tests.command import modelsync
 
 ROOT = Path(__file__).parents[2]
 
-# --- check ------------------------------------------------------------------------------------------------------------
+# --- check ----------------------------------------------------------------------------------------
 
 GOOD = "class Good:\n    def transform_predict(self, a: int = 1):\n        return {'a': a}\n"
 BAD = "import json\nimport no_such_library\n\nclass Bad:\n    def transform_predict(self):\n        return {}\n"
@@ -31,7 +33,9 @@ def models(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("path", [".", "models_serve"])
 def test_check_tells_file_line_and_reason(models: Path, path: str) -> None:
-    """A repository or a models folder with broken models ends with 1, and says of each where, why and what to do."""
+    """A repository or a models folder with broken models ends with 1, and says of each where, why
+    and what to do.
+    """
     done = modelsync("check", path, cwd=models.parent)
     assert done.returncode == 1
     rows = [line.split()[:2] for line in done.stdout.splitlines() if line]
@@ -68,7 +72,9 @@ def test_check_as_json(models: Path) -> None:
 
 
 def test_shared_code_is_not_taken_for_a_library(models: Path) -> None:
-    """What lies beside the model folders or at the top is named as that, by the check and by a sync."""
+    """What lies beside the model folders or at the top is named as that, by the check and by a
+    sync.
+    """
     top = models.parent
     (top / "common").mkdir()
     for file in ("common/features.py", "shared.py"):
@@ -79,7 +85,11 @@ def test_shared_code_is_not_taken_for_a_library(models: Path) -> None:
     for arguments in (["init"], ["add", "."], ["commit", "-m", "models"]):
         subprocess.run([*git, *arguments], cwd=top, check=True, capture_output=True)
     (top / "elsewhere").mkdir()
-    followed = {"gitPath": top.as_uri(), "MODELSYNC_GIT_PROTOCOLS": "file", "MODELSYNC_GIT_SUBDIR": "models_serve"}
+    followed = {
+        "gitPath": top.as_uri(),
+        "MODELSYNC_GIT_PROTOCOLS": "file",
+        "MODELSYNC_GIT_SUBDIR": "models_serve",
+    }
     for done in (
         modelsync("check", cwd=top),
         modelsync("sync", cwd=top),
@@ -111,11 +121,13 @@ def test_check_hides_the_secrets(tmp_path: Path) -> None:
     assert "hidden-pw" not in done.stdout + done.stderr
 
 
-# --- generate, new ----------------------------------------------------------------------------------------------------
+# --- generate, new --------------------------------------------------------------------------------
 
 
 def test_generate_lists_every_route(models: Path) -> None:
-    """`generate` writes serve_models.py beside the models, prints the routes, and names the folders it refused."""
+    """`generate` writes serve_models.py beside the models, prints the routes, and names the folders
+    it refused.
+    """
     done = modelsync("generate", cwd=models.parent, baseUrl="api/v1")
     assert done.returncode == 0, done.stderr
     assert "POST /api/v1/Good" in done.stdout
@@ -130,14 +142,21 @@ def test_generate_takes_a_folder_and_a_file(models: Path) -> None:
     done = modelsync("generate", "models_serve", "--output", "elsewhere.py", cwd=models.parent)
     assert done.returncode == 0, done.stderr
     thin = subprocess.run(
-        [sys.executable, str(ROOT / "create_serve_models.py")], cwd=models.parent, capture_output=True, text=True
+        [sys.executable, str(ROOT / "create_serve_models.py")],
+        cwd=models.parent,
+        capture_output=True,
+        text=True,
     )
     assert thin.returncode == 0, thin.stderr
-    assert (models.parent / "serve_models.py").read_bytes() == (models.parent / "elsewhere.py").read_bytes()
+    assert (models.parent / "serve_models.py").read_bytes() == (
+        models.parent / "elsewhere.py"
+    ).read_bytes()
 
 
 def test_a_new_model_passes_its_check(tmp_path: Path) -> None:
-    """`new` makes a folder that works as it is; a name that cannot be a route, or is taken, is refused."""
+    """`new` makes a folder that works as it is; a name that cannot be a route, or is taken, is
+    refused.
+    """
     assert modelsync("new", "Weather", cwd=tmp_path).returncode == 0
     assert (tmp_path / "models_serve" / "Weather" / "etls.py").is_file()
     done = modelsync("check", "models_serve/Weather", cwd=tmp_path)

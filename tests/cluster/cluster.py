@@ -1,4 +1,5 @@
-"""The cluster that `make cluster` brought up, as the tests use it: kubectl, helm, namespaces, the way in.
+"""The cluster that `make cluster` brought up, as the tests use it: kubectl, helm, namespaces, the
+way in.
 
 namespace.helm("install", "m", CHART, "--set", ..., version=3)
 namespace.kubectl("rollout", "status", "deployment/m")
@@ -29,7 +30,9 @@ Object = dict[str, Any]
 
 
 class Cluster:
-    """A cluster that is up. A command that fails raises AssertionError with what it said: `until` then tries again."""
+    """A cluster that is up. A command that fails raises AssertionError with what it said: `until`
+    then tries again.
+    """
 
     def __init__(self, layout: Layout, description: Description) -> None:
         self._layout = layout
@@ -63,7 +66,9 @@ class Cluster:
 
     def apply(self, *objects: Object, namespace: str = "default") -> None:
         """Apply objects as `kubectl apply` does."""
-        self.kubectl("apply", "--namespace", namespace, "--filename=-", stdin=yaml.safe_dump_all(objects))
+        self.kubectl(
+            "apply", "--namespace", namespace, "--filename=-", stdin=yaml.safe_dump_all(objects)
+        )
 
     @property
     def nodes(self) -> list[str]:
@@ -71,13 +76,17 @@ class Cluster:
 
     def post(self, host: str, path: str, body: Any, **options: Any) -> requests.Response:
         """POST JSON through the ingress controller, as a client of `host` would."""
-        return requests.post(f"{self.ingress}{path}", json=body, headers={"Host": host}, timeout=30, **options)
+        return requests.post(
+            f"{self.ingress}{path}", json=body, headers={"Host": host}, timeout=30, **options
+        )
 
     @contextmanager
     def drained(self, node: str) -> Iterator[None]:
         """Drain the node as an administrator would; it takes pods again afterwards."""
         try:
-            self.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=240s")
+            self.kubectl(
+                "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=240s"
+            )
             yield
         finally:
             self.kubectl("uncordon", node)
@@ -110,7 +119,9 @@ class Cluster:
         return bool(self._description.volumes)
 
     def volume(self, name: str, size: str = "1Gi") -> None:
-        """Make a volume that pods of all nodes may write to at once, for one claim of the default storage class."""
+        """Make a volume that pods of all nodes may write to at once, for one claim of the default
+        storage class.
+        """
         folder = Path(self._description.volumes) / name
         folder.mkdir(parents=True, exist_ok=True)
         somewhere = {"key": "kubernetes.io/hostname", "operator": "In", "values": self.nodes}
@@ -133,14 +144,22 @@ class Cluster:
         folder = self._description.programs
         command = [str(Path(folder) / program) if folder else program, *arguments]
         done = subprocess.run(
-            command, input=stdin, env=self.environ, capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            input=stdin,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         assert done.returncode == 0, f"{program} {' '.join(arguments)}: {done.stderr}{done.stdout}"
         return done.stdout
 
 
 class Namespace:
-    """A namespace of a test's own, under the restricted Pod Security Standard; the cluster's commands act in it."""
+    """A namespace of a test's own, under the restricted Pod Security Standard; the cluster's
+    commands act in it.
+    """
 
     def __init__(self, cluster: Cluster, name: str) -> None:
         self.cluster = cluster
@@ -148,18 +167,30 @@ class Namespace:
 
     def __enter__(self) -> Namespace:
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name, "labels": labels}})
-        until(lambda: self.get("serviceaccount", "default"), 30, "pods may be made in the namespace")
+        self.cluster.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {"name": self.name, "labels": labels},
+            }
+        )
+        until(
+            lambda: self.get("serviceaccount", "default"), 30, "pods may be made in the namespace"
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
         self.cluster.kubectl("delete", "namespace", self.name, "--wait", "--timeout=180s")
 
     def kubectl(self, *arguments: str, stdin: str = "", timeout: float = 300) -> str:
-        return self.cluster.kubectl("--namespace", self.name, *arguments, stdin=stdin, timeout=timeout)
+        return self.cluster.kubectl(
+            "--namespace", self.name, *arguments, stdin=stdin, timeout=timeout
+        )
 
     def helm(self, *arguments: str, version: Literal[3, 4] = 4, timeout: float = 600) -> str:
-        return self.cluster.helm("--namespace", self.name, *arguments, version=version, timeout=timeout)
+        return self.cluster.helm(
+            "--namespace", self.name, *arguments, version=version, timeout=timeout
+        )
 
     def get(self, kind: str, *arguments: str) -> list[Object]:
         return self.cluster.get(kind, "--namespace", self.name, *arguments)
@@ -168,9 +199,17 @@ class Namespace:
         self.cluster.apply(*objects, namespace=self.name)
 
     def ready(self, deployment: str, within: int = 180) -> None:
-        """Return when the Deployment is rolled out; AssertionError with the pods' state if it is not in time."""
+        """Return when the Deployment is rolled out; AssertionError with the pods' state if it is
+        not in time.
+        """
         try:
-            self.kubectl("rollout", "status", f"deployment/{deployment}", f"--timeout={within}s", timeout=within + 30)
+            self.kubectl(
+                "rollout",
+                "status",
+                f"deployment/{deployment}",
+                f"--timeout={within}s",
+                timeout=within + 30,
+            )
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.picture()}") from None
 
@@ -181,7 +220,10 @@ class Namespace:
             *(
                 self.kubectl("logs", pod["metadata"]["name"], "--all-containers", "--tail=40")
                 for pod in self.get("pods")
-                if any("running" in status["state"] for status in pod["status"].get("containerStatuses", []))
+                if any(
+                    "running" in status["state"]
+                    for status in pod["status"].get("containerStatuses", [])
+                )
             ),
         ]
         return "\n".join(parts)

@@ -1,4 +1,6 @@
-"""Fixtures on the cluster that `make cluster` brought up; without one, or without root to run one, tests skip."""
+"""Fixtures on the cluster that `make cluster` brought up; without one, or without root to run one,
+tests skip.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ IMAGE = "localhost/modelsync:cluster"
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed:
         item.stash[FAILED] = True
@@ -41,13 +45,17 @@ def cluster() -> Cluster:
 
 @pytest.fixture(scope="session")
 def image(cluster: Cluster) -> str:
-    """The name of the project's image in the cluster: MODELSYNC_TEST_IMAGE, or built from this very tree."""
+    """The name of the project's image in the cluster: MODELSYNC_TEST_IMAGE, or built from this very
+    tree.
+    """
     if given_image := os.environ.get("MODELSYNC_TEST_IMAGE"):
         return given_image
     if given.chosen():
         pytest.skip("a given cluster needs MODELSYNC_TEST_IMAGE")
     images.base()
-    done = subprocess.run(["scripts/image.sh", IMAGE], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["scripts/image.sh", IMAGE], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     commands.load(layout(), IMAGE)
     return IMAGE
@@ -55,7 +63,8 @@ def image(cluster: Cluster) -> str:
 
 @pytest.fixture
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Namespace]:
-    """A fresh namespace that enforces the restricted Pod Security Standard, removed after the test."""
+    """A fresh namespace that enforces the restricted Pod Security Standard, removed after the test.
+    """
     test = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
     with Namespace(cluster, f"{test[:40].strip('-')}-{uuid.uuid4().hex[:6]}") as made:
         yield made

@@ -1,4 +1,5 @@
-"""The chart, installed so that its pods follow a repository, with a way in through nginx; and what one sees of it.
+"""The chart, installed so that its pods follow a repository, with a way in through nginx; and what
+one sees of it.
 
 with shop(cluster, namespace, image, git, folder) as shop:
     commit = shop.push(1)
@@ -34,7 +35,9 @@ ANNOTATION = "modelsync.dev/revision"
 BODY = json.dumps({"variables": {}}).encode()
 CONNECTIONS = 16
 PAUSE = 0.05
-"""Seconds between two requests of a connection: a load that leaves two processors room for the cluster itself."""
+"""Seconds between two requests of a connection: a load that leaves two processors room for the
+cluster itself.
+"""
 
 VALUES: dict[str, Any] = {
     "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
@@ -48,7 +51,9 @@ VALUES: dict[str, Any] = {
 
 @dataclass
 class Job:
-    """A run of the CronJob's job that has ended: its exit code, what it logged, and how long it took."""
+    """A run of the CronJob's job that has ended: its exit code, what it logged, and how long it
+    took.
+    """
 
     name: str
     code: int
@@ -92,7 +97,10 @@ class Shop:
         started = time.monotonic()
         container = until(lambda: self._ended(name), within, f"the end of {name}")
         return Job(
-            name, int(container["exitCode"]), self.namespace.kubectl("logs", f"job/{name}"), time.monotonic() - started
+            name,
+            int(container["exitCode"]),
+            self.namespace.kubectl("logs", f"job/{name}"),
+            time.monotonic() - started,
         )
 
     def roll_out(self) -> Job:
@@ -123,7 +131,11 @@ class Shop:
 
     @property
     def pin(self) -> str:
-        return str(self.deployment["spec"]["template"]["metadata"].get("annotations", {}).get(ANNOTATION, ""))
+        return str(
+            self.deployment["spec"]["template"]["metadata"]
+            .get("annotations", {})
+            .get(ANNOTATION, "")
+        )
 
     @property
     def state(self) -> dict[str, str]:
@@ -133,7 +145,9 @@ class Shop:
 
     def events(self, reason: str, words: str = "") -> list[str]:
         """The messages of a reason's Events on the Deployment."""
-        found = self.namespace.get("events", f"--field-selector=reason={reason},involvedObject.name={NAME}")
+        found = self.namespace.get(
+            "events", f"--field-selector=reason={reason},involvedObject.name={NAME}"
+        )
         return [event["message"] for event in found if words in event["message"]]
 
     def pods(self) -> list[Object]:
@@ -149,16 +163,23 @@ class Shop:
         return {
             pod["metadata"]["name"]
             for pod in self.pods()
-            if any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", ()))
+            if any(
+                one["type"] == "Ready" and one["status"] == "True"
+                for one in pod["status"].get("conditions", ())
+            )
         }
 
     def answers_of_pods(self) -> dict[str, str]:
-        """From pod to the commit that it answers with, each asked by itself; one that cannot be asked says so."""
+        """From pod to the commit that it answers with, each asked by itself; one that cannot be
+        asked says so.
+        """
         found = {}
         for pod in self.pods():
             try:
                 address = pod["status"]["podIP"]
-                answer = requests.post(f"http://{address}:8080/models/Model", data=BODY, headers=JSON, timeout=10)
+                answer = requests.post(
+                    f"http://{address}:8080/models/Model", data=BODY, headers=JSON, timeout=10
+                )
                 found[pod["metadata"]["name"]] = answer.headers["X-Modelsync-Release"]
             except (requests.RequestException, KeyError) as error:
                 found[pod["metadata"]["name"]] = type(error).__name__
@@ -190,7 +211,9 @@ class Shop:
         )
 
     def right(self, status: int, headers: Mapping[str, str], body: bytes) -> str | None:
-        """What is wrong with an answer: it must be that of one commit that may serve, under its name."""
+        """What is wrong with an answer: it must be that of one commit that may serve, under its
+        name.
+        """
         commit = headers.get("x-modelsync-release", "")
         if status != 200:
             return f"{time.strftime('%X')} {status} {body[:200]!r}"
@@ -204,7 +227,9 @@ class Shop:
         """Change values of the release."""
         changed = self.values.with_name(f"changed-{time.monotonic_ns()}.yaml")
         changed.write_text(yaml.safe_dump(values))
-        self.namespace.helm("upgrade", "shop", str(CHART), "--reuse-values", "--values", str(changed))
+        self.namespace.helm(
+            "upgrade", "shop", str(CHART), "--reuse-values", "--values", str(changed)
+        )
 
     def scale(self, replicas: int) -> None:
         self.namespace.kubectl("scale", f"deployment/{NAME}", f"--replicas={replicas}")
@@ -217,22 +242,32 @@ JSON = {"Content-Type": "application/json"}
 def shop(
     cluster: Cluster, namespace: Namespace, image: str, git: GitServer, folder: Path, **values: Any
 ) -> Iterator[Shop]:
-    """Install it with two pods, one commit pushed and rolled out; `values` over those of VALUES, group by group."""
+    """Install it with two pods, one commit pushed and rolled out; `values` over those of VALUES,
+    group by group.
+    """
     host = f"{namespace.name}.modelsync.test"
     repository, _, tag = image.rpartition(":")
     given = {
         **VALUES,
         "image": {"repository": repository, "tag": tag},
         "git": {"path": git.url, "protocols": "http"},
-        "ingress": {"enabled": True, "hosts": [host], "annotations": {"nginx.org/use-cluster-ip": "true"}},
+        "ingress": {
+            "enabled": True,
+            "hosts": [host],
+            "annotations": {"nginx.org/use-cluster-ip": "true"},
+        },
     }
     for group, changed in values.items():
-        given[group] = {**given[group], **changed} if isinstance(given.get(group), dict) else changed
+        given[group] = (
+            {**given[group], **changed} if isinstance(given.get(group), dict) else changed
+        )
     file = folder / "values.yaml"
     file.write_text(yaml.safe_dump(given))
     made = Shop(cluster, namespace, git, host, file, image)
     commit = made.push(0)
-    namespace.helm("install", "shop", str(CHART), "--values", str(file), "--wait", "--timeout", "240s")
+    namespace.helm(
+        "install", "shop", str(CHART), "--values", str(file), "--wait", "--timeout", "240s"
+    )
     if given["sync"].get("mode", "rollout") == "rollout":
         first = made.roll_out()
         assert first.code == 0, first.log

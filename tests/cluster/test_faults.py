@@ -18,12 +18,14 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture
-def store(cluster: Cluster, namespace: Namespace, image: str, git: GitServer, tmp_path: Path) -> Iterator[Shop]:
+def store(
+    cluster: Cluster, namespace: Namespace, image: str, git: GitServer, tmp_path: Path
+) -> Iterator[Shop]:
     with shop(cluster, namespace, image, git, tmp_path) as made:
         yield made
 
 
-# --- pods -------------------------------------------------------------------------------------------------------------
+# --- pods -----------------------------------------------------------------------------------------
 
 
 def test_a_pod_is_deleted(store: Shop) -> None:
@@ -35,11 +37,15 @@ def test_a_pod_is_deleted(store: Shop) -> None:
         store.namespace.kubectl("delete", "pod", first)
         seconds = within(90, lambda: first not in store.names() and store.everywhere(commit))
     assert tally.failures == []
-    figure(f"a pod deleted: whole again after {seconds:.0f} s, 0 of {tally.answered} requests failed")
+    figure(
+        f"a pod deleted: whole again after {seconds:.0f} s, 0 of {tally.answered} requests failed"
+    )
 
 
 def test_a_pod_is_killed(store: Shop) -> None:
-    """Without a word of warning: what it was answering is lost, another takes its place, then nothing fails."""
+    """Without a word of warning: what it was answering is lost, another takes its place, then
+    nothing fails.
+    """
     commit, (first, _) = store.pin, sorted(store.names())
     with store.under_load() as tally:
         until(lambda: tally.answered > 100, 30)
@@ -48,7 +54,9 @@ def test_a_pod_is_killed(store: Shop) -> None:
         lost, answered = len(tally.failures), tally.answered
         until(lambda: tally.answered > answered + 500, 60)
         assert len(tally.failures) == lost
-    figure(f"a pod killed: whole again after {seconds:.0f} s; {lost} of {tally.answered} requests failed")
+    figure(
+        f"a pod killed: whole again after {seconds:.0f} s; {lost} of {tally.answered} requests failed"
+    )
 
 
 def _restarts(store: Shop, name: str) -> int:
@@ -56,11 +64,13 @@ def _restarts(store: Shop, name: str) -> int:
     return sum(status["restartCount"] for status in pod["status"]["containerStatuses"])
 
 
-# --- the repository ---------------------------------------------------------------------------------------------------
+# --- the repository -------------------------------------------------------------------------------
 
 
 def test_the_git_server_is_killed_in_mid_rollout(store: Shop) -> None:
-    """The new pods cannot fetch and stay unready, the old ones answer, nobody is blamed; then it goes on."""
+    """The new pods cannot fetch and stay unready, the old ones answer, nobody is blamed; then it
+    goes on.
+    """
     good = store.pin
     commit = store.push(1)
     with store.under_load() as tally:
@@ -68,8 +78,15 @@ def test_the_git_server_is_killed_in_mid_rollout(store: Shop) -> None:
         until(lambda: store.pin == commit, 120)
         with store.git.away():
             ended = store.end(job)
-            assert (ended.code, ended.lines(result="unknown")[0]["reason"]) == (75, "unreachable"), ended.log
-            assert (store.pin, store.state["good"], "rejected" in store.state) == (commit, good, False)
+            assert (ended.code, ended.lines(result="unknown")[0]["reason"]) == (
+                75,
+                "unreachable",
+            ), ended.log
+            assert (store.pin, store.state["good"], "rejected" in store.state) == (
+                commit,
+                good,
+                False,
+            )
             again = store.start()  # a run that finds no repository at all
             until(lambda: "cannot be reached" in store.log(again), 60)
             store.namespace.kubectl("delete", "job", again)
@@ -79,7 +96,9 @@ def test_the_git_server_is_killed_in_mid_rollout(store: Shop) -> None:
         until(lambda: _rolled_out(store, commit), 480, "the pods have tried again")
         seconds = time.monotonic() - started
     assert tally.failures == []
-    figure(f"git away in mid-rollout: done {seconds:.0f} s after it was back, 0 of {tally.answered} requests failed")
+    figure(
+        f"git away in mid-rollout: done {seconds:.0f} s after it was back, 0 of {tally.answered} requests failed"
+    )
 
 
 def _rolled_out(store: Shop, commit: str) -> bool:
@@ -89,7 +108,9 @@ def _rolled_out(store: Shop, commit: str) -> bool:
 
 
 def test_a_new_pod_without_git_says_why(store: Shop) -> None:
-    """Without a cache it lives, is unready with the reason, and is ready once the repository is back."""
+    """Without a cache it lives, is unready with the reason, and is ready once the repository is
+    back.
+    """
     commit = store.pin
     with store.git.away():
         store.scale(3)
@@ -114,7 +135,8 @@ def _unready(address: str, words: str) -> str:
 def test_a_new_pod_starts_from_the_cache(
     cluster: Cluster, namespace: Namespace, image: str, git: GitServer, tmp_path: Path
 ) -> None:
-    """The git server is away and a pod more is wanted: it serves the pinned commit from the volume."""
+    """The git server is away and a pod more is wanted: it serves the pinned commit from the volume.
+    """
     cluster.volume(f"cache-{namespace.name}")
     with shop(cluster, namespace, image, git, tmp_path, cache={"enabled": True}) as store:
         commit = store.push(1)
@@ -127,7 +149,7 @@ def test_a_new_pod_starts_from_the_cache(
     cluster.kubectl("delete", "persistentvolume", f"cache-{namespace.name}", "--wait=false")
 
 
-# --- the control plane and the job ------------------------------------------------------------------------------------
+# --- the control plane and the job ----------------------------------------------------------------
 
 
 def test_the_api_server_is_stopped_in_mid_rollout(store: Shop) -> None:
@@ -159,7 +181,11 @@ def test_two_jobs_at_once(store: Shop) -> None:
     assert [store.end(job).code for job in jobs] == [0, 0]
     assert store.everywhere(commit)
     assert store.deployment["metadata"]["generation"] == generation + 1
-    assert len(store.events("RolloutStarted", commit[:12])) == len(store.events("RolloutComplete", commit[:12])) == 1
+    assert (
+        len(store.events("RolloutStarted", commit[:12]))
+        == len(store.events("RolloutComplete", commit[:12]))
+        == 1
+    )
     bad = store.git.push({"Model/etls.py": "def broken(:\n"})
     jobs = [store.start(), store.start()]
     assert {store.end(job).code for job in jobs} <= {0, 1}

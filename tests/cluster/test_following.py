@@ -1,4 +1,6 @@
-"""From a push to an answer in every pod, and what a bad push does not do: on a real cluster, through a real nginx."""
+"""From a push to an answer in every pod, and what a bad push does not do: on a real cluster,
+through a real nginx.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +24,28 @@ DRAINS = 5
 
 
 @pytest.fixture
-def store(cluster: Cluster, namespace: Namespace, image: str, git: GitServer, tmp_path: Path) -> Iterator[Shop]:
+def store(
+    cluster: Cluster, namespace: Namespace, image: str, git: GitServer, tmp_path: Path
+) -> Iterator[Shop]:
     with shop(cluster, namespace, image, git, tmp_path) as made:
         yield made
 
 
 def test_a_push_becomes_answers_in_every_pod(store: Shop) -> None:
-    """One job, and all pods answer with the new commit and no other; Events tell it; a second job has nothing to do."""
+    """One job, and all pods answer with the new commit and no other; Events tell it; a second job
+    has nothing to do.
+    """
     started = time.monotonic()
     commit = store.push(1)
     job = store.roll_out()
     assert job.code == 0, job.log
     seconds = time.monotonic() - started
     assert store.everywhere(commit)
-    until(lambda: store.ask().headers["X-Modelsync-Release"] == commit, 20, "the last old pod has drained")
+    until(
+        lambda: store.ask().headers["X-Modelsync-Release"] == commit,
+        20,
+        "the last old pod has drained",
+    )
     assert store.ask().json() == {"value": 1}
     assert store.state == {"revision": commit, "good": commit, "time": store.state["time"]}
     assert store.events("RolloutStarted", commit[:12])
@@ -43,8 +53,12 @@ def test_a_push_becomes_answers_in_every_pod(store: Shop) -> None:
     pods = store.names()
     again = store.roll_out()
     assert (again.code, store.names()) == (0, pods)
-    assert "modelsync rollout: " + commit[:12] in store.namespace.kubectl("rollout", "history", f"deployment/{NAME}")
-    figure(f"{seconds:.0f} s from the push to {len(pods)} pods on it; a job with nothing to do: {again.seconds:.0f} s")
+    assert "modelsync rollout: " + commit[:12] in store.namespace.kubectl(
+        "rollout", "history", f"deployment/{NAME}"
+    )
+    figure(
+        f"{seconds:.0f} s from the push to {len(pods)} pods on it; a job with nothing to do: {again.seconds:.0f} s"
+    )
 
 
 def test_twenty_rollouts_under_load(store: Shop) -> None:
@@ -85,7 +99,7 @@ def test_five_drains_under_load(store: Shop) -> None:
     figure(f"{DRAINS} drains in {seconds:.0f} s: 0 of {tally.answered} requests failed")
 
 
-# --- bad commits ------------------------------------------------------------------------------------------------------
+# --- bad commits ----------------------------------------------------------------------------------
 
 _MODEL = answers("bad")
 _IN_A_POD = "import pathlib\nif not pathlib.Path('/var/run/secrets/kubernetes.io').exists():\n    "
@@ -105,15 +119,25 @@ CHECKED: dict[str, Files] = {
 """What the job's check finds; the model is a new file each time, so nothing is known of it."""
 
 UNSEEN: dict[str, Files] = {
-    "a model that fails in a pod only": {"Model/etls.py": f"{_IN_A_POD}raise RuntimeError('not here')\n{_MODEL}"},
-    "a model that hangs in a pod only": {"Model/etls.py": f"{_IN_A_POD}import time; time.sleep(3600)\n{_MODEL}"},
-    "a model that eats a pod's memory": {"Model/etls.py": f"{_IN_A_POD}ballast = b'x' * (3 << 30)\n{_MODEL}"},
+    "a model that fails in a pod only": {
+        "Model/etls.py": f"{_IN_A_POD}raise RuntimeError('not here')\n{_MODEL}"
+    },
+    "a model that hangs in a pod only": {
+        "Model/etls.py": f"{_IN_A_POD}import time; time.sleep(3600)\n{_MODEL}"
+    },
+    "a model that eats a pod's memory": {
+        "Model/etls.py": f"{_IN_A_POD}ballast = b'x' * (3 << 30)\n{_MODEL}"
+    },
 }
-"""What passes the check of the job, which has a service account's token, and not that of a pod, which has none."""
+"""What passes the check of the job, which has a service account's token, and not that of a pod,
+which has none.
+"""
 
 
 def test_ten_bad_commits(store: Shop) -> None:
-    """The old pods answer every request; each commit is marked with the reason, and left alone from then on."""
+    """The old pods answer every request; each commit is marked with the reason, and left alone from
+    then on.
+    """
     good, pods = store.pin, store.names()
     base = store.git.git("rev-parse", "main")
     with store.under_load() as tally:
@@ -122,7 +146,10 @@ def test_ten_bad_commits(store: Shop) -> None:
             job = store.roll_out()
             assert job.code == 1, (name, job.log)
             reason = "check" if name in CHECKED else "deadline"
-            assert (store.state["rejected"], store.state["reason"]) == (bad, reason), (name, store.state)
+            assert (store.state["rejected"], store.state["reason"]) == (bad, reason), (
+                name,
+                store.state,
+            )
             assert (store.pin, store.state["good"]) == (good, good), name
             event = "RolloutRejected" if name in CHECKED else "RolloutRolledBack"
             told = until(lambda bad=bad, event=event: store.events(event, bad[:12]), 10)
@@ -132,17 +159,21 @@ def test_ten_bad_commits(store: Shop) -> None:
             assert tally.failures == [], (name, tally.failures[:5])
             figure(f"{name}: {job.seconds:.0f} s; {told[0][:160]}")
     assert (tally.failures, store.names()) == ([], pods)
-    figure(f"{len(CHECKED) + len(UNSEEN)} bad commits: the same 2 pods answered {tally.answered} requests, 0 failed")
+    figure(
+        f"{len(CHECKED) + len(UNSEEN)} bad commits: the same 2 pods answered {tally.answered} requests, 0 failed"
+    )
     mended = store.push("mended")
     assert store.roll_out().code == 0
     assert store.everywhere(mended)
 
 
-# --- people -----------------------------------------------------------------------------------------------------------
+# --- people ---------------------------------------------------------------------------------------
 
 
 def test_an_undo_by_hand_stands(store: Shop) -> None:
-    """`kubectl rollout undo` brings the commit before; no job brings the undone one again; the next commit comes."""
+    """`kubectl rollout undo` brings the commit before; no job brings the undone one again; the next
+    commit comes.
+    """
     good = store.pin
     bad = store.push(1)
     assert store.roll_out().code == 0
@@ -153,7 +184,11 @@ def test_an_undo_by_hand_stands(store: Shop) -> None:
             job = store.roll_out()
             assert (job.code, store.pin) == (0, good), job.log
     assert tally.failures == []
-    assert (store.state["rejected"], store.state["reason"], store.state["good"]) == (bad, "undone", good)
+    assert (store.state["rejected"], store.state["reason"], store.state["good"]) == (
+        bad,
+        "undone",
+        good,
+    )
     assert len(store.events("RolloutUndone", bad[:12])) == 1
     assert store.everywhere(good)
     newer = store.push(2)
@@ -162,7 +197,9 @@ def test_an_undo_by_hand_stands(store: Shop) -> None:
 
 
 def test_an_upgrade_keeps_the_pin(store: Shop) -> None:
-    """`helm upgrade` with another setting replaces the pods, and they serve what was pinned, not the ref's tip."""
+    """`helm upgrade` with another setting replaces the pods, and they serve what was pinned, not
+    the ref's tip.
+    """
     pinned = store.pin
     store.push("not rolled out")
     with store.under_load() as tally:
@@ -177,33 +214,47 @@ def test_an_upgrade_keeps_the_pin(store: Shop) -> None:
 def test_a_suspended_cronjob_is_harmless(
     cluster: Cluster, namespace: Namespace, image: str, git: GitServer, tmp_path: Path
 ) -> None:
-    """By the schedule a push arrives; suspended, it does not and the pods go on, also new ones; resumed, it does."""
+    """By the schedule a push arrives; suspended, it does not and the pods go on, also new ones;
+    resumed, it does.
+    """
     with shop(cluster, namespace, image, git, tmp_path, sync={"schedule": "* * * * *"}) as store:
         commit = store.push(1)
         seconds = within(180, lambda: store.pin == commit and store.state["good"] == commit)
         figure(f"{seconds:.0f} s from the push to all pods, with a CronJob of every minute")
-        namespace.kubectl("patch", "cronjob", f"{NAME}-rollout", "--patch", '{"spec": {"suspend": true}}')
+        namespace.kubectl(
+            "patch", "cronjob", f"{NAME}-rollout", "--patch", '{"spec": {"suspend": true}}'
+        )
         until(lambda: not _running(store), 120)
         newer = store.push(2)
         jobs = {job["metadata"]["name"] for job in namespace.get("jobs")}
         store.scale(3)
         until(lambda: store.everywhere(commit, 3), 90)
         minute = time.time() // 60 + 1
-        until(lambda: time.time() > minute * 60 + 15, 80, "a minute in which a job would have started")
+        until(
+            lambda: time.time() > minute * 60 + 15, 80, "a minute in which a job would have started"
+        )
         assert {job["metadata"]["name"] for job in namespace.get("jobs")} <= jobs
         assert store.pin == commit
-        namespace.kubectl("patch", "cronjob", f"{NAME}-rollout", "--patch", '{"spec": {"suspend": false}}')
+        namespace.kubectl(
+            "patch", "cronjob", f"{NAME}-rollout", "--patch", '{"spec": {"suspend": false}}'
+        )
         within(180, lambda: store.state["good"] == newer)
 
 
 def _running(store: Shop) -> list[str]:
-    return [job["metadata"]["name"] for job in store.namespace.get("jobs") if job["status"].get("active")]
+    return [
+        job["metadata"]["name"]
+        for job in store.namespace.get("jobs")
+        if job["status"].get("active")
+    ]
 
 
 def test_pods_that_follow_by_themselves(
     cluster: Cluster, namespace: Namespace, image: str, git: GitServer, tmp_path: Path
 ) -> None:
-    """`sync.mode: pod`: each pod swaps in place, no request is lost, and they do not all ask at once."""
+    """`sync.mode: pod`: each pod swaps in place, no request is lost, and they do not all ask at
+    once.
+    """
     sync = {"mode": "pod", "schedule": "* * * * *"}
     with shop(cluster, namespace, image, git, tmp_path, sync=sync, replicaCount=4) as store:
         pods = store.names()
@@ -220,7 +271,9 @@ def test_pods_that_follow_by_themselves(
         assert tally.failures == []
         spread = max(arrivals) - min(arrivals)
         assert spread > 0.3
-        figure(f"{seconds:.0f} s from the push to 4 pods; their next syncs began within {spread:.1f} s of each other")
+        figure(
+            f"{seconds:.0f} s from the push to 4 pods; their next syncs began within {spread:.1f} s of each other"
+        )
 
 
 def _looked(git: GitServer, since: int, times: int) -> bool:

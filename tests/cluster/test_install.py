@@ -1,4 +1,6 @@
-"""The chart and the manifests on a real cluster, under the restricted Pod Security Standard: in, up, and out again."""
+"""The chart and the manifests on a real cluster, under the restricted Pod Security Standard: in,
+up, and out again.
+"""
 
 from __future__ import annotations
 
@@ -50,13 +52,23 @@ def chart(folder: Path, image: str, values: Values) -> list[str]:
 
 def ingress(host: str) -> Values:
     """The way in under a name of the test's own."""
-    return {"ingress": {"enabled": True, "hosts": [host], "annotations": {"nginx.org/use-cluster-ip": "true"}}}
+    return {
+        "ingress": {
+            "enabled": True,
+            "hosts": [host],
+            "annotations": {"nginx.org/use-cluster-ip": "true"},
+        }
+    }
 
 
 def left(namespace: Namespace) -> set[str]:
     """Everything in the namespace but what Kubernetes puts there itself, and Events."""
-    kinds = namespace.kubectl("api-resources", "--namespaced", "--verbs=list,delete", "--output=name").split()
-    kinds = [kind for kind in kinds if not kind.startswith("events") and "metrics.k8s.io" not in kind]
+    kinds = namespace.kubectl(
+        "api-resources", "--namespaced", "--verbs=list,delete", "--output=name"
+    ).split()
+    kinds = [
+        kind for kind in kinds if not kind.startswith("events") and "metrics.k8s.io" not in kind
+    ]
     found = namespace.get(",".join(kinds), "--ignore-not-found")
     names = {f"{one['kind'].lower()}/{one['metadata']['name']}" for one in found}
     return names - KEPT_BY_KUBERNETES
@@ -76,10 +88,16 @@ def roll_out(namespace: Namespace, cronjob: str) -> None:
 
     def ended() -> str:
         (found,) = namespace.get("job", job)
-        conditions = {one["type"] for one in found["status"].get("conditions", ()) if one["status"] == "True"}
-        return "complete" if "Complete" in conditions else "failed" if "Failed" in conditions else ""
+        conditions = {
+            one["type"] for one in found["status"].get("conditions", ()) if one["status"] == "True"
+        }
+        return (
+            "complete" if "Complete" in conditions else "failed" if "Failed" in conditions else ""
+        )
 
-    assert until(ended, 240, "the job has ended") == "complete", namespace.kubectl("logs", f"job/{job}")
+    assert until(ended, 240, "the job has ended") == "complete", namespace.kubectl(
+        "logs", f"job/{job}"
+    )
 
 
 def pinned(namespace: Namespace, deployment: str) -> str:
@@ -104,7 +122,9 @@ def succeeds(namespace: Namespace, pod: str, helm: Helm) -> None:
 
 @contextmanager
 def asked(cluster: Cluster, host: str, path: str) -> Iterator[tuple[list[str], list[str]]]:
-    """A client of the ingress that never stops asking; yields its answers and those that are wrong, as they come."""
+    """A client of the ingress that never stops asking; yields its answers and those that are wrong,
+    as they come.
+    """
     answered: list[str] = []
     wrong: list[str] = []
     ended = threading.Event()
@@ -114,7 +134,10 @@ def asked(cluster: Cluster, host: str, path: str) -> Iterator[tuple[list[str], l
             while not ended.wait(0.02):
                 try:
                     answer = session.post(
-                        f"{cluster.ingress}{path}", json={"variables": {}}, headers={"Host": host}, timeout=30
+                        f"{cluster.ingress}{path}",
+                        json={"variables": {}},
+                        headers={"Host": host},
+                        timeout=30,
                     )
                     answered.append(answer.text)
                     if answer.status_code != 200:
@@ -133,9 +156,13 @@ def asked(cluster: Cluster, host: str, path: str) -> Iterator[tuple[list[str], l
 
 @both_helms
 def test_nothing_set(namespace: Namespace, image: str, tmp_path: Path, helm: Helm) -> None:
-    """The minimal values give a service that answers for the models in the image; uninstalled, nothing is left."""
+    """The minimal values give a service that answers for the models in the image; uninstalled,
+    nothing is left.
+    """
     minimal = yaml.safe_load((CHART / "ci" / "minimal-values.yaml").read_text("utf-8"))
-    notes = namespace.helm("install", "shop", str(CHART), *chart(tmp_path, image, minimal), version=helm)
+    notes = namespace.helm(
+        "install", "shop", str(CHART), *chart(tmp_path, image, minimal), version=helm
+    )
     assert "curl -s http://127.0.0.1:8080/models/usage" in notes
     succeeds(namespace, "shop-modelsync-test", helm)
     assert len(admin_token(namespace, "shop-modelsync-auth")) >= 32
@@ -147,8 +174,12 @@ def test_nothing_set(namespace: Namespace, image: str, tmp_path: Path, helm: Hel
 def test_everything_set(
     cluster: Cluster, namespace: Namespace, image: str, git: GitServer, tmp_path: Path, helm: Helm
 ) -> None:
-    """The full values: every object is taken, the pods become ready, a commit is rolled out; nothing is left."""
-    git.push({"models/Iris/etls.py": answers(1), "models/Iris/examples/happy.json": '{"variables": {}}'})
+    """The full values: every object is taken, the pods become ready, a commit is rolled out;
+    nothing is left.
+    """
+    git.push(
+        {"models/Iris/etls.py": answers(1), "models/Iris/examples/happy.json": '{"variables": {}}'}
+    )
     cluster.volume(f"cache-{namespace.name}")
     full = yaml.safe_load((CHART / "ci" / "full-values.yaml").read_text("utf-8"))
     full["image"] |= dict(zip(("repository", "tag"), image.rsplit(":", 1), strict=True))
@@ -157,12 +188,30 @@ def test_everything_set(
     full["git"] |= {"path": git.url, "protocols": "http"}
     full["service"]["nodePort"] += helm
     full["test"]["variables"] = {}
-    full["networkPolicy"]["egress"] = [{}]  # whatever port the tests' git server and API server have
+    full["networkPolicy"]["egress"] = [
+        {}
+    ]  # whatever port the tests' git server and API server have
     namespace.helm("install", "shop", str(CHART), *chart(tmp_path, image, full), version=helm)
     made = {name.partition("/")[0] for name in left(namespace)}
     assert made >= {
-        *("configmap", "cronjob", "deployment", "horizontalpodautoscaler", "httproute", "ingress", "networkpolicy"),
-        *("persistentvolumeclaim", "pod", "poddisruptionbudget", "prometheusrule", "role", "rolebinding", "secret"),
+        *(
+            "configmap",
+            "cronjob",
+            "deployment",
+            "horizontalpodautoscaler",
+            "httproute",
+            "ingress",
+            "networkpolicy",
+        ),
+        *(
+            "persistentvolumeclaim",
+            "pod",
+            "poddisruptionbudget",
+            "prometheusrule",
+            "role",
+            "rolebinding",
+            "secret",
+        ),
         *("service", "serviceaccount", "servicemonitor"),
     }
     succeeds(namespace, "everything-test", helm)
@@ -178,10 +227,16 @@ def test_everything_set(
 def test_upgrade(
     cluster: Cluster, namespace: Namespace, image: str, git: GitServer, tmp_path: Path, helm: Helm
 ) -> None:
-    """From the chart's previous version: pin, memory and token stay, and a client meets no error meanwhile."""
+    """From the chart's previous version: pin, memory and token stay, and a client meets no error
+    meanwhile.
+    """
     git.push({"Echo/etls.py": answers(1)})
     host = f"{namespace.name}.modelsync.test"
-    values = {"git": {"path": git.url, "protocols": "http"}, "sync": {"schedule": "off"}, **ingress(host)}
+    values = {
+        "git": {"path": git.url, "protocols": "http"},
+        "sync": {"schedule": "off"},
+        **ingress(host),
+    }
     namespace.helm("install", "shop", str(PREVIOUS), *chart(tmp_path, image, values), version=helm)
     roll_out(namespace, "shop-modelsync-rollout")
     pin, token = pinned(namespace, "shop-modelsync"), admin_token(namespace, "shop-modelsync-auth")
@@ -191,16 +246,22 @@ def test_upgrade(
     with asked(cluster, host, "/models/Echo") as (answered, wrong):
         namespace.helm("upgrade", "shop", str(CHART), *chart(tmp_path, image, values), version=helm)
         changed = {**values, "settings": {"MODELSYNC_THREADS": 7}}
-        namespace.helm("upgrade", "shop", str(CHART), *chart(tmp_path, image, changed), version=helm)
+        namespace.helm(
+            "upgrade", "shop", str(CHART), *chart(tmp_path, image, changed), version=helm
+        )
         namespace.ready("shop-modelsync")
     assert wrong == []
     assert pinned(namespace, "shop-modelsync") == pin
     assert admin_token(namespace, "shop-modelsync-auth") == token
     assert namespace.get("configmap", "shop-modelsync-rollout")[0]["data"] == memory
-    print(f"\nfrom {PREVIOUS.stem}: pinned to {pin[:12]} before and after; 0 of {len(answered)} requests failed")
+    print(
+        f"\nfrom {PREVIOUS.stem}: pinned to {pin[:12]} before and after; 0 of {len(answered)} requests failed"
+    )
 
 
-def test_a_new_chart_alone_restarts_nothing(namespace: Namespace, image: str, tmp_path: Path) -> None:
+def test_a_new_chart_alone_restarts_nothing(
+    namespace: Namespace, image: str, tmp_path: Path
+) -> None:
     """Another version of the chart with the same values leaves every pod as it is."""
     newer = shutil.copytree(CHART, tmp_path / "modelsync")
     definition = yaml.safe_load((newer / "Chart.yaml").read_text("utf-8"))
@@ -215,7 +276,9 @@ def test_a_new_chart_alone_restarts_nothing(namespace: Namespace, image: str, tm
 
 
 def test_manifests(namespace: Namespace, image: str, git: GitServer, tmp_path: Path) -> None:
-    """`kubectl apply -k k8s/` after editing one file: pods serve the repository, the rollout works; nothing is left."""
+    """`kubectl apply -k k8s/` after editing one file: pods serve the repository, the rollout works;
+    nothing is left.
+    """
     git.push({"Echo/etls.py": answers(1)})
     folder = shutil.copytree(ROOT / "k8s", tmp_path / "k8s")
     file = folder / "kustomization.yaml"
@@ -231,7 +294,9 @@ def test_manifests(namespace: Namespace, image: str, git: GitServer, tmp_path: P
         assert text.count(line) == 1
         text = text.replace(line, edited)
     file.write_text(text)
-    namespace.kubectl("create", "secret", "generic", "modelsync-auth", "--from-literal=admin-tokens=secret")
+    namespace.kubectl(
+        "create", "secret", "generic", "modelsync-auth", "--from-literal=admin-tokens=secret"
+    )
     namespace.kubectl("apply", "-k", str(folder))
     namespace.ready("modelsync")
     roll_out(namespace, "modelsync-rollout")
@@ -240,7 +305,9 @@ def test_manifests(namespace: Namespace, image: str, git: GitServer, tmp_path: P
     again = namespace.kubectl("apply", "-k", str(folder))
     assert pinned(namespace, "modelsync") == pin
     changed = set(re.findall(r"^(\S+) (?!unchanged)", again, re.MULTILINE))
-    assert changed <= {"poddisruptionbudget.policy/modelsync"}  # kubectl patches its selector at each time
+    assert changed <= {
+        "poddisruptionbudget.policy/modelsync"
+    }  # kubectl patches its selector at each time
     namespace.kubectl("delete", "-k", str(folder), "--wait")
     namespace.kubectl("delete", "secret", "modelsync-auth")
     until(lambda: gone(namespace), 180, "everything is gone")
@@ -251,7 +318,12 @@ def test_the_autoscaler_adds_pods_under_load(
 ) -> None:
     """More load than the pods' target gives more pods."""
     host = f"{namespace.name}.modelsync.test"
-    scaling = {"enabled": True, "minReplicas": 1, "maxReplicas": 2, "targetCPUUtilizationPercentage": 60}
+    scaling = {
+        "enabled": True,
+        "minReplicas": 1,
+        "maxReplicas": 2,
+        "targetCPUUtilizationPercentage": 60,
+    }
     arguments = chart(tmp_path, image, {"autoscaling": scaling, **ingress(host)})
     namespace.helm("install", "shop", str(CHART), *arguments)
 
@@ -261,7 +333,9 @@ def test_the_autoscaler_adds_pods_under_load(
 
     until(metrics_known, 120, "the autoscaler knows what the pods use")
     flower = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
-    until(lambda: cluster.post(host, "/models/Iris", {"variables": flower}).ok, 30, "nginx knows us")
+    until(
+        lambda: cluster.post(host, "/models/Iris", {"variables": flower}).ok, 30, "nginx knows us"
+    )
 
     def scaled() -> int:
         for _ in range(50):

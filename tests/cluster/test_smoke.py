@@ -52,7 +52,11 @@ def way_in() -> list[dict[str, Any]]:
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "smoke"},
         "spec": {"selector": LABELS, "ports": [{"port": 80, "targetPort": 8080}]},
     }  # fmt: skip
-    path = {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "smoke", "port": {"number": 80}}}}
+    path = {
+        "path": "/",
+        "pathType": "Prefix",
+        "backend": {"service": {"name": "smoke", "port": {"number": 80}}},
+    }
     ingress = {
         "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
         "metadata": {"name": "smoke", "annotations": {"nginx.org/use-cluster-ip": "true"}},
@@ -83,7 +87,9 @@ def test_pods_reach_a_git_server_of_the_tests(
 ) -> None:
     """A pod serves what a push to the tests' own git server holds."""
     git.push({"Echo/etls.py": answers(1)})
-    namespace.apply(deployment(image, {"gitPath": git.url, "MODELSYNC_GIT_PROTOCOLS": "http"}), *way_in())
+    namespace.apply(
+        deployment(image, {"gitPath": git.url, "MODELSYNC_GIT_PROTOCOLS": "http"}), *way_in()
+    )
     namespace.ready("smoke")
     assert until(lambda: answer(cluster, "Echo", {}), 30) == {"value": 1}
 
@@ -100,14 +106,23 @@ def test_the_api_server_can_be_stopped_and_started(cluster: Cluster) -> None:
 
 def test_metrics_of_pods_are_there(cluster: Cluster) -> None:
     """The autoscaler's source knows what the cluster's own pods use."""
-    assert "coredns" in until(lambda: cluster.kubectl("top", "pods", "--namespace", "kube-system"), 60)
+    assert "coredns" in until(
+        lambda: cluster.kubectl("top", "pods", "--namespace", "kube-system"), 60
+    )
 
 
 def test_the_restricted_standard_is_enforced(namespace: Namespace) -> None:
     """A pod that does not say that it runs without privileges is turned away."""
     pod = {"name": "any", "image": "localhost/any"}
     with pytest.raises(AssertionError, match="violates PodSecurity"):
-        namespace.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "any"}, "spec": {"containers": [pod]}})
+        namespace.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": "any"},
+                "spec": {"containers": [pod]},
+            }
+        )
 
 
 @pytest.mark.parametrize("version", [3, 4])
@@ -117,7 +132,9 @@ def test_both_helms_speak_to_the_cluster(namespace: Namespace, version: Literal[
     assert json.loads(namespace.helm("list", "--output=json", version=version)) == []
 
 
-def test_a_volume_is_shared_by_pods_of_all_nodes(cluster: Cluster, namespace: Namespace, image: str) -> None:
+def test_a_volume_is_shared_by_pods_of_all_nodes(
+    cluster: Cluster, namespace: Namespace, image: str
+) -> None:
     """What a pod of our user writes to a volume on one node, a pod on another node reads."""
     if not cluster.shares_volumes:
         pytest.skip("the volumes of this cluster are not ours to make")
@@ -135,7 +152,9 @@ def test_a_volume_is_shared_by_pods_of_all_nodes(cluster: Cluster, namespace: Na
     pod["containers"][0]["volumeMounts"].append({"name": "shared", "mountPath": "/shared"})
     alone = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": LABELS}}
     if len(cluster.nodes) > 1:
-        pod["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [alone]}}
+        pod["affinity"] = {
+            "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [alone]}
+        }
     namespace.apply(claim, server)
     namespace.ready("smoke")
     one, other = (pod["metadata"]["name"] for pod in namespace.get("pods"))
@@ -151,7 +170,9 @@ def test_names_of_services_resolve_in_pods(namespace: Namespace, image: str) -> 
     address = namespace.kubectl("exec", "deployment/smoke", "--", "python", "-c", code).strip()
     assert address == namespace.get("service", "smoke")[0]["spec"]["clusterIP"]
     with pytest.raises(AssertionError, match="Name or service not known"):
-        namespace.kubectl("exec", "deployment/smoke", "--", "python", "-c", code.replace("smoke", "example.org"))
+        namespace.kubectl(
+            "exec", "deployment/smoke", "--", "python", "-c", code.replace("smoke", "example.org")
+        )
 
 
 def test_nothing_else_answers_on_the_ingress(cluster: Cluster) -> None:

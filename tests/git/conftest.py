@@ -13,7 +13,14 @@ from tests.fixtures.git import GitServer
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """The servers are on this machine, whatever stands between it and the rest of the world."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+    for name in (
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("GIT_SSL_CAINFO", raising=False)
 
@@ -22,5 +29,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 def server(tmp_path: Path) -> Iterator[GitServer]:
     """A git server over HTTP with one commit: the model folders Churn and Iris, and a README."""
     with GitServer(tmp_path / "repository.git") as server:
-        server.push({"Churn/etls.py": "churn = 1\n", "Iris/etls.py": "iris = 1\n", "README.md": "hello\n"})
+        server.push(
+            {"Churn/etls.py": "churn = 1\n", "Iris/etls.py": "iris = 1\n", "README.md": "hello\n"}
+        )
         yield server

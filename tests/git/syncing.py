@@ -26,12 +26,16 @@ def sync(git: Git, folder: Path, seconds: float = 30) -> str:
 
 
 def processes_of(folder: Path) -> list[str]:
-    """The processes that were started for the state directory in `folder`: their HOME is inside of it."""
+    """The processes that were started for the state directory in `folder`: their HOME is inside of
+    it.
+    """
     found = []
     for environ in Path("/proc").glob("[0-9]*/environ"):
         try:
             if f"HOME={folder}/home/.git-".encode() in environ.read_bytes():
-                found.append((environ.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                found.append(
+                    (environ.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                )
         except OSError:
             continue
     return found

@@ -67,8 +67,11 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("moved", [False, True], ids=["same commit", "new commit"])
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_mirror_is_rebuilt(server: GitServer, tmp_path: Path, damage: str, moved: bool) -> None:
-    """Whatever is missing, cut off or overwritten: the next sync gives the commit's files, exactly."""
+def test_a_damaged_mirror_is_rebuilt(
+    server: GitServer, tmp_path: Path, damage: str, moved: bool
+) -> None:
+    """Whatever is missing, cut off or overwritten: the next sync gives the commit's files, exactly.
+    """
     server.push({"Churn/model.pkl": os.urandom(20_000)})
     sync(server, tmp_path / "home", tmp_path / "out")
     DAMAGE[damage](tmp_path / "home/repo.git")
@@ -77,7 +80,9 @@ def test_a_damaged_mirror_is_rebuilt(server: GitServer, tmp_path: Path, damage: 
     wanted = sync(server, tmp_path / "home", tmp_path / "out")
     for name in ("Churn/model.pkl", "Churn/etls.py", "Iris/etls.py"):
         content = subprocess.run(
-            ["git", f"--git-dir={server.path}", "cat-file", "blob", f"{wanted}:{name}"], capture_output=True, check=True
+            ["git", f"--git-dir={server.path}", "cat-file", "blob", f"{wanted}:{name}"],
+            capture_output=True,
+            check=True,
         )
         assert (tmp_path / "out" / name).read_bytes() == content.stdout
     assert [item.name for item in (tmp_path / "home").iterdir()] == ["repo.git"]
@@ -87,7 +92,13 @@ def test_stale_locks_and_half_packs_are_cleared(server: GitServer, tmp_path: Pat
     """What a killed git leaves neither stops the next one nor stays."""
     sync(server, tmp_path / "home", tmp_path / "out")
     mirror = tmp_path / "home/repo.git"
-    for name in ("HEAD.lock", "config.lock", "shallow.lock", "packed-refs.lock", "objects/pack/tmp_pack_x"):
+    for name in (
+        "HEAD.lock",
+        "config.lock",
+        "shallow.lock",
+        "packed-refs.lock",
+        "objects/pack/tmp_pack_x",
+    ):
         (mirror / name).write_text("x")
     new = server.push({"Churn/etls.py": "churn = 2"})
     (mirror / f"refs/kept/{new}.lock").write_text("x")
@@ -97,7 +108,9 @@ def test_stale_locks_and_half_packs_are_cleared(server: GitServer, tmp_path: Pat
 
 
 def test_a_damaged_remote_is_not_rebuilt_for_ever(server: GitServer, tmp_path: Path) -> None:
-    """An object that the remote itself lacks is an error that says so, after one new mirror; nothing is written."""
+    """An object that the remote itself lacks is an error that says so, after one new mirror;
+    nothing is written.
+    """
     sha = server.git("rev-parse", "main:Churn/etls.py")
     server.git("repack", "-adq")
     pack = next(server.path.glob("objects/pack/*.pack"))
@@ -111,7 +124,9 @@ def test_a_damaged_remote_is_not_rebuilt_for_ever(server: GitServer, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
-def test_the_remote_may_be_away_while_the_mirror_is_damaged(server: GitServer, tmp_path: Path) -> None:
+def test_the_remote_may_be_away_while_the_mirror_is_damaged(
+    server: GitServer, tmp_path: Path
+) -> None:
     """No new mirror then; when it is back, there is one."""
     commit = sync(server, tmp_path / "home", tmp_path / "out")
     shutil.rmtree(tmp_path / "home/repo.git/objects")
@@ -130,7 +145,9 @@ def test_the_remote_may_be_away_while_the_mirror_is_damaged(server: GitServer, t
 def _mount(folder: Path, options: str) -> bool:
     folder.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
     )
     return not done.returncode
 
@@ -146,7 +163,9 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk(server: GitServer, tmp_path: Path, small: Path) -> None:
-    """While fetching, and while exporting: StorageFailed, the half export is removed; with space, it goes on."""
+    """While fetching, and while exporting: StorageFailed, the half export is removed; with space,
+    it goes on.
+    """
     sync(server, small / "home", small / "out")
     server.push({"Churn/model.pkl": os.urandom(3_000_000)})
     with pytest.raises(StorageFailed, match="No space"):
@@ -190,7 +209,9 @@ def test_a_file_in_place_of_the_state_directory(server: GitServer, tmp_path: Pat
 
 
 def test_killed_at_any_step_the_next_sync_heals(server: GitServer, tmp_path: Path) -> None:
-    """For every n: killed before its n-th operation on files, the next sync gives the commit's files."""
+    """For every n: killed before its n-th operation on files, the next sync gives the commit's
+    files.
+    """
     number, died = 0, True
     while died:
         home, target = tmp_path / f"home{number}", tmp_path / f"out{number}"

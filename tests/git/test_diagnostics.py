@@ -1,4 +1,6 @@
-"""What git says, as hosts and versions word it, becomes the right reason; whatever it is, no secret and no path."""
+"""What git says, as hosts and versions word it, becomes the right reason; whatever it is, no secret
+and no path.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,9 @@ URL = REMOTE.url
     ],
 )  # fmt: skip
 def test_what_git_says(said: str, kind: type[SyncError]) -> None:
-    """Real sentences, each with its error; a message is one line and names the host, not the URL or a local path."""
+    """Real sentences, each with its error; a message is one line and names the host, not the URL or
+    a local path.
+    """
     error = explain(said, REMOTE)
     assert type(error) is kind
     assert "\n" not in str(error)

@@ -1,4 +1,6 @@
-"""The mirror follows the remote: every way to name a commit, and every way in which history can change."""
+"""The mirror follows the remote: every way to name a commit, and every way in which history can
+change.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def sync(mirror: Mirror, target: Path) -> str:
 
 
 def test_a_push_is_exported_byte_for_byte(server: GitServer, tmp_path: Path) -> None:
-    """Model folders are written as committed, with executable bits and inner links; files beside them are not."""
+    """Model folders are written as committed, with executable bits and inner links; files beside
+    them are not.
+    """
     data = bytes(range(256)) * 5000
     server.push({
         "Churn/model.pkl": data, "Churn/crlf.txt": b"a\r\nb\r\n", "Churn/run": executable("#!/bin/sh\n"),
@@ -46,7 +50,9 @@ def test_a_push_is_exported_byte_for_byte(server: GitServer, tmp_path: Path) -> 
 
 
 def test_a_version_changes_only_with_its_folder(server: GitServer, tmp_path: Path) -> None:
-    """A commit that touches one folder, or only the README, leaves the versions of the others as they are."""
+    """A commit that touches one folder, or only the README, leaves the versions of the others as
+    they are.
+    """
     mirror = mirror_of(server, tmp_path / "home")
     seen = []
     for change in ({}, {"README.md": "other"}, {"Iris/etls.py": "iris = 2"}):
@@ -58,9 +64,13 @@ def test_a_version_changes_only_with_its_folder(server: GitServer, tmp_path: Pat
     assert seen[1]["Iris"] != seen[2]["Iris"]
 
 
-@pytest.mark.parametrize("ref", ["HEAD", "main", "refs/heads/main", "feature/x", "v1", "v2", "full", "short"])
+@pytest.mark.parametrize(
+    "ref", ["HEAD", "main", "refs/heads/main", "feature/x", "v1", "v2", "full", "short"]
+)
 def test_every_way_to_name_a_commit(server: GitServer, tmp_path: Path, ref: str) -> None:
-    """HEAD, a branch (also with a slash), a tag, an annotated tag (its commit), a full and an abbreviated hash."""
+    """HEAD, a branch (also with a slash), a tag, an annotated tag (its commit), a full and an
+    abbreviated hash.
+    """
     old = server.git("rev-parse", "main")
     server.tag("v1", old)
     server.tag("v2", old, annotated=True)
@@ -74,7 +84,9 @@ def test_every_way_to_name_a_commit(server: GitServer, tmp_path: Path, ref: str)
 
 
 def test_an_abbreviated_hash_in_the_history_is_found(server: GitServer, tmp_path: Path) -> None:
-    """A short hash that no branch points to is looked up in the whole history, and one of nothing is refused."""
+    """A short hash that no branch points to is looked up in the whole history, and one of nothing
+    is refused.
+    """
     old = server.git("rev-parse", "main")
     for number in range(3):
         server.push({"Churn/etls.py": f"churn = {number}"})
@@ -105,7 +117,9 @@ def test_nothing_is_fetched_when_the_ref_did_not_move(server: GitServer, tmp_pat
 
 
 def test_rewritten_history_gives_the_remotes_tip(server: GitServer, tmp_path: Path) -> None:
-    """After a force-push of unrelated history, a moved tag and a moved annotated tag: the tip, exactly."""
+    """After a force-push of unrelated history, a moved tag and a moved annotated tag: the tip,
+    exactly.
+    """
     server.tag("v1")
     mirrors = {ref: mirror_of(server, tmp_path / "home", ref) for ref in ("main", "v1")}
     for mirror in mirrors.values():
@@ -136,16 +150,25 @@ def test_an_empty_repository_is_said_to_be_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("commit", ["1" * 40, "blob", "tree"])
-def test_a_hash_that_is_no_commit_is_refused(server: GitServer, tmp_path: Path, commit: str) -> None:
+def test_a_hash_that_is_no_commit_is_refused(
+    server: GitServer, tmp_path: Path, commit: str
+) -> None:
     """A commit that the remote lacks, and the hash of something else, are RefNotFound."""
-    sha = {"blob": server.git("rev-parse", "main:README.md"), "tree": server.git("rev-parse", "main:Churn")}
+    sha = {
+        "blob": server.git("rev-parse", "main:README.md"),
+        "tree": server.git("rev-parse", "main:Churn"),
+    }
     with pytest.raises(RefNotFound):
         mirror_of(server, tmp_path / "home").fetch(sha.get(commit, commit), Deadline(30))
 
 
 def test_models_in_a_subdirectory(server: GitServer, tmp_path: Path) -> None:
-    """With MODELSYNC_GIT_SUBDIR only the folders directly below it are models; a missing one says so."""
-    commit = server.push({"a/b/Fraud/etls.py": "fraud = 1", "a/b/notes.txt": "x", "a/Other/etls.py": "x"})
+    """With MODELSYNC_GIT_SUBDIR only the folders directly below it are models; a missing one says
+    so.
+    """
+    commit = server.push(
+        {"a/b/Fraud/etls.py": "fraud = 1", "a/b/notes.txt": "x", "a/Other/etls.py": "x"}
+    )
     mirror = mirror_of(server, tmp_path / "home", subdir="a/b")
     sync(mirror, tmp_path / "out")
     assert [item.name for item in (tmp_path / "out").iterdir()] == ["Fraud"]
@@ -155,15 +178,23 @@ def test_models_in_a_subdirectory(server: GitServer, tmp_path: Path) -> None:
 
 
 def test_the_folder_that_holds_models_is_suggested(server: GitServer, tmp_path: Path) -> None:
-    """For a repository whose models are one level down, its folder can be named in the error's hint."""
-    commit = server.push({"models_serve/Fraud/etls.py": "x", "lib/x/y/etls.py": "x", "top/etls.py": "x"}, onto=None)
+    """For a repository whose models are one level down, its folder can be named in the error's
+    hint.
+    """
+    commit = server.push(
+        {"models_serve/Fraud/etls.py": "x", "lib/x/y/etls.py": "x", "top/etls.py": "x"}, onto=None
+    )
     mirror = mirror_of(server, tmp_path / "home")
     mirror.fetch(commit, Deadline(30))
     assert mirror.suggested_subdir(commit, Deadline(30)) == "models_serve"
 
 
-def test_the_mirror_does_not_grow_for_ever(server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packs of old commits are put together and what no longer matters goes; the wanted commit stays whole."""
+def test_the_mirror_does_not_grow_for_ever(
+    server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packs of old commits are put together and what no longer matters goes; the wanted commit
+    stays whole.
+    """
     monkeypatch.setattr("modelsync.git.mirror.PACKS", 3)
     mirror = mirror_of(server, tmp_path / "home")
     for number in range(6):
@@ -174,7 +205,9 @@ def test_the_mirror_does_not_grow_for_ever(server: GitServer, tmp_path: Path, mo
 
 
 def test_a_server_of_plain_files_works(server: GitServer, tmp_path: Path) -> None:
-    """A "dumb" HTTP server can give no single commit, so all is fetched; pushes arrive all the same."""
+    """A "dumb" HTTP server can give no single commit, so all is fetched; pushes arrive all the
+    same.
+    """
     mirror = mirror_of(server, tmp_path / "home", "main")
     server.dumb = True
     for number in range(2):

@@ -1,4 +1,6 @@
-"""Remotes that refuse, hang, lie or change: the right error, in time, without a secret, and no process left."""
+"""Remotes that refuse, hang, lie or change: the right error, in time, without a secret, and no
+process left.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,14 @@ from pathlib import Path
 import pytest
 
 from modelsync.deadline import Deadline
-from modelsync.errors import AuthFailed, RefNotFound, RemoteUnreachable, SyncError, SyncTimeout, UntrustedRemote
+from modelsync.errors import (
+    AuthFailed,
+    RefNotFound,
+    RemoteUnreachable,
+    SyncError,
+    SyncTimeout,
+    UntrustedRemote,
+)
 from modelsync.git.mirror import Mirror
 from modelsync.settings import Git, Secret
 from tests.fixtures.git import Fault, GitServer
@@ -30,7 +39,9 @@ from tests.waiting import until
         ("503", RemoteUnreachable), ("403", AuthFailed), ("404", AuthFailed),
     ],
 )  # fmt: skip
-def test_a_remote_that_fails(server: GitServer, tmp_path: Path, fault: Fault, error: type[SyncError]) -> None:
+def test_a_remote_that_fails(
+    server: GitServer, tmp_path: Path, fault: Fault, error: type[SyncError]
+) -> None:
     """Every way to fail ends in time with its reason; the next sync of the same mirror works."""
     sync(git_of(server), tmp_path)
     server.fault = fault
@@ -47,8 +58,12 @@ def test_a_remote_that_fails(server: GitServer, tmp_path: Path, fault: Fault, er
 
 
 @pytest.mark.parametrize("fault", ["hang", "trickle"])
-def test_a_remote_that_fails_during_the_fetch(server: GitServer, tmp_path: Path, fault: Fault) -> None:
-    """The deadline is for the whole: a fetch that hangs is killed with all of its helpers, and leaves no litter."""
+def test_a_remote_that_fails_during_the_fetch(
+    server: GitServer, tmp_path: Path, fault: Fault
+) -> None:
+    """The deadline is for the whole: a fetch that hangs is killed with all of its helpers, and
+    leaves no litter.
+    """
     server.fault = fault
     deadline = Deadline(2)
     mirror = Mirror(tmp_path / "home", git_of(server))
@@ -92,14 +107,22 @@ def test_what_cannot_pass_is_not_tried_again(server: GitServer, tmp_path: Path) 
     server.user, server.password = "u", "right"
     with pytest.raises(AuthFailed):
         sync(git_of(server, user="u", password=Secret("wrong")), tmp_path)
-    assert len([status for _, _, status in server.requests if status == 401]) == 2  # without, then with credentials
+    assert (
+        len([status for _, _, status in server.requests if status == 401]) == 2
+    )  # without, then with credentials
 
 
-def test_children_that_ignore_sigterm_are_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transport that ignores every polite signal, and has children of its own, is gone at the deadline."""
+def test_children_that_ignore_sigterm_are_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transport that ignores every polite signal, and has children of its own, is gone at the
+    deadline.
+    """
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "ssh"
-    program.write_text("#!/bin/sh\ntrap '' TERM INT HUP PIPE\nsleep 600 &\nwhile :; do sleep 600; done\n")
+    program.write_text(
+        "#!/bin/sh\ntrap '' TERM INT HUP PIPE\nsleep 600 &\nwhile :; do sleep 600; done\n"
+    )
     program.chmod(0o755)
     (tmp_path / "key").write_text("x")
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
@@ -109,7 +132,9 @@ def test_children_that_ignore_sigterm_are_killed(tmp_path: Path, monkeypatch: py
 
 
 def test_git_ends_when_we_are_killed(server: GitServer, tmp_path: Path) -> None:
-    """SIGKILL in the middle of a fetch leaves nothing running: git ends with us, its helper by the speed limit."""
+    """SIGKILL in the middle of a fetch leaves nothing running: git ends with us, its helper by the
+    speed limit.
+    """
     server.fault = "hang"
     child = os.fork()
     if not child:
@@ -127,7 +152,9 @@ def test_git_ends_when_we_are_killed(server: GitServer, tmp_path: Path) -> None:
 
 
 def test_a_password_is_sent_and_seen_nowhere(server: GitServer, tmp_path: Path) -> None:
-    """It works, and while it is in use it is in no argument list, no configuration, and no file but the private one."""
+    """It works, and while it is in use it is in no argument list, no configuration, and no file but
+    the private one.
+    """
     server.user, server.password = "me@example.org", "p'$(x) \"ä%/:@"
     git = git_of(server, user=server.user, password=Secret(server.password))
     assert sync(git, tmp_path)
@@ -154,7 +181,9 @@ def test_a_token_needs_no_user(server: GitServer, tmp_path: Path) -> None:
 
 
 def test_a_rotated_token_is_read_again(server: GitServer, tmp_path: Path) -> None:
-    """The old token is refused with reason `auth`, without a prompt; the file's new content works, no restart."""
+    """The old token is refused with reason `auth`, without a prompt; the file's new content works,
+    no restart.
+    """
     token = tmp_path / "token"
     token.write_text("old\n")
     server.user, server.password = "u", "old"
@@ -191,7 +220,9 @@ def test_a_redirect_does_not_get_the_password(server: GitServer, tmp_path: Path)
 def test_the_service_environment_does_not_reach_git(
     server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Variables that would make git run or believe something, and the service's secrets, stay behind."""
+    """Variables that would make git run or believe something, and the service's secrets, stay
+    behind.
+    """
     monkeypatch.setenv("GIT_TRACE", str(tmp_path / "trace"))
     monkeypatch.setenv("GIT_EXTERNAL_DIFF", "false")
     monkeypatch.setenv("GIT_DIR", "/nonexistent")
@@ -222,8 +253,12 @@ def test_the_service_environment_does_not_reach_git(
 # --- TLS ---
 
 
-def test_a_certificate_that_nobody_signed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Never insecurely: refused until the certificate is trusted, through the variable that Python uses as well."""
+def test_a_certificate_that_nobody_signed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never insecurely: refused until the certificate is trusted, through the variable that Python
+    uses as well.
+    """
     with GitServer(tmp_path / "repository.git", tls=True) as server:
         server.push({"Churn/etls.py": "x"})
         monkeypatch.setenv("GIT_SSL_NO_VERIFY", "1")

@@ -25,19 +25,26 @@ def ssh(tmp_path: Path) -> Iterator[SshGitServer]:
 
 
 def test_a_key_as_kubernetes_mounts_it(ssh: SshGitServer, tmp_path: Path) -> None:
-    """A group-readable key without a last line break, in a folder with blanks in its name, works."""
+    """A group-readable key without a last line break, in a folder with blanks in its name, works.
+    """
     folder = tmp_path / "mounted secrets"
     folder.mkdir()
     (folder / "id").write_text(ssh.key.read_text().rstrip())
     (folder / "id").chmod(0o440)
     (folder / "known").write_text(ssh.known_hosts.read_text())
-    git = Git(path=ssh.url.replace(" ", "%20"), ssh_key_file=folder / "id", known_hosts_file=folder / "known")
+    git = Git(
+        path=ssh.url.replace(" ", "%20"),
+        ssh_key_file=folder / "id",
+        known_hosts_file=folder / "known",
+    )
     assert sync(git, tmp_path) == ssh.git("rev-parse", "main")
     assert_clean(tmp_path)
 
 
 def test_unknown_and_changed_host_keys_are_refused(ssh: SshGitServer, tmp_path: Path) -> None:
-    """No list, an empty list, another key: UntrustedRemote each time, and the list is never added to."""
+    """No list, an empty list, another key: UntrustedRemote each time, and the list is never added
+    to.
+    """
     url = ssh.url.replace(" ", "%20")
     with pytest.raises(UntrustedRemote, match="MODELSYNC_GIT_KNOWN_HOSTS_FILE"):
         sync(Git(path=url, ssh_key_file=ssh.key), tmp_path)
@@ -53,9 +60,15 @@ def test_unknown_and_changed_host_keys_are_refused(ssh: SshGitServer, tmp_path: 
 
 @pytest.mark.parametrize("key", ["other_key", "missing", "garbage"])
 def test_a_key_that_does_not_fit(ssh: SshGitServer, tmp_path: Path, key: str) -> None:
-    """A key that the server does not know, none at the path, and one that is no key: AuthFailed, without a path."""
+    """A key that the server does not know, none at the path, and one that is no key: AuthFailed,
+    without a path.
+    """
     (ssh.key.parent / "garbage").write_text("no key")
-    git = Git(path=ssh.url.replace(" ", "%20"), ssh_key_file=ssh.key.with_name(key), known_hosts_file=ssh.known_hosts)
+    git = Git(
+        path=ssh.url.replace(" ", "%20"),
+        ssh_key_file=ssh.key.with_name(key),
+        known_hosts_file=ssh.known_hosts,
+    )
     with pytest.raises(AuthFailed) as caught:
         sync(git, tmp_path)
     assert str(tmp_path) not in str(caught.value)
@@ -63,6 +76,10 @@ def test_a_key_that_does_not_fit(ssh: SshGitServer, tmp_path: Path, key: str) ->
 
 def test_a_missing_repository_over_ssh(ssh: SshGitServer, tmp_path: Path) -> None:
     """The key works and there is no such repository: the message says both possibilities."""
-    git = Git(path=f"{ssh.url.rsplit('/', 1)[0]}/none.git", ssh_key_file=ssh.key, known_hosts_file=ssh.known_hosts)
+    git = Git(
+        path=f"{ssh.url.rsplit('/', 1)[0]}/none.git",
+        ssh_key_file=ssh.key,
+        known_hosts_file=ssh.known_hosts,
+    )
     with pytest.raises(AuthFailed, match="no repository"):
         sync(git, tmp_path)

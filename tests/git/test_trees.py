@@ -1,4 +1,6 @@
-"""Hostile and odd trees: nothing executes, nothing outside the tree is read or written, the offender is named."""
+"""Hostile and odd trees: nothing executes, nothing outside the tree is read or written, the
+offender is named.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,11 @@ def export(server: GitServer, folder: Path) -> Export:
 
 def files(folder: Path) -> set[str]:
     """Everything that is no folder, links included, relative to it."""
-    return {str(item.relative_to(folder)) for item in folder.rglob("*") if item.is_symlink() or not item.is_dir()}
+    return {
+        str(item.relative_to(folder))
+        for item in folder.rglob("*")
+        if item.is_symlink() or not item.is_dir()
+    }
 
 
 @pytest.mark.parametrize(
@@ -44,7 +50,9 @@ def files(folder: Path) -> set[str]:
 def test_the_offender_is_named_and_only_its_model_is_refused(
     server: GitServer, tmp_path: Path, bad: Files, offender: str
 ) -> None:
-    """A link that leaves the model's folder, a submodule, an impossible name: not created, named; others unaffected."""
+    """A link that leaves the model's folder, a submodule, an impossible name: not created, named;
+    others unaffected.
+    """
     server.push(bad)
     result = export(server, tmp_path)
     assert result.folders == ("Churn", "Iris")
@@ -56,8 +64,12 @@ def test_the_offender_is_named_and_only_its_model_is_refused(
 
 
 @pytest.mark.parametrize("bad", [link("../../etc"), link("Iris"), submodule()])
-def test_what_stands_in_the_place_of_a_folder_is_named(server: GitServer, tmp_path: Path, bad: Entry) -> None:
-    """A link or a submodule beside the models is none of them, is not followed, and is reported by its name."""
+def test_what_stands_in_the_place_of_a_folder_is_named(
+    server: GitServer, tmp_path: Path, bad: Entry
+) -> None:
+    """A link or a submodule beside the models is none of them, is not followed, and is reported by
+    its name.
+    """
     server.push({"Fraud": bad, ".hidden": link("/"), ".tools/x": link("/")})
     result = export(server, tmp_path)
     assert list(result.problems) == ["Fraud"]
@@ -65,7 +77,9 @@ def test_what_stands_in_the_place_of_a_folder_is_named(server: GitServer, tmp_pa
 
 
 def test_links_within_a_model_are_kept(server: GitServer, tmp_path: Path) -> None:
-    """A link to a sibling, through another link, to nothing yet, or in a circle harms nobody and stays."""
+    """A link to a sibling, through another link, to nothing yet, or in a circle harms nobody and
+    stays.
+    """
     links = {
         "Churn/a": link("etls.py"), "Churn/sub/b": link("../etls.py"), "Churn/c": link("sub"),
         "Churn/d": link("c/b"), "Churn/none": link("nowhere"), "Churn/e": link("f"), "Churn/f": link("e"),
@@ -73,12 +87,17 @@ def test_links_within_a_model_are_kept(server: GitServer, tmp_path: Path) -> Non
     server.push({**links, "Churn/sub/file": "x"})
     result = export(server, tmp_path)
     assert result.problems == {}
-    assert files(tmp_path / "out/Churn") == {name.removeprefix("Churn/") for name in links} | {"etls.py", "sub/file"}
+    assert files(tmp_path / "out/Churn") == {name.removeprefix("Churn/") for name in links} | {
+        "etls.py",
+        "sub/file",
+    }
     assert (tmp_path / "out/Churn/d").read_text() == "churn = 1\n"
 
 
 def test_names_that_look_like_options_or_lines(server: GitServer, tmp_path: Path) -> None:
-    """A newline, a leading dash, quotes, spaces, bytes that are no UTF-8: written as they are, nothing is executed."""
+    """A newline, a leading dash, quotes, spaces, bytes that are no UTF-8: written as they are,
+    nothing is executed.
+    """
     odd = [
         "-rf",
         "--upload-pack=touch x",
@@ -90,7 +109,10 @@ def test_names_that_look_like_options_or_lines(server: GitServer, tmp_path: Path
         os.fsdecode(b"\xff"),
         ":x",
     ]
-    server.push({f"Churn/{name}": name.encode("utf-8", "surrogateescape") for name in odd} | {"-x/etls.py": "x"})
+    server.push(
+        {f"Churn/{name}": name.encode("utf-8", "surrogateescape") for name in odd}
+        | {"-x/etls.py": "x"}
+    )
     result = export(server, tmp_path)
     assert result.problems == {}
     assert result.folders == ("-x", "Churn", "Iris")
@@ -107,7 +129,9 @@ def test_a_folder_whose_name_is_no_text_is_refused(server: GitServer, tmp_path: 
 
 
 def test_filters_and_attributes_do_not_take_part(server: GitServer, tmp_path: Path) -> None:
-    """`.gitattributes` asks for a filter, for line endings and for `ident`: the bytes are those that were committed."""
+    """`.gitattributes` asks for a filter, for line endings and for `ident`: the bytes are those
+    that were committed.
+    """
     attributes = "* text eol=crlf ident filter=evil\n*.bin export-ignore\n"
     server.push({
         ".gitattributes": attributes, "Churn/.gitattributes": attributes, "Churn/text": b"a\n$Id$\n",
@@ -119,15 +143,25 @@ def test_filters_and_attributes_do_not_take_part(server: GitServer, tmp_path: Pa
 
 
 def test_hooks_of_the_mirror_do_not_run(server: GitServer, tmp_path: Path) -> None:
-    """Whoever can write a hook into the mirror, or a command into its configuration, still gets nothing executed."""
+    """Whoever can write a hook into the mirror, or a command into its configuration, still gets
+    nothing executed.
+    """
     export(server, tmp_path)
     mirror = tmp_path / "home/repo.git"
     (mirror / "hooks").mkdir(exist_ok=True)
-    for name in ("reference-transaction", "post-checkout", "pre-auto-gc", "post-update", "fsmonitor-watchman"):
+    for name in (
+        "reference-transaction",
+        "post-checkout",
+        "pre-auto-gc",
+        "post-update",
+        "fsmonitor-watchman",
+    ):
         (mirror / "hooks" / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
         (mirror / "hooks" / name).chmod(0o755)
     with (mirror / "config").open("a") as config:
-        config.write(f'[core]\n\thooksPath = {mirror}/hooks\n\tfsmonitor = "touch {tmp_path}/ran"\n')
+        config.write(
+            f'[core]\n\thooksPath = {mirror}/hooks\n\tfsmonitor = "touch {tmp_path}/ran"\n'
+        )
         config.write(f'[credential]\n\thelper = "!touch {tmp_path}/ran"\n')
     server.user, server.password = "u", "p"
     with pytest.raises(Exception, match="credentials"):
@@ -142,20 +176,34 @@ def test_hooks_of_the_mirror_do_not_run(server: GitServer, tmp_path: Path) -> No
 def test_an_lfs_pointer_stays_a_pointer(server: GitServer, tmp_path: Path) -> None:
     """Nothing replaces it, so that the static check finds it and says what it is."""
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
-    server.push({".gitattributes": "*.pkl filter=lfs diff=lfs merge=lfs -text\n", "Churn/model.pkl": pointer})
+    server.push(
+        {
+            ".gitattributes": "*.pkl filter=lfs diff=lfs merge=lfs -text\n",
+            "Churn/model.pkl": pointer,
+        }
+    )
     assert export(server, tmp_path).problems == {}
     assert (tmp_path / "out/Churn/model.pkl").read_text() == pointer
 
 
 @pytest.mark.parametrize("name", [b"..", b".", b".git", b".GIT"])
 def test_a_forged_tree_cannot_climb(server: GitServer, tmp_path: Path, name: bytes) -> None:
-    """Entries that git itself would never make: `..` as a folder, at the top and inside of a model."""
+    """Entries that git itself would never make: `..` as a folder, at the top and inside of a model.
+    """
     inner = bytes.fromhex(server.git("rev-parse", "main:Churn"))
     forged = server.git(
-        "hash-object", "-t", "tree", "-w", "--stdin", "--literally", stdin=b"40000 " + name + b"\0" + inner
+        "hash-object",
+        "-t",
+        "tree",
+        "-w",
+        "--stdin",
+        "--literally",
+        stdin=b"40000 " + name + b"\0" + inner,
     )
     good = server.git("rev-parse", "main:Iris")
-    server.commit_raw_tree([("40000", name, inner.hex()), ("40000", b"Evil", forged), ("40000", b"Iris", good)])
+    server.commit_raw_tree(
+        [("40000", name, inner.hex()), ("40000", b"Evil", forged), ("40000", b"Iris", good)]
+    )
     result = export(server, tmp_path)
     assert result.folders == ("Iris",)
     assert "Evil" in result.problems
@@ -169,7 +217,8 @@ def test_a_forged_tree_cannot_write_through_a_link(server: GitServer, tmp_path: 
     aim = server.blob(str(tmp_path / "outside"))
     inner = server.git("rev-parse", "main:Churn")
     twice = b"".join(
-        mode + b" x\0" + bytes.fromhex(sha) for mode, sha in ((b"120000", aim), (b"40000", inner), (b"100644", aim))
+        mode + b" x\0" + bytes.fromhex(sha)
+        for mode, sha in ((b"120000", aim), (b"40000", inner), (b"100644", aim))
     )
     forged = server.git("hash-object", "-t", "tree", "-w", "--stdin", "--literally", stdin=twice)
     good = server.git("rev-parse", "main:Iris")
@@ -181,17 +230,25 @@ def test_a_forged_tree_cannot_write_through_a_link(server: GitServer, tmp_path: 
 
 
 def test_permissions_are_those_of_git(server: GitServer, tmp_path: Path) -> None:
-    """Only the executable bit is a file's own; setuid and the like cannot come from a repository."""
-    server.push({"Churn/run": executable("x"), "Churn/plain": "x", "Churn/old": Entry("100644", b"x")})
+    """Only the executable bit is a file's own; setuid and the like cannot come from a repository.
+    """
+    server.push(
+        {"Churn/run": executable("x"), "Churn/plain": "x", "Churn/old": Entry("100644", b"x")}
+    )
     export(server, tmp_path)
     assert (tmp_path / "out/Churn/run").stat().st_mode & 0o7700 == 0o700
     assert (tmp_path / "out/Churn/plain").stat().st_mode & 0o7700 == 0o600
 
 
 def test_what_lies_beside_the_models_is_known_by_name(server: GitServer, tmp_path: Path) -> None:
-    """Of the folder that holds the models and of the top of the repository; none of it is written."""
-    server.push({"models/Churn/etls.py": "", "models/near.py": "", "common/deep/x.py": "", "shared.py": ""})
-    mirror = Mirror(tmp_path / "home", Git(path=server.url, protocols=frozenset({"http"}), subdir="models"))
+    """Of the folder that holds the models and of the top of the repository; none of it is written.
+    """
+    server.push(
+        {"models/Churn/etls.py": "", "models/near.py": "", "common/deep/x.py": "", "shared.py": ""}
+    )
+    mirror = Mirror(
+        tmp_path / "home", Git(path=server.url, protocols=frozenset({"http"}), subdir="models")
+    )
     mirror.fetch(commit := mirror.resolve(Deadline(30)), Deadline(30))
     found = mirror.export(commit, tmp_path / "out", Deadline(30))
     assert {"Churn/", "near.py", "models/", "common/", "shared.py"} <= found.beside

@@ -1,4 +1,6 @@
-"""What may be followed: URLs and refs are refused before anything runs, in words that hold no secret."""
+"""What may be followed: URLs and refs are refused before anything runs, in words that hold no
+secret.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +35,13 @@ def test_allowed_by_default(url: str, protocol: str, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "protocol"), [("http://h/x", "http"), ("file:///srv/x", "file"), ("/srv/x", "file"), ("./models", "file")]
+    ("url", "protocol"),
+    [("http://h/x", "http"), ("file:///srv/x", "file"), ("/srv/x", "file"), ("./models", "file")],
 )
 def test_allowed_only_by_name(url: str, protocol: str) -> None:
-    """Plain HTTP and files of this machine need MODELSYNC_GIT_PROTOCOLS, and the message says what to set."""
+    """Plain HTTP and files of this machine need MODELSYNC_GIT_PROTOCOLS, and the message says what
+    to set.
+    """
     with pytest.raises(SettingsError, match=f"set MODELSYNC_GIT_PROTOCOLS=https,ssh,{protocol}$"):
         validate(Git(path=url))
     validate(Git(path=url, protocols=ALL))
@@ -81,7 +86,9 @@ def test_the_same_repository_by_another_way(urls: tuple[str, ...]) -> None:
     ],
 )  # fmt: skip
 def test_never_allowed(url: str, tmp_path: Path) -> None:
-    """Helpers that run commands, options in disguise, other protocols, nonsense: refused, nothing runs."""
+    """Helpers that run commands, options in disguise, other protocols, nonsense: refused, nothing
+    runs.
+    """
     git = Git(path=url, protocols=ALL, ssh_key_file=Path("key"))
     with pytest.raises(SettingsError):
         Mirror(tmp_path / "home", git)
@@ -118,7 +125,8 @@ def test_a_url_that_is_refused_is_not_repeated(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "ref", ["-x", "--all", "a..b", "a b", "a\nb", "main~1", "v1^{}", "a:b", "*", "a?", "x.lock", "@{u}"]
+    "ref",
+    ["-x", "--all", "a..b", "a b", "a\nb", "main~1", "v1^{}", "a:b", "*", "a?", "x.lock", "@{u}"],
 )
 def test_refs_that_are_more_than_names(ref: str) -> None:
     """Options, ranges, patterns and revision syntax are no refs to follow."""

@@ -35,7 +35,9 @@ pytestmark = [
 
 def podman(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     runtime = ["--runtime", "runc"] if shutil.which("runc") else []
-    done = subprocess.run(["podman", *runtime, *arguments], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        ["podman", *runtime, *arguments], capture_output=True, text=True, timeout=300
+    )
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -75,7 +77,9 @@ Start = Callable[..., Container]
 
 @pytest.fixture(scope="session")
 def image() -> str:
-    """The image's name; the base under the Dockerfile's name is made first where no registry was asked for one."""
+    """The image's name; the base under the Dockerfile's name is made first where no registry was
+    asked for one.
+    """
     for command in (["tests/image/build-base.sh"], ["scripts/image.sh", TAG]):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=800)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
@@ -84,7 +88,9 @@ def image() -> str:
 
 @pytest.fixture
 def start(image: str) -> Iterator[Start]:
-    """Starts containers with a read-only root, no other writable place than the state volume, and removes them."""
+    """Starts containers with a read-only root, no other writable place than the state volume, and
+    removes them.
+    """
     names: list[str] = []
 
     def run(**settings: str) -> Container:
@@ -93,10 +99,31 @@ def start(image: str) -> Iterator[Start]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        environment = {"MODELSYNC_HOST": "127.0.0.1", "MODELSYNC_PORT": str(port), "MODELSYNC_WORKERS": "1", **settings}
+        environment = {
+            "MODELSYNC_HOST": "127.0.0.1",
+            "MODELSYNC_PORT": str(port),
+            "MODELSYNC_WORKERS": "1",
+            **settings,
+        }
         podman(
-            *("run", "--detach", "--name", name, "--network", "host", "--volume", f"{name}:/var/lib/modelsync"),
-            *("--read-only", "--read-only-tmpfs=false", "--cap-drop", "all", "--security-opt", "no-new-privileges"),
+            *(
+                "run",
+                "--detach",
+                "--name",
+                name,
+                "--network",
+                "host",
+                "--volume",
+                f"{name}:/var/lib/modelsync",
+            ),
+            *(
+                "--read-only",
+                "--read-only-tmpfs=false",
+                "--cap-drop",
+                "all",
+                "--security-opt",
+                "no-new-privileges",
+            ),
             *("--ulimit", "nofile=1024:4096", "--ulimit", "nproc=1000:1000"),
             *(word for key, value in environment.items() for word in ("--env", f"{key}={value}")),
             image,
@@ -121,7 +148,9 @@ def test_serves_the_examples(container: Container) -> None:
 
 
 def test_is_not_root_and_cannot_write(container: Container) -> None:
-    """The service runs as a numeric user that is not root, and only the state directory is writable."""
+    """The service runs as a numeric user that is not root, and only the state directory is
+    writable.
+    """
     who = podman("exec", container.name, "id", "-u").stdout.strip()
     assert who == "10001"
     code = "touch /srv/modelsync/x /tmp/x /opt/modelsync/x; touch /var/lib/modelsync/x && echo state is writable"
@@ -131,7 +160,8 @@ def test_is_not_root_and_cannot_write(container: Container) -> None:
 
 
 def test_health_check_tells_life_from_death(container: Container) -> None:
-    """The image's health check passes while the service answers, and fails where nothing listens."""
+    """The image's health check passes while the service answers, and fails where nothing listens.
+    """
     assert podman("healthcheck", "run", container.name, check=False).returncode == 0
     check = json.loads(podman("inspect", TAG, "--format", "{{json .HealthCheck.Test}}").stdout)
     assert check[0] == "CMD"
@@ -147,7 +177,9 @@ def test_tini_is_the_init(container: Container) -> None:
 def test_sigterm_ends_with_zero(container: Container) -> None:
     """`podman stop` ends the service in order, not by force."""
     podman("stop", "--time", "40", container.name)
-    assert podman("inspect", container.name, "--format", "{{.State.ExitCode}}").stdout.strip() == "0", container.logs()
+    assert (
+        podman("inspect", container.name, "--format", "{{.State.ExitCode}}").stdout.strip() == "0"
+    ), container.logs()
 
 
 def test_no_secret_of_the_build_is_left(image: str) -> None:
@@ -157,7 +189,7 @@ def test_no_secret_of_the_build_is_left(image: str) -> None:
            "--entrypoint", "sh", image, "-c", code)  # fmt: skip
 
 
-# --- following a repository -------------------------------------------------------------------------------------------
+# --- following a repository -----------------------------------------------------------------------
 
 
 def test_follows_a_repository(start: Start, tmp_path: Path) -> None:
@@ -165,9 +197,16 @@ def test_follows_a_repository(start: Start, tmp_path: Path) -> None:
     with GitServer(tmp_path / "repository.git") as server:
         server.push({"Echo/etls.py": answers(1)})
         container = start(
-            gitPath=server.url, MODELSYNC_GIT_PROTOCOLS="http", MODELSYNC_SYNC_CRON="off", MODELSYNC_LOG_FORMAT="json"
+            gitPath=server.url,
+            MODELSYNC_GIT_PROTOCOLS="http",
+            MODELSYNC_SYNC_CRON="off",
+            MODELSYNC_LOG_FORMAT="json",
         ).ready()
         assert container.post("/models/Echo", {"variables": {}}) == {"value": 1}
         server.push({"Echo/etls.py": answers(2)})
         podman("kill", "--signal", "HUP", container.name)
-        until(lambda: container.post("/models/Echo", {"variables": {}}) == {"value": 2}, 60, container.logs())
+        until(
+            lambda: container.post("/models/Echo", {"variables": {}}) == {"value": 2},
+            60,
+            container.logs(),
+        )

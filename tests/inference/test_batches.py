@@ -15,7 +15,9 @@ def model(call_batch: Any, **more: Any) -> LoadedModel:
     def one(variables: dict[str, Any]) -> Any:
         return call_batch([variables])[0]
 
-    return LoadedModel(ModelName("M"), TreeHash("0" * 40), one, bind=lambda row: row, call_batch=call_batch, **more)
+    return LoadedModel(
+        ModelName("M"), TreeHash("0" * 40), one, bind=lambda row: row, call_batch=call_batch, **more
+    )
 
 
 def body(number: object) -> bytes:
@@ -24,7 +26,9 @@ def body(number: object) -> bytes:
 
 def test_each_request_gets_its_own_result() -> None:
     """In the order in which they came."""
-    found = predict_batch(model(lambda rows: [{"n": row["n"] * 2} for row in rows]), [body(n) for n in range(5)])
+    found = predict_batch(
+        model(lambda rows: [{"n": row["n"] * 2} for row in rows]), [body(n) for n in range(5)]
+    )
     assert found == [b'{"n":%d}' % (2 * n) for n in range(5)]
 
 
@@ -95,7 +99,9 @@ def test_batches_of_a_model_that_writes_to_itself_do_not_overlap() -> None:
         return rows
 
     locked = model(call, lock=threading.Lock())
-    threads = [threading.Thread(target=predict_batch, args=(locked, [body(n), body(n)])) for n in range(4)]
+    threads = [
+        threading.Thread(target=predict_batch, args=(locked, [body(n), body(n)])) for n in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -49,7 +49,9 @@ def test_crashes_on_both_sides_of_a_swap_are_added_up(tmp_path: Path) -> None:
 
 
 def test_another_version_starts_afresh(tmp_path: Path) -> None:
-    """What was off is on, what had crashed has not; the version that was off stays so when it comes back."""
+    """What was off is on, what had crashed has not; the version that was off stays so when it comes
+    back.
+    """
     file = tmp_path / "off.json"
     before = CircuitBreaker(VERSIONS, file)
     for now in (1.0, 2.0, 3.0):
@@ -62,7 +64,9 @@ def test_another_version_starts_afresh(tmp_path: Path) -> None:
     assert CircuitBreaker(VERSIONS, file).is_open("Bad")
 
 
-@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b'{"off": 1, "crashes": 1}', b'{"Bad": "v1"}', b'{"off": ['])
+@pytest.mark.parametrize(
+    "content", [b"", b"[1]", b"{}", b'{"off": 1, "crashes": 1}', b'{"Bad": "v1"}', b'{"off": [']
+)
 def test_a_damaged_file_is_written_anew(tmp_path: Path, content: bytes) -> None:
     """It costs memories, not the service."""
     file = tmp_path / "off.json"

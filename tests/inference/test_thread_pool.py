@@ -52,7 +52,9 @@ def test_calls_are_freed_behind_one_that_hangs() -> None:
     """A call that is watched until its deadline keeps no later call alive."""
     pool, hangs = ThreadPool(2, 10, 30.0), threading.Event()
     try:
-        pool.submit(Job("Hangs", lambda ticket: hangs.wait(20) and ticket.claim(), lambda error: None))
+        pool.submit(
+            Job("Hangs", lambda ticket: hangs.wait(20) and ticket.claim(), lambda error: None)
+        )
         ended = [submit(pool) for _ in range(5)]
         until(lambda: all(one() is None for one in ended), 10)
     finally:
@@ -79,7 +81,9 @@ def test_a_burst_is_refused_only_beyond_threads_and_queue() -> None:
         until(lambda: pool.running == 0, 10)
 
 
-def test_calls_that_end_at_their_deadline_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_that_end_at_their_deadline_leave_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Whoever is first, the call or its deadline: pool, counts and locks are as they were."""
     monkeypatch.setattr(timeouts, "TICK", 0.001)
     pool, expired = ThreadPool(8, 1000, 0.02), [0]

@@ -1,4 +1,6 @@
-"""What a client has to do in time, and what it may wait for: the server's own clocks, a hundred times faster."""
+"""What a client has to do in time, and what it may wait for: the server's own clocks, a hundred
+times faster.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +98,9 @@ def test_an_idle_client_is_told_to_go(port: int) -> None:
 def test_half_a_request_behind_an_answer_that_was_read_slowly(port: int) -> None:
     """Its time runs, although the server had to wait for the client to read."""
     with reads_little(port) as sock:
-        sock.sendall(post("/models/Large", b'{"variables": {"n": 5000000}}') + post("/models/Slow")[:40])
+        sock.sendall(
+            post("/models/Large", b'{"variables": {"n": 5000000}}') + post("/models/Slow")[:40]
+        )
         sleep(0.4)
         assert [reply.status for reply in replies(everything(sock))] == [200, 408]
 
@@ -115,7 +119,10 @@ def test_a_client_that_asks_and_asks_and_never_reads(port: int) -> None:
 def test_a_malformed_request_does_not_hurry_the_one_before(port: int) -> None:
     """What was asked first is answered, then the problem."""
     with connect(port) as sock:
-        sock.sendall(post("/models/Slow", b'{"variables": {"seconds": 1.5}}') + b"GET /livez HTTP/1.1\r\n\r\n")
+        sock.sendall(
+            post("/models/Slow", b'{"variables": {"seconds": 1.5}}')
+            + b"GET /livez HTTP/1.1\r\n\r\n"
+        )
         assert [reply.status for reply in replies(everything(sock))] == [200, 400]
 
 

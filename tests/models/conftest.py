@@ -34,13 +34,20 @@ def root(tmp_path: Path) -> Path:
 def write(root: Path) -> Write:
     """Write a model's folder: `write("Churn", etls, {"helpers.py": ...})`."""
 
-    def write(name: str, etls: str | None = None, files: dict[str, str | bytes] | None = None) -> Path:
+    def write(
+        name: str, etls: str | None = None, files: dict[str, str | bytes] | None = None
+    ) -> Path:
         folder = root / name
         folder.mkdir(exist_ok=True)
-        for file, content in {**({} if etls is None else {"etls.py": etls}), **(files or {})}.items():
+        for file, content in {
+            **({} if etls is None else {"etls.py": etls}),
+            **(files or {}),
+        }.items():
             path = folder / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content if isinstance(content, bytes) else textwrap.dedent(content).encode())
+            path.write_bytes(
+                content if isinstance(content, bytes) else textwrap.dedent(content).encode()
+            )
         return folder
 
     return write
@@ -57,7 +64,9 @@ def serve(write: Write, find: Callable[[str], ModelSpec]) -> Iterator[Load]:
     """Write a folder and load it."""
     loaded: list[LoadedModel] = []
 
-    def serve(etls: str, files: dict[str, str | bytes] | None = None, name: str = "Churn") -> LoadedModel:
+    def serve(
+        etls: str, files: dict[str, str | bytes] | None = None, name: str = "Churn"
+    ) -> LoadedModel:
         write(name, etls, files)
         loaded.append(model := load(find(name)))
         return model
@@ -72,7 +81,9 @@ def serve(write: Write, find: Callable[[str], ModelSpec]) -> Iterator[Load]:
 def put(write: Write, serve: Load) -> Put:
     """Save something as a model's artefact, and load that model."""
 
-    def put(thing: Any, file: str = "model.joblib", name: str = "Ready", **files: str) -> LoadedModel:
+    def put(
+        thing: Any, file: str = "model.joblib", name: str = "Ready", **files: str
+    ) -> LoadedModel:
         folder = write(name, files={f"{key}.py": text for key, text in files.items()})
         if file.endswith(".joblib"):
             joblib.dump(thing, folder / file)

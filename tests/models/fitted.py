@@ -34,6 +34,11 @@ def expected(estimator: Any, x: Any) -> list[dict[str, Any]]:
     """What a classifier says itself."""
     labels, rows = estimator.predict(x).tolist(), estimator.predict_proba(x).tolist()
     return [
-        {"prediction": label, "probabilities": pytest.approx(dict(zip(estimator.classes_.tolist(), row, strict=True)))}
+        {
+            "prediction": label,
+            "probabilities": pytest.approx(
+                dict(zip(estimator.classes_.tolist(), row, strict=True))
+            ),
+        }
         for label, row in zip(labels, rows, strict=True)
     ]

@@ -1,4 +1,6 @@
-"""Ready artefacts: a file that scikit-learn or skops wrote is a model, with the answers it gives by itself."""
+"""Ready artefacts: a file that scikit-learn or skops wrote is a model, with the answers it gives by
+itself.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from sklearn import cluster, compose, ensemble, impute, linear_model, model_selection, naive_bayes, pipeline
+from sklearn import (
+    cluster,
+    compose,
+    ensemble,
+    impute,
+    linear_model,
+    model_selection,
+    naive_bayes,
+    pipeline,
+)
 from sklearn import preprocessing as pre
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -24,11 +35,13 @@ from sklearn.svm import SVC
 from modelsync.errors import ModelBroken, VariablesInvalid
 from tests.models.fitted import FRAME, LABELS, MIXED, NUMBERS, VARIABLES, expected, together
 
-# --- what goes in -----------------------------------------------------------------------------------------------------
+# --- what goes in ---------------------------------------------------------------------------------
 
 CLASSIFIERS = {
     "linear": linear_model.LogisticRegression(),
-    "pipeline": pipeline.make_pipeline(pre.StandardScaler(), "passthrough", linear_model.LogisticRegression()),
+    "pipeline": pipeline.make_pipeline(
+        pre.StandardScaler(), "passthrough", linear_model.LogisticRegression()
+    ),
     "nested": pipeline.make_pipeline(
         pipeline.make_pipeline(pre.StandardScaler(), pre.MinMaxScaler()), naive_bayes.GaussianNB()
     ),
@@ -38,15 +51,20 @@ CLASSIFIERS = {
         [("a", linear_model.LogisticRegression()), ("b", naive_bayes.GaussianNB())], voting="soft"
     ),
     "calibrated": CalibratedClassifierCV(linear_model.LogisticRegression()),
-    "search": model_selection.GridSearchCV(linear_model.LogisticRegression(), {"C": [0.1, 1.0]}, cv=2),
+    "search": model_selection.GridSearchCV(
+        linear_model.LogisticRegression(), {"C": [0.1, 1.0]}, cv=2
+    ),
     "union": pipeline.make_pipeline(
-        pipeline.make_union(pre.StandardScaler(), pre.MinMaxScaler()), linear_model.LogisticRegression()
+        pipeline.make_union(pre.StandardScaler(), pre.MinMaxScaler()),
+        linear_model.LogisticRegression(),
     ),
     "frames": pipeline.make_pipeline(
         pre.StandardScaler().set_output(transform="pandas"), linear_model.LogisticRegression()
     ),
     "columns": pipeline.make_pipeline(
-        compose.make_column_transformer((pre.StandardScaler(), ["b", "a"]), ("passthrough", ["c d"])),
+        compose.make_column_transformer(
+            (pre.StandardScaler(), ["b", "a"]), ("passthrough", ["c d"])
+        ),
         linear_model.LogisticRegression(),
     ),
 }
@@ -54,7 +72,9 @@ CLASSIFIERS = {
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_the_names_it_was_fitted_with_are_its_variables(put, kind):
-    """In any order, others left out; every answer is the estimator's own, without its warnings about names."""
+    """In any order, others left out; every answer is the estimator's own, without its warnings
+    about names.
+    """
     fitted = clone(CLASSIFIERS[kind]).fit(FRAME, LABELS)
     model = put(fitted)
     others = {"c d": 1.5, "b": -2.0, "a": 0.1}
@@ -62,7 +82,11 @@ def test_the_names_it_was_fitted_with_are_its_variables(put, kind):
     assert together(model, VARIABLES, others) == expected(fitted, x)
     assert [model.call(VARIABLES)] == expected(fitted, x[:1])
     assert sorted(model.schema["required"]) == ["a", "b", "c d"]
-    assert type(fitted).__name__ in model.doc or "Pipeline" in type(fitted).__name__ or kind == "search"
+    assert (
+        type(fitted).__name__ in model.doc
+        or "Pipeline" in type(fitted).__name__
+        or kind == "search"
+    )
 
 
 @pytest.mark.parametrize("kind", sorted(CLASSIFIERS.keys() - {"columns"}))
@@ -97,7 +121,9 @@ def test_each_field_that_does_not_fit_is_named(put):
 def test_one_feature(put):
     """A single column is no special case."""
     fitted = linear_model.LogisticRegression().fit(FRAME[["a"]], LABELS)
-    assert together(put(fitted), {"a": 2}, {"a": -1}) == expected(fitted, pd.DataFrame({"a": [2, -1]}))
+    assert together(put(fitted), {"a": 2}, {"a": -1}) == expected(
+        fitted, pd.DataFrame({"a": [2, -1]})
+    )
 
 
 def test_null_is_a_number_where_one_may_be_missing(put):
@@ -105,7 +131,9 @@ def test_null_is_a_number_where_one_may_be_missing(put):
     row = {"a": None, "b": 1, "c d": 2}
     for place, fitted in enumerate(
         [
-            pipeline.make_pipeline(pre.StandardScaler(), impute.SimpleImputer(), linear_model.LogisticRegression()),
+            pipeline.make_pipeline(
+                pre.StandardScaler(), impute.SimpleImputer(), linear_model.LogisticRegression()
+            ),
             ensemble.HistGradientBoostingClassifier(max_iter=3),
         ]
     ):
@@ -117,7 +145,9 @@ def test_null_is_a_number_where_one_may_be_missing(put):
 
 
 def test_columns_of_texts(put):
-    """Categories and texts keep their type; numbers beside them are still checked, unused columns not asked for."""
+    """Categories and texts keep their type; numbers beside them are still checked, unused columns
+    not asked for.
+    """
     columns = compose.make_column_transformer(
         (pipeline.make_pipeline(impute.SimpleImputer(), pre.StandardScaler()), ["a"]),
         (pre.StandardScaler(), slice(1, 2)),
@@ -143,14 +173,22 @@ def test_columns_of_texts(put):
 def test_categories_of_arrays(put):
     """Fitted on an array of texts: `x` takes them."""
     x = MIXED[["kind"]].to_numpy(dtype=object)
-    fitted = pipeline.make_pipeline(pre.OneHotEncoder(), linear_model.LogisticRegression()).fit(x, LABELS)
-    assert together(put(fitted), {"x": ["big"]}) == expected(fitted, np.array([["big"]], dtype=object))
+    fitted = pipeline.make_pipeline(pre.OneHotEncoder(), linear_model.LogisticRegression()).fit(
+        x, LABELS
+    )
+    assert together(put(fitted), {"x": ["big"]}) == expected(
+        fitted, np.array([["big"]], dtype=object)
+    )
 
 
 def test_texts_and_objects(put):
-    """What has neither names nor a number of columns takes `x` as it is, or the variables themselves."""
+    """What has neither names nor a number of columns takes `x` as it is, or the variables
+    themselves.
+    """
     texts = ["good day", "bad night"] * 5
-    fitted = pipeline.make_pipeline(TfidfVectorizer(), linear_model.LogisticRegression()).fit(texts, [1, 0] * 5)
+    fitted = pipeline.make_pipeline(TfidfVectorizer(), linear_model.LogisticRegression()).fit(
+        texts, [1, 0] * 5
+    )
     model = put(fitted, name="Texts")
     assert [one["prediction"] for one in together(model, {"x": "bad"}, {"x": "good"})] == [0, 1]
     assert list(together(model, {"x": "bad"})[0]["probabilities"]) == ["0", "1"]
@@ -158,7 +196,10 @@ def test_texts_and_objects(put):
         model.bind({"x": 1})
     fitted = pipeline.make_pipeline(DictVectorizer(), linear_model.LogisticRegression())
     model = put(fitted.fit([{"k": "u", "n": 1}, {"k": "v"}] * 5, [True, False] * 5), name="Objects")
-    assert [one["prediction"] for one in together(model, {"k": "v"}, {"k": "u", "n": 2})] == [False, True]
+    assert [one["prediction"] for one in together(model, {"k": "v"}, {"k": "u", "n": 2})] == [
+        False,
+        True,
+    ]
     assert list(together(model, {"k": "v"})[0]["probabilities"]) == ["false", "true"]
 
 
@@ -178,14 +219,18 @@ def test_a_class_of_the_folder_can_be_in_it(put):
     assert together(model, {"x": 4}, {"x": 5}) == [{"prediction": 8}, {"prediction": 10}]
 
 
-# --- what comes out ---------------------------------------------------------------------------------------------------
+# --- what comes out -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("estimator", "y", "answer"),
     [
         (linear_model.LinearRegression(), NUMBERS, {"prediction": pytest.approx(2.0)}),
-        (linear_model.LinearRegression(), np.c_[NUMBERS, NUMBERS], {"prediction": pytest.approx([2.0, 2.0])}),
+        (
+            linear_model.LinearRegression(),
+            np.c_[NUMBERS, NUMBERS],
+            {"prediction": pytest.approx([2.0, 2.0])},
+        ),
         (SVC(), LABELS, {"prediction": "yes"}),
         (cluster.KMeans(1), None, {"prediction": 0}),
         (pre.FunctionTransformer(), None, {"prediction": [0.5, 1.0, -0.25]}),
@@ -194,7 +239,9 @@ def test_a_class_of_the_folder_can_be_in_it(put):
     ],
 )
 def test_other_estimators_answer_their_prediction(put, estimator, y, answer):
-    """A number, a label without probabilities, a cluster, what a transformer makes; of several outputs a list."""
+    """A number, a label without probabilities, a cluster, what a transformer makes; of several
+    outputs a list.
+    """
     x = FRAME.to_numpy()
     assert together(put(estimator.fit(x, y)), {"x": [0.5, 1.0, -0.25]}) == [answer]
 
@@ -215,24 +262,37 @@ def test_several_labels_at_once(put):
 
 def test_the_label_is_that_of_predict(put):
     """Also where it does not follow from the probabilities: a threshold of its own."""
-    tuned = model_selection.FixedThresholdClassifier(linear_model.LogisticRegression(), threshold=0.9, pos_label="yes")
+    tuned = model_selection.FixedThresholdClassifier(
+        linear_model.LogisticRegression(), threshold=0.9, pos_label="yes"
+    )
     fitted = tuned.fit(FRAME.to_numpy(), LABELS)
     rows = FRAME.to_numpy().tolist()
     answers = together(put(fitted), *({"x": row} for row in rows))
     assert [answer["prediction"] for answer in answers] == fitted.predict(FRAME.to_numpy()).tolist()
-    assert any(answer["prediction"] == "no" and answer["probabilities"]["yes"] > 0.5 for answer in answers)
+    assert any(
+        answer["prediction"] == "no" and answer["probabilities"]["yes"] > 0.5 for answer in answers
+    )
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("thing", "message"),
     [
-        ({"model": 1}, "model.joblib: holds a dict, which has neither predict nor transform (add an etls.py"),
+        (
+            {"model": 1},
+            "model.joblib: holds a dict, which has neither predict nor transform (add an etls.py",
+        ),
         (linear_model.LogisticRegression, "holds the class LogisticRegression"),
-        (linear_model.LogisticRegression(), "holds a LogisticRegression that is not fitted (fit it"),
-        (pipeline.make_pipeline(pre.StandardScaler(), SVC()), "holds a StandardScaler that is not fitted"),
+        (
+            linear_model.LogisticRegression(),
+            "holds a LogisticRegression that is not fitted (fit it",
+        ),
+        (
+            pipeline.make_pipeline(pre.StandardScaler(), SVC()),
+            "holds a StandardScaler that is not fitted",
+        ),
     ],
 )
 def test_what_is_no_model_is_refused(put, thing, message):
@@ -250,34 +310,46 @@ def test_a_damaged_file_is_that_models_fault(write, serve, file):
         serve(None, name="Ready")
 
 
-@pytest.mark.parametrize(("file", "library"), [("model.skops", "skops"), ("model.onnx", "onnxruntime")])
+@pytest.mark.parametrize(
+    ("file", "library"), [("model.skops", "skops"), ("model.onnx", "onnxruntime")]
+)
 def test_a_missing_library_is_told(write, serve, monkeypatch, file, library):
     """With the line to add."""
     write("Ready", files={file: b"x"})
     for name in [name for name in sys.modules if name.partition(".")[0] == library]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "path", [place for place in sys.path if not (Path(place) / library).exists()])
+    monkeypatch.setattr(
+        sys, "path", [place for place in sys.path if not (Path(place) / library).exists()]
+    )
     with pytest.raises(ModelBroken) as caught:
         serve(None, name="Ready")
-    assert caught.value.fault.hint.startswith(f"add the line {library} to the service's requirements.txt")
+    assert caught.value.fault.hint.startswith(
+        f"add the line {library} to the service's requirements.txt"
+    )
 
 
 def test_another_version_of_scikit_learn_is_a_note(put, caplog):
     """In the log, once; the model serves."""
-    fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression()).fit(FRAME, LABELS)
+    fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression()).fit(
+        FRAME, LABELS
+    )
     content = pickle.dumps(fitted).replace(b"_sklearn_version", b"_sklearn_version")
     version = fitted.__getstate__()["_sklearn_version"].encode()
     other = version[:-1] + (b"0" if version[-1:] != b"0" else b"9")
     with caplog.at_level(logging.WARNING, "modelsync"):
         model = put(content.replace(version, other), "pipeline.pkl")
     assert together(model, VARIABLES)[0]["prediction"] == "yes"
-    notes = [record.getMessage() for record in caplog.records if "Trying to unpickle" in record.getMessage()]
+    notes = [
+        record.getMessage()
+        for record in caplog.records
+        if "Trying to unpickle" in record.getMessage()
+    ]
     assert notes
     assert len(notes) == len(set(notes))
     assert all(note.startswith("Ready/pipeline.pkl: ") for note in notes)
 
 
-# --- skops ---------------------------------------------------------------------------------------------------
+# --- skops ----------------------------------------------------------------------------------------
 
 
 class Suspicious(pre.StandardScaler):
@@ -286,8 +358,14 @@ class Suspicious(pre.StandardScaler):
 
 def test_skops(put):
     """Trusted types load; others are named, and not loaded."""
-    fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression()).fit(FRAME, LABELS)
+    fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression()).fit(
+        FRAME, LABELS
+    )
     model = put(skops.io.dumps(fitted), "credit.skops")
-    assert together(model, VARIABLES) == expected(fitted, pd.DataFrame([VARIABLES])[["a", "b", "c d"]])
-    with pytest.raises(ModelBroken, match=r"does not trust: .*Suspicious \(if you trust them, add an etls\.py"):
+    assert together(model, VARIABLES) == expected(
+        fitted, pd.DataFrame([VARIABLES])[["a", "b", "c d"]]
+    )
+    with pytest.raises(
+        ModelBroken, match=r"does not trust: .*Suspicious \(if you trust them, add an etls\.py"
+    ):
         put(skops.io.dumps(Suspicious().fit(FRAME)), "other.skops", name="Other")

@@ -1,4 +1,6 @@
-"""`transform_predict_batch`: what its rows are, what it may return, and that a batch answers as a single call does."""
+"""`transform_predict_batch`: what its rows are, what it may return, and that a batch answers as a
+single call does.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Typed(typing.TypedDict):
 KINDS = "[{'kind': type(row).__name__, 'row': row} for row in rows]"
 
 
-def churn(batch: str = "rows", body: str = f"return {KINDS}", single: str = "", top: str = TYPES) -> str:
+def churn(
+    batch: str = "rows", body: str = f"return {KINDS}", single: str = "", top: str = TYPES
+) -> str:
     """A class with a batch method, and with the parameters of a single one where they are given."""
     both = f"    def transform_predict(self, {single}):\n        return {{}}\n" if single else ""
     return f"{top}\nclass Churn:\n{both}    def transform_predict_batch(self, {batch}):\n        {body}\n"
@@ -44,8 +48,14 @@ def rows_of(model, *variables):
 
 def test_it_is_called_once_with_all_rows(serve):
     """As many dicts come back, in the same order."""
-    model = serve(churn(body="self.calls = getattr(self, 'calls', 0) + 1; return [{'x': r['x'] * 2} for r in rows]"))
-    assert model.call_batch([model.bind({"x": x}) for x in range(5)]) == [{"x": x * 2} for x in range(5)]
+    model = serve(
+        churn(
+            body="self.calls = getattr(self, 'calls', 0) + 1; return [{'x': r['x'] * 2} for r in rows]"
+        )
+    )
+    assert model.call_batch([model.bind({"x": x}) for x in range(5)]) == [
+        {"x": x * 2} for x in range(5)
+    ]
     assert model.instance.calls == 1
 
 
@@ -62,14 +72,18 @@ def test_a_model_without_it_takes_no_batches(serve):
     assert (model.bind, model.call_batch) == (None, None)
 
 
-@pytest.mark.parametrize("rows", ["rows", "rows: list", "rows: 'list'", "rows: list[dict]", "rows: list[object]"])
+@pytest.mark.parametrize(
+    "rows", ["rows", "rows: list", "rows: 'list'", "rows: list[dict]", "rows: list[object]"]
+)
 def test_rows_are_dicts(serve, rows):
     """Where nothing else is said."""
     assert rows_of(serve(churn(rows)), {"a": 1}, {"b": {"c": 2}}) == [{"a": 1}, {"b": {"c": 2}}]
 
 
 @pytest.mark.parametrize("kind", ["Customer", "Plain"])
-@pytest.mark.parametrize("given", [("rows: list[{}]", ""), ("rows", "customer: {}"), ("rows: list", "customer: {}")])
+@pytest.mark.parametrize(
+    "given", [("rows: list[{}]", ""), ("rows", "customer: {}"), ("rows: list", "customer: {}")]
+)
 def test_rows_are_validated_instances(serve, kind, given):
     """Of the type that the rows, or else the single method's parameter, are annotated with."""
     batch, single = (part.format(kind) for part in given)
@@ -103,7 +117,8 @@ def test_rows_hold_the_arguments_of_the_single_method(serve, rows):
 
 
 def test_dicts_that_are_asked_for_are_checked_as_the_single_method_would(serve):
-    """`list[dict]` beside a pydantic parameter: dicts as they came, and 422 for what does not fit."""
+    """`list[dict]` beside a pydantic parameter: dicts as they came, and 422 for what does not fit.
+    """
     model = serve(churn("rows: list[dict]", single="customer: Customer"))
     assert rows_of(model, {"age": 3}) == [{"age": 3}]
     with pytest.raises(VariablesInvalid):
@@ -112,8 +127,13 @@ def test_dicts_that_are_asked_for_are_checked_as_the_single_method_would(serve):
 
 def test_rows_are_one_dataframe(serve):
     """A row per request, nested objects flattened as `json_normalize` does."""
-    model = serve(churn("rows: pd.DataFrame", "self.seen = rows; return [{'age': int(a)} for a in rows.age]"))
-    assert model.call_batch([{"age": 1, "o": {"k": 2}}, {"age": 5, "o": {"k": 3}}]) == [{"age": 1}, {"age": 5}]
+    model = serve(
+        churn("rows: pd.DataFrame", "self.seen = rows; return [{'age': int(a)} for a in rows.age]")
+    )
+    assert model.call_batch([{"age": 1, "o": {"k": 2}}, {"age": 5, "o": {"k": 3}}]) == [
+        {"age": 1},
+        {"age": 5},
+    ]
     assert list(model.instance.seen.columns) == ["age", "o.k"]
     assert model.call({"age": 7}) == {"age": 7}
 
@@ -125,7 +145,9 @@ def test_a_tuple_or_a_dataframe_may_be_returned(serve):
     assert model.call_batch([{"a": 1}, {"a": 2}]) == [{"a": 2}, {"a": 4}]
 
 
-@pytest.mark.parametrize("body", ["return None", "return {}", "return (row for row in rows)", "return 'ab'"])
+@pytest.mark.parametrize(
+    "body", ["return None", "return {}", "return (row for row in rows)", "return 'ab'"]
+)
 def test_anything_else_is_told(serve, body):
     """By its type."""
     with pytest.raises(ModelRaised, match="not a list"):
@@ -144,13 +166,18 @@ def test_an_exception_in_the_list_is_that_requests_own(serve):
         serve(churn(body="return []"), name="Empty").call({})
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------
 
 
 def test_async_batches_are_refused_before_anything_runs(write, find):
     """The static check says what to do, and where."""
     write("A", churn(top="import nothing_there").replace("    def t", "    async def t"))
-    write("B", churn(single="variables").replace("    def transform_predict(", "    async def transform_predict("))
+    write(
+        "B",
+        churn(single="variables").replace(
+            "    def transform_predict(", "    async def transform_predict("
+        ),
+    )
     for name in ("A", "B"):
         fault = find(name).fault
         assert fault.stage == "static"
@@ -175,7 +202,9 @@ def test_other_parameters_may_be_optional(serve, signature):
     assert serve(churn(signature, "return [{}]")).call_batch([{}]) == [{}]
 
 
-@pytest.mark.parametrize("kind", ["int", "dict", "Customer", "list[int]", "dict[str, list]", "set[dict]"])
+@pytest.mark.parametrize(
+    "kind", ["int", "dict", "Customer", "list[int]", "dict[str, list]", "set[dict]"]
+)
 def test_rows_of_another_type_are_refused(serve, kind):
     """At load, naming the type and those that can be."""
     with pytest.raises(ModelBroken, match=r"rows: .* is no list of rows \(take list, list\[dict\]"):
@@ -187,7 +216,9 @@ def test_inherited_methods_count(serve):
     base = "class Base:\n    {kind} transform_predict_batch(self, {rows}):\n        return [{{}} for _ in rows]\n"
     own = "from base import Base\nclass {}(Base):\n    pass\n".format
     good = {"base.py": base.format(kind="def", rows="rows")}
-    assert serve(good["base.py"] + "class Churn(Base):\n    pass\n", name="Same").call_batch([{}]) == [{}]
+    assert serve(good["base.py"] + "class Churn(Base):\n    pass\n", name="Same").call_batch(
+        [{}]
+    ) == [{}]
     assert serve(own("Helper"), good, name="Helper").call_batch([{}, {}]) == [{}, {}]
     with pytest.raises(ModelBroken, match="not awaited"):
         serve(own("Async"), {"base.py": base.format(kind="async def", rows="rows")}, name="Async")
@@ -205,7 +236,7 @@ def test_a_batch_method_that_writes_to_self_is_seen(write, find):
     assert (find("Churn").writes_self, find("Other").writes_self) == (True, False)
 
 
-# --- the check --------------------------------------------------------------------------------------------------------
+# --- the check ------------------------------------------------------------------------------------
 
 EXAMPLES = {f"examples/{x}.json": f'{{"variables": {{"x": {x}}}}}' for x in (1, 2, 3)}
 SINGLE = "class Churn:\n    def transform_predict(self, x: float):\n        return {'y': x / 3}\n"
@@ -224,7 +255,8 @@ def batched(body: str, single: str = SINGLE) -> str:
     "body",
     [
         "return [{'y': row['x'] / 3} for row in rows]",
-        "return [{'y': row['x'] / 3 * (1 + 1e-7)} for row in rows]",  # 32 bits, or another order of summing
+        # 32 bits, or another order of summing
+        "return [{'y': row['x'] / 3 * (1 + 1e-7)} for row in rows]",
         "import time; return [{'y': row['x'] / 3} for row in rows]",
     ],
 )
@@ -237,9 +269,18 @@ def test_a_batch_that_answers_alike_passes(root, write, body):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("return [{'y': row['x']} for row in rows]", "answered otherwise than alone: y: expected 0.33"),
-        ("return [{'y': row['x'] / 3} for row in reversed(rows)]", "answered otherwise than alone: y"),
-        ("return [{'y': x / 3} for x in sorted({row['x'] for row in rows})]", "returned 3 results for 4 rows"),
+        (
+            "return [{'y': row['x']} for row in rows]",
+            "answered otherwise than alone: y: expected 0.33",
+        ),
+        (
+            "return [{'y': row['x'] / 3} for row in reversed(rows)]",
+            "answered otherwise than alone: y",
+        ),
+        (
+            "return [{'y': x / 3} for x in sorted({row['x'] for row in rows})]",
+            "returned 3 results for 4 rows",
+        ),
         ("return [rows[0]] * len(rows)", "the response has no"),
         ("return [{'y': row['x'] / 3} for row in rows[:2]]", "returned 2 results for 4 rows"),
         ("return None", "not a list"),
@@ -265,7 +306,12 @@ def test_a_model_that_never_answers_twice_alike_is_not_compared(root, write):
 
 def test_a_batch_method_alone_is_compared_too(root, write):
     """A mean over the batch is another answer for each company."""
-    write("Churn", churn(body="m = sum(r['x'] for r in rows) / len(rows); return [{'y': r['x'] - m} for r in rows]"))
+    write(
+        "Churn",
+        churn(
+            body="m = sum(r['x'] for r in rows) / len(rows); return [{'y': r['x'] - m} for r in rows]"
+        ),
+    )
     for file, text in EXAMPLES.items():
         write("Churn", files={file: text})
     assert "answered otherwise than alone" in str(result(root).fault)

@@ -48,7 +48,9 @@ class Churn:
 """
 
 
-def model(signature: str, body: str = "return locals()", head: str = "", name: str = "Churn") -> str:
+def model(
+    signature: str, body: str = "return locals()", head: str = "", name: str = "Churn"
+) -> str:
     return f"{head}\nclass {name}:\n    def transform_predict({signature}):\n        {body}\n"
 
 
@@ -85,8 +87,12 @@ def test_no_parameter_gets_nothing(serve):
 )
 @pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
 def test_one_dict_gets_the_object_itself(serve, signature, future):
-    """One parameter, a dict or without annotation, gets the very object, and nothing stands between."""
-    loaded = serve(model(signature, "return rows", f"{future}from typing import Any, Dict, Mapping, Optional"))
+    """One parameter, a dict or without annotation, gets the very object, and nothing stands
+    between.
+    """
+    loaded = serve(
+        model(signature, "return rows", f"{future}from typing import Any, Dict, Mapping, Optional")
+    )
     variables = {"a": 1, "b": {"c": [1]}}
     assert loaded.call(variables) is variables
     assert loaded.call == loaded.instance.transform_predict
@@ -102,9 +108,17 @@ def test_one_keyword_only_dict(serve):
     ("signature", "head", "name"),
     [
         ("self, rows: pd.DataFrame", "import pandas as pd", "Churn"),
-        ("self, rows: pandas.DataFrame", "from __future__ import annotations\nimport pandas", "Churn"),
+        (
+            "self, rows: pandas.DataFrame",
+            "from __future__ import annotations\nimport pandas",
+            "Churn",
+        ),
         ("self, rows: 'DataFrame | None' = None", "from pandas import DataFrame", "Churn"),
-        ("self, rows: 'pd.DataFrame'", "import typing\nif typing.TYPE_CHECKING:\n    import pandas as pd", "Churn"),
+        (
+            "self, rows: 'pd.DataFrame'",
+            "import typing\nif typing.TYPE_CHECKING:\n    import pandas as pd",
+            "Churn",
+        ),
         ("self, rows", "", "transform_predict"),
         ("self, rows=None", "", "transform_predict"),
     ],
@@ -119,7 +133,9 @@ def test_one_dataframe_gets_one_row(serve, signature, head, name):
 
 def test_the_original_class_may_ask_for_a_dict(serve):
     """An annotation wins over the name of the class."""
-    assert serve(model("self, rows: dict", "return rows", name="transform_predict")).call({"a": 1}) == {"a": 1}
+    assert serve(model("self, rows: dict", "return rows", name="transform_predict")).call(
+        {"a": 1}
+    ) == {"a": 1}
 
 
 def test_pandas_is_imported_only_where_it_is_needed(serve, monkeypatch):
@@ -130,10 +146,14 @@ def test_pandas_is_imported_only_where_it_is_needed(serve, monkeypatch):
         serve(model("self, rows", "return {}", name="transform_predict"), name="Other")
 
 
-@pytest.mark.parametrize(("etls", "kind"), [(PYDANTIC, "Customer"), (DATACLASS, "Customer"), (TYPED_DICT, "dict")])
+@pytest.mark.parametrize(
+    ("etls", "kind"), [(PYDANTIC, "Customer"), (DATACLASS, "Customer"), (TYPED_DICT, "dict")]
+)
 @pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
 def test_structures_are_validated(serve, etls, kind, future):
-    """A pydantic model, dataclass or TypedDict arrives as a validated instance and gives the schema."""
+    """A pydantic model, dataclass or TypedDict arrives as a validated instance and gives the
+    schema.
+    """
     loaded = serve(future + etls)
     assert loaded.call({"age": "42"}) == {"kind": kind, "age": 42}
     assert loaded.schema["required"] == ["age"]
@@ -153,14 +173,20 @@ def test_nested_fields_are_named_with_dots(serve):
 def test_an_optional_structure_and_a_choice_of_two(serve):
     """`Customer | None` is Customer; a union takes the one that fits."""
     head = "import pydantic\nclass A(pydantic.BaseModel):\n    a: int\nclass B(pydantic.BaseModel):\n    b: int\n"
-    call = serve(model("self, it: A | None = None", "return {'kind': type(it).__name__}", head)).call
+    call = serve(
+        model("self, it: A | None = None", "return {'kind': type(it).__name__}", head)
+    ).call
     assert call({"a": 1}) == {"kind": "A"}
-    call = serve(model("self, it: A | B", "return {'kind': type(it).__name__}", head), name="Other").call
+    call = serve(
+        model("self, it: A | B", "return {'kind': type(it).__name__}", head), name="Other"
+    ).call
     assert call({"b": 1}) == {"kind": "B"}
 
 
 def test_several_are_bound_by_name(serve):
-    """Several parameters are validated, defaulted and converted from the signature; others are left out."""
+    """Several parameters are validated, defaulted and converted from the signature; others are left
+    out.
+    """
     loaded = serve(
         model(
             "self, age: int, name: str = 'x', *, since: datetime.date = None, kind: Literal['a', 'b'] = 'a'",
@@ -173,7 +199,11 @@ def test_several_are_bound_by_name(serve):
     assert loaded.call({"age": 1, "since": None})["since"] is None
     assert list(invalid(loaded.call, {"kind": "c"})) == ["age", "kind"]
     assert loaded.schema["required"] == ["age"]
-    assert loaded.schema["properties"]["name"] == {"default": "x", "title": "Name", "type": "string"}
+    assert loaded.schema["properties"]["name"] == {
+        "default": "x",
+        "title": "Name",
+        "type": "string",
+    }
 
 
 def test_one_plain_type_is_bound_by_name(serve):
@@ -192,12 +222,18 @@ def test_one_plain_type_is_bound_by_name(serve):
         ("self, a: int, **more", {"a": 1, "b": 2}, {"a": 1, "more": {"b": 2}}),
         ("self, **more", {"a": 1, "b": 2}, {"more": {"a": 1, "b": 2}}),
         ("self, *args", {"a": 1}, {"args": ()}),
-        ("self, schema: int, model_config: int, _x: int = 1", {"schema": 1, "model_config": 2}, None),
+        (
+            "self, schema: int, model_config: int, _x: int = 1",
+            {"schema": 1, "model_config": 2},
+            None,
+        ),
         ("self, a: 'list[int]', b: 'int | None' = None", {"a": ["1"]}, {"a": [1], "b": None}),
     ],
 )
 def test_signatures_of_all_kinds(serve, signature, variables, result):
-    """Names that clash with pydantic's own, positional-only, variadic, untyped and quoted parameters all work."""
+    """Names that clash with pydantic's own, positional-only, variadic, untyped and quoted
+    parameters all work.
+    """
     got = serve(model(signature)).call(variables)
     got.pop("self")
     assert got == (result or {"schema": 1, "model_config": 2, "_x": 1})

@@ -49,7 +49,9 @@ def test_good_models_are_measured(root, write):
 
 
 def test_verdicts_come_in_order_and_as_they_are_known(root, write):
-    """One result a folder, in the order given; each is told as soon as it is there, static faults included."""
+    """One result a folder, in the order given; each is told as soon as it is there, static faults
+    included.
+    """
     write("B", GOOD)
     write("A", model(top="raise ValueError('no')"))
     write("C", "def oops(:")
@@ -58,18 +60,28 @@ def test_verdicts_come_in_order_and_as_they_are_known(root, write):
     assert [result.name for result in found] == ["A", "B", "C"]
     assert [result.ok for result in found] == [False, True, False]
     assert sorted(result.name for result in seen) == ["A", "B", "C"]
-    assert (found[0].fault.stage, found[0].fault.file, found[0].fault.line) == ("load", "etls.py", 1)
+    assert (found[0].fault.stage, found[0].fault.file, found[0].fault.line) == (
+        "load",
+        "etls.py",
+        1,
+    )
     assert check([], timeout=30, environ=os.environ) == []
 
 
 def test_models_that_end_the_process_do_not_end_the_check(root, write):
-    """os._exit, a segmentation fault, a kill, a stack overflow: that model is broken, the others are checked."""
+    """os._exit, a segmentation fault, a kill, a stack overflow: that model is broken, the others
+    are checked.
+    """
     segfault = "import ctypes; ctypes.string_at(0)"
     write("A0", GOOD)
     write("A1", model(top="import os; os._exit(3)"))
     write("A2", model(init=segfault))
     write("A3", GOOD)
-    write("A4", model("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), {"examples/a.json": EXAMPLE})
+    write(
+        "A4",
+        model("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"),
+        {"examples/a.json": EXAMPLE},
+    )
     write("A5", model(top="import os; os.closerange(0, 100); os._exit(0)"))
     write("A6", GOOD, {"examples/a.json": EXAMPLE})
     write("A7", model(top="import sys; sys.exit(4)"))
@@ -90,11 +102,17 @@ def test_the_last_words_of_a_crash_are_told(root, write):
 
 
 def test_models_without_end_are_told_where_they_hang(root, write):
-    """An endless import, __init__ or example is a timeout with the line it was in; the next model is checked."""
+    """An endless import, __init__ or example is a timeout with the line it was in; the next model
+    is checked.
+    """
     write("A", model(top="while True:\n    pass"))
     write("B", model("import time; time.sleep(600)"), {"examples/a.json": EXAMPLE})
     write("C", GOOD)
-    write("D", model("import asyncio; await asyncio.sleep(600)", kind="async def"), {"examples/a.json": EXAMPLE})
+    write(
+        "D",
+        model("import asyncio; await asyncio.sleep(600)", kind="async def"),
+        {"examples/a.json": EXAMPLE},
+    )
     found = results(root, timeout=1)
     assert [found[name].fault.stage for name in "ABD"] == ["timeout"] * 3
     assert "within 1 s" in found["A"].fault.message
@@ -124,7 +142,11 @@ def test_processes_that_models_start_end_with_the_check(root, write, tmp_path):
         "Returns": True,
     }
     child = int(pid.read_text())
-    until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+    until(
+        lambda: (
+            not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+        )
+    )
 
 
 def test_a_model_that_prints_without_end_is_bounded(root, write):
@@ -160,7 +182,8 @@ def test_a_model_that_prints_without_end_is_bounded(root, write):
     ],
 )  # fmt: skip
 def test_an_example_that_fails_breaks_the_model(root, write, etls, example, message):
-    """Another answer, an error, an answer that is none: told with what was expected and what came."""
+    """Another answer, an error, an answer that is none: told with what was expected and what came.
+    """
     write("Churn", etls, {"examples/happy.json": example, "data.txt": "x"})
     fault = results(root)["Churn"].fault
     assert fault.stage == "example"
@@ -173,7 +196,10 @@ def test_an_example_that_fails_breaks_the_model(root, write, etls, example, mess
 @pytest.mark.parametrize(
     ("etls", "response"),
     [
-        (model("return {'a': 0.1 + 0.2, 'b': 1.0, 'c': float('nan')}"), '{"a": 0.3, "b": 1, "c": null}'),
+        (
+            model("return {'a': 0.1 + 0.2, 'b': 1.0, 'c': float('nan')}"),
+            '{"a": 0.3, "b": 1, "c": null}',
+        ),
         (model("variables['x'] = 9; return {'a': 1}"), '{"a": 1}'),
         (model("return {'a': 1}", kind="async def"), '{"a": 1}'),
     ],
@@ -188,10 +214,18 @@ def test_an_example_that_holds(root, write, etls, response):
 
 def test_the_environment_is_the_one_given(root, write, monkeypatch):
     """Models see what they are given, and nothing of the service's own."""
-    seen = "import os; return {'seen': [os.environ.get('MODEL_KEY'), os.environ.get('gitpassword')]}"
-    write("Churn", model(seen), {"examples/a.json": '{"variables": {}, "response": {"seen": ["k", null]}}'})
+    seen = (
+        "import os; return {'seen': [os.environ.get('MODEL_KEY'), os.environ.get('gitpassword')]}"
+    )
+    write(
+        "Churn",
+        model(seen),
+        {"examples/a.json": '{"variables": {}, "response": {"seen": ["k", null]}}'},
+    )
     monkeypatch.setenv("gitpassword", "secret")
-    [result] = check(discover(root), timeout=30, environ={"PATH": os.environ["PATH"], "MODEL_KEY": "k"})
+    [result] = check(
+        discover(root), timeout=30, environ={"PATH": os.environ["PATH"], "MODEL_KEY": "k"}
+    )
     assert result.fault is None
 
 
@@ -206,7 +240,9 @@ def test_an_interrupted_check_leaves_no_process(root, write):
     with pytest.raises(KeyboardInterrupt):
         check(discover(root), timeout=60, environ=os.environ, on_progress=interrupt)
     running = [
-        child for child in psutil.Process().children() if "modelsync.models.check.child" in " ".join(child.cmdline())
+        child
+        for child in psutil.Process().children()
+        if "modelsync.models.check.child" in " ".join(child.cmdline())
     ]
     assert running == []
     assert signal.getsignal(signal.SIGINT) is not None
@@ -221,15 +257,27 @@ def test_a_pickle_of_a_notebook_is_told_as_such(root, write):
     for result in found.values():
         assert result.fault.hint.startswith("it was pickled from a notebook or script (__main__)")
     for name in ("M", "Recent"):
-        assert found[name].fault.message == "AttributeError: Can't get attribute 'Mine' on <module '__main__'>"
+        assert (
+            found[name].fault.message
+            == "AttributeError: Can't get attribute 'Mine' on <module '__main__'>"
+        )
 
 
 def test_what_lies_beside_the_folder_is_no_missing_library(root, write):
     """Nobody is told to install a stranger's package that is named like the user's own code."""
-    for name, top in (("A", "import common.features"), ("B", "from shared import x"), ("C", "import data")):
+    for name, top in (
+        ("A", "import common.features"),
+        ("B", "from shared import x"),
+        ("C", "import data"),
+    ):
         write(name, model(top=top), {"examples/a.json": EXAMPLE})
-    found = check(discover(root), timeout=30, environ=os.environ, beside={"common/", "shared.py", "data.csv"})
+    found = check(
+        discover(root), timeout=30, environ=os.environ, beside={"common/", "shared.py", "data.csv"}
+    )
     hints = [result.fault.hint for result in found]
-    assert [hint.partition(" lies outside of the model's folder")[0] for hint in hints[:2]] == ["common/", "shared.py"]
+    assert [hint.partition(" lies outside of the model's folder")[0] for hint in hints[:2]] == [
+        "common/",
+        "shared.py",
+    ]
     assert not any("add the line" in hint for hint in hints[:2])
     assert hints[2].startswith("if data is a package from PyPI")

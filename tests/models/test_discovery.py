@@ -37,7 +37,9 @@ def test_versions_that_git_knows_are_taken(root, write):
 
 
 def test_what_is_no_model_is_left_out(root, write):
-    """Hidden folders, caches, folders without etls.py and plain files are not models, and no faults either."""
+    """Hidden folders, caches, folders without etls.py and plain files are not models, and no faults
+    either.
+    """
     write(".hidden", GOOD)
     write("__pycache__", GOOD)
     write("docs", files={"index.md": "text"})
@@ -66,10 +68,12 @@ def test_five_hundred_folders(root, write):
     assert [folder.name for folder in found if folder.fault] == ["M250"]
 
 
-# --- names ------------------------------------------------------------------------------------------------------------
+# --- names ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["all", "ALL", "docs", "usage", "openapi.json", "sync", "metrics", "v2", "Static"])
+@pytest.mark.parametrize(
+    "name", ["all", "ALL", "docs", "usage", "openapi.json", "sync", "metrics", "v2", "Static"]
+)
 def test_reserved_names_are_refused(root, write, name):
     """A route of the service cannot be a model, in any case of letters."""
     write(name, GOOD)
@@ -79,10 +83,21 @@ def test_reserved_names_are_refused(root, write, name):
 
 @pytest.mark.parametrize(
     "name",
-    ["1st", "my model", "a.b", "_a", "-a", "né", "a%2f", "new\nline", b"\xff".decode("utf-8", "surrogateescape")],
+    [
+        "1st",
+        "my model",
+        "a.b",
+        "_a",
+        "-a",
+        "né",
+        "a%2f",
+        "new\nline",
+        b"\xff".decode("utf-8", "surrogateescape"),
+    ],
 )
 def test_odd_names_are_refused(root, write, name):
-    """A name that no URL takes as it is, is refused with what is allowed; also one that is no text."""
+    """A name that no URL takes as it is, is refused with what is allowed; also one that is no text.
+    """
     write(name, GOOD)
     [folder] = discover(root)
     assert folder.fault.stage == "name"
@@ -102,14 +117,20 @@ def test_case_twins_are_both_refused(root, write):
     assert faults["Other"] is None
 
 
-# --- what is in a folder ----------------------------------------------------------------------------------------------
+# --- what is in a folder --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("artefact", ["pipeline.pkl", "model.pkl", "model.joblib", "x.skops", "model.onnx"])
+@pytest.mark.parametrize(
+    "artefact", ["pipeline.pkl", "model.pkl", "model.joblib", "x.skops", "model.onnx"]
+)
 def test_a_ready_artefact_is_a_model(write, find, artefact):
     """One file that is a model needs no code; beside code it is just a file of it."""
     write("Ready", files={artefact: b"x", "notes.txt": "x"})
-    assert (find("Ready").fault, find("Ready").artefact, find("Ready").class_name) == (None, artefact, "")
+    assert (find("Ready").fault, find("Ready").artefact, find("Ready").class_name) == (
+        None,
+        artefact,
+        "",
+    )
     write("Coded", GOOD, {artefact: b"x"})
     assert find("Coded").artefact == ""
 
@@ -144,7 +165,9 @@ def test_a_misspelt_file_is_told(write, find, file):
 @pytest.mark.parametrize("file", ["model.pkl", "deep/er/model.pkl", "etls.py", "model.onnx"])
 def test_an_lfs_pointer_is_told(root, write, file):
     """A pointer in place of a file breaks that model only."""
-    write("Churn", GOOD, {file: "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"})
+    write(
+        "Churn", GOOD, {file: "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"}
+    )
     write("Other", GOOD)
     churn, other = discover(root)
     assert churn.fault.message.startswith(f"LFS pointer: {file}")
@@ -152,7 +175,8 @@ def test_an_lfs_pointer_is_told(root, write, file):
 
 
 @pytest.mark.parametrize(
-    "target", ["/etc/passwd", "../../secret", "../Other/etls.py", "inner/../../Other", "loop/../../.."]
+    "target",
+    ["/etc/passwd", "../../secret", "../Other/etls.py", "inner/../../Other", "loop/../../.."],
 )
 def test_a_link_out_of_the_folder_is_refused(root, write, target):
     """A link that leads out of the model's folder is named, and what it leads to is not read."""

@@ -43,11 +43,21 @@ def entry(name: str, state="ready", version="a" * 40, fault=None, **given) -> Mo
 
 
 ENTRIES = [
-    entry("Fraud", "stale", class_name="transform_predict", fault=Fault("load", "ValueError: no", "etls.py", 3)),
+    entry(
+        "Fraud",
+        "stale",
+        class_name="transform_predict",
+        fault=Fault("load", "ValueError: no", "etls.py", 3),
+    ),
     entry("Churn", class_name="Churn", writes_self=True),
     entry("Exchange", version="b" * 40, class_name="Exchange", is_async=True),
     entry("Wine", artefact="model.joblib"),
-    entry("Bad", "failed", "", Fault("static", "LFS pointer: model.pkl", "model.pkl", hint="commit the file itself")),
+    entry(
+        "Bad",
+        "failed",
+        "",
+        Fault("static", "LFS pointer: model.pkl", "model.pkl", hint="commit the file itself"),
+    ),
 ]
 EVIL = '"""\n\\"\'); import os; os._exit(9) # {{ x }} \udc80 ü'
 
@@ -72,12 +82,22 @@ SERVED = {"version": "a" * 40}
 
 def test_it_runs(tmp_path):
     """It registers each model once, sorted, then the route for all."""
-    assert recorded(generate(ENTRIES, base_url="models", release="1f0c9ab2"), tmp_path / "serve_models.py") == [
+    assert recorded(
+        generate(ENTRIES, base_url="models", release="1f0c9ab2"), tmp_path / "serve_models.py"
+    ) == [
         ("Bad", "model.pkl: LFS pointer: model.pkl (commit the file itself)"),
-        ("Churn", {"folder": "models_serve/Churn", "class_name": "Churn", "writes_self": True, **SERVED}),
+        (
+            "Churn",
+            {"folder": "models_serve/Churn", "class_name": "Churn", "writes_self": True, **SERVED},
+        ),
         (
             "Exchange",
-            {"folder": "models_serve/Exchange", "class_name": "Exchange", "version": "b" * 40, "is_async": True},
+            {
+                "folder": "models_serve/Exchange",
+                "class_name": "Exchange",
+                "version": "b" * 40,
+                "is_async": True,
+            },
         ),
         ("Fraud", {"folder": "models_serve/Fraud", "class_name": "transform_predict", **SERVED}),
         ("Wine", {"folder": "models_serve/Wine", "artefact": "model.joblib", **SERVED}),
@@ -95,7 +115,8 @@ def test_nothing_that_comes_from_a_repository_becomes_code(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("base", "route"), [("", "POST /Churn "), ("models", "POST /models/Churn "), ("a/b", "POST /a/b/Churn ")]
+    ("base", "route"),
+    [("", "POST /Churn "), ("models", "POST /models/Churn "), ("a/b", "POST /a/b/Churn ")],
 )
 def test_routes_are_listed_below_the_base(base, route):
     """The docstring has the very URLs."""
@@ -106,4 +127,6 @@ def test_routes_are_listed_below_the_base(base, route):
 
 def test_a_release_without_models(tmp_path):
     """An empty list is a valid file too."""
-    assert recorded(generate([], base_url="models", release="r"), tmp_path / "serve_models.py") == ["all"]
+    assert recorded(generate([], base_url="models", release="r"), tmp_path / "serve_models.py") == [
+        "all"
+    ]

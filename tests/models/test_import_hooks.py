@@ -50,10 +50,14 @@ FILES: dict[str, str | bytes] = {
 )
 @pytest.mark.parametrize("lazy", [False, True])
 def test_helper_modules_are_found(serve, statement, expression, result, lazy):
-    """Absolute and relative imports work at the top of the file and inside a method that runs later."""
+    """Absolute and relative imports work at the top of the file and inside a method that runs
+    later.
+    """
     if lazy and "*" in statement:
         pytest.skip("Python allows * at the top only")
-    etls = HELPED.format(imports="" if lazy else statement, lazy=statement if lazy else "pass", expression=expression)
+    etls = HELPED.format(
+        imports="" if lazy else statement, lazy=statement if lazy else "pass", expression=expression
+    )
     assert serve(etls, FILES).call({}) == {"who": result}
     assert not {"helpers", "other", "pkg", "space", "etls"} & set(sys.modules)
     assert not any("models_serve" in place for place in sys.path)
@@ -61,8 +65,13 @@ def test_helper_modules_are_found(serve, statement, expression, result, lazy):
 
 def test_helpers_of_the_same_name_do_not_mix(serve):
     """Two folders may both hold helpers.py, also as lazily imported."""
-    etls = HELPED.format(imports="import helpers", lazy="import late", expression="helpers.WHO + late.WHO")
-    models = [serve(etls, {"helpers.py": f"WHO = '{x}'", "late.py": f"WHO = '{x}'"}, name=x) for x in ("A", "B")]
+    etls = HELPED.format(
+        imports="import helpers", lazy="import late", expression="helpers.WHO + late.WHO"
+    )
+    models = [
+        serve(etls, {"helpers.py": f"WHO = '{x}'", "late.py": f"WHO = '{x}'"}, name=x)
+        for x in ("A", "B")
+    ]
     assert [model.call({})["who"] for model in models] == ["AA", "BB"]
 
 
@@ -94,7 +103,9 @@ def test_a_data_folder_does_not_hide_a_library(serve):
 
 
 def test_libraries_see_no_helper(serve, tmp_path, monkeypatch):
-    """A library that tries `import ujson` while a model loads does not get the model's file of that name."""
+    """A library that tries `import ujson` while a model loads does not get the model's file of that
+    name.
+    """
     (tmp_path / "trying_library.py").write_text(
         "try:\n    import fastthing\nexcept ImportError:\n    fastthing = None\n"
     )
@@ -104,7 +115,9 @@ def test_libraries_see_no_helper(serve, tmp_path, monkeypatch):
 
 
 def test_a_path_that_a_model_adds_is_taken_back(serve):
-    """`sys.path.insert` works while the model loads; then the next model's modules are its own again."""
+    """`sys.path.insert` works while the model loads; then the next model's modules are its own
+    again.
+    """
     etls = churn(
         top="import sys, os\nsys.path.insert(0, os.path.dirname(__file__) + '/lib')\nimport feature",
         predict="return {'who': feature.WHO}",
@@ -125,8 +138,11 @@ def test_a_path_that_a_model_adds_is_taken_back(serve):
     ],
 )
 def test_pickles_find_the_classes_of_helper_modules(serve, tmp_path, load_):
-    """A pickle knows `scalers.Scaler` by its plain name, and gets the class the model's code has."""
-    (tmp_path / "scalers.py").write_text("class Scaler:\n    def __init__(self, by): self.by = by\n")
+    """A pickle knows `scalers.Scaler` by its plain name, and gets the class the model's code has.
+    """
+    (tmp_path / "scalers.py").write_text(
+        "class Scaler:\n    def __init__(self, by): self.by = by\n"
+    )
     code = f"""import sys, pickle; sys.path.insert(0, {str(tmp_path)!r})
 import scalers; sys.stdout.buffer.write(pickle.dumps(scalers.Scaler(3)))"""
     pickled = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
@@ -145,10 +161,15 @@ import scalers; sys.stdout.buffer.write(pickle.dumps(scalers.Scaler(3)))"""
 def test_a_pickle_of_main_gets_advice(serve):
     """The commonest broken pickle is told what to do."""
     pickled = b"c__main__\nScalerOfMain\n."
-    fault = broken(serve, churn("pickle.load(open(path + 'm.pkl', 'rb'))", "import pickle"), {"m.pkl": pickled})
+    fault = broken(
+        serve, churn("pickle.load(open(path + 'm.pkl', 'rb'))", "import pickle"), {"m.pkl": pickled}
+    )
     assert "Can't get attribute 'ScalerOfMain'" in fault.message
     assert fault.message.endswith("on <module '__main__'>")
-    assert "put it into a module beside the model (helpers.py), import it from there and pickle again" in fault.hint
+    assert (
+        "put it into a module beside the model (helpers.py), import it from there and pickle again"
+        in fault.hint
+    )
 
 
 def test_an_import_that_leaves_the_folder_gets_advice(serve):
@@ -182,8 +203,13 @@ def test_dataclasses_and_type_hints_of_helpers_work(serve):
 
 
 def test_no_byte_code_is_written_nor_read(serve, root):
-    """A release is never modified, and byte code that was committed does not run instead of its source."""
-    serve(HELPED.format(imports="import helpers", lazy="pass", expression="1"), {"helpers.py": "x = 1"})
+    """A release is never modified, and byte code that was committed does not run instead of its
+    source.
+    """
+    serve(
+        HELPED.format(imports="import helpers", lazy="pass", expression="1"),
+        {"helpers.py": "x = 1"},
+    )
     assert not list(root.rglob("*.pyc"))
 
 

@@ -24,7 +24,7 @@ from modelsync.models.loading.loader import load
 from modelsync.models.results import dump
 from tests.models.code import broken, churn
 
-# --- the instance -----------------------------------------------------------------------------------------------------
+# --- the instance ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,23 @@ def test_a_model_tells_of_itself(serve, find):
     """Name, version, documentation, examples and whether its calls may overlap."""
     loaded = serve(
         '"""The file."""\n'
-        + churn(predict="self.x = 1").replace("class Churn:", 'class Churn:\n    """Who leaves."""'),
-        {"examples/a.json": '{"variables": {"x": 1}}', "examples/b.json": '{"variables": {}, "response": {"y": 2}}'},
+        + churn(predict="self.x = 1").replace(
+            "class Churn:", 'class Churn:\n    """Who leaves."""'
+        ),
+        {
+            "examples/a.json": '{"variables": {"x": 1}}',
+            "examples/b.json": '{"variables": {}, "response": {"y": 2}}',
+        },
     )
-    assert (loaded.name, loaded.version, loaded.doc) == ("Churn", find("Churn").version, "Who leaves.")
-    assert [(example.name, example.response) for example in loaded.examples] == [("a", None), ("b", {"y": 2})]
+    assert (loaded.name, loaded.version, loaded.doc) == (
+        "Churn",
+        find("Churn").version,
+        "Who leaves.",
+    )
+    assert [(example.name, example.response) for example in loaded.examples] == [
+        ("a", None),
+        ("b", {"y": 2}),
+    ]
     assert loaded.lock is not None
 
 
@@ -82,15 +94,27 @@ def test_a_bad_example_is_told_by_file(serve, content, message, line):
     assert message in fault.message
 
 
-# --- faults -----------------------------------------------------------------------------------------------------------
+# --- faults ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("etls", "files", "message", "file", "line"),
     [
         ("raise ValueError('no')\n", {}, "ValueError: no", "etls.py", 1),
-        ("import helpers\n", {"helpers.py": "\nx = 1 / 0\n"}, "ZeroDivisionError: division by zero", "helpers.py", 2),
-        ("import helpers\n", {"helpers.py": "x = (\n"}, "SyntaxError: '(' was never closed", "helpers.py", 1),
+        (
+            "import helpers\n",
+            {"helpers.py": "\nx = 1 / 0\n"},
+            "ZeroDivisionError: division by zero",
+            "helpers.py",
+            2,
+        ),
+        (
+            "import helpers\n",
+            {"helpers.py": "x = (\n"},
+            "SyntaxError: '(' was never closed",
+            "helpers.py",
+            1,
+        ),
         ("import json\njson.loads('{')\n", {}, "JSONDecodeError", "etls.py", 2),
         ("import sys\nsys.exit(3)\n", {}, "SystemExit: 3", "etls.py", 2),
         ("exit()\n", {}, "SystemExit", "etls.py", 1),
@@ -108,14 +132,18 @@ def test_a_bad_example_is_told_by_file(serve, content, message, line):
     ],
 )
 def test_what_an_import_raises_is_a_fault_with_its_place(serve, etls, files, message, file, line):
-    """Whatever model code raises at import, the innermost line of the folder is told, and the process lives."""
+    """Whatever model code raises at import, the innermost line of the folder is told, and the
+    process lives.
+    """
     fault = broken(serve, etls + churn(), files)
     assert message in fault.message
     assert (fault.stage, fault.file, fault.line) == ("load", file, line)
     assert not any(name.startswith(f"{ROOT}.") for name in sys.modules)
 
 
-@pytest.mark.parametrize("statement", ["raise ValueError('no')", "raise SystemExit(4)", "raise KeyboardInterrupt"])
+@pytest.mark.parametrize(
+    "statement", ["raise ValueError('no')", "raise SystemExit(4)", "raise KeyboardInterrupt"]
+)
 def test_what_init_raises_is_a_fault(serve, statement):
     """The constructor too."""
     fault = broken(serve, churn(statement))
@@ -137,14 +165,22 @@ def test_a_fault_tells_no_path_of_the_service(serve, root):
     [
         ("cv2", "add the line opencv-python to the service's requirements.txt"),
         ("bs4.element", "add the line beautifulsoup4 to the service's requirements.txt"),
-        ("catboost", "add the line catboost to the service's requirements.txt, not the repository's, and run ./run.sh"),
-        ("no_such_library", "if no_such_library is a package from PyPI: add the line no_such_library to the service's"),
+        (
+            "catboost",
+            "add the line catboost to the service's requirements.txt, not the repository's, and run ./run.sh",
+        ),
+        (
+            "no_such_library",
+            "if no_such_library is a package from PyPI: add the line no_such_library to the service's",
+        ),
         ("no_such_library", "code of your own belongs into this folder"),
         ("sklearn.no_such_module", "the installed scikit-learn has no sklearn.no_such_module"),
     ],
 )
 def test_a_missing_library_is_told_with_the_line_to_add(serve, module, hint):
-    """The name to install is not always the name to import; one that nobody knows may be the user's own code."""
+    """The name to install is not always the name to import; one that nobody knows may be the user's
+    own code.
+    """
     fault = broken(serve, churn(top=f"import {module}"))
     assert fault.message.startswith("ModuleNotFoundError: No module named")
     assert hint in fault.hint
@@ -171,20 +207,25 @@ def test_a_folder_with_a_static_fault_is_not_imported(write, find):
         load(find("Churn"))
 
 
-# --- the others -------------------------------------------------------------------------------------------------------
+# --- the others -----------------------------------------------------------------------------------
 
 
 def test_files_are_found_relative_to_the_folder_while_loading(serve):
     """open('model.txt') works at load; afterwards the working directory is the service's again."""
     before = Path.cwd()
-    loaded = serve(churn("self.x = open('model.txt').read()", predict="return {'x': self.x}"), {"model.txt": "here"})
+    loaded = serve(
+        churn("self.x = open('model.txt').read()", predict="return {'x': self.x}"),
+        {"model.txt": "here"},
+    )
     assert loaded.call({}) == {"x": "here"}
     assert Path.cwd() == before
 
 
 @pytest.mark.parametrize("fails", ["", "raise ValueError"])
 def test_nothing_that_is_shared_is_changed_by_a_model(serve, write, fails):
-    """Working directory, path, streams, json, builtins, signals, warnings, logging: as before, also after a failure."""
+    """Working directory, path, streams, json, builtins, signals, warnings, logging: as before, also
+    after a failure.
+    """
     etls = churn(
         top=f"""
 import builtins, json, logging, os, signal, socket, sys, threading, time, warnings
@@ -223,7 +264,9 @@ sys.setrecursionlimit(5000); sys.excepthook = None; socket.setdefaulttimeout(3)
 
 def test_a_model_keeps_the_stream_it_took(serve, capsys):
     """A log handler that a model made of sys.stdout goes on working."""
-    loaded = serve(churn("self.out = sys.stdout", "import sys", "self.out.write('hello'); return {}"))
+    loaded = serve(
+        churn("self.out = sys.stdout", "import sys", "self.out.write('hello'); return {}")
+    )
     loaded.call({})
     assert capsys.readouterr().out == "hello"
 

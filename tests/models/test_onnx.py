@@ -35,7 +35,9 @@ def test_onnx_with_one_table(put, features):
     if features:
         given = [dict(zip(["a", "b", "c d"], one["x"], strict=True)) for one in given]
     answers = together(model, *given)
-    for answer, right in zip(answers, expected(fitted, np.array([[0.5, 1, -0.25], [1, -2, 3]])), strict=True):
+    for answer, right in zip(
+        answers, expected(fitted, np.array([[0.5, 1, -0.25], [1, -2, 3]])), strict=True
+    ):
         assert answer["prediction"] == right["prediction"]
         assert answer["probabilities"] == pytest.approx(right["probabilities"].expected, rel=1e-4)
     with pytest.raises(VariablesInvalid):
@@ -44,9 +46,13 @@ def test_onnx_with_one_table(put, features):
 
 def test_onnx_with_an_input_a_column(put):
     """Numbers and texts by the inputs' names."""
-    columns = compose.make_column_transformer((pre.StandardScaler(), ["a"]), (pre.OneHotEncoder(), ["kind"]))
+    columns = compose.make_column_transformer(
+        (pre.StandardScaler(), ["a"]), (pre.OneHotEncoder(), ["kind"])
+    )
     columns.set_params(sparse_threshold=0)
-    fitted = pipeline.make_pipeline(columns, linear_model.LogisticRegression()).fit(MIXED[["a", "kind"]], LABELS)
+    fitted = pipeline.make_pipeline(columns, linear_model.LogisticRegression()).fit(
+        MIXED[["a", "kind"]], LABELS
+    )
     types = [("a", FloatTensorType([None, 1])), ("kind", StringTensorType([None, 1]))]
     model = put(to_onnx(fitted, initial_types=types).SerializeToString(), "model.onnx")
     rows = [{"a": 2, "kind": "big"}, {"a": -1.5, "kind": "small"}]
@@ -60,7 +66,10 @@ def test_onnx_regression(put):
     """One output of one column is a number."""
     fitted = linear_model.LinearRegression().fit(FRAME.to_numpy(), NUMBERS)
     answers = together(put(graph(fitted), "model.onnx"), {"x": [0.5, 0, 0]}, {"x": [1, 0, 0]})
-    assert answers == [{"prediction": pytest.approx(2, abs=1e-5)}, {"prediction": pytest.approx(3, abs=1e-5)}]
+    assert answers == [
+        {"prediction": pytest.approx(2, abs=1e-5)},
+        {"prediction": pytest.approx(3, abs=1e-5)},
+    ]
 
 
 def of_shape(shape: list[Any], outputs: int = 1, kind: int = TensorProto.FLOAT) -> bytes:
@@ -68,7 +77,9 @@ def of_shape(shape: list[Any], outputs: int = 1, kind: int = TensorProto.FLOAT) 
     names = [f"out{place}" for place in range(outputs)]
     nodes = [helper.make_node("Identity", ["picture"], [name]) for name in names]
     ends = [helper.make_tensor_value_info(name, kind, shape) for name in names]
-    made = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("picture", kind, shape)], ends)
+    made = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("picture", kind, shape)], ends
+    )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return model.SerializeToString()
 
@@ -77,7 +88,9 @@ def test_onnx_of_any_shape(put):
     """Nested lists of the input's shape; several outputs by their names."""
     model = put(of_shape(["n", 2, 2], outputs=2), "model.onnx")
     one, two = [[1, 2], [3, 4]], [[5, 6], [7, 8]]
-    assert together(model, {"picture": one}, {"picture": two}) == [{"out0": x, "out1": x} for x in (one, two)]
+    assert together(model, {"picture": one}, {"picture": two}) == [
+        {"out0": x, "out1": x} for x in (one, two)
+    ]
     with pytest.raises(VariablesInvalid, match="picture"):
         model.bind({"picture": [[1, 2, 3], [4, 5, 6]]})
 
@@ -93,7 +106,13 @@ def test_onnx_of_a_type_that_json_has_not(put):
     """Named, with what to do."""
     kind = helper.make_tensor_sequence_value_info
     parts = [kind(name, TensorProto.FLOAT, ["n"]) for name in ("parts", "out")]
-    made = helper.make_graph([helper.make_node("Identity", ["parts"], ["out"])], "g", parts[:1], parts[1:])
-    content = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    with pytest.raises(ModelBroken, match=r"input parts is a seq\(tensor\(float\)\), which variables cannot fill"):
+    made = helper.make_graph(
+        [helper.make_node("Identity", ["parts"], ["out"])], "g", parts[:1], parts[1:]
+    )
+    content = helper.make_model(
+        made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    ).SerializeToString()
+    with pytest.raises(
+        ModelBroken, match=r"input parts is a seq\(tensor\(float\)\), which variables cannot fill"
+    ):
         put(content, "model.onnx")

@@ -42,7 +42,9 @@ Pair = namedtuple("Pair", "a b")
 
 
 def read(value: object) -> object:
-    return json.loads(dump({"it": value}), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))["it"]
+    return json.loads(
+        dump({"it": value}), parse_constant=lambda name: pytest.fail(f"{name} is no JSON")
+    )["it"]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,10 @@ def read(value: object) -> object:
         (np.array([1.0, None, float("nan")], dtype=object), [1.0, None, None]),
         (pd.Series([1.0, float("nan")]), [1.0, None]),
         (pd.Series([1, None], dtype="Int64"), [1, None]),
-        (pd.DataFrame({"a": [1.0, float("nan")], "b": ["x", None]}), [{"a": 1.0, "b": "x"}, {"a": None, "b": None}]),
+        (
+            pd.DataFrame({"a": [1.0, float("nan")], "b": ["x", None]}),
+            [{"a": 1.0, "b": "x"}, {"a": None, "b": None}],
+        ),
         (np.array(["2020-01-01", "NaT"], dtype="datetime64[ns]"), ["2020-01-01T00:00:00", None]),
     ],
     ids=lambda value: type(value).__name__,
@@ -117,8 +122,14 @@ def test_nan_and_infinities_become_null(value, expected):
         ({"a": 1}.keys(), ["a"]),
         (OrderedDict(a=1), {"a": 1}),
         (MappingProxyType({"a": 1}), {"a": 1}),
-        (Point(1.0, Point(float("nan"), {Decimal("1.5")})), {"x": 1.0, "y": {"x": None, "y": [1.5]}}),
-        (Answer(score=float("nan"), when=dt.date(2020, 1, 2)), {"score": None, "when": "2020-01-02"}),
+        (
+            Point(1.0, Point(float("nan"), {Decimal("1.5")})),
+            {"x": 1.0, "y": {"x": None, "y": [1.5]}},
+        ),
+        (
+            Answer(score=float("nan"), when=dt.date(2020, 1, 2)),
+            {"score": None, "when": "2020-01-02"},
+        ),
         ([Answer(score=1)], [{"score": 1.0, "when": None}]),
     ],
     ids=lambda value: type(value).__name__,
@@ -131,7 +142,9 @@ def test_a_value_of_python_has_its_json(value, expected):
 def test_numbers_keep_all_their_digits():
     """Neither a Decimal nor an integer beyond 64 bits is rounded."""
     big = 2**200
-    body = dump({"price": Decimal("12345678901234567890.123"), "big": big, "deep": [{"negative": -big}]})
+    body = dump(
+        {"price": Decimal("12345678901234567890.123"), "big": big, "deep": [{"negative": -big}]}
+    )
     assert b'"price":12345678901234567890.123' in body
     assert json.loads(body)["big"] == big
     assert json.loads(body)["deep"] == [{"negative": -big}]
@@ -164,7 +177,13 @@ def test_text_that_is_no_unicode_is_still_answered():
 
 @pytest.mark.parametrize(
     ("result", "kind"),
-    [(None, "None"), ([1], "list"), ((n for n in "ab"), "generator"), ("x", "str"), (Answer(score=1), "Answer")],
+    [
+        (None, "None"),
+        ([1], "list"),
+        ((n for n in "ab"), "generator"),
+        ("x", "str"),
+        (Answer(score=1), "Answer"),
+    ],
 )
 def test_a_result_that_is_no_dict_is_named(result, kind):
     """None, a list or a generator is refused, and its type told."""

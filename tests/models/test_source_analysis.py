@@ -26,18 +26,25 @@ def method(name: str, body: str = "return {}", base: str = "", kind: str = "def"
             "try:\n    import x\nexcept ImportError:\n    class Late:\n        def transform_predict(self): ...\n",
             "Late",
         ),
-        ("class One:\n    def run(self, v):\n        return {}\n    transform_predict = run\n", "One"),
+        (
+            "class One:\n    def run(self, v):\n        return {}\n    transform_predict = run\n",
+            "One",
+        ),
         ("from base import Base\n\nclass Churn(Base):\n    pass\n", "Churn"),
         ("import base\n\nclass transform_predict(base.Base):\n    pass\n", "transform_predict"),
     ],
 )
 def test_the_class_that_is_meant(write, find, etls, chosen):
-    """The only class with the method; of several the folder's namesake, else `transform_predict`, else the derived."""
+    """The only class with the method; of several the folder's namesake, else `transform_predict`,
+    else the derived.
+    """
     write("Churn", etls)
     assert (find("Churn").fault, find("Churn").class_name) == (None, chosen)
 
 
-@pytest.mark.parametrize(("folder", "name"), [("credit-risk", "CreditRisk"), ("credit-risk", "credit_risk")])
+@pytest.mark.parametrize(
+    ("folder", "name"), [("credit-risk", "CreditRisk"), ("credit-risk", "credit_risk")]
+)
 def test_a_hyphen_does_not_matter(write, find, folder, name):
     """A class cannot have the folder's hyphens, and is its namesake all the same."""
     write(folder, method("Other") + method(name))
@@ -57,7 +64,10 @@ def test_two_classes_are_refused_by_name(write, find):
     ("etls", "told"),
     [
         ("", "no class with a transform_predict method"),
-        ("def transform_predict(variables):\n    return {}\n", "no class with a transform_predict method"),
+        (
+            "def transform_predict(variables):\n    return {}\n",
+            "no class with a transform_predict method",
+        ),
         ("class Churn:\n    def predict(self): ...\n", "classes: Churn"),
         ("class Churn(object):\n    def predict(self): ...\n", "classes: Churn"),
     ],
@@ -81,14 +91,16 @@ def test_no_class_is_refused(write, find, etls, told):
     ],
 )
 def test_what_does_not_parse_is_refused_with_its_line(write, find, etls, line):
-    """A syntax error is told by line; bytes that are no text and nesting without end are faults, not crashes."""
+    """A syntax error is told by line; bytes that are no text and nesting without end are faults,
+    not crashes.
+    """
     write("Churn", files={"etls.py": etls})
     fault = find("Churn").fault
     assert (fault.stage, fault.file) == ("static", "etls.py")
     assert line is None or fault.line == line
 
 
-# --- how the method behaves -------------------------------------------------------------------------------------------
+# --- how the method behaves -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -137,6 +149,8 @@ def test_a_method_that_only_reads_is_not_held_back(write, find, body):
 
 def test_inherited_methods_are_looked_into(write, find):
     """What a base class of the same file does counts too; `async def` is seen there."""
-    write("Churn", method("Base", "self.x = 1", kind="async def") + "class Churn(Base):\n    pass\n")
+    write(
+        "Churn", method("Base", "self.x = 1", kind="async def") + "class Churn(Base):\n    pass\n"
+    )
     assert find("Churn").writes_self
     assert find("Churn").is_async

@@ -41,9 +41,13 @@ def configured(*secrets: str, stream: io.StringIO | None = None, **chosen: str) 
 
 
 def test_one_object_a_line() -> None:
-    """A record is one JSON object on one line with its time in UTC, level, logger, message and fields."""
+    """A record is one JSON object on one line with its time in UTC, level, logger, message and
+    fields.
+    """
     stream = configured()
-    logs.event(logging.getLogger("modelsync.sync"), logging.WARNING, "two\nlines", reason="auth", attempt=2)
+    logs.event(
+        logging.getLogger("modelsync.sync"), logging.WARNING, "two\nlines", reason="auth", attempt=2
+    )
     (line,) = lines(stream)
     assert str(line.pop("time")).endswith("Z")
     assert line == {
@@ -89,11 +93,19 @@ def test_level() -> None:
 
 @pytest.mark.parametrize("chosen", ["json", "text"])
 def test_no_secret_is_written(chosen: str) -> None:
-    """A secret is hidden in messages, arguments, fields, nested values, keys and tracebacks, also when URL-quoted."""
+    """A secret is hidden in messages, arguments, fields, nested values, keys and tracebacks, also
+    when URL-quoted.
+    """
     stream = configured("s3cr/t", "tok", stream=io.StringIO(), format=chosen)
     logger = logging.getLogger("x")
     logger.info("message s3cr/t and %s and s3cr%%2Ft", "s3cr/t")
-    logs.event(logger, logging.INFO, "fields", url="https://host/?k=s3cr/t", deep=[{"s3cr/t": ("a", "tok")}])
+    logs.event(
+        logger,
+        logging.INFO,
+        "fields",
+        url="https://host/?k=s3cr/t",
+        deep=[{"s3cr/t": ("a", "tok")}],
+    )
     try:
         raise RuntimeError("with s3cr/t inside")
     except RuntimeError:
@@ -106,8 +118,13 @@ def test_no_secret_is_written(chosen: str) -> None:
 def test_credentials_in_urls_are_hidden() -> None:
     """`user:password@` disappears from every URL, known as a secret or not."""
     stream = configured()
-    logging.getLogger("x").info("cloning https://me:pw@host/repo.git and https://token@host/r, mail a@b.c")
-    assert lines(stream)[0]["message"] == "cloning https://***@host/repo.git and https://***@host/r, mail a@b.c"
+    logging.getLogger("x").info(
+        "cloning https://me:pw@host/repo.git and https://token@host/r, mail a@b.c"
+    )
+    assert (
+        lines(stream)[0]["message"]
+        == "cloning https://***@host/repo.git and https://***@host/r, mail a@b.c"
+    )
 
 
 def test_rotated_secrets_are_hidden_too(tmp_path: Path) -> None:
@@ -126,7 +143,8 @@ def test_rotated_secrets_are_hidden_too(tmp_path: Path) -> None:
 
 
 def test_gunicorn_and_warnings_go_the_same_way() -> None:
-    """Loggers with handlers of their own, and Python's warnings, end in the one handler, once each."""
+    """Loggers with handlers of their own, and Python's warnings, end in the one handler, once each.
+    """
     gunicorn = logging.getLogger("gunicorn.error")
     gunicorn.addHandler(logging.StreamHandler(io.StringIO()))
     gunicorn.propagate = False
@@ -155,9 +173,19 @@ def test_a_terminal_gets_text() -> None:
 def test_text_is_for_people() -> None:
     """Times to the microsecond, lists as words with commas, and no field that holds nothing."""
     stream = configured(format="text")
-    fields = {"seconds": 0.00023213600070448592, "model": None, "broken": ["Db", "Iris"], "ready": True, "n": 2.0}
+    fields = {
+        "seconds": 0.00023213600070448592,
+        "model": None,
+        "broken": ["Db", "Iris"],
+        "ready": True,
+        "n": 2.0,
+    }
     logs.event(logging.getLogger("x"), logging.INFO, "told", **fields)
-    assert stream.getvalue().rstrip("\n").endswith("told seconds=0.000232 broken=Db,Iris ready=true n=2")
+    assert (
+        stream.getvalue()
+        .rstrip("\n")
+        .endswith("told seconds=0.000232 broken=Db,Iris ready=true n=2")
+    )
 
 
 @pytest.mark.parametrize("chosen", ["json", "text"])

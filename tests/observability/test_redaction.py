@@ -76,7 +76,9 @@ def test_the_services_own_secrets_are_hidden() -> None:
 
 
 def test_a_cut_shows_no_half_of_a_secret() -> None:
-    """A text is redacted before it is cut; of one that is too long to be looked at, the last word goes."""
+    """A text is redacted before it is cut; of one that is too long to be looked at, the last word
+    goes.
+    """
     assert redacted("x" * 90 + " password=S3CRET and more", 101) == "x" * 90 + " password=…"
     assert "S3C" not in redacted("-" * (redaction.LONGEST - 20) + " postgresql://u:S3CRET@db")
 
@@ -92,7 +94,9 @@ ADVERSARIAL = (
 @pytest.mark.parametrize("piece", ADVERSARIAL)
 @pytest.mark.parametrize("start", ["", "password="])
 def test_the_time_is_linear_in_the_length(piece: str, start: str) -> None:
-    """A megabyte of what a pattern could go back and forth in takes the processor less than two seconds."""
+    """A megabyte of what a pattern could go back and forth in takes the processor less than two
+    seconds.
+    """
     text = start + piece * (1_000_000 // len(piece))
     began = process_time()
     redaction.Redactor()(text)

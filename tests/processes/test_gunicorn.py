@@ -1,4 +1,6 @@
-"""The same application under gunicorn's own workers, over real sockets: what a test client would tidy up."""
+"""The same application under gunicorn's own workers, over real sockets: what a test client would
+tidy up.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,13 @@ LIMIT = 64 * 1024
 
 
 @pytest.fixture(scope="module", params=["sync", "gthread"])
-def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+def address(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, int]]:
     folder = tmp_path_factory.mktemp(request.param)
-    with gunicorn(folder, request.param, MODELSYNC_MAX_BODY=str(LIMIT), MODELSYNC_WEBHOOK_SECRET="s") as found:
+    with gunicorn(
+        folder, request.param, MODELSYNC_MAX_BODY=str(LIMIT), MODELSYNC_WEBHOOK_SECRET="s"
+    ) as found:
         yield found
 
 
@@ -34,7 +40,9 @@ def predicting(target: str, sent: bytes) -> bytes:
 def chunked(body: bytes) -> bytes:
     chunks = [body[start : start + 0x1000] for start in range(0, len(body), 0x1000)]
     whole = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
-    return asked("/models/Add", sent=whole, Content_Type="application/json", Transfer_Encoding="chunked")
+    return asked(
+        "/models/Add", sent=whole, Content_Type="application/json", Transfer_Encoding="chunked"
+    )
 
 
 def test_a_prediction(address: tuple[str, int]) -> None:
@@ -105,7 +113,9 @@ def test_a_webhook_of_50_megabytes(address: tuple[str, int]) -> None:
 def test_a_client_that_leaves_in_the_middle_of_its_body(address: tuple[str, int]) -> None:
     """Costs nobody else anything."""
     with socket.create_connection(address) as client:
-        client.sendall(asked("/models/Add", Content_Type="application/json", Content_Length="1000") + b"{")
+        client.sendall(
+            asked("/models/Add", Content_Type="application/json", Content_Length="1000") + b"{"
+        )
     assert exchange(address, predicting("/models/Add", body(a=1)))[0] == 200
 
 

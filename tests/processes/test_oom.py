@@ -1,4 +1,6 @@
-"""The kernel's count of kills for want of memory: found however it is laid out, and each kill has one victim."""
+"""The kernel's count of kills for want of memory: found however it is laid out, and each kill has
+one victim.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +42,18 @@ def proc(tmp_path: Path) -> Path:
 def test_the_counter_of_ones_own_cgroup_is_found(
     tmp_path: Path, proc: Path, version: int, cgroup: str, root: str, below: str
 ) -> None:
-    """cgroup v2 and v1, nested, in containers of both kinds, among mounts that have nothing to do with it."""
+    """cgroup v2 and v1, nested, in containers of both kinds, among mounts that have nothing to do
+    with it.
+    """
     point = tmp_path / "cgroup"
     file = point / below / ("memory.events" if version == 2 else "memory.oom_control")
     file.parent.mkdir(parents=True)
     file.write_text((EVENTS if version == 2 else CONTROL).format(4))
-    lines = f"0::{cgroup}" if version == 2 else f"12:pids:/else\n7:cpu,memory:{cgroup}\n1:name=systemd:/\n0::/"
+    lines = (
+        f"0::{cgroup}"
+        if version == 2
+        else f"12:pids:/else\n7:cpu,memory:{cgroup}\n1:name=systemd:/\n0::/"
+    )
     (proc / "cgroup").write_text(f"{lines}\n")
     mounts = [
         "21 1 8:1 / / rw,relatime - ext4 /dev/root rw,errors=remount-ro",
@@ -60,7 +68,9 @@ def test_the_counter_of_ones_own_cgroup_is_found(
 
 
 def test_no_counter_no_kills(tmp_path: Path, proc: Path) -> None:
-    """The root cgroup has none, an old kernel does not tell, a mount may show another part, /proc may be missing."""
+    """The root cgroup has none, an old kernel does not tell, a mount may show another part, /proc
+    may be missing.
+    """
     point = tmp_path / "cgroup"
     point.mkdir()
     assert counter(tmp_path / "missing") is None
@@ -91,7 +101,8 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_each_kill_has_one_victim(file: Path) -> None:
-    """Several workers that die at once are explained by as many kills; what was before is nobody's."""
+    """Several workers that die at once are explained by as many kills; what was before is nobody's.
+    """
     oom = OomKills(file)
     assert not oom.claim(0.0)
     file.write_text(EVENTS.format(9))
@@ -99,7 +110,9 @@ def test_each_kill_has_one_victim(file: Path) -> None:
 
 
 def test_a_victim_may_take_its_time(file: Path) -> None:
-    """The kernel has counted, and the process is still giving back its memory: looking does not forget the kill."""
+    """The kernel has counted, and the process is still giving back its memory: looking does not
+    forget the kill.
+    """
     oom = OomKills(file)
     file.write_text(EVENTS.format(8))
     for second in range(3):
@@ -109,7 +122,9 @@ def test_a_victim_may_take_its_time(file: Path) -> None:
 
 
 def test_a_kill_without_a_victim_is_forgotten(file: Path) -> None:
-    """A process that a model had started was killed: a later `kill -9` by hand is not taken for that."""
+    """A process that a model had started was killed: a later `kill -9` by hand is not taken for
+    that.
+    """
     oom = OomKills(file)
     file.write_text(EVENTS.format(8))
     oom.look(0.0)

@@ -52,7 +52,10 @@ def test_other_keys_are_left_alone():
         (b'{"variables": {"a": 1, "a": 2}}', 'duplicate key "a" at line 1, column 24'),
         (b'{"variables": {"a": 1,\n"\\u0061": 2}}', 'duplicate key "a" at line 2, column 1'),
         (b'{"variables": {}, "variables": {}}', 'duplicate key "variables" at line 1, column 19'),
-        (b'{"variables": {"t": "1:2", "b": [{"c" : 1, "c": 2}]}}', 'duplicate key "c" at line 1, column 44'),
+        (
+            b'{"variables": {"t": "1:2", "b": [{"c" : 1, "c": 2}]}}',
+            'duplicate key "c" at line 1, column 44',
+        ),
         (b'{"variables": {"a": 1, "a": 2, "x": "' + b"x" * 100_000 + b'"}}', 'duplicate key "a"'),
         (b"{}", "holds no variables"),
         (b'{"variables": null}', "variables is null, not an object"),
@@ -65,7 +68,8 @@ def test_other_keys_are_left_alone():
     ids=lambda value: repr(value[:40]),
 )
 def test_a_bad_body_is_refused_with_the_place(body, detail):
-    """Each way to send something else than variables is a MalformedBody that says what and where."""
+    """Each way to send something else than variables is a MalformedBody that says what and where.
+    """
     with pytest.raises(MalformedBody) as caught:
         parse(body)
     assert detail in str(caught.value)

@@ -30,7 +30,9 @@ def entry(name: str, fault: Fault | None = None) -> ModelEntry:
     )  # fmt: skip
 
 
-def publish(releases: Releases, commit: str, *, current: bool = True, **models: ModelEntry) -> Release:
+def publish(
+    releases: Releases, commit: str, *, current: bool = True, **models: ModelEntry
+) -> Release:
     """Build and publish a release with one file per model, as an update does."""
     with releases.stage() as staging:
         for name in models or {"Churn": None}:
@@ -49,7 +51,9 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_published_release_reads_back_the_same(tmp_path: Path) -> None:
-    """What was written, faults and odd text included, is what is read; and it is what `current` points to."""
+    """What was written, faults and odd text included, is what is read; and it is what `current`
+    points to.
+    """
     fault = Fault("load", "No module named 'näh' \n 💥", file="etls.py", line=3, hint="add it")
     published = publish(Releases(tmp_path), NEW, Churn=entry("Churn"), Fraud=entry("Fraud", fault))
     assert Releases(tmp_path).current() == published
@@ -61,8 +65,11 @@ def test_a_published_release_reads_back_the_same(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_text_do_not_stop_a_report(tmp_path: Path) -> None:
-    """A fault that quotes a file name which is not UTF-8 is written, with the odd bytes replaced."""
-    publish(Releases(tmp_path), NEW, Churn=entry("Churn", Fault("static", os.fsdecode(b"bad \xff"))))
+    """A fault that quotes a file name which is not UTF-8 is written, with the odd bytes replaced.
+    """
+    publish(
+        Releases(tmp_path), NEW, Churn=entry("Churn", Fault("static", os.fsdecode(b"bad \xff")))
+    )
     current = Releases(tmp_path).current()
     assert current
     assert current.models[ModelName("Churn")].fault == Fault("static", "bad ?")
@@ -94,7 +101,12 @@ def test_a_failure_while_building_leaves_nothing(tmp_path: Path) -> None:
     ("damage", "message"),
     [
         (lambda path: (path / "release.json").unlink(), "No such file"),
-        (lambda path: (path / "release.json").write_bytes((path / "release.json").read_bytes()[:50]), "damaged"),
+        (
+            lambda path: (path / "release.json").write_bytes(
+                (path / "release.json").read_bytes()[:50]
+            ),
+            "damaged",
+        ),
         (lambda path: (path / "release.json").write_text("[]"), "damaged"),
         (lambda path: (path / "release.json").write_text('{"format": 2}'), "format 2 is not 1"),
         (lambda path: (path / "release.json").write_bytes(b"\xff"), "damaged"),
@@ -104,7 +116,9 @@ def test_a_failure_while_building_leaves_nothing(tmp_path: Path) -> None:
 def test_a_damaged_current_release_counts_as_none(
     tmp_path: Path, damage: Callable[[Path], Any], message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is reported, not raised; the next update builds the same commit under a new id and all is well."""
+    """It is reported, not raised; the next update builds the same commit under a new id and all is
+    well.
+    """
     releases = Releases(tmp_path)
     damage(publish(releases, NEW).path)
     assert releases.current() is None
@@ -132,7 +146,9 @@ def test_a_fresh_home_has_nothing(tmp_path: Path) -> None:
 
 
 def test_sweeping_keeps_the_newest_the_current_and_those_in_use(tmp_path: Path) -> None:
-    """Old releases go; the current one stays however old, and so does one that a running generation uses."""
+    """Old releases go; the current one stays however old, and so does one that a running generation
+    uses.
+    """
     releases = Releases(tmp_path)
     made = [publish(releases, f"{number}" * 40) for number in range(6)]
     releases.sweep(2, in_use={made[0].id})
@@ -141,7 +157,9 @@ def test_sweeping_keeps_the_newest_the_current_and_those_in_use(tmp_path: Path) 
 
 
 def test_sweeping_removes_what_never_became_current(tmp_path: Path) -> None:
-    """A release whose update died before it was made current, or that was taken back, is litter unless in use."""
+    """A release whose update died before it was made current, or that was taken back, is litter
+    unless in use.
+    """
     releases = Releases(tmp_path)
     publish(releases, OLD)
     lost = publish(releases, NEW, current=False)
@@ -198,7 +216,9 @@ def test_the_environment_has_a_digest() -> None:
 
 
 def test_a_state_directory_that_cannot_be_used(tmp_path: Path) -> None:
-    """A file in its place is StorageFailed in every operation that writes, with no path in the message."""
+    """A file in its place is StorageFailed in every operation that writes, with no path in the
+    message.
+    """
     (tmp_path / "home").touch()
     releases = Releases(tmp_path / "home")
     attempts: list[Callable[[], Any]] = [
@@ -213,20 +233,30 @@ def test_a_state_directory_that_cannot_be_used(tmp_path: Path) -> None:
         assert str(tmp_path) not in str(caught.value)
 
 
-# --- killed at any moment ---------------------------------------------------------------------------------------------
+# --- killed at any moment -------------------------------------------------------------------------
 
 _STEPS = ("os.", "open", "tempfile.", "shutil.", "fcntl.")
 
 
 def dies_before_step(number: int, action: Callable[[], None]) -> bool:
-    """Run `action` in a child that kills itself before its `number`-th operation on files; whether it died."""
+    """Run `action` in a child that kills itself before its `number`-th operation on files; whether
+    it died.
+    """
     child = os.fork()
     if not child:
         left = [number]
 
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
-            reads = event == "open" and isinstance(arguments[2], int) and not arguments[2] & (os.O_WRONLY | os.O_RDWR)
-            if event.startswith(_STEPS) and event not in {"os.listdir", "os.scandir", "os.kill"} and not reads:
+            reads = (
+                event == "open"
+                and isinstance(arguments[2], int)
+                and not arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            )
+            if (
+                event.startswith(_STEPS)
+                and event not in {"os.listdir", "os.scandir", "os.kill"}
+                and not reads
+            ):
                 left[0] -= 1
                 if left[0] < 0:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -243,7 +273,9 @@ def dies_before_step(number: int, action: Callable[[], None]) -> bool:
 
 
 def test_killed_at_any_step_leaves_the_old_release_or_the_new_one(tmp_path: Path) -> None:
-    """For every n: killed before its n-th operation on files, an update leaves a whole release; the next run heals."""
+    """For every n: killed before its n-th operation on files, an update leaves a whole release; the
+    next run heals.
+    """
 
     def update(home: Path) -> None:
         releases = Releases(home)
@@ -279,7 +311,9 @@ def test_killed_at_any_step_leaves_the_old_release_or_the_new_one(tmp_path: Path
 
 
 def test_a_release_that_a_process_holds_is_known(tmp_path: Path) -> None:
-    """While a generation holds its release, also in a fork, `held` names it; the last one to end frees it."""
+    """While a generation holds its release, also in a fork, `held` names it; the last one to end
+    frees it.
+    """
     releases = Releases(tmp_path)
     release = publish(releases, NEW)
     assert releases.held() == set()

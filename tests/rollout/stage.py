@@ -43,7 +43,11 @@ class Stage:
 
     def start(self, **env: str) -> Run:
         number = len(list(self.folder.glob("*.log")))
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("MODELSYNC_", "KUBE"))}
+        clean = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("MODELSYNC_", "KUBE"))
+        }
         given = {
             "KUBECONFIG": str(self.api.kubeconfig),
             "gitPath": self.git.url,

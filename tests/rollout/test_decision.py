@@ -24,7 +24,9 @@ def pods(progress: str, pin: str = "", **more: object) -> Seen:
         "done": Seen(wanted=3, total=3, updated=3, available=3),
         "under way": Seen(wanted=3, total=4, updated=1, available=3),
         "stuck": Seen(wanted=3, total=4, updated=1, available=3, timed_out=True),
-        "not observed": Seen(wanted=3, total=3, updated=3, available=3, observed=False, timed_out=True),
+        "not observed": Seen(
+            wanted=3, total=3, updated=3, available=3, observed=False, timed_out=True
+        ),
         "paused": Seen(wanted=3, total=4, updated=1, available=3, paused=True),
         "empty": Seen(),
     }[progress]
@@ -41,16 +43,24 @@ PROGRESS = ("done", "under way", "stuck", "not observed", "paused", "empty")
         (Seen(wanted=2, total=3, updated=2, available=3), "under way"),  # an old pod is left
         (Seen(wanted=2, total=2, updated=2, available=1), "under way"),
         (Seen(wanted=5, total=2, updated=2, available=2), "under way"),  # just scaled
-        (Seen(wanted=2, total=2, updated=2, available=2, observed=False), "under way"),  # just patched
+        (
+            Seen(wanted=2, total=2, updated=2, available=2, observed=False),
+            "under way",
+        ),  # just patched
         (Seen(wanted=2, total=3, updated=1, available=2, timed_out=True), "stuck"),
-        (Seen(wanted=2, total=3, updated=1, available=2, timed_out=True, observed=False), "under way"),
+        (
+            Seen(wanted=2, total=3, updated=1, available=2, timed_out=True, observed=False),
+            "under way",
+        ),
         (Seen(wanted=2, total=2, updated=2, available=2, timed_out=True), "done"),
         (Seen(wanted=2, total=3, updated=1, available=2, paused=True), "paused"),
         (Seen(), "empty"),
     ],
 )
 def test_progress(seen: Seen, progress: str) -> None:
-    """Rolled out is what is ready in every pod, with no old pod left; conditions of an earlier change do not count."""
+    """Rolled out is what is ready in every pod, with no old pod left; conditions of an earlier
+    change do not count.
+    """
     assert seen.progress == progress
 
 
@@ -66,7 +76,9 @@ def worlds() -> Iterator[tuple[Seen, State]]:
 
 
 def live(seen: Seen, state: State, fate: Fate) -> tuple[Seen, State, list[Step]]:
-    """What a run makes of a world, with the pods of the tip having this fate; no step may come for ever."""
+    """What a run makes of a world, with the pods of the tip having this fate; no step may come for
+    ever.
+    """
     steps: list[Step] = []
     while (step := decide(TIP, seen, state, HERE)) is not Step.REST:
         steps.append(step)
@@ -95,7 +107,9 @@ def live(seen: Seen, state: State, fate: Fate) -> tuple[Seen, State, list[Step]]
 
 @pytest.mark.parametrize("fate", ["gets ready", "gets stuck", "is rejected by the check"])
 def test_every_run_ends_well(fate: Fate) -> None:
-    """From wherever a dead run, a person or another run left things: few steps, and then what ought to be is."""
+    """From wherever a dead run, a person or another run left things: few steps, and then what ought
+    to be is.
+    """
     seen_worlds = 0
     for seen, state in worlds():
         seen_worlds += 1
@@ -104,7 +118,9 @@ def test_every_run_ends_well(fate: Fate) -> None:
         if seen.paused:
             assert steps == [], about
         elif after.rejects(TIP, HERE):
-            assert end.pin.commit != TIP or end.progress == "empty" or after.good.commit == TIP, about
+            assert end.pin.commit != TIP or end.progress == "empty" or after.good.commit == TIP, (
+                about
+            )
         elif fate == "gets ready" or seen.pin.commit == TIP:
             assert end.pin.commit == TIP, about
             assert after.revision == TIP, about
@@ -121,11 +137,17 @@ def test_a_rejected_commit_is_not_tried_again() -> None:
     for seen, state in worlds():
         if state.rejected == TIP and seen.pin.commit != TIP and not seen.paused:
             step = decide(TIP, seen, state, HERE)
-            assert step in {Step.ADOPT, Step.CHECK} if state.environment == "elsewhere" else step is Step.REST
+            assert (
+                step in {Step.ADOPT, Step.CHECK}
+                if state.environment == "elsewhere"
+                else step is Step.REST
+            )
 
 
 def test_an_undo_by_hand_is_respected() -> None:
-    """The tip was rolled out and is no longer pinned: it is rejected for good, and what was chosen is what counts."""
+    """The tip was rolled out and is no longer pinned: it is rejected for good, and what was chosen
+    is what counts.
+    """
     state = State(revision=TIP, good=Revision(TIP))
     for progress in ("done", "under way", "stuck", "not observed"):
         seen = pods(progress, OLD)
@@ -144,13 +166,17 @@ def test_a_lost_pin_is_no_undo() -> None:
 
 
 def test_a_commit_that_was_ready_once_is_not_blamed() -> None:
-    """A bad image, or a cluster without room, keeps pods of a good commit from getting ready: it stays pinned."""
+    """A bad image, or a cluster without room, keeps pods of a good commit from getting ready: it
+    stays pinned.
+    """
     state = State(revision=TIP, good=Revision(TIP))
     assert decide(TIP, pods("stuck", TIP), state, HERE) is Step.REST
 
 
 def test_a_roll_back_goes_to_what_was_ready_last() -> None:
-    """Not to a commit that never was: of two bad ones in a row, the second goes back to the one before the first."""
+    """Not to a commit that never was: of two bad ones in a row, the second goes back to the one
+    before the first.
+    """
     state = State(revision=OTHER, good=Revision(OLD))
     end, after, steps = live(pods("stuck", OTHER), state, "gets stuck")
     assert steps == [Step.CHECK, Step.NOTE, Step.WAIT, Step.REJECT_STUCK, Step.PIN_BACK]
@@ -158,7 +184,8 @@ def test_a_roll_back_goes_to_what_was_ready_last() -> None:
 
 
 def test_what_was_pinned_by_hand_is_gone_back_to() -> None:
-    """Somebody pinned another commit and it got ready; a new one that does not goes back to that."""
+    """Somebody pinned another commit and it got ready; a new one that does not goes back to that.
+    """
     state = State(revision=OLD, good=Revision(OLD))
     end, _, _ = live(pods("done", OTHER), state, "gets stuck")
     assert end.pin.commit == OTHER

@@ -1,4 +1,6 @@
-"""`modelsync rollout` as the CronJob runs it: exit code, log, Events, state, and what the pods are pinned to."""
+"""`modelsync rollout` as the CronJob runs it: exit code, log, Events, state, and what the pods are
+pinned to.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from tests.waiting import until
 
 
 def test_a_new_commit_is_pinned_and_proven(stage: Stage) -> None:
-    """It is checked, pinned once, ready everywhere, and the one to go back to; a run after it changes nothing."""
+    """It is checked, pinned once, ready everywhere, and the one to go back to; a run after it
+    changes nothing.
+    """
     commit = push(stage.git, 1)
     run = stage.run()
     assert run.code == 0, run.log.read_text()
@@ -33,7 +37,9 @@ def test_a_new_commit_is_pinned_and_proven(stage: Stage) -> None:
 
 
 def test_a_commit_that_breaks_a_good_model_is_rejected(stage: Stage) -> None:
-    """Exit 1, an Event that names model, file and line, no pod touched; afterwards it rests until the ref moves."""
+    """Exit 1, an Event that names model, file and line, no pod touched; afterwards it rests until
+    the ref moves.
+    """
     good = stage.rolled_out()
     bad = stage.git.push({"Model/etls.py": BROKEN})
     run = stage.run()
@@ -41,7 +47,11 @@ def test_a_commit_that_breaks_a_good_model_is_rejected(stage: Stage) -> None:
     assert stage.api.told() == ["RolloutRejected"]
     assert "Model: etls.py:5: " in stage.api.events[0]["message"]
     assert "no licence" in stage.api.events[0]["message"]
-    assert (stage.api.data["rejected"], stage.api.data["reason"], stage.api.data["good"]) == (bad, "check", good)
+    assert (stage.api.data["rejected"], stage.api.data["reason"], stage.api.data["good"]) == (
+        bad,
+        "check",
+        good,
+    )
     again = stage.run()
     assert (again.code, stage.api.told()) == (0, ["RolloutRejected"])
     assert "was rejected and is not tried again" in again.lines(result="resting")[0]["message"]
@@ -52,11 +62,15 @@ def test_a_commit_that_breaks_a_good_model_is_rejected(stage: Stage) -> None:
 
 
 def test_what_was_broken_before_keeps_nothing_back(stage: Stage) -> None:
-    """A model that is new and broken, or was broken before, rolls out with the good ones, and the pin says so."""
+    """A model that is new and broken, or was broken before, rolls out with the good ones, and the
+    pin says so.
+    """
     stage.rolled_out()
     stage.git.push({"New/etls.py": BROKEN})
     run = stage.run()
-    assert (run.code, stage.api.told()) == (0, ["RolloutStarted", "RolloutComplete"]), run.log.read_text()
+    assert (run.code, stage.api.told()) == (0, ["RolloutStarted", "RolloutComplete"]), (
+        run.log.read_text()
+    )
     assert stage.api.pin.endswith(" except New")
     assert run.lines(result="pinned")[0]["broken"] == ["New"]
     commit = push(stage.git, 2)
@@ -72,21 +86,34 @@ def test_what_was_broken_before_keeps_nothing_back(stage: Stage) -> None:
 def test_the_policy_for_broken_models(stage: Stage, policy: str, code: int) -> None:
     """`drop` lets everything pass, `reject` nothing that is broken, also if it is new."""
     good = stage.rolled_out()
-    commit = stage.git.push({"Model/etls.py": BROKEN} if policy == "drop" else {"New/etls.py": BROKEN})
+    commit = stage.git.push(
+        {"Model/etls.py": BROKEN} if policy == "drop" else {"New/etls.py": BROKEN}
+    )
     assert stage.run(MODELSYNC_ON_BROKEN_MODEL=policy).code == code
     assert stage.api.pin == (f"{commit} except Model" if policy == "drop" else good)
 
 
 def test_a_commit_without_any_good_model_is_no_start(stage: Stage) -> None:
     """Nothing is pinned yet: all broken, or none there, is rejected; one good one is enough."""
-    for files, code in (({"Model/etls.py": BROKEN}, 1), ({"Model/etls.py": None}, 1), ({"New/etls.py": answers(1)}, 0)):
+    for files, code in (
+        ({"Model/etls.py": BROKEN}, 1),
+        ({"Model/etls.py": None}, 1),
+        ({"New/etls.py": answers(1)}, 0),
+    ):
         stage.git.push({"README.md": "hello", **files})
         assert stage.run().code == code
-    assert stage.api.told() == ["RolloutRejected", "RolloutRejected", "RolloutStarted", "RolloutComplete"]
+    assert stage.api.told() == [
+        "RolloutRejected",
+        "RolloutRejected",
+        "RolloutStarted",
+        "RolloutComplete",
+    ]
 
 
 def test_a_commit_that_does_not_get_ready_is_rolled_back(stage: Stage) -> None:
-    """Exit 1; the Event says what its pods say; what was ready before is pinned again, and the commit rests."""
+    """Exit 1; the Event says what its pods say; what was ready before is pinned again, and the
+    commit rests.
+    """
     good = stage.rolled_out()
     bad = push(stage.git, 1)
     stage.api.fate[bad] = "stuck"
@@ -106,7 +133,11 @@ def test_a_commit_that_does_not_get_ready_is_rolled_back(stage: Stage) -> None:
     assert stage.api.told() == ["RolloutStarted", "RolloutRolledBack"]
     for word in ("CrashLoopBackOff", "OOMKilled", good[:12], bad[:12]):
         assert word in stage.api.events[-1]["message"]
-    assert (stage.api.data["rejected"], stage.api.data["reason"], stage.api.data["good"]) == (bad, "deadline", good)
+    assert (stage.api.data["rejected"], stage.api.data["reason"], stage.api.data["good"]) == (
+        bad,
+        "deadline",
+        good,
+    )
     assert "OOMKilled" in stage.api.data["message"]
     assert stage.run().code == 0
     assert stage.api.pinned == [bad, good]
@@ -128,7 +159,8 @@ def test_a_push_during_a_rollout_that_hangs_takes_its_place(stage: Stage) -> Non
 
 
 def test_an_undo_by_hand_stands(stage: Stage) -> None:
-    """`kubectl rollout undo`: said once, not tried again, whatever the image; the next commit is."""
+    """`kubectl rollout undo`: said once, not tried again, whatever the image; the next commit is.
+    """
     good = stage.rolled_out()
     commit = push(stage.git, 1)
     assert stage.run().code == 0

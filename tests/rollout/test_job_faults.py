@@ -1,4 +1,6 @@
-"""`modelsync rollout` is killed, doubled, or cut off from the cluster or the repository: the next run heals it."""
+"""`modelsync rollout` is killed, doubled, or cut off from the cluster or the repository: the next
+run heals it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ SCENES = ("ready", "stuck", "broken")
 
 
 def _scene(stage: Stage, scene: str) -> tuple[str, str, int]:
-    """A repository whose tip has this fate; the commits before and after the runs, and what is pinned in the end."""
+    """A repository whose tip has this fate; the commits before and after the runs, and what is
+    pinned in the end.
+    """
     good = stage.rolled_out()
     tip = stage.git.push({"Model/etls.py": BROKEN}) if scene == "broken" else push(stage.git, 1)
     if scene == "stuck":
@@ -27,11 +31,16 @@ def _scene(stage: Stage, scene: str) -> tuple[str, str, int]:
 
 
 @pytest.mark.parametrize(("scene", "changes"), [("ready", 5), ("stuck", 6), ("broken", 2)])
-def test_a_run_that_is_killed_after_any_change_is_healed_by_the_next(tmp_path: Path, scene: str, changes: int) -> None:
-    """SIGKILL after each write and each Event: the next run ends where one run would have ended, and tells it once."""
+def test_a_run_that_is_killed_after_any_change_is_healed_by_the_next(
+    tmp_path: Path, scene: str, changes: int
+) -> None:
+    """SIGKILL after each write and each Event: the next run ends where one run would have ended,
+    and tells it once.
+    """
     with ThreadPoolExecutor(3) as pool:
         kills = [
-            pool.submit(_killed_after, number, scene, tmp_path / f"kill-{number}") for number in range(1, changes + 1)
+            pool.submit(_killed_after, number, scene, tmp_path / f"kill-{number}")
+            for number in range(1, changes + 1)
         ]
     for kill in kills:
         kill.result()
@@ -61,7 +70,11 @@ def _killed_after(number: int, scene: str, folder: Path) -> None:
         assert api.pin == (tip if scene == "ready" else good), number
         assert api.data["good"] == (tip if scene == "ready" else good)
         assert api.data.get("rejected") == (None if scene == "ready" else tip)
-        told = {"ready": "RolloutComplete", "stuck": "RolloutRolledBack", "broken": "RolloutRejected"}[scene]
+        told = {
+            "ready": "RolloutComplete",
+            "stuck": "RolloutRolledBack",
+            "broken": "RolloutRejected",
+        }[scene]
         assert api.told().count(told) == 1, (number, api.told())
 
 
@@ -77,7 +90,9 @@ def test_two_at_once_do_what_one_does(stage: Stage, scene: str) -> None:
 
 
 def test_somebody_else_changes_the_deployment_meanwhile(stage: Stage) -> None:
-    """The autoscaler, say, between the look and the patch: the patch is refused, and it is looked at again."""
+    """The autoscaler, say, between the look and the patch: the patch is refused, and it is looked
+    at again.
+    """
     stage.rolled_out()
     commit = push(stage.git, 1)
     scaled = 0
@@ -143,7 +158,9 @@ def test_the_repository_stays_away(stage: Stage) -> None:
 
 
 def test_nobody_is_rejected_for_a_repository_that_is_away(stage: Stage) -> None:
-    """Pods that cannot fetch do not get ready: that is told as unknown, and the commit keeps its chance."""
+    """Pods that cannot fetch do not get ready: that is told as unknown, and the commit keeps its
+    chance.
+    """
     stage.rolled_out()
     commit = push(stage.git, 1)
     stage.api.fate[commit] = "slow"

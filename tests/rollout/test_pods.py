@@ -41,13 +41,23 @@ def pod(port: int, **status: Any) -> client.V1Pod:
     probe = client.V1Probe(http_get=client.V1HTTPGetAction(path="/readyz", port="http"))
     ports = [client.V1ContainerPort(name="http", container_port=port)]
     running = client.V1ContainerState(running=client.V1ContainerStateRunning())
-    container = {"name": "modelsync", "image": "i", "image_id": "i", "ready": False, "restart_count": 0}
+    container = {
+        "name": "modelsync",
+        "image": "i",
+        "image_id": "i",
+        "ready": False,
+        "restart_count": 0,
+    }
     return client.V1Pod(
         metadata=client.V1ObjectMeta(name="p"),
-        spec=client.V1PodSpec(containers=[client.V1Container(name="modelsync", ports=ports, readiness_probe=probe)]),
+        spec=client.V1PodSpec(
+            containers=[client.V1Container(name="modelsync", ports=ports, readiness_probe=probe)]
+        ),
         status=client.V1PodStatus(
             pod_ip="127.0.0.1",
-            container_statuses=[client.V1ContainerStatus(**{**container, "state": running, **status})],
+            container_statuses=[
+                client.V1ContainerStatus(**{**container, "state": running, **status})
+            ],
         ),
     )
 
@@ -55,7 +65,9 @@ def pod(port: int, **status: Any) -> client.V1Pod:
 @pytest.mark.parametrize(
     ("reason", "away"), [("unreachable", True), ("auth", True), ("no_models", False), (None, False)]
 )
-def test_a_pod_that_cannot_get_its_commit_is_told_from_one_that_cannot_serve_it(reason: str | None, away: bool) -> None:
+def test_a_pod_that_cannot_get_its_commit_is_told_from_one_that_cannot_serve_it(
+    reason: str | None, away: bool
+) -> None:
     """By the reason in what its readiness probe answers."""
     answer = {"detail": "no release yet: so it is", **({"reason": reason} if reason else {})}
     with probed(answer) as port:
@@ -65,17 +77,28 @@ def test_a_pod_that_cannot_get_its_commit_is_told_from_one_that_cannot_serve_it(
 
 def test_a_container_that_has_ended_says_how() -> None:
     """Exit code, reason and the last words, beside what the others say."""
-    killed = client.V1ContainerState(terminated=client.V1ContainerStateTerminated(exit_code=137, reason="OOMKilled"))
-    back_off = client.V1ContainerState(waiting=client.V1ContainerStateWaiting(reason="CrashLoopBackOff"))
+    killed = client.V1ContainerState(
+        terminated=client.V1ContainerStateTerminated(exit_code=137, reason="OOMKilled")
+    )
+    back_off = client.V1ContainerState(
+        waiting=client.V1ContainerStateWaiting(reason="CrashLoopBackOff")
+    )
     found = diagnose([pod(1, state=back_off, last_state=killed)], NOW)
-    assert found.complaints == [Complaint("CrashLoopBackOff"), Complaint("modelsync ended with 137 (OOMKilled)")]
+    assert found.complaints == [
+        Complaint("CrashLoopBackOff"),
+        Complaint("modelsync ended with 137 (OOMKilled)"),
+    ]
 
 
 @pytest.mark.parametrize(("seconds", "recovering"), [(5, True), (300, False)])
 def test_pods_that_have_just_got_ready_are_not_to_blame(seconds: int, recovering: bool) -> None:
-    """Their controller may not have noticed yet; ready for long, they are not what keeps a rollout from its end."""
+    """Their controller may not have noticed yet; ready for long, they are not what keeps a rollout
+    from its end.
+    """
     ready = pod(1, ready=True)
     since = NOW - timedelta(seconds=seconds)
-    ready.status.conditions = [client.V1PodCondition(type="Ready", status="True", last_transition_time=since)]
+    ready.status.conditions = [
+        client.V1PodCondition(type="Ready", status="True", last_transition_time=since)
+    ]
     assert diagnose([ready], NOW) == Diagnosis([], recovering)
     assert not diagnose([], NOW).recovering

@@ -28,7 +28,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("wire")
     for name, code in MODELS.items():
         write_model(folder / "models", name, code)
-    # Measured by the check, so called in the event loop; the others are not, so they start in threads.
+    # Measured by the check, so called in the event loop; the others are not, so they start in
+    # threads.
     write_example(folder / "models" / "Echo", {"a": 1}, {"a": 1})
     write_example(folder / "models" / "Busy", {})
     with serving(

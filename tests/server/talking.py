@@ -39,7 +39,10 @@ def replies(raw: bytes, *, bodiless: bool = False) -> list[Reply]:
         first, *lines = head.decode("latin-1").split("\r\n")
         assert first.startswith("HTTP/1.1 "), first
         status = int(first[9:12])
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines)
+        }
         length = 0 if status == 100 or bodiless else int(headers["content-length"])
         assert len(raw) >= length, "a body that was cut off"
         if status != 100:
@@ -51,7 +54,9 @@ def replies(raw: bytes, *, bodiless: bool = False) -> list[Reply]:
 def post(path: str, body: bytes = BODY, *fields: str) -> bytes:
     """A prediction as bytes."""
     lines = [f"POST {path} HTTP/1.1", "Host: a", "Content-Type: application/json", *fields]
-    if not any(field.lower().startswith(("content-length", "transfer-encoding")) for field in fields):
+    if not any(
+        field.lower().startswith(("content-length", "transfer-encoding")) for field in fields
+    ):
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
@@ -63,6 +68,10 @@ def read_reply(stream: BinaryIO) -> Reply:
         line = stream.readline()
         assert line, f"closed after {head!r}"
         head += line
-    length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    length = next(
+        int(line[15:])
+        for line in head.lower().split(b"\r\n")
+        if line.startswith(b"content-length:")
+    )
     [reply] = replies(head + stream.read(length))
     return reply

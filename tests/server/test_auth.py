@@ -71,7 +71,10 @@ def test_without_tokens_anybody_predicts_and_nobody_does_more() -> None:
     authorizer = Authorizer(settings.load({}).access)
     authorizer.require("predict", None)
     authorizer.require("predict", "Bearer whatever")
-    for scope, setting in (("train", "MODELSYNC_TRAIN_TOKENS or MODELSYNC_ADMIN_TOKENS"), ("admin", "MODELSYNC_ADMIN")):
+    for scope, setting in (
+        ("train", "MODELSYNC_TRAIN_TOKENS or MODELSYNC_ADMIN_TOKENS"),
+        ("admin", "MODELSYNC_ADMIN"),
+    ):
         with pytest.raises(Forbidden, match=setting):
             authorizer.require(scope, "Bearer x")  # type: ignore[arg-type]
 
@@ -92,7 +95,13 @@ def test_tokens_rotate_with_their_file(tmp_path: Path) -> None:
     now = [0.0]
     authorizer = Authorizer(Access(predict_tokens=Secret(file=file)), clock=lambda: now[0])
     authorizer.require("predict", "Bearer old")
-    for content, good in (("old,new", "new"), ("new", "new"), ("", None), (None, None), ("last", "last")):
+    for content, good in (
+        ("old,new", "new"),
+        ("new", "new"),
+        ("", None),
+        (None, None),
+        ("last", "last"),
+    ):
         file.unlink(missing_ok=True) if content is None else file.write_text(content)
         now[0] += REREAD
         for token in ("old", "new", "last", ""):
@@ -119,7 +128,9 @@ OPEN = ("/livez", "/readyz", "/metrics", "/models/docs", "/models/static/site.cs
 
 
 def test_predict_tokens_close_everything_that_tells_of_models(tmp_path: Path) -> None:
-    """Probes, metrics and the docs page's own files stay open; an unknown model is not told from a known one."""
+    """Probes, metrics and the docs page's own files stay open; an unknown model is not told from a
+    known one.
+    """
     client = create_app(a_service(tmp_path, **TOKENS)).test_client()
     for path in PROTECTED:
         answer = client.get(f"/models{path}")
@@ -137,9 +148,18 @@ def test_predict_tokens_close_everything_that_tells_of_models(tmp_path: Path) ->
 
 def test_no_answer_holds_a_token(tmp_path: Path) -> None:
     """Neither the wrong one that was sent nor those that are right."""
-    client = create_app(a_service(tmp_path, **{**TOKENS, "MODELSYNC_ADMIN_TOKENS": "top-secret-token"})).test_client()
+    client = create_app(
+        a_service(tmp_path, **{**TOKENS, "MODELSYNC_ADMIN_TOKENS": "top-secret-token"})
+    ).test_client()
     for token in ("wrong-token", "top-secret-token"):
-        for path in ("/models/", "/models/sync", "/models/Add", "/metrics", "/models/openapi.json", "/models/usage"):
+        for path in (
+            "/models/",
+            "/models/sync",
+            "/models/Add",
+            "/metrics",
+            "/models/openapi.json",
+            "/models/usage",
+        ):
             answer = client.get(path, headers={"Authorization": f"Bearer {token}"})
             assert "secret-token" not in answer.text
             assert "wrong-token" not in answer.text

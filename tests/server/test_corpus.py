@@ -41,11 +41,17 @@ def calls(service: Service, model: str) -> float:
     """How often the model was asked, by the service's own count."""
     text = service.get("/metrics").text
     mark = 'modelsync_requests_total{code="'
-    return sum(float(line.split()[-1]) for line in text.splitlines() if mark in line and f'model="{model}"' in line)
+    return sum(
+        float(line.split()[-1])
+        for line in text.splitlines()
+        if mark in line and f'model="{model}"' in line
+    )
 
 
 @pytest.mark.parametrize("case", cases("invalid"))
-def test_an_invalid_request_is_refused_and_reaches_no_model(service: Service, case: dict[str, Any]) -> None:
+def test_an_invalid_request_is_refused_and_reaches_no_model(
+    service: Service, case: dict[str, Any]
+) -> None:
     """One problem document, then the end of the connection; no model was called."""
     before = calls(service, "Echo")
     with connect(service.port) as sock:
@@ -70,7 +76,9 @@ def test_a_valid_request_is_answered(service: Service, case: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("case", cases("valid"))
-def test_it_makes_no_difference_how_the_bytes_are_cut(service: Service, case: dict[str, Any]) -> None:
+def test_it_makes_no_difference_how_the_bytes_are_cut(
+    service: Service, case: dict[str, Any]
+) -> None:
     """One byte at a time gives what one write gives."""
     with connect(service.port) as sock:
         for byte in filled(case["request"]):

@@ -11,7 +11,9 @@ from tests.waiting import until
 
 
 def test_workers_get_about_as_many_connections_each(tmp_path: Path) -> None:
-    """60 connections that come in one burst and stay: each of three workers holds about a third of them."""
+    """60 connections that come in one burst and stay: each of three workers holds about a third of
+    them.
+    """
     write_example(write_model(tmp_path / "models", "Model", answers(1)), {})
     with (
         serving(tmp_path, tmp_path / "models", MODELSYNC_WORKERS="3") as service,
@@ -23,7 +25,10 @@ def test_workers_get_about_as_many_connections_each(tmp_path: Path) -> None:
                 client.sendall(post("/models/Model", b'{"variables": {}}'))
                 assert read_reply(client.makefile("rb")).status == 200
             held = [
-                sum(one.status == "ESTABLISHED" and one.laddr.port == service.port for one in worker.net_connections())
+                sum(
+                    one.status == "ESTABLISHED" and one.laddr.port == service.port
+                    for one in worker.net_connections()
+                )
                 for worker in service.workers()
             ]
             assert sum(held) == 60

@@ -14,7 +14,10 @@ from tests.waiting import until
 def test_requests_are_answered_while_the_log_cannot_be_written(tmp_path: Path) -> None:
     """Thousands of them, and the worker's clock goes on; afterwards it logs again."""
     write_model(tmp_path / "models", "Echo", MODELS["Echo"])
-    with serving(tmp_path, tmp_path / "models", MODELSYNC_WORKERS="1") as service, connect(service.port) as sock:
+    with (
+        serving(tmp_path, tmp_path / "models", MODELSYNC_WORKERS="1") as service,
+        connect(service.port) as sock,
+    ):
         stream = sock.makefile("rb")
 
         def date() -> str:

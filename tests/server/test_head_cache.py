@@ -1,4 +1,5 @@
-"""A head like one that has been seen before is answered without the parser: nobody may be able to tell.
+"""A head like one that has been seen before is answered without the parser: nobody may be able to
+tell.
 
 The parser's answer is had by sending a probe in front of the request, in the same bytes.
 """
@@ -17,11 +18,25 @@ from tests.server.talking import connect, everything, post, read_reply, replies
 PROBE = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 BODY = b'{"variables": {"seconds": 0.01}}'  # so that Slow stays in threads
 NEW_ID = re.compile(rb"\b[0-9a-f]{24}([0-9a-f]{8})?\b")
-PASSING = ("date", "connection")  # which says `close` where the answer comes after the client's end has
+PASSING = (
+    "date",
+    "connection",
+)  # which says `close` where the answer comes after the client's end has
 BYTES = b"\0\t\n\r :,Aa0\x7f\x80\xff"
-PROXIED = ("X-Request-ID: first", "X-Forwarded-For: 10.0.0.1, 10.0.0.2", "traceparent: 00-0af7-b7ad-01", "Accept: */*")
+PROXIED = (
+    "X-Request-ID: first",
+    "X-Forwarded-For: 10.0.0.1, 10.0.0.2",
+    "traceparent: 00-0af7-b7ad-01",
+    "Accept: */*",
+)
 
-TARGETS = ("/models/Echo", "/models/Echo?a=b", "http://a/models/Echo", "/models/%45cho", "/models/all")
+TARGETS = (
+    "/models/Echo",
+    "/models/Echo?a=b",
+    "http://a/models/Echo",
+    "/models/%45cho",
+    "/models/all",
+)
 FIELDS = (
     "X-Request-ID: a1", "x-request-id:\tb2 ", "X-Request-ID: not an id", "X-Forwarded-For: 10.0.0.1", "Cookie: a=b",
     "Connection: keep-alive", "Connection: close", "Connection: upgrade", "Upgrade: h2c", "Keep-Alive: timeout=5",
@@ -109,7 +124,9 @@ def assert_same(service: Service, request: bytes) -> None:
     ],
     ids=lambda change: change[1][:30].split("\r\n")[0] or f"no {change[0][:12]}",
 )
-def test_a_head_that_resembles_a_known_one(service: Service, model: str, change: tuple[str, str]) -> None:
+def test_a_head_that_resembles_a_known_one(
+    service: Service, model: str, change: tuple[str, str]
+) -> None:
     """It is answered as the parser and the rules have it, also when it comes again and again."""
     request = post(f"/models/{model}", BODY, *PROXIED)
     known(service, request)
@@ -120,17 +137,26 @@ def test_a_head_that_resembles_a_known_one(service: Service, model: str, change:
 
 
 def test_any_other_byte_in_a_known_head(service: Service) -> None:
-    """Each byte of a head replaced by each of those that mean something in HTTP: the same is heard."""
+    """Each byte of a head replaced by each of those that mean something in HTTP: the same is heard.
+    """
     request = post("/models/Echo", BODY, *PROXIED)
     known(service, request)
     end = request.index(b"\r\n\r\n") + 4
-    changed = (request[:place] + bytes([byte]) + request[place + 1 :] for place in range(end) for byte in BYTES)
+    changed = (
+        request[:place] + bytes([byte]) + request[place + 1 :]
+        for place in range(end)
+        for byte in BYTES
+    )
     with ThreadPoolExecutor(4) as pool:
-        assert sum(1 for _ in pool.map(lambda one: assert_same(service, one), changed)) == end * len(BYTES)
+        assert sum(
+            1 for _ in pool.map(lambda one: assert_same(service, one), changed)
+        ) == end * len(BYTES)
 
 
 def test_any_fields_in_any_order(service: Service) -> None:
-    """Up to four of those that mean something in HTTP, at random places, and a request behind: the same is heard."""
+    """Up to four of those that mean something in HTTP, at random places, and a request behind: the
+    same is heard.
+    """
     rng = random.Random(20261120)
     for _ in range(300):
         fields = ["Host: a", "Content-Type: application/json", f"Content-Length: {len(BODY)}"]
@@ -154,19 +180,27 @@ def test_a_client_that_wants_its_connection_closed_gets_that(service: Service) -
 
 
 def test_each_request_keeps_its_own_id_and_length(service: Service) -> None:
-    """As behind a proxy that gives each request an id: bodies of any length, through one connection."""
+    """As behind a proxy that gives each request an id: bodies of any length, through one
+    connection.
+    """
     with connect(service.port) as sock:
         stream = sock.makefile("rb")
         for turn in range(200):
             number = 7 ** (turn % 20)
-            sock.sendall(post("/models/Echo", b'{"variables": {"a": %d}}' % number, f"X-Request-ID: id-{turn}"))
+            sock.sendall(
+                post(
+                    "/models/Echo", b'{"variables": {"a": %d}}' % number, f"X-Request-ID: id-{turn}"
+                )
+            )
             reply = read_reply(stream)
             assert reply.body == b'{"a":%d}' % number
             assert reply.headers["x-request-id"] == f"id-{turn}"
 
 
 def test_other_routes_see_every_field(service: Service) -> None:
-    """A webhook that comes again and again keeps its signature and its event: only predictions take the short way."""
+    """A webhook that comes again and again keeps its signature and its event: only predictions take
+    the short way.
+    """
     request = post("/models/sync", b"{}", "X-GitHub-Event: push", "X-Hub-Signature-256: sha256=0")
     known(service, request)
     assert_same(service, request)

@@ -1,4 +1,6 @@
-"""What makes two heads the same; that they are then answered the same is tested in tests/wire/test_heads.py."""
+"""What makes two heads the same; that they are then answered the same is tested in
+tests/wire/test_heads.py.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,16 @@ def test_fields_that_decide_nothing_do_not_count(fields: bytes) -> None:
     assert head_key(HEAD % fields) == (KEY, 7, b"")
 
 
-@pytest.mark.parametrize("field", [b"Host: b", b"authorization: Bearer x", b"CONTENT-ENCODING: gzip", b"Expect: x"])
+@pytest.mark.parametrize(
+    "field", [b"Host: b", b"authorization: Bearer x", b"CONTENT-ENCODING: gzip", b"Expect: x"]
+)
 def test_fields_that_decide_are_part_of_the_key(field: bytes) -> None:
     assert head_key(HEAD % (field + b"\r\n")) == (KEY + b"\r\n" + field, 7, b"")
 
 
-@pytest.mark.parametrize(("given", "kept"), [(b"a-1.b_2", b"a-1.b_2"), (b"a b", b""), (b"x" * 129, b""), (b"", b"")])
+@pytest.mark.parametrize(
+    ("given", "kept"), [(b"a-1.b_2", b"a-1.b_2"), (b"a b", b""), (b"x" * 129, b""), (b"", b"")]
+)
 def test_the_request_id_is_the_clients_where_it_is_a_decent_one(given: bytes, kept: bytes) -> None:
     assert head_key(HEAD % b"X-Request-ID: %b \r\n" % given) == (KEY, 7, kept)
 

@@ -42,7 +42,11 @@ def write_models(folder: Path) -> Path:
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     with serving(
-        tmp_path, write_models(tmp_path), MODELSYNC_WORKERS="1", MODELSYNC_PREDICT_TIMEOUT="3s", MODELSYNC_THREADS="4"
+        tmp_path,
+        write_models(tmp_path),
+        MODELSYNC_WORKERS="1",
+        MODELSYNC_PREDICT_TIMEOUT="3s",
+        MODELSYNC_THREADS="4",
     ) as running:
         yield running
 
@@ -51,18 +55,30 @@ def test_an_exception_in_the_loop_is_a_500_of_its_own(service: Service) -> None:
     """The connection goes on, and so does the model."""
     with connect(service.port) as sock:
         stream = sock.makefile("rb")
-        for asked, status in (("1", 200), ('"raise"', 500), ("2", 200), ('"raise"', 500), ("3", 200)):
+        for asked, status in (
+            ("1", 200),
+            ('"raise"', 500),
+            ("2", 200),
+            ('"raise"', 500),
+            ("3", 200),
+        ):
             sock.sendall(post("/models/Moody", b'{"variables": {"a": %s}}' % asked.encode()))
             assert read_reply(stream).status == status
 
 
 def test_a_busy_loop_in_the_event_loop_is_interrupted(service: Service) -> None:
-    """It gets 504, the worker survives, and the next one runs in a thread, where it holds nobody up."""
+    """It gets 504, the worker survives, and the next one runs in a thread, where it holds nobody
+    up.
+    """
     [worker] = service.workers()
     assert service.post("Moody", {"a": "spin"}).status_code == 504
     with ThreadPoolExecutor(2) as pool:
         spinning = pool.submit(service.post, "Moody", {"a": "spin"})
-        until(lambda: 'modelsync_requests_in_flight{model="Moody"} 1.0' in service.get("/metrics").text)
+        until(
+            lambda: (
+                'modelsync_requests_in_flight{model="Moody"} 1.0' in service.get("/metrics").text
+            )
+        )
         assert service.post("Fast", {"a": 4}).json() == {"twice": 8}
         assert spinning.result().status_code == 504
     assert [one.pid for one in service.workers()] == [worker.pid]
@@ -70,29 +86,41 @@ def test_a_busy_loop_in_the_event_loop_is_interrupted(service: Service) -> None:
 
 
 def test_a_call_that_blocks_the_event_loop_costs_one_worker_once(service: Service) -> None:
-    """The worker is replaced at the deadline and the log names the model; afterwards it blocks nobody."""
+    """The worker is replaced at the deadline and the log names the model; afterwards it blocks
+    nobody.
+    """
     [worker] = service.workers()
     with connect(service.port, 20) as sock:
         sock.sendall(post("/models/Moody", b'{"variables": {"a": "block"}}'))
         assert sock.recv(100) == b""  # the worker has gone, and this request with it
     until(lambda: [one.pid for one in service.workers()] not in ([], [worker.pid]), 10)
-    assert any("Moody" in line["message"] and "event loop" in line["message"] for line in service.lines())
+    assert any(
+        "Moody" in line["message"] and "event loop" in line["message"] for line in service.lines()
+    )
     [second] = service.workers()
     with ThreadPoolExecutor(2) as pool:
         blocked = pool.submit(service.post, "Moody", {"a": "block"})
-        until(lambda: 'modelsync_requests_in_flight{model="Moody"} 1.0' in service.get("/metrics").text)
+        until(
+            lambda: (
+                'modelsync_requests_in_flight{model="Moody"} 1.0' in service.get("/metrics").text
+            )
+        )
         assert service.post("Fast", {"a": 4}).json() == {"twice": 8}
         assert blocked.result().status_code == 504
     assert [one.pid for one in service.workers()] == [second.pid]
 
 
 def test_a_model_that_becomes_slow_leaves_the_event_loop(service: Service) -> None:
-    """After a few slow calls the log says that it goes to threads, and its callers still get their answers."""
+    """After a few slow calls the log says that it goes to threads, and its callers still get their
+    answers.
+    """
     for _ in range(8):
         assert service.post("Moody", {"a": "slow"}).json() == {"a": "slow"}
     until(lambda: [line for line in service.lines() if "goes to threads" in line["message"]])
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: service.post("Moody", {"a": "slow"}).status_code, range(12)))
+        found = list(
+            pool.map(lambda _: service.post("Moody", {"a": "slow"}).status_code, range(12))
+        )
     assert found == [200] * 12
 
 
@@ -102,7 +130,11 @@ def test_counts_and_log_lines_are_exact_under_load(service: Service) -> None:
         until(lambda: tally.answered > 3000)
     assert tally.failures == []
     line = 'modelsync_requests_total{code="200",model="Fast"}'
-    until(lambda: f"{line} {float(tally.answered)}" in service.get("/metrics").text, 5, f"{tally.answered} counted")
+    until(
+        lambda: f"{line} {float(tally.answered)}" in service.get("/metrics").text,
+        5,
+        f"{tally.answered} counted",
+    )
     until(lambda: len(service.lines(message="POST /models/Fast 200")) == tally.answered, 5)
 
 
@@ -112,7 +144,9 @@ def test_a_token_that_is_taken_away_stops_working_within_seconds(tmp_path: Path)
     tokens.write_text("first,second")
     models = write_models(tmp_path)
     with (
-        serving(tmp_path, models, MODELSYNC_WORKERS="1", MODELSYNC_PREDICT_TOKENS_FILE=str(tokens)) as service,
+        serving(
+            tmp_path, models, MODELSYNC_WORKERS="1", MODELSYNC_PREDICT_TOKENS_FILE=str(tokens)
+        ) as service,
         connect(service.port) as sock,
     ):
         stream = sock.makefile("rb")
@@ -139,5 +173,7 @@ def test_heads_that_differ_are_never_confused(service: Service) -> None:
             sock.sendall(post(f"/models/{model}", body, f"X-Request-ID: id-{turn % 3}"))
             reply = read_reply(stream)
             wanted = 10 ** (turn % 5)
-            assert reply.body == (b'{"twice":%d}' % (2 * wanted) if model == "Fast" else b'{"a":%d}' % wanted)
+            assert reply.body == (
+                b'{"twice":%d}' % (2 * wanted) if model == "Fast" else b'{"a":%d}' % wanted
+            )
             assert reply.headers["x-request-id"] == f"id-{turn % 3}"

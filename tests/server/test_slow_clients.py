@@ -29,7 +29,9 @@ def test_slow_senders_hold_nobody_up(service: Service) -> None:
 
 
 def test_a_slow_reader_holds_nobody_up(service: Service) -> None:
-    """A client that asks for 20 large answers and reads none stops being read itself; another one is answered."""
+    """A client that asks for 20 large answers and reads none stops being read itself; another one
+    is answered.
+    """
     body = orjson.dumps({"variables": {"n": 500_000}})
     with connect(service.port) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -49,27 +51,34 @@ def test_a_slow_reader_holds_nobody_up(service: Service) -> None:
 
 
 def test_a_client_that_vanishes_costs_nothing(service: Service) -> None:
-    """Disconnects at every point of a request, and while its prediction runs: the service goes on."""
+    """Disconnects at every point of a request, and while its prediction runs: the service goes on.
+    """
     request = post("/models/Slow", b'{"variables": {"seconds": 0.1}}')
     for end in range(0, len(request) + 1, 7):
         with connect(service.port) as sock:
             sock.sendall(request[:end])
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # RST
     assert service.post("Echo", {"a": 4}).json() == {"a": 4}
-    until(lambda: 'modelsync_requests_in_flight{model="Slow"} 0.0' in service.get("/metrics").text, 10)
+    until(
+        lambda: 'modelsync_requests_in_flight{model="Slow"} 0.0' in service.get("/metrics").text, 10
+    )
 
 
 def test_a_request_whose_client_vanished_is_logged(service: Service) -> None:
     """As it is counted: the model was called for it."""
     with connect(service.port) as sock:
-        sock.sendall(post("/models/Slow", b'{"variables": {"seconds": 0.5}}', "X-Request-ID: vanished"))
+        sock.sendall(
+            post("/models/Slow", b'{"variables": {"seconds": 0.5}}', "X-Request-ID: vanished")
+        )
         assert service.get("/livez").status_code == 200  # by then it has been read
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # RST
     until(lambda: len(service.lines(request_id="vanished")) == 1, 10)
 
 
 def test_a_client_with_a_long_pipeline_holds_nobody_up(service: Service) -> None:
-    """Predictions that take seconds, called in the event loop one after another: a probe is answered in between."""
+    """Predictions that take seconds, called in the event loop one after another: a probe is
+    answered in between.
+    """
     with connect(service.port, 30) as sock:
         stream = sock.makefile("rb")
         sock.sendall(post("/models/Busy", b'{"variables": {}}') * 1900)
@@ -92,11 +101,15 @@ def test_a_long_pipeline_of_upgrades_is_answered(service: Service) -> None:
 
 @pytest.mark.parametrize("behind", [b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", b"\0garbage"])
 @pytest.mark.parametrize("path", ["/livez", "/models/Echo", "/models/Slow"])
-def test_what_comes_behind_a_last_request_is_for_nobody(service: Service, path: str, behind: bytes) -> None:
+def test_what_comes_behind_a_last_request_is_for_nobody(
+    service: Service, path: str, behind: bytes
+) -> None:
     """It is neither answered nor logged, and does no harm to the answer before."""
     mark = f"{path[1:].replace('/', '.')}-{len(behind)}"
     for turn in ("before", "behind", "after"):
-        request = post(path, BODY, "Connection: close", f"X-Request-ID: {mark}-{turn}").replace(b"POST /l", b"GET /l")
+        request = post(path, BODY, "Connection: close", f"X-Request-ID: {mark}-{turn}").replace(
+            b"POST /l", b"GET /l"
+        )
         with connect(service.port) as sock:
             sock.sendall(request + (behind if turn == "behind" else b""))
             assert [reply.status for reply in replies(everything(sock))] == [200]
@@ -107,9 +120,13 @@ def test_what_comes_behind_a_last_request_is_for_nobody(service: Service, path: 
 
 
 def test_an_expected_body_is_asked_for(service: Service) -> None:
-    """`Expect: 100-continue`: first the 100, then the body, then the answer; too large a body is refused at once."""
+    """`Expect: 100-continue`: first the 100, then the body, then the answer; too large a body is
+    refused at once.
+    """
     with connect(service.port) as sock:
-        head, _, body = post("/models/Echo", BODY, "Expect: 100-continue", "Connection: close").partition(b"\r\n\r\n")
+        head, _, body = post(
+            "/models/Echo", BODY, "Expect: 100-continue", "Connection: close"
+        ).partition(b"\r\n\r\n")
         sock.sendall(head + b"\r\n\r\n")
         assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         sock.sendall(body)
@@ -120,7 +137,9 @@ def test_an_expected_body_is_asked_for(service: Service) -> None:
 
 
 def test_a_chunked_body_is_cut_off_at_the_limit(service: Service) -> None:
-    """A body of 64 MiB without an announced length is refused with 413 once it is too large, and never held whole."""
+    """A body of 64 MiB without an announced length is refused with 413 once it is too large, and
+    never held whole.
+    """
     [worker] = service.workers()
     before = worker.memory_info().rss
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
@@ -133,21 +152,29 @@ def test_a_chunked_body_is_cut_off_at_the_limit(service: Service) -> None:
 
 
 def test_a_prediction_that_hangs_gives_its_slot_back(service: Service) -> None:
-    """More hanging calls than threads: each is answered 504 at its deadline, the queue beyond 503, others go on."""
+    """More hanging calls than threads: each is answered 504 at its deadline, the queue beyond 503,
+    others go on.
+    """
     with ThreadPoolExecutor(30) as pool:
         started = monotonic()
         hanging = [pool.submit(service.post, "Slow", {"seconds": 8}) for _ in range(7)]
-        until(lambda: 'modelsync_requests_in_flight{model="Slow"} 7.0' in service.get("/metrics").text)
+        until(
+            lambda: 'modelsync_requests_in_flight{model="Slow"} 7.0' in service.get("/metrics").text
+        )
         assert service.post("Echo", {"a": 5}).json() == {"a": 5}
         found = [future.result() for future in hanging]
     assert {answer.status_code for answer in found} == {504}
-    assert monotonic() - started < 8, "the answers came at the deadline, not when the model had slept enough"
+    assert monotonic() - started < 8, (
+        "the answers came at the deadline, not when the model had slept enough"
+    )
     assert found[0].json()["model"] == "Slow"
     assert service.post("Echo", {"a": 6}).json() == {"a": 6}
 
 
 def test_overload_is_refused_at_once_while_probes_answer(service: Service) -> None:
-    """Three times what threads and queue hold: some 200, the rest 503 with Retry-After; probes answer meanwhile."""
+    """Three times what threads and queue hold: some 200, the rest 503 with Retry-After; probes
+    answer meanwhile.
+    """
     with ThreadPoolExecutor(72) as pool:
         waiting = [pool.submit(service.post, "Slow", {"seconds": 0.5}) for _ in range(72)]
         probes = [service.get("/readyz").status_code for _ in range(10)]
@@ -172,7 +199,10 @@ def test_every_answer_tells_its_request_and_release(service: Service) -> None:
     answer = service.post("Echo", {"a": 8}, headers={"X-Request-ID": "mine-1"})
     assert answer.headers["X-Request-ID"] == "mine-1"
     assert answer.headers["X-Modelsync-Release"] == service.release()["commit"]
-    assert answer.headers["X-Modelsync-Model-Version"] == service.release()["models"]["Echo"]["version"]
+    assert (
+        answer.headers["X-Modelsync-Model-Version"]
+        == service.release()["models"]["Echo"]["version"]
+    )
     odd = service.post("Echo", {}, headers={"X-Request-ID": "a b;c"})
     assert odd.headers["X-Request-ID"] != "a b;c"
 
@@ -196,7 +226,9 @@ def test_many_clients_at_once_get_their_own_answers(service: Service) -> None:
 
 
 def test_a_header_without_end_is_cut_off(service: Service) -> None:
-    """A field, a chunk extension and a trailer of 100 MiB are refused long before, and never held whole."""
+    """A field, a chunk extension and a trailer of 100 MiB are refused long before, and never held
+    whole.
+    """
     [worker] = service.workers()
     before = worker.memory_info().rss
     beginnings = (
@@ -230,6 +262,8 @@ def test_a_head_that_never_ends_is_refused(service: Service) -> None:
     with connect(service.port) as sock:
         sock.sendall(b"POST /models/Echo HTTP/1.1\r\nHost: a\r\nX-Long: ")
         for _ in range(32):
-            assert service.get("/livez").status_code == 200  # by then what was sent before has been read
+            assert (
+                service.get("/livez").status_code == 200
+            )  # by then what was sent before has been read
             sock.sendall(b"x" * 32768)
         assert [reply.status for reply in replies(everything(sock))] == [431]

@@ -10,12 +10,23 @@ import requests
 from tests.fixtures.service import Service
 from tests.waiting import until
 
-FORBIDDEN = ("Traceback", "most recent call", "/releases/", "models_serve/", "modelsync_models", "site-packages")
+FORBIDDEN = (
+    "Traceback",
+    "most recent call",
+    "/releases/",
+    "models_serve/",
+    "modelsync_models",
+    "site-packages",
+)
 """What no client may ever read in an answer, besides secrets and the state directory's path."""
 
 
-def model(predict: str = "return {'value': 1}", *, top: str = "", init: str = "pass", kind: str = "def") -> str:
-    """The code of a model: statements at the top of the file, in `__init__` and in `transform_predict`."""
+def model(
+    predict: str = "return {'value': 1}", *, top: str = "", init: str = "pass", kind: str = "def"
+) -> str:
+    """The code of a model: statements at the top of the file, in `__init__` and in
+    `transform_predict`.
+    """
     return (
         f"{top}\n\nclass Model:\n    def __init__(self, path):\n        self.path = path\n{_indented(init)}\n"
         f"    {kind} transform_predict(self, variables):\n{_indented(predict)}\n"
@@ -66,12 +77,17 @@ class Client:
         return int(self.logged(lambda: self.get("/livez"), logger="modelsync.access")["pid"])
 
     def logged(self, ask: Callable[[], requests.Response], **fields: str) -> dict[str, Any]:
-        """The record in the log of a request, asked until there is one: it is written after the answer."""
+        """The record in the log of a request, asked until there is one: it is written after the
+        answer.
+        """
         asked: set[str] = set()
 
         def found() -> dict[str, Any] | None:
             asked.add(ask().headers["X-Request-ID"])
-            return next((one for one in self.service.lines(**fields) if one.get("request_id") in asked), None)
+            return next(
+                (one for one in self.service.lines(**fields) if one.get("request_id") in asked),
+                None,
+            )
 
         return until(found)
 

@@ -22,14 +22,23 @@ from tests.waiting import until
 
 SECRET = "webhook-secret-5"
 ADMIN = {"Authorization": "Bearer admin-token-6"}
-NO_PROXY = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "")
+NO_PROXY = dict.fromkeys(
+    ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), ""
+)
 
 
 @contextlib.contextmanager
 def following(
-    folder: Path, server: GitServer | SshGitServer, *, ready: bool = True, home: Path | None = None, **env: str
+    folder: Path,
+    server: GitServer | SshGitServer,
+    *,
+    ready: bool = True,
+    home: Path | None = None,
+    **env: str,
 ) -> Iterator[Service]:
-    """A service that follows `server`, with webhooks and an admin token; it syncs when it is asked to."""
+    """A service that follows `server`, with webhooks and an admin token; it syncs when it is asked
+    to.
+    """
     given = {
         "gitPath": server.url,
         "MODELSYNC_GIT_PROTOCOLS": "http,https,ssh",
@@ -51,7 +60,9 @@ def push(server: Repository, value: object, more: Files | None = None, **options
 
 def webhook(service: Service, host: str = "GitHub", branch: str = "main") -> requests.Response:
     """Tell of a push as a git host does."""
-    body = json.dumps({"ref": f"refs/heads/{branch}", "repository": {"default_branch": "main"}}).encode()
+    body = json.dumps(
+        {"ref": f"refs/heads/{branch}", "repository": {"default_branch": "main"}}
+    ).encode()
     digest = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
     headers = {
         "GitHub": {"X-GitHub-Event": "push", "X-Hub-Signature-256": f"sha256={digest}"},
@@ -59,7 +70,10 @@ def webhook(service: Service, host: str = "GitHub", branch: str = "main") -> req
         "GitLab": {"X-Gitlab-Event": "Push Hook", "X-Gitlab-Token": SECRET},
     }[host]
     return requests.post(
-        f"{service.base}/sync", data=body, headers={"Content-Type": "application/json", **headers}, timeout=30
+        f"{service.base}/sync",
+        data=body,
+        headers={"Content-Type": "application/json", **headers},
+        timeout=30,
     )
 
 
@@ -104,7 +118,11 @@ def settled(service: Service) -> set[int]:
 
 def synced(service: Service, number: int) -> list[dict[str, Any]]:
     """The records of all syncs, once there are more than `number`."""
-    return until(lambda: lines if len(lines := service.lines(event="sync")) > number else None, 40, str(service.log))
+    return until(
+        lambda: lines if len(lines := service.lines(event="sync")) > number else None,
+        40,
+        str(service.log),
+    )
 
 
 def sync(service: Service) -> dict[str, Any]:
@@ -115,7 +133,9 @@ def sync(service: Service) -> dict[str, Any]:
 
 
 def strangers(service: Service) -> list[str]:
-    """The processes that work in the state directory and are no part of serving: updates, git, ssh, checks."""
+    """The processes that work in the state directory and are no part of serving: updates, git, ssh,
+    checks.
+    """
     family = {service.process.pid, *(one.pid for one in service.masters()), *workers(service)}
     home = str(service.home).encode()
     found = []
@@ -153,7 +173,11 @@ def _strange(service: Service) -> list[str]:
         if item.name.endswith(".lock") or "tmp_" in item.name
     ]
     known_run = re.compile(r"supervisor\.pid|metrics|\d+\.counters|retired\.json")
-    found += [str(item) for item in (service.home / "run").rglob("*") if not known_run.fullmatch(item.name)]
+    found += [
+        str(item)
+        for item in (service.home / "run").rglob("*")
+        if not known_run.fullmatch(item.name)
+    ]
     return found
 
 

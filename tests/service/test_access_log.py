@@ -1,4 +1,5 @@
-"""What an operator reads of a request that was refused: the reason stands in its line of the log."""
+"""What an operator reads of a request that was refused: the reason stands in its line of the log.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +27,37 @@ MODELS = {
 }
 
 REFUSED: dict[str, tuple[str, dict[str, Any], int, str]] = {
-    "no dict": ("/models/List", {"json": {"variables": {}}}, 500, "TypeError: transform_predict returned a list"),
-    "a number": ("/models/Number", {"json": {"variables": {}}}, 500, "TypeError: transform_predict returned a float"),
+    "no dict": (
+        "/models/List",
+        {"json": {"variables": {}}},
+        500,
+        "TypeError: transform_predict returned a list",
+    ),
+    "a number": (
+        "/models/Number",
+        {"json": {"variables": {}}},
+        500,
+        "TypeError: transform_predict returned a float",
+    ),
     "no JSON": ("/models/Odd", {"json": {"variables": {}}}, 500, "a is a object"),
-    "a bad body": ("/models/Typed", {"data": "{", "headers": {"Content-Type": "application/json"}}, 400, "malformed"),
+    "a bad body": (
+        "/models/Typed",
+        {"data": "{", "headers": {"Content-Type": "application/json"}},
+        400,
+        "malformed",
+    ),
     "a bad type": (
         "/models/Typed",
         {"data": "a=1", "headers": {"Content-Type": "text/plain"}},
         415,
         "application/json",
     ),
-    "a bad field": ("/models/Typed", {"json": {"variables": {"a": "x"}}}, 422, "a: Input should be a valid integer"),
+    "a bad field": (
+        "/models/Typed",
+        {"json": {"variables": {"a": "x"}}},
+        422,
+        "a: Input should be a valid integer",
+    ),
     "not loaded": ("/models/Broken", {"json": {"variables": {}}}, 503, "ValueError: no such rate"),
     "too late": ("/models/Sleeps", {"json": {"variables": {}}}, 504, "no answer within 2 s"),
     "unknown": ("/models/Typo", {"json": {"variables": {}}}, 404, "Did you mean Typed?"),
@@ -51,7 +72,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     for name, code in MODELS.items():
         write_model(folder / "models", name, code)
     write_example(folder / "models" / "Typed", {"a": 1}, {"a": 1})
-    with serving(folder, folder / "models", MODELSYNC_WORKERS="1", MODELSYNC_PREDICT_TIMEOUT="2s") as service:
+    with serving(
+        folder, folder / "models", MODELSYNC_WORKERS="1", MODELSYNC_PREDICT_TIMEOUT="2s"
+    ) as service:
         yield Client(service)
 
 
@@ -111,11 +134,17 @@ def test_text_for_people_tells_why_too(tmp_path: Path) -> None:
     with serving(tmp_path, tmp_path / "models", MODELSYNC_LOG_FORMAT="text") as service:
         service.post("Lines")
         [found] = until(
-            lambda: [one for one in service.log.read_text().splitlines() if "POST /models/Lines 500" in one]
+            lambda: [
+                one
+                for one in service.log.read_text().splitlines()
+                if "POST /models/Lines 500" in one
+            ]
         )
         assert 'detail="ValueError: one\\ntwo' in found
         assert "\x1b" not in found
         service.get("/livez")
-        [found] = until(lambda: [one for one in service.log.read_text().splitlines() if "GET /livez 200" in one])
+        [found] = until(
+            lambda: [one for one in service.log.read_text().splitlines() if "GET /livez 200" in one]
+        )
         assert "model=" not in found
         assert len(found.partition("seconds=")[2].partition(" ")[0]) <= len("0.000000")

@@ -34,7 +34,9 @@ class Doubles:
 TOGETHER = 64
 
 FLOWERS = pd.DataFrame(np.random.default_rng(3).normal(size=(200, 2)), columns=["length", "width"])
-FITTED = make_pipeline(StandardScaler(), LogisticRegression()).fit(FLOWERS, FLOWERS.length > FLOWERS.width)
+FITTED = make_pipeline(StandardScaler(), LogisticRegression()).fit(
+    FLOWERS, FLOWERS.length > FLOWERS.width
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,26 +50,36 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     joblib.dump(FITTED, models / "Flower" / "model.joblib")
     example(models / "Flower", {"length": 1, "width": 0})
     (models / "Graph").mkdir()
-    (models / "Graph" / "model.onnx").write_bytes(to_onnx(FITTED[-1], FLOWERS.to_numpy("float32")).SerializeToString())
+    (models / "Graph" / "model.onnx").write_bytes(
+        to_onnx(FITTED[-1], FLOWERS.to_numpy("float32")).SerializeToString()
+    )
     example(models / "Graph", {"x": [1, 0]})
     with serving(folder, models, MODELSYNC_WORKERS="1") as service:
         yield service
 
 
-def example(folder: Path, variables: dict[str, Any], response: dict[str, Any] | None = None) -> None:
+def example(
+    folder: Path, variables: dict[str, Any], response: dict[str, Any] | None = None
+) -> None:
     (folder / "examples").mkdir()
     content = {"variables": variables, **({"response": response} if response else {})}
     (folder / "examples" / "happy.json").write_text(json.dumps(content))
 
 
-def ask(service: Service, name: str, requests: list[dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
+def ask(
+    service: Service, name: str, requests: list[dict[str, Any]]
+) -> list[tuple[int, dict[str, Any]]]:
     """Send these variables on a connection each, all before any answer is read."""
-    connections = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in requests]
+    connections = [
+        socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in requests
+    ]
     try:
         for connection, variables in zip(connections, requests, strict=True):
             body = json.dumps({"variables": variables}).encode()
             head = f"POST /models/{name} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-            connection.sendall(f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            connection.sendall(
+                f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+            )
         return [answer(connection) for connection in connections]
     finally:
         for connection in connections:
@@ -80,7 +92,9 @@ def answer(connection: socket.socket) -> tuple[int, dict[str, Any]]:
     return int(head.split()[1]), json.loads(body)
 
 
-def ask_again(connections: list[socket.socket], name: str, requests: list[dict[str, Any]]) -> list[tuple[int, Any]]:
+def ask_again(
+    connections: list[socket.socket], name: str, requests: list[dict[str, Any]]
+) -> list[tuple[int, Any]]:
     """`ask` on connections that stay open: from the third time on the same head is known."""
     for connection, variables in zip(connections, requests, strict=True):
         body = json.dumps({"variables": variables}).encode()
@@ -93,7 +107,11 @@ def next_answer(connection: socket.socket) -> tuple[int, Any]:
     with connection.makefile("rb", buffering=0) as file:
         status, length = int(file.readline().split()[1]), 0
         while (line := file.readline().strip().lower()) != b"":
-            length = int(line.removeprefix(b"content-length:")) if line.startswith(b"content-length:") else length
+            length = (
+                int(line.removeprefix(b"content-length:"))
+                if line.startswith(b"content-length:")
+                else length
+            )
         body = b""
         while len(body) < length:
             body += file.read(length - len(body)) or b""
@@ -127,11 +145,16 @@ def test_a_ready_artefact_answers_each_as_it_would_alone(service: Service) -> No
     """A file without code: its own probabilities, whatever else is in the batch."""
     rows = FLOWERS[:TOGETHER]
     answers = ask(service, "Flower", rows.to_dict("records"))
-    for (status, got), label, (no, yes) in zip(answers, FITTED.predict(rows), FITTED.predict_proba(rows), strict=True):
+    for (status, got), label, (no, yes) in zip(
+        answers, FITTED.predict(rows), FITTED.predict_proba(rows), strict=True
+    ):
         assert status == 200
         assert got["prediction"] == bool(label)
         assert got["probabilities"] == pytest.approx({"false": no, "true": yes})
-    assert sum(value for key, value in sizes(service, "Flower").items() if key.startswith("sum")) >= TOGETHER
+    assert (
+        sum(value for key, value in sizes(service, "Flower").items() if key.startswith("sum"))
+        >= TOGETHER
+    )
 
 
 def test_a_graph_that_was_loaded_before_the_fork_answers(service: Service) -> None:
@@ -139,12 +162,18 @@ def test_a_graph_that_was_loaded_before_the_fork_answers(service: Service) -> No
     x = FLOWERS[:TOGETHER].to_numpy()
     answers = ask(service, "Graph", [{"x": row} for row in x.tolist()])
     labels = FITTED[-1].predict(pd.DataFrame(x).to_numpy()).astype(int).tolist()
-    assert [(status, int(got["prediction"])) for status, got in answers] == [(200, label) for label in labels]
+    assert [(status, int(got["prediction"])) for status, got in answers] == [
+        (200, label) for label in labels
+    ]
 
 
 def test_connections_that_stay_get_their_own_answers_too(service: Service) -> None:
-    """Again and again, in one call with each other; one that fails does so alone, and its connection goes on."""
-    connections = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(16)]
+    """Again and again, in one call with each other; one that fails does so alone, and its
+    connection goes on.
+    """
+    connections = [
+        socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(16)
+    ]
     try:
         for turn in range(20):
             # of the same length, so that the heads are the same
@@ -184,8 +213,11 @@ def test_what_comes_behind_a_request_in_a_batch_is_answered_behind_it(service: S
         ({"x": 7}, 500, "LookupError: not known"),
     ],
 )
-def test_a_bad_row_fails_alone(service: Service, bad: dict[str, Any], status: int, detail: str) -> None:
-    """Whether it cannot be bound, makes the whole call raise, or has an exception for its result."""
+def test_a_bad_row_fails_alone(
+    service: Service, bad: dict[str, Any], status: int, detail: str
+) -> None:
+    """Whether it cannot be bound, makes the whole call raise, or has an exception for its result.
+    """
     given = [{"x": x + 100} for x in range(TOGETHER)]
     given[TOGETHER // 2] = bad
     answers = ask(service, "Doubles", given)

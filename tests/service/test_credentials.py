@@ -1,4 +1,6 @@
-"""What a model raises may quote the credentials that it was given: nobody is told them, the log included."""
+"""What a model raises may quote the credentials that it was given: nobody is told them, the log
+included.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ PREDICTING = {
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A service whose models know secrets, one of its own among them, and have nothing better to do than tell them."""
+    """A service whose models know secrets, one of its own among them, and have nothing better to do
+    than tell them.
+    """
     folder = tmp_path_factory.mktemp("credentials")
     models, tokens = folder / "models", folder / "tokens"
     tokens.write_text("t0ken-in-a-file\n")
@@ -45,12 +49,18 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     write_example(write_model(models, "Example", model(RAISE)), {})
     write_model(models, "Reads", model(init=READ.format(file=str(tokens))))
     write_model(models, "Asked", model(READ.format(file=str(tokens))))
-    with serving(folder, models, MODELSYNC_ADMIN_TOKENS_FILE=str(tokens), MODELSYNC_WORKERS="1") as service:
+    with serving(
+        folder, models, MODELSYNC_ADMIN_TOKENS_FILE=str(tokens), MODELSYNC_WORKERS="1"
+    ) as service:
         client = Client(service)
         yield client
         assert client.leaks(*SECRETS) == []
-        told = Path(service.log).read_text() + (service.home / "current" / "release.json").read_text()
-        told += (service.home / "current" / "serve_models.py").read_text() + (service.home / "status.json").read_text()
+        told = (
+            Path(service.log).read_text() + (service.home / "current" / "release.json").read_text()
+        )
+        told += (service.home / "current" / "serve_models.py").read_text() + (
+            service.home / "status.json"
+        ).read_text()
         assert [secret for secret in SECRETS if secret in told] == []
 
 
@@ -61,7 +71,9 @@ def test_what_a_call_raises_is_told_without_credentials(client: Client, name: st
     for _ in range(3):  # the third one needs no parser
         problem = client.problem(name, status, {"a": 1})
     assert "postgresql://***@db.internal/prod password=***" in problem["detail"]
-    [line] = until(lambda: client.service.lines(logger="modelsync.access", request_id=problem["request_id"]))
+    [line] = until(
+        lambda: client.service.lines(logger="modelsync.access", request_id=problem["request_id"])
+    )
     assert line["detail"] == problem["detail"]
     if status == 500:
         assert client.service.lines(level="error", request_id=problem["request_id"], model=name)
@@ -69,7 +81,8 @@ def test_what_a_call_raises_is_told_without_credentials(client: Client, name: st
 
 @pytest.mark.parametrize("name", ["Db", "Example"])
 def test_why_a_model_is_not_loaded_is_told_without_credentials(client: Client, name: str) -> None:
-    """In its own status, in the 503, among all models, on the page, in the release and in the log."""
+    """In its own status, in the 503, among all models, on the page, in the release and in the log.
+    """
     assert HIDDEN in client.about(name)["reason"]
     assert HIDDEN in client.problem(name, 503)["detail"]
     assert HIDDEN in client.post("all").json()[name]["detail"]
@@ -80,8 +93,14 @@ def test_why_a_model_is_not_loaded_is_told_without_credentials(client: Client, n
 
 
 def test_the_open_probe_tells_no_reason(client: Client) -> None:
-    """Anybody may ask whether the service is ready: models are named, what their code has said is not."""
-    assert client.get("/readyz").json()["not_ready"] == {"Db": "failed", "Example": "failed", "Reads": "failed"}
+    """Anybody may ask whether the service is ready: models are named, what their code has said is
+    not.
+    """
+    assert client.get("/readyz").json()["not_ready"] == {
+        "Db": "failed",
+        "Example": "failed",
+        "Reads": "failed",
+    }
     client.get("/metrics")
 
 

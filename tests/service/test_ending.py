@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM: requests in flight finish, whoever cannot wait says so a second time, and nothing is left."""
+"""Ctrl-C and SIGTERM: requests in flight finish, whoever cannot wait says so a second time, and
+nothing is left.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ def in_flight(folder: Path) -> Iterator[tuple[Service, Future[requests.Response]
     wait = f"import pathlib, time\npathlib.Path({str(called)!r}).touch()\n"
     wait += f"while not pathlib.Path({str(go)!r}).exists():\n    time.sleep(0.02)\nreturn {{'value': 1}}"
     write_model(folder / "models", "Waits", model(wait))
-    with ThreadPoolExecutor(1) as client, serving(folder, folder / "models", MODELSYNC_LOG_FORMAT="text") as service:
+    with (
+        ThreadPoolExecutor(1) as client,
+        serving(folder, folder / "models", MODELSYNC_LOG_FORMAT="text") as service,
+    ):
         answer = client.submit(service.post, "Waits")
         until(called.exists)
         yield service, answer, go

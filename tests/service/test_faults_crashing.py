@@ -37,7 +37,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     models = folder / "models"
     for name, (code, _) in CRASHES.items():
         text = model(code, kind="async def" if name.startswith("Async") else "def")
-        write_model(models, name, text.replace("predict", "predict_batch") if name.startswith("Batch") else text)
+        write_model(
+            models,
+            name,
+            text.replace("predict", "predict_batch") if name.startswith("Batch") else text,
+        )
     write_model(models, "Innocent", model(SLOW))
     write_model(models, "Again", model("import os; os._exit(3)"))
     with serving(folder, models) as service:
@@ -52,14 +56,23 @@ def crash(client: Client, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CRASHES)
-def test_a_crash_loses_its_own_request_and_in_the_end_switches_the_model_off(client: Client, name: str) -> None:
-    """Worker replaced, master alive; after three crashes 503 with Retry-After, in status, page, metrics and log."""
+def test_a_crash_loses_its_own_request_and_in_the_end_switches_the_model_off(
+    client: Client, name: str
+) -> None:
+    """Worker replaced, master alive; after three crashes 503 with Retry-After, in status, page,
+    metrics and log.
+    """
     service = client.service
     [master] = service.masters()
     for _ in range(3):
         workers = {worker.pid for worker in until(lambda: both(service))}
         crash(client, name)
-        until(lambda workers=workers: {worker.pid for worker in both(service)} not in (workers, set()), 10)
+        until(
+            lambda workers=workers: (
+                {worker.pid for worker in both(service)} not in (workers, set())
+            ),
+            10,
+        )
     until(lambda: client.post(name).status_code == 503, 10)
     answer = client.post(name)
     assert int(answer.headers["Retry-After"]) > 0
@@ -85,7 +98,9 @@ def test_a_crash_loses_its_own_request_and_in_the_end_switches_the_model_off(cli
 
 
 def test_requests_that_were_beside_a_crash_are_counted_as_lost(tmp_path: Path) -> None:
-    """As failures of their models, whether they were called by a model that crashes or killed by hand."""
+    """As failures of their models, whether they were called by a model that crashes or killed by
+    hand.
+    """
     models = tmp_path / "models"
     write_model(models, "Bug", model("import os; os._exit(3)"))
     write_model(models, "Slow", model("import time; time.sleep(60)"))
@@ -99,7 +114,10 @@ def test_requests_that_were_beside_a_crash_are_counted_as_lost(tmp_path: Path) -
             else:
                 crash(client, "Bug")
             assert all(isinstance(call.exception(), requests.ConnectionError) for call in calls)
-        metrics = until(lambda: 'in_flight{model="Slow"} 0.0' in (text := client.get("/metrics").text) and text, 10)
+        metrics = until(
+            lambda: 'in_flight{model="Slow"} 0.0' in (text := client.get("/metrics").text) and text,
+            10,
+        )
         for name, count in (("Slow", 16), ("Bug", 1)):
             assert f'modelsync_requests_total{{code="lost",model="{name}"}} {count}.0' in metrics
             assert f'modelsync_request_failures_total{{model="{name}"}} {count}.0' in metrics
@@ -109,9 +127,15 @@ def test_requests_that_were_beside_a_crash_are_counted_as_lost(tmp_path: Path) -
 def test_a_worker_that_ends_as_it_should_loses_nothing(tmp_path: Path) -> None:
     """With calls under way, which it answers; what it does not answer in time is lost."""
     models = tmp_path / "models"
-    write_model(models, "Slow", model("import time; time.sleep(variables['seconds'])\nreturn {'value': 1}"))
+    write_model(
+        models, "Slow", model("import time; time.sleep(variables['seconds'])\nreturn {'value': 1}")
+    )
     write_model(models, "Other", answers(1))
-    settings = {"MODELSYNC_WORKERS": "1", "MODELSYNC_DRAIN_TIMEOUT": "4s", "MODELSYNC_PREDICT_TIMEOUT": "60s"}
+    settings = {
+        "MODELSYNC_WORKERS": "1",
+        "MODELSYNC_DRAIN_TIMEOUT": "4s",
+        "MODELSYNC_PREDICT_TIMEOUT": "60s",
+    }
     with serving(tmp_path, models, **settings) as service, ThreadPoolExecutor() as pool:
         client = Client(service)
         for version, seconds in ((2, 2), (3, 50)):
@@ -126,7 +150,13 @@ def test_a_worker_that_ends_as_it_should_loses_nothing(tmp_path: Path) -> None:
                 assert 'code="lost"' not in client.get("/metrics").text
             else:
                 assert isinstance(call.exception(), requests.ConnectionError)
-        until(lambda: 'modelsync_requests_total{code="lost",model="Slow"} 1.0' in client.get("/metrics").text, 10)
+        until(
+            lambda: (
+                'modelsync_requests_total{code="lost",model="Slow"} 1.0'
+                in client.get("/metrics").text
+            ),
+            10,
+        )
         assert service.stop() == 0
 
 
@@ -136,8 +166,12 @@ def both(service: Service) -> list[object]:
 
 
 def test_an_innocent_model_that_is_always_called_meanwhile_stays_on(client: Client) -> None:
-    """Which model it was is known from the crash itself; only requests of the crashed worker are lost."""
-    with load(client.service.port, "/models/Innocent", b'{"variables": {}}', connections=8) as tally:
+    """Which model it was is known from the crash itself; only requests of the crashed worker are
+    lost.
+    """
+    with load(
+        client.service.port, "/models/Innocent", b'{"variables": {}}', connections=8
+    ) as tally:
         for _ in range(5):
             until(lambda: 'in_flight{model="Innocent"}' in client.get("/metrics").text)
             try:
@@ -154,7 +188,8 @@ def test_an_innocent_model_that_is_always_called_meanwhile_stays_on(client: Clie
 
 
 def test_the_next_version_is_on_again_and_an_unrelated_push_is_not(tmp_path: Path) -> None:
-    """What is switched off stays so through swaps and dying masters, until its own folder changes."""
+    """What is switched off stays so through swaps and dying masters, until its own folder changes.
+    """
     models = tmp_path / "models"
     write_model(models, "Bad", model("import os; os._exit(3)"))
     write_model(models, "Other", answers(1))
@@ -204,7 +239,9 @@ def test_a_signal_without_a_name_and_a_worker_without_a_release(tmp_path: Path) 
             worker.kill()
         until(lambda: len(service.lines(event="worker_ended")) == 2 and both(service))
         assert service.masters() == [master]
-        write_model(models, "Odd", model("import os; os.kill(os.getpid(), 40); import time; time.sleep(9)"))
+        write_model(
+            models, "Odd", model("import os; os.kill(os.getpid(), 40); import time; time.sleep(9)")
+        )
         service.sync()
         until(service.ready)
         [master] = until(lambda: len(found := service.masters()) == 1 and found)

@@ -1,4 +1,6 @@
-"""Folders of every kind beside each other, as one service serves or refuses them; and what no model may see."""
+"""Folders of every kind beside each other, as one service serves or refuses them; and what no model
+may see.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +20,40 @@ HELPED = model("return {'value': helper.WHO}", top="import helper")
 WORKS = {
     "HelperA": (HELPED, {"helper__py": "WHO = 'A'"}, "A"),
     "HelperB": (HELPED, {"helper__py": "WHO = 'B'"}, "B"),
-    "OwnJson": (model("return {'value': json.WHO}", top="import json"), {"json__py": "WHO = 'json'"}, "json"),
-    "Relative": (model("return {'value': WHO}", top="from .helper import WHO"), {"helper__py": "WHO = 'R'"}, "R"),
-    "Lazy": (model("from helper import WHO\nreturn {'value': WHO}"), {"helper__py": "WHO = 'L'"}, "L"),
-    "Opens": (model("return {'value': self.text}", init="self.text = open('a.txt').read()"), {"a__txt": "O"}, "O"),
+    "OwnJson": (
+        model("return {'value': json.WHO}", top="import json"),
+        {"json__py": "WHO = 'json'"},
+        "json",
+    ),
+    "Relative": (
+        model("return {'value': WHO}", top="from .helper import WHO"),
+        {"helper__py": "WHO = 'R'"},
+        "R",
+    ),
+    "Lazy": (
+        model("from helper import WHO\nreturn {'value': WHO}"),
+        {"helper__py": "WHO = 'L'"},
+        "L",
+    ),
+    "Opens": (
+        model("return {'value': self.text}", init="self.text = open('a.txt').read()"),
+        {"a__txt": "O"},
+        "O",
+    ),
     "ByPath": (model("return {'value': open(self.path + 'a.txt').read()}"), {"a__txt": "P"}, "P"),
     "credit-risk_2": (answers("hyphen", "CreditRisk2"), {}, "hyphen"),
     "Chosen": (TWO + answers("chosen", "Chosen"), {}, "chosen"),
 }
 REFUSED = {
-    "Two": (TWO, "etls.py:3: several classes have a transform_predict method: First (line 1), Second (line 3)"),
+    "Two": (
+        TWO,
+        "etls.py:3: several classes have a transform_predict method: First (line 1), Second (line 3)",
+    ),
     "None": ("x = 1\n", "no class with a transform_predict method"),
-    "Elsewhere": (model("return {'value': open('a.txt').read()}"), "the working directory is another"),
+    "Elsewhere": (
+        model("return {'value': open('a.txt').read()}"),
+        "the working directory is another",
+    ),
 }
 UNNAMEABLE = {
     "all": "is a route of the service itself",
@@ -83,7 +107,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 
 def test_every_honest_folder_works(client: Client) -> None:
-    """Helpers of the same name, a helper called json.py, relative imports, files by path or at load, two classes."""
+    """Helpers of the same name, a helper called json.py, relative imports, files by path or at
+    load, two classes.
+    """
     for name, (_, _, value) in WORKS.items():
         assert client.value(name) == value, name
     assert client.get("/models/openapi.json").status_code == 200
@@ -97,7 +123,9 @@ def test_what_cannot_be_served_is_listed_with_its_reason(client: Client) -> None
         assert name in page
     recorded = client.service.release()["models"]
     faults = {
-        one["name"]: f"{one['fault']['message']} {one['fault']['hint']}" for one in recorded.values() if one["fault"]
+        one["name"]: f"{one['fault']['message']} {one['fault']['hint']}"
+        for one in recorded.values()
+        if one["fault"]
     }
     for name, reason in UNNAMEABLE.items():
         assert reason in faults[name]
@@ -108,7 +136,9 @@ def test_what_cannot_be_served_is_listed_with_its_reason(client: Client) -> None
 
 
 def test_the_services_secrets_are_nowhere_a_model_looks(tmp_path: Path) -> None:
-    """Environment, /proc, descriptors: in the check, at import and when called. Other variables are all there."""
+    """Environment, /proc, descriptors: in the check, at import and when called. Other variables are
+    all there.
+    """
     code = LOOK + model(
         "return {'value': look()}",
         init=f"open({str(tmp_path)!r} + f'/seen-{{os.getpid()}}', 'w').write(AT_IMPORT)",
@@ -122,20 +152,39 @@ def test_the_services_secrets_are_nowhere_a_model_looks(tmp_path: Path) -> None:
             tokens = {"Authorization": "Bearer predict-Zq2"}
             seen = client.post("Looks", headers=tokens).json()["value"]
             assert client.post("Looks").status_code == 401
-            environ = [Path(f"/proc/{one.pid}/environ").read_text() for one in (*service.masters(), *service.workers())]
+            environ = [
+                Path(f"/proc/{one.pid}/environ").read_text()
+                for one in (*service.masters(), *service.workers())
+            ]
             files = list(tmp_path.glob("seen-*"))
             assert len(files) >= 2  # the check, the generation
             for text in (seen, *(file.read_text() for file in files)):
                 assert "for-models" in text
-            kept = [name.read_bytes().decode("latin-1") for name in service.home.rglob("*") if name.is_file()]
-            for text in (seen, *environ, *(file.read_text() for file in files), service.log.read_text(), *kept):
-                assert [word for words in SECRETS.values() for word in words.split(",") if word in text] == []
+            kept = [
+                name.read_bytes().decode("latin-1")
+                for name in service.home.rglob("*")
+                if name.is_file()
+            ]
+            for text in (
+                seen,
+                *environ,
+                *(file.read_text() for file in files),
+                service.log.read_text(),
+                *kept,
+            ):
+                assert [
+                    word for words in SECRETS.values() for word in words.split(",") if word in text
+                ] == []
             assert "memfd" not in seen
 
 
 @pytest.mark.parametrize("preload", ["true", "false"])
-def test_a_signal_that_a_model_ignores_ends_the_service_all_the_same(tmp_path: Path, preload: str) -> None:
-    """Handlers, a non-daemon thread and an exit handler that never end: SIGTERM, exit 0, nothing left."""
+def test_a_signal_that_a_model_ignores_ends_the_service_all_the_same(
+    tmp_path: Path, preload: str
+) -> None:
+    """Handlers, a non-daemon thread and an exit handler that never end: SIGTERM, exit 0, nothing
+    left.
+    """
     models = tmp_path / "models"
     stubborn = (
         "import atexit, signal, threading, time\nfor n in (2, 3, 15): signal.signal(n, signal.SIG_IGN)\n"
@@ -151,7 +200,9 @@ def test_a_signal_that_a_model_ignores_ends_the_service_all_the_same(tmp_path: P
 
 
 def test_a_generation_that_a_model_never_lets_load_is_given_up(tmp_path: Path) -> None:
-    """It loads in the check, but in the generation it leaves a child and ends the process: the old one serves."""
+    """It loads in the check, but in the generation it leaves a child and ends the process: the old
+    one serves.
+    """
     models = tmp_path / "models"
     write_model(models, "Model", answers(0))
     leaving = (

@@ -1,4 +1,6 @@
-"""Models that never end their calls: each is answered at its deadline, and the others are served meanwhile."""
+"""Models that never end their calls: each is answered at its deadline, and the others are served
+meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ HANGS = {
     "Spins": model("while True: pass"),
     "Spins2": model("while True:\n    try:\n        while True: pass\n    except Exception: pass"),
     "Waits": model("import asyncio; await asyncio.sleep(600)", kind="async def"),
-    "Forever": model("import asyncio; await asyncio.get_running_loop().create_future()", kind="async def"),
+    "Forever": model(
+        "import asyncio; await asyncio.get_running_loop().create_future()", kind="async def"
+    ),
     "Deaf": model(
         "import asyncio\nwhile True:\n    try: await asyncio.sleep(600)\n    except BaseException: pass",
         kind="async def",
@@ -41,7 +45,11 @@ def hanging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         write_model(models, name, code)
     write_model(models, "Quick", answers(1))
     write_model(models, "QuickAsync", model(kind="async def"))
-    settings = {"MODELSYNC_PREDICT_TIMEOUT": "1s", "MODELSYNC_WORKERS": "1", "MODELSYNC_THREADS": "16"}
+    settings = {
+        "MODELSYNC_PREDICT_TIMEOUT": "1s",
+        "MODELSYNC_WORKERS": "1",
+        "MODELSYNC_THREADS": "16",
+    }
     with serving(folder, models, **settings) as service:
         client = Client(service)
         yield client
@@ -60,7 +68,8 @@ def test_a_hang_is_answered_at_its_deadline(hanging: Client, name: str) -> None:
         assert all("no answer within 1 s" in hang.result()["detail"] for hang in hangs)
     until(
         lambda: (
-            f'in_flight{{model="{name}"}} 0.0' in hanging.get("/metrics").text or name in ("Sleeps", "Alone", "Deaf")
+            f'in_flight{{model="{name}"}} 0.0' in hanging.get("/metrics").text
+            or name in ("Sleeps", "Alone", "Deaf")
         )
     )
     if name == "Alone":
@@ -74,11 +83,17 @@ def test_more_hangs_than_threads_replace_the_worker(tmp_path: Path) -> None:
     models = tmp_path / "models"
     write_model(models, "Sleeps", HANGS["Sleeps"])
     write_model(models, "Quick", answers(1))
-    settings = {"MODELSYNC_PREDICT_TIMEOUT": "1s", "MODELSYNC_WORKERS": "1", "MODELSYNC_THREADS": "3"}
+    settings = {
+        "MODELSYNC_PREDICT_TIMEOUT": "1s",
+        "MODELSYNC_WORKERS": "1",
+        "MODELSYNC_THREADS": "3",
+    }
     with serving(tmp_path, models, MODELSYNC_DRAIN_TIMEOUT="5s", **settings) as service:
         client = Client(service)
         worker = client.worker()
-        with load(service.port, "/models/Quick", b'{"variables": {}}', connections=2, check=quick) as tally:
+        with load(
+            service.port, "/models/Quick", b'{"variables": {}}', connections=2, check=quick
+        ) as tally:
             with ThreadPoolExecutor() as pool:
                 answers_ = list(pool.map(lambda _: client.post("Sleeps").status_code, range(6)))
             until(lambda: client.worker() != worker, 10)
@@ -91,12 +106,15 @@ def test_more_hangs_than_threads_replace_the_worker(tmp_path: Path) -> None:
 
 
 def quick(status: int, headers: dict[str, str], body: bytes) -> str | None:
-    """While every thread hangs, a quick model may have to wait for one; its answer is never lost."""
+    """While every thread hangs, a quick model may have to wait for one; its answer is never lost.
+    """
     return None if status in (200, 504) else f"{status} {body!r}"
 
 
 def test_how_much_a_hang_slows_others_down(hanging: Client) -> None:
-    """Reported, not asserted to the millisecond: p99 of a quick model alone, and beside a busy loop."""
+    """Reported, not asserted to the millisecond: p99 of a quick model alone, and beside a busy
+    loop.
+    """
     alone = p99(hanging, 2.0)
     stop = threading.Event()
 
@@ -121,6 +139,11 @@ def p99(client: Client, seconds: float) -> float:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             start = time.perf_counter()
-            assert session.post(f"{client.service.base}/Quick", json={"variables": {}}, timeout=10).status_code == 200
+            assert (
+                session.post(
+                    f"{client.service.base}/Quick", json={"variables": {}}, timeout=10
+                ).status_code
+                == 200
+            )
             times.append(time.perf_counter() - start)
     return statistics.quantiles(times, n=100)[98]

@@ -16,8 +16,16 @@ SEGFAULT = "import ctypes\nctypes.string_at(0)"
 
 BROKEN = {
     "Syntax": ("def oops(:\n", "SyntaxError", 1),
-    "Import": (model(top="\nimport no_such_library"), "add the line no_such_library to the service's", 2),
-    "Init": (model(init="raise ValueError('no such file: ' + path)"), "ValueError: no such file", 6),
+    "Import": (
+        model(top="\nimport no_such_library"),
+        "add the line no_such_library to the service's",
+        2,
+    ),
+    "Init": (
+        model(init="raise ValueError('no such file: ' + path)"),
+        "ValueError: no such file",
+        6,
+    ),
     "Endless": (model(top="while True:\n    pass"), "within 2 s", None),
     "Exit3": (model(top="import sys\nsys.exit(3)"), "SystemExit: 3", 2),
     "Exit4": (model(init="raise SystemExit(4)"), "SystemExit: 4", 6),
@@ -26,7 +34,9 @@ BROKEN = {
     "Hard4": (model(top="import os\nos._exit(4)"), "exit code 4", None),
     "Segfault": (model(top=SEGFAULT), "SIGSEGV", 2),
     "Overflow": (
-        model(top="import sys\nsys.setrecursionlimit(10 ** 9)\ndef f(): f.__class__(f.__code__, {'f': f})()\nf()"),
+        model(
+            top="import sys\nsys.setrecursionlimit(10 ** 9)\ndef f(): f.__class__(f.__code__, {'f': f})()\nf()"
+        ),
         "",
         None,
     ),
@@ -40,7 +50,9 @@ NEW = ["Syntax", "Import", "Init", "Exit3", "Segfault"]
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A service whose second release breaks all models but `Good`; the `New...` ones have never worked."""
+    """A service whose second release breaks all models but `Good`; the `New...` ones have never
+    worked.
+    """
     folder = tmp_path_factory.mktemp("broken")
     models = folder / "models"
     for name in (*BROKEN, "Good"):
@@ -55,7 +67,12 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
             write_model(models, "Good", answers("first"), more__txt="a new version")
             service.sync()
             until(lambda: service.release()["id"] != first, 60)
-            until(lambda: service.post("Good").headers["X-Modelsync-Release"] == service.release()["commit"])
+            until(
+                lambda: (
+                    service.post("Good").headers["X-Modelsync-Release"]
+                    == service.release()["commit"]
+                )
+            )
         assert tally.failures == []
         client = Client(service)
         yield client
@@ -64,23 +81,31 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_model_goes_on_with_its_previous_version(client: Client, name: str) -> None:
-    """It answers as before; the status, `release.json`, `/metrics` and the log tell what is wrong, and where."""
+    """It answers as before; the status, `release.json`, `/metrics` and the log tell what is wrong,
+    and where.
+    """
     _, message, line = BROKEN[name]
     assert client.value(name) == "first"
     about = client.about(name)
     assert about["state"] == "stale"
     assert about["version"] != about["wanted_version"]
     assert message in f"{about['fault']['message']} {about['fault']['hint']}"
-    recorded = next(one for one in client.service.release()["models"].values() if one["name"] == name)
+    recorded = next(
+        one for one in client.service.release()["models"].values() if one["name"] == name
+    )
     assert recorded["fault"] == about["fault"]
     if line:
         assert (about["fault"]["file"], about["fault"]["line"]) == (
             "helper.py" if name == "Helper" else "etls.py",
             line,
         )
-    sample = f'modelsync_model_loaded{{model="{name}",state="stale",version="{about["version"]}"}} 1.0'
+    sample = (
+        f'modelsync_model_loaded{{model="{name}",state="stale",version="{about["version"]}"}} 1.0'
+    )
     assert sample in client.get("/metrics").text
-    assert client.service.lines(event="model_broken", model=name, state="stale", line=about["fault"]["line"])
+    assert client.service.lines(
+        event="model_broken", model=name, state="stale", line=about["fault"]["line"]
+    )
 
 
 @pytest.mark.parametrize("name", [f"New{name}" for name in NEW])
@@ -91,7 +116,10 @@ def test_a_model_that_never_worked_says_why(client: Client, name: str) -> None:
     assert BROKEN[name.removeprefix("New")][1] in answer.json()["detail"]
     assert "Retry-After" not in answer.headers
     assert client.about(name)["state"] == "failed"
-    assert f'modelsync_model_loaded{{model="{name}",state="failed",version=""}} 0.0' in client.get("/metrics").text
+    assert (
+        f'modelsync_model_loaded{{model="{name}",state="failed",version=""}} 0.0'
+        in client.get("/metrics").text
+    )
 
 
 def test_the_good_ones_are_new_and_the_service_is_ready(client: Client) -> None:
@@ -106,7 +134,7 @@ def test_the_good_ones_are_new_and_the_service_is_ready(client: Client) -> None:
     assert every["NewSyntax"]["status"] == 503
 
 
-# --- policies ---------------------------------------------------------------------------------------------------------
+# --- policies -------------------------------------------------------------------------------------
 
 
 def push(service: Service, models: Path) -> None:
@@ -116,7 +144,8 @@ def push(service: Service, models: Path) -> None:
 
 
 def test_drop(tmp_path: Path) -> None:
-    """`drop`: the broken model answers 503 with the reason, the good one is new; mended it is back."""
+    """`drop`: the broken model answers 503 with the reason, the good one is new; mended it is back.
+    """
     models = tmp_path / "models"
     write_model(models, "Bad", answers("first"))
     write_model(models, "Good", answers("first"))
@@ -132,7 +161,9 @@ def test_drop(tmp_path: Path) -> None:
 
 
 def test_reject(tmp_path: Path) -> None:
-    """`reject`: nothing of the push is served, the reason is in the status and the metrics; the next good one is."""
+    """`reject`: nothing of the push is served, the reason is in the status and the metrics; the
+    next good one is.
+    """
     models = tmp_path / "models"
     write_model(models, "Bad", answers("first"))
     write_model(models, "Good", answers("first"))
@@ -153,7 +184,7 @@ def test_reject(tmp_path: Path) -> None:
         assert client.leaks() == []
 
 
-# --- folders that come and go -----------------------------------------------------------------------------------------
+# --- folders that come and go ---------------------------------------------------------------------
 
 
 def test_a_model_that_is_removed_or_renamed(tmp_path: Path) -> None:
@@ -172,7 +203,8 @@ def test_a_model_that_is_removed_or_renamed(tmp_path: Path) -> None:
             (models / "Renamed").rename(models / "Named")
             service.sync()
             until(lambda: client.post("Named").status_code == 200, 30)
-        # Of the clients that never stop, each may learn with its next request that the model has gone.
+        # Of the clients that never stop, each may learn with its next request that the model has
+        # gone.
         assert [one for one in tally.failures if not one.startswith("404")] == []
         assert tally.answered - len(tally.failures) >= 4
         assert client.post("Removed").status_code == 404

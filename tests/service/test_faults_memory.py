@@ -1,4 +1,6 @@
-"""Models that take all memory there is: the kernel ends their worker, and the service knows whose fault that was."""
+"""Models that take all memory there is: the kernel ends their worker, and the service knows whose
+fault that was.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ HUNGRY = "taken = []\nwhile True:\n    taken.append(b'x' * 10_000_000)"
 MODELS = {
     "Hungry": model(HUNGRY),
     "Greedy": model(HUNGRY),
-    "Parent": model(f"import subprocess, sys\nreturn {{'value': subprocess.call([sys.executable, '-c', {HUNGRY!r}])}}"),
+    "Parent": model(
+        f"import subprocess, sys\nreturn {{'value': subprocess.call([sys.executable, '-c', {HUNGRY!r}])}}"
+    ),
     "Sleepy": model("import time; time.sleep(30)"),
     "Quick": answers(1),
 }
@@ -76,11 +80,15 @@ def test_workers_go_first(client: Client) -> None:
     [master] = client.service.masters()
     base = adjusted(client.service.process.pid)
     assert adjusted(master.pid) == base
-    assert {adjusted(worker.pid) for worker in until(lambda: both(client.service))} == {min(1000, base + WORKERS_FIRST)}
+    assert {adjusted(worker.pid) for worker in until(lambda: both(client.service))} == {
+        min(1000, base + WORKERS_FIRST)
+    }
 
 
 def test_a_model_that_takes_all_memory_is_switched_off(client: Client) -> None:
-    """Each time the worker is replaced; in the end 503 with Retry-After, and the log names the cause and the model."""
+    """Each time the worker is replaced; in the end 503 with Retry-After, and the log names the
+    cause and the model.
+    """
     service = client.service
     [master] = service.masters()
 
@@ -104,7 +112,8 @@ def test_a_model_that_takes_all_memory_is_switched_off(client: Client) -> None:
     for end in ends(service):
         assert (end["how"], end["out_of_memory"]) == ("SIGKILL", True)
         assert re.match(
-            r"worker \d+ was ended by the kernel for want of memory, while it called .*Hungry", end["message"]
+            r"worker \d+ was ended by the kernel for want of memory, while it called .*Hungry",
+            end["message"],
         )
     assert len(tally.failures) <= 2 * len(ends(service))  # those of the workers that died
     assert service.masters() == [master]

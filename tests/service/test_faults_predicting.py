@@ -22,16 +22,32 @@ RAISING = {
     "Generates": (model("raise GeneratorExit"), "GeneratorExit", ""),
     "Cancels": (model("import asyncio; raise asyncio.CancelledError"), "CancelledError", ""),
     "Stops": (model("raise StopIteration"), "StopIteration", ""),
-    "Recurses": (model("return self.transform_predict(variables)"), "RecursionError", "maximum recursion"),
+    "Recurses": (
+        model("return self.transform_predict(variables)"),
+        "RecursionError",
+        "maximum recursion",
+    ),
     "Mute": (
         model("raise E", top="class E(BaseException):\n    def __str__(self): raise SystemExit(3)"),
         "E",
         "(its message cannot be shown)",
     ),
-    "Missing": (model("open(self.path + 'no.csv')"), "FileNotFoundError", "No such file or directory: 'no.csv'"),
-    "Elsewhere": (model("open('/no/such/place/a.csv')"), "FileNotFoundError", "No such file or directory: '…/a.csv'"),
+    "Missing": (
+        model("open(self.path + 'no.csv')"),
+        "FileNotFoundError",
+        "No such file or directory: 'no.csv'",
+    ),
+    "Elsewhere": (
+        model("open('/no/such/place/a.csv')"),
+        "FileNotFoundError",
+        "No such file or directory: '…/a.csv'",
+    ),
     "AsyncExit3": (model("import sys; sys.exit(3)", kind="async def"), "SystemExit", "3"),
-    "AsyncInterrupts": (model("raise KeyboardInterrupt", kind="async def"), "KeyboardInterrupt", ""),
+    "AsyncInterrupts": (
+        model("raise KeyboardInterrupt", kind="async def"),
+        "KeyboardInterrupt",
+        "",
+    ),
     "AsyncCancels": (
         model("import asyncio; raise asyncio.CancelledError", kind="async def"),
         "CancelledError",
@@ -42,7 +58,11 @@ RAISING = {
     "Yields": (model("yield {}"), "TypeError", "returned a generator, not a dict"),
     "Odd": (model("return {'a': [object()]}"), "TypeError", "a[0] is a object"),
     "Endless": (model("r = {}; r['r'] = r; return r"), "TypeError", "contains itself"),
-    "Evil": (model("return {'a': E()}", top="class E:\n    def tolist(self): raise SystemExit(3)"), "SystemExit", "3"),
+    "Evil": (
+        model("return {'a': E()}", top="class E:\n    def tolist(self): raise SystemExit(3)"),
+        "SystemExit",
+        "3",
+    ),
     "Huge": (model("return {'a': 'x' * 100_000_000}"), "ValueError", "at most 67108864 are served"),
 }
 
@@ -68,7 +88,9 @@ DISTURBING = {
 """What a model does to the process that it shares with others, when it is called."""
 
 REPAIRED = {"Limits", "Paths"}
-"""What is put back within a second only: nobody does it but by mistake, and looking after each call would cost all."""
+"""What is put back within a second only: nobody does it but by mistake, and looking after each call
+would cost all.
+"""
 
 AT_IMPORT = {
     **{f"Early{name}": code for name, code in DISTURBING.items() if "variables" not in code},
@@ -94,8 +116,11 @@ EXPECTED = [{"a": 1}, [1], "0." + "3" * 28, True]
 
 
 @pytest.fixture(scope="module", params=["true", "false"], ids=["preload", "load in the workers"])
-def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """One worker that holds all of these models, so that they have every chance to harm each other."""
+def client(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Client]:
+    """One worker that holds all of these models, so that they have every chance to harm each other.
+    """
     folder = tmp_path_factory.mktemp("faulty")
     models = folder / "models"
     for name, (code, _, _) in RAISING.items():
@@ -105,8 +130,14 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     for name, code in AT_IMPORT.items():
         write_model(models, name, model(top=code))
     write_model(models, "Innocent", INNOCENT)
-    write_model(models, "NotANumber", model("return {'value': [float('nan'), float('inf'), -float('inf')]}"))
-    settings = {"MODELSYNC_WORKERS": "1", "MODELSYNC_PRELOAD": request.param, "MODELSYNC_PREDICT_TIMEOUT": "10s"}
+    write_model(
+        models, "NotANumber", model("return {'value': [float('nan'), float('inf'), -float('inf')]}")
+    )
+    settings = {
+        "MODELSYNC_WORKERS": "1",
+        "MODELSYNC_PRELOAD": request.param,
+        "MODELSYNC_PREDICT_TIMEOUT": "10s",
+    }
     with serving(folder, models, **settings) as service:
         client = Client(service)
         yield client
@@ -115,7 +146,9 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def test_what_a_model_raises_is_its_own_requests_500(client: Client) -> None:
-    """Type and message, never the traceback: that is in the log under the request id. The worker lives on."""
+    """Type and message, never the traceback: that is in the log under the request id. The worker
+    lives on.
+    """
     worker = client.worker()
     for name, (_, kind, message) in RAISING.items():
         problem = client.problem(name, 500)
@@ -151,7 +184,8 @@ def test_nothing_that_a_model_did_at_import_reaches_another(client: Client) -> N
 
 @pytest.mark.parametrize("name", DISTURBING)
 def test_nothing_that_a_model_does_when_called_reaches_another(client: Client, name: str) -> None:
-    """The next request, the pages and the worker are as before; the log is again within a second."""
+    """The next request, the pages and the worker are as before; the log is again within a second.
+    """
     worker = client.worker()
     client.post(name)
     if name not in REPAIRED:

@@ -1,4 +1,5 @@
-"""A push to a real git server changes what runs; what does not concern the models changes nothing."""
+"""A push to a real git server changes what runs; what does not concern the models changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +34,12 @@ from tests.service.following import (
 )
 from tests.waiting import until
 
-# --- what starts a sync -----------------------------------------------------------------------------------------------
+# --- what starts a sync ---------------------------------------------------------------------------
 
 
 def test_a_push_is_answered_whoever_tells_of_it(server: GitServer, tmp_path: Path) -> None:
-    """Each git host's webhook, the admin token and SIGHUP: the new commit answers, under its name."""
+    """Each git host's webhook, the admin token and SIGHUP: the new commit answers, under its name.
+    """
     with following(tmp_path, server) as service:
         answered_by(service, server.git("rev-parse", "main"), 0)
         for value, host in enumerate(("GitHub", "Gitea", "GitLab"), 1):
@@ -69,7 +71,9 @@ def test_the_schedule_finds_a_push(server: GitServer, tmp_path: Path) -> None:
 
 
 def test_what_is_told_of_the_next_sync_comes_true(server: GitServer, tmp_path: Path) -> None:
-    """`next` stays while it is asked for again and again, and is when a sync starts, jitter and retries included."""
+    """`next` stays while it is asked for again and again, and is when a sync starts, jitter and
+    retries included.
+    """
 
     def promised() -> datetime:
         return datetime.fromisoformat(told(service)["next"])
@@ -81,16 +85,27 @@ def test_what_is_told_of_the_next_sync_comes_true(server: GitServer, tmp_path: P
         assert len(seen) <= 2
         began = datetime.fromisoformat(service.lines(event="sync")[number]["time"])
         assert timedelta(0) <= began - min(seen) < timedelta(seconds=6)
-    with following(tmp_path, server, MODELSYNC_SYNC_CRON="0 0 1 1 *", TZ="UTC", home=tmp_path / "yearly") as service:
+    with following(
+        tmp_path, server, MODELSYNC_SYNC_CRON="0 0 1 1 *", TZ="UTC", home=tmp_path / "yearly"
+    ) as service:
         until(lambda: promised().strftime("%m-%d %H") == "01-01 00")
         with server.away():
             assert sync(service)["result"] == "error"
             number = len(service.lines(event="sync"))
-            soon = until(lambda: found if (found := promised()) - datetime.now(UTC) < timedelta(seconds=6) else None, 5)
+            soon = until(
+                lambda: (
+                    found
+                    if (found := promised()) - datetime.now(UTC) < timedelta(seconds=6)
+                    else None
+                ),
+                5,
+            )
             failed = synced(service, number)[number]
             assert datetime.fromisoformat(failed["time"]) >= soon
         service.sync()
-        until(lambda: told(service)["in_step"] and promised().strftime("%m-%d %H") == "01-01 00", 60)
+        until(
+            lambda: told(service)["in_step"] and promised().strftime("%m-%d %H") == "01-01 00", 60
+        )
 
 
 def test_nothing_is_fetched_where_nothing_moved(server: GitServer, tmp_path: Path) -> None:
@@ -102,18 +117,27 @@ def test_nothing_is_fetched_where_nothing_moved(server: GitServer, tmp_path: Pat
         asked = server.requests[before:]
         before = len(server.requests)
         subprocess.run(
-            ["git", "ls-remote", server.url, "HEAD"], check=True, capture_output=True, env={**os.environ, **NO_PROXY}
+            ["git", "ls-remote", server.url, "HEAD"],
+            check=True,
+            capture_output=True,
+            env={**os.environ, **NO_PROXY},
         )
         assert asked == server.requests[before:]
         good.goes_on(service)
 
 
 def test_a_commit_beside_the_models_swaps_nothing(server: GitServer, tmp_path: Path) -> None:
-    """The same processes go on and the service says that it is in step; the next sync fetches nothing again."""
+    """The same processes go on and the service says that it is in step; the next sync fetches
+    nothing again.
+    """
     push(server, 0, {"served/Model/etls.py": answers("sub")})
     with following(tmp_path, server, MODELSYNC_GIT_SUBDIR="served") as service:
         good = LastGood.of(service)
-        for change in ({"README.md": "new"}, {"Model/etls.py": answers("outside")}, {"served/README.md": "new"}):
+        for change in (
+            {"README.md": "new"},
+            {"Model/etls.py": answers("outside")},
+            {"served/README.md": "new"},
+        ):
             commit = server.push(change)
             assert sync(service)["result"] == "unchanged"
             good.goes_on(service)
@@ -129,7 +153,9 @@ def test_a_commit_beside_the_models_swaps_nothing(server: GitServer, tmp_path: P
 
 
 def test_a_thousand_webhooks_are_one_sync_and_one_more(server: GitServer, tmp_path: Path) -> None:
-    """Each is answered with 202; what comes during a sync is one more sync afterwards; no descriptor is lost."""
+    """Each is answered with 202; what comes during a sync is one more sync afterwards; no
+    descriptor is lost.
+    """
     with following(tmp_path, server) as service:
         settled(service)
         alone(service)
@@ -138,7 +164,10 @@ def test_a_thousand_webhooks_are_one_sync_and_one_more(server: GitServer, tmp_pa
         update = until(lambda: update_of(service))
         update.suspend()
         with ThreadPoolExecutor(32) as pool:
-            descriptors = [_descriptors(one.pid) for one in (psutil.Process(service.process.pid), *service.workers())]
+            descriptors = [
+                _descriptors(one.pid)
+                for one in (psutil.Process(service.process.pid), *service.workers())
+            ]
             codes = list(pool.map(lambda _: webhook(service).status_code, range(1000)))
         update.resume()
         assert codes == [202] * 1000
@@ -147,14 +176,20 @@ def test_a_thousand_webhooks_are_one_sync_and_one_more(server: GitServer, tmp_pa
         assert len(service.lines(event="sync")) == syncs + 2
         assert len([path for _, path, _ in server.requests[asked:] if "info/refs" in path]) == 2
         after = [psutil.Process(service.process.pid), *service.workers()]
-        until(lambda: all(_descriptors(one.pid) <= old + 1 for one, old in zip(after, descriptors, strict=True)), 30)
+        until(
+            lambda: all(
+                _descriptors(one.pid) <= old + 1
+                for one, old in zip(after, descriptors, strict=True)
+            ),
+            30,
+        )
 
 
 def _descriptors(pid: int) -> int:
     return psutil.Process(pid).num_fds()
 
 
-# --- by hand ----------------------------------------------------------------------------------------------------------
+# --- by hand --------------------------------------------------------------------------------------
 
 
 def test_syncs_by_hand_beside_a_running_service(server: GitServer, tmp_path: Path) -> None:
@@ -176,7 +211,10 @@ def test_syncs_by_hand_beside_a_running_service(server: GitServer, tmp_path: Pat
             for _ in range(2)
         ]  # fmt: skip
         said = sorted(one.communicate(timeout=60)[0].splitlines()[0] for one in both)
-        assert said == [f"published: {commit}, 1 models, 0 broken", f"unchanged: {commit}, 1 models, 0 broken"]
+        assert said == [
+            f"published: {commit}, 1 models, 0 broken",
+            f"unchanged: {commit}, 1 models, 0 broken",
+        ]
         answered_by(service, commit, 1)
         settled(service)
         alone(service)
@@ -185,14 +223,19 @@ def test_syncs_by_hand_beside_a_running_service(server: GitServer, tmp_path: Pat
 
 
 def test_old_releases_go_but_none_that_is_in_use(server: GitServer, tmp_path: Path) -> None:
-    """A request of an old release is answered by its files, however many pushes come meanwhile; then they go."""
+    """A request of an old release is answered by its files, however many pushes come meanwhile;
+    then they go.
+    """
     slow = (
         "import pathlib, time\nclass Model:\n    def __init__(self, folder):\n        self.folder = folder\n"
         "    def transform_predict(self, seconds: float = 0):\n        time.sleep(seconds)\n"
         "        return {'value': pathlib.Path(self.folder, 'value.txt').read_text()}\n"
     )
     first = server.push({"Model/etls.py": slow, "Model/value.txt": "0"})
-    with following(tmp_path, server, MODELSYNC_KEEP_RELEASES="2") as service, ThreadPoolExecutor(1) as pool:
+    with (
+        following(tmp_path, server, MODELSYNC_KEEP_RELEASES="2") as service,
+        ThreadPoolExecutor(1) as pool,
+    ):
         waiting = pool.submit(service.post, "Model", {"seconds": 9})
         until(lambda: metric(service, "requests_in_flight", model="Model") == 1)
         pushed = []
@@ -210,20 +253,29 @@ def test_old_releases_go_but_none_that_is_in_use(server: GitServer, tmp_path: Pa
         assert {path.name for path in (service.home / "releases").iterdir()} == set(pushed[-2:])
 
 
-# --- what is not served -----------------------------------------------------------------------------------------------
+# --- what is not served ---------------------------------------------------------------------------
 
-BROKEN = "class Model:\n    def __init__(self):\n        raise RuntimeError('broken')\n" + answers(0).split("\n", 1)[1]
+BROKEN = (
+    "class Model:\n    def __init__(self):\n        raise RuntimeError('broken')\n"
+    + answers(0).split("\n", 1)[1]
+)
 
 
 def test_a_commit_that_is_rejected(tmp_path: Path) -> None:
-    """Policy `reject`: nothing of the commit serves, it is not checked twice; another policy, or a fix, is enough."""
+    """Policy `reject`: nothing of the commit serves, it is not checked twice; another policy, or a
+    fix, is enough.
+    """
     with GitServer(tmp_path / "repository.git") as server:
         first = push(server, 0)
         with following(tmp_path, server, MODELSYNC_ON_BROKEN_MODEL="reject") as service:
             good = LastGood.of(service)
             bad = server.push({"Model/etls.py": BROKEN, "Other/etls.py": answers(1, "Other")})
             record = sync(service)
-            assert (record["reason"], record["wanted"], record["served"]) == ("rejected", bad, first)
+            assert (record["reason"], record["wanted"], record["served"]) == (
+                "rejected",
+                bad,
+                first,
+            )
             good.goes_on(service)
             assert service.post("Other").status_code == 404
             found = told(service)

@@ -1,4 +1,6 @@
-"""Whatever happens to the remote or to the state directory meanwhile: the last good release goes on."""
+"""Whatever happens to the remote or to the state directory meanwhile: the last good release goes
+on.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ TIMEOUT = 3.0
 
 @dataclass
 class Stage:
-    """A service that follows a server which asks for a password, and the file that the password is in."""
+    """A service that follows a server which asks for a password, and the file that the password is
+    in.
+    """
 
     server: GitServer
     service: Service
@@ -50,19 +54,24 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """One service through many faults: that it recovers from each of them is part of the promise."""
+    """One service through many faults: that it recovers from each of them is part of the promise.
+    """
     folder = tmp_path_factory.mktemp("stage")
     token = folder / "token"
     token.write_text(PASSWORD)
     with GitServer(folder / "repository.git") as server:
         server.user, server.password = "me", PASSWORD
         push(server, 0)
-        env = {"usergit": "me", "MODELSYNC_GIT_PASSWORD_FILE": str(token), "MODELSYNC_SYNC_TIMEOUT": f"{TIMEOUT}s"}
+        env = {
+            "usergit": "me",
+            "MODELSYNC_GIT_PASSWORD_FILE": str(token),
+            "MODELSYNC_SYNC_TIMEOUT": f"{TIMEOUT}s",
+        }
         with following(folder, server, **env) as service:
             yield Stage(server, service, token)
 
 
-# --- the remote -------------------------------------------------------------------------------------------------------
+# --- the remote -----------------------------------------------------------------------------------
 
 
 def _answering(fault: str) -> Callable[[Stage], AbstractContextManager[None]]:
@@ -128,7 +137,9 @@ FAULTS: dict[str, tuple[Callable[[Stage], AbstractContextManager[None]], set[str
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_last_good_release_goes_on(stage: Stage, fault: str) -> None:
-    """Predictions, probes and processes do not notice; log, metrics and status tell, once; then it recovers."""
+    """Predictions, probes and processes do not notice; log, metrics and status tell, once; then it
+    recovers.
+    """
     service, server = stage.service, stage.server
     induce, reasons = FAULTS[fault]
     good = LastGood.of(service)
@@ -142,15 +153,25 @@ def test_the_last_good_release_goes_on(stage: Stage, fault: str) -> None:
         assert time.monotonic() - began < TIMEOUT + 10
         good.goes_on(service)
         assert len(service.lines(event="sync", result="error")) == errors + 1
-        assert (record["level"], record["result"], record["served"]) == ("error", "error", good.commit)
+        assert (record["level"], record["result"], record["served"]) == (
+            "error",
+            "error",
+            good.commit,
+        )
         assert record["reason"] in reasons
         until(lambda: told(service)["result"] == "failed")
         found = told(service)
-        assert (found["reason"], found["served"], found["wanted"]) == (record["reason"], good.commit, record["wanted"])
+        assert (found["reason"], found["served"], found["wanted"]) == (
+            record["reason"],
+            good.commit,
+            record["wanted"],
+        )
         assert not found["in_step"]
         assert metric(service, "sync_in_step") == 0
         for _ in range(4):  # whichever worker is asked
-            counted = {reason: metric(service, "sync_failures_total", reason=reason) for reason in reasons}
+            counted = {
+                reason: metric(service, "sync_failures_total", reason=reason) for reason in reasons
+            }
             assert sum(counted.values()) == sum(before.values()) + 1
         alone(service)
         assert litter(service) == []
@@ -173,7 +194,9 @@ def test_it_recovers_by_itself(stage: Stage) -> None:
 
 
 def test_secrets_are_seen_nowhere(stage: Stage) -> None:
-    """During a sync in no argument list, afterwards in no file and no log line, only in the file they came from."""
+    """During a sync in no argument list, afterwards in no file and no log line, only in the file
+    they came from.
+    """
     secrets = [stage.token.read_bytes().strip(), b"webhook-secret-5", b"admin-token-6"]
     stage.moved()
     with _answering("hang")(stage):
@@ -194,7 +217,7 @@ def _command_lines() -> Iterator[bytes]:
             yield path.read_bytes()
 
 
-# --- the state directory ----------------------------------------------------------------------------------------------
+# --- the state directory --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("damage", ["objects gone", "garbage", "locks"])
@@ -221,7 +244,9 @@ def test_a_damaged_mirror_is_made_anew(stage: Stage, damage: str) -> None:
 
 @contextlib.contextmanager
 def _read_only(folder: Path) -> Iterator[None]:
-    """Nothing can be made or removed in the folder; root needs an attribute of the file system for that."""
+    """Nothing can be made or removed in the folder; root needs an attribute of the file system for
+    that.
+    """
     if os.geteuid():
         folder.chmod(0o500)
     elif subprocess.run(["chattr", "+i", str(folder)], capture_output=True, check=False).returncode:

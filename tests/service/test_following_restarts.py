@@ -1,4 +1,6 @@
-"""A service that follows a repository starts and ends, also while the remote is away, also by `kill -9`."""
+"""A service that follows a repository starts and ends, also while the remote is away, also by `kill
+-9`.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,14 @@ from tests.waiting import until
 
 
 def test_at_first_boot_it_waits_and_says_why(tmp_path: Path) -> None:
-    """Remote away, empty, without a model: live, not ready with the reason, no exit; with a model it serves."""
+    """Remote away, empty, without a model: live, not ready with the reason, no exit; with a model
+    it serves.
+    """
     with GitServer(tmp_path / "repository.git") as server, contextlib.ExitStack() as stack:
         with server.away():
-            service = stack.enter_context(following(tmp_path, server, ready=False, MODELSYNC_SYNC_TIMEOUT="2s"))
+            service = stack.enter_context(
+                following(tmp_path, server, ready=False, MODELSYNC_SYNC_TIMEOUT="2s")
+            )
             _waits(service, "cannot be reached")
         sync(service)
         _waits(service, "is empty")
@@ -68,7 +74,7 @@ def test_a_restart_without_the_remote_serves_at_once(tmp_path: Path) -> None:
             alone(service)
 
 
-# --- ends -------------------------------------------------------------------------------------------------------------
+# --- ends -----------------------------------------------------------------------------------------
 
 
 def test_a_sync_that_hangs_does_not_keep_the_service_from_ending(tmp_path: Path) -> None:
@@ -80,7 +86,11 @@ def test_a_sync_that_hangs_does_not_keep_the_service_from_ending(tmp_path: Path)
             service.sync()
             until(lambda: any("ls-remote" in one for one in strangers(service)))
             assert service.stop() == 0
-            left = [path for path in Path("/proc").glob("[0-9]*/environ") if _mentions(path, service.home)]
+            left = [
+                path
+                for path in Path("/proc").glob("[0-9]*/environ")
+                if _mentions(path, service.home)
+            ]
             assert left == []
 
 
@@ -91,11 +101,16 @@ def _mentions(path: Path, home: Path) -> bool:
 
 
 def test_updates_that_are_killed(tmp_path: Path) -> None:
-    """`kill -9` of the update at any moment: the old or the new release answers, it is told, the next one heals."""
+    """`kill -9` of the update at any moment: the old or the new release answers, it is told, the
+    next one heals.
+    """
     with GitServer(tmp_path / "repository.git") as server:
         push(server, 0)
         with following(tmp_path, server) as service:
-            known: dict[str, object] = {server.git("rev-parse", "main"): 0, push(server, "timed"): "timed"}
+            known: dict[str, object] = {
+                server.git("rev-parse", "main"): 0,
+                push(server, "timed"): "timed",
+            }
             alone(service)
             service.sync()
             update, began = until(lambda: update_of(service)), time.monotonic()
@@ -126,7 +141,9 @@ def test_updates_that_are_killed(tmp_path: Path) -> None:
 
 
 def test_a_service_that_is_killed(tmp_path: Path) -> None:
-    """`kill -9` of the supervisor in mid-sync: the next start serves the old or the new release, and heals."""
+    """`kill -9` of the supervisor in mid-sync: the next start serves the old or the new release,
+    and heals.
+    """
     with GitServer(tmp_path / "repository.git") as server:
         known = {push(server, 0): 0}
         for value in (1, 2):
@@ -141,7 +158,10 @@ def test_a_service_that_is_killed(tmp_path: Path) -> None:
                 update = until(lambda: update_of(service))
                 with contextlib.suppress(psutil.Error):
                     update.wait(0.4 * value)
-                family = [psutil.Process(service.process.pid), *psutil.Process(service.process.pid).children(True)]
+                family = [
+                    psutil.Process(service.process.pid),
+                    *psutil.Process(service.process.pid).children(True),
+                ]
                 for one in family:
                     with contextlib.suppress(psutil.Error):
                         one.kill()

@@ -13,10 +13,20 @@ import pytest
 from tests.fixtures.git import GitServer, executable, link, submodule
 from tests.fixtures.service import answers
 from tests.fixtures.ssh import SshGitServer
-from tests.service.following import ADMIN, NO_PROXY, LastGood, alone, answered_by, following, push, sync, webhook
+from tests.service.following import (
+    ADMIN,
+    NO_PROXY,
+    LastGood,
+    alone,
+    answered_by,
+    following,
+    push,
+    sync,
+    webhook,
+)
 from tests.waiting import until
 
-# --- which commit -----------------------------------------------------------------------------------------------------
+# --- which commit ---------------------------------------------------------------------------------
 
 
 def test_a_rewritten_history_is_followed(server: GitServer, tmp_path: Path) -> None:
@@ -36,7 +46,9 @@ def test_a_rewritten_history_is_followed(server: GitServer, tmp_path: Path) -> N
 
 
 def test_a_status_of_another_release_is_not_believed(server: GitServer, tmp_path: Path) -> None:
-    """A crash between the new release and the status that tells of it: a push back to the old commit still counts."""
+    """A crash between the new release and the status that tells of it: a push back to the old
+    commit still counts.
+    """
     first = server.git("rev-parse", "main")
     with following(tmp_path, server) as service:
         answered_by(service, first, 0)
@@ -52,7 +64,9 @@ def test_a_status_of_another_release_is_not_believed(server: GitServer, tmp_path
 
 
 def test_a_tag_is_followed_where_it_moves(server: GitServer, tmp_path: Path) -> None:
-    """A tag: its commit, peeled where it is annotated, also after it was moved; the branch does not matter."""
+    """A tag: its commit, peeled where it is annotated, also after it was moved; the branch does not
+    matter.
+    """
     server.tag("live")
     with following(tmp_path, server, MODELSYNC_GIT_REF="live") as service:
         for value, annotated in enumerate((True, False), 1):
@@ -64,7 +78,8 @@ def test_a_tag_is_followed_where_it_moves(server: GitServer, tmp_path: Path) -> 
 
 
 def test_a_commit_is_pinned(server: GitServer, tmp_path: Path) -> None:
-    """A commit's hash is served and nothing else; a repository without an advertised one as well."""
+    """A commit's hash is served and nothing else; a repository without an advertised one as well.
+    """
     pinned = server.git("rev-parse", "main")
     push(server, "newer")
     with following(tmp_path, server, MODELSYNC_GIT_REF=pinned) as service:
@@ -74,11 +89,20 @@ def test_a_commit_is_pinned(server: GitServer, tmp_path: Path) -> None:
 
 
 def test_the_folder_is_suggested_and_then_followed(tmp_path: Path) -> None:
-    """Models in a folder: not ready, with the setting to make; made, it serves. Changed later, it counts at once."""
+    """Models in a folder: not ready, with the setting to make; made, it serves. Changed later, it
+    counts at once.
+    """
     with GitServer(tmp_path / "repository.git") as server:
-        server.push({"models_serve/Model/etls.py": answers("deep"), "other/Model/etls.py": answers("other")})
+        server.push(
+            {"models_serve/Model/etls.py": answers("deep"), "other/Model/etls.py": answers("other")}
+        )
         with following(tmp_path, server, ready=False) as service:
-            until(lambda: "MODELSYNC_GIT_SUBDIR=models_serve" in service.get("/readyz").json()["detail"], 20)
+            until(
+                lambda: (
+                    "MODELSYNC_GIT_SUBDIR=models_serve" in service.get("/readyz").json()["detail"]
+                ),
+                20,
+            )
             assert service.get("/readyz").status_code == 503
             assert service.get("/livez").status_code == 200
         for folder, value in (("models_serve", "deep"), ("other", "other")):
@@ -86,12 +110,15 @@ def test_the_folder_is_suggested_and_then_followed(tmp_path: Path) -> None:
                 answered_by(service, server.git("rev-parse", "main"), value)
 
 
-# --- other transports -------------------------------------------------------------------------------------------------
+# --- other transports -----------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not SshGitServer.available(), reason="no openssh-server, or no login shell for this user")
+@pytest.mark.skipif(
+    not SshGitServer.available(), reason="no openssh-server, or no login shell for this user"
+)
 def test_over_ssh_until_the_host_key_is_unknown(tmp_path: Path) -> None:
-    """A key file and known hosts: it follows. A host key that is not known is refused until it is."""
+    """A key file and known hosts: it follows. A host key that is not known is refused until it is.
+    """
     with SshGitServer(tmp_path / "repository.git") as server:
         push(server, 0)
         keys = {
@@ -114,8 +141,13 @@ def test_over_ssh_until_the_host_key_is_unknown(tmp_path: Path) -> None:
 
 
 def test_over_https_only_with_a_trusted_certificate(tmp_path: Path) -> None:
-    """A self-signed certificate: not ready, the reason, never insecurely; once it is an authority, it serves."""
-    with GitServer(tmp_path / "repository.git", tls=True) as server, GitServer(tmp_path / "x.git", tls=True) as other:
+    """A self-signed certificate: not ready, the reason, never insecurely; once it is an authority,
+    it serves.
+    """
+    with (
+        GitServer(tmp_path / "repository.git", tls=True) as server,
+        GitServer(tmp_path / "x.git", tls=True) as other,
+    ):
         authorities = tmp_path / "authorities.crt"
         shutil.copy(other.certificate, authorities)
         commit = push(server, 0)
@@ -128,11 +160,13 @@ def test_over_https_only_with_a_trusted_certificate(tmp_path: Path) -> None:
             answered_by(service, commit, 0)
 
 
-# --- trees ------------------------------------------------------------------------------------------------------------
+# --- trees ----------------------------------------------------------------------------------------
 
 
 def test_hostile_trees_execute_nothing_and_are_named(server: GitServer, tmp_path: Path) -> None:
-    """Links out, submodules, hooks, filters, odd names: the offenders are named, the others serve as committed."""
+    """Links out, submodules, hooks, filters, odd names: the offenders are named, the others serve
+    as committed.
+    """
     outside = tmp_path / "outside"
     outside.write_text("secret-of-the-machine")
     marker = tmp_path / "executed"
@@ -178,16 +212,27 @@ def test_hostile_trees_execute_nothing_and_are_named(server: GitServer, tmp_path
         assert not marker.exists()
 
 
-# --- settings ---------------------------------------------------------------------------------------------------------
+# --- settings -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", ["serve", "sync"])
 @pytest.mark.parametrize(
-    "url", ["ext::sh -c touch% /tmp/pwned", "--upload-pack=touch /tmp/pwned", "https://me:hunter2@host.example/x.git"]
+    "url",
+    [
+        "ext::sh -c touch% /tmp/pwned",
+        "--upload-pack=touch /tmp/pwned",
+        "https://me:hunter2@host.example/x.git",
+    ],
 )
 def test_a_url_that_is_not_allowed_ends_the_start(tmp_path: Path, url: str, command: str) -> None:
-    """Exit code 2 and one line, without what may be secret; no state directory is made. More in git/test_urls.py."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MODELSYNC_", "git"))}
+    """Exit code 2 and one line, without what may be secret; no state directory is made. More in
+    git/test_urls.py.
+    """
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MODELSYNC_", "git"))
+    }
     done = subprocess.run(
         [sys.executable, "-m", "modelsync", command],
         cwd=tmp_path, env={**clean, "gitPath": url, "MODELSYNC_PORT": "0", **NO_PROXY},

@@ -12,7 +12,18 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.git import GitServer
-from tests.service.following import LastGood, alone, answered_by, following, litter, metric, push, settled, sync, told
+from tests.service.following import (
+    LastGood,
+    alone,
+    answered_by,
+    following,
+    litter,
+    metric,
+    push,
+    settled,
+    sync,
+    told,
+)
 from tests.waiting import until
 
 
@@ -21,14 +32,18 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True
+    ).returncode:
         pytest.skip("this user may not mount a file system")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_full_disk(tmp_path: Path, disk: Path) -> None:
-    """A release that does not fit, a disk without a byte left: LG, also where a worker is replaced; no half release."""
+    """A release that does not fit, a disk without a byte left: LG, also where a worker is replaced;
+    no half release.
+    """
     with GitServer(tmp_path / "repository.git") as server:
         push(server, 0)
         with following(tmp_path, server, home=disk / "home") as service:
@@ -39,7 +54,9 @@ def test_a_full_disk(tmp_path: Path, disk: Path) -> None:
             assert told(service)["reason"] == "storage"
             assert metric(service, "sync_failures_total", reason="storage") == 1
             assert litter(service) == []
-            push(server, 2, {"Model/weights.bin": b"\0" * 3_000_000})  # small as a pack, too large as a file
+            push(
+                server, 2, {"Model/weights.bin": b"\0" * 3_000_000}
+            )  # small as a pack, too large as a file
             assert sync(service)["reason"] == "storage"
             good.goes_on(service)
             alone(service)
@@ -59,7 +76,10 @@ def test_a_full_disk(tmp_path: Path, disk: Path) -> None:
             until(lambda: told(service)["reason"] == "storage")
             assert metric(service, "sync_failures_total", reason="storage") == 3
             service.workers()[0].kill()
-            until(lambda: len(settled(service) - good.pids) == 1, message="the killed worker is replaced")
+            until(
+                lambda: len(settled(service) - good.pids) == 1,
+                message="the killed worker is replaced",
+            )
             for _ in range(10):
                 assert service.post("Model").json() == {"value": 3}
             (disk / "filler").unlink()
@@ -71,7 +91,9 @@ def test_a_full_disk(tmp_path: Path, disk: Path) -> None:
 
 
 def test_counting_on_a_full_disk(disk: Path) -> None:
-    """A worker that starts there, or calls a model for the first time, goes on without counting: no SIGBUS."""
+    """A worker that starts there, or calls a model for the first time, goes on without counting: no
+    SIGBUS.
+    """
     program = (
         "import sys, pathlib\nfrom modelsync.telemetry import Counters, retire\n"
         "names = [str(n) for n in range(5000)]\ncounters = Counters(pathlib.Path(sys.argv[1]), names)\n"
@@ -79,6 +101,10 @@ def test_counting_on_a_full_disk(disk: Path) -> None:
     )
     (disk / "filler").write_bytes(b"x" * 1_500_000)
     done = subprocess.run(
-        [sys.executable, "-c", program, str(disk)], cwd=disk, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, str(disk)],
+        cwd=disk,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (0, "counted\n"), done.stderr

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.skipif(program() is None, reason="nginx is not installe
 
 
 def test_swaps_behind_nginx_give_no_502(tmp_path: Path) -> None:
-    """24 clients through nginx with upstream keep-alive, several swaps: every answer is a 200 of one release."""
+    """24 clients through nginx with upstream keep-alive, several swaps: every answer is a 200 of
+    one release.
+    """
     models = tmp_path / "models"
     write_example(write_model(models, "Model", answers(0)), {})
     truth = Truth()

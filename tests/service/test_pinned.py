@@ -1,4 +1,5 @@
-"""A pod as a rollout pins it: one commit, whatever the ref points to; and it never gives up on it."""
+"""A pod as a rollout pins it: one commit, whatever the ref points to; and it never gives up on it.
+"""
 
 from __future__ import annotations
 
@@ -29,19 +30,31 @@ def unready(service: Service, words: str) -> str:
 
 
 def test_a_pinned_commit_is_served_whatever_the_ref_says(server: GitServer, tmp_path: Path) -> None:
-    """It asks nobody which commit is wanted, says that it is pinned, and a sync is refused with what to do."""
+    """It asks nobody which commit is wanted, says that it is pinned, and a sync is refused with
+    what to do.
+    """
     pinned = server.git("rev-parse", "main")
     push(server, "newer")
-    with following(tmp_path, server, MODELSYNC_GIT_REVISION=pinned, MODELSYNC_ROLLOUT_DEPLOYMENT="shop") as service:
+    with following(
+        tmp_path, server, MODELSYNC_GIT_REVISION=pinned, MODELSYNC_ROLLOUT_DEPLOYMENT="shop"
+    ) as service:
         answered_by(service, pinned, 0)
         refs = [path for _, path, _ in server.requests if "info/refs" in path]
         assert len(refs) == 1  # the fetch; no ls-remote before it
-        for answer in (requests.post(f"{service.base}/sync", headers=ADMIN, timeout=30), webhook(service)):
+        for answer in (
+            requests.post(f"{service.base}/sync", headers=ADMIN, timeout=30),
+            webhook(service),
+        ):
             assert answer.status_code == 409
             assert "kubectl create job --from=cronjob/shop-rollout" in answer.json()["detail"]
         assert requests.post(f"{service.base}/sync", timeout=30).status_code == 401
         found = told(service)
-        assert (found["pinned"], found["served"], found["wanted"], found["in_step"]) == (pinned, pinned, pinned, True)
+        assert (found["pinned"], found["served"], found["wanted"], found["in_step"]) == (
+            pinned,
+            pinned,
+            pinned,
+            True,
+        )
         page = service.get("/models/", headers={**ADMIN, "Accept": "text/html"})
         assert f'pinned to <code title="{pinned}"' in page.text
         assert sync(service)["result"] == "unchanged"
@@ -57,23 +70,38 @@ def test_a_pinned_pod_starts_again_without_git(server: GitServer, tmp_path: Path
         assert sync(service)["result"] == "unchanged"
 
 
-def test_a_commit_that_is_not_there_keeps_the_pod_unready(server: GitServer, tmp_path: Path) -> None:
-    """It lives, is not ready and says why, and tries again until it can be had; no loop of exits."""
+def test_a_commit_that_is_not_there_keeps_the_pod_unready(
+    server: GitServer, tmp_path: Path
+) -> None:
+    """It lives, is not ready and says why, and tries again until it can be had; no loop of exits.
+    """
     with following(tmp_path, server, ready=False, MODELSYNC_GIT_REVISION="1" * 40) as service:
         assert "no branch or tag leads to it" in unready(service, "1" * 40)
         assert service.get("/livez").status_code == 200
-        until(lambda: len(service.lines(event="sync", result="error", reason="ref")) > 1, 60)  # tried again
+        until(
+            lambda: len(service.lines(event="sync", result="error", reason="ref")) > 1, 60
+        )  # tried again
         assert service.process.poll() is None
 
 
-def test_the_first_sync_is_tried_again_without_a_schedule(server: GitServer, tmp_path: Path) -> None:
-    """The git server is away when the pod starts: it is unready with the reason, and ready once it can be."""
+def test_the_first_sync_is_tried_again_without_a_schedule(
+    server: GitServer, tmp_path: Path
+) -> None:
+    """The git server is away when the pod starts: it is unready with the reason, and ready once it
+    can be.
+    """
     pinned = server.git("rev-parse", "main")
     with contextlib.ExitStack() as stack:
         away = stack.enter_context(contextlib.ExitStack())
         away.enter_context(server.away())
         service = stack.enter_context(
-            following(tmp_path, server, ready=False, MODELSYNC_GIT_REVISION=pinned, MODELSYNC_SYNC_TIMEOUT="6s")
+            following(
+                tmp_path,
+                server,
+                ready=False,
+                MODELSYNC_GIT_REVISION=pinned,
+                MODELSYNC_SYNC_TIMEOUT="6s",
+            )
         )
         unready(service, "cannot be reached")
         assert service.get("/livez").status_code == 200
@@ -82,7 +110,9 @@ def test_the_first_sync_is_tried_again_without_a_schedule(server: GitServer, tmp
 
 
 def test_a_commit_that_only_its_id_leads_to(server: GitServer, tmp_path: Path) -> None:
-    """A server that serves no commit by its id is asked for its branches; one of the history is found there."""
+    """A server that serves no commit by its id is asked for its branches; one of the history is
+    found there.
+    """
     pinned = server.git("rev-parse", "main")
     push(server, "newer")
     server.dumb = True  # plain files: no want of any kind
@@ -91,7 +121,7 @@ def test_a_commit_that_only_its_id_leads_to(server: GitServer, tmp_path: Path) -
         answered_by(service, pinned, 0)
 
 
-# --- on trial ---------------------------------------------------------------------------------------------------------
+# --- on trial -------------------------------------------------------------------------------------
 
 HERE_ONLY = """import os
 
@@ -105,7 +135,9 @@ class Model:
 """
 
 
-def test_a_model_that_breaks_only_in_the_pod_keeps_it_unready(server: GitServer, tmp_path: Path) -> None:
+def test_a_model_that_breaks_only_in_the_pod_keeps_it_unready(
+    server: GitServer, tmp_path: Path
+) -> None:
     """It passed the check of the rollout: the pod gets no traffic, and the pods before it go on."""
     bad = server.push({"Model/etls.py": HERE_ONLY, "Other/etls.py": answers(1, "Other")})
     env = {"MODELSYNC_GIT_REVISION": bad, "THE_POD": "yes"}
@@ -116,8 +148,12 @@ def test_a_model_that_breaks_only_in_the_pod_keeps_it_unready(server: GitServer,
 
 
 @pytest.mark.parametrize("known", ["proven", "broken before"])
-def test_a_model_that_is_known_to_break_keeps_nobody_unready(server: GitServer, tmp_path: Path, known: str) -> None:
-    """The commit was ready everywhere once, or the rollout found the model broken: the others answer."""
+def test_a_model_that_is_known_to_break_keeps_nobody_unready(
+    server: GitServer, tmp_path: Path, known: str
+) -> None:
+    """The commit was ready everywhere once, or the rollout found the model broken: the others
+    answer.
+    """
     commit = server.push({"New/etls.py": BROKEN.format("New")})
     pin = f"{commit} except New" if known == "broken before" else commit
     proven = {"MODELSYNC_GIT_PROVEN": commit} if known == "proven" else {}
@@ -141,8 +177,12 @@ class Model:
 """
 
 
-def test_a_model_that_breaks_after_the_check_keeps_a_pod_on_trial_unready(server: GitServer, tmp_path: Path) -> None:
-    """It loads in the check and not where it would serve: unready and alive, tried again, never another commit."""
+def test_a_model_that_breaks_after_the_check_keeps_a_pod_on_trial_unready(
+    server: GitServer, tmp_path: Path
+) -> None:
+    """It loads in the check and not where it would serve: unready and alive, tried again, never
+    another commit.
+    """
     bad = server.push({"Model/etls.py": LOADED_TWICE})
     with following(tmp_path, server, ready=False, MODELSYNC_GIT_REVISION=bad) as service:
         unready(service, "the second time")

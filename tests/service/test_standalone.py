@@ -1,4 +1,6 @@
-"""The other ways to start: `python app.py`, and a gunicorn of one's own with any of its worker classes."""
+"""The other ways to start: `python app.py`, and a gunicorn of one's own with any of its worker
+classes.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ LANE = "modelsync.processes.gunicorn_worker.LaneWorker"
 
 @contextmanager
 def started(folder: Path, *command: str, **env: str) -> Iterator[str]:
-    """Run a command of the project with the models in `folder`; its URL. It must end by SIGTERM with exit code 0."""
+    """Run a command of the project with the models in `folder`; its URL. It must end by SIGTERM
+    with exit code 0.
+    """
     log = folder / "log"
     clean = {key: value for key, value in os.environ.items() if not key.startswith("MODELSYNC_")}
     settings = {
@@ -40,13 +44,23 @@ def started(folder: Path, *command: str, **env: str) -> Iterator[str]:
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, env={**clean, **settings}, stdout=output, stderr=output
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**clean, **settings},
+            stdout=output,
+            stderr=output,
         )
     try:
         found = until(
-            lambda: _runs(process, log) and re.search(r"http://127\.0\.0\.1:\d+", log.read_text()), 30, str(log)
+            lambda: _runs(process, log) and re.search(r"http://127\.0\.0\.1:\d+", log.read_text()),
+            30,
+            str(log),
         )
-        until(lambda: _runs(process, log) and requests.get(f"{found[0]}/readyz", timeout=20).ok, 30, str(log))
+        until(
+            lambda: _runs(process, log) and requests.get(f"{found[0]}/readyz", timeout=20).ok,
+            30,
+            str(log),
+        )
         yield found[0]
         process.terminate()
         assert process.wait(30) == 0, log.read_text()
@@ -78,13 +92,19 @@ def gunicorn(worker_class: str, *options: str) -> tuple[str, ...]:
     ids=["app.py", "sync", "gthread", "dataplane", "dataplane, preloaded"],
 )
 def test_it_predicts(tmp_path: Path, command: tuple[str, ...]) -> None:
-    """One model answers, one that exits does not end the process, one that is broken says why; no secret is seen."""
+    """One model answers, one that exits does not end the process, one that is broken says why; no
+    secret is seen.
+    """
     write_model(tmp_path / "models", "Good", answers("here"))
     write_model(tmp_path / "models", "Exits", model("import sys; sys.exit(3)"))
     write_model(tmp_path / "models", "Broken", model(top="import no_such_library"))
     write_model(tmp_path / "models", "Looks", model("import os\nreturn {'value': str(os.environ)}"))
     with started(
-        tmp_path, *command, gitpassword="Zq1", MODELSYNC_ADMIN_TOKENS="Zq2", MODELSYNC_LOG_FORMAT="text"
+        tmp_path,
+        *command,
+        gitpassword="Zq1",
+        MODELSYNC_ADMIN_TOKENS="Zq2",
+        MODELSYNC_LOG_FORMAT="text",
     ) as url:
 
         def post(name: str) -> requests.Response:
@@ -102,11 +122,15 @@ def test_a_server_of_ones_own_reads_the_same_file_of_settings(tmp_path: Path) ->
     """`.env` in the directory it is started from, as the command does."""
     write_model(tmp_path / "models", "Model", answers(1))
     (tmp_path / ".env").write_text("baseUrl=api\n")
-    with started(tmp_path, *gunicorn("gthread", "--chdir", str(tmp_path), "--pythonpath", str(ROOT))) as url:
-        assert requests.post(f"{url}/api/Model", json={"variables": {}}, timeout=20).json() == {"value": 1}
+    with started(
+        tmp_path, *gunicorn("gthread", "--chdir", str(tmp_path), "--pythonpath", str(ROOT))
+    ) as url:
+        assert requests.post(f"{url}/api/Model", json={"variables": {}}, timeout=20).json() == {
+            "value": 1
+        }
 
 
-# --- one release for all workers --------------------------------------------------------------------------------------
+# --- one release for all workers ------------------------------------------------------------------
 
 
 def held(home: Path) -> dict[int, str]:
@@ -121,20 +145,34 @@ def held(home: Path) -> dict[int, str]:
 
 
 def test_all_workers_serve_one_release_for_the_life_of_their_master(tmp_path: Path) -> None:
-    """Without --preload: one sync, whatever is pushed and whichever worker dies; a new master serves the new commit."""
+    """Without --preload: one sync, whatever is pushed and whichever worker dies; a new master
+    serves the new commit.
+    """
     with GitServer(tmp_path / "repository.git") as server:
         old = push(server, "old")
         command = gunicorn("gthread", "--workers", "2")
-        env = {"gitPath": server.url, "MODELSYNC_GIT_PROTOCOLS": "http", "MODELSYNC_LOG_FORMAT": "json", **NO_PROXY}
+        env = {
+            "gitPath": server.url,
+            "MODELSYNC_GIT_PROTOCOLS": "http",
+            "MODELSYNC_LOG_FORMAT": "json",
+            **NO_PROXY,
+        }
 
         def answered(url: str) -> set[tuple[str, str]]:
-            found = [requests.post(f"{url}/models/Model", json={"variables": {}}, timeout=20) for _ in range(30)]
-            return {(answer.json()["value"], answer.headers["X-Modelsync-Release"]) for answer in found}
+            found = [
+                requests.post(f"{url}/models/Model", json={"variables": {}}, timeout=20)
+                for _ in range(30)
+            ]
+            return {
+                (answer.json()["value"], answer.headers["X-Modelsync-Release"]) for answer in found
+            }
 
         with started(tmp_path, *command, **env) as url:
             new = push(server, "new")
             for _ in range(2):
-                before = until(lambda: found if len(found := held(tmp_path / "home")) == 2 else None, 20)
+                before = until(
+                    lambda: found if len(found := held(tmp_path / "home")) == 2 else None, 20
+                )
                 psutil.Process(killed := min(before)).kill()
                 until(lambda: len(now := held(tmp_path / "home")) == 2 and killed not in now, 20)
                 assert answered(url) == {("old", old)}
@@ -144,12 +182,18 @@ def test_all_workers_serve_one_release_for_the_life_of_their_master(tmp_path: Pa
 
 
 def test_a_server_of_ones_own_keeps_out_of_a_service_that_runs(tmp_path: Path) -> None:
-    """Both ways round: one state directory, one service; the second one ends and says what to set."""
+    """Both ways round: one state directory, one service; the second one ends and says what to set.
+    """
     write_model(tmp_path / "models", "Model", answers(1))
-    refused = f"another modelsync serves from {tmp_path / 'home'}: stop it, or set another MODELSYNC_HOME"
+    refused = (
+        f"another modelsync serves from {tmp_path / 'home'}: stop it, or set another MODELSYNC_HOME"
+    )
     with serving(tmp_path, tmp_path / "models") as service:
         before = service.release()
-        with pytest.raises(RuntimeError, match=re.escape(refused)), started(tmp_path, *gunicorn("gthread")):
+        with (
+            pytest.raises(RuntimeError, match=re.escape(refused)),
+            started(tmp_path, *gunicorn("gthread")),
+        ):
             pass
         assert service.release() == before
     with (

@@ -1,4 +1,6 @@
-"""A new pod starts while the git server is away: from the cache, from the image's own models, or it says why not."""
+"""A new pod starts while the git server is away: from the cache, from the image's own models, or it
+says why not.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def page(service: Any) -> str:
 
 
 def test_a_new_pod_starts_from_the_cache(server: GitServer, tmp_path: Path) -> None:
-    """The ref as it was seen last; the page, the status and the metrics say so; then it follows again."""
+    """The ref as it was seen last; the page, the status and the metrics say so; then it follows
+    again.
+    """
     cache = tmp_path / "cache"
     fill(cache, server, tmp_path)
     commit = push(server, 1)
@@ -59,7 +63,11 @@ def test_a_new_pod_starts_from_the_cache(server: GitServer, tmp_path: Path) -> N
         service = stack.enter_context(following(tmp_path, server, home=tmp_path / "new", **env))
         answered_by(service, commit, 1)
         found = told(service)
-        assert (found["instead"], found["result"], found["reason"]) == ("cache", "failed", "unreachable")
+        assert (found["instead"], found["result"], found["reason"]) == (
+            "cache",
+            "failed",
+            "unreachable",
+        )
         assert "from the cache answers" in page(service)
         assert metric(service, "sync_failures_total", reason="unreachable") >= 1
         assert service.lines(event="substitute", source="cache")[0]["served"] == commit
@@ -70,8 +78,12 @@ def test_a_new_pod_starts_from_the_cache(server: GitServer, tmp_path: Path) -> N
         assert (cache / next(cache.iterdir()).name / "repo.git" / "refs/kept" / newer).is_file()
 
 
-def test_a_pinned_pod_starts_from_the_cache_without_asking(server: GitServer, tmp_path: Path) -> None:
-    """Exactly its commit, also one that the ref has left; the remote is asked nothing, there or not."""
+def test_a_pinned_pod_starts_from_the_cache_without_asking(
+    server: GitServer, tmp_path: Path
+) -> None:
+    """Exactly its commit, also one that the ref has left; the remote is asked nothing, there or
+    not.
+    """
     cache = tmp_path / "cache"
     pinned = server.git("rev-parse", "main")
     fill(cache, server, tmp_path)
@@ -87,7 +99,9 @@ def test_a_pinned_pod_starts_from_the_cache_without_asking(server: GitServer, tm
 
 @pytest.mark.parametrize("damage", ["garbage", "read-only", "locks", "another kind"])
 def test_a_damaged_cache_hinders_nobody(server: GitServer, tmp_path: Path, damage: str) -> None:
-    """What is wrong with it is logged and made good where that can be; the pod follows the repository."""
+    """What is wrong with it is logged and made good where that can be; the pod follows the
+    repository.
+    """
     cache = tmp_path / "cache"
     fill(cache, server, tmp_path)
     repository = next(cache.glob("*/repo.git"))
@@ -106,13 +120,20 @@ def test_a_damaged_cache_hinders_nobody(server: GitServer, tmp_path: Path, damag
             shutil.rmtree(repository)
             repository.write_text("no repository")
     commit = push(server, 1)
-    with following(tmp_path, server, home=tmp_path / "new", MODELSYNC_GIT_CACHE=str(cache)) as service:
+    with following(
+        tmp_path, server, home=tmp_path / "new", MODELSYNC_GIT_CACHE=str(cache)
+    ) as service:
         answered_by(service, commit, 1)
         newer = push(server, 2)
         assert sync(service)["result"] == "published"
         answered_by(service, newer, 2)
     if damage != "read-only":
-        with server.away(), following(tmp_path, server, home=tmp_path / "last", MODELSYNC_GIT_CACHE=str(cache)) as last:
+        with (
+            server.away(),
+            following(
+                tmp_path, server, home=tmp_path / "last", MODELSYNC_GIT_CACHE=str(cache)
+            ) as last,
+        ):
             answered_by(last, newer, 2)
 
 
@@ -124,28 +145,42 @@ def test_the_cache_of_another_repository_is_not_taken(server: GitServer, tmp_pat
         push(other, "other")
         with (
             other.away(),
-            following(tmp_path, other, ready=False, home=tmp_path / "new", MODELSYNC_GIT_CACHE=str(cache)) as service,
+            following(
+                tmp_path, other, ready=False, home=tmp_path / "new", MODELSYNC_GIT_CACHE=str(cache)
+            ) as service,
         ):
             until(lambda: "cannot be reached" in service.get("/readyz").text, 40)
 
 
-def test_the_models_of_the_image_are_the_last_resort(server: GitServer, image: Path, tmp_path: Path) -> None:
-    """Neither repository nor cache: they answer, under no commit's name, visibly, until the repository is back."""
+def test_the_models_of_the_image_are_the_last_resort(
+    server: GitServer, image: Path, tmp_path: Path
+) -> None:
+    """Neither repository nor cache: they answer, under no commit's name, visibly, until the
+    repository is back.
+    """
     with contextlib.ExitStack() as stack:
         away = stack.enter_context(contextlib.ExitStack())
         away.enter_context(server.away())
         env = {"MODELSYNC_GIT_FALLBACK": "true", "MODELSYNC_MODELS": str(image)}
-        service = stack.enter_context(following(tmp_path, server, MODELSYNC_GIT_CACHE=str(tmp_path / "cache"), **env))
+        service = stack.enter_context(
+            following(tmp_path, server, MODELSYNC_GIT_CACHE=str(tmp_path / "cache"), **env)
+        )
         assert service.post("Model").json() == {"value": "image"}
         found = told(service)
-        assert (found["instead"], found["result"], found["reason"]) == ("folder", "failed", "unreachable")
+        assert (found["instead"], found["result"], found["reason"]) == (
+            "folder",
+            "failed",
+            "unreachable",
+        )
         assert "the models that came with the image answer" in page(service)
         away.close()
         answered_by(service, server.git("rev-parse", "main"), 0, 60)
         assert told(service)["instead"] is None
 
 
-def test_what_serves_goes_on_and_not_the_image(server: GitServer, image: Path, tmp_path: Path) -> None:
+def test_what_serves_goes_on_and_not_the_image(
+    server: GitServer, image: Path, tmp_path: Path
+) -> None:
     """A pod that has served a commit keeps to it, also after a restart."""
     env = {"MODELSYNC_GIT_FALLBACK": "true", "MODELSYNC_MODELS": str(image)}
     commit = server.git("rev-parse", "main")
@@ -157,11 +192,20 @@ def test_what_serves_goes_on_and_not_the_image(server: GitServer, image: Path, t
         answered_by(service, commit, 0)
 
 
-def test_a_commit_on_trial_has_no_substitute(server: GitServer, image: Path, tmp_path: Path) -> None:
+def test_a_commit_on_trial_has_no_substitute(
+    server: GitServer, image: Path, tmp_path: Path
+) -> None:
     """A pod of a rollout that cannot fetch its commit must not look as if that had become ready."""
     commit = server.git("rev-parse", "main")
-    env = {"MODELSYNC_GIT_FALLBACK": "true", "MODELSYNC_MODELS": str(image), "MODELSYNC_GIT_REVISION": commit}
-    with server.away(), following(tmp_path, server, ready=False, home=tmp_path / "trial", **env) as service:
+    env = {
+        "MODELSYNC_GIT_FALLBACK": "true",
+        "MODELSYNC_MODELS": str(image),
+        "MODELSYNC_GIT_REVISION": commit,
+    }
+    with (
+        server.away(),
+        following(tmp_path, server, ready=False, home=tmp_path / "trial", **env) as service,
+    ):
         until(lambda: "cannot be reached" in service.get("/readyz").text, 40)
         unready = service.get("/readyz")
         assert (unready.status_code, unready.json()["reason"]) == (503, "unreachable")
@@ -170,7 +214,9 @@ def test_a_commit_on_trial_has_no_substitute(server: GitServer, image: Path, tmp
         assert service.post("Model").json() == {"value": "image"}
 
 
-def test_a_bad_commit_is_not_answered_with_the_image(server: GitServer, image: Path, tmp_path: Path) -> None:
+def test_a_bad_commit_is_not_answered_with_the_image(
+    server: GitServer, image: Path, tmp_path: Path
+) -> None:
     """The repository can be reached and has no model: that is said, and nothing takes its place."""
     server.push({"Model/etls.py": None, "README.md": "empty"})
     env = {"MODELSYNC_GIT_FALLBACK": "true", "MODELSYNC_MODELS": str(image)}
@@ -197,5 +243,10 @@ def test_many_pods_at_once_share_one_cache(server: GitServer, tmp_path: Path) ->
             answered_by(pod, commit, 0, 60)
     assert Path(next(cache.glob("*/seen/HEAD"))).read_text().strip() == commit
     assert [path.name for path in cache.rglob("*.lock")] == []
-    with server.away(), following(tmp_path, server, home=tmp_path / "last", MODELSYNC_GIT_CACHE=str(cache)) as service:
+    with (
+        server.away(),
+        following(
+            tmp_path, server, home=tmp_path / "last", MODELSYNC_GIT_CACHE=str(cache)
+        ) as service,
+    ):
         answered_by(service, commit, 0)

@@ -31,7 +31,8 @@ class Truth:
         if status != 200:
             return f"{status} {body[:200]!r}"
         value = orjson.loads(body)["value"]
-        # A release that has just begun to answer is learnt from its first answer, and holds every later one to it.
+        # A release that has just begun to answer is learnt from its first answer, and holds every
+        # later one to it.
         if self.values.setdefault(release, value) != value:
             return f"{release} answered {value}, not {self.values[release]}"
         return None
@@ -55,7 +56,9 @@ def swap_to(service: Service, models: Path, value: int) -> None:
 
 
 def test_swaps_under_load_drop_no_request_and_mix_no_answer(tmp_path: Path) -> None:
-    """32 keep-alive connections at full speed through several swaps: 0 failed, each answer from one release."""
+    """32 keep-alive connections at full speed through several swaps: 0 failed, each answer from one
+    release.
+    """
     models = tmp_path / "models"
     write_model(models, "Model", answers(0))
     truth = Truth()
@@ -81,7 +84,9 @@ def test_slow_requests_in_flight_are_answered_by_the_release_they_reached(tmp_pa
 
 
 def test_the_same_content_is_not_swapped(tmp_path: Path) -> None:
-    """A sync that finds the same folders leaves the processes alone; a file beside the models changes nothing."""
+    """A sync that finds the same folders leaves the processes alone; a file beside the models
+    changes nothing.
+    """
     models = tmp_path / "models"
     write_model(models, "Model", answers(0))
     with serving(tmp_path, models) as service:
@@ -93,7 +98,9 @@ def test_the_same_content_is_not_swapped(tmp_path: Path) -> None:
 
 
 def test_a_generation_that_dies_while_loading_changes_nothing(tmp_path: Path) -> None:
-    """The model loads in the check and kills the generation: the old release goes on, the commit is rejected."""
+    """The model loads in the check and kills the generation: the old release goes on, the commit is
+    rejected.
+    """
     models = tmp_path / "models"
     write_model(models, "Model", answers(0))
     deadly = f"""
@@ -117,7 +124,9 @@ if "generation" in " ".join(sys.argv) or "generation" in open("/proc/self/cmdlin
 
 
 @pytest.mark.parametrize("preload", ["true", "false"])
-def test_a_model_that_loads_in_the_check_only_is_not_swapped_in(tmp_path: Path, preload: str) -> None:
+def test_a_model_that_loads_in_the_check_only_is_not_swapped_in(
+    tmp_path: Path, preload: str
+) -> None:
     """It raises in the generation: its last version goes on with all the others."""
     models = tmp_path / "models"
     write_model(models, "Model", answers(0))
@@ -140,7 +149,9 @@ def test_watch_swaps_when_a_file_changes(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
-    """`kill -9` of a worker under load: only its own requests are lost, and soon there are as many workers again."""
+    """`kill -9` of a worker under load: only its own requests are lost, and soon there are as many
+    workers again.
+    """
     models = tmp_path / "models"
     write_model(models, "Model", answers(0))
     with serving(tmp_path, models) as service:
@@ -155,7 +166,9 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_master_that_is_killed_is_replaced(tmp_path: Path) -> None:
-    """`kill -9` of the generation's master: the supervisor starts the release again, clients wait meanwhile."""
+    """`kill -9` of the generation's master: the supervisor starts the release again, clients wait
+    meanwhile.
+    """
     models = tmp_path / "models"
     write_model(models, "Model", answers(0))
     with serving(tmp_path, models) as service:
@@ -168,7 +181,9 @@ def test_a_master_that_is_killed_is_replaced(tmp_path: Path) -> None:
 
 
 def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
-    """`kill -9` of the supervisor: its generation ends by itself, and a new start serves again at once."""
+    """`kill -9` of the supervisor: its generation ends by itself, and a new start serves again at
+    once.
+    """
     models = tmp_path / "models"
     write_model(models, "Model", answers(0))
     with serving(tmp_path, models) as service:
@@ -191,5 +206,10 @@ def test_termination_under_load_finishes_what_is_in_flight(tmp_path: Path) -> No
             code = service.process.wait(30)
         assert code == 0
         assert tally.answered >= 8
-        # Afterwards nobody listens: new connections are refused or never accepted; no request in flight was lost.
-        assert [one for one in tally.failures if "ConnectionRefused" not in one and "first request" not in one] == []
+        # Afterwards nobody listens: new connections are refused or never accepted; no request in
+        # flight was lost.
+        assert [
+            one
+            for one in tally.failures
+            if "ConnectionRefused" not in one and "first request" not in one
+        ] == []

@@ -1,4 +1,6 @@
-"""A state directory whose service gets another source: what was made from one is not served for the other."""
+"""A state directory whose service gets another source: what was made from one is not served for the
+other.
+"""
 
 from __future__ import annotations
 
@@ -33,16 +35,28 @@ def is_not_ready(service: Service, why: str) -> None:
     assert service.get("/readyz").status_code == 503
     assert service.post("Model").status_code in {404, 503}
     found = told(service)
-    assert (found["served"], found["wanted"], found["in_step"], found["result"]) == (None, None, False, "failed")
+    assert (found["served"], found["wanted"], found["in_step"], found["result"]) == (
+        None,
+        None,
+        False,
+        "failed",
+    )
     assert metric(service, "sync_in_step") == 0
     assert "modelsync serves" not in service.log.read_text()
 
 
-def test_a_folder_is_not_taken_for_the_repository(server: GitServer, examples: Path, tmp_path: Path) -> None:
-    """Examples first, then a repository that cannot be reached: not ready, until it can be. And back again."""
+def test_a_folder_is_not_taken_for_the_repository(
+    server: GitServer, examples: Path, tmp_path: Path
+) -> None:
+    """Examples first, then a repository that cannot be reached: not ready, until it can be. And
+    back again.
+    """
     with serving(tmp_path, examples) as service:
         assert service.post("Model").json() == {"value": "folder"}
-    with server.away(), following(tmp_path, server, ready=False, MODELSYNC_MODELS=str(examples)) as service:
+    with (
+        server.away(),
+        following(tmp_path, server, ready=False, MODELSYNC_MODELS=str(examples)) as service,
+    ):
         is_not_ready(service, "cannot be reached")
     commit = server.git("rev-parse", "main")
     with following(tmp_path, server) as service:
@@ -54,7 +68,9 @@ def test_a_folder_is_not_taken_for_the_repository(server: GitServer, examples: P
         assert service.post("Model").json() == {"value": "folder"}
 
 
-def test_a_folder_stands_in_where_that_is_wanted(server: GitServer, examples: Path, tmp_path: Path) -> None:
+def test_a_folder_stands_in_where_that_is_wanted(
+    server: GitServer, examples: Path, tmp_path: Path
+) -> None:
     """MODELSYNC_GIT_FALLBACK: what the folder gave answers, and the status says so."""
     env = {"MODELSYNC_GIT_FALLBACK": "true", "MODELSYNC_MODELS": str(examples)}
     with serving(tmp_path, examples):
@@ -74,7 +90,12 @@ def test_another_repository_is_not_taken_for_this_one(server: GitServer, tmp_pat
         push(other, "other")
         with other.away(), following(tmp_path, other, ready=False) as service:
             is_not_ready(service, "cannot be reached")
-    with server.away(), following(tmp_path, server, gitPath=f"{server.url}/", usergit="me", gitpassword="x") as service:
+    with (
+        server.away(),
+        following(
+            tmp_path, server, gitPath=f"{server.url}/", usergit="me", gitpassword="x"
+        ) as service,
+    ):
         answered_by(service, commit, "repository")
 
 
@@ -90,7 +111,9 @@ def test_a_release_without_a_recorded_source_goes_on(server: GitServer, tmp_path
 
 
 def test_a_wrong_ref_is_not_in_step(server: GitServer, tmp_path: Path) -> None:
-    """The last commit goes on, and everybody can see that nobody knows which is wanted; a right one cures it."""
+    """The last commit goes on, and everybody can see that nobody knows which is wanted; a right one
+    cures it.
+    """
     commit = server.git("rev-parse", "main")
     with following(tmp_path, server):
         pass

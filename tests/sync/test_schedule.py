@@ -38,7 +38,9 @@ def test_next_time(text: str, due: datetime) -> None:
 
 def test_the_next_time_is_later_than_now() -> None:
     """A sync that ends in the second it was due is not run again at once."""
-    assert Schedule.parse("0 2 * * *", BERLIN).next_after(berlin(2026, 3, 10, 2, 0)) == berlin(2026, 3, 11, 2, 0)
+    assert Schedule.parse("0 2 * * *", BERLIN).next_after(berlin(2026, 3, 10, 2, 0)) == berlin(
+        2026, 3, 11, 2, 0
+    )
 
 
 def test_off_is_never() -> None:
@@ -49,7 +51,9 @@ def test_off_is_never() -> None:
 def test_now_may_be_in_any_zone() -> None:
     """The schedule is read in its own zone, whatever zone the clock is read in."""
     now = datetime(2026, 3, 10, 11, 0, tzinfo=UTC)
-    assert Schedule.parse("0 2 * * *", BERLIN).next_after(now) == datetime(2026, 3, 11, 1, 0, tzinfo=UTC)
+    assert Schedule.parse("0 2 * * *", BERLIN).next_after(now) == datetime(
+        2026, 3, 11, 1, 0, tzinfo=UTC
+    )
 
 
 def test_a_skipped_hour_runs_right_after_the_gap() -> None:
@@ -78,18 +82,32 @@ def test_local_zone_is_the_default() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "daily", "@reboot", "@every", "@every 5", "@every 0m", "@every 5d", "@every -5m", "a b c d e"),
+        *(
+            "",
+            "daily",
+            "@reboot",
+            "@every",
+            "@every 5",
+            "@every 0m",
+            "@every 5d",
+            "@every -5m",
+            "a b c d e",
+        ),
         *("61 * * * *", "0 2 * *", "0 0 30 2 *", "0 0 2 * * *"),
     ],
 )
 def test_bad_text_says_what_to_write(text: str) -> None:
     """What is no schedule is refused with the setting's name and what to write."""
-    with pytest.raises(SettingsError, match=r"MODELSYNC_SYNC_CRON .* write five cron fields .*@every 5m"):
+    with pytest.raises(
+        SettingsError, match=r"MODELSYNC_SYNC_CRON .* write five cron fields .*@every 5m"
+    ):
         Schedule.parse(text)
 
 
 def test_retries_back_off_with_jitter() -> None:
-    """After a success none is due; then each wait is about double the last, never over five minutes, never the same."""
+    """After a success none is due; then each wait is about double the last, never over five
+    minutes, never the same.
+    """
     assert retry_after(0, 0.5) is None
     waits = [retry_after(failures, 1.0) or 0.0 for failures in range(1, 2000)]
     assert waits[:4] == [5.0, 10.0, 20.0, 40.0]

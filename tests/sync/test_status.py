@@ -11,7 +11,9 @@ OLD, NEW = "a" * 40, "b" * 40
 
 
 def test_the_status_reads_back_and_survives_damage(tmp_path: Path) -> None:
-    """What was written is read; a file that was cut off or tampered with counts as none, and is written anew."""
+    """What was written is read; a file that was cut off or tampered with counts as none, and is
+    written anew.
+    """
     status = Status(
         wanted_commit=NEW,
         served_commit=OLD,

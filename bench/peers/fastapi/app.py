@@ -1,4 +1,6 @@
-"""FastAPI as its documentation has it: typed bodies, and typed results, which pydantic writes as JSON."""
+"""FastAPI as its documentation has it: typed bodies, and typed results, which pydantic writes as
+JSON.
+"""
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -45,4 +47,8 @@ async def predict_score(request: ScoreRequest) -> Score:
 @app.post("/iris")
 async def predict_iris(request: IrisRequest) -> Species:
     flower = request.variables
-    return Species(**classify([flower.sepal_length, flower.sepal_width, flower.petal_length, flower.petal_width]))
+    return Species(
+        **classify(
+            [flower.sepal_length, flower.sepal_width, flower.petal_length, flower.petal_width]
+        )
+    )

@@ -13,7 +13,9 @@ class Score(Model):
         self.ready = True
         return True
 
-    async def predict(self, payload: dict[str, Any], headers: Any = None, response_headers: Any = None) -> Any:
+    async def predict(
+        self, payload: dict[str, Any], headers: Any = None, response_headers: Any = None
+    ) -> Any:
         return {"predictions": [score(one["a"], one["b"]) for one in payload["instances"]]}
 
 
@@ -22,8 +24,14 @@ class Iris(Score):
         iris()
         return super().load()
 
-    async def predict(self, payload: dict[str, Any], headers: Any = None, response_headers: Any = None) -> Any:
-        return {"predictions": [classify([one[name] for name in FEATURES]) for one in payload["instances"]]}
+    async def predict(
+        self, payload: dict[str, Any], headers: Any = None, response_headers: Any = None
+    ) -> Any:
+        return {
+            "predictions": [
+                classify([one[name] for name in FEATURES]) for one in payload["instances"]
+            ]
+        }
 
 
 if __name__ == "__main__":

@@ -32,7 +32,9 @@ class Iris(Score):
 if __name__ == "__main__":
     model, port, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     api = {"score": Score, "iris": Iris}[model](api_path=f"/{model}")
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=workers, fast_queue=True, timeout=False)
+    server = litserve.LitServer(
+        api, accelerator="cpu", workers_per_device=workers, fast_queue=True, timeout=False
+    )
     server.run(
         host="127.0.0.1", port=port, num_api_servers=workers, log_level="warning", generate_client_file=False,
         access_log=False,

@@ -1,4 +1,6 @@
-"""Saves a model with MLflow, typed as its documentation has it, and serves it with `mlflow models serve`."""
+"""Saves a model with MLflow, typed as its documentation has it, and serves it with `mlflow models
+serve`.
+"""
 
 import os
 import sys

@@ -1,4 +1,6 @@
-"""Custom runtimes, as MLServer's documentation has them, so that both models are the same as everywhere."""
+"""Custom runtimes, as MLServer's documentation has them, so that both models are the same as
+everywhere.
+"""
 
 from mlserver import MLModel
 from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
@@ -11,7 +13,9 @@ class Score(MLModel):
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         a, b = (one.data.root[0] for one in payload.inputs)
-        return self._answer(ResponseOutput(name="score", shape=[1], datatype="FP64", data=[score(a, b)["score"]]))
+        return self._answer(
+            ResponseOutput(name="score", shape=[1], datatype="FP64", data=[score(a, b)["score"]])
+        )
 
     def _answer(self, *outputs: ResponseOutput) -> InferenceResponse:
         return InferenceResponse(model_name=self.name, outputs=list(outputs))
@@ -25,6 +29,10 @@ class Iris(Score):
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         result = classify([one.data.root[0] for one in payload.inputs])
         return self._answer(
-            ResponseOutput(name="prediction", shape=[1], datatype="INT64", data=[result["prediction"]]),
-            ResponseOutput(name="probabilities", shape=[1, 3], datatype="FP64", data=result["probabilities"]),
+            ResponseOutput(
+                name="prediction", shape=[1], datatype="INT64", data=[result["prediction"]]
+            ),
+            ResponseOutput(
+                name="probabilities", shape=[1, 3], datatype="FP64", data=result["probabilities"]
+            ),
         )

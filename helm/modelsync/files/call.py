@@ -1,7 +1,8 @@
-"""`helm test`: waits until the service is ready, then calls a model and compares the answer with its example.
+"""`helm test`: waits until the service is ready, then calls a model and compares the answer with
+its example.
 
-The environment says where: URL (of the service), BASE (its prefix), MODEL and VARIABLES (JSON; both may be empty),
-TOKEN_FILE (may be empty), TIMEOUT (seconds).
+The environment says where: URL (of the service), BASE (its prefix), MODEL and VARIABLES (JSON; both
+may be empty), TOKEN_FILE (may be empty), TIMEOUT (seconds).
 """
 
 import json
@@ -32,7 +33,9 @@ def ask(path, body=None):
 
 
 def wait():
-    """Until the service is ready; ends the program with the reason where it does not become so in time."""
+    """Until the service is ready; ends the program with the reason where it does not become so in
+    time.
+    """
     while True:
         try:
             status, answer = ask("/readyz")
@@ -54,7 +57,11 @@ def example():
     status, page = ask(path() + "/")
     if status != 200:
         sys.exit(f"{path()}/ answered {status}: {page}")
-    names = [os.environ["MODEL"]] if os.environ.get("MODEL") else [model["name"] for model in page["models"]]
+    names = (
+        [os.environ["MODEL"]]
+        if os.environ.get("MODEL")
+        else [model["name"] for model in page["models"]]
+    )
     if given := json.loads(os.environ.get("VARIABLES") or "{}"):
         return names[0], given, None
     for name in names:

@@ -1,7 +1,9 @@
-"""What a person reads: the page of all models, plain usage, the API reference. All of it from this process alone.
+"""What a person reads: the page of all models, plain usage, the API reference. All of it from this
+process alone.
 
-A browser cannot send a token by itself, so where predict tokens are set the page's place is taken by a form that asks
-for one (with status 401), and the API reference, which holds nothing of the models itself, asks before it fetches them.
+A browser cannot send a token by itself, so where predict tokens are set the page's place is taken
+by a form that asks for one (with status 401), and the API reference, which holds nothing of the
+models itself, asks before it fetches them.
 """
 
 from __future__ import annotations
@@ -90,14 +92,20 @@ def usage_text(service: Service, host: str) -> str:
     """How to call each model from a shell: paste and run."""
     token = ' -H "Authorization: Bearer $TOKEN"' if service.settings.access.predict_tokens else ""
     unavailable = service.unavailable()
-    answering = {name: model for name, model in sorted(service.models.items()) if name not in unavailable}
+    answering = {
+        name: model for name, model in sorted(service.models.items()) if name not in unavailable
+    }
     parts = [f"{len(answering)} models, release {service.commit or 'none yet'}"]
     for name, model in answering.items():
         about = model.doc.strip().partition("\n")[0]
-        parts.append(f"{name}{f': {about}' if about else ''}\n{_curl(f'{host}{service.base}/{name}', model, token)}")
+        parts.append(
+            f"{name}{f': {about}' if about else ''}\n{_curl(f'{host}{service.base}/{name}', model, token)}"
+        )
     parts.extend(f"{name} does not answer: {reason}" for name, reason in unavailable.items())
     if len(service.models) > 1:
-        parts.append(f"Every model at once: POST {host}{service.base}/all (?models=A,B picks, ?flat=true merges)")
+        parts.append(
+            f"Every model at once: POST {host}{service.base}/all (?models=A,B picks, ?flat=true merges)"
+        )
     parts.append(f"Schemas, examples and a form to try: {host}{service.base}/docs")
     return "\n\n".join(parts) + "\n"
 

@@ -1,7 +1,7 @@
 """Estimators as scikit-learn defines them, called with all rows at once.
 
-How is read off an estimator when it loads: what it takes (`inputs`), and whether its label follows from its
-probabilities. It is never called for that, because it loads before the fork.
+How is read off an estimator when it loads: what it takes (`inputs`), and whether its label follows
+from its probabilities. It is never called for that, because it loads before the fork.
 """
 
 from __future__ import annotations
@@ -21,12 +21,24 @@ from modelsync.models.types import Fault
 Outputs = list[dict[str, Any]]
 
 DECIDED = {
-    *("LogisticRegression", "LogisticRegressionCV", "LinearDiscriminantAnalysis", "QuadraticDiscriminantAnalysis"),
+    *(
+        "LogisticRegression",
+        "LogisticRegressionCV",
+        "LinearDiscriminantAnalysis",
+        "QuadraticDiscriminantAnalysis",
+    ),
     *("GaussianNB", "BernoulliNB", "MultinomialNB", "ComplementNB", "CategoricalNB"),
-    *("DecisionTreeClassifier", "ExtraTreeClassifier", "RandomForestClassifier", "ExtraTreesClassifier"),
+    *(
+        "DecisionTreeClassifier",
+        "ExtraTreeClassifier",
+        "RandomForestClassifier",
+        "ExtraTreesClassifier",
+    ),
     *("GradientBoostingClassifier", "HistGradientBoostingClassifier"),
 }
-"""scikit-learn's classifiers whose `predict` is the class of the greatest probability: they are asked once."""
+"""scikit-learn's classifiers whose `predict` is the class of the greatest probability: they are
+asked once.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +57,11 @@ class Ready:
 def read(loaded: Any, file: str) -> Ready:
     """Decide how what `file` held is called. Raises ModelBroken where it cannot predict."""
     if isinstance(loaded, type) or not (hasattr(loaded, "predict") or hasattr(loaded, "transform")):
-        shown = f"the class {loaded.__name__}" if isinstance(loaded, type) else f"a {type(loaded).__name__}"
+        shown = (
+            f"the class {loaded.__name__}"
+            if isinstance(loaded, type)
+            else f"a {type(loaded).__name__}"
+        )
         message = f"holds {shown}, which has neither predict nor transform"
         raise ModelBroken(Fault("load", message, file, hint=f"add an {FILE} that uses it"))
     steps = list(steps_of(loaded))
@@ -77,16 +93,20 @@ def _refuse_unfitted(steps: Sequence[Any], file: str) -> None:
                 check_is_fitted(step)
             except NotFittedError:
                 message = f"holds a {type(step).__name__} that is not fitted"
-                raise ModelBroken(Fault("load", message, file, hint="fit it, then save it")) from None
+                raise ModelBroken(
+                    Fault("load", message, file, hint="fit it, then save it")
+                ) from None
 
 
 def _run_alone(step: Any) -> None:
-    """Have it use the thread that calls: starting others costs more than a few rows take, and the workers are many."""
+    """Have it use the thread that calls: starting others costs more than a few rows take, and the
+    workers are many.
+    """
     if is_known(step) and getattr(step, "n_jobs", None) not in (None, 1):
         step.n_jobs = 1
 
 
-# --- what comes out ---------------------------------------------------------------------------------------------------
+# --- what comes out -------------------------------------------------------------------------------
 
 
 def _answer(last: Any) -> Callable[[Any], Outputs]:
@@ -102,7 +122,9 @@ def _answer(last: Any) -> Callable[[Any], Outputs]:
     return _both(predict, predict_proba, classes)
 
 
-def _most_probable(predict_proba: Callable[[Any], Any], labels: list[Any]) -> Callable[[Any], Outputs]:
+def _most_probable(
+    predict_proba: Callable[[Any], Any], labels: list[Any]
+) -> Callable[[Any], Outputs]:
     keys = _keys(labels)
 
     def answer(x: Any) -> Outputs:
@@ -115,27 +137,43 @@ def _most_probable(predict_proba: Callable[[Any], Any], labels: list[Any]) -> Ca
     return answer
 
 
-def _both(predict: Callable[[Any], Any], predict_proba: Callable[[Any], Any], classes: Any) -> Callable[[Any], Outputs]:
-    """Ask for the label and for the probabilities; of several outputs (`classes` is a list) each is a list."""
-    keys = [_keys(_listed(one)) for one in classes] if isinstance(classes, list) else _keys(_listed(classes))
+def _both(
+    predict: Callable[[Any], Any], predict_proba: Callable[[Any], Any], classes: Any
+) -> Callable[[Any], Outputs]:
+    """Ask for the label and for the probabilities; of several outputs (`classes` is a list) each is
+    a list.
+    """
+    keys = (
+        [_keys(_listed(one)) for one in classes]
+        if isinstance(classes, list)
+        else _keys(_listed(classes))
+    )
 
     def answer(x: Any) -> Outputs:
         labels = _listed(predict(x))
         found = predict_proba(x)
         if isinstance(classes, list) and isinstance(found, list):
             by_output = [
-                [_by_key(names, row) for row in _listed(part)] for names, part in zip(keys, found, strict=True)
+                [_by_key(names, row) for row in _listed(part)]
+                for names, part in zip(keys, found, strict=True)
             ]
             probabilities: list[Any] = [list(parts) for parts in zip(*by_output, strict=True)]
         else:
             probabilities = [_by_key(keys, row) for row in _listed(found)]
-        return [{"prediction": label, "probabilities": row} for label, row in zip(labels, probabilities, strict=True)]
+        return [
+            {"prediction": label, "probabilities": row}
+            for label, row in zip(labels, probabilities, strict=True)
+        ]
 
     return answer
 
 
 def _by_key(keys: Sequence[Any], row: Any) -> Any:
-    return dict(zip(keys, row, strict=True)) if isinstance(row, list) and len(row) == len(keys) else row
+    return (
+        dict(zip(keys, row, strict=True))
+        if isinstance(row, list) and len(row) == len(keys)
+        else row
+    )
 
 
 def _keys(labels: list[Any]) -> list[str]:

@@ -1,6 +1,8 @@
-"""What an estimator takes, read off it when it loads: names, types, and whether an array of numbers will do.
+"""What an estimator takes, read off it when it loads: names, types, and whether an array of numbers
+will do.
 
-Columns by name need a DataFrame, which costs more than many an estimator; most look at numbers only.
+Columns by name need a DataFrame, which costs more than many an estimator; most look at numbers
+only.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ FORESTS = {"sklearn.ensemble._forest", "sklearn.ensemble._gb"}
 
 
 class Inputs(NamedTuple):
-    """`row` makes a row of `variables`, `schema` is a row's, `gather` makes the input of rows, which `steps` take."""
+    """`row` makes a row of `variables`, `schema` is a row's, `gather` makes the input of rows,
+    which `steps` take.
+    """
 
     row: Call
     schema: Schema | None
@@ -27,13 +31,17 @@ class Inputs(NamedTuple):
 
 
 def steps_of(estimator: Any) -> Iterator[Any]:
-    """The transformers and the last estimator that a call of a pipeline goes through, one after another."""
+    """The transformers and the last estimator that a call of a pipeline goes through, one after
+    another.
+    """
     kind = type(estimator)
     if kind.__module__ == "sklearn.pipeline" and kind.__name__ == "Pipeline":
         kept = [step for _, step in estimator.steps if step is not None and step != "passthrough"]
         for step in kept or [estimator]:
             yield from steps_of(step)
-    elif kind.__module__.startswith("sklearn.model_selection._search") and hasattr(estimator, "best_estimator_"):
+    elif kind.__module__.startswith("sklearn.model_selection._search") and hasattr(
+        estimator, "best_estimator_"
+    ):
         yield from steps_of(estimator.best_estimator_)
     else:
         yield estimator
@@ -67,7 +75,9 @@ def read(steps: list[Any]) -> Inputs:
 
 
 def _tags(step: Any) -> Any:
-    """What scikit-learn says of an estimator's input; None for those of others, and before its version 1.6."""
+    """What scikit-learn says of an estimator's input; None for those of others, and before its
+    version 1.6.
+    """
     if not is_known(step):
         return None
     try:
@@ -109,12 +119,18 @@ def _members(step: Any) -> list[Any]:
 
 
 def _is_plain(step: Any) -> bool:
-    """Whether an array of numbers is all that it ever looks at, and that nothing within it misses its names."""
+    """Whether an array of numbers is all that it ever looks at, and that nothing within it misses
+    its names.
+    """
     from sklearn.base import MetaEstimatorMixin
     from sklearn.pipeline import FeatureUnion
 
-    made_of_others = isinstance(step, MetaEstimatorMixin | FeatureUnion) and type(step).__module__ not in FORESTS
-    return _takes_numbers(step) and not made_of_others and not hasattr(step, "_sklearn_output_config")
+    made_of_others = (
+        isinstance(step, MetaEstimatorMixin | FeatureUnion) and type(step).__module__ not in FORESTS
+    )
+    return (
+        _takes_numbers(step) and not made_of_others and not hasattr(step, "_sklearn_output_config")
+    )
 
 
 def _nameless(step: Any) -> Any:
@@ -135,7 +151,11 @@ def _types(first: Any, names: list[str], steps: Sequence[Any]) -> dict[str, Any]
     for _, transformer, columns in first.transformers_:
         if isinstance(transformer, str) and transformer == "drop":
             continue
-        kind = Scalar if isinstance(transformer, str) else _type(list(steps_of(transformer)), steps[1:])
+        kind = (
+            Scalar
+            if isinstance(transformer, str)
+            else _type(list(steps_of(transformer)), steps[1:])
+        )
         for name in _columns(columns, names):
             found[name] = kind if found.get(name, kind) == kind else Scalar
     return {name: found[name] for name in names if name in found}
@@ -149,12 +169,16 @@ def _type(within: list[Any], after: Sequence[Any]) -> Any:
 
 
 def _columns(columns: Any, names: list[str]) -> list[str]:
-    """The names of the columns that a part of a ColumnTransformer takes: by name, position, slice or mask."""
+    """The names of the columns that a part of a ColumnTransformer takes: by name, position, slice
+    or mask.
+    """
     import numpy as np
 
     if isinstance(columns, str):
         return [columns]
-    if isinstance(columns, slice) and (isinstance(columns.start, str) or isinstance(columns.stop, str)):
+    if isinstance(columns, slice) and (
+        isinstance(columns.start, str) or isinstance(columns.stop, str)
+    ):
         start = names.index(columns.start) if columns.start is not None else 0
         stop = names.index(columns.stop) + 1 if columns.stop is not None else len(names)
         return names[start:stop]
@@ -164,7 +188,9 @@ def _columns(columns: Any, names: list[str]) -> list[str]:
 
 
 def _number(steps: Sequence[Any]) -> Any:
-    """The type of an input of numbers: null is one where an imputer fills it in, or all steps take it as missing."""
+    """The type of an input of numbers: null is one where an imputer fills it in, or all steps take
+    it as missing.
+    """
     for step in steps:
         if type(step).__module__.startswith("sklearn.impute."):
             return Number | None

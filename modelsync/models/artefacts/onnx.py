@@ -1,9 +1,9 @@
 """ONNX graphs, run by onnxruntime with all rows at once.
 
-One input of rows of numbers takes the variables that its metadata names (`features`: names in order, as JSON or with
-commas between), or else the list `x`. Any other input is the variable of its name: a value, or nested lists of the
-input's shape. A label with its probabilities, as classifiers have them, is answered as those of other artefacts are;
-anything else by the names of the outputs.
+One input of rows of numbers takes the variables that its metadata names (`features`: names in
+order, as JSON or with commas between), or else the list `x`. Any other input is the variable of its
+name: a value, or nested lists of the input's shape. A label with its probabilities, as classifiers
+have them, is answered as those of other artefacts are; anything else by the names of the outputs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ NUMPY = {
     "tensor(float)": "float32",
     "tensor(double)": "float64",
     "tensor(float16)": "float16",
-    **{f"tensor({kind})": kind for kind in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
+    **{
+        f"tensor({kind})": kind
+        for kind in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+    },
     "tensor(bool)": "bool",
     "tensor(string)": "object",
 }
@@ -40,9 +43,12 @@ def read(path: Path) -> Ready:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # One thread, the caller's: a pool would not survive the fork of the workers, and these are the parallelism.
+    # One thread, the caller's: a pool would not survive the fork of the workers, and these are the
+    # parallelism.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        path.read_bytes(), options, providers=["CPUExecutionProvider"]
+    )
     inputs, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
     for one in inputs:
         if one.type not in NUMPY:
@@ -60,14 +66,16 @@ def read(path: Path) -> Ready:
     return Ready(session, Batch(row, call, schema), doc, batches)
 
 
-# --- what goes in -----------------------------------------------------------------------------------------------------
+# --- what goes in ---------------------------------------------------------------------------------
 
 
 def _is_table(inputs: list[Any]) -> bool:
     return len(inputs) == 1 and len(inputs[0].shape) == 2 and inputs[0].shape[1] != 1
 
 
-def _single(table: Any, metadata: dict[str, str]) -> tuple[Any, Any, Callable[[list[Any]], dict[str, Any]]]:
+def _single(
+    table: Any, metadata: dict[str, str]
+) -> tuple[Any, Any, Callable[[list[Any]], dict[str, Any]]]:
     import numpy as np
 
     count = table.shape[1] if isinstance(table.shape[1], int) else None
@@ -125,7 +133,7 @@ def _nested(kind: Any, shape: list[Any]) -> Any:
     return kind
 
 
-# --- what comes out ---------------------------------------------------------------------------------------------------
+# --- what comes out -------------------------------------------------------------------------------
 
 
 def _answer(names: list[str]) -> Callable[[list[Any], int], list[dict[str, Any]]]:
@@ -142,10 +150,15 @@ def _answer(names: list[str]) -> Callable[[list[Any], int], list[dict[str, Any]]
 
 
 def _rows(part: Any, count: int) -> list[Any]:
-    """An output as a list with an element per row; one of a single column as the values of that column."""
+    """An output as a list with an element per row; one of a single column as the values of that
+    column.
+    """
     if isinstance(part, list):  # a sequence of maps: each class with its probability
         return [
-            {results.as_key(key): value for key, value in row.items()} if isinstance(row, dict) else row for row in part
+            {results.as_key(key): value for key, value in row.items()}
+            if isinstance(row, dict)
+            else row
+            for row in part
         ]
     if part.ndim == 2 and part.shape[1] == 1:
         part = part[:, 0]

@@ -6,8 +6,9 @@
 | `*.skops` | the same, without the power to run code: of types that skops trusts |
 | `model.onnx` | an ONNX graph; needs onnxruntime |
 
-Variables are the names that the estimator was fitted with, or the inputs of the graph; where there are none, the list
-`x`. The answer is `{"prediction": ...}`, and of a classifier `{"prediction": label, "probabilities": {label: p}}`.
+Variables are the names that the estimator was fitted with, or the inputs of the graph; where there
+are none, the list `x`. The answer is `{"prediction": ...}`, and of a classifier `{"prediction":
+label, "probabilities": {label: p}}`.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ log = logging.getLogger(__name__)
 def load(folder: Path, file: str) -> Ready:
     """Load the artefact of a folder, and decide how it is called. Never calls it.
 
-    What its library warns of (another version wrote it) is a note in the log. Raises ModelBroken where it is no model,
-    and whatever unpickling raises.
+    What its library warns of (another version wrote it) is a note in the log. Raises ModelBroken
+    where it is no model, and whatever unpickling raises.
     """
     path = folder / file
     with warnings.catch_warnings(record=True) as caught:
@@ -51,7 +52,9 @@ def _unpack(path: Path) -> Any:
         if path.suffix == ".joblib":
             raise
         return pickle.loads(path.read_bytes())
-    return joblib.load(path)  # reads plain pickles as well, and many a .pkl was written by joblib.dump
+    return joblib.load(
+        path
+    )  # reads plain pickles as well, and many a .pkl was written by joblib.dump
 
 
 def _skops(path: Path) -> Any:

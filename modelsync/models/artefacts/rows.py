@@ -1,4 +1,6 @@
-"""From `variables` to a row of a ready artefact's inputs: cheap where all is well, and then exact about what is not."""
+"""From `variables` to a row of a ready artefact's inputs: cheap where all is well, and then exact
+about what is not.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,11 @@ def named(types: Mapping[str, Any]) -> tuple[Call, Schema]:
     adapter = binding.members(dict(types))
     check, schema = binding.checked(adapter), binding.schema_of(adapter)
     names = tuple(types)
-    pick = itemgetter(*names) if len(names) > 1 else lambda values: tuple(values[name] for name in names)
+    pick = (
+        itemgetter(*names)
+        if len(names) > 1
+        else lambda values: tuple(values[name] for name in names)
+    )
     plain = [_PLAIN.get(kind, frozenset()) for kind in types.values()]
     if all(kinds is NUMBERS for kinds in plain):
         fits = NUMBERS.issuperset
@@ -70,7 +76,11 @@ def positional(count: int | None, kind: Any = Number) -> tuple[Call, Schema]:
 
     def row(variables: Variables) -> Any:
         x = variables.get("x")
-        if type(x) is list and (count is None or len(x) == count) and plain.issuperset(map(type, x)):
+        if (
+            type(x) is list
+            and (count is None or len(x) == count)
+            and plain.issuperset(map(type, x))
+        ):
             return x
         return check(variables)["x"]
 

@@ -1,4 +1,6 @@
-"""Checks models in a child process, with a time limit each: what a model does there, it does to nobody else."""
+"""Checks models in a child process, with a time limit each: what a model does there, it does to
+nobody else.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ from modelsync.observability.redaction import redacted
 START_TIMEOUT = 60.0  # seconds a check process may take to start, on a machine that is busy
 GRACE = 0.5  # seconds past a model's limit, in which the child still writes down where it hangs
 TAIL = 4096  # bytes kept of what the models print
-TICK = 0.1  # seconds; how soon the end of a child is seen whose pipes live on in processes it left behind
+# seconds; how soon the end of a child is seen whose pipes live on in processes it left behind
+TICK = 0.1
 
 Progress = Callable[[CheckResult], None]
 
@@ -41,11 +44,11 @@ def check(
 ) -> list[CheckResult]:
     """Load the models and run their examples; one result for each folder, in their order.
 
-    `timeout`: seconds for loading one model and all its examples. `environ`: the whole environment of the child, so
-    without the service's secrets. `beside`: names of what lies near the models, but in none of them (`common/`,
-    `shared.py`). `on_progress` is called with each result as it comes. A model that does not end or ends the process
-    is broken, the others are checked by a new child. No process that a model started in the child's process group
-    outlives the call.
+    `timeout`: seconds for loading one model and all its examples. `environ`: the whole environment
+    of the child, so without the service's secrets. `beside`: names of what lies near the models,
+    but in none of them (`common/`, `shared.py`). `on_progress` is called with each result as it
+    comes. A model that does not end or ends the process is broken, the others are checked by a new
+    child. No process that a model started in the child's process group outlives the call.
     """
     results: dict[ModelName, CheckResult] = {}
 
@@ -77,19 +80,31 @@ class CheckChild:
     deadline: float = 0.0
 
     def run(self, environ: Mapping[str, str], record: Progress) -> list[CheckResult]:
-        """Run until all folders are checked or one of them ended the process; the results that follow from that."""
-        with tempfile.TemporaryDirectory(prefix="modelsync-check-", ignore_cleanup_errors=True) as scratch:
+        """Run until all folders are checked or one of them ended the process; the results that
+        follow from that.
+        """
+        with tempfile.TemporaryDirectory(
+            prefix="modelsync-check-", ignore_cleanup_errors=True
+        ) as scratch:
             trace = Path(scratch, "trace")
             job = Path(scratch, "job.json")
             job.write_bytes(self._job(trace))
-            # Models run with a directory of their own as the working directory: what they write there is not kept.
+            # Models run with a directory of their own as the working directory: what they write
+            # there is not kept.
             work = Path(scratch, "work")
             work.mkdir()
             reader, writer = os.pipe()
             with os.fdopen(reader, "rb", buffering=0) as events:
                 try:
                     process = subprocess.Popen(
-                        [sys.executable, "-P", "-m", "modelsync.models.check.child", str(job), str(writer)],
+                        [
+                            sys.executable,
+                            "-P",
+                            "-m",
+                            "modelsync.models.check.child",
+                            str(job),
+                            str(writer),
+                        ],
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.PIPE,
                         stderr=subprocess.STDOUT,
@@ -107,7 +122,9 @@ class CheckChild:
             if self.finished == len(self.folders):
                 return []
             return self._lost(
-                process.returncode, in_time, trace.read_text("utf-8", "replace") if trace.exists() else ""
+                process.returncode,
+                in_time,
+                trace.read_text("utf-8", "replace") if trace.exists() else "",
             )
 
     def _job(self, trace: Path) -> bytes:
@@ -176,10 +193,13 @@ class CheckChild:
                 record(_result(step["finished"]))
 
     def _lost(self, code: int, in_time: bool, trace: str) -> list[CheckResult]:
-        """What the end of the child says about the model it was at; without one it never started, for any model."""
+        """What the end of the child says about the model it was at; without one it never started,
+        for any model.
+        """
         blamed = [self.current] if self.current else self.folders[self.finished :]
         return [
-            CheckResult(folder.name, folder.version, self._fault(folder, code, in_time, trace)) for folder in blamed
+            CheckResult(folder.name, folder.version, self._fault(folder, code, in_time, trace))
+            for folder in blamed
         ]
 
     def _fault(self, folder: ModelSpec, code: int, in_time: bool, trace: str) -> Fault:
@@ -191,8 +211,16 @@ class CheckChild:
             message = f"ended the check process with {_ending(code)}"
         else:
             message = f"did not load and answer its examples within {self.timeout:g} s"
-        last = plain(self.tail.decode("utf-8", "replace").strip().rpartition("\n")[2], folder.path.absolute())
-        return Fault(stage, message, file, line, hint=f"its last output: {last[:200]}" if last and in_time else None)
+        last = plain(
+            self.tail.decode("utf-8", "replace").strip().rpartition("\n")[2], folder.path.absolute()
+        )
+        return Fault(
+            stage,
+            message,
+            file,
+            line,
+            hint=f"its last output: {last[:200]}" if last and in_time else None,
+        )
 
 
 def _read(number: int) -> bytes:
@@ -212,7 +240,8 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 def _result(step: dict[str, Any]) -> CheckResult:
     found = step.pop("fault")
-    # The child knows none of the service's own secrets, but its models may have read one from where it is.
+    # The child knows none of the service's own secrets, but its models may have read one from where
+    # it is.
     fault = Fault(**found | {"message": redacted(found["message"])}) if found else None
     return CheckResult(**step, fault=fault)
 

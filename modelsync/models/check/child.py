@@ -1,8 +1,10 @@
-"""The check process: loads models one after another, runs their examples, and reports each step on a pipe of its own.
+"""The check process: loads models one after another, runs their examples, and reports each step on
+a pipe of its own.
 
-Started by `checking` as `python -m modelsync.models.check.child JOB EVENTS`: the path of the list of folders, and the number
-of the descriptor that takes one JSON line per step. Standard output belongs to the models. Whatever they do to this
-process (`os._exit`, a segmentation fault, no end), the parent sees by what is missing on the pipe.
+Started by `checking` as `python -m modelsync.models.check.child JOB EVENTS`: the path of the list
+of folders, and the number of the descriptor that takes one JSON line per step. Standard output
+belongs to the models. Whatever they do to this process (`os._exit`, a segmentation fault, no end),
+the parent sees by what is missing on the pipe.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ BATCH_TOLERANCE = 1e-4, 1e-6  # relative, absolute
 
 
 def main(job: Path, events: int) -> None:
-    """Try all models of a job; ends the process without waiting for threads that models may have left."""
+    """Try all models of a job; ends the process without waiting for threads that models may have
+    left.
+    """
     _die_with_parent()
     content = orjson.loads(job.read_bytes())
     timeout: float = content["timeout"]
@@ -70,7 +74,8 @@ def _report(events: int, step: dict[str, Any]) -> None:
 
 
 def _die_with_parent() -> None:
-    """Have Linux kill this process with its parent: nobody else would ever end a model that hangs."""
+    """Have Linux kill this process with its parent: nobody else would ever end a model that hangs.
+    """
     if sys.platform == "linux":
         death_signal = 1  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)
@@ -87,7 +92,9 @@ def try_model(folder: ModelSpec, timeout: float) -> CheckResult:
     try:
         seconds = _run_examples(model, folder, timeout)
     except ModelBroken as error:
-        return CheckResult(folder.name, folder.version, _fault(error), loaded, None, len(model.examples))
+        return CheckResult(
+            folder.name, folder.version, _fault(error), loaded, None, len(model.examples)
+        )
     finally:
         loader.unload(model)
     return CheckResult(folder.name, folder.version, None, loaded, seconds, len(model.examples))
@@ -97,20 +104,25 @@ def _fault(error: ModelBroken) -> Fault:
     return cast(Fault, error.fault)
 
 
-# --- examples ---------------------------------------------------------------------------------------------------------
+# --- examples -------------------------------------------------------------------------------------
 
 
 def _run_examples(model: LoadedModel, folder: ModelSpec, timeout: float) -> float | None:
     """Run each example once, then some again to measure; the median of the seconds a call takes.
 
-    The first call is a warm-up, and counts only where it takes so long that no other is made. Raises ModelBroken.
+    The first call is a warm-up, and counts only where it takes so long that no other is made.
+    Raises ModelBroken.
     """
     if not model.examples:
         return None
     with closing(asyncio.Runner()) as runner:  # without an event loop until one is needed
 
         def predict(variables: dict[str, Any]) -> Any:
-            return runner.run(_awaited(model.call(variables))) if model.is_async else model.call(variables)
+            return (
+                runner.run(_awaited(model.call(variables)))
+                if model.is_async
+                else model.call(variables)
+            )
 
         runs = [_run(predict, example, folder) for example in model.examples]
         first, *rest = [seconds for seconds, _ in runs]
@@ -132,8 +144,13 @@ def _compare_batch(model: LoadedModel, folder: ModelSpec, alone: list[Any]) -> N
     together = _answer_batch(model, batch, folder)
     for example, one, many in zip(batch, [*alone, alone[0]], together, strict=True):
         difference = _difference(one, many, "", BATCH_TOLERANCE)
-        if difference and not _difference(one, _run(model.call, example, folder)[1], "", BATCH_TOLERANCE):
-            raise _failed(example, f"in a batch of {len(batch)} it is answered otherwise than alone: {difference}")
+        if difference and not _difference(
+            one, _run(model.call, example, folder)[1], "", BATCH_TOLERANCE
+        ):
+            raise _failed(
+                example,
+                f"in a batch of {len(batch)} it is answered otherwise than alone: {difference}",
+            )
 
 
 def _answer_batch(model: LoadedModel, batch: list[Example], folder: ModelSpec) -> list[Any]:
@@ -146,7 +163,9 @@ def _answer_batch(model: LoadedModel, batch: list[Example], folder: ModelSpec) -
     with _blaming(batch[0], folder):
         found = model.call_batch(rows)
         if len(found) != len(rows):
-            raise ModelRaised("ValueError", f"{BATCH} returned {len(found)} results for {len(rows)} rows")
+            raise ModelRaised(
+                "ValueError", f"{BATCH} returned {len(found)} results for {len(rows)} rows"
+            )
     answers = []
     for example, result in zip(batch, found, strict=True):
         with _blaming(example, folder):
@@ -160,8 +179,12 @@ async def _awaited(result: Any) -> Any:
     return await result
 
 
-def _run(predict: Callable[[dict[str, Any]], Any], example: Example, folder: ModelSpec) -> tuple[float, Any]:
-    """Run an example and compare its response; the seconds the call took, and the answer. Raises ModelBroken."""
+def _run(
+    predict: Callable[[dict[str, Any]], Any], example: Example, folder: ModelSpec
+) -> tuple[float, Any]:
+    """Run an example and compare its response; the seconds the call took, and the answer. Raises
+    ModelBroken.
+    """
     variables = copy.deepcopy(example.variables)  # a model may change what it gets
     start = time.perf_counter()
     with _blaming(example, folder):
@@ -183,7 +206,9 @@ def _blaming(example: Example, folder: ModelSpec) -> Iterator[None]:
     except ModelRaised as error:
         raise _failed(example, str(error)) from None
     except BaseException as error:  # noqa: BLE001 - model code runs here: SystemExit is a model's fault, not our end
-        raise ModelBroken(_named(example, from_exception(error, folder.path.absolute(), "example"))) from None
+        raise ModelBroken(
+            _named(example, from_exception(error, folder.path.absolute(), "example"))
+        ) from None
     finally:
         guards.restore_cwd()
 
@@ -198,8 +223,12 @@ def _named(example: Example, fault: Fault) -> Fault:
     return Fault("example", message, fault.file, fault.line, fault.hint)
 
 
-def _difference(expected: Any, got: Any, path: str, tolerance: tuple[float, float] = (TOLERANCE, 0.0)) -> str | None:
-    """The first place where two JSON values differ, or None. Numbers may, by `tolerance`: relative, absolute."""
+def _difference(
+    expected: Any, got: Any, path: str, tolerance: tuple[float, float] = (TOLERANCE, 0.0)
+) -> str | None:
+    """The first place where two JSON values differ, or None. Numbers may, by `tolerance`: relative,
+    absolute.
+    """
     where = path or "the response"
     if isinstance(expected, dict) and isinstance(got, dict):
         if missing := [key for key in expected if key not in got]:
@@ -208,10 +237,24 @@ def _difference(expected: Any, got: Any, path: str, tolerance: tuple[float, floa
             return f"{where} has {_short(unexpected[0])}, which is not expected"
         places = [(f"{path}.{key}" if path else key, expected[key], got[key]) for key in expected]
     elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
-        places = [(f"{path}[{index}]", *pair) for index, pair in enumerate(zip(expected, got, strict=True))]
+        places = [
+            (f"{path}[{index}]", *pair)
+            for index, pair in enumerate(zip(expected, got, strict=True))
+        ]
     else:
-        return None if _same(expected, got, tolerance) else f"{where}: expected {_short(expected)}, got {_short(got)}"
-    return next((found for place in places if (found := _difference(place[1], place[2], place[0], tolerance))), None)
+        return (
+            None
+            if _same(expected, got, tolerance)
+            else f"{where}: expected {_short(expected)}, got {_short(got)}"
+        )
+    return next(
+        (
+            found
+            for place in places
+            if (found := _difference(place[1], place[2], place[0], tolerance))
+        ),
+        None,
+    )
 
 
 def _same(expected: Any, got: Any, tolerance: tuple[float, float]) -> bool:

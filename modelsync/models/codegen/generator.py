@@ -12,7 +12,9 @@ from modelsync.models.types import Fault, ModelEntry
 
 
 class Routes(Protocol):
-    """What a `serve_models.py` registers its models with. `folder` is relative to the release's directory."""
+    """What a `serve_models.py` registers its models with. `folder` is relative to the release's
+    directory.
+    """
 
     def model(
         self,
@@ -37,12 +39,17 @@ class Routes(Protocol):
 def generate(entries: Sequence[ModelEntry], *, base_url: str, release: str) -> str:
     """Write the Python source that registers the models of a release, sorted by name.
 
-    The same release gives the same text. Names, reasons and all else that comes from a repository are quoted, so that
-    they cannot become code. `base_url` has no slashes around it and may be empty.
+    The same release gives the same text. Names, reasons and all else that comes from a repository
+    are quoted, so that they cannot become code. `base_url` has no slashes around it and may be
+    empty.
     """
     entries = sorted(entries, key=lambda entry: entry.name)
     routes = _table(entries, f"/{base_url}/" if base_url else "/")
-    return _environment().get_template("serve_models.py.j2").render(entries=entries, routes=routes, release=release)
+    return (
+        _environment()
+        .get_template("serve_models.py.j2")
+        .render(entries=entries, routes=routes, release=release)
+    )
 
 
 def run(path: Path, routes: Routes) -> None:
@@ -57,9 +64,16 @@ def run(path: Path, routes: Routes) -> None:
 
 def _environment() -> Environment:
     environment = Environment(  # noqa: S701 - it writes Python, not HTML: `literal` and `quoted` escape
-        loader=PackageLoader("modelsync.models.codegen"), undefined=StrictUndefined, keep_trailing_newline=True
+        loader=PackageLoader("modelsync.models.codegen"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
     )
-    environment.filters |= {"literal": _literal, "quoted": _quoted, "reason": _reason, "arguments": _arguments}
+    environment.filters |= {
+        "literal": _literal,
+        "quoted": _quoted,
+        "reason": _reason,
+        "arguments": _arguments,
+    }
     return environment
 
 
@@ -91,9 +105,15 @@ def _reason(fault: Fault | None) -> str:
 
 
 def _literal(text: str) -> str:
-    """A string as Python source, in double quotes where that needs no escapes, as formatters write it."""
+    """A string as Python source, in double quotes where that needs no escapes, as formatters write
+    it.
+    """
     literal = repr(str(text))
-    return f'"{literal[1:-1]}"' if literal[0] == "'" and '"' not in literal and "\\" not in literal else literal
+    return (
+        f'"{literal[1:-1]}"'
+        if literal[0] == "'" and '"' not in literal and "\\" not in literal
+        else literal
+    )
 
 
 def _quoted(text: str) -> str:

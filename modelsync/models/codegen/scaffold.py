@@ -17,8 +17,8 @@ TEMPLATE = "new"
 def create(name: str, root: Path) -> list[Path]:
     """Make `root`/`name` with an `etls.py` and an example; the files that were written.
 
-    Raises ModelBroken (stage `name`) where no model can have that name, or there is one already, also one that differs
-    only in case; then nothing is written.
+    Raises ModelBroken (stage `name`) where no model can have that name, or there is one already,
+    also one that differs only in case; then nothing is written.
     """
     fault = name_fault(name) or _taken(name, root)
     if fault:
@@ -32,7 +32,9 @@ def create(name: str, root: Path) -> list[Path]:
     for template in environment.list_templates():
         path = root / name / template.removesuffix(".j2")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(environment.get_template(template).render(class_name=_class_name(name)), "utf-8")
+        path.write_text(
+            environment.get_template(template).render(class_name=_class_name(name)), "utf-8"
+        )
         written.append(path)
     return written
 
@@ -42,11 +44,19 @@ def _taken(name: str, root: Path) -> Fault | None:
     twin = next((other for other in there if other.lower() == name.lower()), None)
     if twin is None:
         return None
-    return Fault("name", f"{twin} exists already in {root.name or root}", hint="choose another name, or remove it")
+    return Fault(
+        "name",
+        f"{twin} exists already in {root.name or root}",
+        hint="choose another name, or remove it",
+    )
 
 
 def _class_name(name: str) -> str:
     """The folder's name as a class: `credit-risk` is `CreditRisk`."""
     parts = [part for part in name.split("-") if part]
-    joined = name if len(parts) == 1 and name == parts[0] else "".join(part[0].upper() + part[1:] for part in parts)
+    joined = (
+        name
+        if len(parts) == 1 and name == parts[0]
+        else "".join(part[0].upper() + part[1:] for part in parts)
+    )
     return f"{joined}Model" if keyword.iskeyword(joined) else joined

@@ -1,4 +1,6 @@
-"""Finds the model folders and says which can be loaded. Static: files are read, nothing of a model is run."""
+"""Finds the model folders and says which can be loaded. Static: files are read, nothing of a model
+is run.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,13 @@ Links = list[tuple[str, str]]
 
 
 def discover(root: Path, versions: Mapping[str, str] | None = None) -> list[ModelSpec]:
-    """List the model folders directly below `root`, sorted by name; a `root` that does not exist holds none.
+    """List the model folders directly below `root`, sorted by name; a `root` that does not exist
+    holds none.
 
-    `versions` has the git tree hashes that are known by folder name; the others are computed from the files. A folder
-    that cannot be served is in the list with its `fault`; one that holds neither `etls.py` nor a model's artefact is
-    no model and is left out, as are hidden folders and `__pycache__`.
+    `versions` has the git tree hashes that are known by folder name; the others are computed from
+    the files. A folder that cannot be served is in the list with its `fault`; one that holds
+    neither `etls.py` nor a model's artefact is no model and is left out, as are hidden folders and
+    `__pycache__`.
     """
     known = versions or {}
     with warnings.catch_warnings():
@@ -84,7 +88,9 @@ def _examine(entry: os.DirEntry[str], versions: Mapping[str, str]) -> ModelSpec 
             return _ready(name, path, version, files)
         found = source_analysis.read((path / source_analysis.FILE).read_bytes(), entry.name)
     except OSError as error:
-        unreadable = Fault("static", f"cannot be read: {error.strerror}", _inside(error.filename, path))
+        unreadable = Fault(
+            "static", f"cannot be read: {error.strerror}", _inside(error.filename, path)
+        )
         return ModelSpec(name, path, version, fault=unreadable)
     if isinstance(found, Fault):
         return ModelSpec(name, path, version, fault=found)
@@ -93,7 +99,11 @@ def _examine(entry: os.DirEntry[str], versions: Mapping[str, str]) -> ModelSpec 
 
 def _inside(file: object, folder: Path) -> str | None:
     path = Path(str(file))
-    return _shown(str(path.relative_to(folder))) if path.is_relative_to(folder) and path != folder else None
+    return (
+        _shown(str(path.relative_to(folder)))
+        if path.is_relative_to(folder) and path != folder
+        else None
+    )
 
 
 def _meant_as_model(files: list[str]) -> bool:
@@ -105,7 +115,9 @@ def _ready(name: ModelName, path: Path, version: TreeHash, files: list[str]) -> 
     for file in files:
         if MISSPELT.fullmatch(file):
             fault = Fault(
-                "static", f"no {source_analysis.FILE}, but {_shown(file)}", hint=f"rename it to {source_analysis.FILE}"
+                "static",
+                f"no {source_analysis.FILE}, but {_shown(file)}",
+                hint=f"rename it to {source_analysis.FILE}",
             )
             return ModelSpec(name, path, version, fault=fault)
     artefact, *others = [file for file in files if ARTEFACT.fullmatch(file)]
@@ -117,17 +129,21 @@ def _ready(name: ModelName, path: Path, version: TreeHash, files: list[str]) -> 
         )
         return ModelSpec(name, path, version, fault=fault)
     if artefact != _shown(artefact) or not (path / artefact).is_file():
-        fault = Fault("static", f"{_shown(artefact)} is a folder, or its name is no text", _shown(artefact))
+        fault = Fault(
+            "static", f"{_shown(artefact)} is a folder, or its name is no text", _shown(artefact)
+        )
         return ModelSpec(name, path, version, fault=fault)
     return ModelSpec(name, path, version, artefact=artefact)
 
 
-# --- what is in the folder --------------------------------------------------------------------------------------------
+# --- what is in the folder ------------------------------------------------------------------------
 
 
 def _content_fault(folder: Path, files: list[str], *, linked: bool) -> Fault | None:
     if linked:
-        return Fault("static", "the folder is a symbolic link", hint="put the folder itself in its place")
+        return Fault(
+            "static", "the folder is a symbolic link", hint="put the folder itself in its place"
+        )
     # Links first: a file that lies outside the folder is not even opened.
     links: Links = []
     pointers: list[str] = []
@@ -151,7 +167,9 @@ def _content_fault(folder: Path, files: list[str], *, linked: bool) -> Fault | N
 
 
 def _walk(folder: str, prefix: str, links: Links, pointers: list[str]) -> None:
-    """Collect the links and the LFS pointers below a folder, in order of their names; links are not followed."""
+    """Collect the links and the LFS pointers below a folder, in order of their names; links are not
+    followed.
+    """
     with os.scandir(folder) as listing:
         entries = sorted(listing, key=lambda entry: entry.name)
     for entry in entries:
@@ -171,16 +189,21 @@ def _is_pointer(path: str) -> bool:
 
 
 def _leaves(folder: Path, name: str) -> bool:
-    """Whether a link leads out of its model's folder; an absolute one does: folders are exported."""
+    """Whether a link leads out of its model's folder; an absolute one does: folders are exported.
+    """
     link = folder / name
-    return link.readlink().is_absolute() or not Path(os.path.realpath(link)).is_relative_to(os.path.realpath(folder))
+    return link.readlink().is_absolute() or not Path(os.path.realpath(link)).is_relative_to(
+        os.path.realpath(folder)
+    )
 
 
-# --- what is beside it ------------------------------------------------------------------------------------------------
+# --- what is beside it ----------------------------------------------------------------------------
 
 
 def _refuse_twins(folders: list[ModelSpec]) -> Iterator[ModelSpec]:
-    """Refuse all of several folders whose names differ in case only: many a client and proxy cannot tell them apart."""
+    """Refuse all of several folders whose names differ in case only: many a client and proxy cannot
+    tell them apart.
+    """
     by_name: dict[str, list[ModelSpec]] = {}
     for folder in folders:
         by_name.setdefault(folder.name.lower(), []).append(folder)
@@ -189,5 +212,9 @@ def _refuse_twins(folders: list[ModelSpec]) -> Iterator[ModelSpec]:
         if not others:
             yield folder
             continue
-        fault = Fault("name", f"differs from {', '.join(others)} only in case", hint="rename or remove one of them")
+        fault = Fault(
+            "name",
+            f"differs from {', '.join(others)} only in case",
+            hint="rename or remove one of them",
+        )
         yield ModelSpec(folder.name, folder.path, folder.version, fault=fault)

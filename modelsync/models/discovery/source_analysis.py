@@ -1,4 +1,6 @@
-"""What `etls.py` says about itself: which class is the model and how its method behaves. Read, never run."""
+"""What `etls.py` says about itself: which class is the model and how its method behaves. Read,
+never run.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,34 @@ FILE = "etls.py"
 
 # Methods that change the list, dict, set, array or estimator they are called on.
 MUTATORS = {
-    *("append", "appendleft", "extend", "extendleft", "insert", "remove", "pop", "popitem", "popleft", "clear"),
+    *(
+        "append",
+        "appendleft",
+        "extend",
+        "extendleft",
+        "insert",
+        "remove",
+        "pop",
+        "popitem",
+        "popleft",
+        "clear",
+    ),
     *("update", "setdefault", "add", "discard", "sort", "reverse", "rotate"),
     *("fit", "partial_fit", "fit_transform", "__setitem__", "__delitem__", "__setattr__"),
 }
 
 # Bases that hold no `transform_predict`, so a class on top of them alone cannot inherit it.
-PLAIN_BASES = {"object", "ABC", "Protocol", "Generic", "BaseModel", "TypedDict", "NamedTuple", "Enum", "Exception"}
+PLAIN_BASES = {
+    "object",
+    "ABC",
+    "Protocol",
+    "Generic",
+    "BaseModel",
+    "TypedDict",
+    "NamedTuple",
+    "Enum",
+    "Exception",
+}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -45,7 +68,11 @@ def read(source: bytes, folder: str) -> ModelClass | Fault:
         tree = ast.parse(source, FILE)
     except SyntaxError as error:
         return Fault("static", f"{type(error).__name__}: {error.msg}", FILE, error.lineno or None)
-    except (ValueError, RecursionError, MemoryError) as error:  # a null byte; nesting that no parser takes
+    except (
+        ValueError,
+        RecursionError,
+        MemoryError,
+    ) as error:  # a null byte; nesting that no parser takes
         return Fault("static", f"{FILE} cannot be parsed: {error or type(error).__name__}", FILE)
     classes = {node.name: node for node in _classes(tree.body)}
     chosen = _choose(classes, folder)
@@ -64,11 +91,13 @@ def _classes(body: Sequence[ast.stmt]) -> Iterator[ast.ClassDef]:
                 yield from _classes(handler.body)
 
 
-# --- which class ------------------------------------------------------------------------------------------------------
+# --- which class ----------------------------------------------------------------------------------
 
 
 def _choose(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
-    found = [name for name in classes if not _members(classes, name).keys().isdisjoint((METHOD, BATCH))]
+    found = [
+        name for name in classes if not _members(classes, name).keys().isdisjoint((METHOD, BATCH))
+    ]
     if not found:
         # The method may come from a class of another file, which only the import can tell.
         found = [name for name in classes if _inherits_from_elsewhere(classes, name)]
@@ -76,7 +105,8 @@ def _choose(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
             return chosen
         return Fault(
             "static",
-            f"no class with a {METHOD} method" + (f" (classes: {', '.join(classes)})" if classes else ""),
+            f"no class with a {METHOD} method"
+            + (f" (classes: {', '.join(classes)})" if classes else ""),
             FILE,
             hint=f"write class {folder.replace('-', '_')} with def {METHOD}(self, variables) that returns a dict",
         )
@@ -118,9 +148,17 @@ def _bases(node: ast.ClassDef) -> list[str]:
 def _inherits_from_elsewhere(classes: dict[str, ast.ClassDef], name: str) -> bool:
     for base in classes[name].bases:
         target = base.value if isinstance(base, ast.Subscript) else base
-        known = target.id if isinstance(target, ast.Name) else target.attr if isinstance(target, ast.Attribute) else ""
+        known = (
+            target.id
+            if isinstance(target, ast.Name)
+            else target.attr
+            if isinstance(target, ast.Attribute)
+            else ""
+        )
         if known in classes:
-            if known != name and _inherits_from_elsewhere({k: v for k, v in classes.items() if k != name}, known):
+            if known != name and _inherits_from_elsewhere(
+                {k: v for k, v in classes.items() if k != name}, known
+            ):
                 return True
         elif known not in PLAIN_BASES:
             return True
@@ -130,7 +168,9 @@ def _inherits_from_elsewhere(classes: dict[str, ast.ClassDef], name: str) -> boo
 def _members(
     classes: dict[str, ast.ClassDef], name: str, seen: frozenset[str] = frozenset()
 ) -> dict[str, Function | None]:
-    """The methods of a class and of its bases in the same file; None for one that is assigned instead of defined."""
+    """The methods of a class and of its bases in the same file; None for one that is assigned
+    instead of defined.
+    """
     members: dict[str, Function | None] = {}
     for base in reversed(_bases(classes[name])):
         if base in classes and base not in seen and base != name:
@@ -146,7 +186,7 @@ def _members(
     return members
 
 
-# --- how it behaves ---------------------------------------------------------------------------------------------------
+# --- how it behaves -------------------------------------------------------------------------------
 
 
 def _describe(classes: dict[str, ast.ClassDef], name: str) -> ModelClass | Fault:
@@ -187,7 +227,9 @@ def _batch_fault(method: Function | None, batch: Function | None) -> Fault | Non
 
 
 def _writes_self(members: dict[str, Function | None], class_name: str) -> bool:
-    """Whether a predicting method, or one that it reaches through `self`, changes the instance or its class."""
+    """Whether a predicting method, or one that it reaches through `self`, changes the instance or
+    its class.
+    """
     waiting, reached = [METHOD, BATCH], {METHOD, BATCH}
     while waiting:
         function = members.get(waiting.pop())
@@ -197,7 +239,11 @@ def _writes_self(members: dict[str, Function | None], class_name: str) -> bool:
         for node in ast.walk(function):
             if _writes(node, owners):
                 return True
-            if isinstance(node, ast.Attribute) and _root(node.value) in owners and node.attr not in reached:
+            if (
+                isinstance(node, ast.Attribute)
+                and _root(node.value) in owners
+                and node.attr not in reached
+            ):
                 reached.add(node.attr)
                 waiting.append(node.attr)
     return False
@@ -213,7 +259,9 @@ def _writes(node: ast.AST, owners: set[str]) -> bool:
             return value is not None and _hits(target, owners)
         case ast.withitem(optional_vars=ast.expr() as target):
             return _hits(target, owners)
-        case ast.Call(func=ast.Attribute(value=ast.Attribute() | ast.Subscript() as value, attr=attr)):
+        case ast.Call(
+            func=ast.Attribute(value=ast.Attribute() | ast.Subscript() as value, attr=attr)
+        ):
             return attr in MUTATORS and _root(value) in owners
         case ast.Call(func=ast.Name(id="setattr" | "delattr"), args=[ast.Name(id=first), *_]):
             return first in owners

@@ -1,7 +1,8 @@
-"""What is left of a worker that has crashed: which model it was calling, in the words of `faulthandler`.
+"""What is left of a worker that has crashed: which model it was calling, in the words of
+`faulthandler`.
 
-The file is made by the master before the fork, has no name, and is written by the worker at its end: from the handler
-of a fatal signal, or because a model calls `os._exit`.
+The file is made by the master before the fork, has no name, and is written by the worker at its
+end: from the handler of a fatal signal, or because a model calls `os._exit`.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class _Stack(ctypes.Structure):
 
 
 def signal_stack() -> object:
-    """Let the calling thread tell of its own stack overflow; keep the result as long as the thread lives.
+    """Let the calling thread tell of its own stack overflow; keep the result as long as the thread
+    lives.
 
     A handler needs a stack to run on: `faulthandler` sets one aside for the main thread alone.
     """
@@ -68,7 +70,9 @@ def signal_stack() -> object:
 
 
 def crashed_model(words: str, models: Path) -> str | None:
-    """The model whose code ran in the thread that crashed, by the folder below `models` that it lies in."""
+    """The model whose code ran in the thread that crashed, by the folder below `models` that it
+    lies in.
+    """
     _, found, thread = words.partition("Current thread")
     if not found:
         return None

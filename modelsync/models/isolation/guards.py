@@ -1,7 +1,8 @@
 """What a model that is called cannot do to a process that serves others too.
 
-For processes that exist to run models (a generation and its workers, the check), from before the first one is loaded
-until their end: `raise_fences` cannot be undone. While a model loads, `surroundings` takes care of all the rest.
+For processes that exist to run models (a generation and its workers, the check), from before the
+first one is loaded until their end: `raise_fences` cannot be undone. While a model loads,
+`surroundings` takes care of all the rest.
 """
 
 from __future__ import annotations
@@ -25,11 +26,15 @@ _moved = False
 
 
 def install() -> None:
-    """Protect the standard streams, the functions everybody uses and the working directory, from now on."""
+    """Protect the standard streams, the functions everybody uses and the working directory, from
+    now on.
+    """
     global _home
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True)  # what a model prints is read beside the log, and not hours later
+            stream.reconfigure(
+                line_buffering=True
+            )  # what a model prints is read beside the log, and not hours later
     process_state.protect_streams()
     if _home is not None:
         return
@@ -45,7 +50,9 @@ def install() -> None:
 
 
 def restore_cwd() -> None:
-    """Return to the working directory where a model has left it: after each call, so it costs nothing else."""
+    """Return to the working directory where a model has left it: after each call, so it costs
+    nothing else.
+    """
     global _moved
     if _moved and _home is not None:
         os.fchdir(_home)
@@ -53,7 +60,8 @@ def restore_cwd() -> None:
 
 
 class _Fenced(ModuleType):
-    """A module that takes new names and keeps those that it has: `json.dumps = ...` has no effect."""
+    """A module that takes new names and keeps those that it has: `json.dumps = ...` has no effect.
+    """
 
     def __setattr__(self, name: str, value: object) -> None:
         if vars(self).get(name, value) is value:
@@ -67,11 +75,15 @@ class _Fenced(ModuleType):
     def _refuse(self, name: str) -> None:
         if (self.__name__, name) not in _told:
             _told.add((self.__name__, name))
-            log.warning("%s.%s was not replaced: all models share it", self.__name__, name, stack_info=True)
+            log.warning(
+                "%s.%s was not replaced: all models share it", self.__name__, name, stack_info=True
+            )
 
 
 def _sparing_streams(close: Callable[[int], None]) -> Callable[[int], None]:
-    """`os.close` for all but stdin, stdout and stderr: their numbers would soon be those of a client's connection."""
+    """`os.close` for all but stdin, stdout and stderr: their numbers would soon be those of a
+    client's connection.
+    """
 
     @wraps(close)
     def spare(fd: int) -> None:

@@ -1,9 +1,11 @@
-"""Imports the modules of a model's folder under unique names, so that no two models and no library ever mix.
+"""Imports the modules of a model's folder under unique names, so that no two models and no library
+ever mix.
 
-The folder of the model `Churn` is the package `modelsync_models.Churn_1f0c9ab2`, and only such names are in
-`sys.modules`. What its code says is resolved per folder: its modules run with an `__import__` of their own, which
-looks into the folder first. That holds for every `import` statement of that code, also for one in a method that runs
-years later, and for nobody else's: a helper named `json.py` is `json` for its own model alone.
+The folder of the model `Churn` is the package `modelsync_models.Churn_1f0c9ab2`, and only such
+names are in `sys.modules`. What its code says is resolved per folder: its modules run with an
+`__import__` of their own, which looks into the folder first. That holds for every `import`
+statement of that code, also for one in a method that runs years later, and for nobody else's: a
+helper named `json.py` is `json` for its own model alone.
 """
 
 from __future__ import annotations
@@ -50,12 +52,16 @@ class Package:
         return known
 
     def _look(self, top: str) -> bool:
-        if any((self.folder / f"{top}{suffix}").is_file() for suffix in (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES)):
+        if any(
+            (self.folder / f"{top}{suffix}").is_file()
+            for suffix in (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES)
+        ):
             return True
         inner = self.folder / top
         if (inner / "__init__.py").is_file():
             return True
-        # As everywhere in Python, a folder without __init__.py comes last: `data/` does not hide a library `data`.
+        # As everywhere in Python, a folder without __init__.py comes last: `data/` does not hide a
+        # library `data`.
         return inner.is_dir() and not _is_known(top) and any(inner.rglob("*.py"))
 
     def _resolve(
@@ -68,8 +74,9 @@ class Package:
     ) -> ModuleType:
         """Stand in for `__import__` in the folder's modules."""
         top = name.partition(".")[0]
-        # An empty list as fromlist is what C code passes, the unpickler above all: it takes the module from
-        # sys.modules afterwards, where only the plain name would do. `_Unpickling` gives it that name.
+        # An empty list as fromlist is what C code passes, the unpickler above all: it takes the
+        # module from sys.modules afterwards, where only the plain name would do. `_Unpickling`
+        # gives it that name.
         if level or fromlist == [] or not self.holds(top):
             return _import(name, globals, locals, fromlist or (), level)
         leaf = _import(f"{self.name}.{name}", globals, locals, fromlist or (), 0)
@@ -81,7 +88,9 @@ class Package:
 
     def close(self) -> None:
         """Forget the modules, and what they hold: for a model that failed or is done with."""
-        for name in [name for name in sys.modules if name == self.name or name.startswith(f"{self.name}.")]:
+        for name in [
+            name for name in sys.modules if name == self.name or name.startswith(f"{self.name}.")
+        ]:
             # Functions and their module refer to each other: emptied, a large global is freed now.
             vars(sys.modules.pop(name)).clear()
         _packages.pop(self.name, None)
@@ -94,7 +103,9 @@ _numbers = count(2)
 
 
 def open_package(folder: Path, label: str) -> Package:
-    """Make the package of a folder. `label` (name and version) is what tracebacks and pickles show of it."""
+    """Make the package of a folder. `label` (name and version) is what tracebacks and pickles show
+    of it.
+    """
     if ROOT not in sys.modules:
         root = ModuleType(ROOT, "The models, each in a package of its own.")
         root.__path__ = []
@@ -113,13 +124,14 @@ def close_package(name: str) -> None:
         package.close()
 
 
-# --- modules of a folder ----------------------------------------------------------------------------------------------
+# --- modules of a folder --------------------------------------------------------------------------
 
 
 class _Source(SourceFileLoader):
     """Runs a module with its folder's `__import__`, and neither reads nor writes byte code.
 
-    A release is never modified, and a `.pyc` that somebody committed would run instead of the source beside it.
+    A release is never modified, and a `.pyc` that somebody committed would run instead of the
+    source beside it.
     """
 
     def get_code(self, fullname: str) -> CodeType:
@@ -144,7 +156,9 @@ class _Folders(MetaPathFinder):
         if package := _packages.get(fullname):
             return _package_spec(package)
         for place in path or ():
-            finder = FileFinder(place, (ExtensionFileLoader, EXTENSION_SUFFIXES), (_Source, SOURCE_SUFFIXES))
+            finder = FileFinder(
+                place, (ExtensionFileLoader, EXTENSION_SUFFIXES), (_Source, SOURCE_SUFFIXES)
+            )
             if spec := finder.find_spec(fullname):
                 return spec
         return None
@@ -159,15 +173,16 @@ def _package_spec(package: Package) -> ModuleSpec:
     return spec
 
 
-# --- pickles, which know plain names ----------------------------------------------------------------------------------
+# --- pickles, which know plain names --------------------------------------------------------------
 
 
 @contextmanager
 def plain_names(package: Package) -> Iterator[None]:
     """Let pickles find `helpers.Scaler` under the name they know, while the model loads.
 
-    After it `sys.modules` holds none of these names, nor any module of the folder that the model's code imported past
-    us (with `sys.path.insert(0, path)`), so that the next model's `helpers` is its own.
+    After it `sys.modules` holds none of these names, nor any module of the folder that the model's
+    code imported past us (with `sys.path.insert(0, path)`), so that the next model's `helpers` is
+    its own.
     """
     before = set(sys.modules)
     finder = _PlainNames(package)
@@ -191,8 +206,8 @@ def _lies_in(module: ModuleType, folder: Path) -> bool:
 class _PlainNames(MetaPathFinder):
     """Answers `helpers` with `modelsync_models.Churn_1f0c9ab2.helpers`.
 
-    Never for a name of the standard library or of an installed package, and never for an `import` statement of a
-    library: many try `import something` to see whether it is installed.
+    Never for a name of the standard library or of an installed package, and never for an `import`
+    statement of a library: many try `import something` to see whether it is installed.
     """
 
     def __init__(self, package: Package) -> None:
@@ -203,7 +218,12 @@ class _PlainNames(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         top = fullname.partition(".")[0]
-        if top == ROOT or _is_known(top, self.path) or not self.package.holds(top) or not _may_ask(sys._getframe(1)):
+        if (
+            top == ROOT
+            or _is_known(top, self.path)
+            or not self.package.holds(top)
+            or not _may_ask(sys._getframe(1))
+        ):
             return None
         return ModuleSpec(fullname, _Alias(f"{self.package.name}.{fullname}"))
 
@@ -213,7 +233,8 @@ class _Alias(Loader):
         self.name = name
 
     def exec_module(self, module: ModuleType) -> None:
-        # The import system takes what is in sys.modules after this, so the caller gets the very module.
+        # The import system takes what is in sys.modules after this, so the caller gets the very
+        # module.
         sys.modules[module.__name__] = importlib.import_module(self.name)
 
 
@@ -228,7 +249,9 @@ _IMPORT_NAME = dis.opmap["IMPORT_NAME"]
 
 
 def _may_ask(frame: FrameType | None) -> bool:
-    """Whether the code that imports is the model's own or an unpickler, and no library's `import` statement."""
+    """Whether the code that imports is the model's own or an unpickler, and no library's `import`
+    statement.
+    """
     by_call = False
     while frame and (file := frame.f_code.co_filename).startswith(_MACHINERY):
         by_call = by_call or file == _IMPORT_MODULE

@@ -1,4 +1,6 @@
-"""What all models of a process share, put back after one of them has loaded: nobody else may notice that it did."""
+"""What all models of a process share, put back after one of them has loaded: nobody else may notice
+that it did.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,18 @@ from typing import Any, BinaryIO, TextIO
 
 import orjson
 
-MODULES: tuple[ModuleType, ...] = (builtins, json, json.decoder, json.encoder, orjson, os, socket, time)
-"""Modules whose functions everybody uses, and that a model may have patched (`json.dumps = ...`)."""
+MODULES: tuple[ModuleType, ...] = (
+    builtins,
+    json,
+    json.decoder,
+    json.encoder,
+    orjson,
+    os,
+    socket,
+    time,
+)
+"""Modules whose functions everybody uses, and that a model may have patched (`json.dumps = ...`).
+"""
 
 OUR_LOGGERS = {"modelsync", "gunicorn", "py"}
 
@@ -31,8 +43,9 @@ OUR_LOGGERS = {"modelsync", "gunicorn", "py"}
 def kept(folder: Path) -> Iterator[None]:
     """Run the body with `folder` as the working directory, then restore what the process shares.
 
-    That is: the working directory, `sys.path`, the standard streams, signal handlers, warning filters, the root
-    logger and limits of the interpreter. Environment variables stay: libraries read them later.
+    That is: the working directory, `sys.path`, the standard streams, signal handlers, warning
+    filters, the root logger and limits of the interpreter. Environment variables stay: libraries
+    read them later.
     """
     with ExitStack() as after:
         for keep in (_interpreter, _streams, _signals, _logging, _directory):
@@ -46,7 +59,9 @@ def kept(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def unpatched() -> Iterator[None]:
-    """Run model code, then put back what it replaced in `MODULES`: already our own next line may need it."""
+    """Run model code, then put back what it replaced in `MODULES`: already our own next line may
+    need it.
+    """
     before = [(module, dict(vars(module))) for module in MODULES]
     try:
         yield
@@ -59,7 +74,8 @@ def unpatched() -> Iterator[None]:
 
 
 def snapshot() -> Callable[[], None]:
-    """Remember limits, import paths and logging as they are now; the result puts them back, as often as it is called.
+    """Remember limits, import paths and logging as they are now; the result puts them back, as
+    often as it is called.
 
     For what models change when they are called, too seldom to look for it after each call.
     """
@@ -132,8 +148,12 @@ def _logging() -> Callable[[], None]:
     root = logging.root
     handlers, disabled = list(root.handlers), root.manager.disable
     for name in OUR_LOGGERS:
-        logging.getLogger(name)  # so that it is there for a model to change, and for us to change back
-    loggers = [logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+        logging.getLogger(
+            name
+        )  # so that it is there for a model to change, and for us to change back
+    loggers = [
+        logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger)
+    ]
     switches = [(logger, logger.disabled) for logger in loggers]
     # The level of a library's logger is a model's to choose, that of ours is not.
     ours = [root, *(logger for logger in loggers if logger.name.partition(".")[0] in OUR_LOGGERS)]
@@ -151,11 +171,13 @@ def _logging() -> Callable[[], None]:
     return restore
 
 
-# --- the standard streams ---------------------------------------------------------------------------------------------
+# --- the standard streams -------------------------------------------------------------------------
 
 
 class Uncloseable:
-    """A stream that a model can use but not close; what it keeps of it (a log handler) goes on working."""
+    """A stream that a model can use but not close; what it keeps of it (a log handler) goes on
+    working.
+    """
 
     def __init__(self, stream: TextIO | BinaryIO) -> None:
         self._stream = stream
@@ -165,9 +187,13 @@ class Uncloseable:
 
     @property
     def buffer(self) -> Any:
-        """The bytes beneath, as uncloseable: who wraps them anew closes them when that wrapper is forgotten."""
+        """The bytes beneath, as uncloseable: who wraps them anew closes them when that wrapper is
+        forgotten.
+        """
         return (
-            Uncloseable(self._stream.buffer) if isinstance(self._stream, TextIOWrapper) else self.__getattr__("buffer")
+            Uncloseable(self._stream.buffer)
+            if isinstance(self._stream, TextIOWrapper)
+            else self.__getattr__("buffer")
         )
 
     def __iter__(self) -> Iterator[Any]:
@@ -195,7 +221,10 @@ def protect_streams() -> None:
 
 
 def _streams() -> Callable[[], None]:
-    before = {name: getattr(sys, name) for name in ("stdin", "stdout", "stderr", "__stdout__", "__stderr__")}
+    before = {
+        name: getattr(sys, name)
+        for name in ("stdin", "stdout", "stderr", "__stdout__", "__stderr__")
+    }
     numbers = {number: os.dup(number) for number in (0, 1, 2) if _is_open(number)}
     protect_streams()
 

@@ -1,7 +1,9 @@
-"""`transform_predict_batch(self, rows) -> list`: what its rows are, decided once, from its signature, at load.
+"""`transform_predict_batch(self, rows) -> list`: what its rows are, decided once, from its
+signature, at load.
 
-It is called with the requests that have arrived together, a row each, and returns as many dicts in the same order; an
-exception in that list fails its own request alone. Clients still send one row, and a class may have this method alone.
+It is called with the requests that have arrived together, a row each, and returns as many dicts in
+the same order; an exception in that list fails its own request alone. Clients still send one row,
+and a class may have this method alone.
 
 | `rows` is annotated | it receives |
 |---|---|
@@ -36,8 +38,9 @@ CallBatch = Callable[[list[Any]], list[Any]]
 class Batch:
     """How a model is called with several requests.
 
-    `row` makes a row of `variables` and raises VariablesInvalid. `call` takes rows; it raises what the method raises,
-    and ModelRaised where that returns no list. `schema` is a row's, None where any object will do.
+    `row` makes a row of `variables` and raises VariablesInvalid. `call` takes rows; it raises what
+    the method raises, and ModelRaised where that returns no list. `schema` is a row's, None where
+    any object will do.
     """
 
     row: Call
@@ -55,7 +58,8 @@ class Batch:
 
 
 def bind(batch: Callable[..., Any], single: Form | None) -> Batch:
-    """Read the signature of the batch method; `single` is the form of `transform_predict`, None where there is none.
+    """Read the signature of the batch method; `single` is the form of `transform_predict`, None
+    where there is none.
 
     Raises ModelBroken where the signature does not take rows.
     """
@@ -78,10 +82,14 @@ def _rows(batch: Callable[..., Any]) -> inspect.Parameter:
     if inspect.iscoroutinefunction(batch):
         raise _broken(f"async def {BATCH}: a batch is called, not awaited", "make it a plain def")
     parameters = list(signature.parameters.values())
-    required = [one for one in parameters if one.default is one.empty and one.kind not in binding.VARIADIC]
+    required = [
+        one for one in parameters if one.default is one.empty and one.kind not in binding.VARIADIC
+    ]
     by_place = [one for one in parameters if one.kind not in (one.KEYWORD_ONLY, one.VAR_KEYWORD)]
     if not by_place or any(one is not by_place[0] for one in required):
-        raise _broken(f"{BATCH} must take one argument: the rows", f"def {BATCH}(self, rows: list) -> list")
+        raise _broken(
+            f"{BATCH} must take one argument: the rows", f"def {BATCH}(self, rows: list) -> list"
+        )
     parameter = by_place[0]
     if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
         return parameter.replace(annotation=inspect.Parameter.empty)
@@ -107,7 +115,7 @@ def _broken(message: str, hint: str) -> ModelBroken:
     return ModelBroken(Fault("load", message, FILE, hint=hint))
 
 
-# --- a row ------------------------------------------------------------------------------------------------------------
+# --- a row ----------------------------------------------------------------------------------------
 
 
 def _as_it_is(variables: Variables) -> Any:
@@ -130,11 +138,13 @@ def _dict(single: Form) -> Call:
     return check
 
 
-# --- the call ---------------------------------------------------------------------------------------------------------
+# --- the call -------------------------------------------------------------------------------------
 
 
 def _normalized(batch: Callable[[Any], Any]) -> Callable[[list[Any]], Any]:
-    from pandas import json_normalize  # only now: a service without such models never pays for pandas
+    from pandas import (
+        json_normalize,
+    )  # only now: a service without such models never pays for pandas
 
     return lambda rows: batch(json_normalize(rows))
 

@@ -1,4 +1,6 @@
-"""How the `variables` of a request reach a model's method: decided once, from its signature, when the model loads."""
+"""How the `variables` of a request reach a model's method: decided once, from its signature, when
+the model loads.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,31 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NotRequired, Optional, Required, Union, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    Optional,
+    Required,
+    Union,
+    get_args,
+    get_origin,
+)
 
 import typing_extensions
 from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from modelsync.errors import InvalidField, VariablesInvalid
-from modelsync.models.loading.typehints import broken, is_dataframe, is_dict, is_structure, resolve, without_none
+from modelsync.models.loading.typehints import (
+    broken,
+    is_dataframe,
+    is_dict,
+    is_structure,
+    resolve,
+    without_none,
+)
 from modelsync.observability.redaction import redacted
 
 Variables = dict[str, Any]
@@ -30,10 +49,11 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a method takes. `kind`: nothing; the `variables` object, as it is or as a one-row DataFrame; one validated
-    instance made of it; or its members as arguments.
+    """What a method takes. `kind`: nothing; the `variables` object, as it is or as a one-row
+    DataFrame; one validated instance made of it; or its members as arguments.
 
-    `validate` is None where nothing is checked, `schema` where any object will do; `parameters`: the method's.
+    `validate` is None where nothing is checked, `schema` where any object will do; `parameters`:
+    the method's.
     """
 
     kind: Literal["nothing", "object", "dataframe", "structure", "arguments"]
@@ -43,12 +63,14 @@ class Form:
 
 
 def bind(method: Callable[..., Any], *, dataframe: bool = False) -> tuple[Call, Schema | None]:
-    """Give the function that takes `variables` and calls the method, and the JSON schema of `variables`.
+    """Give the function that takes `variables` and calls the method, and the JSON schema of
+    `variables`.
 
-    The schema is None where the method takes any object. `dataframe`: a single parameter without annotation gets a
-    one-row DataFrame (the original convention: the class is named `transform_predict`). The function raises
-    VariablesInvalid, before the method is called, where the variables do not fit. For an `async def` method it returns
-    what the method returns, an awaitable.
+    The schema is None where the method takes any object. `dataframe`: a single parameter without
+    annotation gets a one-row DataFrame (the original convention: the class is named
+    `transform_predict`). The function raises VariablesInvalid, before the method is called, where
+    the variables do not fit. For an `async def` method it returns what the method returns, an
+    awaitable.
 
     Raises ModelBroken where the signature cannot be filled from a JSON object.
     """
@@ -57,7 +79,8 @@ def bind(method: Callable[..., Any], *, dataframe: bool = False) -> tuple[Call, 
 
 
 def form_of(method: Callable[..., Any], *, dataframe: bool = False) -> Form:
-    """Read a method's signature. Raises ModelBroken where it cannot be filled from a JSON object."""
+    """Read a method's signature. Raises ModelBroken where it cannot be filled from a JSON object.
+    """
     parameters = tuple(inspect.signature(method).parameters.values())
     named = tuple(parameter for parameter in parameters if parameter.kind not in VARIADIC)
     hints = {parameter.name: resolve(parameter, method) for parameter in named}
@@ -89,7 +112,9 @@ def caller(method: Callable[..., Any], form: Form) -> Call:
             return _by_name(method, form)
     one: Callable[[Any], Any] = _one(method, form.parameters[0])
     if form.kind == "dataframe":
-        from pandas import json_normalize  # only now: a service without such models never pays for pandas
+        from pandas import (
+            json_normalize,
+        )  # only now: a service without such models never pays for pandas
 
         return lambda variables: one(json_normalize(variables))
     if (validate := form.validate) is not None:
@@ -119,11 +144,13 @@ def _by_name(method: Callable[..., Any], form: Form) -> Call:
     return call
 
 
-# --- what variables are turned into -----------------------------------------------------------------------------------
+# --- what variables are turned into ---------------------------------------------------------------
 
 
 def structure(parameter: str, kind: Any) -> tuple[Validate, Schema]:
-    """The validator and the schema of one type that describes the whole object; `parameter` is who asks for it."""
+    """The validator and the schema of one type that describes the whole object; `parameter` is who
+    asks for it.
+    """
     adapter = _adapter({parameter: kind}, kind)
     return checked(adapter), schema_of(adapter)
 
@@ -146,11 +173,14 @@ def checked(adapter: TypeAdapter[Any]) -> Validate:
     return check
 
 
-def _arguments(parameters: tuple[inspect.Parameter, ...], hints: dict[str, Any], open_ended: bool) -> Any:
-    """The signature as a TypedDict: any name can be a key, and what is left out gets Python's own default.
+def _arguments(
+    parameters: tuple[inspect.Parameter, ...], hints: dict[str, Any], open_ended: bool
+) -> Any:
+    """The signature as a TypedDict: any name can be a key, and what is left out gets Python's own
+    default.
 
-    Variables the signature does not name are left out (with `**kwargs`: passed): `/all` gives the same ones to every
-    model.
+    Variables the signature does not name are left out (with `**kwargs`: passed): `/all` gives the
+    same ones to every model.
     """
     keys: dict[str, Any] = {}
     for parameter in parameters:
@@ -172,11 +202,13 @@ def _shown(default: Any) -> Schema | None:
     return {"default": default} if isinstance(default, str | int | float | None) else None
 
 
-# --- pydantic ---------------------------------------------------------------------------------------------------------
+# --- pydantic -------------------------------------------------------------------------------------
 
 
 def _adapter(hints: dict[str, Any], kind: Any) -> TypeAdapter[Any]:
-    """The validator of `kind`, which is made of the parameters' `hints`: these are named where there can be none."""
+    """The validator of `kind`, which is made of the parameters' `hints`: these are named where
+    there can be none.
+    """
     try:
         return _build(kind)
     except CANNOT as error:
@@ -184,7 +216,9 @@ def _adapter(hints: dict[str, Any], kind: Any) -> TypeAdapter[Any]:
             try:
                 _build(hint)
             except CANNOT as reason:
-                raise broken(name, hint, str(reason).partition("\n")[0].partition(". Set `arb")[0]) from error
+                raise broken(
+                    name, hint, str(reason).partition("\n")[0].partition(". Set `arb")[0]
+                ) from error
         raise
 
 
@@ -206,11 +240,18 @@ def _modern(hint: Any, within: tuple[Any, ...]) -> Any:
 
     Before Python 3.12 pydantic takes only the latter, and nobody should have to know.
     """
-    if type(hint).__module__ == "typing" and typing_extensions.is_typeddict(hint) and hint not in within:
+    if (
+        type(hint).__module__ == "typing"
+        and typing_extensions.is_typeddict(hint)
+        and hint not in within
+    ):
         keys = {}
         for key, part in typing.get_type_hints(hint, include_extras=True).items():
             wrapper = Required if key in hint.__required_keys__ else NotRequired
-            if get_origin(part) in (Required, NotRequired):  # the truth where annotations are strings
+            if get_origin(part) in (
+                Required,
+                NotRequired,
+            ):  # the truth where annotations are strings
                 wrapper, [part] = get_origin(part), get_args(part)
             keys[key] = wrapper[_modern(part, (*within, hint))]
         made = _typed_dict(hint.__name__, keys, getattr(hint, "__pydantic_config__", ConfigDict()))
@@ -236,7 +277,9 @@ def schema_of(adapter: TypeAdapter[Any]) -> Schema:
 def _invalid(error: ValidationError) -> VariablesInvalid:
     return VariablesInvalid(
         [
-            InvalidField(".".join(str(part) for part in item["loc"]) or "variables", redacted(item["msg"]))
+            InvalidField(
+                ".".join(str(part) for part in item["loc"]) or "variables", redacted(item["msg"])
+            )
             for item in error.errors(include_url=False, include_context=False, include_input=False)
         ]
     )

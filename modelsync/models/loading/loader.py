@@ -1,7 +1,7 @@
 """Loads a model: imports its folder, makes its instance, decides how it is called. Never calls it.
 
-Not calling matters: models are loaded before the workers are forked, and OpenMP, gRPC and CUDA do not survive a fork
-once they have been used.
+Not calling matters: models are loaded before the workers are forked, and OpenMP, gRPC and CUDA do
+not survive a fork once they have been used.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _loading = threading.RLock()
 def load(folder: ModelSpec) -> LoadedModel:
     """Import a model under a unique name and make its one instance.
 
-    While it loads, the working directory is its folder; afterwards all that the process shares is as it was. Raises
-    ModelBroken with the fault, whatever its code did, `sys.exit()` and KeyboardInterrupt included; then nothing of it
-    is left in `sys.modules`.
+    While it loads, the working directory is its folder; afterwards all that the process shares is
+    as it was. Raises ModelBroken with the fault, whatever its code did, `sys.exit()` and
+    KeyboardInterrupt included; then nothing of it is left in `sys.modules`.
     """
     if folder.fault:
         raise ModelBroken(folder.fault)
@@ -51,7 +51,8 @@ def load(folder: ModelSpec) -> LoadedModel:
 
 
 def unload(model: LoadedModel) -> None:
-    """Forget a model's modules and free what they hold. Its instance must not be called any more."""
+    """Forget a model's modules and free what they hold. Its instance must not be called any more.
+    """
     import_hooks.close_package(model.package)
 
 
@@ -90,7 +91,11 @@ def _instance(folder: ModelSpec, path: Path, package: import_hooks.Package) -> L
     method, rows = _method(instance, METHOD), _method(instance, BATCH)
     is_async = inspect.iscoroutinefunction(method)
     if is_async and rows:  # the static check has not seen both: one of them is inherited
-        raise ModelBroken(Fault("load", f"async def {METHOD} beside {BATCH}: a batch is called, not awaited", FILE))
+        raise ModelBroken(
+            Fault(
+                "load", f"async def {METHOD} beside {BATCH}: a batch is called, not awaited", FILE
+            )
+        )
     form = binding.form_of(method, dataframe=folder.class_name == METHOD) if method else None
     batch = batching.bind(rows, form) if rows else None
     if method and form:
@@ -130,7 +135,10 @@ def _constructor(kind: type, path: str) -> Callable[[], Any]:
     except ValueError:  # a class of a C extension
         return partial(kind, path)
     for parameter in parameters:
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is inspect.Parameter.empty:
+        if (
+            parameter.kind is inspect.Parameter.KEYWORD_ONLY
+            and parameter.default is inspect.Parameter.empty
+        ):
             return partial(kind, **{parameter.name: path})
         if parameter.kind not in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD):
             return partial(kind, path)

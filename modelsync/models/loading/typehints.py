@@ -20,7 +20,8 @@ DICTS = (dict, Mapping, MutableMapping)
 
 
 def resolve(parameter: inspect.Parameter, method: Callable[..., Any]) -> Any:
-    """The type an annotation means, also where it is written as a string; Any where there is none."""
+    """The type an annotation means, also where it is written as a string; Any where there is none.
+    """
     annotation = parameter.annotation
     if annotation is inspect.Parameter.empty:
         return Any
@@ -53,11 +54,15 @@ def is_dataframe(kind: Any) -> bool:
     """Whether it is pandas' DataFrame; asked by name, because most models do not need pandas."""
     if kind == "DataFrame":
         return True
-    return getattr(kind, "__name__", "") == "DataFrame" and getattr(kind, "__module__", "").startswith("pandas")
+    return getattr(kind, "__name__", "") == "DataFrame" and getattr(
+        kind, "__module__", ""
+    ).startswith("pandas")
 
 
 def is_structure(kind: Any) -> bool:
-    """Whether it describes the object as a whole: a pydantic model, dataclass or TypedDict, or a choice of these."""
+    """Whether it describes the object as a whole: a pydantic model, dataclass or TypedDict, or a
+    choice of these.
+    """
     if get_origin(kind) is Annotated:
         return is_structure(get_args(kind)[0])
     if get_origin(kind) in (Union, types.UnionType):
@@ -65,11 +70,17 @@ def is_structure(kind: Any) -> bool:
     target = get_origin(kind) or kind
     if not isinstance(target, type):
         return False
-    return issubclass(target, BaseModel) or dataclasses.is_dataclass(target) or typing_extensions.is_typeddict(target)
+    return (
+        issubclass(target, BaseModel)
+        or dataclasses.is_dataclass(target)
+        or typing_extensions.is_typeddict(target)
+    )
 
 
 def broken(parameter: str, annotation: Any, reason: str) -> ModelBroken:
     """That a parameter's type cannot be filled."""
     shown = annotation.__qualname__ if isinstance(annotation, type) else annotation
     message = f"{METHOD}: parameter {parameter}: {shown} cannot be filled from JSON: {reason}"
-    return ModelBroken(Fault("load", message, FILE, hint="take a dict, or types that JSON can be turned into"))
+    return ModelBroken(
+        Fault("load", message, FILE, hint="take a dict, or types that JSON can be turned into")
+    )

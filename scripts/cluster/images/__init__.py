@@ -1,4 +1,6 @@
-"""The images that run in the cluster, all made here: buildah builds them, containerd on every node imports them."""
+"""The images that run in the cluster, all made here: buildah builds them, containerd on every node
+imports them.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,23 @@ _BASE = "docker.io/library/python:3.11-slim"
 
 
 def archives(layout: Layout, programs: Path) -> list[Path]:
-    """Return the archives of the cluster's own images, which stand beside the programs that they are made of."""
+    """Return the archives of the cluster's own images, which stand beside the programs that they
+    are made of.
+    """
     folder = programs / "images"
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=layout.cache, prefix=".images-") as work:
             made = Path(work) / "images"
             made.mkdir(mode=0o755)
             for name in _PROGRAMS:
-                _bake(name, programs, _HERE / "program.Containerfile", made, "--build-arg", f"PROGRAM={name}")
+                _bake(
+                    name,
+                    programs,
+                    _HERE / "program.Containerfile",
+                    made,
+                    "--build-arg",
+                    f"PROGRAM={name}",
+                )
             base()
             context = Path(work) / "ingress"
             _ingress(context, programs)
@@ -36,13 +47,24 @@ def archives(layout: Layout, programs: Path) -> list[Path]:
 
 def base() -> None:
     """Make the base image under the Dockerfile's name, where no registry can be asked for one."""
-    subprocess.run([ROOT / "tests" / "image" / "build-base.sh"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [ROOT / "tests" / "image" / "build-base.sh"], check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def load(nodes: list[Place], archive: Path) -> None:
     """Import the images of an archive into every node's container runtime."""
     for node in nodes:
-        command = ["ctr", "--address", str(node.containerd), "--namespace", "k8s.io", "images", "import", str(archive)]
+        command = [
+            "ctr",
+            "--address",
+            str(node.containerd),
+            "--namespace",
+            "k8s.io",
+            "images",
+            "import",
+            str(archive),
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -53,7 +75,9 @@ def load_local(layout: Layout, image: str) -> None:
         check=True, capture_output=True, text=True,
     ).stdout.strip()  # fmt: skip
     notes = {node: node.folder / "images.json" for node in layout.nodes}
-    known = {node: json.loads(note.read_text()) if note.exists() else {} for node, note in notes.items()}
+    known = {
+        node: json.loads(note.read_text()) if note.exists() else {} for node, note in notes.items()
+    }
     wanting = [node for node in layout.nodes if known[node].get(image) != identity]
     if wanting:
         with tempfile.TemporaryDirectory(dir=layout.run) as folder:
@@ -66,7 +90,9 @@ def load_local(layout: Layout, image: str) -> None:
 
 def export(image: str, archive: Path) -> None:
     """Write an image that buildah holds into an archive."""
-    subprocess.run(["buildah", "push", "--quiet", image, f"docker-archive:{archive}:{image}"], check=True)
+    subprocess.run(
+        ["buildah", "push", "--quiet", image, f"docker-archive:{archive}:{image}"], check=True
+    )
 
 
 def _ingress(context: Path, programs: Path) -> None:
@@ -79,7 +105,9 @@ def _bake(name: str, context: Path, recipe: Path, folder: Path, *arguments: str)
     tag = _NAME.format(name)
     runtime = [] if shutil.which("crun") else ["--runtime", "runc"]
     certificates = Path("/etc/ssl/certs/ca-certificates.crt")
-    lent = ["--volume", f"{certificates.resolve()}:{certificates}:ro"] if certificates.exists() else []
+    lent = (
+        ["--volume", f"{certificates.resolve()}:{certificates}:ro"] if certificates.exists() else []
+    )
     subprocess.run(
         ["buildah", "bud", "--quiet", "--format", "docker", "--network", "host", *runtime, *lent, *arguments,
          "--tag", tag, "--file", recipe, context],
