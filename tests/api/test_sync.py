@@ -219,9 +219,13 @@ def test_the_last_sync_is_told(tmp_path: Path, asked: Asked) -> None:
         tmp_path, asked, gitPath="https://git.example/models.git", MODELSYNC_SYNC_CRON="@every 5m"
     )
     status = Status(
-        wanted_commit="d" * 40, last_result="failed", reason="auth", message="refused", last_attempt="2026",
+        wanted_commit="d" * 40,
+        last_result="failed",
+        reason="auth",
+        message="refused",
+        last_attempt="2026",
         next_attempt="2027",
-    )  # fmt: skip
+    )
     write_status(tmp_path, status)
     client = create_app(service).test_client()
     told = client.get("/models/sync").json
