@@ -122,7 +122,7 @@ def _handle_errors(app: Flask, service: Service) -> None:
             exc_info=error,
             extra={"fields": fields},
         )
-        detail = "An error of the service, not of the request: the log has it under the request_id."
+        detail = "An unexpected error of the service: the log has it under this request_id."
         return replies.problem(500, detail, model=_requested_model(), release=service.commit)
 
 
@@ -136,7 +136,7 @@ def _not_found(path: str, base: str) -> str:
         return f"{detail}: the models are at {base}/<Model>, see {base}/usage."
     if (shorter := path.rstrip("/")) not in {path, ""}:
         return f"{detail}, with a slash at its end: ask for {shorter!r}."
-    return f"{detail}: see {base}/usage for what is."
+    return f"{detail}: see {base}/usage for the models."
 
 
 def _set_response_headers(app: Flask, service: Service) -> None:

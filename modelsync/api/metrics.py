@@ -60,6 +60,7 @@ class _Families(Collector):
 
 
 def _requests(service: Service) -> Iterator[Metric]:
+    """Requests, failures, durations, running calls and batch sizes by model, of all workers."""
     requests = Counter(
         "modelsync_requests",
         "Requests by status of the answer (0: any other; lost: none, the process has died).",
@@ -98,6 +99,7 @@ def _requests(service: Service) -> Iterator[Metric]:
 
 
 def _models(service: Service) -> Iterator[Metric]:
+    """Which models are loaded, and which are switched off."""
     loaded = Gauge(
         "modelsync_model_loaded",
         "1 if a version of the model serves, else 0.",
@@ -116,6 +118,7 @@ def _models(service: Service) -> Iterator[Metric]:
 
 
 def _release(service: Service) -> Iterator[Metric]:
+    """The release that is served, the syncs, and the build."""
     status = service.status()
     release = Gauge(
         "modelsync_release_info",

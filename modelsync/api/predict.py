@@ -122,6 +122,7 @@ def _prediction(model: LoadedModel) -> Schema:
 
 
 def _all_operation(context: Context) -> Operation:
+    """The operation of `/all`; its example of `?models=` names models of this release."""
     names = ",".join(sorted(context.service.models)[:2]) or "A,B"
     schema = reference("schemas", "modelsync.Variables")
     return operation(

@@ -48,7 +48,7 @@ class Undocumented:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method of a path, and the view that answers it.
+    """A method of a path, and the view that answers it. A GET route also answers HEAD.
 
     `link` is the key of the path in the links of the index page; None leaves the path out. With
     `strict_slashes` false the view also answers the path without its final slash; a redirect would

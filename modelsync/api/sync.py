@@ -20,7 +20,8 @@ from modelsync.sync.status import Status
 log = logging.getLogger(__name__)
 
 NO_SUPERVISOR = (
-    "nothing here can sync: run `modelsync serve`, or `modelsync sync` and start this process again"
+    "this process runs without a supervisor, which syncs: run `modelsync serve`, or "
+    "run `modelsync sync` and restart this process"
 )
 
 
@@ -30,6 +31,7 @@ def routes(context: Context) -> list[Route]:
     path = f"{context.base}/sync"
 
     def request_sync() -> Response:
+        """Authenticate the request, then ask the supervisor for a sync."""
         # The order matters: the size is checked before the signature, the signature before the
         # body is parsed.
         body = replies.body(webhooks.MAX_BODY)
@@ -142,7 +144,7 @@ def _pinned(service: Service) -> str:
     job = f"{rollout.deployment or 'NAME'}-rollout"
     return (
         f"this pod serves the pinned commit {git.revision.commit[:12]} and does not follow the "
-        "repository by itself; have all pods follow it now: "
+        "repository by itself; to roll out its newest commit now: "
         f"kubectl create job --from=cronjob/{job} sync-now"
     )
 

@@ -61,7 +61,7 @@ def verify(headers: Headers, body: bytes, secret: str) -> None:
     name = next((name for name in SIGNATURES if name in headers), None)
     if name is None:
         raise Unauthenticated(
-            f"the webhook is not signed: it takes one of {', '.join(SIGNATURES)} (SHA-1 is refused)"
+            f"the webhook is not signed: it needs one of {', '.join(SIGNATURES)} (SHA-1 is refused)"
         )
     expected = SIGNATURES[name](secret.encode(), body)
     if not hmac.compare_digest(_bytes(headers[name]), _bytes(expected)):
@@ -105,7 +105,7 @@ def ignore_reason(event: Mapping[str, Any], followed: str) -> str | None:
     wanted = _default_branch(event) if followed == "HEAD" else followed
     if wanted is None or wanted in {pushed, pushed.split("/", 2)[2]}:
         return None
-    return f"{pushed} was pushed; {wanted} is followed"
+    return f"the push is to {pushed}; this service follows {wanted}"
 
 
 def _default_branch(event: Mapping[str, Any]) -> str | None:

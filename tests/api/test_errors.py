@@ -161,7 +161,7 @@ def test_an_odd_path_is_not_found_and_never_redirected(
         (
             "models",
             "/models/a/b",
-            "Nothing is served at '/models/a/b': see /models/usage for what is.",
+            "Nothing is served at '/models/a/b': see /models/usage for the models.",
         ),
         ("", "/Add/", "Nothing is served at '/Add/', with a slash at its end: ask for '/Add'."),
     ],
