@@ -19,8 +19,8 @@ from modelsync.api.resource import Context, Resource
 from modelsync.errors import RequestError
 from modelsync.inference.serving import Service
 from modelsync.models.types import RESERVED
-from modelsync.server import request_ids
 from modelsync.server.auth import Authorizer
+from modelsync.server.responses import signature
 
 log = logging.getLogger(__name__)
 
@@ -148,11 +148,9 @@ def _set_response_headers(app: Flask, service: Service) -> None:
 
     @app.after_request
     def set_headers(response: Response) -> Response:
-        response.headers[request_ids.HEADER] = replies.request_id()
-        if service.commit:
-            response.headers["X-Modelsync-Release"] = service.commit
-        if loaded := service.models.get(_requested_model() or ""):
-            response.headers.setdefault("X-Modelsync-Model-Version", loaded.version)
+        model = service.models.get(_requested_model() or "")
+        version = model.version if model else None
+        response.headers.update(signature(replies.request_id(), service.commit, version))
         for name, value in SECURITY_HEADERS.items():
             response.headers[name] = value
         if request.endpoint != "static":

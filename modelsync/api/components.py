@@ -10,6 +10,8 @@ from typing import Any
 
 from modelsync.models.types import LoadedModel
 from modelsync.problems import PROBLEM
+from modelsync.server.request_ids import HEADER as REQUEST_ID
+from modelsync.server.responses import MODEL_VERSION, RELEASE
 
 Schema = dict[str, Any]
 """A JSON Schema, or another object of an OpenAPI document."""
@@ -52,12 +54,12 @@ SCHEMAS: dict[str, Schema] = {
 """Schemas of the service itself. A model's name holds no dot, so no model's schema replaces one."""
 
 HEADERS: dict[str, Schema] = {
-    "X-Request-ID": {
+    REQUEST_ID: {
         "description": "The request's id, also in the log",
         "schema": {"type": "string"},
     },
-    "X-Modelsync-Release": {"description": "The commit that answers", "schema": {"type": "string"}},
-    "X-Modelsync-Model-Version": {
+    RELEASE: {"description": "The commit that answers", "schema": {"type": "string"}},
+    MODEL_VERSION: {
         "description": "The git tree hash of the model's folder",
         "schema": {"type": "string"},
     },

@@ -9,7 +9,6 @@ from time import perf_counter
 
 from flask import Response, request
 
-from modelsync import problems
 from modelsync.api import replies, samples
 from modelsync.api.components import (
     HEADERS,
@@ -21,8 +20,10 @@ from modelsync.api.components import (
 from modelsync.api.operations import Operation, operation, query_parameter, success
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route, Undocumented
 from modelsync.errors import RequestError
-from modelsync.inference.fanout import answer_all
+from modelsync.inference.fanout import predict_all as ask_all
 from modelsync.models.types import LoadedModel
+from modelsync.problems import JSON
+from modelsync.protocols.native import NATIVE
 from modelsync.server import query
 from modelsync.server.media_type import check_media_type
 
@@ -46,18 +47,26 @@ def routes(context: Context) -> list[Route]:
                 dataplane.model(name)  # raises UnknownModel or ModelUnavailable for any body
             body = json_body() if request.method == "POST" else query.body_of(_query())
         except RequestError as error:
-            if name in dataplane.models:
-                dataplane.counters.observe(
-                    name, problems.status_of(error), perf_counter() - started
-                )
+            if row := dataplane.counters.rows.get(name):
+                row.observe(error.reason, perf_counter() - started)
             raise
-        return replies.respond(dataplane.answer(name, body, replies.request_id()))
+        request_id = replies.request_id()
+        answer = NATIVE.answer(
+            dataplane.predict(name, body, NATIVE, request_id),
+            name=name,
+            model=dataplane.models[name],
+            release=dataplane.release,
+            request_id=request_id,
+        )
+        return replies.respond(answer)
 
     def predict_all() -> Response:
         context.require("predict")
         options = query.all_options(_query())
-        answer = answer_all(
-            dataplane, json_body(), replies.request_id(), names=options.names, flat=options.flat
+        request_id = replies.request_id()
+        outcomes = ask_all(dataplane, json_body(), NATIVE, request_id, options.names)
+        answer = NATIVE.answer_all(
+            outcomes, flat=options.flat, release=dataplane.release, request_id=request_id
         )
         return replies.respond(answer)
 
@@ -85,7 +94,7 @@ def _predict_operation(context: Context, model: LoadedModel) -> Operation:
         problems=("400", "413", "415", "422", "500", "503", "504"),
         needs_token=context.predict_needs_token,
         description=model.doc.strip(),
-        requestBody={"required": True, "content": {problems.JSON: _request(model)}},
+        requestBody={"required": True, "content": {JSON: _request(model)}},
     )
 
 
@@ -117,7 +126,7 @@ def _prediction(model: LoadedModel) -> Schema:
     return {
         "description": "What the model returned",
         "headers": {name: reference("headers", name) for name in HEADERS},
-        "content": {problems.JSON: media},
+        "content": {JSON: media},
     }
 
 
@@ -142,5 +151,5 @@ def _all_operation(context: Context) -> Operation:
                 "All results side by side in one object",
             ),
         ],
-        requestBody={"required": True, "content": {problems.JSON: {"schema": schema}}},
+        requestBody={"required": True, "content": {JSON: {"schema": schema}}},
     )
