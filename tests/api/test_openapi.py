@@ -45,7 +45,7 @@ def at(document: dict[str, Any], reference: str) -> Any:
     "given", [{}, {"baseUrl": ""}, {"MODELSYNC_PREDICT_TOKENS": "p", "MODELSYNC_ADMIN_TOKENS": "a"}]
 )
 def test_the_document_is_valid_openapi(tmp_path: Path, given: dict[str, str]) -> None:
-    """3.1, with every reference resolving, whatever is set; before the first release too."""
+    """The document is OpenAPI 3.1 and its references resolve, also before the first release."""
     for service in (a_service(tmp_path, **given), an_empty_service(tmp_path, **given)):
         document = openapi.document(create_context(service))
         validate(document)  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ def test_the_document_is_valid_openapi(tmp_path: Path, given: dict[str, str]) ->
 
 
 def test_each_model_has_its_own_schema_and_examples(tmp_path: Path) -> None:
-    """Nested and recursive definitions included; a model that takes anything says so."""
+    """Nested and recursive schemas are included; a model that takes any object says so."""
     document = fetched(a_service(tmp_path))
     assert document["info"]["version"] == COMMIT
     post = document["paths"]["/models/Add"]["post"]
@@ -77,9 +77,7 @@ def test_each_model_has_its_own_schema_and_examples(tmp_path: Path) -> None:
 
 
 def test_tokens_are_asked_for_where_they_are_set(tmp_path: Path) -> None:
-    """Bearer security on what predict tokens close; probes stay open; syncing always needs
-    something.
-    """
+    """Predict tokens close the models' operations; probes are open, a sync never is."""
     for given, closed in (({}, False), ({"MODELSYNC_PREDICT_TOKENS": "p"}, True)):
         paths = openapi.document(create_context(a_service(tmp_path, **given)))["paths"]
         for path in ("/models/Add", "/models/all"):
@@ -113,14 +111,14 @@ def test_every_documented_call_is_answered(tmp_path: Path) -> None:
 
 
 def test_names_of_operations_are_unique(tmp_path: Path) -> None:
-    """Client generators make a function of each."""
+    """Each operationId is unique, because client generators make a function of each."""
     paths = openapi.document(create_context(a_service(tmp_path)))["paths"]
     ids = [operation["operationId"] for path in paths.values() for operation in path.values()]
     assert len(ids) == len(set(ids))
 
 
 def test_the_examples_of_the_repository_are_described_as_they_answer(tmp_path: Path) -> None:
-    """The document is valid; each example fits its schema; each is answered as it says."""
+    """Each example fits the schema of the document and is answered as the document says."""
     with the_examples(tmp_path) as service:
         document = fetched(service)
         validate(document)  # type: ignore[arg-type]

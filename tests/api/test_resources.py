@@ -82,7 +82,7 @@ def test_every_resource_has_routes_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("base", ["models", ""])
 def test_links_are_those_of_the_routes(tmp_path: Path, base: str) -> None:
-    """A program finds each of them under its key; every page links to what a person reads."""
+    """The links' keys and order stay the same; the pages and the usage text use them."""
     client = create_app(a_service(tmp_path, baseUrl=base)).test_client()
     prefix = f"/{base}" if base else ""
     links = client.get(f"{prefix}/").json["links"]
