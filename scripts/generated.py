@@ -1,5 +1,5 @@
-"""Writes what is generated from the settings: env.example, the table in README.md, and the chart's
-values and schema.
+"""Writes what is generated: env.example, the README's table of settings, the chart's values and
+schema, and the table of layers in docs/architecture.md.
 
 `python -m scripts.generated` writes them, `--check` fails where one is stale: `make generated`,
 `make check`.
@@ -7,6 +7,7 @@ values and schema.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterator
 from itertools import groupby
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from modelsync.errors import SettingsError
 from modelsync.settings import GROUPS, Entry, entries, load
-from scripts import chart_docs
+from scripts import chart_docs, layers
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- settings:begin -->", "<!-- settings:end -->"
@@ -64,7 +65,8 @@ def _grouped() -> Iterator[tuple[str, list[Entry]]]:
 
 
 def _title(group: str) -> str:
-    return (GROUPS[group].__doc__ or group).splitlines()[0].rstrip(".")
+    summary = inspect.cleandoc(GROUPS[group].__doc__ or group).partition("\n\n")[0]
+    return " ".join(summary.split()).rstrip(".")
 
 
 def _default(entry: Entry) -> str:
@@ -100,7 +102,7 @@ def main(check: bool) -> int:
         name = path.relative_to(ROOT)
         if check:
             print(
-                f"{name} does not match modelsync/settings/; run `make generated` and commit it",
+                f"{name} does not match its source; run `make generated` and commit it",
                 file=sys.stderr,
             )
         else:
@@ -114,6 +116,7 @@ def wanted() -> Iterator[tuple[Path, str]]:
     page = ROOT / "README.md"
     yield ROOT / "env.example", env_example()
     yield page, readme(page.read_text("utf-8"))
+    yield layers.PAGE, layers.page()
     yield from chart_docs.generated()
 
 
