@@ -32,10 +32,11 @@ def layers() -> list[list[str]]:
 
 def table() -> str:
     """Render the layers as a Markdown table, and the names of the other contracts as a list."""
-    lines = ["| layer | package | holds |", "|---|---|---|"]
-    for number, names in enumerate(layers(), 1):
-        for name in names:
-            lines.append(f"| {number} | `{name.removeprefix('modelsync.')}` | {summary(name)} |")
+    lines = ["| layer | package | holds |", "|---|---|---|"] + [
+        f"| {number} | `{name.removeprefix('modelsync.')}` | {summary(name)} |"
+        for number, names in enumerate(layers(), 1)
+        for name in names
+    ]
     others = [one["name"] for one in contracts() if one["type"] != "layers" or "containers" in one]
     return "\n".join([*lines, "", "Further contracts:", "", *(f"- {name}." for name in others), ""])
 

@@ -11,12 +11,14 @@ import ast
 import builtins
 import importlib
 import keyword
+import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+
+from tests.definitions import Module
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "modelsync"
@@ -28,7 +30,8 @@ NOT_OURS = {
     *("pipeline.pkl", "model.pkl", "model.onnx"),
     # The kernel, the C library, Kubernetes, pytest, OpenAPI, HTTP and the environment.
     *("stack_t", "oom_score_adj", "syncfs", "fsync", "memory.events", "memory.oom_control"),
-    *("memory.oom.group", "OOMKilled", "debootstrap", "tmp_path", "mapping", "Upgrade", "TZ"),
+    *("memory.oom.group", "OOMKilled", "debootstrap", "tmp_path", "Upgrade", "TZ"),
+    *("mapping", "requestBody"),
     # A type variable of an explanation.
     "X",
     # The domain of the annotation `modelsync.dev/revision`.
@@ -38,85 +41,8 @@ NOT_OURS = {
 
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-FILE = re.compile(r"[\w.<>{}*/-]+\.(py|md|json|ya?ml|toml|txt|sh|example|cfg|mod|pid)")
+FILE = re.compile(r"[\w.<>{}*/-]+\.(py|md|json|ya?ml|toml|txt|sh|example|mod|pid|html|css|js)")
 METRIC_SUFFIX = re.compile(r"_(total|bucket|sum|count)$")
-
-
-@dataclass(frozen=True)
-class Module:
-    """One file: the names that it defines, those that it uses, and its texts of one word."""
-
-    path: Path
-    tree: ast.Module
-    members: dict[str, set[str]] = field(default_factory=dict)  # class -> attributes and methods
-    defined: set[str] = field(default_factory=set)  # functions, classes, constants, attributes
-    used: set[str] = field(default_factory=set)  # any identifier: parameters, variables, imports
-    imported: set[str] = field(default_factory=set)  # top-level modules, of libraries too
-    names: set[str] = field(default_factory=set)  # imported from any module
-    words: set[str] = field(default_factory=set)  # texts such as keys of dictionaries
-
-    @classmethod
-    def read(cls, path: Path) -> Module:
-        """Parse a file."""
-        module = cls(path, ast.parse(path.read_text("utf-8")))
-        for node in module.tree.body:
-            module.defined.update(_assigned(node))
-        for node in ast.walk(module.tree):
-            module._note(node)
-        return module
-
-    def _note(self, node: ast.AST) -> None:
-        match node:
-            case ast.ClassDef():
-                members = {name for below in ast.walk(node) for name in _attributes(below)}
-                self.members[node.name] = members
-                self.defined.update({node.name} | members)
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                self.defined.add(node.name)
-            case ast.Name():
-                self.used.add(node.id)
-            case ast.Attribute():
-                self.used.add(node.attr)
-            case ast.arg():
-                self.used.add(node.arg)
-            case ast.keyword(arg=str(name)):
-                self.used.add(name)
-            case ast.Import():
-                self.imported.update(alias.name.partition(".")[0] for alias in node.names)
-            case ast.ImportFrom(module=str(source)):
-                self.imported.add(source.partition(".")[0])
-                self.names.update(alias.name for alias in node.names)
-            case ast.Constant(value=str(text)) if re.fullmatch(r"\S{1,80}", text):
-                self.words.add(text)
-
-    def docstrings(self) -> Iterator[str]:
-        """Docstrings of the module, its classes, functions and attributes."""
-        for node in ast.walk(self.tree):
-            body = getattr(node, "body", None)
-            for statement in body if isinstance(body, list) else ():
-                match statement:
-                    case ast.Expr(value=ast.Constant(value=str(text))):
-                        yield text
-
-
-def _assigned(node: ast.AST) -> Iterator[str]:
-    """The names that a statement of a module or class assigns."""
-    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    for target in targets:
-        for below in ast.walk(target) if isinstance(target, ast.AST) else ():
-            if isinstance(below, ast.Name):
-                yield below.id
-
-
-def _attributes(node: ast.AST) -> Iterator[str]:
-    """The attribute that a node inside a class defines: a method, a field, `self.name`."""
-    match node:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-            yield name
-        case ast.AnnAssign() | ast.Assign():
-            yield from _assigned(node)
-        case ast.Attribute(value=ast.Name(id="self"), attr=name):
-            yield name
 
 
 class CodeBase:
@@ -222,7 +148,9 @@ class CodeBase:
     def _is_name(self, text: str, module: Module | None) -> bool:
         if text in self.definitions or text in self.words or text in self.imported:
             return True
-        if keyword.iskeyword(text) or hasattr(builtins, text) or text in sys.stdlib_module_names:
+        if keyword.iskeyword(text) or hasattr(builtins, text) or hasattr(os, text):
+            return True
+        if text in sys.stdlib_module_names:
             return True
         return text in (module.used if module else self.surroundings)
 
@@ -234,6 +162,8 @@ class CodeBase:
             return True
         if any(parts[0] in one.members and self._has(one, parts) for one in self.modules.values()):
             return True
+        if module and all(part in module.defined for part in parts[1:]):
+            return True  # an attribute of this file's own, of an instance in an example
         if parts[0] in sys.stdlib_module_names:
             return _is_stdlib(parts)
         return parts[0] in self.imported and parts[0] not in self._parts
@@ -254,7 +184,8 @@ class CodeBase:
         if not rest:
             return name in module.defined
         return name in module.members and (
-            rest[0] in module.members[name] or _inherits(module, name, rest[0], self.definitions)
+            rest[0] in module.members[name]
+            or (rest[0] in self.definitions and module.has_bases(name))
         )
 
     def _is_file(self, text: str) -> bool:
@@ -269,7 +200,7 @@ class CodeBase:
 
     @cached_property
     def _file_names(self) -> set[str]:
-        return {module.path.name for module in self.modules.values()}
+        return {path.name for path in PACKAGE.rglob("*.*")}
 
     def _is_route(self, text: str) -> bool:
         if Path(text).is_absolute() and text.split("/")[1] in {"proc", "etc", "tmp", "var", "dev"}:
@@ -284,16 +215,6 @@ class CodeBase:
         return set().union(
             *(module.words for name, module in self.modules.items() if name.startswith(layers))
         )
-
-
-def _inherits(module: Module, name: str, member: str, definitions: set[str]) -> bool:
-    """Whether a class with bases may have the member from one of them."""
-    (node, *_) = (
-        below
-        for below in ast.walk(module.tree)
-        if isinstance(below, ast.ClassDef) and below.name == name
-    )
-    return bool(node.bases) and member in definitions
 
 
 def _is_stdlib(parts: list[str]) -> bool:

@@ -177,9 +177,7 @@ def test_recipes_name_what_exists(recipe: str) -> None:
 def test_links_lead_somewhere(page: str) -> None:
     """Files that a page links to exist, and so do the headings that it names in them."""
     path = ROOT / page
-    for name, anchor in re.findall(
-        r"\]\(([^):#]*)(?:#([\w-]+))?\)", path.read_text("utf-8")
-    ):
+    for name, anchor in re.findall(r"\]\(([^):#]*)(?:#([\w-]+))?\)", path.read_text("utf-8")):
         target = path.parent / name if name else path
         assert target.exists(), name
         if anchor:
