@@ -25,8 +25,8 @@ def env_example() -> str:
     """Render the template of `.env`: every setting, commented out, with its meaning."""
     lines = [
         "# Settings of modelsync. Copy this file to .env and uncomment what you change;",
-        "# a variable of the environment wins over its line here. An unknown MODELSYNC_* name is an "
-        "error.",
+        "# a variable of the environment wins over its line here. An unknown MODELSYNC_* name is "
+        "an error.",
     ]
     for group, members in _grouped():
         lines += ["", f"# --- {_title(group)}"]
