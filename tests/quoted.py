@@ -30,8 +30,8 @@ NOT_OURS = {
     *("pipeline.pkl", "model.pkl", "model.onnx"),
     # The kernel, the C library, Kubernetes, pytest, OpenAPI, HTTP and the environment.
     *("stack_t", "oom_score_adj", "syncfs", "fsync", "memory.events", "memory.oom_control"),
-    *("memory.oom.group", "OOMKilled", "debootstrap", "tmp_path", "Upgrade", "TZ"),
-    *("mapping", "requestBody"),
+    *("memory.oom.group", "OOMKilled", "debootstrap", "tmp_path", "Upgrade", "TZ", "wrk"),
+    *("mapping", "requestBody", "taskset"),
     # A type variable of an explanation.
     "X",
     # The domain of the annotation `modelsync.dev/revision`.
@@ -81,7 +81,7 @@ class CodeBase:
     @cached_property
     def surroundings(self) -> set[str]:
         """Words of everything beside the package that docs may quote: the chart, the examples."""
-        folders = ("helm", "k8s", "models_serve", "scripts", "modelsync/api/console")
+        folders = ("bench", "helm", "k8s", "models_serve", "scripts", "modelsync/api/console")
         files = [path for name in folders for path in (ROOT / name).rglob("*") if path.is_file()]
         files += [ROOT / name for name in ("Dockerfile", "Makefile", "pyproject.toml", "run.sh")]
         text = "\n".join(path.read_text("utf-8", errors="ignore") for path in files)
@@ -109,10 +109,11 @@ class CodeBase:
         """Targets of the Makefile."""
         return set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 
-    def unknown(self, quoted: str, module: Module | None = None) -> str | None:
+    def unknown(self, quoted: str, module: Module | None = None, folder: Path = ROOT) -> str | None:
         """Why a text in backticks names nothing; None where it does, or is no name.
 
-        `module` is the file whose docstring quotes it: its parameters and variables count.
+        `module` is the file whose docstring quotes it: its parameters and variables count. `folder`
+        is that of the page that quotes it: files in it count.
         """
         text = quoted.removesuffix("()")
         if text in NOT_OURS or text.startswith("modelsync_models."):  # packages of models' folders
@@ -127,14 +128,14 @@ class CodeBase:
             return None if command[1] in self.verbs else f"no command {command[1]}"
         if target := re.match(r"make ([a-z0-9-]+)$", text):
             return None if target[1] in self.targets else f"no make target {target[1]}"
+        if FILE.fullmatch(text):
+            return None if self._is_file(text) or _is_below(folder, text) else "no file"
         return self._unknown_name(text, module)
 
     def _unknown_name(self, text: str, module: Module | None) -> str | None:
         if text.startswith("modelsync_") and IDENTIFIER.fullmatch(text):
             known = METRIC_SUFFIX.sub("", text) in self.words or text in self.words
             return None if known else "no metric"
-        if FILE.fullmatch(text):
-            return None if self._is_file(text) else "no file"
         if route := re.fullmatch(r"(?:GET |POST )?(/[\w<>:./-]*)(\?.*)?", text):
             return None if self._is_route(route[1]) else "no route"
         if re.fullmatch(r"[a-z]\w*(/[\w.-]+)+/?", text) and (ROOT / text.split("/")[0]).is_dir():
@@ -215,6 +216,11 @@ class CodeBase:
         return set().union(
             *(module.words for name, module in self.modules.items() if name.startswith(layers))
         )
+
+
+def _is_below(folder: Path, name: str) -> bool:
+    """Whether a file of that name lies in the folder of a page, or deeper."""
+    return folder != ROOT and any(folder.rglob(name))
 
 
 def _is_stdlib(parts: list[str]) -> bool:

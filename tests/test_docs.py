@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[1]
 CODE = CodeBase()
 DOCS = ROOT / "docs"
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] + [
-    str(path.relative_to(ROOT)) for path in sorted(DOCS.rglob("*.md"))
+    str(path.relative_to(ROOT))
+    for folder in (DOCS, ROOT / "helm", ROOT / "bench")
+    for path in sorted(folder.rglob("*.md"))
 ]
 RECIPES = ("a setting", "a resource", "an artefact format", "a git login", "a protocol", "a limit")
 
@@ -22,8 +24,10 @@ RECIPES = ("a setting", "a resource", "an artefact format", "a git login", "a pr
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_quote_what_exists(page: str) -> None:
     """Every name in backticks on a page is one of the project."""
-    texts = dict.fromkeys(quoted((ROOT / page).read_text("utf-8")))
-    assert [f"`{text}`: {why}" for text in texts if (why := CODE.unknown(text))] == []
+    path = ROOT / page
+    texts = dict.fromkeys(quoted(path.read_text("utf-8")))
+    whys = {text: CODE.unknown(text, folder=path.parent) for text in texts}
+    assert {text: why for text, why in whys.items() if why} == {}
 
 
 def test_docstrings_quote_what_exists() -> None:
