@@ -7,7 +7,6 @@ schema, and the table of layers in docs/architecture.md.
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Iterator
 from itertools import groupby
@@ -65,8 +64,8 @@ def _grouped() -> Iterator[tuple[str, list[Entry]]]:
 
 
 def _title(group: str) -> str:
-    summary = inspect.cleandoc(GROUPS[group].__doc__ or group).partition("\n\n")[0]
-    return " ".join(summary.split()).rstrip(".")
+    first = (GROUPS[group].__doc__ or group).partition("\n\n")[0]
+    return " ".join(first.split()).rstrip(".")
 
 
 def _default(entry: Entry) -> str:
