@@ -21,7 +21,7 @@ from modelsync.api import samples
 from modelsync.api.app import create_app
 from modelsync.inference.serving import Service
 from modelsync.models.loading import binding
-from modelsync.models.types import LoadedModel, ModelName, TreeHash
+from modelsync.models.types import LoadedModel, ModelName, ModelSpec, TreeHash
 from modelsync.sync.status import Status, write_status
 from tests.api.serving import COMMIT, JSON, VERSION, a_service, person, switched_off
 
@@ -138,7 +138,7 @@ def test_a_made_up_request_fits_the_schema() -> None:
     required fields.
     """
     call, schema = binding.bind(person)
-    model = LoadedModel(ModelName("Person"), TreeHash(""), call, schema=schema)
+    model = LoadedModel(ModelSpec(ModelName("Person"), Path(), TreeHash("")), call, schema=schema)
     assert samples.variables(model) == {"name": "text", "address": {"street": "text"}}
     limited = {
         "type": "object",

@@ -10,6 +10,7 @@ import inspect
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,7 @@ def load(folder: ModelSpec) -> LoadedModel:
 
 
 def unload(model: LoadedModel) -> None:
-    """Forget a model's modules and free what they hold. Its instance must not be called any more.
-    """
+    """Forget a model's modules and free what they hold. Its instance must not be called any more."""
     import_hooks.close_package(model.package)
 
 
@@ -68,8 +68,7 @@ def _artefact(folder: ModelSpec, path: Path) -> LoadedModel:
         ready = registry.load(path, folder.artefact)
     batch = ready.batch
     return LoadedModel(
-        name=folder.name,
-        version=folder.version,
+        folder,
         call=batch.one,
         schema=batch.schema,
         doc=ready.doc,
@@ -105,10 +104,8 @@ def _instance(folder: ModelSpec, path: Path, package: import_hooks.Package) -> L
     else:
         raise ModelBroken(Fault("load", f"class {folder.class_name} has no {METHOD} method", FILE))
     return LoadedModel(
-        name=folder.name,
-        version=folder.version,
+        replace(folder, is_async=is_async),
         call=call,
-        is_async=is_async,
         schema=batch.schema if batch else schema,
         doc=_doc(kind, method or rows, module),
         lock=threading.Lock() if folder.writes_self and not is_async else None,
