@@ -116,7 +116,7 @@ def test_every_key_of_an_earlier_version_is_written(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_text_do_not_stop_a_report(tmp_path: Path) -> None:
-    """An earlier version that comes back after an upgrade finds all its keys."""
+    """A fault that quotes a file name which is no UTF-8 is written, its odd bytes replaced."""
     publish(
         Releases(tmp_path), NEW, Churn=entry("Churn", Fault("static", os.fsdecode(b"bad \xff")))
     )
