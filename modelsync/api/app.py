@@ -17,7 +17,7 @@ from modelsync.api import metrics, models, openapi, predict, probes, replies, sy
 from modelsync.api.console import pages
 from modelsync.errors import RequestError
 from modelsync.inference.serving import Service
-from modelsync.models.types import RESERVED
+from modelsync.models.convention import RESERVED
 from modelsync.server import request_ids
 from modelsync.server.auth import Authorizer
 

@@ -50,7 +50,7 @@ def entry_to_json(entry: ModelEntry) -> dict[str, Any]:
 
 
 def entry_from_json(values: Mapping[str, Any]) -> ModelEntry:
-    """Read what `entry_to_json` returned. Raises KeyError or TypeError where something is missing."""
+    """Read what `entry_to_json` returned. Raises KeyError or TypeError where a key is missing."""
     version = values["version"] or values["wanted_version"]
     spec = {**values, "path": values["folder"], "version": version, "fault": None}
     parts = {"spec": from_json(ModelSpec, spec), "measured": from_json(Measurements, values)}

@@ -23,23 +23,6 @@ ModelState = Literal["ready", "stale", "failed"]
 `failed`: nothing serves.
 """
 
-RESERVED = frozenset(
-    {
-        "all",
-        "usage",
-        "docs",
-        "openapi.json",
-        "sync",
-        "livez",
-        "readyz",
-        "metrics",
-        "v2",
-        "static",
-        "favicon.ico",
-    }
-)
-"""Names of the service's own routes, compared without case: no model may have one of them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Fault:

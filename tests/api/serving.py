@@ -19,8 +19,9 @@ from modelsync import settings
 from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.serving import Service
+from modelsync.models.binding import methods
 from modelsync.models.discovery import folders
-from modelsync.models.loading import binding, loader
+from modelsync.models.loading import loader
 from modelsync.models.types import (
     Example,
     Fault,
@@ -168,7 +169,7 @@ def switched_off(service: Service, name: str) -> Service:
 
 
 def _loaded(name: str, method: Callable[..., Any]) -> LoadedModel:
-    call, schema = binding.bind(method)
+    call, schema = methods.bind(method)
     return LoadedModel(
         ModelSpec(ModelName(name), Path(name), VERSION),
         call,

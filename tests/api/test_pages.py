@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response
 from modelsync.api import samples
 from modelsync.api.app import create_app
 from modelsync.inference.serving import Service
-from modelsync.models.loading import binding
+from modelsync.models.binding import methods
 from modelsync.models.types import LoadedModel, ModelName, ModelSpec, TreeHash
 from modelsync.sync.status import Status, write_status
 from tests.api.serving import COMMIT, JSON, VERSION, a_service, person, switched_off
@@ -137,7 +137,7 @@ def test_a_made_up_request_fits_the_schema() -> None:
     """Where a model has no example, its schema gives one: references, limits, choices, nested
     required fields.
     """
-    call, schema = binding.bind(person)
+    call, schema = methods.bind(person)
     model = LoadedModel(ModelSpec(ModelName("Person"), Path(), TreeHash("")), call, schema=schema)
     assert samples.variables(model) == {"name": "text", "address": {"street": "text"}}
     limited = {

@@ -30,8 +30,8 @@ import orjson
 
 from modelsync.errors import ModelBroken, ModelRaised, VariablesInvalid
 from modelsync.models import results
+from modelsync.models.convention import BATCH
 from modelsync.models.diagnosis import from_exception
-from modelsync.models.discovery.source_analysis import BATCH
 from modelsync.models.isolation import guards
 from modelsync.models.loading import loader
 from modelsync.models.serialization import from_json, to_json

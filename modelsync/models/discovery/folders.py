@@ -12,15 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelsync.files import tree_hash
+from modelsync.models.artefacts import registry
+from modelsync.models.convention import FILE, RESERVED
 from modelsync.models.discovery import source_analysis
-from modelsync.models.types import RESERVED, Fault, ModelName, ModelSpec, TreeHash
+from modelsync.models.types import Fault, ModelName, ModelSpec, TreeHash
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 # Ways to miss the one name that makes a folder a model, on any file system.
 MISSPELT = re.compile(r"(etls?|elts?|etl_s)\.py", re.IGNORECASE)
-# What can be a model by itself, without code beside it.
-ARTEFACT = re.compile(r"(pipeline|model)\.pkl|model\.onnx|.+\.joblib|.+\.skops")
 
 LFS_MARK = b"version https://git-lfs.github.com/spec/"
 LFS_LARGEST = 1024  # bytes; the LFS specification: a pointer is smaller than this
@@ -79,16 +79,16 @@ def _examine(entry: os.DirEntry[str], versions: Mapping[str, str]) -> ModelSpec 
     spec = ModelSpec(ModelName(_shown(entry.name)), path, version)
     try:
         files = sorted(item.name for item in path.iterdir())
-        if not (source_analysis.FILE in files or _meant_as_model(files)):
+        if not (FILE in files or _meant_as_model(files)):
             return None
         fault = name_fault(entry.name) or _content_fault(path, files, linked=entry.is_symlink())
         if not version and not entry.is_symlink():
             spec = replace(spec, version=TreeHash(tree_hash(path)))
         if fault:
             return replace(spec, fault=fault)
-        if source_analysis.FILE not in files:
+        if FILE not in files:
             return _describe_artefact(spec, files)
-        return source_analysis.describe(spec, (path / source_analysis.FILE).read_bytes())
+        return source_analysis.describe(spec, (path / FILE).read_bytes())
     except OSError as error:
         unreadable = f"cannot be read: {error.strerror}"
         return replace(spec, fault=Fault("static", unreadable, _inside(error.filename, path)))
@@ -104,20 +104,19 @@ def _inside(file: object, folder: Path) -> str | None:
 
 
 def _meant_as_model(files: list[str]) -> bool:
-    return any(MISSPELT.fullmatch(name) or ARTEFACT.fullmatch(name) for name in files)
+    return any(MISSPELT.fullmatch(name) or registry.find(name) for name in files)
 
 
 def _describe_artefact(spec: ModelSpec, files: list[str]) -> ModelSpec:
     """Return the spec of a folder without code, whose one artefact is the model, or its fault."""
-    code = source_analysis.FILE
     for file in files:
         if MISSPELT.fullmatch(file):
-            hint = f"rename it to {code}"
-            return replace(spec, fault=Fault("static", f"no {code}, but {_shown(file)}", hint=hint))
-    artefacts = [file for file in files if ARTEFACT.fullmatch(file)]
+            hint = f"rename it to {FILE}"
+            return replace(spec, fault=Fault("static", f"no {FILE}, but {_shown(file)}", hint=hint))
+    artefacts = [file for file in files if registry.find(file)]
     if len(artefacts) > 1:
-        message = f"several artefacts and no {code}: {', '.join(map(_shown, artefacts))}"
-        hint = f"keep the one that is the model, or add an {code} that loads them"
+        message = f"several artefacts and no {FILE}: {', '.join(map(_shown, artefacts))}"
+        hint = f"keep the one that is the model, or add an {FILE} that loads them"
         return replace(spec, fault=Fault("static", message, hint=hint))
     [artefact] = artefacts
     if artefact != _shown(artefact) or not (spec.path / artefact).is_file():

@@ -6,13 +6,8 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from modelsync.models.convention import BATCH, FILE, METHOD
 from modelsync.models.types import Fault, ModelSpec
-
-METHOD = "transform_predict"
-BATCH = "transform_predict_batch"
-"""The method that takes a list of rows; a class has one of the two, or both."""
-
-FILE = "etls.py"
 
 # Methods that change the list, dict, set, array or estimator they are called on.
 MUTATORS = {

@@ -18,10 +18,10 @@ from typing import Any
 from modelsync.errors import ModelBroken
 from modelsync.models import examples
 from modelsync.models.artefacts import registry
+from modelsync.models.binding import batching, methods
+from modelsync.models.convention import BATCH, FILE, METHOD
 from modelsync.models.diagnosis import from_exception
-from modelsync.models.discovery.source_analysis import BATCH, FILE, METHOD
 from modelsync.models.isolation import import_hooks, process_state
-from modelsync.models.loading import batching, binding
 from modelsync.models.types import Fault, LoadedModel, ModelSpec
 
 # The working directory, sys.path and the streams belong to the process: one model at a time.
@@ -95,10 +95,10 @@ def _instance(folder: ModelSpec, path: Path, package: import_hooks.Package) -> L
                 "load", f"async def {METHOD} beside {BATCH}: a batch is called, not awaited", FILE
             )
         )
-    form = binding.form_of(method, dataframe=folder.class_name == METHOD) if method else None
+    form = methods.form_of(method, dataframe=folder.class_name == METHOD) if method else None
     batch = batching.bind(rows, form) if rows else None
     if method and form:
-        call, schema = binding.caller(method, form), form.schema
+        call, schema = methods.caller(method, form), form.schema
     elif batch:
         call, schema = batch.one, batch.schema
     else:
