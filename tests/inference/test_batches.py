@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from modelsync.errors import VariablesInvalid
-from modelsync.inference.dataplane import predict_batch
+from modelsync.inference.runners import InProcessRunner
 from modelsync.models.types import LoadedModel, ModelName, ModelSpec, TreeHash
+from modelsync.protocols.native import NATIVE
 
 
 def model(call_batch: Any, **more: Any) -> LoadedModel:
@@ -18,6 +19,10 @@ def model(call_batch: Any, **more: Any) -> LoadedModel:
 
     spec = ModelSpec(ModelName("M"), Path("M"), TreeHash("0" * 40))
     return LoadedModel(spec, one, bind=lambda row: row, call_batch=call_batch, **more)
+
+
+def predict_batch(model: LoadedModel, payloads: list[bytes]) -> list[bytes | BaseException]:
+    return InProcessRunner(model).call_batch(payloads, NATIVE)
 
 
 def body(number: object) -> bytes:
