@@ -32,7 +32,7 @@ from modelsync.errors import ModelBroken, ModelRaised, VariablesInvalid
 from modelsync.models import results
 from modelsync.models.convention import BATCH
 from modelsync.models.diagnosis import from_exception
-from modelsync.models.isolation import guards
+from modelsync.models.isolation import guards, patches
 from modelsync.models.loading import loader
 from modelsync.models.serialization import from_json, to_json
 from modelsync.models.types import (
@@ -62,7 +62,7 @@ def main(job: Path, events: int) -> None:
     trace = Path(content["trace"]).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     faulthandler.enable(trace)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is reported, not kept
-    guards.install()
+    patches.install()
     for item in content["folders"]:
         folder = from_json(ModelSpec, item)
         trace.seek(0)

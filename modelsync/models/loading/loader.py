@@ -40,7 +40,7 @@ def load(folder: ModelSpec) -> LoadedModel:
     path = folder.path.absolute()
     package = import_hooks.open_package(path, _label(folder))
     try:
-        with _loading, process_state.kept(path), import_hooks.plain_names(package):
+        with _loading, process_state.preserved(path), import_hooks.plain_names(package):
             return _load(folder, path, package)
     except ModelBroken:
         package.close()
@@ -52,7 +52,7 @@ def load(folder: ModelSpec) -> LoadedModel:
 
 
 def unload(model: LoadedModel) -> None:
-    """Forget a model's modules and free what they hold. Its instance must not be called any more."""
+    """Remove a model's modules and free what they hold. It must not be called any more."""
     import_hooks.close_package(model.package)
 
 
@@ -64,7 +64,7 @@ def _load(folder: ModelSpec, path: Path, package: import_hooks.Package) -> Loade
 
 
 def _artefact(folder: ModelSpec, path: Path) -> LoadedModel:
-    with process_state.unpatched():
+    with process_state.restored_modules():
         ready = registry.load(path, folder.artefact)
     batch = ready.batch
     return LoadedModel(
@@ -79,13 +79,13 @@ def _artefact(folder: ModelSpec, path: Path) -> LoadedModel:
 
 
 def _instance(folder: ModelSpec, path: Path, package: import_hooks.Package) -> LoadedModel:
-    with process_state.unpatched():
+    with process_state.restored_modules():
         module = package.load(FILE.removesuffix(".py"))
     kind = getattr(module, folder.class_name, None)
     if not isinstance(kind, type):
         raise ModelBroken(Fault("load", f"{FILE} defines no class {folder.class_name}", FILE))
     make = _constructor(kind, f"{path}/")
-    with process_state.unpatched():
+    with process_state.restored_modules():
         instance = make()
     method, rows = _method(instance, METHOD), _method(instance, BATCH)
     is_async = inspect.iscoroutinefunction(method)
