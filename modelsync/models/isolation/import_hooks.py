@@ -249,8 +249,9 @@ _IMPORT_NAME = dis.opmap["IMPORT_NAME"]
 
 
 def _may_use_plain_names(frame: FrameType | None) -> bool:
-    """Tell whether the importing code is the model's own or an unpickler, not the `import` statement
-    of a library.
+    """Tell whether the importing code is the model's own or an unpickler.
+
+    The `import` statement of a library may not use plain names.
     """
     by_call = False
     while frame and (file := frame.f_code.co_filename).startswith(_MACHINERY):
