@@ -82,9 +82,9 @@ def _print_table(folders: list[ModelSpec], results: dict[ModelName, CheckResult]
             (
                 folder.name,
                 state,
-                _time(result.load_seconds),
-                _time(result.call_seconds),
-                str(result.examples),
+                _time(result.measured.load_seconds),
+                _time(result.measured.call_seconds),
+                str(result.measured.examples),
             )
         )
     console.table(
@@ -123,7 +123,9 @@ def _print_json(folders: list[ModelSpec], results: dict[ModelName, CheckResult])
     models = []
     for folder in folders:
         result = results[folder.name]
-        models.append({**dataclasses.asdict(result), "ok": result.ok, "folder": str(folder.path)})
+        values = dataclasses.asdict(result)
+        measured = values.pop("measured")
+        models.append({**values, **measured, "ok": result.ok, "folder": str(folder.path)})
     broken = sum(not model["ok"] for model in models)
     click.echo(orjson.dumps({"models": models, "broken": broken}, option=orjson.OPT_INDENT_2))
 
@@ -170,19 +172,8 @@ def _entry(model: ModelSpec, beside: Path) -> ModelEntry:
     """Give a folder as generated code registers it, which only knows what the static check found."""
     from modelsync.models.types import ModelEntry
 
-    return ModelEntry(
-        name=model.name,
-        state="failed" if model.fault else "ready",
-        version="" if model.fault else model.version,
-        wanted_version=model.version,
-        release="",
-        folder=os.path.relpath(model.path.resolve(), beside),
-        class_name=model.class_name,
-        writes_self=model.writes_self,
-        is_async=model.is_async,
-        artefact=model.artefact,
-        fault=model.fault,
-    )
+    path = Path(os.path.relpath(model.path.resolve(), beside))
+    return ModelEntry.of(model, path, fault=model.fault)
 
 
 @click.command(short_help="Make a model folder from a template.")

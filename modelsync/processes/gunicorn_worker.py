@@ -21,7 +21,7 @@ import uvloop
 from gunicorn.workers.base import Worker
 
 from modelsync.inference.serving import Service
-from modelsync.models.isolation import guards, process_state
+from modelsync.models.isolation import patches, process_state
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.processes.oom import workers_first
 from modelsync.server.acceptor import ConnectionCounts
@@ -65,7 +65,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
     def init_process(self) -> None:
         """Replace what the fork copied and must not be shared, then load (without preload) and run."""
         workers_first()
-        guards.install()
+        patches.install()
         super().init_process()
 
     def init_signals(self) -> None:
