@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import sys
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from modelsync import locks
 from modelsync.errors import ModelsyncError, SettingsError
 
 if TYPE_CHECKING:
@@ -115,20 +115,17 @@ def _tell_running(home: Path) -> bool:
     """Have the service that serves from this state directory look at it, by SIGHUP; False where
     none does.
     """
+    file = home / "run" / "supervisor.pid"
     try:
-        with (home / "run" / "supervisor.pid").open() as file:
-            if not (number := file.read().strip()):
-                return False
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except (
-                BlockingIOError
-            ):  # held for as long as it lives, so the number is that of no other process
-                os.kill(int(number), signal.SIGHUP)
-                return True
+        number = file.read_text().strip()
+        # The supervisor holds the lock as long as it lives, so the number is that of no other
+        # process. Without a lock it is one that a crash left behind.
+        if number and locks.is_locked(file, exclusively=True):
+            os.kill(int(number), signal.SIGHUP)
+            return True
     except (OSError, ValueError):
-        return False
-    return False  # a number that a crash left behind
+        pass
+    return False
 
 
 @click.command(short_help="Tell the versions, for a bug report.")

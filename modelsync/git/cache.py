@@ -10,16 +10,16 @@ Nothing depends on it: what cannot be written is logged, what cannot be read is 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
+import os
 import re
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from modelsync import locks
 from modelsync.deadline import Deadline
 from modelsync.errors import SyncError
 from modelsync.files import TEMPORARY, remove_tree, storage, write_atomically
@@ -77,16 +77,10 @@ class MirrorCache:
         StorageFailed.
         """
         with storage():
-            file = (self._home / "lock").open("a")
-        with file:
-            while True:
-                deadline.check()
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    time.sleep(0.05)
-                except OSError:  # a volume without locks: git's own are enough for two at once
-                    break
-                else:
-                    break
+            number = locks.open_for_lock(self._home / "lock")
+        try:
+            with suppress(OSError):  # a volume without locks: git's own are enough for two at once
+                locks.lock(number, deadline=deadline)
             yield
+        finally:
+            os.close(number)

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from modelsync.backoff import Backoff
 from modelsync.deadline import Deadline
 from modelsync.errors import MirrorCorrupt, RefNotFound, SyncError
 from modelsync.files import remove_tree, storage
@@ -27,6 +28,9 @@ from modelsync.settings import Git
 
 ATTEMPTS = 5
 """Tries of one call to the remote, about 8 s together; who called the sync tries again later."""
+
+RETRY = Backoff(first=0.7, most=6.0)
+"""Seconds between these."""
 
 PACKS = 50
 """Each fetch adds a pack; over this many they become one, and what no kept commit needs goes."""
@@ -213,8 +217,7 @@ class Mirror:
         run("fetch", *_QUIETLY, "--prune", *unshallow, "--", self._remote.url, *refs)
 
     def _tidy(self, run: GitRunner, commit: str) -> None:
-        """Keep the mirror from growing for ever; a failure only means that it is done another time.
-        """
+        """Keep the mirror from growing for ever; a failure only means that it is done another time."""
         if len(list(self._path.glob("objects/pack/*.pack"))) <= PACKS:
             return
         with suppress(SyncError, OSError):
@@ -276,13 +279,13 @@ class Mirror:
         """Do it, and again where the remote failed in a way that may pass, until it is too late to
         try once more.
         """
-        for attempt in range(ATTEMPTS):
+        for failures in range(1, ATTEMPTS + 1):
             deadline.check()
             try:
                 return action()
             except SyncError as error:
-                wait = 0.5 * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - spreads replicas out, guards nothing
-                if not error.transient or attempt == ATTEMPTS - 1 or wait >= deadline.remaining():
+                wait = RETRY.pause(failures, random.random())  # noqa: S311 - spreads replicas out
+                if not error.transient or failures == ATTEMPTS or wait >= deadline.remaining():
                     raise
                 _log.info("the remote failed, trying again in %.1f s: %s", wait, error)
                 time.sleep(wait)

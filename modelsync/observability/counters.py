@@ -10,7 +10,6 @@ first line names the rows.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import mmap
 import os
@@ -24,6 +23,8 @@ from pathlib import Path
 from typing import IO
 
 import orjson
+
+from modelsync import locks
 
 log = logging.getLogger(__name__)
 
@@ -320,5 +321,5 @@ def _retired(directory: Path) -> Iterator[IO[bytes]]:
     with os.fdopen(
         os.open(directory / "retired.json", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+b"
     ) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        locks.lock(file)
         yield file

@@ -156,8 +156,7 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
-        """Set gunicorn's settings; the environment and its configuration files are not consulted.
-        """
+        """Set gunicorn's settings; the environment and its configuration files are not consulted."""
         server = self.settings.server
         for name, value in {
             "bind": [f"fd://{fd}" for fd in self.arguments.listen],

@@ -64,8 +64,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         self.crash_report = CrashReport()
 
     def init_process(self) -> None:
-        """Replace what the fork copied and must not be shared, then load (without preload) and run.
-        """
+        """Replace what the fork copied and must not be shared, then load (without preload) and run."""
         workers_first()
         guards.install()
         super().init_process()
@@ -138,8 +137,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         return go.is_set()
 
     async def _beat(self, service: Service, server: Server, ending: asyncio.Event) -> None:
-        """Tell the master that the loop turns; end when it has gone, or when too many threads hang.
-        """
+        """Tell the master that the loop turns; end when it has gone, or when too many threads hang."""
         pool = service.dataplane.pool
         tidy_up = process_state.snapshot()
         while True:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from modelsync.backoff import Backoff
 from modelsync.errors import SettingsError, StorageFailed, SyncError
 from modelsync.inference import circuit_breaker
 from modelsync.models.types import ModelName
@@ -36,8 +37,8 @@ READY_TIMEOUT = 120.0
 """Seconds a generation may take to load its models, on top of what one model may take in the check.
 """
 
-RESTART_MOST = 30.0
-"""Seconds between two starts of a generation that keeps dying, at most."""
+RESTART = Backoff(first=0.1, most=30.0)
+"""Seconds between two starts of a generation that keeps dying."""
 
 EMPTY_DRAIN = 0.5
 """Seconds the generation without a release gets to end before the first release is let in."""
@@ -254,15 +255,15 @@ class Supervisor:
         meanwhile.
         """
         await generation.process.wait()
-        pause = 0.1
+        failures = 0
         while generation is self.current and not self._ending.is_set():
             event(log, logging.ERROR, "the generation has died", exit=generation.process.returncode)
             try:
                 await self._start(generation.release)
             except NotReady as error:
                 log.error("it does not start again: %s", error)
-                await asyncio.sleep(pause)
-                pause = min(RESTART_MOST, pause * 2)
+                failures += 1
+                await asyncio.sleep(RESTART.pause(failures))
 
 
 def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
@@ -281,8 +282,7 @@ async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
 
 @contextmanager
 def _listener(settings: Settings) -> Iterator[socket.socket]:
-    """The socket all generations accept from. Raises SettingsError where the address cannot be had.
-    """
+    """The socket all generations accept from. Raises SettingsError where the address cannot be had."""
     host, port = settings.server.host, settings.server.port
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -19,7 +19,7 @@ import watchfiles
 from modelsync.errors import ReleaseRejected, UpdateDied
 from modelsync.settings import Settings
 from modelsync.sync import update
-from modelsync.sync.schedule import Schedule, retry_after
+from modelsync.sync.schedule import RETRY, Schedule
 from modelsync.sync.status import failed, planned, read_status
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,8 @@ class SyncLoop:
         tried again.
         """
         while True:
-            wait = retry_after(self._failures, random.random())  # noqa: S311
+            failures = self._failures
+            wait = RETRY.pause(failures, random.random()) if failures else None  # noqa: S311
             self._plan(wait)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), wait)

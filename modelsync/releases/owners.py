@@ -7,7 +7,6 @@ home/run/given/<parent>     the release that the processes forked from one paren
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from modelsync import locks
 from modelsync.errors import ReleaseUnreadable, SettingsError, StorageFailed
 from modelsync.files import storage
 from modelsync.releases.store import Release, Releases
@@ -35,7 +35,7 @@ def sole(home: Path) -> Iterator[None]:
     Raises SettingsError where somebody serves from here already, or the directory cannot be
     written.
     """
-    with _locked(home, fcntl.LOCK_EX) as file:
+    with _locked(home) as file:
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
@@ -51,25 +51,22 @@ def join(home: Path) -> None:
 
     Raises SettingsError as `sole`.
     """
-    with _locked(home, fcntl.LOCK_SH) as file:
-        os.dup(
-            file.fileno()
-        )  # never closed: the kernel lets go of the lock when the last of us has ended
+    with _locked(home, shared=True) as file:
+        # Never closed: the kernel releases the lock when the last of these processes has ended.
+        os.dup(file.fileno())
 
 
-def _locked(home: Path, how: int) -> IO[str]:
+def _locked(home: Path, *, shared: bool = False) -> IO[str]:
     try:
         (home / "run").mkdir(parents=True, exist_ok=True)
         file = (home / "run" / "supervisor.pid").open("a+")
     except OSError as error:
         raise SettingsError(f"MODELSYNC_HOME {home} cannot be used: {error.strerror}") from None
-    try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not locks.try_lock(file, shared=shared):
         file.close()
         raise SettingsError(
             f"another modelsync serves from {home}: stop it, or set another MODELSYNC_HOME"
-        ) from None
+        )
     return file
 
 
@@ -125,7 +122,7 @@ def _record(folder: Path, parent: str) -> IO[str]:
         if other.name != _name(other.name.split("-")[0]):
             other.unlink(missing_ok=True)
     file = (folder / parent).open("a+")
-    fcntl.flock(file, fcntl.LOCK_EX)
+    locks.lock(file)
     file.seek(0)
     return file
 

@@ -23,6 +23,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
+from modelsync.backoff import Backoff
 from modelsync.deadline import Deadline
 from modelsync.errors import ClusterUnreachable, Conflict, SettingsError
 from modelsync.rollout import pods
@@ -39,8 +40,8 @@ NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 CALL = 10.0
 """Seconds one call may take."""
 
-PAUSE_MOST = 10.0
-"""Seconds between two tries of a call, at most."""
+RETRY = Backoff(first=0.35, most=10.0)
+"""Seconds between two tries of a call."""
 
 REFUSED = 15.0
 """Seconds for which 401, 403 and 404 are tried again: an API server that starts answers so before
@@ -219,7 +220,7 @@ class Cluster:
         """Ask the API server, again where that may help. Raises Conflict, SettingsError,
         ClusterUnreachable.
         """
-        pause, refused, trouble = 0.25, Deadline(REFUSED), ""
+        failures, refused, trouble = 0, Deadline(REFUSED), ""
         while True:
             left = self._deadline.remaining()
             if not left:
@@ -239,8 +240,9 @@ class Cluster:
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 trouble = f"the API server cannot be reached ({type(error).__name__})"
             log.info("cannot %s, trying again: %s", what, trouble)
-            time.sleep(min(pause * random.uniform(0.5, 1.5), self._deadline.remaining()))  # noqa: S311
-            pause = min(PAUSE_MOST, pause * 2)
+            failures += 1
+            pause = RETRY.pause(failures, random.random())  # noqa: S311 - spreads replicas out
+            time.sleep(min(pause, self._deadline.remaining()))
 
 
 def _configuration() -> tuple[Any, str]:

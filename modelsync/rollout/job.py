@@ -15,7 +15,7 @@ from modelsync.rollout.cluster import Cluster
 from modelsync.rollout.decision import Seen, State, Step, decide
 from modelsync.rollout.verdict import evaluate
 from modelsync.settings import Revision, Settings
-from modelsync.sync.schedule import retry_after
+from modelsync.sync.schedule import RETRY
 from modelsync.sync.sources import GitSource
 
 FINE, REJECTED, UNKNOWN = 0, 1, 75
@@ -115,7 +115,7 @@ class Job:
                 return self._source.resolve(self._brief())
             except SyncError as error:
                 failures += 1
-                pause = retry_after(failures, 0.5) or 0.0
+                pause = RETRY.pause(failures, 0.5)
                 if pause >= self._deadline.remaining():
                     raise
                 event(

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfoNotFoundError
 import tzlocal
 from cronsim import CronSim, CronSimError
 
+from modelsync.backoff import Backoff
 from modelsync.errors import SettingsError
 
 NICKNAMES = {
@@ -29,8 +30,8 @@ ADVICE = (
     'write five cron fields such as "0 2 * * *", or @hourly, @daily, @weekly, "@every 5m", or off'
 )
 
-RETRY_FIRST, RETRY_MOST = 5.0, 300.0
-"""Seconds between a failed sync and the next try: the first time, and at most."""
+RETRY = Backoff(first=5.0, most=300.0)
+"""Seconds between a failed sync and the next try."""
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
@@ -77,17 +78,6 @@ class Schedule:
         if not self.cron:
             return None
         return next(CronSim(self.cron, now.astimezone(self.zone)), None)
-
-
-def retry_after(failures: int, spread: float) -> float | None:
-    """Seconds until the next try after so many failures in a row; None after none.
-
-    `spread`, from 0 to 1, is drawn at random: replicas whose remote comes back must not ask it all
-    at once.
-    """
-    if not failures:
-        return None
-    return float(min(RETRY_MOST, RETRY_FIRST * 2 ** min(failures - 1, 16)) * (0.5 + spread / 2))
 
 
 def local_zone() -> tzinfo:

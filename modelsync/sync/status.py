@@ -1,9 +1,7 @@
-"""What is known of syncing, in `home/status.json`: for people, for metrics, and for the next sync.
-"""
+"""What is known of syncing, in `home/status.json`: for people, for metrics, and for the next sync."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -13,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from modelsync import locks
 from modelsync.clock import now
 from modelsync.errors import ReleaseRejected, StorageFailed, SyncError
 from modelsync.files import as_json, storage, write_atomically
@@ -79,9 +78,9 @@ def change_status(home: Path, change: Callable[[Status], Status]) -> None:
         home.mkdir(parents=True, exist_ok=True)
         # On the folder itself: not `lock`, because also who waits for that in vain has something to
         # tell.
-        number = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        number = locks.open_for_lock(home)
         try:
-            fcntl.flock(number, fcntl.LOCK_EX)
+            locks.lock(number)
             write_status(home, change(read_status(home)))
         finally:
             os.close(number)
