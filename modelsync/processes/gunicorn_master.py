@@ -85,7 +85,7 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
     def _ended(self, worker: ModelsyncWorker, status: int) -> None:
         worker.tmp.close()
         if worker.connection_counts:
-            worker.connection_counts.tell(worker.worker_index, None)
+            worker.connection_counts.report(worker.worker_index, None)
         words = worker.crash_report.read()
         if status != 0 or words:  # or a model that calls os._exit(0)
             guilty = crashed_model(words, self.models)

@@ -16,15 +16,10 @@ import uvloop
 
 from modelsync.api.app import create_app
 from modelsync.server.server import Server
+from modelsync.server.state import ServerState
 from tests.api.serving import a_service
 from tests.server.talking import connect, everything, post, read_reply, replies
 from tests.waiting import until
-
-
-class Hasty(Server):
-    """Waits for nobody."""
-
-    header_timeout = body_timeout = idle_timeout = write_timeout = 0.5
 
 
 def slow(seconds: float = 0.0) -> dict[str, Any]:
@@ -39,14 +34,16 @@ def large(n: int = 10) -> dict[str, Any]:
 
 
 @pytest.fixture
-def port(tmp_path: Path) -> Iterator[int]:
+def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    for name in ("header_timeout", "body_timeout", "idle_timeout", "write_timeout"):
+        monkeypatch.setattr(ServerState, name, 0.5)
     service = a_service(tmp_path, models={"Slow": slow, "Large": large})
     loop = uvloop.new_event_loop()
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def run() -> None:
             service.after_fork()
-            Hasty(service, create_app(service), loop).listen(listening)
+            Server(service, create_app(service), loop).listen(listening)
             loop.run_forever()
 
         thread = threading.Thread(target=run)

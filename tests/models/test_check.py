@@ -182,8 +182,7 @@ def test_a_model_that_prints_without_end_is_bounded(root, write):
     ],
 )  # fmt: skip
 def test_an_example_that_fails_breaks_the_model(root, write, etls, example, message):
-    """Another answer, an error, an answer that is none: told with what was expected and what came.
-    """
+    """Another answer, an error, an answer that is none: told with what was expected and what came."""
     write("Churn", etls, {"examples/happy.json": example, "data.txt": "x"})
     fault = results(root)["Churn"].fault
     assert fault.stage == "example"

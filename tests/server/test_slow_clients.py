@@ -51,8 +51,7 @@ def test_a_slow_reader_holds_nobody_up(service: Service) -> None:
 
 
 def test_a_client_that_vanishes_costs_nothing(service: Service) -> None:
-    """Disconnects at every point of a request, and while its prediction runs: the service goes on.
-    """
+    """Disconnects at every point of a request, and while its prediction runs: the service goes on."""
     request = post("/models/Slow", b'{"variables": {"seconds": 0.1}}')
     for end in range(0, len(request) + 1, 7):
         with connect(service.port) as sock:
