@@ -64,7 +64,8 @@ def _grouped() -> Iterator[tuple[str, list[Entry]]]:
 
 
 def _title(group: str) -> str:
-    return (GROUPS[group].__doc__ or group).splitlines()[0].rstrip(".")
+    first = (GROUPS[group].__doc__ or group).partition("\n\n")[0]
+    return " ".join(first.split()).rstrip(".")
 
 
 def _default(entry: Entry) -> str:
