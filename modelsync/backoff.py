@@ -1,4 +1,6 @@
-"""Exponential back-off with jitter: how long to wait before something that failed is tried again."""
+"""Exponential back-off with jitter: how long to wait before something that failed
+is tried again.
+"""
 
 from __future__ import annotations
 

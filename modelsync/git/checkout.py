@@ -28,7 +28,7 @@ _FAULTS_OF_THE_ENTRY = {
 
 
 def shown(name: str) -> str:
-    """A name as reports show it: bytes that are not UTF-8 are escaped, because JSON has no others."""
+    """A name as reports show it: bytes that are not UTF-8 are escaped, as JSON has no others."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -72,7 +72,9 @@ class TreeWriter:
         self._links: list[tuple[Entry, str]] = []
 
     def accepts(self, entry: Entry) -> bool:
-        """Whether the entry is to be written. One that belongs to a model and is refused is a fault."""
+        """Whether the entry is to be written. One that belongs to a model and is refused is a
+        fault.
+        """
         parts = entry.path.split("/")
         if not followed(parts[0]) and parts[0] not in {".", ".."}:
             return False

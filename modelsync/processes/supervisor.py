@@ -54,7 +54,7 @@ def serve(settings: Settings, *, watch: bool = False, announce: Announce | None 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sources.source_of(settings)
     schedule = Schedule.parse(settings.sync.cron)
-    with owners.sole(settings.state.home), listening(settings) as listener:
+    with owners.own(settings.state.home), listening(settings) as listener:
         return asyncio.run(
             Supervisor(settings, listener, schedule, watch=watch, announce=announce).run()
         )

@@ -18,7 +18,7 @@ from modelsync.errors import ReleaseRejected, UpdateDied
 from modelsync.settings import Settings
 from modelsync.sync import update
 from modelsync.sync.schedule import RETRY, Schedule
-from modelsync.sync.status import failed, planned, read_status
+from modelsync.sync.status import read_status, record_failure, record_next_attempt
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class SyncLoop:
                 return
             due += timedelta(seconds=random.uniform(0, self._jitter(due - now)))  # noqa: S311  spreads replicas out
             self._due = due
-            planned(self._settings.state.home, min(due, self._retry or due))
+            record_next_attempt(self._settings.state.home, min(due, self._retry or due))
             # In steps, because the machine's clock may be set meanwhile, and timers of a suspended
             # machine stand still.
             while (left := (due - datetime.now(UTC)).total_seconds()) > 0:
@@ -134,7 +134,9 @@ class SyncLoop:
         now = datetime.now(UTC)
         self._retry = now + timedelta(seconds=wait) if wait is not None else None
         due = self._due if self._due and self._due > now else None
-        planned(self._settings.state.home, min(filter(None, (due, self._retry)), default=None))
+        record_next_attempt(
+            self._settings.state.home, min(filter(None, (due, self._retry)), default=None)
+        )
 
     def _rejected(self) -> bool:
         """Whether only another commit helps: the same one would be rejected again.
@@ -188,7 +190,7 @@ class SyncLoop:
 
     def _died(self, how: str) -> None:
         """Report the death of an update, which could not report it itself."""
-        failed(self._settings.state.home, UpdateDied(f"the process of the update {how}"))
+        record_failure(self._settings.state.home, UpdateDied(f"the process of the update {how}"))
 
 
 async def _run_for_ever(loop: Callable[[], Awaitable[None]]) -> None:

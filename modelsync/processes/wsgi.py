@@ -35,8 +35,8 @@ def application() -> Flask:
     settings.load_file()  # as the command does
     config = settings.load()
     logs.configure(config.logs, secrets=logs.secrets_of(config))
-    owners.join(config.state.home)
-    release = owners.agreed(config.state.home, lambda: _up_to_date(config))
+    owners.share(config.state.home)
+    release = owners.agree_on_release(config.state.home, lambda: _up_to_date(config))
     settings.hide_secrets(os.environ)
     return create_app(serving.load(config, release))
 
