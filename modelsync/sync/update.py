@@ -41,11 +41,11 @@ from modelsync.sync.sources import Source, source_of, substitutes
 from modelsync.sync.status import (
     Status,
     change_status,
-    counted,
-    failed,
     read_status,
+    record_failure,
+    record_success,
     rejection,
-    succeeded,
+    with_failure,
 )
 
 log = logging.getLogger("modelsync.sync.update")  # also where it runs as __main__
@@ -106,7 +106,7 @@ class Updater:
                     outcome, wanted
                 )  # before the next one can begin, so that the last one is told last
         except SyncError as error:
-            failed(self._home, error, wanted, self._environment)
+            record_failure(self._home, error, wanted, self._environment)
             raise
         return outcome
 
@@ -258,7 +258,7 @@ class Updater:
             models=len(outcome.release.models),
             broken=sorted(outcome.faults),
         )
-        succeeded(
+        record_success(
             self._home,
             outcome.result,
             wanted=wanted,
@@ -287,7 +287,7 @@ def _take_back(
     change_status(
         home,
         lambda status: replace(
-            counted(status, ReleaseRejected.reason, reason),
+            with_failure(status, ReleaseRejected.reason, reason),
             served_commit=serving.commit if serving else "",
             release=serving.id if serving else "",
             environment=serving.environment if serving else "",
