@@ -1,4 +1,4 @@
-"""Turns an exception of model code into a `Fault`: its place, its message and a hint how to fix it."""
+"""Turns an exception of model code into a `Fault`: its place, its message and a hint."""
 
 from __future__ import annotations
 
