@@ -162,14 +162,13 @@ def generate(folder: Path | None, output: Path | None) -> int:
         else:
             show_fault(model, model.fault)
     refused = sum(model.fault is not None for model in folders)
-    click.echo(
-        f"wrote {os.path.relpath(output)}: {len(folders) - refused} routes, {refused} folders refused"
-    )
+    routes = len(folders) - refused
+    click.echo(f"wrote {os.path.relpath(output)}: {routes} routes, {refused} folders refused")
     return 0
 
 
 def _entry(model: ModelSpec, beside: Path) -> ModelEntry:
-    """Give a folder as generated code registers it, which only knows what the static check found."""
+    """Return the entry of a model of which only the static analysis is known."""
     from modelsync.models.types import ModelEntry
 
     path = Path(os.path.relpath(model.path.resolve(), beside))
@@ -179,9 +178,13 @@ def _entry(model: ModelSpec, beside: Path) -> ModelEntry:
 @click.command(short_help="Make a model folder from a template.")
 @click.argument("name")
 @click.option(
-    "--in", "root", type=click.Path(file_okay=False, path_type=Path), default="models_serve", show_default=True,
+    "--in",
+    "root",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="models_serve",
+    show_default=True,
     help="The folder that holds the model folders.",
-)  # fmt: skip
+)
 def new(name: str, root: Path) -> int:
     """Make the folder of a new model from a template: etls.py and an example, ready to be filled
     in.

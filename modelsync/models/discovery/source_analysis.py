@@ -166,7 +166,7 @@ def _inherits_from_elsewhere(classes: dict[str, ast.ClassDef], name: str) -> boo
 
 
 def _base_name(base: ast.expr) -> str:
-    """Return the last part of the name of a base: `C` of `C`, `a.b.C` and `C[T]`."""
+    """Return the name of a base without modules before it and types in brackets after it."""
     match base:
         case ast.Subscript(value=value):
             return _base_name(value)
@@ -282,7 +282,7 @@ def _hits(target: ast.expr, owners: set[str]) -> bool:
 
 
 def _root(node: ast.expr) -> str | None:
-    """Return the name at the left end: `a` of `a.b[c].d`."""
+    """Return the name at the left end of a chain of attributes and subscripts."""
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
     return node.id if isinstance(node, ast.Name) else None
