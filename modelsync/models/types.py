@@ -1,4 +1,4 @@
-"""The values that the layers exchange about models. Pure data: no imports of model code, no I/O."""
+"""The values that the layers exchange about models. Pure data, without I/O."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ TreeHash = NewType("TreeHash", str)
 """The git tree hash of a model's folder (40 hex digits): the model's version."""
 
 FaultStage = Literal["name", "static", "load", "example", "timeout", "crash"]
-"""Where a model failed: its folder's name; its source read without running it; import and
-`__init__`; one of its examples; too slow in one of these; or it ended the check process
-(`os._exit`, a segmentation fault).
+"""The stage in which a model failed.
+
+`name`: the name of its folder. `static`: the analysis of its source, which runs no code. `load`:
+its import and `__init__`. `example`: one of its examples. `timeout`: it took too long to load or
+to answer its examples. `crash`: it ended the check process (`os._exit`, a segmentation fault).
 """
 
 ModelState = Literal["ready", "stale", "failed"]
@@ -26,9 +28,7 @@ ModelState = Literal["ready", "stale", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a model folder cannot be served. `file` is relative to the model's folder; `line` counts
-    from 1.
-    """
+    """Why a model cannot be served. `file` is relative to its folder; `line` counts from 1."""
 
     stage: FaultStage
     message: str
@@ -37,14 +37,9 @@ class Fault:
     hint: str | None = None
 
     def __str__(self) -> str:
-        where = (
-            f"{self.file}:{self.line}: "
-            if self.file and self.line
-            else f"{self.file}: "
-            if self.file
-            else ""
-        )
-        return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
+        line = f":{self.line}" if self.line else ""
+        place = f"{self.file}{line}: " if self.file else ""
+        return f"{place}{self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +102,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One `examples/*.json`: a request that a model must answer, and what it answers (None:
-    anything).
-    """
+    """One `examples/*.json`: a request, and the expected response (None: any)."""
 
     name: str
     variables: dict[str, Any]
@@ -123,17 +116,18 @@ class LoadedModel:
     `spec` describes it; its `is_async` is that of the method which was loaded. `name`, `version`
     and `is_async` are copies: every request reads them.
 
-    `call` takes the `variables` object and returns the method's result; it binds and validates
-    first and raises `VariablesInvalid`. For an `async def` method `is_async` is true and `call`
-    returns an awaitable. Any other exception, `SystemExit` among them, is the model's own. `lock`
-    is held around a call where calls must not overlap (None for an `async def` method: a lock of
-    threads would stop the event loop). `package` is the unique name under which its modules were
-    imported.
+    `call` takes the `variables` object and returns the method's result. It binds and validates
+    first, and raises VariablesInvalid; any other exception, SystemExit among them, is the model's
+    own. For an `async def` method it returns an awaitable. `lock` must be held during a call where
+    calls must not overlap (None for an `async def` method: a lock of threads would stop the event
+    loop). `package` is the unique name under which the model's modules were imported. `schema` is
+    the JSON schema of `variables`, None where the model takes any object. `call_seconds` is what
+    the check measured.
 
-    A model that takes several requests at once has `call_batch`, which takes the list of what
-    `bind` gives for each `variables` object (raising VariablesInvalid) and returns a list of as
-    many results; an exception in it fails that one request alone. `call` then answers one request
-    just as `call_batch` would: the check compares them.
+    A model that takes several requests at once has `bind` and `call_batch`. `bind` makes a row of
+    each `variables` object, and raises VariablesInvalid. `call_batch` takes a list of rows and
+    returns a list of as many results; an exception in it fails only that request. `call` then
+    answers one request just as `call_batch` does: the check compares them.
     """
 
     spec: ModelSpec

@@ -55,7 +55,7 @@ def write(root: Path) -> Write:
 
 @pytest.fixture
 def find(root: Path) -> Callable[[str], ModelSpec]:
-    """A folder as the static check sees it."""
+    """A model folder as discovery describes it."""
     return lambda name: next(folder for folder in discover(root) if folder.name == name)
 
 

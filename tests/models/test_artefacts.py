@@ -1,6 +1,4 @@
-"""Ready artefacts: a file that scikit-learn or skops wrote is a model, with the answers it gives by
-itself.
-"""
+"""Artefacts that scikit-learn or skops wrote: a model answers as the estimator itself does."""
 
 from __future__ import annotations
 
@@ -72,9 +70,7 @@ CLASSIFIERS = {
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_the_names_it_was_fitted_with_are_its_variables(put, kind):
-    """In any order, others left out; every answer is the estimator's own, without its warnings
-    about names.
-    """
+    """The order of variables is free, others are dropped, and the estimator warns of nothing."""
     fitted = clone(CLASSIFIERS[kind]).fit(FRAME, LABELS)
     model = put(fitted)
     others = {"c d": 1.5, "b": -2.0, "a": 0.1}
@@ -91,7 +87,7 @@ def test_the_names_it_was_fitted_with_are_its_variables(put, kind):
 
 @pytest.mark.parametrize("kind", sorted(CLASSIFIERS.keys() - {"columns"}))
 def test_fitted_on_arrays_it_takes_x(put, kind):
-    """A list of as many numbers."""
+    """`x` is a list of as many numbers as the estimator has inputs."""
     fitted = clone(CLASSIFIERS[kind]).fit(FRAME.to_numpy(), LABELS)
     model = put(fitted)
     assert together(model, {"x": [1, 2, 3]}, {"x": [0.5, 1, -0.25]}) == expected(
@@ -105,7 +101,7 @@ def test_fitted_on_arrays_it_takes_x(put, kind):
 
 
 def test_each_field_that_does_not_fit_is_named(put):
-    """All at once; what reads as a number is one, as for typed arguments."""
+    """An error names all bad fields at once; text that reads as a number is accepted."""
     model = put(linear_model.LogisticRegression().fit(FRAME, LABELS))
     with pytest.raises(VariablesInvalid) as caught:
         model.bind({"a": "old", "b": None})
@@ -119,7 +115,7 @@ def test_each_field_that_does_not_fit_is_named(put):
 
 
 def test_one_feature(put):
-    """A single column is no special case."""
+    """An estimator with a single column is called like any other."""
     fitted = linear_model.LogisticRegression().fit(FRAME[["a"]], LABELS)
     assert together(put(fitted), {"a": 2}, {"a": -1}) == expected(
         fitted, pd.DataFrame({"a": [2, -1]})
@@ -127,7 +123,7 @@ def test_one_feature(put):
 
 
 def test_null_is_a_number_where_one_may_be_missing(put):
-    """An imputer fills it in, boosted trees take it as it is; elsewhere it is refused."""
+    """null is accepted where an imputer or boosted trees take it, and refused elsewhere."""
     row = {"a": None, "b": 1, "c d": 2}
     for place, fitted in enumerate(
         [
@@ -145,9 +141,7 @@ def test_null_is_a_number_where_one_may_be_missing(put):
 
 
 def test_columns_of_texts(put):
-    """Categories and texts keep their type; numbers beside them are still checked, unused columns
-    not asked for.
-    """
+    """Categories and texts keep their type, numbers are validated, unused columns not required."""
     columns = compose.make_column_transformer(
         (pipeline.make_pipeline(impute.SimpleImputer(), pre.StandardScaler()), ["a"]),
         (pre.StandardScaler(), slice(1, 2)),
@@ -171,7 +165,7 @@ def test_columns_of_texts(put):
 
 
 def test_categories_of_arrays(put):
-    """Fitted on an array of texts: `x` takes them."""
+    """An estimator that was fitted on an array of texts takes texts in `x`."""
     x = MIXED[["kind"]].to_numpy(dtype=object)
     fitted = pipeline.make_pipeline(pre.OneHotEncoder(), linear_model.LogisticRegression()).fit(
         x, LABELS
@@ -182,9 +176,7 @@ def test_categories_of_arrays(put):
 
 
 def test_texts_and_objects(put):
-    """What has neither names nor a number of columns takes `x` as it is, or the variables
-    themselves.
-    """
+    """An estimator without names and number of inputs takes `x`, or the variables themselves."""
     texts = ["good day", "bad night"] * 5
     fitted = pipeline.make_pipeline(TfidfVectorizer(), linear_model.LogisticRegression()).fit(
         texts, [1, 0] * 5
@@ -239,15 +231,13 @@ def test_a_class_of_the_folder_can_be_in_it(put):
     ],
 )
 def test_other_estimators_answer_their_prediction(put, estimator, y, answer):
-    """A number, a label without probabilities, a cluster, what a transformer makes; of several
-    outputs a list.
-    """
+    """Regressors, clusterers, transformers and several outputs answer `prediction` alone."""
     x = FRAME.to_numpy()
     assert together(put(estimator.fit(x, y)), {"x": [0.5, 1.0, -0.25]}) == [answer]
 
 
 def test_several_labels_at_once(put):
-    """A prediction and probabilities for each output."""
+    """A classifier of several outputs answers a prediction and probabilities for each."""
     y = np.c_[LABELS == "yes", FRAME.b > 0].astype(int)
     x = {"x": [3.0, 3.0, 0.0]}
     for name, fitted in [
@@ -261,7 +251,7 @@ def test_several_labels_at_once(put):
 
 
 def test_the_label_is_that_of_predict(put):
-    """Also where it does not follow from the probabilities: a threshold of its own."""
+    """`predict` gives the label, also where a threshold makes it differ from the probabilities."""
     tuned = model_selection.FixedThresholdClassifier(
         linear_model.LogisticRegression(), threshold=0.9, pos_label="yes"
     )
@@ -296,7 +286,7 @@ def test_the_label_is_that_of_predict(put):
     ],
 )
 def test_what_is_no_model_is_refused(put, thing, message):
-    """At load, with what to do."""
+    """A file without a model is refused at load, with a hint."""
     with pytest.raises(ModelBroken) as caught:
         put(thing)
     assert message in str(caught.value)
@@ -304,7 +294,7 @@ def test_what_is_no_model_is_refused(put, thing, message):
 
 @pytest.mark.parametrize("file", ["model.pkl", "model.joblib", "model.skops", "model.onnx"])
 def test_a_damaged_file_is_that_models_fault(write, serve, file):
-    """Whatever its library raises."""
+    """Whatever the library raises becomes the model's fault."""
     write("Ready", files={file: b"\x80nonsense"})
     with pytest.raises(ModelBroken):
         serve(None, name="Ready")
@@ -314,7 +304,7 @@ def test_a_damaged_file_is_that_models_fault(write, serve, file):
     ("file", "library"), [("model.skops", "skops"), ("model.onnx", "onnxruntime")]
 )
 def test_a_missing_library_is_told(write, serve, monkeypatch, file, library):
-    """With the line to add."""
+    """The fault names the line to add to the requirements."""
     write("Ready", files={file: b"x"})
     for name in [name for name in sys.modules if name.partition(".")[0] == library]:
         monkeypatch.delitem(sys.modules, name)
@@ -329,7 +319,7 @@ def test_a_missing_library_is_told(write, serve, monkeypatch, file, library):
 
 
 def test_another_version_of_scikit_learn_is_a_note(put, caplog):
-    """In the log, once; the model serves."""
+    """The warning goes to the log once, and the model serves."""
     fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression()).fit(
         FRAME, LABELS
     )
@@ -357,7 +347,7 @@ class Suspicious(pre.StandardScaler):
 
 
 def test_skops(put):
-    """Trusted types load; others are named, and not loaded."""
+    """Trusted types are loaded; others are named and not loaded."""
     fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression()).fit(
         FRAME, LABELS
     )

@@ -1,6 +1,4 @@
-"""`transform_predict_batch`: what its rows are, what it may return, and that a batch answers as a
-single call does.
-"""
+"""`transform_predict_batch`: its rows, its results, and that it answers as a single call does."""
 
 from __future__ import annotations
 
@@ -36,18 +34,18 @@ KINDS = "[{'kind': type(row).__name__, 'row': row} for row in rows]"
 def churn(
     batch: str = "rows", body: str = f"return {KINDS}", single: str = "", top: str = TYPES
 ) -> str:
-    """A class with a batch method, and with the parameters of a single one where they are given."""
+    """A class with a batch method, and with a single method where its parameters are given."""
     both = f"    def transform_predict(self, {single}):\n        return {{}}\n" if single else ""
     return f"{top}\nclass Churn:\n{both}    def transform_predict_batch(self, {batch}):\n        {body}\n"
 
 
 def rows_of(model, *variables):
-    """What the method got for these variables."""
+    """The rows that the method received for these variables."""
     return [result["row"] for result in model.call_batch([model.bind(one) for one in variables])]
 
 
 def test_it_is_called_once_with_all_rows(serve):
-    """As many dicts come back, in the same order."""
+    """The method returns as many dicts as rows, in the same order."""
     model = serve(
         churn(
             body="self.calls = getattr(self, 'calls', 0) + 1; return [{'x': r['x'] * 2} for r in rows]"
@@ -60,14 +58,14 @@ def test_it_is_called_once_with_all_rows(serve):
 
 
 def test_it_may_be_the_only_method(serve):
-    """A single call is a batch of one."""
+    """A single request is answered by a batch of one row."""
     model = serve(churn())
     assert model.call({"age": 3}) == {"kind": "dict", "row": {"age": 3}}
     assert model.schema is None
 
 
 def test_a_model_without_it_takes_no_batches(serve):
-    """Nothing changes for the others."""
+    """Models without a batch method have none to call."""
     model = serve("class Churn:\n    def transform_predict(self, variables):\n        return {}\n")
     assert (model.bind, model.call_batch) == (None, None)
 
@@ -76,7 +74,7 @@ def test_a_model_without_it_takes_no_batches(serve):
     "rows", ["rows", "rows: list", "rows: 'list'", "rows: list[dict]", "rows: list[object]"]
 )
 def test_rows_are_dicts(serve, rows):
-    """Where nothing else is said."""
+    """Rows are dicts where no annotation tells otherwise."""
     assert rows_of(serve(churn(rows)), {"a": 1}, {"b": {"c": 2}}) == [{"a": 1}, {"b": {"c": 2}}]
 
 
@@ -85,7 +83,7 @@ def test_rows_are_dicts(serve, rows):
     "given", [("rows: list[{}]", ""), ("rows", "customer: {}"), ("rows: list", "customer: {}")]
 )
 def test_rows_are_validated_instances(serve, kind, given):
-    """Of the type that the rows, or else the single method's parameter, are annotated with."""
+    """Rows, or else the single method's parameter, are annotated with the type of instances."""
     batch, single = (part.format(kind) for part in given)
     model = serve(churn(batch, single=single))
     [row] = rows_of(model, {"age": 3, "more": 1})
@@ -105,7 +103,7 @@ def test_rows_are_typed_dicts(serve):
 
 @pytest.mark.parametrize("rows", ["rows", "rows: list", "rows: list[dict]"])
 def test_rows_hold_the_arguments_of_the_single_method(serve, rows):
-    """Validated, converted and with its defaults; what it does not name is left out."""
+    """Rows are validated, converted and have defaults; other variables are dropped."""
     model = serve(churn(rows, single="age: int, plan: str = 'small', limit: float | None = None"))
     assert rows_of(model, {"age": "3", "more": 1}, {"age": 4, "plan": "large"}) == [
         {"age": 3, "plan": "small", "limit": None},
@@ -117,7 +115,7 @@ def test_rows_hold_the_arguments_of_the_single_method(serve, rows):
 
 
 def test_dicts_that_are_asked_for_are_checked_as_the_single_method_would(serve):
-    """`list[dict]` beside a pydantic parameter: dicts as they came, and 422 for what does not fit."""
+    """`list[dict]` beside a pydantic parameter gets dicts unchanged, and refuses bad ones."""
     model = serve(churn("rows: list[dict]", single="customer: Customer"))
     assert rows_of(model, {"age": 3}) == [{"age": 3}]
     with pytest.raises(VariablesInvalid):
@@ -125,7 +123,7 @@ def test_dicts_that_are_asked_for_are_checked_as_the_single_method_would(serve):
 
 
 def test_rows_are_one_dataframe(serve):
-    """A row per request, nested objects flattened as `json_normalize` does."""
+    """A DataFrame has one row per request, flattened as `json_normalize` does."""
     model = serve(
         churn("rows: pd.DataFrame", "self.seen = rows; return [{'age': int(a)} for a in rows.age]")
     )
@@ -138,7 +136,7 @@ def test_rows_are_one_dataframe(serve):
 
 
 def test_a_tuple_or_a_dataframe_may_be_returned(serve):
-    """A row each is what counts."""
+    """A tuple or a DataFrame with one row per request stands for a list."""
     assert serve(churn(body="return tuple(rows)")).call_batch([{}, {}]) == [{}, {}]
     model = serve(churn("rows: pd.DataFrame", "return rows[['a']] * 2"), name="Other")
     assert model.call_batch([{"a": 1}, {"a": 2}]) == [{"a": 2}, {"a": 4}]
@@ -148,13 +146,13 @@ def test_a_tuple_or_a_dataframe_may_be_returned(serve):
     "body", ["return None", "return {}", "return (row for row in rows)", "return 'ab'"]
 )
 def test_anything_else_is_told(serve, body):
-    """By its type."""
+    """A result of another type is refused, and its type named."""
     with pytest.raises(ModelRaised, match="not a list"):
         serve(churn(body=body)).call_batch([{}])
 
 
 def test_an_exception_in_the_list_is_that_requests_own(serve):
-    """Alone it is raised."""
+    """An exception in the list fails one request; in a single call it is raised."""
     model = serve(churn(body="return [ValueError('bad') if 'bad' in row else {} for row in rows]"))
     good, bad = model.call_batch([{}, {"bad": 1}])
     assert good == {}
@@ -169,7 +167,7 @@ def test_an_exception_in_the_list_is_that_requests_own(serve):
 
 
 def test_async_batches_are_refused_before_anything_runs(write, find):
-    """The static check says what to do, and where."""
+    """The static analysis refuses them, with line and hint."""
     write("A", churn(top="import nothing_there").replace("    def t", "    async def t"))
     write(
         "B",
@@ -187,7 +185,7 @@ def test_async_batches_are_refused_before_anything_runs(write, find):
 
 @pytest.mark.parametrize("signature", ["", "a, b", "rows, *, k", "*, rows", "rows, more, k=1"])
 def test_a_method_that_takes_no_rows_is_refused(write, find, signature):
-    """With the signature that it should have."""
+    """The hint shows the signature that it should have."""
     write("Churn", churn(signature))
     assert find("Churn").fault.message == "transform_predict_batch must take one argument: the rows"
     assert "def transform_predict_batch(self, rows: list) -> list" in find("Churn").fault.hint
@@ -197,7 +195,7 @@ def test_a_method_that_takes_no_rows_is_refused(write, find, signature):
     "signature", ["rows, k=1", "*rows", "rows, *more", "rows=None", "rows, **more", "rows, *, k=1"]
 )
 def test_other_parameters_may_be_optional(serve, signature):
-    """One argument is what it gets."""
+    """The method is called with one argument."""
     assert serve(churn(signature, "return [{}]")).call_batch([{}]) == [{}]
 
 
@@ -205,13 +203,13 @@ def test_other_parameters_may_be_optional(serve, signature):
     "kind", ["int", "dict", "Customer", "list[int]", "dict[str, list]", "set[dict]"]
 )
 def test_rows_of_another_type_are_refused(serve, kind):
-    """At load, naming the type and those that can be."""
+    """The fault at load names the type, and the types that are possible."""
     with pytest.raises(ModelBroken, match=r"rows: .* is no list of rows \(take list, list\[dict\]"):
         serve(churn(f"rows: {kind}"))
 
 
 def test_inherited_methods_count(serve):
-    """From a class of the same file, and from a helper's; there its mistakes are found at load."""
+    """A base in the same file or in a helper counts; mistakes of the latter are found at load."""
     base = "class Base:\n    {kind} transform_predict_batch(self, {rows}):\n        return [{{}} for _ in rows]\n"
     own = "from base import Base\nclass {}(Base):\n    pass\n".format
     good = {"base.py": base.format(kind="def", rows="rows")}
@@ -260,7 +258,7 @@ def batched(body: str, single: str = SINGLE) -> str:
     ],
 )
 def test_a_batch_that_answers_alike_passes(root, write, body):
-    """But for rounding."""
+    """Rounding is no difference between a batch and a single call."""
     write("Churn", batched(body), EXAMPLES)
     assert result(root).fault is None
 
@@ -289,7 +287,7 @@ def test_a_batch_that_answers_alike_passes(root, write, body):
     ],
 )
 def test_a_batch_that_answers_otherwise_is_broken(root, write, body, message):
-    """At the stage of the examples: rows mixed up, dropped, joined, or another formula."""
+    """Rows that are mixed up, dropped, joined or computed otherwise fail their example."""
     write("Churn", batched(body), EXAMPLES)
     fault = result(root).fault
     assert fault.stage == "example"
@@ -297,14 +295,14 @@ def test_a_batch_that_answers_otherwise_is_broken(root, write, body, message):
 
 
 def test_a_model_that_never_answers_twice_alike_is_not_compared(root, write):
-    """What is random, or a time, differs in a batch as it does alone."""
+    """A random number or the time differs in single calls as well."""
     single = "import random\nclass Churn:\n    def transform_predict(self, x):\n        return {'y': random.random()}\n"
     write("Churn", batched("return [{'y': random.random()} for _ in rows]", single), EXAMPLES)
     assert result(root).fault is None
 
 
 def test_a_batch_method_alone_is_compared_too(root, write):
-    """A mean over the batch is another answer for each company."""
+    """A mean over the batch answers differently for each batch, and is found."""
     write(
         "Churn",
         churn(
@@ -317,7 +315,7 @@ def test_a_batch_method_alone_is_compared_too(root, write):
 
 
 def test_dataframes_are_as_those_of_single_calls(serve):
-    """The same columns and types for the same variables."""
+    """The same variables give the same columns and types."""
     model = serve(churn("rows: pd.DataFrame", "self.seen = rows; return [{}] * len(rows)"))
     variables = {"a": 1, "b": "x", "c": 1.5, "d": None}
     model.call_batch([variables, variables])

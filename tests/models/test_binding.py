@@ -1,4 +1,4 @@
-"""How variables reach the method: each row of the contract's table."""
+"""How variables reach the method: one test for each row of the README's table."""
 
 from __future__ import annotations
 
@@ -87,9 +87,7 @@ def test_no_parameter_gets_nothing(serve):
 )
 @pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
 def test_one_dict_gets_the_object_itself(serve, signature, future):
-    """One parameter, a dict or without annotation, gets the very object, and nothing stands
-    between.
-    """
+    """One parameter that is a dict or without annotation gets the very object, uncopied."""
     loaded = serve(
         model(signature, "return rows", f"{future}from typing import Any, Dict, Mapping, Optional")
     )
@@ -100,7 +98,7 @@ def test_one_dict_gets_the_object_itself(serve, signature, future):
 
 
 def test_one_keyword_only_dict(serve):
-    """A parameter that can only be named is named."""
+    """A keyword-only parameter is passed by name."""
     assert serve(model("self, *, rows: dict", "return rows")).call({"a": 1}) == {"a": 1}
 
 
@@ -139,7 +137,7 @@ def test_the_original_class_may_ask_for_a_dict(serve):
 
 
 def test_pandas_is_imported_only_where_it_is_needed(serve, monkeypatch):
-    """A model that takes a dict costs no pandas."""
+    """A model that takes a dict does not import pandas."""
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
     serve(model("self, rows", "return {}"))
     with pytest.raises(ModelBroken, match="pandas"):
@@ -151,9 +149,7 @@ def test_pandas_is_imported_only_where_it_is_needed(serve, monkeypatch):
 )
 @pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
 def test_structures_are_validated(serve, etls, kind, future):
-    """A pydantic model, dataclass or TypedDict arrives as a validated instance and gives the
-    schema.
-    """
+    """A pydantic model, dataclass or TypedDict is validated, and gives the schema."""
     loaded = serve(future + etls)
     assert loaded.call({"age": "42"}) == {"kind": kind, "age": 42}
     assert loaded.schema["required"] == ["age"]
@@ -184,9 +180,7 @@ def test_an_optional_structure_and_a_choice_of_two(serve):
 
 
 def test_several_are_bound_by_name(serve):
-    """Several parameters are validated, defaulted and converted from the signature; others are left
-    out.
-    """
+    """Several parameters are validated, converted and defaulted; other variables are dropped."""
     loaded = serve(
         model(
             "self, age: int, name: str = 'x', *, since: datetime.date = None, kind: Literal['a', 'b'] = 'a'",
@@ -231,9 +225,7 @@ def test_one_plain_type_is_bound_by_name(serve):
     ],
 )
 def test_signatures_of_all_kinds(serve, signature, variables, result):
-    """Names that clash with pydantic's own, positional-only, variadic, untyped and quoted
-    parameters all work.
-    """
+    """Names of pydantic's own, positional-only, variadic, untyped and quoted ones all work."""
     got = serve(model(signature)).call(variables)
     got.pop("self")
     assert got == (result or {"schema": 1, "model_config": 2, "_x": 1})
@@ -270,7 +262,7 @@ def test_validation_errors_of_the_models_own_code_are_its_own(serve):
 
 
 def test_an_input_that_is_changed_reaches_nobody_else(serve):
-    """Defaults and schemas of one request are not those of the next."""
+    """Defaults and schemas that one request changes are unchanged for the next."""
     loaded = serve(model("self, a: list[int], b: list = None", "a.append(1); return {'a': a}"))
     variables = {"a": [0]}
     assert [loaded.call(dict(variables))["a"] for _ in range(2)] == [[0, 1], [0, 1]]

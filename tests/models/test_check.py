@@ -1,4 +1,4 @@
-"""The check process: what models do in it, they do to nobody else."""
+"""The check process: whatever a model does in it, the other models are still checked."""
 
 from __future__ import annotations
 
@@ -49,9 +49,7 @@ def test_good_models_are_measured(root, write):
 
 
 def test_verdicts_come_in_order_and_as_they_are_known(root, write):
-    """One result a folder, in the order given; each is told as soon as it is there, static faults
-    included.
-    """
+    """There is one result for each folder, in order; each is reported as soon as it is known."""
     write("B", GOOD)
     write("A", model(top="raise ValueError('no')"))
     write("C", "def oops(:")
@@ -69,9 +67,7 @@ def test_verdicts_come_in_order_and_as_they_are_known(root, write):
 
 
 def test_models_that_end_the_process_do_not_end_the_check(root, write):
-    """os._exit, a segmentation fault, a kill, a stack overflow: that model is broken, the others
-    are checked.
-    """
+    """os._exit, a crash, a kill or a stack overflow breaks one model; the others are checked."""
     segfault = "import ctypes; ctypes.string_at(0)"
     write("A0", GOOD)
     write("A1", model(top="import os; os._exit(3)"))
@@ -96,15 +92,13 @@ def test_models_that_end_the_process_do_not_end_the_check(root, write):
 
 
 def test_the_last_words_of_a_crash_are_told(root, write):
-    """What a library printed before it aborted is often all there is to know."""
+    """The hint quotes what a library printed before it aborted."""
     write("Churn", model(init="import os; print('out of', 'luck', flush=True); os.abort()"))
     assert "out of luck" in results(root)["Churn"].fault.hint
 
 
 def test_models_without_end_are_told_where_they_hang(root, write):
-    """An endless import, __init__ or example is a timeout with the line it was in; the next model
-    is checked.
-    """
+    """An endless import, __init__ or example is a timeout with its line; the next is checked."""
     write("A", model(top="while True:\n    pass"))
     write("B", model("import time; time.sleep(600)"), {"examples/a.json": EXAMPLE})
     write("C", GOOD)
@@ -182,7 +176,7 @@ def test_a_model_that_prints_without_end_is_bounded(root, write):
     ],
 )  # fmt: skip
 def test_an_example_that_fails_breaks_the_model(root, write, etls, example, message):
-    """Another answer, an error, an answer that is none: told with what was expected and what came."""
+    """The fault tells the expected and the actual answer, or the error."""
     write("Churn", etls, {"examples/happy.json": example, "data.txt": "x"})
     fault = results(root)["Churn"].fault
     assert fault.stage == "example"
@@ -212,7 +206,7 @@ def test_an_example_that_holds(root, write, etls, response):
 
 
 def test_the_environment_is_the_one_given(root, write, monkeypatch):
-    """Models see what they are given, and nothing of the service's own."""
+    """Models see the given environment, and no secret of the service."""
     seen = (
         "import os; return {'seen': [os.environ.get('MODEL_KEY'), os.environ.get('gitpassword')]}"
     )
@@ -248,7 +242,7 @@ def test_an_interrupted_check_leaves_no_process(root, write):
 
 
 def test_a_pickle_of_a_notebook_is_told_as_such(root, write):
-    """The check is a program of its own, whose name would tell nobody anything."""
+    """The message shows `__main__`, not the program of the check."""
     write("M", model(top="import pickle", init="pickle.loads(b'c__main__\\nMine\\n.')"))
     write("Ready", files={"model.pkl": b"c__main__\nMine\n."})
     write("Recent", files={"model.joblib": b"\x80\x04\x8c\x08__main__\x8c\x04Mine\x93."})
@@ -263,7 +257,7 @@ def test_a_pickle_of_a_notebook_is_told_as_such(root, write):
 
 
 def test_what_lies_beside_the_folder_is_no_missing_library(root, write):
-    """Nobody is told to install a stranger's package that is named like the user's own code."""
+    """No hint tells people to install a package that is named like their own code."""
     for name, top in (
         ("A", "import common.features"),
         ("B", "from shared import x"),

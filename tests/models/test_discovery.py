@@ -1,4 +1,4 @@
-"""The static check: which folders are models, and why one is none."""
+"""Discovery: which folders are models, and which faults are seen without running code."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ def test_versions_that_git_knows_are_taken(root, write):
 
 
 def test_what_is_no_model_is_left_out(root, write):
-    """Hidden folders, caches, folders without etls.py and plain files are not models, and no faults
-    either.
-    """
+    """Hidden folders, caches, folders without etls.py and plain files are no models."""
     write(".hidden", GOOD)
     write("__pycache__", GOOD)
     write("docs", files={"index.md": "text"})
@@ -50,7 +48,7 @@ def test_what_is_no_model_is_left_out(root, write):
 
 
 def test_nothing_of_a_model_runs(root, write, tmp_path):
-    """The static check reads code and never executes it."""
+    """The static analysis reads code and never executes it."""
     mark = tmp_path / "ran"
     write("Churn", f"open({str(mark)!r}, 'w')\n{GOOD}")
     before = set(sys.modules)
@@ -96,7 +94,7 @@ def test_reserved_names_are_refused(root, write, name):
     ],
 )
 def test_odd_names_are_refused(root, write, name):
-    """A name that no URL takes as it is, is refused with what is allowed; also one that is no text."""
+    """A name that cannot stand in a URL is refused, with what is allowed; also if not UTF-8."""
     write(name, GOOD)
     [folder] = discover(root)
     assert folder.fault.stage == "name"
@@ -135,20 +133,20 @@ def test_a_ready_artefact_is_a_model(write, find, artefact):
 
 
 def test_several_artefacts_are_refused(write, find):
-    """Nobody can tell which of them is the model."""
+    """Which of them is the model cannot be told."""
     write("Two", files={"a.joblib": b"x", "model.onnx": b"x"})
     assert find("Two").fault.message == "several artefacts and no etls.py: a.joblib, model.onnx"
     assert "keep the one that is the model" in find("Two").fault.hint
 
 
 def test_a_misspelt_file_beside_an_artefact_is_told(write, find):
-    """Code that is there is meant: the artefact is not served without it."""
+    """The artefact is not served without the code that was meant to be there."""
     write("Churn", files={"etl.py": GOOD, "model.joblib": b"x"})
     assert find("Churn").fault.hint == "rename it to etls.py"
 
 
 def test_a_folder_is_no_artefact(root, write, find):
-    """A folder of that name cannot be loaded."""
+    """A folder with the name of an artefact is refused."""
     write("Odd", files={"model.joblib/part": b"x"})
     assert "model.joblib" in str(find("Odd").fault)
 
@@ -209,12 +207,12 @@ def test_a_folder_that_is_a_link_is_refused(root, write, tmp_path):
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_an_unreadable_file_is_a_fault(write, find):
-    """What cannot be read is that model's fault."""
+    """A file that cannot be read breaks only its own model."""
     (write("Churn", GOOD) / "etls.py").chmod(0)
     assert "cannot be read" in find("Churn").fault.message
 
 
 def test_an_etls_that_is_a_folder_is_a_fault(write, find):
-    """Not even this ends the check of the others."""
+    """A folder in the place of etls.py does not end the discovery of others."""
     write("Churn", files={"etls.py/x": "x"})
     assert "cannot be read" in find("Churn").fault.message

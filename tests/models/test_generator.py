@@ -62,7 +62,7 @@ def recorded(text: str, path: Path) -> list:
 
 
 def test_it_reads_as_the_golden_copy():
-    """What is generated is meant to be read; UPDATE_GOLDEN=1 writes the copy anew."""
+    """People read the generated file; UPDATE_GOLDEN=1 writes the copy anew."""
     text = generate(ENTRIES, base_url="models", release="1f0c9ab2")
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(text)
@@ -111,7 +111,7 @@ def test_nothing_that_comes_from_a_repository_becomes_code(tmp_path):
     [("", "POST /Churn "), ("models", "POST /models/Churn "), ("a/b", "POST /a/b/Churn ")],
 )
 def test_routes_are_listed_below_the_base(base, route):
-    """The docstring has the very URLs."""
+    """The docstring lists the URLs with their prefix."""
     text = generate(ENTRIES, base_url=base, release="r")
     assert route in text
     assert text == generate(list(reversed(ENTRIES)), base_url=base, release="r")

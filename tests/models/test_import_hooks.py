@@ -1,4 +1,4 @@
-"""Importing: a model's own modules are found, and are its alone."""
+"""Imports of a model's own modules, which no other model and no library sees."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ FILES: dict[str, str | bytes] = {
 )
 @pytest.mark.parametrize("lazy", [False, True])
 def test_helper_modules_are_found(serve, statement, expression, result, lazy):
-    """Absolute and relative imports work at the top of the file and inside a method that runs
-    later.
-    """
+    """Absolute and relative imports work at the top and inside a method that runs later."""
     if lazy and "*" in statement:
         pytest.skip("Python allows * at the top only")
     etls = HELPED.format(
@@ -76,7 +74,7 @@ def test_helpers_of_the_same_name_do_not_mix(serve):
 
 
 def test_a_helper_named_like_the_standard_library_is_the_models_alone(serve):
-    """json.py is json for its model's code, and for nobody else's."""
+    """A helper json.py is json for its own model's code alone."""
     loaded = serve(
         HELPED.format(
             imports="import json, yaml\nimport logging.config",
@@ -103,9 +101,7 @@ def test_a_data_folder_does_not_hide_a_library(serve):
 
 
 def test_libraries_see_no_helper(serve, tmp_path, monkeypatch):
-    """A library that tries `import ujson` while a model loads does not get the model's file of that
-    name.
-    """
+    """A library that tries `import ujson` during a load does not get the model's ujson.py."""
     (tmp_path / "trying_library.py").write_text(
         "try:\n    import fastthing\nexcept ImportError:\n    fastthing = None\n"
     )
@@ -115,9 +111,7 @@ def test_libraries_see_no_helper(serve, tmp_path, monkeypatch):
 
 
 def test_a_path_that_a_model_adds_is_taken_back(serve):
-    """`sys.path.insert` works while the model loads; then the next model's modules are its own
-    again.
-    """
+    """`sys.path.insert` works during the load, and the next model finds its own modules."""
     etls = churn(
         top="import sys, os\nsys.path.insert(0, os.path.dirname(__file__) + '/lib')\nimport feature",
         predict="return {'who': feature.WHO}",
@@ -158,7 +152,7 @@ import scalers; sys.stdout.buffer.write(pickle.dumps(scalers.Scaler(3)))"""
 
 
 def test_a_pickle_of_main_gets_advice(serve):
-    """The commonest broken pickle is told what to do."""
+    """The most common broken pickle gets a hint."""
     pickled = b"c__main__\nScalerOfMain\n."
     fault = broken(
         serve, churn("pickle.load(open(path + 'm.pkl', 'rb'))", "import pickle"), {"m.pkl": pickled}
@@ -172,7 +166,7 @@ def test_a_pickle_of_main_gets_advice(serve):
 
 
 def test_an_import_that_leaves_the_folder_gets_advice(serve):
-    """The folder is all there is of a model: what lies beside it is not exported with it."""
+    """The hint says that only the folder itself belongs to the model."""
     fault = broken(serve, churn(top="from ..common import feature"))
     assert fault.message == "ModuleNotFoundError: No module named 'common'"
     assert "common lies outside of the model's folder, whose code must be complete" in fault.hint
@@ -202,9 +196,7 @@ def test_dataclasses_and_type_hints_of_helpers_work(serve):
 
 
 def test_no_byte_code_is_written_nor_read(serve, root):
-    """A release is never modified, and byte code that was committed does not run instead of its
-    source.
-    """
+    """A release is never modified, and committed byte code does not replace its source."""
     serve(
         HELPED.format(imports="import helpers", lazy="pass", expression="1"),
         {"helpers.py": "x = 1"},

@@ -1,4 +1,4 @@
-"""Loading: imports, instances, and what a model may do to the process meanwhile."""
+"""Loading: imports, instances, and the state of the process that a model may change."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_init_gets_the_folder_if_it_takes_an_argument(serve, root, init, gets):
 
 
 def test_a_model_tells_of_itself(serve, find):
-    """Name, version, documentation, examples and whether its calls may overlap."""
+    """A loaded model has name, version, documentation, examples and lock."""
     loaded = serve(
         '"""The file."""\n'
         + churn(predict="self.x = 1").replace(
@@ -70,7 +70,7 @@ def test_a_model_tells_of_itself(serve, find):
 
 
 def test_loading_never_calls_the_model(serve, tmp_path):
-    """Not even with its examples: what was used before a fork breaks after it."""
+    """Its examples are not run either: libraries that were used do not survive the fork."""
     mark = tmp_path / "called"
     serve(churn(predict=f"open({str(mark)!r}, 'w')"), {"examples/a.json": '{"variables": {}}'})
     assert not mark.exists()
@@ -88,7 +88,7 @@ def test_loading_never_calls_the_model(serve, tmp_path):
     ],
 )
 def test_a_bad_example_is_told_by_file(serve, content, message, line):
-    """An example that is none breaks the model, named with file and line."""
+    """A malformed example breaks the model, and is named with file and line."""
     fault = broken(serve, churn(), {"examples/bad.json": content})
     assert (fault.stage, fault.file, fault.line) == ("example", "examples/bad.json", line)
     assert message in fault.message
@@ -132,9 +132,7 @@ def test_a_bad_example_is_told_by_file(serve, content, message, line):
     ],
 )
 def test_what_an_import_raises_is_a_fault_with_its_place(serve, etls, files, message, file, line):
-    """Whatever model code raises at import, the innermost line of the folder is told, and the
-    process lives.
-    """
+    """Whatever an import raises, the fault has the innermost line in the folder."""
     fault = broken(serve, etls + churn(), files)
     assert message in fault.message
     assert (fault.stage, fault.file, fault.line) == ("load", file, line)
@@ -145,7 +143,7 @@ def test_what_an_import_raises_is_a_fault_with_its_place(serve, etls, files, mes
     "statement", ["raise ValueError('no')", "raise SystemExit(4)", "raise KeyboardInterrupt"]
 )
 def test_what_init_raises_is_a_fault(serve, statement):
-    """The constructor too."""
+    """What the constructor raises is a fault with its place."""
     fault = broken(serve, churn(statement))
     assert (fault.stage, fault.file, fault.line) == ("load", "etls.py", 6)
 
@@ -178,9 +176,7 @@ def test_a_fault_tells_no_path_of_the_service(serve, root):
     ],
 )
 def test_a_missing_library_is_told_with_the_line_to_add(serve, module, hint):
-    """The name to install is not always the name to import; one that nobody knows may be the user's
-    own code.
-    """
+    """The hint has the package's name, which may differ from the module's."""
     fault = broken(serve, churn(top=f"import {module}"))
     assert fault.message.startswith("ModuleNotFoundError: No module named")
     assert hint in fault.hint
@@ -195,7 +191,7 @@ def test_a_missing_library_is_told_with_the_line_to_add(serve, module, hint):
     ],
 )
 def test_a_class_whose_method_is_missing_after_all(serve, etls):
-    """What only the import can tell is told by the import."""
+    """An inherited method that is missing is found by the import."""
     fault = broken(serve, etls, {"base.py": "class Base: pass"})
     assert fault.stage == "load"
 
@@ -211,7 +207,7 @@ def test_a_folder_with_a_static_fault_is_not_imported(write, find):
 
 
 def test_files_are_found_relative_to_the_folder_while_loading(serve):
-    """open('model.txt') works at load; afterwards the working directory is the service's again."""
+    """open('model.txt') works at load; then the working directory is the old one."""
     before = Path.cwd()
     loaded = serve(
         churn("self.x = open('model.txt').read()", predict="return {'x': self.x}"),
@@ -223,9 +219,7 @@ def test_files_are_found_relative_to_the_folder_while_loading(serve):
 
 @pytest.mark.parametrize("fails", ["", "raise ValueError"])
 def test_nothing_that_is_shared_is_changed_by_a_model(serve, write, fails):
-    """Working directory, path, streams, json, builtins, signals, warnings, logging: as before, also
-    after a failure.
-    """
+    """Directory, path, streams, modules, signals, warnings and logging are restored."""
     etls = churn(
         top=f"""
 import builtins, json, logging, os, signal, socket, sys, threading, time, warnings
@@ -285,7 +279,7 @@ def test_protected_streams_cannot_be_closed(monkeypatch):
 
 
 def test_models_load_in_any_thread(write, find, serve):
-    """Without preload they load where the worker wants."""
+    """Without preload, models load in a thread of the worker."""
     write("Churn", churn())
     loaded = []
     thread = threading.Thread(target=lambda: loaded.append(serve(churn())))
@@ -295,7 +289,7 @@ def test_models_load_in_any_thread(write, find, serve):
 
 
 def test_descriptors_do_not_leak(serve, write, find):
-    """Loading takes no descriptor that it does not give back."""
+    """Loading closes every descriptor that it opens."""
     serve(churn())
     before = len(list(Path("/proc/self/fd").iterdir()))
     for number in range(5):

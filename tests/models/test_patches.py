@@ -37,6 +37,6 @@ def test_a_process_that_runs_models_is_protected(tmp_path):
 
 
 def test_every_patch_says_what_and_why():
-    """The list is what a reader learns about the interpreter from."""
+    """The list tells a reader all that differs from a plain interpreter."""
     assert all(patch.name and patch.reason for patch in PATCHES)
     assert len({patch.name for patch in PATCHES}) == len(PATCHES)

@@ -39,7 +39,7 @@ from modelsync.releases.store import Release, Releases
 
 class CheckChild(checker.CheckChild):
     def _job(self, trace):
-        colours.append(json.loads(super()._job(trace))["folders"][0]["colour"])
+        colours.append(json.loads(super()._job(trace))["models"][0]["colour"])
         return super()._job(trace)
 
 colours, home = [], Path(sys.argv[1])

@@ -2,7 +2,7 @@
 
 | file | holds |
 |---|---|
-| `pipeline.pkl`, `model.pkl`, `*.joblib` | an object with `predict` or `transform`, as in scikit-learn |
+| `pipeline.pkl`, `model.pkl`, `*.joblib` | an object with scikit-learn's `predict` or `transform` |
 | `*.skops` | the same, without the power to run code: of types that skops trusts |
 | `model.onnx` | an ONNX graph; needs onnxruntime |
 

@@ -1,4 +1,4 @@
-"""Binds the `variables` of a request to a model's method, by its signature, when the model loads."""
+"""Binds the `variables` of a request to a model's method, by the method's signature."""
 
 from __future__ import annotations
 

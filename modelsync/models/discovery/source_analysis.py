@@ -9,25 +9,34 @@ from dataclasses import replace
 from modelsync.models.convention import BATCH, FILE, METHOD
 from modelsync.models.types import Fault, ModelSpec
 
-# Methods that change the list, dict, set, array or estimator they are called on.
+# Methods that change the list, dict, set, array or estimator on which they are called.
 MUTATORS = {
-    *(
-        "append",
-        "appendleft",
-        "extend",
-        "extendleft",
-        "insert",
-        "remove",
-        "pop",
-        "popitem",
-        "popleft",
-        "clear",
-    ),
-    *("update", "setdefault", "add", "discard", "sort", "reverse", "rotate"),
-    *("fit", "partial_fit", "fit_transform", "__setitem__", "__delitem__", "__setattr__"),
+    "append",
+    "appendleft",
+    "extend",
+    "extendleft",
+    "insert",
+    "remove",
+    "pop",
+    "popitem",
+    "popleft",
+    "clear",
+    "update",
+    "setdefault",
+    "add",
+    "discard",
+    "sort",
+    "reverse",
+    "rotate",
+    "fit",
+    "partial_fit",
+    "fit_transform",
+    "__setitem__",
+    "__delitem__",
+    "__setattr__",
 }
 
-# Bases that hold no `transform_predict`, so a class on top of them alone cannot inherit it.
+# Bases without `transform_predict`: a class of these alone cannot inherit it.
 PLAIN_BASES = {
     "object",
     "ABC",
@@ -77,7 +86,7 @@ def _parse(source: bytes) -> ast.Module | Fault:
 
 
 def _classes(body: Sequence[ast.stmt]) -> Iterator[ast.ClassDef]:
-    """The classes of a module, those under an `if` or `try` at its top included."""
+    """Yield the classes of a module, also those in an `if`, `try` or `with` at its top level."""
     for node in body:
         if isinstance(node, ast.ClassDef):
             yield node
@@ -88,7 +97,7 @@ def _classes(body: Sequence[ast.stmt]) -> Iterator[ast.ClassDef]:
                 yield from _classes(handler.body)
 
 
-# --- which class ----------------------------------------------------------------------------------
+# --- the class ------------------------------------------------------------------------------------
 
 
 def _choose(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
@@ -96,17 +105,11 @@ def _choose(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
         name for name in classes if not _members(classes, name).keys().isdisjoint((METHOD, BATCH))
     ]
     if not found:
-        # The method may come from a class of another file, which only the import can tell.
+        # The method may come from a class of another file, which only an import can tell.
         found = [name for name in classes if _inherits_from_elsewhere(classes, name)]
         if chosen := _named(found, folder):
             return chosen
-        return Fault(
-            "static",
-            f"no class with a {METHOD} method"
-            + (f" (classes: {', '.join(classes)})" if classes else ""),
-            FILE,
-            hint=f"write class {folder.replace('-', '_')} with def {METHOD}(self, variables) that returns a dict",
-        )
+        return _no_class(classes, folder)
     if len(found) == 1:
         return found[0]
     bases = {base for name in found for base in _bases(classes[name])}
@@ -119,12 +122,20 @@ def _choose(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
         f"several classes have a {METHOD} method: {listed}",
         FILE,
         classes[found[1]].lineno,
-        hint=f"name one of them {folder.replace('-', '_')} or {METHOD}, or rename the method in the others",
+        hint=f"name one of them {folder.replace('-', '_')} or {METHOD}, "
+        "or rename the method in the others",
     )
 
 
+def _no_class(classes: dict[str, ast.ClassDef], folder: str) -> Fault:
+    seen = f" (classes: {', '.join(classes)})" if classes else ""
+    method = f"def {METHOD}(self, variables) that returns a dict"
+    hint = f"write class {folder.replace('-', '_')} with {method}"
+    return Fault("static", f"no class with a {METHOD} method{seen}", FILE, hint=hint)
+
+
 def _named(found: Sequence[str], folder: str) -> str | None:
-    """The class that is named like the folder, else the one of the original convention."""
+    """Return the class that is named like the folder, else that of the original convention."""
     if folder in found:
         return folder
     # A class cannot have a folder's hyphens: credit-risk is CreditRisk or credit_risk.
@@ -143,30 +154,33 @@ def _bases(node: ast.ClassDef) -> list[str]:
 
 
 def _inherits_from_elsewhere(classes: dict[str, ast.ClassDef], name: str) -> bool:
-    for base in classes[name].bases:
-        target = base.value if isinstance(base, ast.Subscript) else base
-        known = (
-            target.id
-            if isinstance(target, ast.Name)
-            else target.attr
-            if isinstance(target, ast.Attribute)
-            else ""
-        )
-        if known in classes:
-            if known != name and _inherits_from_elsewhere(
-                {k: v for k, v in classes.items() if k != name}, known
-            ):
+    """Tell whether a class has a base outside of this file that may have the method."""
+    others = {key: node for key, node in classes.items() if key != name}
+    for base in map(_base_name, classes[name].bases):
+        if base in others:
+            if _inherits_from_elsewhere(others, base):
                 return True
-        elif known not in PLAIN_BASES:
+        elif base != name and base not in PLAIN_BASES:
             return True
     return False
+
+
+def _base_name(base: ast.expr) -> str:
+    """Return the name of a base without modules before it and types in brackets after it."""
+    match base:
+        case ast.Subscript(value=value):
+            return _base_name(value)
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
 
 
 def _members(
     classes: dict[str, ast.ClassDef], name: str, seen: frozenset[str] = frozenset()
 ) -> dict[str, Function | None]:
-    """The methods of a class and of its bases in the same file; None for one that is assigned
-    instead of defined.
+    """Return the methods of a class and of its bases in this file, by name.
+
+    None stands for one that is assigned from something else than a method of the class.
     """
     members: dict[str, Function | None] = {}
     for base in reversed(_bases(classes[name])):
@@ -183,11 +197,11 @@ def _members(
     return members
 
 
-# --- how it behaves -------------------------------------------------------------------------------
+# --- its methods ----------------------------------------------------------------------------------
 
 
 def _batch_fault(method: Function | None, batch: Function | None) -> Fault | None:
-    """Why a class's batch method cannot be called, or None."""
+    """Return why a class's batch method cannot be called; None where it can."""
     if batch is None:
         return None
     for function in (batch, method):
@@ -215,8 +229,8 @@ def _batch_fault(method: Function | None, batch: Function | None) -> Fault | Non
 
 
 def _writes_self(members: dict[str, Function | None], class_name: str) -> bool:
-    """Whether a predicting method, or one that it reaches through `self`, changes the instance or
-    its class.
+    """Tell whether a predicting method changes the instance or its class, also through other
+    methods that it calls on `self`.
     """
     waiting, reached = [METHOD, BATCH], {METHOD, BATCH}
     while waiting:
@@ -268,7 +282,7 @@ def _hits(target: ast.expr, owners: set[str]) -> bool:
 
 
 def _root(node: ast.expr) -> str | None:
-    """The name at the left end of `a.b[c].d`."""
+    """Return the name at the left end of a chain of attributes and subscripts."""
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
     return node.id if isinstance(node, ast.Name) else None
