@@ -119,8 +119,7 @@ def hosted(
 
 
 def default_workers() -> str:
-    """As many as the service takes by default; what starts it in the tests asks for another number.
-    """
+    """As many as the service takes by default; what starts it in the tests asks for another number."""
     return str(os.cpu_count() or 1)
 
 

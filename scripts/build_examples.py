@@ -41,8 +41,7 @@ def dummy_example(folder: Path) -> None:
 
 
 def iris(folder: Path) -> None:
-    """Species of an iris: scaled logistic regression on the data set that comes with scikit-learn.
-    """
+    """Species of an iris: scaled logistic regression on the data set that comes with scikit-learn."""
     data = load_iris()
     model = make_pipeline(StandardScaler(), LogisticRegression())
     joblib.dump(model.fit(data.data, data.target_names[data.target]), folder / "model.joblib")

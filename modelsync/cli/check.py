@@ -81,9 +81,9 @@ def _print_table(folders: list[ModelSpec], results: dict[ModelName, CheckResult]
             (
                 folder.name,
                 state,
-                _time(result.load_seconds),
-                _time(result.call_seconds),
-                str(result.examples),
+                _time(result.measured.load_seconds),
+                _time(result.measured.call_seconds),
+                str(result.measured.examples),
             )
         )
     console.table(
@@ -111,6 +111,8 @@ def _print_json(folders: list[ModelSpec], results: dict[ModelName, CheckResult])
     models = []
     for folder in folders:
         result = results[folder.name]
-        models.append({**dataclasses.asdict(result), "ok": result.ok, "folder": str(folder.path)})
+        values = dataclasses.asdict(result)
+        measured = values.pop("measured")
+        models.append({**values, **measured, "ok": result.ok, "folder": str(folder.path)})
     broken = sum(not model["ok"] for model in models)
     click.echo(orjson.dumps({"models": models, "broken": broken}, option=orjson.OPT_INDENT_2))

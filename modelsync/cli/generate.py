@@ -56,16 +56,5 @@ def _entry(model: ModelSpec, beside: Path) -> ModelEntry:
     """The entry of a model in generated code, which knows only what the static check found."""
     from modelsync.models.types import ModelEntry
 
-    return ModelEntry(
-        name=model.name,
-        state="failed" if model.fault else "ready",
-        version="" if model.fault else model.version,
-        wanted_version=model.version,
-        release="",
-        folder=os.path.relpath(model.path.resolve(), beside),
-        class_name=model.class_name,
-        writes_self=model.writes_self,
-        is_async=model.is_async,
-        artefact=model.artefact,
-        fault=model.fault,
-    )
+    path = Path(os.path.relpath(model.path.resolve(), beside))
+    return ModelEntry.of(model, path, fault=model.fault)

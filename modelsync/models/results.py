@@ -37,8 +37,8 @@ from uuid import UUID
 import orjson
 
 from modelsync.errors import ModelRaised
+from modelsync.models.convention import METHOD
 from modelsync.models.diagnosis import hide_paths
-from modelsync.models.discovery.source_analysis import METHOD
 from modelsync.observability.redaction import redacted
 
 LARGEST = 64 * 1024**2  # bytes of an answer

@@ -30,7 +30,7 @@ from modelsync import settings
 from modelsync.api.app import create_app
 from modelsync.inference import serving
 from modelsync.inference.circuit_breaker import CircuitBreaker, memory_file
-from modelsync.models.isolation import guards
+from modelsync.models.isolation import patches
 from modelsync.models.isolation.crash_report import crashed_model
 from modelsync.observability import counters, logs, totals
 from modelsync.processes.gunicorn_worker import ModelsyncWorker
@@ -256,7 +256,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Entry point of the process."""
     config = settings.load()
-    guards.install()
+    patches.install()
     logs.configure(config.logs, secrets=logs.secrets_of(config))
     code = 1
     try:

@@ -20,7 +20,7 @@ import uvloop
 from gunicorn.workers.base import Worker
 
 from modelsync.inference.serving import Service
-from modelsync.models.isolation import guards, process_state
+from modelsync.models.isolation import patches, process_state
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.processes.oom import prefer_as_oom_victim
 from modelsync.server.acceptor import ConnectionCounts
@@ -62,7 +62,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
     def init_process(self) -> None:
         """Replace what must not be shared after the fork, then load (without preload) and run."""
         prefer_as_oom_victim()
-        guards.install()
+        patches.install()
         super().init_process()
 
     def init_signals(self) -> None:

@@ -21,7 +21,7 @@ import re
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +38,8 @@ from modelsync.files import (
     replace_symlink,
     storage,
 )
-from modelsync.models.types import Fault, ModelEntry, ModelName
+from modelsync.models.serialization import entry_from_json, entry_to_json, from_json
+from modelsync.models.types import ModelEntry, ModelName
 
 FORMAT = 1
 """Of release.json. Another one means that another version of modelsync wrote it."""
@@ -295,7 +296,7 @@ def _to_json(release: Release) -> bytes:
         item.name: getattr(release, item.name) for item in fields(Release)
     }
     del values["path"]
-    values["models"] = {name: asdict(entry) for name, entry in release.models.items()}
+    values["models"] = {name: entry_to_json(entry) for name, entry in release.models.items()}
     return as_json(values)
 
 
@@ -303,10 +304,5 @@ def _from_json(path: Path, data: bytes) -> Release:
     values: dict[str, Any] = json.loads(data)
     if (found := values.pop("format")) != FORMAT:
         raise ValueError(f"format {found!r} is not {FORMAT}: another version of modelsync wrote it")
-    models = {ModelName(name): _entry(entry) for name, entry in values.pop("models").items()}
-    return Release(**values, path=path, models=models)
-
-
-def _entry(values: dict[str, Any]) -> ModelEntry:
-    fault = values.pop("fault")
-    return ModelEntry(**values, fault=Fault(**fault) if fault else None)
+    models = {ModelName(name): entry_from_json(entry) for name, entry in values["models"].items()}
+    return from_json(Release, {**values, "path": path, "models": models})

@@ -1,7 +1,7 @@
 """The one use case: sync, discover, check, decide, generate, publish.
 
 It leaves a new release that `current` points to, or everything as it was and the reason in
-`status.json`. Run as `python -m modelsync.updates` by the supervisor, in a process of its own, and
+`status.json`. Run as `python -m modelsync.sync.update` by the supervisor, in a process of its own, and
 by `modelsync sync`.
 """
 
@@ -206,12 +206,7 @@ class Updater:
                 results[folder.name] = CheckResult(folder.name, folder.version, folder.fault)
             elif entry and entry.state == "ready" and entry.version == folder.version:
                 results[folder.name] = CheckResult(
-                    folder.name,
-                    folder.version,
-                    None,
-                    entry.load_seconds,
-                    entry.call_seconds,
-                    entry.examples,
+                    folder.name, folder.version, measured=entry.measured
                 )
             else:
                 unknown.append(folder)
@@ -233,36 +228,23 @@ class Updater:
         for neither.
         """
         before = current.models.get(folder.name) if current else None
-        entry = ModelEntry(
-            name=folder.name,
-            state="ready",
-            version=folder.version,
-            wanted_version=folder.version,
+        entry = ModelEntry.of(
+            folder,
+            Path("models_serve", folder.name),
+            fault=result.fault,
             release=before.release if before and before.version == folder.version else release_id,
-            folder=f"models_serve/{folder.name}",
-            class_name=folder.class_name,
-            writes_self=folder.writes_self,
-            is_async=folder.is_async,
-            artefact=folder.artefact,
-            load_seconds=result.load_seconds,
-            call_seconds=result.call_seconds,
-            examples=result.examples,
+            measured=result.measured,
         )
-        if result.ok:
+        if result.ok or self._settings.sync.on_broken_model != "previous":
             return entry
-        if (
-            current
-            and before
-            and before.version
-            and self._settings.sync.on_broken_model == "previous"
-        ):
+        if current and before and before.version:
             # The release holds all it serves, so that older ones can be removed whenever nobody
             # runs them.
             with storage():
                 remove_tree(staging.models_serve / folder.name)
                 copy_tree(current.path / before.folder, staging.models_serve / folder.name)
             return replace(before, state="stale", wanted_version=folder.version, fault=result.fault)
-        return replace(entry, state="failed", version="", fault=result.fault)
+        return entry
 
     def _tell(self, outcome: Outcome, wanted: str) -> None:
         event(

@@ -20,9 +20,17 @@ from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.runners import InProcessRunner, ModelRunner
 from modelsync.inference.serving import Service
+from modelsync.models.binding import methods
 from modelsync.models.discovery import folders
-from modelsync.models.loading import binding
-from modelsync.models.types import Example, Fault, LoadedModel, ModelEntry, ModelName
+from modelsync.models.types import (
+    Example,
+    Fault,
+    LoadedModel,
+    ModelEntry,
+    ModelName,
+    ModelSpec,
+    TreeHash,
+)
 from modelsync.observability import counters
 from modelsync.observability.counters import Counters
 from modelsync.releases.store import Release
@@ -94,12 +102,12 @@ def a_service(
     models: dict[str, Callable[..., Any]] = MODELS,
     **given: str,
 ) -> Service:
-    """Every model of MODELS, `Old` which is stale, and `Broken` which is not loaded."""
+    """A service with every model of MODELS, `Old` which is stale, `Broken` which is not loaded."""
     config = settings.load(environment(home, **given))
     loaded = {name: _loaded(name, method) for name, method in {**models, "Old": echo}.items()}
     entries = {ModelName(name): _entry(name) for name in loaded}
     entries[ModelName("Old")] = _entry("Old", state="stale", wanted_version="cd" * 20, fault=FAULT)
-    entries[ModelName("Broken")] = _entry("Broken", state="failed", version="", fault=FAULT)
+    entries[ModelName("Broken")] = _entry("Broken", state="failed", fault=FAULT)
     release = Release(COMMIT, COMMIT, "git", "", entries, path=home / "releases" / COMMIT)
     faults = {"Broken": str(FAULT)}
     dataplane = DataPlane(
@@ -138,7 +146,7 @@ def the_examples(
 
 
 def an_empty_service(home: Path, **given: str) -> Service:
-    """Before the first release."""
+    """A service before its first release."""
     config = settings.load(environment(home, **given))
     dataplane = DataPlane(
         {},
@@ -153,7 +161,7 @@ def an_empty_service(home: Path, **given: str) -> Service:
 
 
 def switched_off(service: Service, name: str) -> Service:
-    """The service after calls of that model have ended workers again and again."""
+    """The service after calls of that model have ended workers three times."""
     service.dataplane.breaker = CircuitBreaker({name: VERSION})
     for moment in range(3):
         service.dataplane.breaker.crashed([name], moment)
@@ -161,10 +169,9 @@ def switched_off(service: Service, name: str) -> Service:
 
 
 def _loaded(name: str, method: Callable[..., Any]) -> LoadedModel:
-    call, schema = binding.bind(method)
+    call, schema = methods.bind(method)
     return LoadedModel(
-        ModelName(name),
-        VERSION,
+        ModelSpec(ModelName(name), Path(name), VERSION),
         call,
         schema=schema,
         doc=method.__doc__ or "",
@@ -174,9 +181,8 @@ def _loaded(name: str, method: Callable[..., Any]) -> LoadedModel:
 
 def _entry(name: str, state: Any = "ready", version: str = VERSION, **more: Any) -> ModelEntry:
     wanted = more.pop("wanted_version", VERSION)
-    return ModelEntry(
-        ModelName(name), state, version, wanted, COMMIT, f"models_serve/{name}", **more
-    )
+    spec = ModelSpec(ModelName(name), Path("models_serve", name), TreeHash(version))
+    return ModelEntry(spec, state, wanted, COMMIT, **more)
 
 
 def body(**variables: Any) -> bytes:

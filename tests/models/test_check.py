@@ -42,9 +42,9 @@ def test_good_models_are_measured(root, write):
     write("Bare", GOOD)
     found = results(root)
     asks, bare = found["Asks"], found["Bare"]
-    assert (asks.ok, asks.examples, bare.ok, bare.examples) == (True, 2, True, 0)
-    assert 0 < asks.call_seconds < asks.load_seconds + 1
-    assert bare.call_seconds is None
+    assert (asks.ok, asks.measured.examples, bare.ok, bare.measured.examples) == (True, 2, True, 0)
+    assert 0 < asks.measured.call_seconds < asks.measured.load_seconds + 1
+    assert bare.measured.call_seconds is None
     assert asks.version == discover(root)[0].version
 
 
@@ -208,7 +208,7 @@ def test_an_example_that_holds(root, write, etls, response):
     write("Churn", etls, {"examples/happy.json": f'{{"variables": {{}}, "response": {response}}}'})
     result = results(root)["Churn"]
     assert result.fault is None
-    assert result.call_seconds > 0
+    assert result.measured.call_seconds > 0
 
 
 def test_the_environment_is_the_one_given(root, write, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelsync.models.codegen.generator import generate, run
-from modelsync.models.types import Fault, ModelEntry, ModelName, TreeHash
+from modelsync.models.types import Fault, ModelEntry, ModelName, ModelSpec, TreeHash
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "serve_models.py"
 
@@ -30,16 +30,8 @@ class Recording:
 
 
 def entry(name: str, state="ready", version="a" * 40, fault=None, **given) -> ModelEntry:
-    return ModelEntry(
-        name=ModelName(name),
-        state=state,
-        version=TreeHash(version),
-        wanted_version=TreeHash("c" * 40),
-        release="r1",
-        folder=f"models_serve/{name}",
-        fault=fault,
-        **given,
-    )
+    spec = ModelSpec(ModelName(name), Path("models_serve", name), TreeHash(version), **given)
+    return ModelEntry(spec, state, TreeHash("c" * 40), "r1", fault)
 
 
 ENTRIES = [

@@ -22,6 +22,7 @@ import orjson
 
 from modelsync.models import diagnosis
 from modelsync.models.diagnosis import plain
+from modelsync.models.serialization import from_json, to_json
 from modelsync.models.types import CheckResult, Fault, FaultStage, ModelName, ModelSpec
 from modelsync.observability.redaction import redacted
 
@@ -128,18 +129,7 @@ class CheckChild:
             )
 
     def _job(self, trace: Path) -> bytes:
-        folders = [
-            {
-                "name": folder.name,
-                "path": str(folder.path.absolute()),
-                "version": folder.version,
-                "class_name": folder.class_name,
-                "writes_self": folder.writes_self,
-                "is_async": folder.is_async,
-                "artefact": folder.artefact,
-            }
-            for folder in self.folders
-        ]
+        folders = [to_json(replace(folder, path=folder.path.absolute())) for folder in self.folders]
         return orjson.dumps({"timeout": self.timeout, "trace": str(trace), "folders": folders})
 
     def _listen(self, process: subprocess.Popen[bytes], events: int, record: Progress) -> bool:
@@ -239,11 +229,12 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _result(step: dict[str, Any]) -> CheckResult:
-    found = step.pop("fault")
-    # The child knows none of the service's own secrets, but its models may have read one from where
-    # it is.
-    fault = Fault(**found | {"message": redacted(found["message"])}) if found else None
-    return CheckResult(**step, fault=fault)
+    result = from_json(CheckResult, step)
+    if result.fault is None:
+        return result
+    # The child has none of the service's secrets, but its models may have read one elsewhere.
+    fault = replace(result.fault, message=redacted(result.fault.message))
+    return replace(result, fault=fault)
 
 
 def _ending(code: int) -> str:

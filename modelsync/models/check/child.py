@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,11 +30,19 @@ import orjson
 
 from modelsync.errors import ModelBroken, ModelRaised, VariablesInvalid
 from modelsync.models import results
+from modelsync.models.convention import BATCH
 from modelsync.models.diagnosis import from_exception
-from modelsync.models.discovery.source_analysis import BATCH
-from modelsync.models.isolation import guards
+from modelsync.models.isolation import guards, patches
 from modelsync.models.loading import loader
-from modelsync.models.types import CheckResult, Example, Fault, LoadedModel, ModelSpec
+from modelsync.models.serialization import from_json, to_json
+from modelsync.models.types import (
+    CheckResult,
+    Example,
+    Fault,
+    LoadedModel,
+    Measurements,
+    ModelSpec,
+)
 
 _PID = os.getpid()
 TIMED_CALLS = 3
@@ -53,9 +62,9 @@ def main(job: Path, events: int) -> None:
     trace = Path(content["trace"]).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     faulthandler.enable(trace)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is reported, not kept
-    guards.install()
+    patches.install()
     for item in content["folders"]:
-        folder = ModelSpec(**{**item, "path": Path(item["path"])})
+        folder = from_json(ModelSpec, item)
         trace.seek(0)
         trace.truncate()
         _report(events, {"started": folder.name})
@@ -63,7 +72,7 @@ def main(job: Path, events: int) -> None:
         faulthandler.dump_traceback_later(timeout, file=trace)
         result = try_model(folder, timeout)
         faulthandler.cancel_dump_traceback_later()
-        _report(events, {"finished": result})
+        _report(events, {"finished": to_json(result)})
     os._exit(0)
 
 
@@ -88,15 +97,14 @@ def try_model(folder: ModelSpec, timeout: float) -> CheckResult:
     except ModelBroken as error:
         return CheckResult(folder.name, folder.version, _fault(error))
     loaded = time.perf_counter() - start
+    measured = Measurements(load_seconds=loaded, examples=len(model.examples))
     try:
-        seconds = _run_examples(model, folder, timeout)
+        measured = replace(measured, call_seconds=_run_examples(model, folder, timeout))
     except ModelBroken as error:
-        return CheckResult(
-            folder.name, folder.version, _fault(error), loaded, None, len(model.examples)
-        )
+        return CheckResult(folder.name, folder.version, _fault(error), measured)
     finally:
         loader.unload(model)
-    return CheckResult(folder.name, folder.version, None, loaded, seconds, len(model.examples))
+    return CheckResult(folder.name, folder.version, None, measured)
 
 
 def _fault(error: ModelBroken) -> Fault:

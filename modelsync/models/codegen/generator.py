@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from modelsync.models.serialization import to_json
 from modelsync.models.types import Fault, ModelEntry
 
 
@@ -16,18 +18,11 @@ class Routes(Protocol):
     directory.
     """
 
-    def model(
-        self,
-        name: str,
-        *,
-        folder: str,
-        version: str,
-        class_name: str = "",
-        writes_self: bool = False,
-        is_async: bool = False,
-        artefact: str = "",
-    ) -> None:
-        """A model that serves; one that is stale serves an earlier version."""
+    def model(self, name: str, *, folder: str, version: str, **properties: Any) -> None:
+        """Add a model that serves; a stale one serves an earlier version.
+
+        `properties`: the other fields of its `ModelSpec` that differ from their defaults.
+        """
 
     def unavailable(self, name: str, *, reason: str) -> None:
         """A model of which no version can serve."""
@@ -92,23 +87,24 @@ def _note(entry: ModelEntry) -> str:
 
 
 def _arguments(entry: ModelEntry) -> str:
-    kind = {"artefact": entry.artefact} if entry.artefact else {"class_name": entry.class_name}
-    given = {"folder": entry.folder, **kind, "version": str(entry.version)}
-    flags = {"writes_self": entry.writes_self, "is_async": entry.is_async}
-    words = [f"{key}={_literal(value)}" for key, value in given.items()]
-    words += [f"{key}=True" for key, value in flags.items() if value]
-    return ", ".join([_literal(entry.name), *words])
+    """The model's name and folder, and the properties that differ from their defaults."""
+    values = to_json(entry.spec)
+    given = {
+        item.name: values[item.name]
+        for item in fields(entry.spec)
+        if item.name not in ("name", "path") and getattr(entry.spec, item.name) != item.default
+    }
+    named = {"folder": entry.folder, **given}
+    return ", ".join([_literal(entry.name), *(f"{key}={_literal(named[key])}" for key in named)])
 
 
 def _reason(fault: Fault | None) -> str:
     return str(fault) if fault else "unknown"
 
 
-def _literal(text: str) -> str:
-    """A string as Python source, in double quotes where that needs no escapes, as formatters write
-    it.
-    """
-    literal = repr(str(text))
+def _literal(value: Any) -> str:
+    """A JSON value as Python source; a string in double quotes where that needs no escapes."""
+    literal = repr(value)
     return (
         f'"{literal[1:-1]}"'
         if literal[0] == "'" and '"' not in literal and "\\" not in literal

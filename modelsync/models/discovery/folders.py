@@ -8,18 +8,19 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from modelsync.files import tree_hash
+from modelsync.models.artefacts import registry
+from modelsync.models.convention import FILE, RESERVED
 from modelsync.models.discovery import source_analysis
-from modelsync.models.types import RESERVED, Fault, ModelName, ModelSpec, TreeHash
+from modelsync.models.types import Fault, ModelName, ModelSpec, TreeHash
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 # Ways to miss the one name that makes a folder a model, on any file system.
 MISSPELT = re.compile(r"(etls?|elts?|etl_s)\.py", re.IGNORECASE)
-# What can be a model by itself, without code beside it.
-ARTEFACT = re.compile(r"(pipeline|model)\.pkl|model\.onnx|.+\.joblib|.+\.skops")
 
 LFS_MARK = b"version https://git-lfs.github.com/spec/"
 LFS_LARGEST = 1024  # bytes; the LFS specification: a pointer is smaller than this
@@ -73,28 +74,24 @@ def _folders(root: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _examine(entry: os.DirEntry[str], versions: Mapping[str, str]) -> ModelSpec | None:
-    path, name = Path(entry.path), ModelName(_shown(entry.name))
+    path = Path(entry.path)
     version = TreeHash(versions.get(entry.name, ""))
+    spec = ModelSpec(ModelName(_shown(entry.name)), path, version)
     try:
         files = sorted(item.name for item in path.iterdir())
-        if not (source_analysis.FILE in files or _meant_as_model(files)):
+        if not (FILE in files or _meant_as_model(files)):
             return None
         fault = name_fault(entry.name) or _content_fault(path, files, linked=entry.is_symlink())
-        if not entry.is_symlink():
-            version = version or TreeHash(tree_hash(path))
+        if not version and not entry.is_symlink():
+            spec = replace(spec, version=TreeHash(tree_hash(path)))
         if fault:
-            return ModelSpec(name, path, version, fault=fault)
-        if source_analysis.FILE not in files:
-            return _ready(name, path, version, files)
-        found = source_analysis.read((path / source_analysis.FILE).read_bytes(), entry.name)
+            return replace(spec, fault=fault)
+        if FILE not in files:
+            return _describe_artefact(spec, files)
+        return source_analysis.describe(spec, (path / FILE).read_bytes())
     except OSError as error:
-        unreadable = Fault(
-            "static", f"cannot be read: {error.strerror}", _inside(error.filename, path)
-        )
-        return ModelSpec(name, path, version, fault=unreadable)
-    if isinstance(found, Fault):
-        return ModelSpec(name, path, version, fault=found)
-    return ModelSpec(name, path, version, found.name, found.writes_self, found.is_async)
+        unreadable = f"cannot be read: {error.strerror}"
+        return replace(spec, fault=Fault("static", unreadable, _inside(error.filename, path)))
 
 
 def _inside(file: object, folder: Path) -> str | None:
@@ -107,33 +104,25 @@ def _inside(file: object, folder: Path) -> str | None:
 
 
 def _meant_as_model(files: list[str]) -> bool:
-    return any(MISSPELT.fullmatch(name) or ARTEFACT.fullmatch(name) for name in files)
+    return any(MISSPELT.fullmatch(name) or registry.find(name) for name in files)
 
 
-def _ready(name: ModelName, path: Path, version: TreeHash, files: list[str]) -> ModelSpec:
-    """A folder without code: its one artefact is the model."""
+def _describe_artefact(spec: ModelSpec, files: list[str]) -> ModelSpec:
+    """Return the spec of a folder without code, whose one artefact is the model, or its fault."""
     for file in files:
         if MISSPELT.fullmatch(file):
-            fault = Fault(
-                "static",
-                f"no {source_analysis.FILE}, but {_shown(file)}",
-                hint=f"rename it to {source_analysis.FILE}",
-            )
-            return ModelSpec(name, path, version, fault=fault)
-    artefact, *others = [file for file in files if ARTEFACT.fullmatch(file)]
-    if others:
-        fault = Fault(
-            "static",
-            f"several artefacts and no {source_analysis.FILE}: {', '.join(map(_shown, (artefact, *others)))}",
-            hint=f"keep the one that is the model, or add an {source_analysis.FILE} that loads them",
-        )
-        return ModelSpec(name, path, version, fault=fault)
-    if artefact != _shown(artefact) or not (path / artefact).is_file():
-        fault = Fault(
-            "static", f"{_shown(artefact)} is a folder, or its name is no text", _shown(artefact)
-        )
-        return ModelSpec(name, path, version, fault=fault)
-    return ModelSpec(name, path, version, artefact=artefact)
+            hint = f"rename it to {FILE}"
+            return replace(spec, fault=Fault("static", f"no {FILE}, but {_shown(file)}", hint=hint))
+    artefacts = [file for file in files if registry.find(file)]
+    if len(artefacts) > 1:
+        message = f"several artefacts and no {FILE}: {', '.join(map(_shown, artefacts))}"
+        hint = f"keep the one that is the model, or add an {FILE} that loads them"
+        return replace(spec, fault=Fault("static", message, hint=hint))
+    [artefact] = artefacts
+    if artefact != _shown(artefact) or not (spec.path / artefact).is_file():
+        message = f"{_shown(artefact)} is a folder, or its name is no text"
+        return replace(spec, fault=Fault("static", message, _shown(artefact)))
+    return replace(spec, artefact=artefact)
 
 
 # --- what is in the folder ------------------------------------------------------------------------
@@ -216,4 +205,4 @@ def _refuse_twins(folders: list[ModelSpec]) -> Iterator[ModelSpec]:
             f"differs from {', '.join(others)} only in case",
             hint="rename or remove one of them",
         )
-        yield ModelSpec(folder.name, folder.path, folder.version, fault=fault)
+        yield replace(folder, fault=fault)

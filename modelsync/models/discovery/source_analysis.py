@@ -1,20 +1,13 @@
-"""What `etls.py` says about itself: which class is the model and how its method behaves. Read,
-never run.
-"""
+"""Reads an `etls.py`, without running it: which class is the model, and how its method behaves."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
-from modelsync.models.types import Fault
-
-METHOD = "transform_predict"
-BATCH = "transform_predict_batch"
-"""The method that takes a list of rows; a class has one of the two, or both."""
-
-FILE = "etls.py"
+from modelsync.models.convention import BATCH, FILE, METHOD
+from modelsync.models.types import Fault, ModelSpec
 
 # Methods that change the list, dict, set, array or estimator they are called on.
 MUTATORS = {
@@ -50,33 +43,37 @@ PLAIN_BASES = {
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-@dataclass(frozen=True, slots=True)
-class ModelClass:
-    """The class of a folder's model, as its source shows it."""
+def describe(spec: ModelSpec, source: bytes) -> ModelSpec:
+    """Return the spec with what the text of its `etls.py` tells, or with a fault.
 
-    name: str
-    writes_self: bool = False
-    is_async: bool = False
-
-
-def read(source: bytes, folder: str) -> ModelClass | Fault:
-    """Find the model's class in the text of an `etls.py`.
-
-    `folder` is the model's name: of several classes the one named like it is meant.
+    Of several classes with the method, the one that is named like the model is meant.
     """
+    tree = _parse(source)
+    if isinstance(tree, Fault):
+        return replace(spec, fault=tree)
+    classes = {node.name: node for node in _classes(tree.body)}
+    chosen = _choose(classes, spec.name)
+    if isinstance(chosen, Fault):
+        return replace(spec, fault=chosen)
+    members = _members(classes, chosen)
+    method = members.get(METHOD)
+    return replace(
+        spec,
+        class_name=chosen,
+        writes_self=_writes_self(members, chosen),
+        is_async=isinstance(method, ast.AsyncFunctionDef),
+        fault=_batch_fault(method, members.get(BATCH)),
+    )
+
+
+def _parse(source: bytes) -> ast.Module | Fault:
     try:
-        tree = ast.parse(source, FILE)
+        return ast.parse(source, FILE)
     except SyntaxError as error:
         return Fault("static", f"{type(error).__name__}: {error.msg}", FILE, error.lineno or None)
-    except (
-        ValueError,
-        RecursionError,
-        MemoryError,
-    ) as error:  # a null byte; nesting that no parser takes
+    except (ValueError, RecursionError, MemoryError) as error:
+        # A null byte, or nesting that is too deep for the parser.
         return Fault("static", f"{FILE} cannot be parsed: {error or type(error).__name__}", FILE)
-    classes = {node.name: node for node in _classes(tree.body)}
-    chosen = _choose(classes, folder)
-    return chosen if isinstance(chosen, Fault) else _describe(classes, chosen)
 
 
 def _classes(body: Sequence[ast.stmt]) -> Iterator[ast.ClassDef]:
@@ -187,15 +184,6 @@ def _members(
 
 
 # --- how it behaves -------------------------------------------------------------------------------
-
-
-def _describe(classes: dict[str, ast.ClassDef], name: str) -> ModelClass | Fault:
-    members = _members(classes, name)
-    method, batch = members.get(METHOD), members.get(BATCH)
-    if fault := _batch_fault(method, batch):
-        return fault
-    is_async = isinstance(method, ast.AsyncFunctionDef)
-    return ModelClass(name, _writes_self(members, name), is_async)
 
 
 def _batch_fault(method: Function | None, batch: Function | None) -> Fault | None:

@@ -10,6 +10,7 @@ import inspect
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ from typing import Any
 from modelsync.errors import ModelBroken
 from modelsync.models import examples
 from modelsync.models.artefacts import registry
+from modelsync.models.binding import batching, methods
+from modelsync.models.convention import BATCH, FILE, METHOD
 from modelsync.models.diagnosis import from_exception
-from modelsync.models.discovery.source_analysis import BATCH, FILE, METHOD
 from modelsync.models.isolation import import_hooks, process_state
-from modelsync.models.loading import batching, binding
 from modelsync.models.types import Fault, LoadedModel, ModelSpec
 
 # The working directory, sys.path and the streams belong to the process: one model at a time.
@@ -39,7 +40,7 @@ def load(folder: ModelSpec) -> LoadedModel:
     path = folder.path.absolute()
     package = import_hooks.open_package(path, _label(folder))
     try:
-        with _loading, process_state.kept(path), import_hooks.plain_names(package):
+        with _loading, process_state.preserved(path), import_hooks.plain_names(package):
             return _load(folder, path, package)
     except ModelBroken:
         package.close()
@@ -51,7 +52,7 @@ def load(folder: ModelSpec) -> LoadedModel:
 
 
 def unload(model: LoadedModel) -> None:
-    """Forget a model's modules and free what they hold. Its instance must not be called any more."""
+    """Remove a model's modules and free what they hold. It must not be called any more."""
     import_hooks.close_package(model.package)
 
 
@@ -63,12 +64,11 @@ def _load(folder: ModelSpec, path: Path, package: import_hooks.Package) -> Loade
 
 
 def _artefact(folder: ModelSpec, path: Path) -> LoadedModel:
-    with process_state.unpatched():
+    with process_state.restored_modules():
         ready = registry.load(path, folder.artefact)
     batch = ready.batch
     return LoadedModel(
-        name=folder.name,
-        version=folder.version,
+        folder,
         call=batch.one,
         schema=batch.schema,
         doc=ready.doc,
@@ -79,13 +79,13 @@ def _artefact(folder: ModelSpec, path: Path) -> LoadedModel:
 
 
 def _instance(folder: ModelSpec, path: Path, package: import_hooks.Package) -> LoadedModel:
-    with process_state.unpatched():
+    with process_state.restored_modules():
         module = package.load(FILE.removesuffix(".py"))
     kind = getattr(module, folder.class_name, None)
     if not isinstance(kind, type):
         raise ModelBroken(Fault("load", f"{FILE} defines no class {folder.class_name}", FILE))
     make = _constructor(kind, f"{path}/")
-    with process_state.unpatched():
+    with process_state.restored_modules():
         instance = make()
     method, rows = _method(instance, METHOD), _method(instance, BATCH)
     is_async = inspect.iscoroutinefunction(method)
@@ -95,19 +95,17 @@ def _instance(folder: ModelSpec, path: Path, package: import_hooks.Package) -> L
                 "load", f"async def {METHOD} beside {BATCH}: a batch is called, not awaited", FILE
             )
         )
-    form = binding.form_of(method, dataframe=folder.class_name == METHOD) if method else None
+    form = methods.form_of(method, dataframe=folder.class_name == METHOD) if method else None
     batch = batching.bind(rows, form) if rows else None
     if method and form:
-        call, schema = binding.caller(method, form), form.schema
+        call, schema = methods.caller(method, form), form.schema
     elif batch:
         call, schema = batch.one, batch.schema
     else:
         raise ModelBroken(Fault("load", f"class {folder.class_name} has no {METHOD} method", FILE))
     return LoadedModel(
-        name=folder.name,
-        version=folder.version,
+        replace(folder, is_async=is_async),
         call=call,
-        is_async=is_async,
         schema=batch.schema if batch else schema,
         doc=_doc(kind, method or rows, module),
         lock=threading.Lock() if folder.writes_self and not is_async else None,
