@@ -50,6 +50,7 @@ def tree_hash(folder: str | Path) -> str:
 
 
 def _tree(folder: str) -> bytes | None:
+    """The binary hash of a folder's tree object; None for an empty folder, which git has not."""
     entries: list[tuple[bytes, bytes]] = []  # what git sorts by, the entry
     with os.scandir(folder) as listing:
         for item in listing:

@@ -1,12 +1,12 @@
 """Releases on disk: built aside, published by one rename, made current by one more.
 
-    home/lock                   held by whoever syncs
-    home/releases/<id>/         models_serve/, serve_models.py, release.json; never modified after
-    it is published home/current                a link to releases/<id>
+    home/lock                   held by the process that syncs
+    home/releases/<id>/         models_serve/, serve_models.py, release.json; never modified
+    home/current                a link to releases/<id>
 
-A crash before the first rename leaves a temporary folder, between the two a release that nobody
-knows, after the second one the new release. `sweep`, which each sync starts with, removes the first
-two. Whoever writes holds `lock()`.
+A crash before the first rename leaves a temporary folder, between the two an unused release, after
+the second one the new release. `sweep`, with which each sync starts, removes the first two. A
+process that writes holds `lock()`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from modelsync.models.serialization import entry_from_json, entry_to_json, from_
 from modelsync.models.types import ModelEntry, ModelName
 
 FORMAT = 1
-"""Of release.json. Another one means that another version of modelsync wrote it."""
+"""The format of release.json. Another one was written by another version of modelsync."""
 
 Source = Literal["git", "cache", "folder"]
 
@@ -51,10 +51,10 @@ _log = logging.getLogger(__name__)
 
 
 def environment(*settings: object) -> str:
-    """A digest of all that decides, beside the commit, what an update finds.
+    """A digest of what decides, besides the commit, the result of an update.
 
     Python and the installed libraries, because a model that is broken today may load in the next
-    image; and those `settings` that an update goes by.
+    image; and the `settings` that an update depends on.
     """
     installed = sorted(
         f"{item.name}=={item.version}" for item in importlib.metadata.distributions()
@@ -84,12 +84,12 @@ class Release:
 
     @property
     def models_serve(self) -> Path:
-        """Where the model folders are."""
+        """The folder of the model folders."""
         return self.path / "models_serve"
 
 
 class Staging:
-    """A release while it is being built: a folder that nothing looks at until `publish`."""
+    """A release while it is built: a folder that no process serves before `publish`."""
 
     def __init__(self, releases: Path, path: Path) -> None:
         self.path = path
@@ -97,14 +97,15 @@ class Staging:
 
     @property
     def models_serve(self) -> Path:
-        """Where the model folders belong; not made yet."""
+        """The folder for the model folders; it does not exist yet."""
         return self.path / "models_serve"
 
     def publish(self, release: Release, serve_models_source: str) -> Release:
-        """Write the two files, put everything on the disk and give the folder its name; return
-        where it is now.
+        """Write serve_models.py and release.json, flush all to the disk, and rename the folder to
+        its id.
 
-        It is not current yet. Raises StorageFailed; then nothing was published.
+        Returns the release with its path; it is not current yet. Raises StorageFailed; then nothing
+        is published.
         """
         path = self._releases / release.id
         published = replace(release, path=path, created=now())
@@ -130,11 +131,10 @@ class Releases:
 
     @contextmanager
     def lock(self, deadline: Deadline) -> Iterator[None]:
-        """Be the only one who syncs into this state directory, over all processes; the kernel frees
-        it if we die.
+        """Hold the lock of the state directory: one process syncs into it at a time.
 
-        Raises SyncTimeout where somebody else holds it until the deadline, StorageFailed where it
-        cannot be made.
+        The kernel releases it when the process dies. Raises SyncTimeout where another process holds
+        it until the deadline, StorageFailed where it cannot be made.
         """
         with storage():
             self._home.mkdir(parents=True, exist_ok=True)
@@ -150,8 +150,9 @@ class Releases:
             os.close(number)
 
     def current(self) -> Release | None:
-        """The release that serves, or should; None where there is none, or it cannot be read, which
-        is logged.
+        """The release that serves, or should; None where there is none.
+
+        None, too, where it cannot be read, which is logged.
         """
         if not (name := self.current_id()):
             return None
@@ -202,8 +203,8 @@ class Releases:
         return sorted(found, key=lambda release: release.created, reverse=True)
 
     def next_id(self, commit: str) -> str:
-        """The id for a new release of a commit: the commit, or with `.2`, `.3`, ... where it was
-        built before.
+        """The id for a new release of a commit: the commit, or with `.2`, `.3`, ... if it exists
+        already.
         """
         taken = set(self._names())
         number = 1
@@ -213,8 +214,9 @@ class Releases:
 
     @contextmanager
     def stage(self) -> Iterator[Staging]:
-        """Make a folder to build a release in; gone on leaving, unless it was published. Raises
-        StorageFailed.
+        """A folder to build a release in; removed on leaving, unless the release was published.
+
+        Raises StorageFailed.
         """
         with storage():
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -226,18 +228,18 @@ class Releases:
                 remove_tree(path)
 
     def make_current(self, release: Release) -> None:
-        """Point `current` at a published release, in one step. Raises StorageFailed; then it points
-        where it did.
+        """Point `current` at a published release, in one step.
+
+        Raises StorageFailed; then it points where it did.
         """
         with storage():
             replace_symlink(self._link, f"releases/{release.id}")
 
     def hold(self, release: Release) -> int:
-        """Keep a release from `sweep` for as long as this process, or a fork of it, lives; returns
-        a descriptor.
+        """Keep a release from `sweep` as long as this process, or a fork of it, lives.
 
-        The kernel's lock on its folder, so that no crash leaves a mark behind. Raises
-        StorageFailed.
+        By a shared lock on its folder, which no crash leaves behind. Returns the descriptor that
+        holds it. Raises StorageFailed.
         """
         with storage():
             number = locks.open_for_lock(release.path)
@@ -254,11 +256,10 @@ class Releases:
         return found
 
     def sweep(self, keep: int, in_use: Collection[str] = ()) -> None:
-        """Remove what killed runs left, and all but the newest `keep` releases; never the current
-        one or one `in_use`.
+        """Remove what killed runs left, and all releases but the newest `keep`.
 
-        A release that is newer than the current one and not in use was never made current, or was
-        taken back: it goes too. Raises StorageFailed.
+        Never the current one or one `in_use`. A release that is newer than the current one and not
+        in use was never made current, or was taken back: it is removed, too. Raises StorageFailed.
         """
         with storage():
             for folder in (self._home, self._folder):

@@ -132,6 +132,7 @@ class Job:
                 time.sleep(pause)
 
     def _refresh_tip(self) -> None:
+        """Read the ref again; a failure is logged, the rollout goes on."""
         try:
             tip = self._source.resolve(self._sync_deadline())
         except SyncError as error:  # pods on their way fetch by themselves

@@ -1,8 +1,8 @@
 """The one use case: sync, discover, check, decide, generate, publish.
 
 It leaves a new release that `current` points to, or everything as it was and the reason in
-`status.json`. Run as `python -m modelsync.sync.update` by the supervisor, in a process of its own, and
-by `modelsync sync`.
+`status.json`. The supervisor runs it as `python -m modelsync.sync.update`, a child process;
+`modelsync sync` runs the same in its own process.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ log = logging.getLogger("modelsync.sync.update")  # also where it runs as __main
 _NOT_AWAY = (NoModels, ReleaseRejected, ProbationFailed, StorageFailed)
 
 FAILED = 75
-"""Exit code of an update that failed and has told why; with another one somebody else has to tell.
+"""Exit code of an update that failed and has recorded why; after any other the supervisor records
+it.
 """
 
 
