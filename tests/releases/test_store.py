@@ -17,7 +17,8 @@ import pytest
 from modelsync.deadline import Deadline
 from modelsync.errors import ReleaseUnreadable, StorageFailed, SyncTimeout
 from modelsync.models.types import Fault, Measurements, ModelEntry, ModelName, ModelSpec, TreeHash
-from modelsync.releases.store import Release, Releases, environment
+from modelsync.releases.environment import environment
+from modelsync.releases.store import Release, Releases
 from modelsync.sync.status import Status, read_status, write_status
 
 OLD, NEW = "a" * 40, "b" * 40

@@ -140,7 +140,7 @@ def test_the_api_server_stays_away(stage: Stage) -> None:
     good = stage.rolled_out()
     push(stage.git, 1)
     with stage.api.away():
-        run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT="3s")
+        run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT="8s")
     assert run.code == 75
     assert run.lines(result="unknown", reason="cluster")
     assert (stage.api.pin, stage.api.told()) == (good, [])
@@ -151,7 +151,7 @@ def test_the_repository_stays_away(stage: Stage) -> None:
     good = stage.rolled_out()
     push(stage.git, 1)
     with stage.git.away():
-        run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT="3s")
+        run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT="8s")
     assert run.code == 75
     assert run.lines(result="unknown", reason="unreachable")
     assert (stage.api.pin, stage.api.told(), stage.api.writes()) == (good, [], [])
