@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Makes a virtual environment and installs into it, with uv, or with pip where no uv can be had. Step by step, in order:
+#
+#   scripts/libraries.sh VENV STEP...
+#
+#   create             an empty environment of $PYTHON
+#   lock=FILE          what a lock file names, verified by its hashes
+#   models=FILE        requirements-models.txt, if it is there, which may not change what FILE, a lock file, names
+#   editable, package  modelsync itself: this folder, or a copy of it
+#   compile=REGEX      bytecode of all files but those whose path matches
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fail() { printf 'modelsync: %s\n' "$*" >&2; exit 1; }
+
+python=${PYTHON:-python3} venv=$1 own=requirements-models.txt
+shift
+
+uv() { "$python" -m scripts.uv "$@"; }
+tool=uv
+uv --version >/dev/null || { tool=pip; echo "modelsync: taking pip instead, which is slower" >&2; }
+
+create() {
+    if [[ $tool == uv ]]; then
+        uv venv --quiet --clear --python "$("$python" -c 'import sys; print(sys.executable)')" "$venv"
+    else
+        "$python" -c 'import ensurepip, venv' 2>/dev/null \
+            || fail "$python has neither uv nor pip; install one of them (Debian: apt install python3-venv)"
+        "$python" -m venv --clear "$venv"
+    fi
+}
+
+install() {  # what follows, uv and pip understand alike
+    if [[ $tool == uv ]]; then
+        uv pip install --quiet --python "$venv/bin/python" "$@"
+    else
+        # It warns of editable installations, each time.
+        PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check "$@" >&2
+    fi
+}
+
+from_lock() {
+    install --require-hashes --no-deps --requirement "$1" || fail "$tool could not install $1; its message is above"
+}
+
+# The user's own lines, over ours, which are constraints; without hashes, for else the user's would need them too.
+of_models() {
+    local pins=$venv/pins.txt
+    sed -nE 's/^([A-Za-z0-9._-]+==[^\\]*)\\?$/\1/p' "$1" >"$pins"
+    install --constraint "$pins" --requirement requirements.txt \
+        || fail "requirements.txt does not match $1 (see above). A library for your models belongs into $own;" \
+            "after changing a pin, run \`make lock\`"
+    [[ -f $own ]] || return 0
+    install --constraint "$pins" --requirement "$own" \
+        || fail "$own cannot be installed beside the service's own libraries (see above). Change its line;" \
+            "or, if a model needs another version of one of ours, its pin in requirements.txt, and run \`make lock\`"
+}
+
+modelsync() {
+    install --no-deps "$@" || fail "$tool could not install modelsync itself; its message is above"
+}
+
+for step in "$@"; do
+    case $step in
+        create) create ;;
+        lock=*) from_lock "${step#*=}" ;;
+        models=*) of_models "${step#*=}" ;;
+        editable) modelsync --editable . ;;
+        package) modelsync . ;;
+        compile=*) "$venv/bin/python" -m compileall -qq -j 0 -x "${step#*=}" "$venv/lib" modelsync || true ;;
+        *) fail "libraries.sh: no such step: $step" ;;
+    esac
+done
