@@ -40,9 +40,7 @@ if [[ ! -x .venv/bin/python ]] || { [[ -f .venv/.interpreter ]] && ! same .venv/
     steps=(create "${steps[@]}")
 fi
 
-# pip would compile every file, for half a minute. Tests are not imported, and Kubernetes' thousand classes only in
-# development; Python compiles what is left out when it imports it.
-if [[ $kind == dev ]]; then steps+=("compile=/tests/"); else steps+=("compile=/(tests|kubernetes)/"); fi
+[[ $kind == dev ]] && steps+=(compile) || steps+=(warm)
 
 echo "modelsync: installing $lock into .venv (some seconds the first time)" >&2
 PYTHON=$python scripts/libraries.sh .venv "${steps[@]}"
