@@ -1,4 +1,5 @@
-"""Writes what is generated from the settings: env.example, the table in README.md, and the chart's values and schema.
+"""Writes what is generated from the settings: env.example, the table in README.md, and the chart's values and schema;
+and the version, from modelsync/__init__.py, wherever it is repeated.
 
 `python -m scripts.generated` writes them, `--check` fails where one is stale: `make generated`, `make check`.
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from modelsync.errors import SettingsError
 from modelsync.settings import GROUPS, Entry, entries, load
-from scripts import chart_docs
+from scripts import chart_docs, version
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- settings:begin -->", "<!-- settings:end -->"
@@ -89,7 +90,7 @@ def main(check: bool) -> int:
         stale = True
         name = path.relative_to(ROOT)
         if check:
-            print(f"{name} does not match modelsync/settings/; run `make generated` and commit it", file=sys.stderr)
+            print(f"{name} does not match modelsync/; run `make generated` and commit it", file=sys.stderr)
         else:
             path.write_text(text, "utf-8")
             print(f"wrote {name}")
@@ -102,6 +103,7 @@ def wanted() -> Iterator[tuple[Path, str]]:
     yield ROOT / "env.example", env_example()
     yield page, readme(page.read_text("utf-8"))
     yield from chart_docs.generated()
+    yield from version.stamped()
 
 
 if __name__ == "__main__":
