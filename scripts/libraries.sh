@@ -6,7 +6,7 @@
 #   create             an empty environment of $PYTHON
 #   lock=FILE          what a lock file names, verified by its hashes
 #   models=FILE        requirements-models.txt, if it is there, which may not change what FILE, a lock file, names
-#   editable, package  modelsync itself: this folder, or a copy of it
+#   editable           modelsync itself, as this folder; wheel=FILE: from a wheel; package: as a copy of this folder
 #   compile            bytecode of all files but tests
 #   warm               bytecode of what the service and the examples import, which takes a fifth of that time
 set -euo pipefail
@@ -80,6 +80,7 @@ for step in "$@"; do
         lock=*) from_lock "${step#*=}" ;;
         models=*) of_models "${step#*=}" ;;
         editable) modelsync --editable . ;;
+        wheel=*) modelsync "${step#*=}" ;;
         package) modelsync . ;;
         compile) bytecode -j 0 -x /tests/ "$venv/lib" modelsync ;;
         warm) warm ;;
