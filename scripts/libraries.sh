@@ -82,7 +82,7 @@ for step in "$@"; do
         editable) modelsync --editable . ;;
         wheel=*) modelsync "${step#*=}" ;;
         package) modelsync . ;;
-        compile) bytecode -j 0 -x /tests/ "$venv/lib" modelsync ;;
+        compile) bytecode -j 0 -x /tests/ "$venv/lib"; [[ ! -d modelsync ]] || bytecode modelsync ;;
         warm) warm ;;
         *) fail "libraries.sh: no such step: $step" ;;
     esac
