@@ -24,12 +24,12 @@ COPY scripts/uv scripts/uv
 # Before the code, so that only a changed list installs again. Your models' libraries are asked for in
 # requirements-models.txt, if there is one: a pattern may match nothing.
 COPY requirements.txt requirements.lock requirements-models.tx[t] ./
-RUN --mount=type=cache,target=/root/.cache \
+RUN --mount=type=cache,target=/var/cache/modelsync XDG_CACHE_HOME=/var/cache/modelsync \
     scripts/libraries.sh /opt/modelsync create lock=requirements.lock models=requirements.lock compile
 
 COPY pyproject.toml README.md LICENSE ./
 COPY modelsync modelsync
-RUN --mount=type=cache,target=/root/.cache \
+RUN --mount=type=cache,target=/var/cache/modelsync XDG_CACHE_HOME=/var/cache/modelsync \
     scripts/libraries.sh /opt/modelsync package compile && rm -rf build *.egg-info modelsync scripts
 
 # Served when no gitPath is set.

@@ -1,8 +1,9 @@
-"""The lock files: what is installed, to the last library, with its hashes. `make lock`; `make check` where one is stale.
+"""The lock files: every library that is installed, with its hashes. `make lock` writes them.
 
-`requirements.lock` is of requirements.txt, `requirements-dev.lock` of that and requirements-dev.txt. A library has the
-same version in both. Versions stay as they are locked unless a pin changed; `make lock UPGRADE=1` takes the newest. Each
-begins with a digest of what it was made from, so that the check needs no index.
+`requirements.lock` is made from requirements.txt, `requirements-dev.lock` from that and
+requirements-dev.txt; a library has the same version in both. Versions stay as they are locked unless
+a pin changes; `make lock UPGRADE=1` takes the newest. A lock file begins with a digest of what it was
+made from, so that `make check` needs no index to find a stale one.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def digest(lock: str, root: Path = ROOT) -> str:
 
 def header(lock: str, root: Path = ROOT) -> str:
     """Give the lines that a current lock file begins with."""
-    return f"# Made by `make lock` from {' and '.join(INPUTS[lock])}: do not edit.\n# sha256 of these: {digest(lock, root)}\n"
+    made = f"# Made by `make lock` from {' and '.join(INPUTS[lock])}: do not edit.\n"
+    return f"{made}# sha256 of these: {digest(lock, root)}\n"
 
 
 def stale(root: Path = ROOT) -> list[str]:
@@ -47,7 +49,12 @@ def stale(root: Path = ROOT) -> list[str]:
 def write(upgrade: bool) -> None:
     """Resolve and write the lock files: the larger one first, whose versions the other one takes."""
     for lock, constraints in ((DEV, []), (RUN, ["--constraint", DEV])):
-        _compile(*INPUTS[lock], *constraints, f"--output-file={lock}", *(["--upgrade"] if upgrade else []))
+        _compile(
+            *INPUTS[lock],
+            *constraints,
+            f"--output-file={lock}",
+            *(["--upgrade"] if upgrade else []),
+        )
         file = ROOT / lock
         file.write_text(header(lock) + file.read_text("utf-8"), "utf-8")
     if upgrade:
@@ -67,7 +74,10 @@ def main(arguments: list[str]) -> int:
         write(upgrade="--upgrade" in arguments)
         return 0
     for lock in (old := stale()):
-        print(f"{lock} does not match {' and '.join(INPUTS[lock])}; run `make lock` and commit it", file=sys.stderr)
+        print(
+            f"{lock} does not match {' and '.join(INPUTS[lock])}; run `make lock` and commit it",
+            file=sys.stderr,
+        )
     return 1 if old else 0
 
 

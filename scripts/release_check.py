@@ -1,7 +1,7 @@
-"""Whether everything is of one version before it is released: `python -m scripts.release_check [TAG]`.
+"""Checks a release: `python -m scripts.release_check [TAG]`, see docs/releasing.md.
 
-The tag (by default the one at this commit, if there is one), modelsync's version, what repeats it, and the newest entry
-of CHANGELOG.md, which has a date. See docs/releasing.md.
+The tag (by default the one of this commit, if it has one), modelsync's version, the files that repeat
+it and the newest entry of CHANGELOG.md have to agree, and that entry needs a date.
 """
 
 from __future__ import annotations

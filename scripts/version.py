@@ -1,4 +1,7 @@
-"""The version in every file that repeats it. It is set in `modelsync/__init__.py`; `make generated` writes the others."""
+"""The version, which `modelsync/__init__.py` sets, in every file that repeats it.
+
+`make generated` writes it there; `make check` finds a file that has another one.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ PLACES = {
 
 
 def stamped(version: str = __version__, root: Path = ROOT) -> Iterator[tuple[Path, str]]:
-    """Every file that repeats the version, and its content with that version; raises ValueError where its line is gone."""
+    """Yield every file that repeats the version, and its content with that version.
+
+    Raises ValueError where a file has no line for it.
+    """
     for name, pattern in PLACES.items():
         text = (root / name).read_text("utf-8")
         found = re.search(pattern, text, re.MULTILINE)

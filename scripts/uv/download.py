@@ -65,7 +65,10 @@ def download(environ: Mapping[str, str], pin: Pin | None = None) -> Path:
 
 
 def _cache(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home(), ".cache"), "modelsync")
+    return Path(
+        environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home(), ".cache"),
+        "modelsync",
+    )
 
 
 def _unpacked(wheel: bytes) -> bytes:
@@ -115,7 +118,10 @@ def opener_for(url: str, environ: Mapping[str, str]) -> tuple[str, OpenerDirecto
         passwords.add_password(None, f"{parts.scheme}://{host}/", user, password, is_authenticated=True)
     secure = ssl.create_default_context(cafile=option("cert", environ))
     if {host, parts.hostname} & set((option("trusted-host", environ) or "").split()):
-        secure.check_hostname, secure.verify_mode = False, ssl.CERT_NONE  # what is unpacked has a pinned digest
+        secure.check_hostname, secure.verify_mode = (
+            False,
+            ssl.CERT_NONE,
+        )  # what is unpacked has a pinned digest
     proxy = option("proxy", environ)
     proxies = ProxyHandler({"http": proxy, "https": proxy} if proxy else None)
     return bare, build_opener(HTTPSHandler(context=secure), HTTPBasicAuthHandler(passwords), proxies)
@@ -152,7 +158,10 @@ def _name(url: str) -> str:
 def fits(wheel: str, machine: str | None = None, libc: tuple[str, str] | None = None) -> bool:
     """Whether this machine runs a wheel, by its name: one of its platform tags (PEP 425, 600, 656) is the machine's."""
     machine, libc = machine or platform.machine(), libc or platform.libc_ver()
-    tags = re.findall(r"(manylinux|musllinux|macosx)_(\d+)_(\d+)_(\w+)", wheel.removesuffix(".whl").replace(".", " "))
+    tags = re.findall(
+        r"(manylinux|musllinux|macosx)_(\d+)_(\d+)_(\w+)",
+        wheel.removesuffix(".whl").replace(".", " "),
+    )
     for system, major, minor, architecture in tags:
         if architecture != machine:
             continue
@@ -170,5 +179,3 @@ def fits(wheel: str, machine: str | None = None, libc: tuple[str, str] | None = 
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", text)[:2]))
-
-
