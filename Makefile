@@ -3,10 +3,10 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
-        cluster-down test-cluster generated lock manifests helm4 examples format clean
+        cluster-down test-cluster generated lock manifests release-check helm4 examples format clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## .venv with the service and the tools
 	@scripts/venv.sh --dev
@@ -70,6 +70,9 @@ manifests: setup  ## k8s/, from the chart helm/modelsync
 
 helm4: setup  ## Helm 4 for the chart's tests, built with Go where it is not here
 	$(BIN)/python -m scripts.chart_helm
+
+release-check: setup  ## tag, version, changelog and chart are one, see docs/releasing.md
+	$(BIN)/python -m scripts.release_check
 
 examples: setup  ## the artefacts of the examples in models_serve/
 	$(BIN)/python -m scripts.build_examples
