@@ -122,8 +122,11 @@ def test_readers_see_whole_files_while_writers_race(tmp_path: Path) -> None:
     writers = [threading.Thread(target=write, args=(content,)) for content in contents]
     for writer in writers:
         writer.start()
+    seen = {path.read_bytes()}
     while any(writer.is_alive() for writer in writers):
-        assert path.read_bytes() in contents
+        seen.add(path.read_bytes())
+    assert seen <= set(contents)
+    assert len(seen) > 1  # it was written while it was read
     for writer in writers:
         writer.join()
     assert list(tmp_path.iterdir()) == [path]
@@ -150,11 +153,15 @@ def test_a_symlink_is_replaced_in_one_step(tmp_path: Path) -> None:
         for turn in range(100):
             replace_symlink(tmp_path / "current", ("two", "one")[turn % 2])
 
-    flipping = threading.Thread(target=flip)
+    flipping, seen = threading.Thread(target=flip), set()
     flipping.start()
-    while flipping.is_alive():
-        assert (tmp_path / "current" / "file").read_text() in {"one", "two"}
+    while flipping.is_alive() or len(seen) < 2:
+        seen.add((tmp_path / "current" / "file").read_text())
+        if not flipping.is_alive():
+            break
     flipping.join()
+    assert seen <= {"one", "two"}
+    assert seen
     assert sorted(item.name for item in tmp_path.iterdir()) == ["current", "one", "two"]
 
 
@@ -185,8 +192,7 @@ def test_a_link_out_of_a_copied_folder_still_points_there(tmp_path: Path) -> Non
 
 
 def test_remove_tree_removes_whatever_is_there(tmp_path: Path) -> None:
-    """A folder (also a read-only one), a file, a link (not what it points to), and nothing at all.
-    """
+    """A folder (also a read-only one), a file, a link (not what it points to), and nothing at all."""
     fill(tmp_path / "folder")
     (tmp_path / "folder" / "sub" / "deeper").chmod(0o500)
     (tmp_path / "kept").mkdir()

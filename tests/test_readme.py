@@ -27,7 +27,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 URL = "http://127.0.0.1:8080"
 
 ELSEWHERE = {
-    "./run.sh": "tests/test_house.py; its output: test_what_run_sh_prints",
+    "./run.sh": "tests/test_repository.py; its output: test_what_run_sh_prints",
     "gitPath=https://github.com/you/models.git ./run.sh": "tests/service/",
     "make image": "tests/image/",
     "docker run -p 8080:8080 -v state:/var/lib/modelsync -e gitPath=https://github.com/you/models.git modelsync": (
@@ -190,6 +190,7 @@ def test_operations_go_as_told(following: tuple[Run, Service]) -> None:
 def test_every_reason_has_advice() -> None:
     """Each reason that a sync can fail for stands in the table of what to do."""
     reasons = {kind.reason for kind in _below(errors.SyncError)}
+    assert len(reasons) > 5
     for reason in reasons:
         assert re.search(rf"^\| .*`{reason}`.* \|", README, re.MULTILINE), reason
 
@@ -202,5 +203,7 @@ def _below(kind: type[errors.SyncError]) -> Iterator[type[errors.SyncError]]:
 
 def test_every_link_leads_somewhere() -> None:
     """Files that the README names exist."""
-    for name in re.findall(r"\]\(([^):#]+)\)", README):
+    names = re.findall(r"\]\(([^):#]+)\)", README)
+    assert names
+    for name in names:
         assert (ROOT / name).exists(), name

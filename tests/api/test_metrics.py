@@ -71,8 +71,7 @@ def test_all_workers_are_added_up(tmp_path: Path) -> None:
 
 
 def test_what_a_worker_was_answering_when_it_died_is_lost(tmp_path: Path) -> None:
-    """A code of its own, and a failure; it stays so. A worker that ends as it should loses nothing.
-    """
+    """A code of its own, and a failure; it stays so. A worker that ends as it should loses nothing."""
     service = a_service(tmp_path)
     client = create_app(service).test_client()
     folder = counters.folder(service.settings.state.home)

@@ -32,8 +32,7 @@ def build(folder: Path) -> Objects:
 
 
 def edited(tmp_path: Path, *changes: tuple[str, str]) -> Objects:
-    """What comes of k8s/ with its one file edited: (pattern, replacement), each of which must fit.
-    """
+    """What comes of k8s/ with its one file edited: (pattern, replacement), each of which must fit."""
     folder = shutil.copytree(K8S, tmp_path / "k8s")
     text = KUSTOMIZATION.read_text("utf-8")
     for pattern, replacement in changes:

@@ -40,6 +40,12 @@ def _overwrite(paths: list[Path], content: bytes) -> None:
         path.write_bytes(content)
 
 
+def contents(path: Path) -> dict[str, bytes]:
+    """The files below a path, or the file that is there."""
+    files = [path, *path.rglob("*")]
+    return {str(one.relative_to(path)): one.read_bytes() for one in files if one.is_file()}
+
+
 def _flip(path: Path) -> None:
     path.chmod(0o600)
     content = bytearray(path.read_bytes())
@@ -70,11 +76,12 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 def test_a_damaged_mirror_is_rebuilt(
     server: GitServer, tmp_path: Path, damage: str, moved: bool
 ) -> None:
-    """Whatever is missing, cut off or overwritten: the next sync gives the commit's files, exactly.
-    """
+    """Whatever is missing, cut off or overwritten: the next sync gives the commit's files, exactly."""
     server.push({"Churn/model.pkl": os.urandom(20_000)})
     sync(server, tmp_path / "home", tmp_path / "out")
+    whole = contents(tmp_path / "home/repo.git")
     DAMAGE[damage](tmp_path / "home/repo.git")
+    assert contents(tmp_path / "home/repo.git") != whole
     if moved:
         server.push({"Iris/etls.py": "iris = 2\n"})
     wanted = sync(server, tmp_path / "home", tmp_path / "out")

@@ -240,14 +240,24 @@ def test_the_service_environment_does_not_reach_git(
 
     thread = threading.Thread(target=attempt)
     thread.start()
-    until(lambda: processes_of(tmp_path))
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            # `setpriv` and `env` start with all of it for a moment; git itself must not have it.
-            ours = f"HOME={tmp_path}/home/.git-".encode() in (content := environ.read_bytes())
-            if ours and b"git" in (environ.parent / "comm").read_bytes():
-                assert b"secret-of-the-service" not in content
+    found = until(lambda: environments_of_git(tmp_path))
+    assert not [content for content in found if b"secret-of-the-service" in content]
     thread.join()
+
+
+def environments_of_git(folder: Path) -> list[bytes]:
+    """The environments of the processes called git that run for the state directory in `folder`.
+
+    `setpriv` and `env` start with all of the service's for a moment; git itself must not have it.
+    """
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            content = (process / "environ").read_bytes()
+            ours = f"HOME={folder}/home/.git-".encode() in content
+            if ours and b"git" in (process / "comm").read_bytes():
+                found.append(content)
+    return found
 
 
 # --- TLS ---

@@ -188,8 +188,7 @@ def test_an_lfs_pointer_stays_a_pointer(server: GitServer, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", [b"..", b".", b".git", b".GIT"])
 def test_a_forged_tree_cannot_climb(server: GitServer, tmp_path: Path, name: bytes) -> None:
-    """Entries that git itself would never make: `..` as a folder, at the top and inside of a model.
-    """
+    """Entries that git itself would never make: `..` as a folder, at the top and inside of a model."""
     inner = bytes.fromhex(server.git("rev-parse", "main:Churn"))
     forged = server.git(
         "hash-object",
@@ -230,8 +229,7 @@ def test_a_forged_tree_cannot_write_through_a_link(server: GitServer, tmp_path: 
 
 
 def test_permissions_are_those_of_git(server: GitServer, tmp_path: Path) -> None:
-    """Only the executable bit is a file's own; setuid and the like cannot come from a repository.
-    """
+    """Only the executable bit is a file's own; setuid and the like cannot come from a repository."""
     server.push(
         {"Churn/run": executable("x"), "Churn/plain": "x", "Churn/old": Entry("100644", b"x")}
     )
@@ -241,8 +239,7 @@ def test_permissions_are_those_of_git(server: GitServer, tmp_path: Path) -> None
 
 
 def test_what_lies_beside_the_models_is_known_by_name(server: GitServer, tmp_path: Path) -> None:
-    """Of the folder that holds the models and of the top of the repository; none of it is written.
-    """
+    """Of the folder that holds the models and of the top of the repository; none of it is written."""
     server.push(
         {"models/Churn/etls.py": "", "models/near.py": "", "common/deep/x.py": "", "shared.py": ""}
     )

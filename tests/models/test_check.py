@@ -11,6 +11,7 @@ import pytest
 
 from modelsync.models.check.checker import check
 from modelsync.models.discovery.folders import discover
+from modelsync.models.types import CheckResult
 from tests.waiting import until
 
 GOOD = """
@@ -18,6 +19,7 @@ class M:
     def transform_predict(self, variables):
         return {"twice": variables.get("x", 0) * 2}
 """
+CHILD = "modelsync.models.check.child"
 EXAMPLE = '{"variables": {"x": 2}, "response": {"twice": 4}}'
 
 
@@ -123,15 +125,17 @@ def test_models_without_end_are_told_where_they_hang(root, write):
 
 def test_processes_that_models_start_end_with_the_check(root, write, tmp_path):
     """Neither a background child nor a thread of a model holds the check up or outlives it."""
-    pid = tmp_path / "pid"
+    started, forked = tmp_path / "started", tmp_path / "forked"
     write(
         "Churn",
         model(
-            init=f"p = subprocess.Popen(['sleep', '600']); open({str(pid)!r}, 'w').write(str(p.pid))",
-            top="import subprocess, threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()",
+            init=f"p = subprocess.Popen(['sleep', '600']); {writes('p.pid', started)}",
+            top="import subprocess, threading, time\n"
+            "threading.Thread(target=time.sleep, args=(600,)).start()",
         ),
     )
-    write("Forks", model(top="import os\nif not os.fork():\n    import time; time.sleep(600)"))
+    forks = f"import os, time\nif pid := os.fork():\n    {writes('pid', forked)}\nelse:\n    "
+    write("Forks", model(top=f"{forks}time.sleep(600)"))
     write("Returns", model(top="import os; os.fork()"))
     write("Last", model(top="import os\nos._exit(1)"))
     found = results(root)
@@ -141,12 +145,22 @@ def test_processes_that_models_start_end_with_the_check(root, write, tmp_path):
         "Last": False,
         "Returns": True,
     }
-    child = int(pid.read_text())
-    until(
-        lambda: (
-            not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
-        )
-    )
+    for file in (started, forked):
+        pid = int(file.read_text())
+        until(lambda pid=pid: has_ended(pid))
+
+
+def writes(expression: str, file: Path) -> str:
+    """A statement that writes a number into a file."""
+    return f"open({str(file)!r}, 'w').write(str({expression}))"
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or waits for its parent to notice."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_a_model_that_prints_without_end_is_bounded(root, write):
@@ -182,8 +196,7 @@ def test_a_model_that_prints_without_end_is_bounded(root, write):
     ],
 )  # fmt: skip
 def test_an_example_that_fails_breaks_the_model(root, write, etls, example, message):
-    """Another answer, an error, an answer that is none: told with what was expected and what came.
-    """
+    """Another answer, an error, an answer that is none: told with what was expected and what came."""
     write("Churn", etls, {"examples/happy.json": example, "data.txt": "x"})
     fault = results(root)["Churn"].fault
     assert fault.stage == "example"
@@ -234,18 +247,19 @@ def test_an_interrupted_check_leaves_no_process(root, write):
     write("A", GOOD)
     write("B", model(top="while True: pass"))
 
-    def interrupt(_verdict):
+    handler = signal.getsignal(signal.SIGINT)
+    running: list[psutil.Process] = []
+
+    def interrupt(result: CheckResult) -> None:
+        children = psutil.Process().children(recursive=True)
+        running.extend(one for one in children if CHILD in one.cmdline())
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         check(discover(root), timeout=60, environ=os.environ, on_progress=interrupt)
-    running = [
-        child
-        for child in psutil.Process().children()
-        if "modelsync.models.check.child" in " ".join(child.cmdline())
-    ]
-    assert running == []
-    assert signal.getsignal(signal.SIGINT) is not None
+    assert len(running) == 1  # it ran, and is seen here while it runs
+    until(lambda: not any(one.is_running() for one in running))
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_pickle_of_a_notebook_is_told_as_such(root, write):

@@ -96,8 +96,7 @@ def test_reserved_names_are_refused(root, write, name):
     ],
 )
 def test_odd_names_are_refused(root, write, name):
-    """A name that no URL takes as it is, is refused with what is allowed; also one that is no text.
-    """
+    """A name that no URL takes as it is, is refused with what is allowed; also one that is no text."""
     write(name, GOOD)
     [folder] = discover(root)
     assert folder.fault.stage == "name"

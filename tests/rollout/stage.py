@@ -13,6 +13,7 @@ from tests.fixtures.git import GitServer
 from tests.fixtures.kubernetes import ApiServer
 from tests.records import Record, records
 from tests.service.following import NO_PROXY, push
+from tests.waiting import patient
 
 BROKEN = "class Model:\n    def transform_predict(self):\n        return {}\n\nraise RuntimeError('no licence')\n"
 
@@ -26,7 +27,7 @@ class Run:
 
     @property
     def code(self) -> int:
-        return self.process.wait(60)
+        return self.process.wait(patient(60))
 
     def lines(self, **fields: Any) -> list[Record]:
         """The log records that have these fields."""
@@ -68,7 +69,7 @@ class Stage:
 
     def run(self, **env: str) -> Run:
         run = self.start(**env)
-        assert run.code is not None
+        run.process.wait(patient(60))
         return run
 
     def rolled_out(self, value: object = 0) -> str:

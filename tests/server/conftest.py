@@ -7,6 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fixtures.service import Service, serving, write_example, write_model
+from tests.waiting import patient, setting
+
+DEADLINE = patient(3)
+"""Seconds that a prediction may take."""
 
 MODELS = {
     "Echo": "class Echo:\n    def transform_predict(self, variables: dict):\n        return variables\n",
@@ -36,7 +40,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         folder,
         folder / "models",
         MODELSYNC_WORKERS="1",
-        MODELSYNC_PREDICT_TIMEOUT="3s",
+        MODELSYNC_PREDICT_TIMEOUT=setting(3),
         MODELSYNC_THREADS="8",
         MODELSYNC_MAX_QUEUE="16",
     ) as running:

@@ -1,5 +1,5 @@
 """What makes two heads the same; that they are then answered the same is tested in
-tests/wire/test_heads.py.
+tests/server/test_head_cache.py.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""What an operator reads of a request that was refused: the reason stands in its line of the log.
-"""
+"""What an operator reads of a request that was refused: the reason stands in its line of the log."""
 
 from __future__ import annotations
 

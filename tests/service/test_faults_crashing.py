@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -173,7 +174,9 @@ def test_an_innocent_model_that_is_always_called_meanwhile_stays_on(client: Clie
         client.service.port, "/models/Innocent", b'{"variables": {}}', connections=8
     ) as tally:
         for _ in range(5):
-            until(lambda: 'in_flight{model="Innocent"}' in client.get("/metrics").text)
+            until(
+                lambda: re.search(r'in_flight{model="Innocent"} [1-8]', client.get("/metrics").text)
+            )
             try:
                 if client.post("Again").status_code == 503:
                     break
@@ -188,8 +191,7 @@ def test_an_innocent_model_that_is_always_called_meanwhile_stays_on(client: Clie
 
 
 def test_the_next_version_is_on_again_and_an_unrelated_push_is_not(tmp_path: Path) -> None:
-    """What is switched off stays so through swaps and dying masters, until its own folder changes.
-    """
+    """What is switched off stays so through swaps and dying masters, until its own folder changes."""
     models = tmp_path / "models"
     write_model(models, "Bad", model("import os; os._exit(3)"))
     write_model(models, "Other", answers(1))

@@ -1,5 +1,4 @@
-"""A push to a real git server changes what runs; what does not concern the models changes nothing.
-"""
+"""A push to a real git server changes what runs; what does not concern the models changes nothing."""
 
 from __future__ import annotations
 
@@ -38,8 +37,7 @@ from tests.waiting import until
 
 
 def test_a_push_is_answered_whoever_tells_of_it(server: GitServer, tmp_path: Path) -> None:
-    """Each git host's webhook, the admin token and SIGHUP: the new commit answers, under its name.
-    """
+    """Each git host's webhook, the admin token and SIGHUP: the new commit answers, under its name."""
     with following(tmp_path, server) as service:
         answered_by(service, server.git("rev-parse", "main"), 0)
         for value, host in enumerate(("GitHub", "Gitea", "GitLab"), 1):

@@ -54,8 +54,7 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """One service through many faults: that it recovers from each of them is part of the promise.
-    """
+    """One service through many faults: that it recovers from each of them is part of the promise."""
     folder = tmp_path_factory.mktemp("stage")
     token = folder / "token"
     token.write_text(PASSWORD)

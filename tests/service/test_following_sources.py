@@ -78,8 +78,7 @@ def test_a_tag_is_followed_where_it_moves(server: GitServer, tmp_path: Path) -> 
 
 
 def test_a_commit_is_pinned(server: GitServer, tmp_path: Path) -> None:
-    """A commit's hash is served and nothing else; a repository without an advertised one as well.
-    """
+    """A commit's hash is served and nothing else; a repository without an advertised one as well."""
     pinned = server.git("rev-parse", "main")
     push(server, "newer")
     with following(tmp_path, server, MODELSYNC_GIT_REF=pinned) as service:
@@ -117,8 +116,7 @@ def test_the_folder_is_suggested_and_then_followed(tmp_path: Path) -> None:
     not SshGitServer.available(), reason="no openssh-server, or no login shell for this user"
 )
 def test_over_ssh_until_the_host_key_is_unknown(tmp_path: Path) -> None:
-    """A key file and known hosts: it follows. A host key that is not known is refused until it is.
-    """
+    """A key file and known hosts: it follows. A host key that is not known is refused until it is."""
     with SshGitServer(tmp_path / "repository.git") as server:
         push(server, 0)
         keys = {
