@@ -258,3 +258,19 @@ class Forbidden(RequestError):
     """The token lacks the scope, or no token of that scope has been set."""
 
     reason = "forbidden"
+
+
+REQUEST_ERRORS: tuple[type[RequestError], ...] = (
+    MalformedBody,
+    UnsupportedBody,
+    BodyTooLarge,
+    VariablesInvalid,
+    UnknownModel,
+    ModelRaised,
+    ModelUnavailable,
+    Overloaded,
+    DeadlineExceeded,
+    Unauthenticated,
+    Forbidden,
+)
+"""Every kind of request error: each is counted by its `reason` and has a status in `problems`."""

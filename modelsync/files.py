@@ -1,5 +1,4 @@
-"""Files and folders: git's hash of a folder, writes that are whole or not at all, copies, removal.
-"""
+"""Files and folders: git's hash of a folder, writes that are whole or not at all, copies, removal."""
 
 from __future__ import annotations
 

@@ -30,17 +30,25 @@ STATUS: dict[type[errors.RequestError], int] = {
     errors.DeadlineExceeded: 504,
 }
 
+STATUS_BY_REASON = {"ok": 200} | {kind.reason: status for kind, status in STATUS.items()}
+"""The status of an answer by the reason under which it is counted."""
+
 Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer, ready to be written. `headers` are those that belong to this answer alone."""
+    """A whole answer, ready to be written.
+
+    `headers` are those that belong to this answer alone, `version` is that of the model whose result
+    it is.
+    """
 
     status: int
     body: bytes
     content_type: str = JSON
     headers: Headers = ()
+    version: str = ""
 
 
 def status_of(error: errors.RequestError) -> int:

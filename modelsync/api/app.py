@@ -18,8 +18,8 @@ from modelsync.api.console import pages
 from modelsync.errors import RequestError
 from modelsync.inference.serving import Service
 from modelsync.models.types import RESERVED
-from modelsync.server import request_ids
 from modelsync.server.auth import Authorizer
+from modelsync.server.responses import signature
 
 log = logging.getLogger(__name__)
 
@@ -118,16 +118,13 @@ def _not_found(path: str, base: str) -> str:
 
 
 def _sign_answers(app: Flask, service: Service) -> None:
-    """Say on every answer which request, which release and which version of a model it belongs to.
-    """
+    """Say on every answer which request, which release and which version of a model it belongs to."""
 
     @app.after_request
     def sign(response: Response) -> Response:
-        response.headers[request_ids.HEADER] = replies.request_id()
-        if service.commit:
-            response.headers["X-Modelsync-Release"] = service.commit
-        if loaded := service.models.get(_model_asked_for() or ""):
-            response.headers.setdefault("X-Modelsync-Model-Version", loaded.version)
+        model = service.models.get(_model_asked_for() or "")
+        version = model.version if model else None
+        response.headers.update(signature(replies.request_id(), service.commit, version))
         for name, value in SECURITY_HEADERS.items():
             response.headers[name] = value
         if request.endpoint != "static":

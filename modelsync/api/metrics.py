@@ -8,7 +8,8 @@ sent. It is open to everybody, as Prometheus expects it, and holds no secret.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import accumulate
 from time import time
@@ -21,7 +22,7 @@ from prometheus_client.metrics_core import HistogramMetricFamily as Histogram
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from modelsync import __version__
+from modelsync import __version__, problems
 from modelsync.api import models, replies, sync
 from modelsync.inference.serving import Service
 from modelsync.observability.counters import BATCH_SIZES, BUCKETS, LOST
@@ -81,11 +82,11 @@ def _requests(service: Service) -> Iterator[Metric]:
         labels=["model"],
     )
     for name, total in sorted(service.totals().items()):
-        for code, count in sorted(total.codes.items()):
-            requests.add_metric([name, "lost" if code == LOST else str(code)], count)
-        failures.add_metric(
-            [name], sum(count for code, count in total.codes.items() if code >= 500 or code == LOST)
-        )
+        codes = _by_code(total.reasons)
+        for code, count in sorted(codes.items()):
+            requests.add_metric([name, code], count)
+        failed = (count for code, count in codes.items() if code == LOST or code.startswith("5"))
+        failures.add_metric([name], sum(failed))
         buckets = list(zip(_BOUNDS, accumulate(total.buckets), strict=True))
         seconds.add_metric([name], buckets, total.seconds)
         running.add_metric([name], total.in_flight)
@@ -94,6 +95,15 @@ def _requests(service: Service) -> Iterator[Metric]:
                 [name], list(zip(_SIZES, accumulate(total.batches), strict=True)), total.batched
             )
     yield from (requests, failures, seconds, running, sizes)
+
+
+def _by_code(reasons: Mapping[str, float]) -> dict[str, float]:
+    """Add up the counts of all reasons that have the same status; `lost` has none."""
+    codes: dict[str, float] = defaultdict(float)
+    for reason, count in reasons.items():
+        code = LOST if reason == LOST else str(problems.STATUS_BY_REASON.get(reason, 0))
+        codes[code] += count
+    return codes
 
 
 def _models(service: Service) -> Iterator[Metric]:

@@ -1,6 +1,4 @@
-"""Predicting through Flask: `POST /<base>/<Model>` and `POST /<base>/all`, as our worker answers
-them without Flask.
-"""
+"""Predictions through Flask, for servers other than ours; ours answers most of them without Flask."""
 
 from __future__ import annotations
 
@@ -8,11 +6,11 @@ from time import perf_counter
 
 from flask import Flask, Response, request
 
-from modelsync import problems
 from modelsync.api import replies
 from modelsync.errors import RequestError
-from modelsync.inference.fanout import answer_all
+from modelsync.inference.fanout import predict_all as ask_all
 from modelsync.inference.serving import Service
+from modelsync.protocols.native import NATIVE
 from modelsync.server import query
 from modelsync.server.auth import Authorizer
 from modelsync.server.media_type import check_media_type
@@ -40,18 +38,26 @@ def register(app: Flask, service: Service, authorizer: Authorizer) -> None:
                 dataplane.model(name)  # raises: unknown or not loaded, whatever the body is
             body = json_body() if request.method == "POST" else query.body_of(_query())
         except RequestError as error:
-            if name in dataplane.models:
-                dataplane.counters.observe(
-                    name, problems.status_of(error), perf_counter() - started
-                )
+            if row := dataplane.counters.rows.get(name):
+                row.observe(error.reason, perf_counter() - started)
             raise
-        return replies.respond(dataplane.answer(name, body, replies.request_id()))
+        request_id = replies.request_id()
+        answer = NATIVE.answer(
+            dataplane.predict(name, body, NATIVE, request_id),
+            name=name,
+            model=dataplane.models[name],
+            release=dataplane.release,
+            request_id=request_id,
+        )
+        return replies.respond(answer)
 
     def predict_all() -> Response:
         admit()
         options = query.all_options(_query())
-        answer = answer_all(
-            dataplane, json_body(), replies.request_id(), names=options.names, flat=options.flat
+        request_id = replies.request_id()
+        outcomes = ask_all(dataplane, json_body(), NATIVE, request_id, options.names)
+        answer = NATIVE.answer_all(
+            outcomes, flat=options.flat, release=dataplane.release, request_id=request_id
         )
         return replies.respond(answer)
 

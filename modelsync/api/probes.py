@@ -1,5 +1,4 @@
-"""The routes `/livez` and `/readyz`, for servers other than ours; ours answers them without Flask.
-"""
+"""The routes `/livez` and `/readyz`, for servers other than ours; ours answers them without Flask."""
 
 from __future__ import annotations
 

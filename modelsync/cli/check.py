@@ -167,8 +167,7 @@ def generate(folder: Path | None, output: Path | None) -> int:
 
 
 def _entry(model: ModelSpec, beside: Path) -> ModelEntry:
-    """Give a folder as generated code registers it, which only knows what the static check found.
-    """
+    """Give a folder as generated code registers it, which only knows what the static check found."""
     from modelsync.models.types import ModelEntry
 
     return ModelEntry(

@@ -35,15 +35,13 @@ def shown(name: str) -> str:
 
 
 def followed(folder: str) -> bool:
-    """Whether a folder beside the models may be one: those that start with a dot belong to tools.
-    """
+    """Whether a folder beside the models may be one: those that start with a dot belong to tools."""
     return not folder.startswith(".") and not ignored(folder)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of `git ls-tree -r`: mode, hash, and the path from the folder that holds the models.
-    """
+    """A line of `git ls-tree -r`: mode, hash, and the path from the folder that holds the models."""
 
     mode: str
     sha: str

@@ -213,8 +213,7 @@ class Mirror:
         run("fetch", *_QUIETLY, "--prune", *unshallow, "--", self._remote.url, *refs)
 
     def _tidy(self, run: GitRunner, commit: str) -> None:
-        """Keep the mirror from growing for ever; a failure only means that it is done another time.
-        """
+        """Keep the mirror from growing for ever; a failure only means that it is done another time."""
         if len(list(self._path.glob("objects/pack/*.pack"))) <= PACKS:
             return
         with suppress(SyncError, OSError):

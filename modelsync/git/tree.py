@@ -49,8 +49,7 @@ def versions(run: GitRunner, commit: str, subdir: str) -> dict[str, TreeHash]:
 
 
 def export(run: GitRunner, commit: str, subdir: str, target: Path) -> Export:
-    """Write the model folders under `subdir` into the new folder `target`, one file after another.
-    """
+    """Write the model folders under `subdir` into the new folder `target`, one file after another."""
     tree = _subtree(run, commit, subdir)
     listing = run("ls-tree", "-r", "-z", tree, local=True)
     with storage():

@@ -30,8 +30,7 @@ from modelsync.settings import Git, git_environment
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A checked URL: what git is given, its protocol, and the host (with port) as messages name it.
-    """
+    """A checked URL: what git is given, its protocol, and the host (with port) as messages name it."""
 
     url: str
     protocol: str

@@ -1,5 +1,4 @@
-"""Models whose method is `async def`: awaited together in one event loop of their own, each under a
-deadline.
+"""Models whose method is `async def`: awaited side by side in one event loop of their own.
 
 The loop is not the worker's, so a coroutine that blocks holds up other `async def` models only,
 never a probe.
@@ -9,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from modelsync.errors import DeadlineExceeded, Overloaded
 from modelsync.inference.timeouts import Ticket, Timeouts
-from modelsync.problems import Answer
 
 
 class AsyncRunner:
@@ -22,49 +21,42 @@ class AsyncRunner:
     def __init__(self, limit: int, timeout: float) -> None:
         self.limit = limit
         self.running = 0
-        self._deadlines = Timeouts(timeout)
+        self._timeouts = Timeouts(timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
 
     def submit(
         self,
-        work: Callable[[], Awaitable[Answer]],
-        done: Callable[[Answer], None],
+        work: Callable[[Ticket], Coroutine[Any, Any, None]],
         on_expired: Callable[[DeadlineExceeded], None],
     ) -> None:
-        """Await `work()` and give its answer to `done`, or call `on_expired` at the deadline, never
-        both.
+        """Await `work(ticket)`, which claims the ticket before it answers.
 
-        Raises Overloaded where `limit` coroutines run already.
+        At the deadline `on_expired` is called instead. Raises Overloaded if `limit` coroutines run.
         """
         with self._lock:
             if self.running >= self.limit:
-                raise Overloaded(
-                    f"{self.limit} predictions are running already; try again", retry_after=1
-                )
+                message = f"{self.limit} predictions are running already; try again"
+                raise Overloaded(message, retry_after=1)
             self.running += 1
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(
-                    target=self._loop.run_forever, name="modelsync-async", daemon=True
-                ).start()
-        loop = self._loop
-        detail = f"no answer within {self._deadlines.timeout:g} s"
+            loop = self._loop = self._loop or _started()
 
         def expire() -> None:
-            on_expired(DeadlineExceeded(detail))
+            on_expired(DeadlineExceeded(f"no answer within {self._timeouts.timeout:g} s"))
             loop.call_soon_threadsafe(future.cancel)
 
-        ticket = self._deadlines.start(expire)
-        future = asyncio.run_coroutine_threadsafe(self._run(work, done, ticket), loop)
+        ticket = self._timeouts.start(expire)
+        future = asyncio.run_coroutine_threadsafe(self._run(work(ticket)), loop)
 
-    async def _run(
-        self, work: Callable[[], Awaitable[Answer]], done: Callable[[Answer], None], ticket: Ticket
-    ) -> None:
+    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         try:
-            answer = await work()
-            if ticket.claim():
-                done(answer)
+            await work
         finally:
             with self._lock:
                 self.running -= 1
+
+
+def _started() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="modelsync-async", daemon=True).start()
+    return loop

@@ -1,8 +1,7 @@
-"""Requests for one model that have arrived in the same turn of the loop: they are answered
-together.
+"""Requests for one model that have arrived in the same turn of the event loop.
 
 Models that take several rows are called once for all of them, the others one after another. Either
-way the answers are written in one go: each write wakes up a client, and doing that between calls
+way the answers are delivered together: each write wakes up a client, and a write between two calls
 costs more than many a model.
 """
 
@@ -13,111 +12,101 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from modelsync.errors import DeadlineExceeded, RequestError
-from modelsync.inference.dataplane import DataPlane, Done, predict_batch, renew_lock
-from modelsync.inference.latency import INLINE_MAX, LOOP_MAX
-from modelsync.inference.thread_pool import CallTimeout, Job
+from modelsync.inference.codec import Codec
+from modelsync.inference.dataplane import DataPlane
+from modelsync.inference.invocation import BatchInvocation, reason_of
+from modelsync.inference.loop_model import LoopModel
+from modelsync.inference.outcome import Done, Outcome
+from modelsync.inference.runners import RawOutcome
+from modelsync.inference.thread_pool import Job
 from modelsync.inference.timeouts import Ticket
-from modelsync.inference.watchdog import Watchdog
-from modelsync.models.isolation import guards
-from modelsync.problems import Answer
-
-if TYPE_CHECKING:
-    from modelsync.inference.loop_executor import LoopModel
 
 MAX_BATCH = 256
-"""Requests in one call at most; what has arrived beyond is the next call."""
+"""Requests in one call at most; those beyond are the next call."""
 
 MAX_TURN = 0.001
-"""Seconds after which answers are written, and other clients heard, although there are more calls
-to make.
+"""Seconds of calls after which answers are written and other clients are heard, even if more calls
+are to be made.
 """
 
 
 class Pending(Protocol):
-    """A request that waits for others. `started` is a time of `perf_counter`."""
+    """A request that waits in a queue. `started` is a time of `perf_counter`."""
 
-    body: bytes
+    payload: bytes
     started: float
 
     def identity(self) -> str:
-        """The request's id."""
+        """Return the request's id."""
 
-    def succeed(self, model: LoopModel, payload: bytes, seconds: float) -> None:
-        """Answer with a result, `seconds` after it was asked for."""
-
-    def answer(self, answer: Answer) -> None:
-        """Answer with anything else."""
+    def finish(self, outcome: Outcome) -> None:
+        """Answer the request. Called once, in the loop's thread."""
 
 
 class PendingRequest:
-    """One that is answered by a callback."""
+    """A request that is answered by a callback."""
 
-    __slots__ = ("_done", "_request_id", "body", "started")
+    __slots__ = ("_request_id", "finish", "payload", "started")
 
-    def __init__(self, body: bytes, request_id: str, done: Done) -> None:
-        self.body = body
+    def __init__(self, payload: bytes, request_id: str, done: Done) -> None:
+        self.payload = payload
         self.started = perf_counter()
+        self.finish = done
         self._request_id = request_id
-        self._done = done
 
     def identity(self) -> str:
-        """The request's id."""
+        """Return the request's id."""
         return self._request_id
-
-    def succeed(self, model: LoopModel, payload: bytes, seconds: float) -> None:
-        """Answer with a result."""
-        self._done(model.success(payload))
-
-    def answer(self, answer: Answer) -> None:
-        """Answer with anything else."""
-        self._done(answer)
-
-
-Outcome = bytes | BaseException
 
 
 class RequestQueue(ABC):
-    """The requests for one model of this turn of the loop. `batches`: one call answers several."""
+    """The requests of one protocol for one model in this turn of the loop.
+
+    `batches`: one call answers several requests.
+    """
 
     batches = False
 
     def __init__(
-        self, model: LoopModel, dataplane: DataPlane, loop: asyncio.AbstractEventLoop
+        self,
+        model: LoopModel,
+        codec: Codec,
+        dataplane: DataPlane,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.model = model
+        self.codec = codec
         self._dataplane = dataplane
         self._loop = loop
-        self._waiting: list[Pending] = []
+        self._pending: list[Pending] = []
 
-    def add(self, one: Pending) -> None:
-        """Answer a request together with those that have come, and still come, in this turn."""
-        if not self._waiting:
+    def add(self, request: Pending) -> None:
+        """Answer a request together with all others that arrive in this turn."""
+        if not self._pending:
             self._loop.call_soon(self._flush)
-        self._waiting.append(one)
+        self._pending.append(request)
+
+    def explain(self, outcome: RawOutcome, request_id: str) -> Outcome:
+        """Turn what a call has raised into the error that the client is told."""
+        return self._dataplane.explain(outcome, self.model.runner.model, request_id)
 
     def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        self._call(waiting)
+        pending, self._pending = self._pending, []
+        self._call(pending)
 
     @abstractmethod
-    def _call(self, waiting: Sequence[Pending]) -> None:
-        """Job the model for all of them, and `_deliver` what comes of it."""
+    def _call(self, pending: Sequence[Pending]) -> None:
+        """Call the model for all requests, and deliver the outcomes."""
 
-    def _deliver(self, waiting: Sequence[Pending], outcomes: Sequence[Outcome]) -> None:
-        model = self.model
-        now = perf_counter()
-        for one, outcome in zip(waiting, outcomes, strict=True):
-            seconds = now - one.started
+    def _deliver(self, pending: Sequence[Pending], outcomes: Sequence[RawOutcome]) -> None:
+        for request, outcome in zip(pending, outcomes, strict=True):
             if isinstance(outcome, bytes):
-                one.succeed(model, outcome, seconds)
-                model.observe(200, seconds)
+                request.finish(outcome)
             else:
-                answer = model.failure(outcome, one.identity())
-                one.answer(answer)
-                model.observe(answer.status, seconds)
+                request.finish(self.explain(outcome, request.identity()))
 
 
 class SequentialCaller(RequestQueue):
@@ -126,46 +115,41 @@ class SequentialCaller(RequestQueue):
     def __init__(
         self,
         model: LoopModel,
+        codec: Codec,
         dataplane: DataPlane,
         loop: asyncio.AbstractEventLoop,
         threadsafe: Callable[[Done], Done],
     ) -> None:
-        super().__init__(model, dataplane, loop)
+        super().__init__(model, codec, dataplane, loop)
         self._threadsafe = threadsafe
 
-    def _call(self, waiting: Sequence[Pending]) -> None:
-        model = self.model
+    def _call(self, pending: Sequence[Pending]) -> None:
+        model, codec = self.model, self.codec
         called: list[Pending] = []
-        outcomes: list[Outcome] = []
-        since = perf_counter()
-        for place, one in enumerate(waiting, 1):
-            if not model.fast:  # one of those before it has shown that
-                self._dataplane.submit(
-                    model.name, one.body, one.identity(), self._threadsafe(one.answer)
-                )
+        outcomes: list[RawOutcome] = []
+        began = perf_counter()
+        for count, request in enumerate(pending, 1):
+            if not model.in_loop:  # a request before this one has shown that it is slow
+                self._submit(request)
                 continue
-            before = perf_counter()
-            try:
-                outcomes.append(model.run(one.body))
-            except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
-                outcomes.append(error)
-            called.append(one)
-            now = perf_counter()
-            model.brief = now - before <= INLINE_MAX
-            if now - before > LOOP_MAX:
-                model.slow(now - before)
-            if now - since > MAX_TURN:
-                self._later(waiting[place:])
+            outcomes.append(model.call(request.payload, codec, request.started))
+            called.append(request)
+            if perf_counter() - began > MAX_TURN:
+                self._postpone(pending[count:])
                 break
         self._deliver(called, outcomes)
 
-    def _later(self, waiting: Sequence[Pending]) -> None:
-        """Job for these in the next turn, before those that come until then: other clients are
-        heard in between.
-        """
-        if waiting:
+    def _submit(self, request: Pending) -> None:
+        done = self._threadsafe(request.finish)
+        self._dataplane.submit(
+            self.model.name, request.payload, self.codec, request.identity(), done
+        )
+
+    def _postpone(self, pending: Sequence[Pending]) -> None:
+        """Call for these in the next turn, before requests that come until then."""
+        if pending:
             self._loop.call_soon(self._flush)
-            self._waiting[:0] = waiting
+            self._pending[:0] = pending
 
 
 class MicroBatcher(RequestQueue):
@@ -173,70 +157,44 @@ class MicroBatcher(RequestQueue):
 
     batches = True
 
-    def __init__(
-        self,
-        model: LoopModel,
-        dataplane: DataPlane,
-        loop: asyncio.AbstractEventLoop,
-        watchdog: Watchdog,
-    ) -> None:
-        super().__init__(model, dataplane, loop)
-        self._watchdog = watchdog
-
-    def _call(self, waiting: Sequence[Pending]) -> None:
-        for start in range(0, len(waiting), MAX_BATCH):
-            batch = waiting[start : start + MAX_BATCH]
-            if self.model.fast:
-                self._in_loop(batch)
+    def _call(self, pending: Sequence[Pending]) -> None:
+        for start in range(0, len(pending), MAX_BATCH):
+            batch = pending[start : start + MAX_BATCH]
+            if self.model.in_loop:
+                payloads = [request.payload for request in batch]
+                self._deliver(batch, self.model.call_batch(payloads, self.codec, batch))
             else:
-                self._in_thread(batch)
+                self._call_in_thread(batch)
 
-    def _in_loop(self, batch: Sequence[Pending]) -> None:
-        model = self.model
-        started = perf_counter()
-        model.row.calling(len(batch))
-        self._watchdog.enter(model.name)
-        outcomes: Sequence[Outcome]
-        try:
-            outcomes = model.in_context(predict_batch, model.model, [one.body for one in batch])
-        except CallTimeout as hung:
-            outcomes = [hung] * len(batch)
-        finally:
-            self._watchdog.leave()
-            guards.restore_cwd()
-            model.row.calling(0)
-        seconds = perf_counter() - started
-        self._deliver(batch, outcomes)
-        if seconds > LOOP_MAX:
-            model.slow(seconds)
-
-    def _in_thread(self, batch: Sequence[Pending]) -> None:
-        name = self.model.name
+    def _call_in_thread(self, batch: Sequence[Pending]) -> None:
+        name, runner, dataplane = self.model.name, self.model.runner, self._dataplane
+        row = dataplane.counters.rows[name]
+        payloads = [request.payload for request in batch]
 
         def work(ticket: Ticket) -> None:
-            started = perf_counter()
-            self._dataplane.counters.begin(name, len(batch))
-            try:
-                outcomes = copy_context().run(
-                    predict_batch, self.model.model, [one.body for one in batch]
-                )
-            finally:
-                guards.restore_cwd()
-                self._dataplane.counters.end(name, len(batch))
-            self._dataplane.latencies[name].seen(perf_counter() - started)
-            if ticket.claim():
-                self._loop.call_soon_threadsafe(self._deliver, batch, outcomes)
+            with BatchInvocation(row, batch, ticket=ticket) as call:
+                call.outcomes = copy_context().run(runner.call_batch, payloads, self.codec)
+            dataplane.latencies[name].record(call.seconds)
+            if call.claimed:
+                self._loop.call_soon_threadsafe(self._delivered, batch, call.outcomes)
 
         def expired(error: DeadlineExceeded) -> None:
-            renew_lock(self.model.model)
-            self._loop.call_soon_threadsafe(self._deliver, batch, [error] * len(batch))
+            runner.give_up()
+            self._loop.call_soon_threadsafe(self._refuse, batch, error)
 
         try:
-            self._dataplane.model(name)  # raises where it is switched off
-            self._dataplane.pool.submit(Job(name, work, expired, {"model": name}))
+            dataplane.model(name)  # raises if its circuit is open
+            dataplane.pool.submit(Job(name, work, expired, {"model": name}))
         except RequestError as error:
-            self._deliver(batch, [error] * len(batch))
+            self._refuse(batch, error)
 
-    def _deliver(self, waiting: Sequence[Pending], outcomes: Sequence[Outcome]) -> None:
-        self.model.row.batch(len(waiting))
-        super()._deliver(waiting, outcomes)
+    def _delivered(self, batch: Sequence[Pending], outcomes: Sequence[RawOutcome]) -> None:
+        self.model.row.batch(len(batch))
+        self._deliver(batch, outcomes)
+
+    def _refuse(self, batch: Sequence[Pending], error: RequestError) -> None:
+        """Answer requests that no call answers: observed here, since there is no invocation."""
+        now = perf_counter()
+        for request in batch:
+            self.model.row.observe(reason_of(error), now - request.started)
+        self._delivered(batch, [error] * len(batch))

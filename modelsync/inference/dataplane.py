@@ -1,22 +1,18 @@
-"""Predicting: from a model and a body to an answer. Free of Flask, git, the store and Kubernetes.
+"""The data plane: answers requests with models. Variables in, outcomes out; it knows no HTTP.
 
-`predict` is the plain function. `DataPlane` calls it under a deadline, in a bounded queue, counted,
-behind the boundary that no exception of a model passes, `SystemExit` among them.
+It calls models under a deadline, in a bounded queue, counted, behind an edge that no exception of a
+model passes, SystemExit among them. In which bytes variables and results travel, a `Codec` knows.
 """
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import logging
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import nullcontext
 from contextvars import copy_context
 from time import perf_counter
 
-from modelsync import problems
 from modelsync.errors import (
     DeadlineExceeded,
     ModelRaised,
@@ -26,104 +22,26 @@ from modelsync.errors import (
 )
 from modelsync.inference.async_runner import AsyncRunner
 from modelsync.inference.circuit_breaker import CircuitBreaker
+from modelsync.inference.codec import Codec
+from modelsync.inference.invocation import INTERRUPTED, Invocation
 from modelsync.inference.latency import LatencyTracker
+from modelsync.inference.outcome import Done, Outcome
+from modelsync.inference.runners import ModelRunner, RawOutcome
 from modelsync.inference.thread_pool import CallTimeout, Job, ThreadPool
 from modelsync.inference.timeouts import Ticket
 from modelsync.models.diagnosis import hide_paths
-from modelsync.models.isolation import guards
-from modelsync.models.results import dump
 from modelsync.models.types import LoadedModel
 from modelsync.observability.counters import Counters
 from modelsync.observability.redaction import redacted
-from modelsync.problems import Answer
-from modelsync.protocols.native import parse
 
 log = logging.getLogger(__name__)
-
-Done = Callable[[Answer], None]
-"""Called exactly once with the answer, in whatever thread has it."""
 
 MESSAGE_LIMIT = 1000
 """Characters of a model's exception that a client sees."""
 
-SWITCHED_OFF_RETRY = 60
+CIRCUIT_OPEN_RETRY = 60
 NO_RELEASE_RETRY = 1
-
-
-def predict(model: LoadedModel, body: bytes) -> bytes:
-    """The answer of `model` to the request body `{"variables": {...}}`, as JSON.
-
-    Raises MalformedBody, VariablesInvalid, ModelRaised (the result cannot be served) and whatever
-    the model raises.
-    """
-    variables = parse(body)
-    if model.lock is None:
-        return dump(model.call(variables))
-    with model.lock:
-        return dump(model.call(variables))
-
-
-def predict_batch(model: LoadedModel, bodies: Sequence[bytes]) -> list[bytes | BaseException]:
-    """`predict` for several requests in one call of a model that has `call_batch`: each result, or
-    what failed.
-
-    A request that cannot be bound or whose result cannot be served fails alone. Where the call
-    itself raises, each request is called alone, so that the one that is to blame is the one that
-    fails. Raises CallTimeout.
-    """
-    assert model.bind
-    assert model.call_batch
-    outcomes: list[bytes | BaseException] = [b""] * len(bodies)
-    rows, places = [], []
-    for place, body in enumerate(bodies):
-        try:
-            rows.append(model.bind(parse(body)))
-            places.append(place)
-        except CallTimeout:
-            raise
-        except BaseException as error:  # noqa: BLE001  a validator may be the model's code
-            outcomes[place] = error
-    try:
-        with model.lock or nullcontext():
-            results = model.call_batch(rows) if rows else []
-        if not isinstance(results, list) or len(results) != len(rows):
-            raise ModelRaised(
-                "TypeError", f"transform_predict_batch must return a list of {len(rows)} results"
-            )
-    except CallTimeout:
-        raise
-    except BaseException as error:  # noqa: BLE001  the edge of the model's code
-        for place in places:
-            outcomes[place] = _alone(model, bodies[place]) if len(rows) > 1 else error
-        return outcomes
-    for place, result in zip(places, results, strict=True):
-        try:
-            outcomes[place] = result if isinstance(result, Exception) else dump(result)
-        except CallTimeout:
-            raise
-        except BaseException as error:  # noqa: BLE001  a result's own methods may be the model's code
-            outcomes[place] = error
-    return outcomes
-
-
-def _alone(model: LoadedModel, body: bytes) -> bytes | BaseException:
-    try:
-        return predict(model, body)
-    except CallTimeout:
-        raise
-    except BaseException as error:  # noqa: BLE001  the edge of the model's code
-        return error
-
-
-def renew_lock(model: LoadedModel) -> None:
-    """Give the model another lock: a call that hangs holds the old one, perhaps for ever."""
-    if model.lock is not None:
-        model.lock = threading.Lock()
-
-
-async def predict_async(model: LoadedModel, body: bytes) -> bytes:
-    """`predict` for a model whose method is `async def`."""
-    return dump(await model.call(parse(body)))
+"""Seconds after which a client may try again."""
 
 
 class DataPlane:
@@ -135,7 +53,7 @@ class DataPlane:
 
     def __init__(
         self,
-        models: Mapping[str, LoadedModel],
+        runners: Mapping[str, ModelRunner],
         unavailable: Mapping[str, str],
         counters: Counters,
         *,
@@ -146,13 +64,14 @@ class DataPlane:
         timeout: float,
         breaker: CircuitBreaker | None = None,
     ) -> None:
-        self.models = dict(models)
+        self.runners = dict(runners)
+        self.models = {name: runner.model for name, runner in runners.items()}
         self.unavailable = dict(unavailable)
         self.release = release
         self.counters = counters
         self.timeout = timeout
         self.breaker = breaker or CircuitBreaker({})
-        # A call that takes a lock might wait in a loop for one that runs in a thread.
+        # A call in the loop that takes a lock might wait there for one that runs in a thread.
         self.latencies = {
             name: LatencyTracker(
                 model.call_seconds, allowed=not model.is_async and model.lock is None
@@ -160,7 +79,7 @@ class DataPlane:
             for name, model in self.models.items()
         }
         self.pool = ThreadPool(threads, max_queue, timeout)
-        self.coroutines = AsyncRunner(max_queue, timeout)
+        self.async_runner = AsyncRunner(max_queue, timeout)
         self._folder = folder.rstrip("/") + "/" if folder else ""
 
     @property
@@ -169,7 +88,7 @@ class DataPlane:
         return sorted({*self.models, *self.unavailable})
 
     def model(self, name: str) -> LoadedModel:
-        """The loaded model of that name.
+        """Return the loaded model of that name.
 
         Raises UnknownModel, naming those that look like it, or ModelUnavailable with the reason.
         """
@@ -182,122 +101,116 @@ class DataPlane:
             near = difflib.get_close_matches(name.lower(), folded, n=3)
             raise UnknownModel(name, [folded[one] for one in near])
         if self.breaker.is_open(name):
-            detail = f"{name} is switched off until its next version: calling it has ended several worker processes"
-            raise ModelUnavailable(detail, SWITCHED_OFF_RETRY)
+            detail = (
+                f"{name} is switched off until its next version: calling it has ended several "
+                "worker processes"
+            )
+            raise ModelUnavailable(detail, CIRCUIT_OPEN_RETRY)
         return model
 
-    def submit(self, name: str, body: bytes, request_id: str, done: Done) -> None:
-        """Answer one request without waiting: `done` gets the answer, be it a result or a problem.
-        """
-        started = perf_counter()
-
-        def finish(answer: Answer) -> None:
-            if name in self.models:
-                self.counters.observe(name, answer.status, perf_counter() - started)
-            done(answer)
-
+    def submit(self, name: str, payload: bytes, codec: Codec, request_id: str, done: Done) -> None:
+        """Answer one request without waiting: `done` gets the outcome."""
+        asked = perf_counter()
         try:
             model = self.model(name)
-            if model.is_async:
-                self._await(model, body, request_id, finish)
-            else:
-                self._call(model, body, request_id, finish)
+            call = self._await if model.is_async else self._call
+            call(self.runners[name], payload, codec, request_id, asked, done)
         except RequestError as error:
-            finish(self._problem(error, name, request_id))
+            self._refuse(name, error, asked, done)
 
-    def answer(self, name: str, body: bytes, request_id: str) -> Answer:
-        """`submit`, waiting for the answer; for a caller that has a thread to spend."""
-        future: Future[Answer] = Future()
-        self.submit(name, body, request_id, future.set_result)
+    def predict(self, name: str, payload: bytes, codec: Codec, request_id: str) -> Outcome:
+        """`submit`, and wait for the outcome; for a caller that has a thread to spend."""
+        future: Future[Outcome] = Future()
+        self.submit(name, payload, codec, request_id, future.set_result)
         return future.result()
 
-    # --- below: how one call runs -----------------------------------------------------------------
+    # --- how one call runs ------------------------------------------------------------------------
 
-    def _call(self, model: LoadedModel, body: bytes, request_id: str, done: Done) -> None:
+    def _call(
+        self,
+        runner: ModelRunner,
+        payload: bytes,
+        codec: Codec,
+        request_id: str,
+        asked: float,
+        done: Done,
+    ) -> None:
+        model = runner.model
+
         def work(ticket: Ticket) -> None:
-            started = perf_counter()
-            self.counters.begin(model.name)
-            try:
-                answer = self._outcome(model, body, request_id)
-            finally:
-                self.counters.end(model.name)
-            self.latencies[model.name].seen(perf_counter() - started)
-            if ticket.claim():
-                done(answer)
+            with Invocation(self.counters.rows[model.name], asked, ticket=ticket) as call:
+                # In a context of its own: decimal's precision and numpy's error state are of this
+                # call alone.
+                call.outcome = copy_context().run(runner.call, payload, codec)
+            self.latencies[model.name].record(call.seconds)
+            if call.claimed:
+                done(self.explain(call.outcome, model, request_id))
 
         def expired(error: DeadlineExceeded) -> None:
-            renew_lock(model)
-            done(self._problem(error, model.name, request_id))
+            runner.give_up()
+            self._refuse(model.name, error, asked, done)
 
-        self.pool.submit(
-            Job(model.name, work, expired, {"model": model.name, "request_id": request_id})
-        )
+        fields = {"model": model.name, "request_id": request_id}
+        self.pool.submit(Job(model.name, work, expired, fields))
 
-    def _await(self, model: LoadedModel, body: bytes, request_id: str, done: Done) -> None:
-        async def work() -> Answer:
-            self.counters.begin(model.name)
-            try:
-                return self.success(model, await predict_async(model, body))
-            except BaseException as error:  # the edge of the model's code
-                task = asyncio.current_task()
-                if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
-                    raise  # by us, at the deadline; any other is the model's own
-                return self.failure(error, model, request_id)
-            finally:
-                guards.restore_cwd()
-                self.counters.end(model.name)
+    def _await(
+        self,
+        runner: ModelRunner,
+        payload: bytes,
+        codec: Codec,
+        request_id: str,
+        asked: float,
+        done: Done,
+    ) -> None:
+        model = runner.model
+
+        async def work(ticket: Ticket) -> None:
+            with Invocation(self.counters.rows[model.name], asked, ticket=ticket) as call:
+                call.outcome = await runner.call_async(payload, codec)
+            if call.claimed:
+                done(self.explain(call.outcome, model, request_id))
 
         def expired(error: DeadlineExceeded) -> None:
-            done(self._problem(error, model.name, request_id))
+            self._refuse(model.name, error, asked, done)
 
-        self.coroutines.submit(work, done, expired)
+        self.async_runner.submit(work, expired)
 
-    def _outcome(self, model: LoadedModel, body: bytes, request_id: str) -> Answer:
-        try:
-            # In a context of its own: decimal's precision and numpy's error state are of this call
-            # alone.
-            return self.success(model, copy_context().run(predict, model, body))
-        except CallTimeout:
-            raise
-        except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
-            return self.failure(error, model, request_id)
-        finally:
-            guards.restore_cwd()
+    def _refuse(self, name: str, error: RequestError, asked: float, done: Done) -> None:
+        """Answer a request that no call answers, because it was refused or given up."""
+        if row := self.counters.rows.get(name):
+            row.observe(error.reason, perf_counter() - asked)
+        done(error)
 
-    def success(self, model: LoadedModel, body: bytes) -> Answer:
-        """The answer with a result of `model`."""
-        return Answer(200, body, headers=(("X-Modelsync-Model-Version", model.version),))
+    # --- what a failure says ----------------------------------------------------------------------
 
-    def failure(self, error: BaseException, model: LoadedModel, request_id: str) -> Answer:
-        """The answer to a request that failed with `error`; what is the model's fault is logged,
-        with its traceback.
+    def explain(self, outcome: RawOutcome, model: LoadedModel, request_id: str) -> Outcome:
+        """Turn what a call has raised into the error that the client is told.
+
+        The model's own failures are logged, with their traceback.
         """
+        if isinstance(outcome, bytes):
+            return outcome
+        if isinstance(outcome, CallTimeout):
+            return DeadlineExceeded(INTERRUPTED)
         fields = {"model": model.name, "version": model.version, "request_id": request_id}
-        if isinstance(error, RequestError):
-            if isinstance(error, ModelRaised):
-                log.error(
-                    "%s: %s", model.name, error, exc_info=error.__cause__, extra={"fields": fields}
-                )
-            return self._problem(error, model.name, request_id)
-        log.error(
-            "%s raised %s",
-            model.name,
-            type(error).__name__,
-            exc_info=error,
-            extra={"fields": fields},
-        )
-        return self._problem(
-            ModelRaised(type(error).__name__, self._message(error, model)), model.name, request_id
-        )
+        if isinstance(outcome, ModelRaised):
+            log.error(
+                "%s: %s",
+                model.name,
+                outcome,
+                exc_info=outcome.__cause__,
+                extra={"fields": fields},
+            )
+        if isinstance(outcome, RequestError):
+            return outcome
+        kind = type(outcome).__name__
+        log.error("%s raised %s", model.name, kind, exc_info=outcome, extra={"fields": fields})
+        return ModelRaised(kind, self._message(outcome, model))
 
     def _message(self, error: BaseException, model: LoadedModel) -> str:
         try:
             text = str(error)
         except BaseException:  # noqa: BLE001  `__str__` is the model's code too
             return "(its message cannot be shown)"
-        return hide_paths(redacted(text), f"{self._folder}{model.name}/" if self._folder else "")[
-            :MESSAGE_LIMIT
-        ]
-
-    def _problem(self, error: RequestError, name: str, request_id: str) -> Answer:
-        return problems.answer(error, request_id=request_id, model=name, release=self.release)
+        folder = f"{self._folder}{model.name}/" if self._folder else ""
+        return hide_paths(redacted(text), folder)[:MESSAGE_LIMIT]

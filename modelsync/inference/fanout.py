@@ -1,84 +1,61 @@
-"""One request to several models side by side: `POST /<base>/all`."""
+"""One request to several models side by side."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 
-import orjson
+from modelsync.inference.codec import Codec
+from modelsync.inference.dataplane import DataPlane
+from modelsync.inference.outcome import Done, Outcome
 
-from modelsync import problems
-from modelsync.errors import RequestError
-from modelsync.inference.dataplane import DataPlane, Done
-from modelsync.problems import Answer
-from modelsync.protocols.native import parse
+Outcomes = Mapping[str, Outcome]
+"""The outcome of each model that was asked, by its name, in the order in which they were asked."""
 
 
 def submit_all(
     dataplane: DataPlane,
-    body: bytes,
+    payload: bytes,
+    codec: Codec,
     request_id: str,
-    done: Done,
-    *,
+    done: Callable[[Outcomes], None],
     names: Sequence[str] = (),
-    flat: bool = False,
 ) -> None:
-    """Answer for every model (or `names`) without waiting: a JSON object with each result under its
-    model's name.
+    """Ask every model (or `names`) without waiting: `done` gets all outcomes at once.
 
-    One that fails holds its problem under its own name. `flat` merges the results into one object.
+    Raises MalformedBody, before any model is asked.
     """
     wanted = list(dict.fromkeys(names)) or dataplane.names
-    try:
-        parse(body)
-    except RequestError as error:
-        done(problems.answer(error, request_id=request_id, release=dataplane.release))
-        return
+    codec.decode(payload)
     if not wanted:
-        done(Answer(200, b"{}"))
+        done({})
         return
-    gathered: dict[str, Answer] = {}
+    gathered: dict[str, Outcome] = {}
     lock = threading.Lock()
 
     def collect(name: str) -> Done:
-        def keep(answer: Answer) -> None:
+        def keep(outcome: Outcome) -> None:
             with lock:
-                gathered[name] = answer
+                gathered[name] = outcome
                 last = len(gathered) == len(wanted)
             if last:
-                done(Answer(200, _merged([(one, gathered[one]) for one in wanted], flat=flat)))
+                done({one: gathered[one] for one in wanted})
 
         return keep
 
     for name in wanted:
-        dataplane.submit(name, body, request_id, collect(name))
+        dataplane.submit(name, payload, codec, request_id, collect(name))
 
 
-def answer_all(
+def predict_all(
     dataplane: DataPlane,
-    body: bytes,
+    payload: bytes,
+    codec: Codec,
     request_id: str,
-    *,
     names: Sequence[str] = (),
-    flat: bool = False,
-) -> Answer:
-    """`submit_all`, waiting for the answer; for a caller that has a thread to spend."""
-    future: Future[Answer] = Future()
-    submit_all(dataplane, body, request_id, future.set_result, names=names, flat=flat)
+) -> Outcomes:
+    """`submit_all`, and wait for the outcomes; for a caller that has a thread to spend."""
+    future: Future[Outcomes] = Future()
+    submit_all(dataplane, payload, codec, request_id, future.set_result, names)
     return future.result()
-
-
-def _merged(answers: Iterable[tuple[str, Answer]], *, flat: bool) -> bytes:
-    """The answers as one JSON object; with `flat`, the members of all results side by side."""
-    if not flat:
-        return (
-            b"{"
-            + b",".join(orjson.dumps(name) + b":" + answer.body for name, answer in answers)
-            + b"}"
-        )
-    members: dict[str, object] = {}
-    for name, answer in answers:
-        found = orjson.loads(answer.body)
-        members.update(found if answer.status == 200 else {name: found})
-    return orjson.dumps(members)

@@ -51,14 +51,13 @@ class RunQueue:
 
 
 class LatencyTracker:
-    """One model's speed in one worker. Threads may call `seen` at once: a lost count is harmless.
-    """
+    """One model's speed in one worker. Threads may call `seen` at once: a lost count is harmless."""
 
-    __slots__ = ("_fast", "_needed", "_slow", "allowed", "inline")
+    __slots__ = ("_fast", "_needed", "_slow", "allowed", "in_loop")
 
     def __init__(self, call_seconds: float | None, *, allowed: bool = True) -> None:
         self.allowed = allowed
-        self.inline = allowed and call_seconds is not None and call_seconds <= LOOP_MAX
+        self.in_loop = allowed and call_seconds is not None and call_seconds <= LOOP_MAX
         self._slow = 0.0
         self._fast = 0
         self._needed = STREAK
@@ -70,18 +69,14 @@ class LatencyTracker:
         self._slow = self._slow * 0.97 + 1.0
         if seconds < 10 * LOOP_MAX and self._slow < STRIKES:
             return False
-        self.inline = False
+        self.in_loop = False
         self._slow = 0.0
         self._fast = 0
         self._needed *= 2
         return True
 
-    def seen(self, seconds: float) -> None:
+    def record(self, seconds: float) -> None:
         """Note a call in a thread."""
         self._fast = self._fast + 1 if seconds <= LOOP_MAX else 0
         if self._fast >= self._needed and self.allowed:
-            self.inline = True
-
-    def force_threads(self) -> None:
-        """Never call it in the loop again: it has hung there."""
-        self.allowed = self.inline = False
+            self.in_loop = True

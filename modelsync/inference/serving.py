@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from modelsync.errors import ModelBroken
 from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.dataplane import DataPlane
+from modelsync.inference.runners import InProcessRunner, ModelRunner
 from modelsync.models.codegen import generator
-from modelsync.models.loading import loader
 from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelSpec, TreeHash
 from modelsync.observability import counters
 from modelsync.observability.counters import Counters
@@ -37,12 +37,16 @@ class Service:
 
     settings: Settings
     release: Release | None
-    models: dict[str, LoadedModel]
     faults: dict[str, str]
     dataplane: DataPlane
     request_sync: Callable[[], None] | None = None
     draining: bool = False
     _pid: int = field(default_factory=os.getpid)
+
+    @property
+    def models(self) -> dict[str, LoadedModel]:
+        """The models that are loaded, by name."""
+        return self.dataplane.models
 
     @property
     def base(self) -> str:
@@ -51,8 +55,7 @@ class Service:
 
     @property
     def commit(self) -> str | None:
-        """The commit (standalone: the content digest) that answers; None before the first release.
-        """
+        """The commit (standalone: the content digest) that answers; None before the first release."""
         return self.release.commit if self.release else None
 
     @property
@@ -107,7 +110,7 @@ class _Loading:
     """The routes of a release's `serve_models.py`, each model loaded as it is registered."""
 
     release: Release
-    models: dict[str, LoadedModel] = field(default_factory=dict)
+    runners: dict[str, ModelRunner] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
 
     def model(
@@ -131,7 +134,7 @@ class _Loading:
             artefact=artefact,
         )
         try:
-            model = loader.load(found)
+            runner = InProcessRunner.load(found)
         except ModelBroken as error:
             # It loaded in the check, so this is the machine's fault: memory, a missing mount,
             # another library.
@@ -139,8 +142,8 @@ class _Loading:
             self.faults[name] = str(error)
             return
         entry = self.release.models.get(found.name)
-        model.call_seconds = entry.call_seconds if entry else None
-        self.models[name] = model
+        runner.model.call_seconds = entry.call_seconds if entry else None
+        self.runners[name] = runner
 
     def unavailable(self, name: str, *, reason: str) -> None:
         entry = self.release.models.get(ModelName(name))
@@ -163,14 +166,14 @@ def load(
     passes.
     """
     loaded = _Loading(release) if release else None
-    models = loaded.models if loaded else {}
+    runners = loaded.runners if loaded else {}
     faults = loaded.faults if loaded else {}
     if loaded and release:
         generator.run(release.path / "serve_models.py", loaded)
     dataplane = DataPlane(
-        models,
+        runners,
         faults,
-        Counters(counters.folder(settings.state.home), list(models)),
+        Counters(counters.folder(settings.state.home), list(runners)),
         release=release.commit if release else None,
         folder=str((release.path / "models_serve").absolute()) if release else "",
         threads=settings.server.threads,
@@ -178,4 +181,4 @@ def load(
         timeout=settings.server.predict_timeout,
         breaker=breaker,
     )
-    return Service(settings, release, models, faults, dataplane, request_sync)
+    return Service(settings, release, faults, dataplane, request_sync)

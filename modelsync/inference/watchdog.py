@@ -85,7 +85,7 @@ class Watchdog:
                 self._fired = 0
                 return
             log.error(
-                "%s has been running in the event loop for %.1f s: interrupted; it goes to threads",
+                "%s has been running in the event loop for %.1f s: interrupted; it moves to threads",
                 model,
                 waited,
             )

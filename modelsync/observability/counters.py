@@ -25,13 +25,22 @@ from typing import IO
 
 import orjson
 
+from modelsync import errors
+
 log = logging.getLogger(__name__)
 
-LOST = -1
-"""In place of a status code: never answered, because the worker has died."""
+OK, OTHER, LOST = "ok", "other", "lost"
+"""Reasons besides those of the request errors: answered with a result; any reason that has no column
+of its own; never answered, because the worker has died.
+"""
 
-CODES = (200, 400, 401, 403, 404, 405, 413, 415, 422, 500, 503, 504, 0, LOST)
-"""Status codes that are counted by themselves; 0 stands for any other."""
+REASONS = (
+    OK,
+    *(kind.reason for kind in errors.REQUEST_ERRORS),
+    OTHER,
+    LOST,
+)
+"""Why a request got the answer that it got: the columns of a row. Statuses are HTTP's affair."""
 
 BUCKETS = (
     0.0001,
@@ -58,9 +67,9 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 holds all above.
 """
 
-_CODE = {code: 1 + index for index, code in enumerate(CODES)}
-_OTHER = _CODE[0]
-_SUM = 1 + len(CODES)
+_COLUMN = {reason: 1 + index for index, reason in enumerate(REASONS)}
+_OTHER = _COLUMN[OTHER]
+_SUM = 1 + len(REASONS)
 _FIRST_BUCKET = _SUM + 1
 _FIRST_BATCH = _FIRST_BUCKET + len(BUCKETS) + 1
 _BATCHED = _FIRST_BATCH + len(BATCH_SIZES) + 1
@@ -76,14 +85,14 @@ def folder(home: Path) -> Path:
 
 @dataclass(slots=True)
 class Totals:
-    """What one model has answered. `codes`: requests by status; `buckets`: counts by upper bound,
+    """What one model has answered. `reasons`: requests by one of `REASONS`; `buckets`: counts by upper bound,
     not cumulated.
 
     `batches`: calls with several requests by `BATCH_SIZES`, `batched`: the requests in them.
     """
 
     in_flight: float = 0.0
-    codes: dict[int, float] = field(default_factory=dict)
+    reasons: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     buckets: list[float] = field(default_factory=lambda: [0.0] * (len(BUCKETS) + 1))
     batches: list[float] = field(default_factory=lambda: [0.0] * (len(BATCH_SIZES) + 1))
@@ -94,10 +103,10 @@ class Totals:
         if alive:
             self.in_flight += row[0]
         elif row[0] > 0:
-            self.codes[LOST] = self.codes.get(LOST, 0.0) + row[0]
-        for code, index in _CODE.items():
+            self.reasons[LOST] = self.reasons.get(LOST, 0.0) + row[0]
+        for reason, index in _COLUMN.items():
             if row[index]:
-                self.codes[code] = self.codes.get(code, 0.0) + row[index]
+                self.reasons[reason] = self.reasons.get(reason, 0.0) + row[index]
         self.seconds += row[_SUM]
         self.buckets = [
             old + new
@@ -110,22 +119,27 @@ class Totals:
 
 
 class LoopRow:
-    """One model's counters, for one thread: no lock, no look-up."""
+    """One model's counters for the event loop's thread: no lock, no look-up."""
 
-    __slots__ = ("_base", "_rows")
+    __slots__ = ("_base", "_rows", "model")
 
-    def __init__(self, rows: memoryview[float], base: int) -> None:
+    def __init__(self, model: str, rows: memoryview[float], base: int) -> None:
+        self.model = model
         self._rows = rows
         self._base = base
 
-    def calling(self, requests: int) -> None:
-        """So many requests are being answered by a call right now; 0 where it has ended."""
+    def begin(self, requests: int) -> None:
+        """A call starts that answers so many requests."""
         self._rows[self._base] = requests
 
-    def observe(self, status: int, seconds: float) -> None:
-        """A request was answered with `status` after `seconds`."""
+    def end(self, requests: int) -> None:
+        """That call has ended; the loop runs one at a time."""
+        self._rows[self._base] = 0.0
+
+    def observe(self, reason: str, seconds: float) -> None:
+        """A request was answered, for one of `REASONS`, after `seconds`."""
         rows, base = self._rows, self._base
-        rows[base + _CODE.get(status, _OTHER)] += 1.0
+        rows[base + _COLUMN.get(reason, _OTHER)] += 1.0
         rows[base + _SUM] += seconds
         rows[base + _FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1.0
 
@@ -135,12 +149,42 @@ class LoopRow:
         self._rows[self._base + _BATCHED] += size
 
 
-class Counters:
-    """One worker's counters for a fixed list of models. Threads of the worker may call it at the
-    same time.
+class SharedRow:
+    """One model's counters for all other threads, under the worker's lock."""
 
-    Each model has two rows, which are added up like those of two workers: one for the threads,
-    under a lock, and one that the event loop's thread alone writes, through `loop_row`.
+    __slots__ = ("_lock", "_row", "model")
+
+    def __init__(self, row: LoopRow, lock: threading.Lock) -> None:
+        self.model = row.model
+        self._row = row
+        self._lock = lock
+
+    def begin(self, requests: int) -> None:
+        """A call starts that answers so many requests."""
+        row = self._row
+        with self._lock:
+            row._rows[row._base] += requests
+
+    def end(self, requests: int) -> None:
+        """That call has ended."""
+        row = self._row
+        with self._lock:
+            row._rows[row._base] -= requests
+
+    def observe(self, reason: str, seconds: float) -> None:
+        """A request was answered, for one of `REASONS`, after `seconds`."""
+        with self._lock:
+            self._row.observe(reason, seconds)
+
+
+Row = LoopRow | SharedRow
+
+
+class Counters:
+    """One worker's counters for a fixed list of models.
+
+    Each model has two rows, which are added up like those of two workers: `rows` has the one for
+    threads, `loop_row` gives the one that the event loop's thread alone writes.
     """
 
     def __init__(self, directory: Path, models: Sequence[str], pid: int | None = None) -> None:
@@ -152,42 +196,26 @@ class Counters:
         self._map = _page(self.path, size)
         self._map[:_HEADER] = len(names).to_bytes(_HEADER, "little")
         self._map[_HEADER : _HEADER + len(names)] = names
-        self._rows = memoryview(self._map)[_HEADER + len(names) :].cast("d")
+        self._cells = memoryview(self._map)[_HEADER + len(names) :].cast("d")
         self._base = {name: index * WIDTH for index, name in enumerate(models)}
         self._lock = threading.Lock()
+        self.rows = {
+            name: SharedRow(LoopRow(name, self._cells, base), self._lock)
+            for name, base in self._base.items()
+        }
 
     def loop_row(self, model: str) -> LoopRow:
         """The row of `model` for the event loop's thread."""
-        return LoopRow(self._rows, self._base[model] + len(self._base) * WIDTH)
-
-    def begin(self, model: str, requests: int = 1) -> None:
-        """A call of `model` starts, which answers so many requests."""
-        base = self._base[model]
-        with self._lock:
-            self._rows[base] += requests
-
-    def end(self, model: str, requests: int = 1) -> None:
-        """That call has ended."""
-        base = self._base[model]
-        with self._lock:
-            self._rows[base] -= requests
+        return LoopRow(model, self._cells, self._base[model] + len(self._base) * WIDTH)
 
     def answered(self) -> None:
-        """The worker ends, and all its clients have their answers: what still runs are calls that
-        were given up.
+        """The worker ends, and all its clients have their answers.
+
+        What still runs are calls that were given up.
         """
         with self._lock:
-            for base in range(0, len(self._rows), WIDTH):
-                self._rows[base] = 0.0
-
-    def observe(self, model: str, status: int, seconds: float) -> None:
-        """A request for `model` was answered with `status` after `seconds`."""
-        base = self._base[model]
-        rows = self._rows
-        with self._lock:
-            rows[base + _CODE.get(status, _OTHER)] += 1.0
-            rows[base + _SUM] += seconds
-            rows[base + _FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1.0
+            for base in range(0, len(self._cells), WIDTH):
+                self._cells[base] = 0.0
 
 
 def _page(path: Path, size: int) -> mmap.mmap:
@@ -217,6 +245,8 @@ def _rows(path: Path) -> Iterator[tuple[str, list[float]]]:
     if not 0 < length <= len(raw) - _HEADER:  # its worker has not written the header yet
         return
     names = orjson.loads(raw[_HEADER : _HEADER + length])
+    if len(raw) < _HEADER + length + len(names) * _ROW.size:  # another version's layout
+        return
     for index, name in enumerate(names):
         yield name, list(_ROW.unpack_from(raw, _HEADER + length + index * _ROW.size))
 
@@ -290,7 +320,7 @@ def _runs(path: Path) -> bool:
 def _to_json(total: Totals) -> list[float]:
     return [
         0.0,
-        *(total.codes.get(code, 0.0) for code in CODES),
+        *(total.reasons.get(reason, 0.0) for reason in REASONS),
         total.seconds,
         *total.buckets,
         *total.batches,

@@ -53,8 +53,8 @@ _KEY = re.compile(
 )
 
 _TELLING = re.compile(
-    r"""-----BEGIN\ [A-Z0-9 ]{0,30}PRIVATE\ KEY-----.*?(?:-----END\ [A-Z0-9 ]{0,30}PRIVATE\
-    KEY-----|\Z)
+    r"""-----BEGIN\ [A-Z0-9 ]{0,30}PRIVATE\ KEY-----.*?
+        (?:-----END\ [A-Z0-9 ]{0,30}PRIVATE\ KEY-----|\Z)
       | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b
       | (?<![\w-])(?:gh[pousr]_\w{16,} | github_pat_\w{16,} | glpat-[\w-]{16,} | xox[abprs]-[\w-]{10,})
       | (?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?  # a JSON web token
@@ -66,8 +66,7 @@ _BEARER = re.compile(r"\b(bearer\s{1,4})[\w.~+/-]{6,}=*", re.IGNORECASE)
 
 
 class Redactor:
-    """Replaces credentials, known as secrets or not, by `***`, in text and in whatever holds text.
-    """
+    """Replaces credentials, known as secrets or not, by `***`, in text and in whatever holds text."""
 
     def __init__(self, secrets: Secrets = ()) -> None:
         self._secrets = secrets if callable(secrets) else lambda: secrets

@@ -33,8 +33,7 @@ class NotReady(Exception):
 
 
 class Generation:
-    """One child process. `faults` are the models that were good in the check and do not load in it.
-    """
+    """One child process. `faults` are the models that were good in the check and do not load in it."""
 
     def __init__(
         self,
@@ -153,8 +152,7 @@ class Generation:
             raise NotReady(f"its readiness probe says {response.status}")
 
     def go(self) -> None:
-        """Let its workers accept requests; those of a worker that is replaced later do so at once.
-        """
+        """Let its workers accept requests; those of a worker that is replaced later do so at once."""
         self._held.close()
 
     async def drain(self, timeout: float) -> None:

@@ -85,7 +85,7 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
     def _ended(self, worker: ModelsyncWorker, status: int) -> None:
         worker.tmp.close()
         if worker.connection_counts:
-            worker.connection_counts.tell(worker.worker_index, None)
+            worker.connection_counts.report(worker.worker_index, None)
         words = worker.crash_report.read()
         if status != 0 or words:  # or a model that calls os._exit(0)
             guilty = crashed_model(words, self.models)
@@ -156,8 +156,7 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
-        """Set gunicorn's settings; the environment and its configuration files are not consulted.
-        """
+        """Set gunicorn's settings; the environment and its configuration files are not consulted."""
         server = self.settings.server
         for name, value in {
             "bind": [f"fd://{fd}" for fd in self.arguments.listen],

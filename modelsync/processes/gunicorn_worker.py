@@ -23,7 +23,6 @@ from gunicorn.workers.base import Worker
 from modelsync.inference.serving import Service
 from modelsync.models.isolation import guards, process_state
 from modelsync.models.isolation.crash_report import CrashReport
-from modelsync.models.types import LoadedModel
 from modelsync.processes.oom import workers_first
 from modelsync.server.acceptor import ConnectionCounts
 from modelsync.server.connection import LINGER
@@ -64,8 +63,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         self.crash_report = CrashReport()
 
     def init_process(self) -> None:
-        """Replace what the fork copied and must not be shared, then load (without preload) and run.
-        """
+        """Replace what the fork copied and must not be shared, then load (without preload) and run."""
         workers_first()
         guards.install()
         super().init_process()
@@ -118,7 +116,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
             )
         await ending.wait()
         await server.drain(LINGER, self.cfg.graceful_timeout)
-        if not server.connections:
+        if not server.state.connections:
             service.dataplane.counters.answered()
         beat.cancel()
 
@@ -138,8 +136,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         return go.is_set()
 
     async def _beat(self, service: Service, server: Server, ending: asyncio.Event) -> None:
-        """Tell the master that the loop turns; end when it has gone, or when too many threads hang.
-        """
+        """Tell the master that the loop turns; end when it has gone, or when too many threads hang."""
         pool = service.dataplane.pool
         tidy_up = process_state.snapshot()
         while True:
@@ -153,7 +150,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
                     "%d calls hang; this worker is replaced (pid: %s)", pool.hung, self.pid
                 )
                 ending.set()
-            if server.requests >= self.max_requests:
+            if server.state.requests >= self.max_requests:
                 ending.set()
             await asyncio.sleep(1.0)
 
@@ -163,15 +160,8 @@ def warm_up(service: Service) -> None:
     cold start.
     """
     deadline = monotonic() + WARM_UP_BUDGET
-    for model in service.models.values():
+    for runner in service.dataplane.runners.values():
         if monotonic() > deadline:
             return
-        if model.examples and not model.is_async:
-            _call_once(model)
+        runner.warm_up()
     gc.collect()
-
-
-def _call_once(model: LoadedModel) -> None:
-    # The check has run the same example: what fails here is reported when a client calls it.
-    with contextlib.suppress(BaseException):
-        model.call(dict(model.examples[0].variables))

@@ -281,8 +281,7 @@ async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
 
 @contextmanager
 def _listener(settings: Settings) -> Iterator[socket.socket]:
-    """The socket all generations accept from. Raises SettingsError where the address cannot be had.
-    """
+    """The socket all generations accept from. Raises SettingsError where the address cannot be had."""
     host, port = settings.server.host, settings.server.port
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -32,8 +32,7 @@ class Complaint(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """What ails some pods: each complaint once. `recovering`: nothing any more, since a moment ago.
-    """
+    """What ails some pods: each complaint once. `recovering`: nothing any more, since a moment ago."""
 
     complaints: Sequence[Complaint] = ()
     recovering: bool = False

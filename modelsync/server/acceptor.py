@@ -35,7 +35,7 @@ class ConnectionCounts:
         for worker_index in range(workers):
             self._counts[worker_index] = _ABSENT
 
-    def tell(self, worker_index: int, connections: int | None) -> None:
+    def report(self, worker_index: int, connections: int | None) -> None:
         """Set the number of connections of a worker; None where it accepts none."""
         self._counts[worker_index] = _ABSENT if connections is None else connections
 

@@ -12,12 +12,15 @@ import contextlib
 import logging
 import os
 from datetime import UTC, datetime
-from time import time
+from time import perf_counter, time
 
 import orjson
 
+from modelsync import problems
 from modelsync.observability.logs import JsonFormatter
 from modelsync.observability.redaction import redacted
+from modelsync.problems import Answer
+from modelsync.server.request import Request
 
 log = logging.getLogger("modelsync.access")
 
@@ -69,6 +72,20 @@ class AccessLog:
             % (self._now(), head, tail[1:-1], size, seconds, self._pid)
         )
 
+    def answered(self, request: Request, answer: Answer, client: bytes, model: str | None) -> None:
+        """Log one line for a request; `model` is the name of the one that it was for."""
+        if self.enabled:
+            self.add(
+                f"{request.method.decode('latin-1')} {request.path.decode('latin-1')}",
+                answer.status,
+                client=client.decode() or None,
+                request_id=request.request_id,
+                model=model,
+                size=len(answer.body),
+                seconds=perf_counter() - request.started,
+                detail=problems.detail_of(answer) if answer.status >= 400 else "",
+            )
+
     def template(self, what: str, model: str) -> bytes:
         """A line for successes that differ in client, id, size and time only, for `add_again`."""
         fixed = (
@@ -86,8 +103,7 @@ class AccessLog:
     def add_again(
         self, template: bytes, client: bytes, request_id: bytes, size: int, seconds: float
     ) -> None:
-        """Note an answered request whose line has been prepared; `client` is an address, or empty.
-        """
+        """Note an answered request whose line has been prepared; `client` is an address, or empty."""
         if self._fd is None:
             line = orjson.loads(b'{"time":"' + template % (client, request_id, size, seconds))
             message = line.pop("message")

@@ -1,8 +1,7 @@
-"""HTTP/1.1 on one connection: requests are answered in their order, and nobody is waited for
-without end.
+"""HTTP/1.1 on one connection: requests are answered in their order, and every wait has a limit.
 
-Pipelining and the limits in time are here; `reading` makes requests of bytes. A request that breaks
-a rule is answered with a problem and ends the connection; none reaches a model.
+Pipelining and the limits in time are here; `RequestParser` makes requests of bytes. A request that
+breaks a rule is answered with a problem and ends the connection; none reaches a model.
 """
 
 from __future__ import annotations
@@ -10,15 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from modelsync.problems import Answer
+from modelsync.server.access_log import AccessLog
+from modelsync.server.head_cache import HeadCache
 from modelsync.server.parser import RequestParser
 from modelsync.server.request import Exchange, Request
+from modelsync.server.responses import Responses
+from modelsync.server.router import Router
 from modelsync.server.rules import ProtocolError
-
-if TYPE_CHECKING:
-    from modelsync.server.server import Server
+from modelsync.server.state import ServerState
 
 MAX_PIPELINED = 32
 """Requests of one connection that may be in work at once; reading pauses there."""
@@ -30,21 +30,30 @@ section 9.6).
 
 
 class Connection(asyncio.Protocol):
-    """One client. `deadline` is a time of the loop's clock, 0 where nothing is awaited from the
-    client.
-    """
+    """One client. `deadline` is a time of the loop's clock, 0 if the client has nothing to do."""
 
     __slots__ = (
-        "_closing", "_exchanges", "_paused", "_reader", "_server", "_unsent", "_writable",
-        "client", "deadline", "transport",
+        "_closing", "_exchanges", "_heads", "_log", "_parser", "_paused", "_responses", "_router",
+        "_state", "_unsent", "_writable", "client", "deadline", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(
+        self,
+        state: ServerState,
+        router: Router,
+        responses: Responses,
+        heads: HeadCache,
+        log: AccessLog,
+    ) -> None:
+        self._state = state
+        self._router = router
+        self._responses = responses
+        self._heads = heads
+        self._log = log
         self._exchanges: deque[Exchange] = deque()
-        self._reader = RequestParser(self, server.max_body)
+        self._parser = RequestParser(self, state.max_body)
         self._closing = False
         self._paused = False
         self._writable = True
@@ -58,35 +67,35 @@ class Connection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]
         peer = transport.get_extra_info("peername")
         self.client = str(peer[0]).encode() if isinstance(peer, tuple) else b""
-        self._server.opened(self)
-        self.deadline = self._server.now() + self._server.header_timeout
+        self._state.opened(self)
+        self.deadline = self._state.now() + self._state.header_timeout
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.closed(self)
+        self._state.closed(self)
         self._closing = True
         self._exchanges.clear()
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
-        begins = not self._reader.in_message and not self._exchanges and self._writable
+        begins = not self._parser.in_message and not self._exchanges and self._writable
         if begins:
             end = data.find(b"\r\n\r\n") + 4
-            heads = self._server.heads
-            known = heads.known.get(data[:end]) or heads.like(data[:end])
+            heads = self._heads
+            known = heads.known.get(data[:end]) or heads.find(data[:end])
             if known is not None:
                 head, length, request_id = known
                 if len(data) == end + length:
                     heads.answer(self, head, data[end:], request_id)
                     return
         try:
-            self._reader.feed(data, begins=begins)
+            self._parser.feed(data, begins=begins)
         except ProtocolError as rejected:
             self._reject(rejected.status, rejected.detail)
 
     def eof_received(self) -> bool:
         """Keep the connection for the answers that are still due, else close it."""
-        if self._reader.in_message or not self._exchanges:
+        if self._parser.in_message or not self._exchanges:
             return False
         self._exchanges[-1].close = True
         return True
@@ -94,16 +103,16 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._writable = False
         self._unsent = self.transport.get_write_buffer_size()
-        self.deadline = self._server.now() + self._server.write_timeout
+        self.deadline = self._state.now() + self._state.write_timeout
         self._update_reading()
 
     def resume_writing(self) -> None:
         self._writable = True
         if self._closing and not self._exchanges:
             self._expect(LINGER)
-        elif self._reader.in_message:
+        elif self._parser.in_message:
             self._expect(
-                self._server.header_timeout if self._reader.in_head else self._server.body_timeout
+                self._state.header_timeout if self._parser.in_head else self._state.body_timeout
             )
         else:
             self._expect(0.0)
@@ -114,7 +123,7 @@ class Connection(asyncio.Protocol):
         is sent to it.
         """
         if self._writable:
-            self.deadline = self._server.now() + seconds if seconds else 0.0
+            self.deadline = self._state.now() + seconds if seconds else 0.0
 
     # --- what the reader tells --------------------------------------------------------------------
 
@@ -122,28 +131,29 @@ class Connection(asyncio.Protocol):
         """A request begins. Raises ProtocolError where the last one has come."""
         if self._ends():
             raise ProtocolError(400, "more data after Connection: close")
-        self._expect(self._server.header_timeout)
+        self._expect(self._state.header_timeout)
 
     def head_read(self, *, waits: bool) -> None:
         """A head has come; `waits`: its body comes only once that is asked for."""
         # Behind unanswered requests the client hears nothing, and sends its body anyway.
         if waits and not self._exchanges:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._expect(self._server.body_timeout)
+        self._expect(self._state.body_timeout)
 
     def received(self, request: Request, whole: bytes) -> None:
         """A request has come; `whole` is its bytes where it has come in one piece, else empty."""
-        request.request_id = self._server.request_id(request.header(b"x-request-id"))
+        request.request_id = self._state.request_id(request.header(b"x-request-id"))
         if whole:
-            self._server.heads.learn(whole, request)
+            self._heads.learn(whole, request)
         self.exchange(request)
 
     def exchange(self, request: Request) -> None:
         """Have a whole request answered, after those before it."""
+        self._state.requests += 1
         exchange = Exchange(request)
         self._exchanges.append(exchange)
         self._expect(0.0)
-        self._server.dispatch(request, lambda answer: self.answered(exchange, answer))
+        self._router.route(request, lambda answer: self.answered(exchange, answer))
         self._update_reading()
 
     def wait(self, exchange: Exchange) -> None:
@@ -155,17 +165,17 @@ class Connection(asyncio.Protocol):
 
     def _reject(self, status: int, detail: str) -> None:
         """Answer what is due, then this problem, then end the connection."""
-        request = self._reader.drop()
+        request = self._parser.drop()
         if self._ends():
             return
         self._closing = True
         request.keep_alive = False
-        request.request_id = self._server.request_id(None)
+        request.request_id = self._state.request_id(None)
         request.started = request.started or perf_counter()
         exchange = Exchange(request)
         self._exchanges.append(exchange)
         self._expect(0.0)
-        self.answered(exchange, self._server.problem(status, detail, request))
+        self.answered(exchange, self._responses.problem(status, detail, request.request_id))
 
     def _ends(self) -> bool:
         """Whether nothing is said any more behind what is due: what still comes is for nobody."""
@@ -178,10 +188,10 @@ class Connection(asyncio.Protocol):
         self.deadline = 0.0
         if not self._writable and (unsent := self.transport.get_write_buffer_size()) < self._unsent:
             self._unsent = unsent  # slow, but it reads
-            self.deadline = self._server.now() + self._server.write_timeout
+            self.deadline = self._state.now() + self._state.write_timeout
         elif self._closing or not self._writable:
             self.transport.abort()
-        elif self._reader.in_message:
+        elif self._parser.in_message:
             self._reject(408, "the request did not arrive in time")
         else:
             self.transport.close()
@@ -190,32 +200,38 @@ class Connection(asyncio.Protocol):
         """End the connection now if nothing is due on it; what is due says `Connection: close`
         anyway.
         """
-        if not self._exchanges and not self._reader.in_message and not self._closing:
+        if not self._exchanges and not self._parser.in_message and not self._closing:
             self.transport.close()
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
         """Answer a request that waits, when those before it have been."""
-        self._server.answered(exchange.request, answer, self.client)
+        request = exchange.request
+        self._log.answered(request, answer, self.client, self._router.model_at(request.path))
         if self.transport.is_closing():
             return
         # Those behind it in the pipeline are in work already: the last one ends the connection.
         last = not self._exchanges or exchange is self._exchanges[-1]
-        exchange.close = exchange.close or (self._server.draining and last)
-        exchange.output = self._server.render(exchange.request, answer, close=exchange.close)
+        exchange.close = exchange.close or (self._state.draining and last)
+        exchange.output = self._responses.render(exchange.request, answer, close=exchange.close)
         self._flush()
 
     def finished(self, exchange: Exchange) -> None:
         """`answered` for an exchange that has its output and keeps the connection."""
         if self.transport.is_closing():
             return
-        if len(self._exchanges) == 1 and self._writable and not self._reader.in_message:
+        if len(self._exchanges) == 1 and self._writable and not self._parser.in_message:
             self._exchanges.clear()
-            self.deadline = self._server.idle_deadline
+            self.deadline = self._state.idle_deadline
             self.transport.write(
                 exchange.output or b""
             )  # may set another: a client that does not read
         else:
             self._flush()
+
+    def write_now(self, output: bytes) -> None:
+        """Write an answer on a connection on which nothing else is due."""
+        self.deadline = self._state.idle_deadline
+        self.transport.write(output)  # may set another: a client that does not read
 
     def _flush(self) -> None:
         """Write the answers whose turn it is."""
@@ -226,8 +242,8 @@ class Connection(asyncio.Protocol):
             if exchange.close:
                 self._linger()
                 return
-        if not exchanges and not self._reader.in_message and not self._closing:
-            self._expect(self._server.idle_timeout)
+        if not exchanges and not self._parser.in_message and not self._closing:
+            self._expect(self._state.idle_timeout)
         self._update_reading()
 
     def _linger(self) -> None:

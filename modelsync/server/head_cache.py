@@ -1,63 +1,111 @@
-"""HeadCache of requests like some that have been seen before: the short way from a client to a
-model.
+"""Heads of requests like some that have been seen before: the short way from a client to a model.
 
-What the parser and the rules have found out about a head holds for all heads of the same `essence`;
-and, for a second, that their token may predict. What is not plain sailing goes the long way,
-through `dispatch`.
+The verdict of the parser and the rules on a head holds for all heads of the same `head_key`; and,
+for a second, that their token may predict. Everything else takes the long way, through the router.
 """
 
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from modelsync import errors
-from modelsync.inference.latency import INLINE_MAX, LOOP_MAX
+from modelsync.errors import RequestError
+from modelsync.inference.batcher import RequestQueue
+from modelsync.inference.outcome import Outcome
 from modelsync.problems import Answer
+from modelsync.server.access_log import AccessLog
 from modelsync.server.auth import REREAD
 from modelsync.server.head_key import DECISIVE, head_key
-from modelsync.server.request import CachedHead, Exchange, Request
-
-if TYPE_CHECKING:
-    from modelsync.inference.batcher import RequestQueue
-    from modelsync.inference.loop_executor import LoopModel
-    from modelsync.server.connection import Connection
-    from modelsync.server.server import Server
+from modelsync.server.request import Exchange, Request
+from modelsync.server.responses import Responses, success_fields
+from modelsync.server.router import Router
+from modelsync.server.state import ServerState
 
 MAX_HEADS = 1024
-"""HeadCache that are remembered; over it all are forgotten, and learnt again as they come."""
+"""Heads that are remembered; over it all are forgotten, and learnt again as they come."""
 
 MAX_SEEN = 8192
-"""HeadCache of which it is remembered that they have been seen once."""
+"""Heads of which it is remembered that they have been seen once."""
 
-_NOT_AGAIN = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
+_NOT_CACHED = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
 
 
-Known = tuple[CachedHead, int, bytes]
-"""What is known of a request by its head: what it shares with others, the bytes of its body, the
-client's own id for it, empty without one.
+class CachedHead:
+    """The verdict on all heads of one `head_key`, found when the parser saw the first of them.
+
+    `admitted_until`, a time of `perf_counter`, says how long their token may predict without being
+    asked for again; `queue` is where requests wait for the model that answers here.
+    """
+
+    __slots__ = ("admitted_until", "fields", "log_line", "queue", "request")
+
+    def __init__(self, request: Request, queue: RequestQueue, log_line: bytes) -> None:
+        self.request = request
+        self.queue = queue
+        self.admitted_until = 0.0
+        self.fields = success_fields(queue.model.runner.model.version)
+        self.log_line = log_line
+
+    def request_with(self, body: bytes, request_id: bytes, started: float) -> Request:
+        """Return a request with this head."""
+        known, request = self.request, Request()
+        request.method, request.path, request.query = known.method, known.path, known.query
+        request.headers = known.headers
+        request.body = body
+        request.request_id = request_id.decode()
+        request.started = started
+        return request
+
+
+KnownHead = tuple[CachedHead, int, bytes]
+"""A cached head, the length of the request's body in bytes, and the client's own id for the request,
+empty without one.
 """
 
 
+class Channel(Protocol):
+    """A connection as the cache uses it."""
+
+    client: bytes
+
+    def exchange(self, request: Request) -> None:
+        """Have a request answered by the router."""
+
+    def wait(self, exchange: Exchange) -> None:
+        """Queue a request whose answer comes later."""
+
+    def answered(self, exchange: Exchange, answer: Answer) -> None:
+        """Answer a request that waits."""
+
+    def finished(self, exchange: Exchange) -> None:
+        """Answer a request that waits and whose `output` is set."""
+
+    def write_now(self, output: bytes) -> None:
+        """Write an answer on a connection on which nothing else is due."""
+
+
 class HeadCache:
-    """The heads that one server has learnt: in `known` by their bytes."""
+    """The heads that one worker has learnt: in `known` by their bytes."""
 
-    def __init__(self, server: Server) -> None:
-        self.known: dict[bytes, Known] = {}
-        self._alike: dict[bytes, CachedHead] = {}
+    def __init__(
+        self, state: ServerState, router: Router, responses: Responses, log: AccessLog
+    ) -> None:
+        self.known: dict[bytes, KnownHead] = {}
+        self._by_key: dict[bytes, CachedHead] = {}
         self._seen: set[int] = set()
-        self._server = server
-        self._log = server.log
+        self._state = state
+        self._router = router
+        self._responses = responses
+        self._log = log
 
-    def like(self, data: bytes) -> Known | None:
-        """What is known of a head that may have come never before, from one with the same essence.
-        """
+    def find(self, data: bytes) -> KnownHead | None:
+        """Return what is known of a head that may never have come before, by its `head_key`."""
         found = head_key(data)
         if found is None:
             return None
         key, length, request_id = found
-        head = self._alike.get(key)
-        if head is None or length > self._server.max_body:
+        head = self._by_key.get(key)
+        if head is None or length > self._state.max_body:
             return None
         known = head, length, request_id
         if self._seen_before(data):
@@ -67,30 +115,25 @@ class HeadCache:
         return known
 
     def learn(self, data: bytes, request: Request) -> None:
-        """Remember the head of a whole request that has come as `data`: those like it need no
-        parser.
-        """
+        """Remember the head of a request that has come whole as `data`."""
         end = data.find(b"\r\n\r\n") + 4
-        if (
-            request.version != "1.1"
-            or not request.keep_alive
-            or len(data) != end + len(request.body)
-        ):
+        whole = len(data) == end + len(request.body)
+        if request.version != "1.1" or not request.keep_alive or not whole:
             return
-        if any(name in _NOT_AGAIN for name, _ in request.headers):
+        if any(name in _NOT_CACHED for name, _ in request.headers):
             return
-        turn = self._server.turn_of(request.path)
-        if turn is None:  # all other routes may look at any field
+        queue = self._router.queue_at(request.path)
+        if queue is None:  # all other routes may look at any field
             return
         found = head_key(data[:end])
         if found is None or not self._seen_before(found[0]):
             return
-        if len(self._alike) >= MAX_HEADS:
-            self._alike.clear()
-        self._alike[found[0]] = self._read(request, turn)
+        if len(self._by_key) >= MAX_HEADS:
+            self._by_key.clear()
+        self._by_key[found[0]] = self._cached(request, queue)
 
     def _seen_before(self, data: bytes) -> bool:
-        """Whether these bytes come again: what comes once only must not push out the others."""
+        """Return whether these bytes come again: what comes once must not push out the others."""
         mark = hash(data)
         if mark in self._seen:
             return True
@@ -99,135 +142,114 @@ class HeadCache:
         self._seen.add(mark)
         return False
 
-    def _read(self, request: Request, turn: RequestQueue) -> CachedHead:
+    def _cached(self, request: Request, queue: RequestQueue) -> CachedHead:
         general = Request()
         general.method, general.path, general.query = request.method, request.path, request.query
         general.headers = [field for field in request.headers if field[0] in DECISIVE]
-        head = CachedHead(general, turn)
-        version = turn.model.model.version
-        head.fields = (
-            f"Content-Type: application/json\r\nX-Modelsync-Model-Version: {version}\r\n".encode()
-        )
-        head.line = self._log.template(f"POST {request.path.decode('latin-1')}", turn.model.name)
-        return head
+        line = self._log.template(f"POST {request.path.decode('latin-1')}", queue.model.name)
+        return CachedHead(general, queue, line)
 
-    def answer(
-        self, connection: Connection, head: CachedHead, body: bytes, request_id: bytes
-    ) -> None:
-        """Answer a request whose head is known: at once, or at the end of this turn of the loop
-        with those like it.
-        """
+    def answer(self, channel: Channel, head: CachedHead, body: bytes, request_id: bytes) -> None:
+        """Answer a request with a known head: now, or at the end of this turn of the loop."""
         started = perf_counter()
-        server, turn = self._server, head.turn
-        identity = request_id or server.new_id()
-        if server.draining or not (started < head.admitted_until or self._admitted(head, started)):
-            connection.exchange(head.again(body, identity, started))
-        elif (model := turn.model).brief and model.fast:
-            server.requests += 1
-            self._call(connection, head, model, body, identity, started)
-        elif model.fast or turn.batches:
-            server.requests += 1
-            repeat = CachedExchange(server, connection, head, body, identity, started)
-            connection.wait(repeat)
-            turn.add(repeat)
+        state, queue = self._state, head.queue
+        identity = request_id or state.new_id()
+        admitted = started < head.admitted_until or self._admitted(head, started)
+        if state.draining or not admitted:
+            channel.exchange(head.request_with(body, identity, started))
+            return
+        model = queue.model
+        if model.inline and model.in_loop:
+            state.requests += 1
+            self._call(channel, head, body, identity, started)
+        elif model.in_loop or queue.batches:
+            state.requests += 1
+            exchange = CachedExchange(self, channel, head, body, identity, started)
+            channel.wait(exchange)
+            queue.add(exchange)
         else:
-            connection.exchange(head.again(body, identity, started))
+            channel.exchange(head.request_with(body, identity, started))
 
     def _call(
-        self,
-        connection: Connection,
-        head: CachedHead,
-        model: LoopModel,
-        body: bytes,
-        identity: bytes,
-        started: float,
+        self, channel: Channel, head: CachedHead, body: bytes, identity: bytes, started: float
     ) -> None:
-        server = self._server
-        try:
-            payload = model.run(body)
-        except BaseException as error:  # noqa: BLE001  the edge of the model's code: nothing of it may pass
-            request = head.again(body, identity, started)
-            answer = model.failure(error, request.request_id)
-            connection.deadline = server.idle_deadline
-            connection.transport.write(server.render(request, answer, close=False))
+        queue = head.queue
+        outcome = queue.model.call(body, queue.codec, started)
+        if isinstance(outcome, bytes):
+            channel.write_now(self._responses.success(identity, head.fields, outcome))
+            self.log_success(channel, head, identity, len(outcome), started)
+            return
+        request = head.request_with(body, identity, started)
+        answer = self.failure(queue.explain(outcome, request.request_id), head, request)
+        channel.write_now(self._responses.render(request, answer, close=False))
+        self._log.answered(request, answer, channel.client, queue.model.name)
+
+    def success(self, identity: bytes, head: CachedHead, payload: bytes) -> bytes:
+        """Return the bytes of an answer with a result."""
+        return self._responses.success(identity, head.fields, payload)
+
+    def failure(self, outcome: Outcome, head: CachedHead, request: Request) -> Answer:
+        """Return the answer to a request that failed, or whose answer is not a plain one."""
+        return self._router.answer(outcome, head.queue.model.name, request.request_id)
+
+    def log_success(
+        self, channel: Channel, head: CachedHead, identity: bytes, size: int, started: float
+    ) -> None:
+        """Log one line for a request that was answered with a result."""
+        if self._log.enabled:
             seconds = perf_counter() - started
-            model.observe(answer.status, seconds)
-            server.answered(request, answer, connection.client)
-        else:
-            connection.deadline = server.idle_deadline
-            connection.transport.write(success(server.constant, identity, head.fields, payload))
-            seconds = perf_counter() - started
-            model.observe(200, seconds)
-            if self._log.enabled:
-                self._log.add_again(head.line, connection.client, identity, len(payload), seconds)
-        if seconds > 2 * INLINE_MAX:
-            model.brief = False
-            if seconds > LOOP_MAX:
-                model.slow(seconds)
+            self._log.add_again(head.log_line, channel.client, identity, size, seconds)
+
+    @property
+    def draining(self) -> bool:
+        """Whether the worker ends."""
+        return self._state.draining
 
     def _admitted(self, head: CachedHead, now: float) -> bool:
-        """Whether requests with this head may predict; where not, `dispatch` finds out why."""
+        """Return whether requests with this head may predict; if not, the router says why."""
         try:
-            self._server.admit(head.request)
-        except errors.RequestError:
+            self._router.admit(head.request)
+        except RequestError:
             return False
         head.admitted_until = now + REREAD
         return True
 
 
 class CachedExchange(Exchange):
-    """A request with a known head that waits for others: `turns.Waiting`."""
+    """A request with a known head that waits for others: a `Pending` of the batcher."""
 
-    __slots__ = ("_connection", "_head", "_identity", "_server", "body", "started")
+    __slots__ = ("_cache", "_channel", "_head", "_identity", "payload", "started")
 
     def __init__(
         self,
-        server: Server,
-        connection: Connection,
+        cache: HeadCache,
+        channel: Channel,
         head: CachedHead,
-        body: bytes,
+        payload: bytes,
         identity: bytes,
         started: float,
     ) -> None:
         super().__init__(head.request)
-        self.body = body
+        self.payload = payload
         self.started = started
+        self._cache = cache
+        self._channel = channel
         self._head = head
         self._identity = identity
-        self._server = server
-        self._connection = connection
 
     def identity(self) -> str:
-        """The request's id; from now on it goes the long way."""
+        """Return the request's id; from now on the request takes the long way."""
         if self.request is self._head.request:
-            self.request = self._head.again(self.body, self._identity, self.started)
+            self.request = self._head.request_with(self.payload, self._identity, self.started)
         return self.request.request_id
 
-    def succeed(self, model: LoopModel, payload: bytes, seconds: float) -> None:
-        """Answer with a result, `seconds` after it was asked for."""
-        server, head = self._server, self._head
-        if self.close or server.draining:
-            self.answer(model.success(payload))
+    def finish(self, outcome: Outcome) -> None:
+        """Answer the request."""
+        cache, head = self._cache, self._head
+        if isinstance(outcome, bytes) and not (self.close or cache.draining):
+            self.output = cache.success(self._identity, head, outcome)
+            self._channel.finished(self)
+            cache.log_success(self._channel, head, self._identity, len(outcome), self.started)
             return
-        self.output = success(server.constant, self._identity, head.fields, payload)
-        self._connection.finished(self)
-        if server.log.enabled:
-            server.log.add_again(
-                head.line, self._connection.client, self._identity, len(payload), seconds
-            )
-
-    def answer(self, answer: Answer) -> None:
-        """Answer with anything else."""
         self.identity()
-        self._connection.answered(self, answer)
-
-
-def success(constant: bytes, identity: bytes, fields: bytes, payload: bytes) -> bytes:
-    """The bytes of an answer with a result."""
-    return b"HTTP/1.1 200 OK\r\n%bX-Request-ID: %b\r\n%bContent-Length: %d\r\n\r\n%b" % (
-        constant,
-        identity,
-        fields,
-        len(payload),
-        payload,
-    )
+        self._channel.answered(self, cache.failure(outcome, head, self.request))

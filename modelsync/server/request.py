@@ -1,17 +1,10 @@
-"""What one connection handles: a request, the bytes of its answer, and a head like one that has
-been seen before.
-"""
+"""A request as it came, and an exchange: a request with the bytes of its answer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from modelsync.inference.batcher import RequestQueue
-
 
 class Request:
-    """One request as it came; header names are in lower case."""
+    """One request; header names are in lower case. `started` is a time of `perf_counter`."""
 
     __slots__ = (
         "body",
@@ -37,38 +30,11 @@ class Request:
         self.started = 0.0
 
     def header(self, name: bytes) -> bytes | None:
-        """The first value of a header, None where there is none."""
+        """Return the first value of a header, None if there is none."""
         for key, value in self.headers:
             if key == name:
                 return value
         return None
-
-
-class CachedHead:
-    """What was found out about all heads of one `essence` when the parser saw the first of them.
-
-    `admitted_until`, a time of `perf_counter`, says how long nobody needs to ask again whether its
-    token may predict; `turn` is where requests wait for the model that answers here.
-    """
-
-    __slots__ = ("admitted_until", "fields", "line", "request", "turn")
-
-    def __init__(self, request: Request, turn: RequestQueue) -> None:
-        self.request = request
-        self.turn = turn
-        self.admitted_until = 0.0
-        self.fields = b""
-        self.line = b""
-
-    def again(self, body: bytes, request_id: bytes, started: float) -> Request:
-        """A request with such a head."""
-        known, request = self.request, Request()
-        request.method, request.path, request.query = known.method, known.path, known.query
-        request.headers = known.headers
-        request.body = body
-        request.request_id = request_id.decode()
-        request.started = started
-        return request
 
 
 class Exchange:

@@ -22,6 +22,7 @@ from modelsync.inference.thread_pool import Job, ThreadPool
 from modelsync.inference.timeouts import Ticket
 from modelsync.problems import Answer
 from modelsync.server.request import Request
+from modelsync.server.responses import RENDERED
 from modelsync.settings import Server
 
 if TYPE_CHECKING:
@@ -31,19 +32,6 @@ log = logging.getLogger(__name__)
 
 THREADS = 8
 MAX_WAITING = 256
-
-# Written by the server itself, for every answer alike.
-_OURS = frozenset(
-    {
-        "content-length",
-        "content-type",
-        "connection",
-        "date",
-        "server",
-        "x-request-id",
-        "x-modelsync-release",
-    }
-)
 
 
 class WSGIBridge:
@@ -130,7 +118,7 @@ class WSGIBridge:
 
 def _answer(line: str, fields: list[tuple[str, str]], body: bytes) -> Answer:
     content_type = next((value for name, value in fields if name.lower() == "content-type"), "")
-    kept = tuple((name, value) for name, value in fields if name.lower() not in _OURS)
+    kept = tuple((name, value) for name, value in fields if name.lower() not in RENDERED)
     return Answer(int(line.split(" ", 1)[0]), body, content_type, kept)
 
 

@@ -26,8 +26,7 @@ def hide_secrets(environ: MutableMapping[str, str]) -> None:
 
 
 def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """A copy of the environment for a process that runs model code: without the service's secrets.
-    """
+    """A copy of the environment for a process that runs model code: without the service's secrets."""
     child = dict(os.environ if environ is None else environ)
     hide_secrets(child)
     return child

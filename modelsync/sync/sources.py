@@ -151,8 +151,7 @@ class FolderSource:
 
 
 def source_of(settings: Settings) -> Source:
-    """The source that the settings name. Raises SettingsError where its URL or ref is not allowed.
-    """
+    """The source that the settings name. Raises SettingsError where its URL or ref is not allowed."""
     return FolderSource(settings) if settings.standalone else GitSource(settings)
 
 

@@ -1,5 +1,4 @@
-"""What is known of syncing, in `home/status.json`: for people, for metrics, and for the next sync.
-"""
+"""What is known of syncing, in `home/status.json`: for people, for metrics, and for the next sync."""
 
 from __future__ import annotations
 

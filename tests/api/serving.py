@@ -18,9 +18,10 @@ from pydantic import BaseModel
 from modelsync import settings
 from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.dataplane import DataPlane
+from modelsync.inference.runners import InProcessRunner, ModelRunner
 from modelsync.inference.serving import Service
 from modelsync.models.discovery import folders
-from modelsync.models.loading import binding, loader
+from modelsync.models.loading import binding
 from modelsync.models.types import Example, Fault, LoadedModel, ModelEntry, ModelName
 from modelsync.observability import counters
 from modelsync.observability.counters import Counters
@@ -102,7 +103,7 @@ def a_service(
     release = Release(COMMIT, COMMIT, "git", "", entries, path=home / "releases" / COMMIT)
     faults = {"Broken": str(FAULT)}
     dataplane = DataPlane(
-        loaded,
+        {name: InProcessRunner(model) for name, model in loaded.items()},
         faults,
         Counters(counters.folder(config.state.home), list(loaded)),
         release=COMMIT,
@@ -110,7 +111,7 @@ def a_service(
         max_queue=config.server.max_queue,
         timeout=config.server.predict_timeout,
     )
-    return Service(config, release, loaded, faults, dataplane, request_sync)
+    return Service(config, release, faults, dataplane, request_sync)
 
 
 @contextmanager
@@ -122,7 +123,7 @@ def the_examples(
     """
     config = settings.load(environment(home, **given))
     found = folders.discover(ROOT / "models_serve")
-    loaded: dict[str, LoadedModel] = {folder.name: loader.load(folder) for folder in found}
+    loaded: dict[str, ModelRunner] = {folder.name: InProcessRunner.load(folder) for folder in found}
     entries = {folder.name: _entry(folder.name, version=folder.version) for folder in found}
     release = Release(COMMIT, COMMIT, "git", "", entries, path=home / "releases" / COMMIT)
     counts = Counters(counters.folder(config.state.home), list(loaded))
@@ -130,10 +131,10 @@ def the_examples(
         loaded, {}, counts, release=COMMIT, threads=4, max_queue=100, timeout=20.0
     )
     try:
-        yield Service(config, release, loaded, {}, dataplane, request_sync)
+        yield Service(config, release, {}, dataplane, request_sync)
     finally:
-        for model in loaded.values():
-            loader.unload(model)
+        for runner in loaded.values():
+            runner.close()
 
 
 def an_empty_service(home: Path, **given: str) -> Service:
@@ -148,7 +149,7 @@ def an_empty_service(home: Path, **given: str) -> Service:
         max_queue=1,
         timeout=1,
     )
-    return Service(config, None, {}, {}, dataplane)
+    return Service(config, None, {}, dataplane)
 
 
 def switched_off(service: Service, name: str) -> Service:

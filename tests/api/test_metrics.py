@@ -59,8 +59,8 @@ def test_all_workers_are_added_up(tmp_path: Path) -> None:
     client.post("/models/Add", data=body(a=1), headers=JSON)
     folder = counters.folder(service.settings.state.home)
     other = Counters(folder, list(service.models), pid=1)
-    other.observe("Add", 200, 0.2)
-    other.begin("Add")
+    other.rows["Add"].observe("ok", 0.2)
+    other.rows["Add"].begin(1)
     found = scraped(client)
     assert value(found, "requests_total", model="Add", code="200") == 2
     assert value(found, "requests_in_flight", model="Add") == 1
@@ -77,10 +77,10 @@ def test_what_a_worker_was_answering_when_it_died_is_lost(tmp_path: Path) -> Non
     folder = counters.folder(service.settings.state.home)
     models = list(service.models)
     died = Counters(folder, models, pid=1)
-    died.begin("Add", 3)
-    died.loop_row("Add").calling(2)
+    died.rows["Add"].begin(3)
+    died.loop_row("Add").begin(2)
     ended = Counters(folder, models, pid=2)
-    ended.begin("Echo")  # it hangs; its client has got a 504
+    ended.rows["Echo"].begin(1)  # it hangs; its client has got a 504
     ended.loop_row("Echo").calling(1)
     ended.answered()
     for _ in range(2):

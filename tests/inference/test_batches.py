@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from modelsync.errors import VariablesInvalid
-from modelsync.inference.dataplane import predict_batch
+from modelsync.inference.runners import InProcessRunner
 from modelsync.models.types import LoadedModel, ModelName, TreeHash
+from modelsync.protocols.native import NATIVE
 
 
 def model(call_batch: Any, **more: Any) -> LoadedModel:
@@ -18,6 +19,10 @@ def model(call_batch: Any, **more: Any) -> LoadedModel:
     return LoadedModel(
         ModelName("M"), TreeHash("0" * 40), one, bind=lambda row: row, call_batch=call_batch, **more
     )
+
+
+def predict_batch(model: LoadedModel, payloads: list[bytes]) -> list[bytes | BaseException]:
+    return InProcessRunner(model).call_batch(payloads, NATIVE)
 
 
 def body(number: object) -> bytes:

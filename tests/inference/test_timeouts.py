@@ -18,22 +18,19 @@ import uvloop
 
 from modelsync.api.app import create_app
 from modelsync.server import connection
+from modelsync.server.connection import Connection
 from modelsync.server.server import Server
+from modelsync.server.state import ServerState
 from tests.api.serving import a_service
 from tests.server.talking import connect, everything, post, read_reply, replies
 from tests.waiting import patient, until
 
+LIMITS = ("header_timeout", "body_timeout", "idle_timeout", "write_timeout")
 LIMIT = patient(0.5)
 """Seconds of each limit of the server."""
 
 LARGE = 30_000_000
 """Bytes of an answer that the buffers of the kernel do not hold."""
-
-
-class Impatient(Server):
-    """A server whose limits are short."""
-
-    header_timeout = body_timeout = idle_timeout = write_timeout = LIMIT
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,11 @@ class Serving:
 
     def waits_for_its_client(self) -> bool:
         """Whether bytes are left that the only client does not take."""
-        connections = list(self.server.connections)
-        return [one.transport.get_write_buffer_size() > 0 for one in connections] == [True]
+        clients = list(self.server.state.connections)
+        return [
+            isinstance(one, Connection) and one.transport.get_write_buffer_size() > 0
+            for one in clients
+        ] == [True]
 
 
 def slow(seconds: float = 0.0) -> dict[str, Any]:
@@ -61,13 +61,15 @@ def large(n: int = 10) -> dict[str, Any]:
 
 
 @pytest.fixture
-def serving(tmp_path: Path) -> Iterator[Serving]:
-    """A server with a slow model and one of large answers."""
+def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serving]:
+    """A server with short limits, a slow model and one of large answers."""
+    for name in LIMITS:
+        monkeypatch.setattr(ServerState, name, LIMIT)
     service = a_service(tmp_path, models={"Slow": slow, "Large": large})
     loop = uvloop.new_event_loop()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         service.after_fork()
-        server = Impatient(service, create_app(service), loop)
+        server = Server(service, create_app(service), loop)
         server.listen(listening)
         thread = threading.Thread(target=loop.run_forever)
         thread.start()
@@ -125,8 +127,8 @@ def test_a_client_that_asks_and_never_reads_is_let_go(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the limit for reading alone: the server stops reading, waits for that long, and ends."""
-    for limit in ("header_timeout", "body_timeout", "idle_timeout"):
-        monkeypatch.setattr(Impatient, limit, 3600.0)
+    for limit in LIMITS[:3]:
+        monkeypatch.setattr(ServerState, limit, 3600.0)
     probes = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n" * 1000
 
     def ended() -> bool:

@@ -111,12 +111,12 @@ def test_a_call_that_blocks_the_event_loop_costs_one_worker_once(service: Servic
 
 
 def test_a_model_that_becomes_slow_leaves_the_event_loop(service: Service) -> None:
-    """After a few slow calls the log says that it goes to threads, and its callers still get their
+    """After a few slow calls the log says that it moves to threads, and its callers still get their
     answers.
     """
     for _ in range(8):
         assert service.post("Moody", {"a": "slow"}).json() == {"a": "slow"}
-    until(lambda: [line for line in service.lines() if "goes to threads" in line["message"]])
+    until(lambda: [line for line in service.lines() if "moves to threads" in line["message"]])
     with ThreadPoolExecutor(4) as pool:
         found = list(
             pool.map(lambda _: service.post("Moody", {"a": "slow"}).status_code, range(12))

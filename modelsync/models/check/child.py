@@ -74,8 +74,7 @@ def _report(events: int, step: dict[str, Any]) -> None:
 
 
 def _die_with_parent() -> None:
-    """Have Linux kill this process with its parent: nobody else would ever end a model that hangs.
-    """
+    """Have Linux kill this process with its parent: nobody else would ever end a model that hangs."""
     if sys.platform == "linux":
         death_signal = 1  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)

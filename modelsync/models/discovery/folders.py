@@ -189,8 +189,7 @@ def _is_pointer(path: str) -> bool:
 
 
 def _leaves(folder: Path, name: str) -> bool:
-    """Whether a link leads out of its model's folder; an absolute one does: folders are exported.
-    """
+    """Whether a link leads out of its model's folder; an absolute one does: folders are exported."""
     link = folder / name
     return link.readlink().is_absolute() or not Path(os.path.realpath(link)).is_relative_to(
         os.path.realpath(folder)

@@ -60,8 +60,7 @@ def restore_cwd() -> None:
 
 
 class _Fenced(ModuleType):
-    """A module that takes new names and keeps those that it has: `json.dumps = ...` has no effect.
-    """
+    """A module that takes new names and keeps those that it has: `json.dumps = ...` has no effect."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if vars(self).get(name, value) is value:

@@ -79,8 +79,7 @@ def bind(method: Callable[..., Any], *, dataframe: bool = False) -> tuple[Call, 
 
 
 def form_of(method: Callable[..., Any], *, dataframe: bool = False) -> Form:
-    """Read a method's signature. Raises ModelBroken where it cannot be filled from a JSON object.
-    """
+    """Read a method's signature. Raises ModelBroken where it cannot be filled from a JSON object."""
     parameters = tuple(inspect.signature(method).parameters.values())
     named = tuple(parameter for parameter in parameters if parameter.kind not in VARIADIC)
     hints = {parameter.name: resolve(parameter, method) for parameter in named}

@@ -51,8 +51,7 @@ def load(folder: ModelSpec) -> LoadedModel:
 
 
 def unload(model: LoadedModel) -> None:
-    """Forget a model's modules and free what they hold. Its instance must not be called any more.
-    """
+    """Forget a model's modules and free what they hold. Its instance must not be called any more."""
     import_hooks.close_package(model.package)
 
 

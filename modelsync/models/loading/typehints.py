@@ -20,8 +20,7 @@ DICTS = (dict, Mapping, MutableMapping)
 
 
 def resolve(parameter: inspect.Parameter, method: Callable[..., Any]) -> Any:
-    """The type an annotation means, also where it is written as a string; Any where there is none.
-    """
+    """The type an annotation means, also where it is written as a string; Any where there is none."""
     annotation = parameter.annotation
     if annotation is inspect.Parameter.empty:
         return Any

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from modelsync.errors import MalformedBody
-from modelsync.protocols.native import parse
+from modelsync.protocols.json_body import parse
 
 
 @pytest.mark.parametrize(

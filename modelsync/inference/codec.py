@@ -1,0 +1,19 @@
+"""What the data plane asks of a protocol: variables out of a payload, a payload out of a result."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Codec(Protocol):
+    """The two halves of a protocol that run inside a call of a model.
+
+    They run there, and not in the event loop, because decoding 10 MB would stop the loop, and
+    because encoding calls methods of the model's own objects.
+    """
+
+    def decode(self, payload: bytes, /) -> dict[str, Any]:
+        """Return the variables of a request. Raises MalformedBody."""
+
+    def encode(self, result: Any, /) -> bytes:
+        """Return a model's result as the protocol writes it. Raises ModelRaised."""

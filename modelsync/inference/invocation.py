@@ -1,0 +1,139 @@
+"""One call of a model: counted, timed, watched, and nothing that the model raises passes it.
+
+    with Invocation(row, asked) as call:
+        call.outcome = runner.call(payload, codec)
+
+Afterwards `call.outcome` is what the block set, or what it raised. A call that its deadline has
+overtaken (`claimed` is false) answers nobody and is not observed: the deadline has been.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from time import perf_counter
+from types import TracebackType
+from typing import Protocol, Self
+
+from modelsync.errors import DeadlineExceeded, ModelRaised, RequestError
+from modelsync.inference.runners import RawOutcome
+from modelsync.inference.thread_pool import CallTimeout
+from modelsync.inference.timeouts import Ticket
+from modelsync.inference.watchdog import Watchdog
+from modelsync.observability.counters import OK, Row
+
+INTERRUPTED = "the call was interrupted: it blocked all others; the model moves to threads now"
+
+
+class Asked(Protocol):
+    """A request. `started` is a time of `perf_counter`."""
+
+    started: float
+
+
+class Invocation:
+    """A call for one request, asked for at `asked`, a time of `perf_counter`.
+
+    `seconds` is how long the call took. Without a `ticket` the call runs in the event loop: there a
+    CallTimeout, which the watchdog raises, is the call's outcome; in a thread it ends the thread.
+    """
+
+    __slots__ = ("_began", "_row", "_ticket", "_watchdog", "asked", "claimed", "outcome", "seconds")
+
+    size = 1
+
+    def __init__(
+        self,
+        row: Row,
+        asked: float = 0.0,
+        *,
+        ticket: Ticket | None = None,
+        watchdog: Watchdog | None = None,
+    ) -> None:
+        self._row = row
+        self._ticket = ticket
+        self._watchdog = watchdog
+        self._began = 0.0
+        self.asked = asked
+        self.outcome: RawOutcome = b""
+        self.claimed = True
+        self.seconds = 0.0
+
+    def __enter__(self) -> Self:
+        row = self._row
+        row.begin(self.size)
+        if self._watchdog is not None:
+            self._watchdog.enter(row.model)
+        self._began = perf_counter()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        now = perf_counter()
+        if self._watchdog is not None:
+            self._watchdog.leave()
+        self._row.end(self.size)
+        if error is not None:
+            if self._passes(error):
+                return False
+            self._failed(error)
+        self.seconds = now - self._began
+        if self._ticket is not None:
+            self.claimed = self._ticket.claim()
+        if self.claimed:
+            self._observe(now)
+        return error is not None
+
+    def _passes(self, error: BaseException) -> bool:
+        """Whether it was us who ended the call: there is nobody left to answer."""
+        if self._ticket is None:
+            return False
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            return task is not None and task.cancelling() > 0  # any other is the model's own
+        return isinstance(error, CallTimeout)
+
+    def _failed(self, error: BaseException) -> None:
+        self.outcome = error
+
+    def _observe(self, now: float) -> None:
+        self._row.observe(reason_of(self.outcome), now - self.asked)
+
+
+class BatchInvocation(Invocation):
+    """A call for several requests: `outcomes` has one for each, in their order."""
+
+    __slots__ = ("_requests", "outcomes", "size")
+
+    def __init__(
+        self,
+        row: Row,
+        requests: Sequence[Asked],
+        *,
+        ticket: Ticket | None = None,
+        watchdog: Watchdog | None = None,
+    ) -> None:
+        super().__init__(row, ticket=ticket, watchdog=watchdog)
+        self.size = len(requests)
+        self._requests = requests
+        self.outcomes: Sequence[RawOutcome] = ()
+
+    def _failed(self, error: BaseException) -> None:
+        self.outcomes = [error] * self.size
+
+    def _observe(self, now: float) -> None:
+        for request, outcome in zip(self._requests, self.outcomes, strict=True):
+            self._row.observe(reason_of(outcome), now - request.started)
+
+
+def reason_of(outcome: RawOutcome) -> str:
+    """The name under which an outcome is counted."""
+    if isinstance(outcome, bytes):
+        return OK
+    if isinstance(outcome, CallTimeout):
+        return DeadlineExceeded.reason
+    return outcome.reason if isinstance(outcome, RequestError) else ModelRaised.reason

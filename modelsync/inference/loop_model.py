@@ -1,0 +1,102 @@
+"""One model as one worker's event loop calls it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextvars import copy_context
+
+from modelsync.inference.codec import Codec
+from modelsync.inference.dataplane import DataPlane
+from modelsync.inference.invocation import Asked, BatchInvocation, Invocation
+from modelsync.inference.latency import INLINE_MAX, LOOP_MAX, RunQueue
+from modelsync.inference.runners import ModelRunner, RawOutcome
+from modelsync.inference.thread_pool import CallTimeout
+from modelsync.inference.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
+
+
+class LoopModel:
+    """Calls a model in the loop's thread.
+
+    `in_loop`: the model is fast enough to be called there at all. `inline`: it is so fast that its
+    requests need not wait for one another.
+    """
+
+    __slots__ = (
+        "_dataplane",
+        "_in_context",
+        "_invocation",
+        "_latency",
+        "_run_queue",
+        "_watchdog",
+        "in_loop",
+        "inline",
+        "name",
+        "row",
+        "runner",
+    )
+
+    def __init__(
+        self, runner: ModelRunner, dataplane: DataPlane, watchdog: Watchdog, run_queue: RunQueue
+    ) -> None:
+        self.runner = runner
+        self.name = runner.model.name
+        self.row = dataplane.counters.loop_row(self.name)
+        self.in_loop = False
+        self.inline = False
+        # What the model does to decimal's precision or numpy's error state stays in this context.
+        self._in_context = copy_context().run
+        self._invocation = Invocation(self.row, watchdog=watchdog)
+        self._dataplane = dataplane
+        self._latency = dataplane.latencies[self.name]
+        self._run_queue = run_queue
+        self._watchdog = watchdog
+
+    def refresh(self) -> None:
+        """Decide anew whether the loop calls the model: by its latency and its record."""
+        self.in_loop = self._latency.in_loop and not self._dataplane.breaker.threads_only(self.name)
+
+    def call(self, payload: bytes, codec: Codec, asked: float) -> RawOutcome:
+        """Call the model for one request, asked for at `asked`, a time of `perf_counter`."""
+        call = self._invocation
+        call.asked = asked
+        try:
+            with call:
+                call.outcome = self._in_context(self.runner.call, payload, codec)
+        except CallTimeout as late:  # raised by the watchdog when the call had just ended
+            return late
+        seconds = call.seconds
+        if seconds > INLINE_MAX:
+            # Twice, so that a model at the limit does not change its way with every call.
+            self.inline = self.inline and seconds <= 2 * INLINE_MAX
+            if seconds > LOOP_MAX:
+                self._slow(seconds)
+        elif not self.inline:
+            self.inline = True
+        return call.outcome
+
+    def call_batch(
+        self, payloads: Sequence[bytes], codec: Codec, requests: Sequence[Asked]
+    ) -> Sequence[RawOutcome]:
+        """Call the model once for several requests; one outcome for each."""
+        call = BatchInvocation(self.row, requests, watchdog=self._watchdog)
+        try:
+            with call:
+                call.outcomes = self._in_context(self.runner.call_batch, payloads, codec)
+        except CallTimeout as late:
+            return [late] * len(requests)
+        self.row.batch(len(requests))
+        if call.seconds > LOOP_MAX:
+            self._slow(call.seconds)
+        return call.outcomes
+
+    def _slow(self, seconds: float) -> None:
+        """Record a call that took longer than a call in the loop may."""
+        seconds -= self._run_queue.waited()
+        if seconds > LOOP_MAX and self._latency.slow(seconds):
+            self.in_loop = False
+            log.info(
+                "%s took %.1f ms in the event loop: it moves to threads", self.name, seconds * 1000
+            )

@@ -1,0 +1,12 @@
+"""What becomes of a request: the encoded result, or the error that explains why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from modelsync.errors import RequestError
+
+Outcome = bytes | RequestError
+
+Done = Callable[[Outcome], None]
+"""Called exactly once with the outcome of a request, in whichever thread has it."""

@@ -1,0 +1,103 @@
+"""Responses: the bytes of each answer. Every response header of ours is named and written here.
+
+The head of a success that the cache of heads knows is put together from bytes made before; all other
+answers are rendered field by field. Both give the same fields in the same order.
+"""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from http import HTTPStatus
+
+import orjson
+
+from modelsync import problems
+from modelsync.problems import Answer
+from modelsync.server.request import Request
+from modelsync.server.request_ids import HEADER as REQUEST_ID
+
+RELEASE = "X-Modelsync-Release"
+MODEL_VERSION = "X-Modelsync-Model-Version"
+
+RENDERED = frozenset(
+    name.lower()
+    for name in (
+        "Content-Length",
+        "Content-Type",
+        "Connection",
+        "Date",
+        "Server",
+        REQUEST_ID,
+        RELEASE,
+    )
+)
+"""Fields that `Responses` writes itself for every answer, whatever a WSGI application says."""
+
+_PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
+
+
+def signature(request_id: str, release: str | None, version: str | None) -> dict[str, str]:
+    """Return the fields that say to which request, release and model version an answer belongs."""
+    fields = {REQUEST_ID: request_id, RELEASE: release, MODEL_VERSION: version}
+    return {name: value for name, value in fields.items() if value}
+
+
+class Responses:
+    """Renders the answers of one worker. `release` is the commit that answers."""
+
+    def __init__(self, release: str | None) -> None:
+        self.release = release
+        self._release = f"{RELEASE}: {release}\r\n" if release else ""
+        self._constant = b""
+        self.tick()
+
+    def tick(self) -> None:
+        """Update the date. Called a few times a second."""
+        self._constant = f"Date: {formatdate(usegmt=True)}\r\n{self._release}".encode()
+
+    def render(self, request: Request, answer: Answer, *, close: bool) -> bytes:
+        """Return the bytes of an answer, head and body."""
+        head = [
+            b"HTTP/1.1 %d %s\r\n" % (answer.status, _PHRASES.get(answer.status, b"")),
+            self._constant,
+            _field(REQUEST_ID, request.request_id),
+        ]
+        if answer.content_type:
+            head.append(_field("Content-Type", answer.content_type))
+        if answer.version:
+            head.append(_field(MODEL_VERSION, answer.version))
+        if answer.status != 304 and answer.status != 204:
+            head.append(b"Content-Length: %d\r\n" % len(answer.body))
+        head.extend(_field(name, value) for name, value in answer.headers)
+        if close:
+            head.append(b"Connection: close\r\n")
+        elif request.version == "1.0":
+            head.append(b"Connection: keep-alive\r\n")
+        head.append(b"\r\n")
+        if request.method != b"HEAD":
+            head.append(answer.body)
+        return b"".join(head)
+
+    def success(self, request_id: bytes, fields: bytes, payload: bytes) -> bytes:
+        """Return the bytes of an answer with a result; `fields` are those of `success_fields`."""
+        return b"HTTP/1.1 200 OK\r\n%bX-Request-ID: %b\r\n%bContent-Length: %d\r\n\r\n%b" % (
+            self._constant,
+            request_id,
+            fields,
+            len(payload),
+            payload,
+        )
+
+    def problem(self, status: int, detail: str, request_id: str) -> Answer:
+        """Return the answer to a request that breaks the protocol."""
+        body = problems.document(status, detail, request_id=request_id, release=self.release)
+        return Answer(status, orjson.dumps(body), problems.PROBLEM)
+
+
+def success_fields(version: str) -> bytes:
+    """Return the fields of all successful answers of one version of a model."""
+    return _field("Content-Type", problems.JSON) + _field(MODEL_VERSION, version)
+
+
+def _field(name: str, value: str) -> bytes:
+    return f"{name}: {value}\r\n".encode("latin-1")

@@ -1,0 +1,125 @@
+"""Router: sends each request to where it is answered, predictions to the data plane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+from modelsync import problems
+from modelsync.errors import RequestError
+from modelsync.inference.batcher import RequestQueue
+from modelsync.inference.fanout import Outcomes, submit_all
+from modelsync.inference.loop_executor import LoopExecutor
+from modelsync.inference.outcome import Outcome
+from modelsync.inference.serving import Service
+from modelsync.problems import Answer
+from modelsync.protocols.native import NATIVE
+from modelsync.server import probes
+from modelsync.server.auth import Authorizer
+from modelsync.server.media_type import check_media_type
+from modelsync.server.query import all_options
+from modelsync.server.request import Request
+from modelsync.server.wsgi_bridge import WSGIBridge
+
+Respond = Callable[[Answer], None]
+"""Called once with the answer to a request, in the loop's thread."""
+
+
+class Router:
+    """The routes of one worker: models and probes here, all others through the WSGI application."""
+
+    def __init__(self, service: Service, executor: LoopExecutor, bridge: WSGIBridge) -> None:
+        self._service = service
+        self._dataplane = service.dataplane
+        self._executor = executor
+        self._bridge = bridge
+        self._authorizer = Authorizer(service.settings.access)
+        self._models = {f"{service.base}/{name}".encode(): name for name in self._dataplane.names}
+        self._all = f"{service.base}/all".encode()
+        self._probes = {b"/livez": probes.livez, b"/readyz": probes.readyz}
+
+    def model_at(self, path: bytes) -> str | None:
+        """Return the name of the model that is listed at a path."""
+        return self._models.get(path)
+
+    def queue_at(self, path: bytes) -> RequestQueue | None:
+        """Return where requests wait for the model at a path, None if no loaded model is there."""
+        return self._executor.queue(self._models.get(path, ""), NATIVE)
+
+    def route(self, request: Request, respond: Respond) -> None:
+        """Send a request to where it is answered."""
+        path = request.path
+        try:
+            if request.method == b"POST" and (name := self._models.get(path)) is not None:
+                self.admit(request)
+                self._predict(name, request, respond)
+            elif request.method == b"POST" and path == self._all:
+                self.admit(request)
+                self._predict_all(request, respond)
+            elif request.method in (b"GET", b"HEAD") and path in self._probes:
+                respond(self._probes[path](self._service, request.request_id))
+            else:
+                self._bridge.submit(request, self._executor.threadsafe(respond))
+        except RequestError as error:
+            respond(self._refused(error, request))
+
+    def admit(self, request: Request) -> None:
+        """Raise RequestError if the head refuses a prediction: credentials, content type."""
+        content_type = encoding = authorization = None
+        for key, value in request.headers:
+            if key == b"content-type":
+                content_type = value
+            elif key == b"authorization":
+                authorization = value
+            elif key == b"content-encoding":
+                encoding = value
+        self._authorizer.require("predict", _text(authorization))
+        check_media_type(_text(content_type), _text(encoding))
+
+    def answer(self, outcome: Outcome, name: str, request_id: str) -> Answer:
+        """Return the answer that tells the outcome of a request for the model `name`."""
+        dataplane = self._dataplane
+        return NATIVE.answer(
+            outcome,
+            name=name,
+            model=dataplane.models.get(name),
+            release=dataplane.release,
+            request_id=request_id,
+        )
+
+    def _predict(self, name: str, request: Request, respond: Respond) -> None:
+        request_id = request.request_id
+
+        def done(outcome: Outcome) -> None:
+            respond(self.answer(outcome, name, request_id))
+
+        self._executor.submit(name, request.body, NATIVE, request_id, done)
+
+    def _predict_all(self, request: Request, respond: Respond) -> None:
+        options = all_options(request.query.decode("latin-1"))
+        respond = self._executor.threadsafe(respond)
+
+        def done(outcomes: Outcomes) -> None:
+            respond(
+                NATIVE.answer_all(
+                    outcomes,
+                    flat=options.flat,
+                    release=self._dataplane.release,
+                    request_id=request.request_id,
+                )
+            )
+
+        submit_all(self._dataplane, request.body, NATIVE, request.request_id, done, options.names)
+
+    def _refused(self, error: RequestError, request: Request) -> Answer:
+        """Return the answer to a request that its head, or the lack of room, refuses."""
+        name = self._models.get(request.path)
+        if row := self._dataplane.counters.rows.get(name or ""):
+            row.observe(error.reason, perf_counter() - request.started)
+        return problems.answer(
+            error, request_id=request.request_id, model=name, release=self._dataplane.release
+        )
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
