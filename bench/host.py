@@ -114,13 +114,12 @@ def hosted(
             "gitPath": server.url, "MODELSYNC_GIT_PROTOCOLS": "http", "MODELSYNC_WEBHOOK_SECRET": SECRET,
             "MODELSYNC_WORKERS": default_workers(), **env,
         }  # fmt: skip
-        with serving(folder, None, ready=True, arguments=(), **given) as service:
+        with serving(folder, None, ready=True, arguments=(), env=given) as service:
             yield host, service
 
 
 def default_workers() -> str:
-    """As many as the service takes by default; what starts it in the tests asks for another number.
-    """
+    """As many as the service takes by default; what starts it in the tests asks for another number."""
     return str(os.cpu_count() or 1)
 
 

@@ -113,8 +113,7 @@ def measure(folder: Path) -> Figure:
 
 
 def _both(folder: Path, case: Case) -> tuple[int, int, int]:
-    """Bytes that the family uses with one and with four workers, and that the model says it holds.
-    """
+    """Bytes that the family uses with one and with four workers, and that the model says it holds."""
     folder.mkdir()
     one, held = _used(folder / "one", case, 1)
     four, _ = _used(folder / "four", case, WORKERS)

@@ -21,8 +21,7 @@ BEGIN, END = "<!-- settings:begin -->", "<!-- settings:end -->"
 
 
 def env_example() -> str:
-    """Render the template of `.env`: every setting with its default and meaning, all commented out.
-    """
+    """Render the template of `.env`: every setting with its default and meaning, all commented out."""
     lines = [
         "# Settings of modelsync. Copy this file to .env and uncomment what you change;",
         "# a variable of the environment wins over its line here. An unknown MODELSYNC_* name is an error.",

@@ -21,7 +21,6 @@ from pathlib import Path
 
 import pytest
 
-from scripts import bootstrap_pip
 from scripts.bootstrap_pip import option, wheels
 
 ROOT = Path(__file__).parents[1]
@@ -180,7 +179,7 @@ def test_the_index_is_the_one_that_pip_takes(
     """Each place of pip's configuration counts, the stronger over the weaker, the environment over
     all.
     """
-    monkeypatch.setattr(bootstrap_pip.sys, "prefix", str(tmp_path / "venv"))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
     environ = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path / "xdg")}
     places = [
         tmp_path / "xdg" / "pip" / "pip.conf",

@@ -138,7 +138,7 @@ def following(tmp_path: Path) -> Iterator[tuple[Run, Service]]:
         "MODELSYNC_WORKERS": "1",
         "TZ": "UTC",
     }
-    with serving(tmp_path, **settings) as service:
+    with serving(tmp_path, env=settings) as service:
         etls = repository / "Churn" / "etls.py"
         etls.write_text(
             etls.read_text().replace("import joblib\n", "import joblib\nimport xgboost\n")

@@ -51,7 +51,9 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["up"]:
             found = up(where)
-            print(f"KUBECONFIG={found.kubeconfig}  # kubectl and helm: {found.programs or 'those of the PATH'}")
+            print(
+                f"KUBECONFIG={found.kubeconfig}  # kubectl and helm: {found.programs or 'those of the PATH'}"
+            )
         case ["down"]:
             down(where)
         case ["missing"]:

@@ -8,12 +8,13 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel
+from werkzeug.test import TestResponse
 
 from modelsync import settings
 from modelsync.inference.circuit_breaker import CircuitBreaker
@@ -22,15 +23,15 @@ from modelsync.inference.runners import InProcessRunner, ModelRunner
 from modelsync.inference.serving import Service
 from modelsync.models.discovery import folders
 from modelsync.models.loading import binding
-from modelsync.models.types import Example, Fault, LoadedModel, ModelEntry, ModelName
+from modelsync.models.types import Example, Fault, LoadedModel, ModelEntry, ModelName, TreeHash
 from modelsync.observability import counters
 from modelsync.observability.counters import Counters
 from modelsync.releases.store import Release
-from tests.waiting import until
+from tests.waiting import patient, until
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMIT = "c0ffee" + "0" * 34
-VERSION = "ab" * 20
+VERSION = TreeHash("ab" * 20)
 JSON = {"Content-Type": "application/json"}
 
 
@@ -92,10 +93,11 @@ def a_service(
     home: Path,
     request_sync: Callable[[], None] | None = None,
     models: dict[str, Callable[..., Any]] = MODELS,
+    env: Mapping[str, str] = {},
     **given: str,
 ) -> Service:
     """Every model of MODELS, `Old` which is stale, and `Broken` which is not loaded."""
-    config = settings.load(environment(home, **given))
+    config = settings.load(environment(home, **env, **given))
     loaded = {name: _loaded(name, method) for name, method in {**models, "Old": echo}.items()}
     entries = {ModelName(name): _entry(name) for name in loaded}
     entries[ModelName("Old")] = _entry("Old", state="stale", wanted_version="cd" * 20, fault=FAULT)
@@ -175,12 +177,17 @@ def _loaded(name: str, method: Callable[..., Any]) -> LoadedModel:
 def _entry(name: str, state: Any = "ready", version: str = VERSION, **more: Any) -> ModelEntry:
     wanted = more.pop("wanted_version", VERSION)
     return ModelEntry(
-        ModelName(name), state, version, wanted, COMMIT, f"models_serve/{name}", **more
+        ModelName(name), state, TreeHash(version), wanted, COMMIT, f"models_serve/{name}", **more
     )
 
 
 def body(**variables: Any) -> bytes:
     return json.dumps({"variables": variables}).encode()
+
+
+def read(response: TestResponse) -> Any:
+    """The JSON of a response from Flask's test client."""
+    return response.get_json()
 
 
 def is_problem(response: Any, status: int) -> dict[str, Any]:
@@ -230,14 +237,14 @@ def gunicorn(
         yield "127.0.0.1", int(found[1])
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=patient(40))
 
 
 def exchange(
-    address: tuple[str, int], request: bytes, timeout: float = 10.0
+    address: tuple[str, int], request: bytes, timeout: float = 30.0
 ) -> tuple[int, dict[str, str], bytes]:
     """Send bytes as they are; the status, headers (in lower case) and body of the first answer."""
-    with socket.create_connection(address, timeout=timeout) as client:
+    with socket.create_connection(address, timeout=patient(timeout)) as client:
         client.sendall(request)
         file = client.makefile("rb")
         status = int(file.readline().split()[1])

@@ -81,7 +81,7 @@ def test_what_a_worker_was_answering_when_it_died_is_lost(tmp_path: Path) -> Non
     died.loop_row("Add").begin(2)
     ended = Counters(folder, models, pid=2)
     ended.rows["Echo"].begin(1)  # it hangs; its client has got a 504
-    ended.loop_row("Echo").calling(1)
+    ended.loop_row("Echo").begin(1)
     ended.answered()
     for _ in range(2):
         counters.retire(folder, pid=1)

@@ -11,7 +11,7 @@ from openapi_spec_validator import validate
 from modelsync.api import openapi
 from modelsync.api.app import create_app
 from modelsync.inference.serving import Service
-from tests.api.serving import COMMIT, JSON, a_service, an_empty_service, the_examples
+from tests.api.serving import COMMIT, JSON, a_service, an_empty_service, read, the_examples
 
 OPERATIONS = ("get", "post")
 
@@ -19,7 +19,7 @@ OPERATIONS = ("get", "post")
 def fetched(service: Service, base: str = "/models") -> dict[str, Any]:
     answer = create_app(service).test_client().get(f"{base}/openapi.json")
     assert answer.status_code == 200
-    found: dict[str, Any] = answer.json
+    found: dict[str, Any] = read(answer)
     return found
 
 
@@ -45,9 +45,9 @@ def at(document: dict[str, Any], reference: str) -> Any:
 )
 def test_the_document_is_valid_openapi(tmp_path: Path, given: dict[str, str]) -> None:
     """3.1, with every reference resolving, whatever is set; before the first release too."""
-    for service in (a_service(tmp_path, **given), an_empty_service(tmp_path, **given)):
+    for service in (a_service(tmp_path, env=given), an_empty_service(tmp_path, **given)):
         document = openapi.document(service)
-        validate(document)  # type: ignore[arg-type]
+        validate(document)
         assert document["openapi"].startswith("3.1")
         assert "$defs" not in json.dumps(document)
         for reference in references(document):
@@ -80,7 +80,7 @@ def test_tokens_are_asked_for_where_they_are_set(tmp_path: Path) -> None:
     something.
     """
     for given, closed in (({}, False), ({"MODELSYNC_PREDICT_TOKENS": "p"}, True)):
-        paths = openapi.document(a_service(tmp_path, **given))["paths"]
+        paths = openapi.document(a_service(tmp_path, env=given))["paths"]
         for path in ("/models/Add", "/models/all"):
             assert ("security" in paths[path]["post"]) is closed
             assert ("401" in paths[path]["post"]["responses"]) is closed
@@ -117,7 +117,7 @@ def test_the_examples_of_the_repository_are_described_as_they_answer(tmp_path: P
     """The document is valid; each example fits its schema; each is answered as it says."""
     with the_examples(tmp_path) as service:
         document = fetched(service)
-        validate(document)  # type: ignore[arg-type]
+        validate(document)
         client = create_app(service).test_client()
         assert len(service.models) >= 4
         for name, model in service.models.items():

@@ -32,7 +32,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     }
     models = folder / "models_serve"
     shutil.copytree(ROOT / "models_serve" / "Exchange", models / "Exchange")
-    with serving(folder, models, **settings) as one:
+    with serving(folder, models, env=settings) as one:
         yield one
 
 

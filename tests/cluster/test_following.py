@@ -152,7 +152,7 @@ def test_ten_bad_commits(store: Shop) -> None:
             )
             assert (store.pin, store.state["good"]) == (good, good), name
             event = "RolloutRejected" if name in CHECKED else "RolloutRolledBack"
-            told = until(lambda bad=bad, event=event: store.events(event, bad[:12]), 10)
+            told = until(partial(store.events, event, bad[:12]), 10)
             again = store.roll_out()
             assert (again.code, again.lines(result="checking")) == (0, []), (name, again.log)
             until(lambda: store.names() == pods, 90, "the pods of the bad commit are gone")

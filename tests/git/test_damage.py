@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ def contents(path: Path) -> dict[str, bytes]:
     return {str(one.relative_to(path)): one.read_bytes() for one in files if one.is_file()}
 
 
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink()
+
+
+def _replace(mirror: Path, content: str | None) -> None:
+    """A file with this content in the place of the mirror, an empty folder where it is None."""
+    shutil.rmtree(mirror)
+    if content is None:
+        mirror.mkdir()
+    else:
+        mirror.write_text(content)
+
+
 def _flip(path: Path) -> None:
     path.chmod(0o600)
     content = bytearray(path.read_bytes())
@@ -55,7 +70,7 @@ def _flip(path: Path) -> None:
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "objects gone": lambda mirror: shutil.rmtree(mirror / "objects"),
-    "packs gone": lambda mirror: [path.unlink() for path in _packs(mirror)],
+    "packs gone": lambda mirror: _remove(_packs(mirror)),
     "packs empty": lambda mirror: _overwrite(_packs(mirror), b""),
     "packs garbage": lambda mirror: _overwrite(_packs(mirror), b"garbage" * 100),
     "bit flipped": lambda mirror: _flip(next(mirror.glob("objects/pack/*.pack"))),
@@ -63,11 +78,11 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "HEAD garbage": lambda mirror: (mirror / "HEAD").write_bytes(b"\0\0"),
     "HEAD gone": lambda mirror: (mirror / "HEAD").unlink(),
     "config garbage": lambda mirror: (mirror / "config").write_bytes(b"[core\nx"),
-    "refs garbage": lambda mirror: [_overwrite([p], b"x") for p in mirror.glob("refs/kept/*")],
+    "refs garbage": lambda mirror: _overwrite([*mirror.glob("refs/kept/*")], b"x"),
     "packed-refs garbage": lambda mirror: (mirror / "packed-refs").write_bytes(b"\0garbage\n"),
     "shallow garbage": lambda mirror: (mirror / "shallow").write_bytes(b"garbage\n"),
-    "empty folder": lambda mirror: [shutil.rmtree(mirror), mirror.mkdir()],
-    "a file in its place": lambda mirror: [shutil.rmtree(mirror), mirror.write_text("x")],
+    "empty folder": lambda mirror: _replace(mirror, None),
+    "a file in its place": lambda mirror: _replace(mirror, "x"),
 }
 
 
@@ -222,7 +237,7 @@ def test_killed_at_any_step_the_next_sync_heals(server: GitServer, tmp_path: Pat
     number, died = 0, True
     while died:
         home, target = tmp_path / f"home{number}", tmp_path / f"out{number}"
-        died = dies_before_step(number, lambda home=home, target=target: sync(server, home, target))  # type: ignore[misc]
+        died = dies_before_step(number, partial(sync, server, home, target))
         assert sync(server, home, target)
         assert (target / "Iris/etls.py").read_text() == "iris = 1\n"
         Releases(home).sweep(3)

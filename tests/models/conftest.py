@@ -18,6 +18,7 @@ from modelsync.models.loading.loader import load, unload
 from modelsync.models.types import LoadedModel, ModelSpec
 
 Write = Callable[..., Path]
+Find = Callable[[str], ModelSpec]
 Load = Callable[..., LoadedModel]
 Put = Callable[..., LoadedModel]
 
@@ -54,18 +55,18 @@ def write(root: Path) -> Write:
 
 
 @pytest.fixture
-def find(root: Path) -> Callable[[str], ModelSpec]:
+def find(root: Path) -> Find:
     """A folder as the static check sees it."""
     return lambda name: next(folder for folder in discover(root) if folder.name == name)
 
 
 @pytest.fixture
-def serve(write: Write, find: Callable[[str], ModelSpec]) -> Iterator[Load]:
+def serve(write: Write, find: Find) -> Iterator[Load]:
     """Write a folder and load it."""
     loaded: list[LoadedModel] = []
 
     def serve(
-        etls: str, files: dict[str, str | bytes] | None = None, name: str = "Churn"
+        etls: str | None, files: dict[str, str | bytes] | None = None, name: str = "Churn"
     ) -> LoadedModel:
         write(name, etls, files)
         loaded.append(model := load(find(name)))

@@ -33,6 +33,8 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.svm import SVC
 
 from modelsync.errors import ModelBroken, VariablesInvalid
+from tests.models.code import bind, fault_of, schema_of
+from tests.models.conftest import Load, Put, Write
 from tests.models.fitted import FRAME, LABELS, MIXED, NUMBERS, VARIABLES, expected, together
 
 # --- what goes in ---------------------------------------------------------------------------------
@@ -81,7 +83,7 @@ STEPS = {
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
-def test_the_names_it_was_fitted_with_are_its_variables(put, kind):
+def test_the_names_it_was_fitted_with_are_its_variables(put: Put, kind: str) -> None:
     """In any order, others left out; every answer is the estimator's own, without its warnings
     about names.
     """
@@ -91,13 +93,13 @@ def test_the_names_it_was_fitted_with_are_its_variables(put, kind):
     x = pd.DataFrame([VARIABLES, others])[["a", "b", "c d"]]
     assert together(model, VARIABLES, others) == expected(fitted, x)
     assert [model.call(VARIABLES)] == expected(fitted, x[:1])
-    assert sorted(model.schema["required"]) == ["a", "b", "c d"]
+    assert sorted(schema_of(model)["required"]) == ["a", "b", "c d"]
     steps = STEPS.get(kind, type(fitted).__name__)
     assert model.doc == f"The ready model in model.joblib: {steps}."
 
 
 @pytest.mark.parametrize("kind", sorted(CLASSIFIERS.keys() - {"columns"}))
-def test_fitted_on_arrays_it_takes_x(put, kind):
+def test_fitted_on_arrays_it_takes_x(put: Put, kind: str) -> None:
     """A list of as many numbers."""
     fitted = clone(CLASSIFIERS[kind]).fit(FRAME.to_numpy(), LABELS)
     model = put(fitted)
@@ -106,26 +108,27 @@ def test_fitted_on_arrays_it_takes_x(put, kind):
     )
     for wrong in ([1, 2], [1, 2, 3, 4], [1, 2, "x"], [1, 2, None] if kind == "linear" else "x", 1):
         with pytest.raises(VariablesInvalid, match="x"):
-            model.bind({"x": wrong})
+            bind(model, {"x": wrong})
     with pytest.raises(VariablesInvalid, match="x: Field required"):
-        model.bind({"a": 1})
+        bind(model, {"a": 1})
 
 
-def test_each_field_that_does_not_fit_is_named(put):
+def test_each_field_that_does_not_fit_is_named(put: Put) -> None:
     """All at once; what reads as a number is one, as for typed arguments."""
     model = put(linear_model.LogisticRegression().fit(FRAME, LABELS))
     with pytest.raises(VariablesInvalid) as caught:
-        model.bind({"a": "old", "b": None})
+        bind(model, {"a": "old", "b": None})
     assert [field.field for field in caught.value.fields] == ["a", "b", "c d"]
     assert [field.message for field in caught.value.fields][2] == "Field required"
     for value in ("1.5", True, 2**70):
-        assert model.bind({"a": value, "b": 0, "c d": 0})[0] == float(value)
-    for value in ("nan", "inf", [1], {}):
+        assert bind(model, {"a": value, "b": 0, "c d": 0})[0] == float(value)
+    wrongs: tuple[Any, ...] = ("nan", "inf", [1], {})
+    for wrong in wrongs:
         with pytest.raises(VariablesInvalid):
-            model.bind({"a": value, "b": 0, "c d": 0})
+            bind(model, {"a": wrong, "b": 0, "c d": 0})
 
 
-def test_one_feature(put):
+def test_one_feature(put: Put) -> None:
     """A single column is no special case."""
     fitted = linear_model.LogisticRegression().fit(FRAME[["a"]], LABELS)
     assert together(put(fitted), {"a": 2}, {"a": -1}) == expected(
@@ -133,7 +136,7 @@ def test_one_feature(put):
     )
 
 
-def test_null_is_a_number_where_one_may_be_missing(put):
+def test_null_is_a_number_where_one_may_be_missing(put: Put) -> None:
     """An imputer fills it in, boosted trees take it as it is; elsewhere it is refused."""
     row = {"a": None, "b": 1, "c d": 2}
     for place, fitted in enumerate(
@@ -148,10 +151,10 @@ def test_null_is_a_number_where_one_may_be_missing(put):
         x = pd.DataFrame([row]).astype(float)
         assert together(model, row) == expected(fitted, x)
         with pytest.raises(VariablesInvalid, match="a: Field required"):
-            model.bind({"b": 1, "c d": 2})
+            bind(model, {"b": 1, "c d": 2})
 
 
-def test_columns_of_texts(put):
+def test_columns_of_texts(put: Put) -> None:
     """Categories and texts keep their type; numbers beside them are still checked, unused columns
     not asked for.
     """
@@ -164,20 +167,20 @@ def test_columns_of_texts(put):
     frame = MIXED.assign(text=np.where(FRAME.b > 0, "good day", "bad night"))
     fitted = pipeline.make_pipeline(columns, linear_model.LogisticRegression()).fit(frame, LABELS)
     model = put(fitted)
-    assert model.schema["required"] == ["a", "b", "kind", "text"]
-    rows = [
+    assert schema_of(model)["required"] == ["a", "b", "kind", "text"]
+    rows: list[dict[str, Any]] = [
         {"a": None, "b": 1, "kind": "big", "text": "good"},
         {"a": 2, "b": 0.5, "kind": "small", "text": "a bad day"},
     ]
     assert together(model, *rows) == expected(fitted, pd.DataFrame(rows).assign(**{"c d": 0.0}))
     for field, wrong in [("b", "x"), ("b", None), ("text", 1), ("kind", ["big"])]:
         with pytest.raises(VariablesInvalid, match=field):
-            model.bind({**rows[0], field: wrong})
+            bind(model, {**rows[0], field: wrong})
     with pytest.raises(ValueError, match="unknown"):
         together(model, rows[0], {**rows[1], "kind": "huge"})
 
 
-def test_categories_of_arrays(put):
+def test_categories_of_arrays(put: Put) -> None:
     """Fitted on an array of texts: `x` takes them."""
     x = MIXED[["kind"]].to_numpy(dtype=object)
     fitted = pipeline.make_pipeline(pre.OneHotEncoder(), linear_model.LogisticRegression()).fit(
@@ -188,7 +191,7 @@ def test_categories_of_arrays(put):
     )
 
 
-def test_texts_and_objects(put):
+def test_texts_and_objects(put: Put) -> None:
     """What has neither names nor a number of columns takes `x` as it is, or the variables
     themselves.
     """
@@ -200,7 +203,7 @@ def test_texts_and_objects(put):
     assert [one["prediction"] for one in together(model, {"x": "bad"}, {"x": "good"})] == [0, 1]
     assert list(together(model, {"x": "bad"})[0]["probabilities"]) == ["0", "1"]
     with pytest.raises(VariablesInvalid):
-        model.bind({"x": 1})
+        bind(model, {"x": 1})
     fitted = pipeline.make_pipeline(DictVectorizer(), linear_model.LogisticRegression())
     model = put(fitted.fit([{"k": "u", "n": 1}, {"k": "v"}] * 5, [True, False] * 5), name="Objects")
     assert [one["prediction"] for one in together(model, {"k": "v"}, {"k": "u", "n": 2})] == [
@@ -210,7 +213,7 @@ def test_texts_and_objects(put):
     assert list(together(model, {"k": "v"})[0]["probabilities"]) == ["false", "true"]
 
 
-def test_a_class_of_the_folder_can_be_in_it(put):
+def test_a_class_of_the_folder_can_be_in_it(put: Put) -> None:
     """A pickle may refer to a helper module, which is imported for this model alone."""
     source = "class Twice:\n    def predict(self, x):\n        return [value * 2 for value in x]\n"
     module: dict[str, Any] = {"__name__": "helper_of_ready"}
@@ -245,7 +248,9 @@ def test_a_class_of_the_folder_can_be_in_it(put):
         (compose.TransformedTargetRegressor(), NUMBERS, {"prediction": pytest.approx(2.0)}),
     ],
 )
-def test_other_estimators_answer_their_prediction(put, estimator, y, answer):
+def test_other_estimators_answer_their_prediction(
+    put: Put, estimator: Any, y: Any, answer: dict[str, Any]
+) -> None:
     """A number, a label without probabilities, a cluster, what a transformer makes; of several
     outputs a list.
     """
@@ -253,7 +258,7 @@ def test_other_estimators_answer_their_prediction(put, estimator, y, answer):
     assert together(put(estimator.fit(x, y)), {"x": [0.5, 1.0, -0.25]}) == [answer]
 
 
-def test_several_labels_at_once(put):
+def test_several_labels_at_once(put: Put) -> None:
     """A prediction and probabilities for each output."""
     y = np.c_[LABELS == "yes", FRAME.b > 0].astype(int)
     x = {"x": [3.0, 3.0, 0.0]}
@@ -267,7 +272,7 @@ def test_several_labels_at_once(put):
         assert answer["probabilities"][0]["1"] > 0.5
 
 
-def test_the_label_is_that_of_predict(put):
+def test_the_label_is_that_of_predict(put: Put) -> None:
     """Also where it does not follow from the probabilities: a threshold of its own."""
     tuned = model_selection.FixedThresholdClassifier(
         linear_model.LogisticRegression(), threshold=0.9, pos_label="yes"
@@ -302,7 +307,7 @@ def test_the_label_is_that_of_predict(put):
         ),
     ],
 )
-def test_what_is_no_model_is_refused(put, thing, message):
+def test_what_is_no_model_is_refused(put: Put, thing: Any, message: str) -> None:
     """At load, with what to do."""
     with pytest.raises(ModelBroken) as caught:
         put(thing)
@@ -310,7 +315,7 @@ def test_what_is_no_model_is_refused(put, thing, message):
 
 
 @pytest.mark.parametrize("file", ["model.pkl", "model.joblib", "model.skops", "model.onnx"])
-def test_a_damaged_file_is_that_models_fault(write, serve, file):
+def test_a_damaged_file_is_that_models_fault(write: Write, serve: Load, file: str) -> None:
     """Whatever its library raises."""
     write("Ready", files={file: b"\x80nonsense"})
     with pytest.raises(ModelBroken):
@@ -320,7 +325,9 @@ def test_a_damaged_file_is_that_models_fault(write, serve, file):
 @pytest.mark.parametrize(
     ("file", "library"), [("model.skops", "skops"), ("model.onnx", "onnxruntime")]
 )
-def test_a_missing_library_is_told(write, serve, monkeypatch, file, library):
+def test_a_missing_library_is_told(
+    write: Write, serve: Load, monkeypatch: pytest.MonkeyPatch, file: str, library: str
+) -> None:
     """With the line to add."""
     write("Ready", files={file: b"x"})
     for name in [name for name in sys.modules if name.partition(".")[0] == library]:
@@ -330,12 +337,14 @@ def test_a_missing_library_is_told(write, serve, monkeypatch, file, library):
     )
     with pytest.raises(ModelBroken) as caught:
         serve(None, name="Ready")
-    assert caught.value.fault.hint.startswith(
+    assert str(fault_of(caught.value).hint).startswith(
         f"add the line {library} to the service's requirements.txt"
     )
 
 
-def test_another_version_of_scikit_learn_is_a_note(put, caplog):
+def test_another_version_of_scikit_learn_is_a_note(
+    put: Put, caplog: pytest.LogCaptureFixture
+) -> None:
     """In the log, once; the model serves."""
     fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression()).fit(
         FRAME, LABELS
@@ -363,7 +372,7 @@ class Suspicious(pre.StandardScaler):
     """A type that skops does not know."""
 
 
-def test_skops(put):
+def test_skops(put: Put) -> None:
     """Trusted types load; others are named, and not loaded."""
     fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression()).fit(
         FRAME, LABELS

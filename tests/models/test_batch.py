@@ -5,6 +5,8 @@ single call does.
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,6 +14,9 @@ import pytest
 from modelsync.errors import ModelBroken, ModelRaised, VariablesInvalid
 from modelsync.models.check.checker import check
 from modelsync.models.discovery.folders import discover
+from modelsync.models.types import CheckResult, LoadedModel
+from tests.models.code import bind, call_batch, fault_of, schema_of
+from tests.models.conftest import Find, Load, Write
 
 TYPES = """
 import dataclasses, typing
@@ -41,32 +46,32 @@ def churn(
     return f"{top}\nclass Churn:\n{both}    def transform_predict_batch(self, {batch}):\n        {body}\n"
 
 
-def rows_of(model, *variables):
+def rows_of(model: LoadedModel, *variables: dict[str, Any]) -> list[Any]:
     """What the method got for these variables."""
-    return [result["row"] for result in model.call_batch([model.bind(one) for one in variables])]
+    return [result["row"] for result in call_batch(model, [bind(model, one) for one in variables])]
 
 
-def test_it_is_called_once_with_all_rows(serve):
+def test_it_is_called_once_with_all_rows(serve: Load) -> None:
     """As many dicts come back, in the same order."""
     model = serve(
         churn(
             body="self.calls = getattr(self, 'calls', 0) + 1; return [{'x': r['x'] * 2} for r in rows]"
         )
     )
-    assert model.call_batch([model.bind({"x": x}) for x in range(5)]) == [
+    assert call_batch(model, [bind(model, {"x": x}) for x in range(5)]) == [
         {"x": x * 2} for x in range(5)
     ]
     assert model.instance.calls == 1
 
 
-def test_it_may_be_the_only_method(serve):
+def test_it_may_be_the_only_method(serve: Load) -> None:
     """A single call is a batch of one."""
     model = serve(churn())
     assert model.call({"age": 3}) == {"kind": "dict", "row": {"age": 3}}
     assert model.schema is None
 
 
-def test_a_model_without_it_takes_no_batches(serve):
+def test_a_model_without_it_takes_no_batches(serve: Load) -> None:
     """Nothing changes for the others."""
     model = serve("class Churn:\n    def transform_predict(self, variables):\n        return {}\n")
     assert (model.bind, model.call_batch) == (None, None)
@@ -75,7 +80,7 @@ def test_a_model_without_it_takes_no_batches(serve):
 @pytest.mark.parametrize(
     "rows", ["rows", "rows: list", "rows: 'list'", "rows: list[dict]", "rows: list[object]"]
 )
-def test_rows_are_dicts(serve, rows):
+def test_rows_are_dicts(serve: Load, rows: str) -> None:
     """Where nothing else is said."""
     assert rows_of(serve(churn(rows)), {"a": 1}, {"b": {"c": 2}}) == [{"a": 1}, {"b": {"c": 2}}]
 
@@ -84,52 +89,52 @@ def test_rows_are_dicts(serve, rows):
 @pytest.mark.parametrize(
     "given", [("rows: list[{}]", ""), ("rows", "customer: {}"), ("rows: list", "customer: {}")]
 )
-def test_rows_are_validated_instances(serve, kind, given):
+def test_rows_are_validated_instances(serve: Load, kind: str, given: tuple[str, str]) -> None:
     """Of the type that the rows, or else the single method's parameter, are annotated with."""
     batch, single = (part.format(kind) for part in given)
     model = serve(churn(batch, single=single))
     [row] = rows_of(model, {"age": 3, "more": 1})
     assert (type(row).__name__, row.age, row.plan) == (kind, 3, "small")
-    assert model.schema["required"] == ["age"]
+    assert schema_of(model)["required"] == ["age"]
     with pytest.raises(VariablesInvalid, match="age: Field required"):
-        model.bind({})
+        bind(model, {})
 
 
-def test_rows_are_typed_dicts(serve):
+def test_rows_are_typed_dicts(serve: Load) -> None:
     """A TypedDict is validated too."""
     model = serve(churn("rows: list[Typed]"))
     assert rows_of(model, {"age": "3"}) == [{"age": 3}]
     with pytest.raises(VariablesInvalid):
-        model.bind({"age": "old"})
+        bind(model, {"age": "old"})
 
 
 @pytest.mark.parametrize("rows", ["rows", "rows: list", "rows: list[dict]"])
-def test_rows_hold_the_arguments_of_the_single_method(serve, rows):
+def test_rows_hold_the_arguments_of_the_single_method(serve: Load, rows: str) -> None:
     """Validated, converted and with its defaults; what it does not name is left out."""
     model = serve(churn(rows, single="age: int, plan: str = 'small', limit: float | None = None"))
     assert rows_of(model, {"age": "3", "more": 1}, {"age": 4, "plan": "large"}) == [
         {"age": 3, "plan": "small", "limit": None},
         {"age": 4, "plan": "large", "limit": None},
     ]
-    assert model.schema["required"] == ["age"]
+    assert schema_of(model)["required"] == ["age"]
     with pytest.raises(VariablesInvalid, match="age"):
-        model.bind({"plan": "large"})
+        bind(model, {"plan": "large"})
 
 
-def test_dicts_that_are_asked_for_are_checked_as_the_single_method_would(serve):
+def test_dicts_that_are_asked_for_are_checked_as_the_single_method_would(serve: Load) -> None:
     """`list[dict]` beside a pydantic parameter: dicts as they came, and 422 for what does not fit."""
     model = serve(churn("rows: list[dict]", single="customer: Customer"))
     assert rows_of(model, {"age": 3}) == [{"age": 3}]
     with pytest.raises(VariablesInvalid):
-        model.bind({})
+        bind(model, {})
 
 
-def test_rows_are_one_dataframe(serve):
+def test_rows_are_one_dataframe(serve: Load) -> None:
     """A row per request, nested objects flattened as `json_normalize` does."""
     model = serve(
         churn("rows: pd.DataFrame", "self.seen = rows; return [{'age': int(a)} for a in rows.age]")
     )
-    assert model.call_batch([{"age": 1, "o": {"k": 2}}, {"age": 5, "o": {"k": 3}}]) == [
+    assert call_batch(model, [{"age": 1, "o": {"k": 2}}, {"age": 5, "o": {"k": 3}}]) == [
         {"age": 1},
         {"age": 5},
     ]
@@ -137,26 +142,26 @@ def test_rows_are_one_dataframe(serve):
     assert model.call({"age": 7}) == {"age": 7}
 
 
-def test_a_tuple_or_a_dataframe_may_be_returned(serve):
+def test_a_tuple_or_a_dataframe_may_be_returned(serve: Load) -> None:
     """A row each is what counts."""
-    assert serve(churn(body="return tuple(rows)")).call_batch([{}, {}]) == [{}, {}]
+    assert call_batch(serve(churn(body="return tuple(rows)")), [{}, {}]) == [{}, {}]
     model = serve(churn("rows: pd.DataFrame", "return rows[['a']] * 2"), name="Other")
-    assert model.call_batch([{"a": 1}, {"a": 2}]) == [{"a": 2}, {"a": 4}]
+    assert call_batch(model, [{"a": 1}, {"a": 2}]) == [{"a": 2}, {"a": 4}]
 
 
 @pytest.mark.parametrize(
     "body", ["return None", "return {}", "return (row for row in rows)", "return 'ab'"]
 )
-def test_anything_else_is_told(serve, body):
+def test_anything_else_is_told(serve: Load, body: str) -> None:
     """By its type."""
     with pytest.raises(ModelRaised, match="not a list"):
-        serve(churn(body=body)).call_batch([{}])
+        call_batch(serve(churn(body=body)), [{}])
 
 
-def test_an_exception_in_the_list_is_that_requests_own(serve):
+def test_an_exception_in_the_list_is_that_requests_own(serve: Load) -> None:
     """Alone it is raised."""
     model = serve(churn(body="return [ValueError('bad') if 'bad' in row else {} for row in rows]"))
-    good, bad = model.call_batch([{}, {"bad": 1}])
+    good, bad = call_batch(model, [{}, {"bad": 1}])
     assert good == {}
     assert isinstance(bad, ValueError)
     with pytest.raises(ValueError, match="bad"):
@@ -168,7 +173,7 @@ def test_an_exception_in_the_list_is_that_requests_own(serve):
 # --- what is refused ------------------------------------------------------------------------------
 
 
-def test_async_batches_are_refused_before_anything_runs(write, find):
+def test_async_batches_are_refused_before_anything_runs(write: Write, find: Find) -> None:
     """The static check says what to do, and where."""
     write("A", churn(top="import nothing_there").replace("    def t", "    async def t"))
     write(
@@ -178,47 +183,52 @@ def test_async_batches_are_refused_before_anything_runs(write, find):
         ),
     )
     for name in ("A", "B"):
-        fault = find(name).fault
+        fault = fault_of(find(name))
         assert fault.stage == "static"
         assert "a batch is called, not awaited" in fault.message
         assert fault.line
-        assert "plain def" in fault.hint
+        assert "plain def" in str(fault.hint)
 
 
 @pytest.mark.parametrize("signature", ["", "a, b", "rows, *, k", "*, rows", "rows, more, k=1"])
-def test_a_method_that_takes_no_rows_is_refused(write, find, signature):
+def test_a_method_that_takes_no_rows_is_refused(write: Write, find: Find, signature: str) -> None:
     """With the signature that it should have."""
     write("Churn", churn(signature))
-    assert find("Churn").fault.message == "transform_predict_batch must take one argument: the rows"
-    assert "def transform_predict_batch(self, rows: list) -> list" in find("Churn").fault.hint
+    assert (
+        fault_of(find("Churn")).message
+        == "transform_predict_batch must take one argument: the rows"
+    )
+    assert "def transform_predict_batch(self, rows: list) -> list" in str(
+        fault_of(find("Churn")).hint
+    )
 
 
 @pytest.mark.parametrize(
     "signature", ["rows, k=1", "*rows", "rows, *more", "rows=None", "rows, **more", "rows, *, k=1"]
 )
-def test_other_parameters_may_be_optional(serve, signature):
+def test_other_parameters_may_be_optional(serve: Load, signature: str) -> None:
     """One argument is what it gets."""
-    assert serve(churn(signature, "return [{}]")).call_batch([{}]) == [{}]
+    assert call_batch(serve(churn(signature, "return [{}]")), [{}]) == [{}]
 
 
 @pytest.mark.parametrize(
     "kind", ["int", "dict", "Customer", "list[int]", "dict[str, list]", "set[dict]"]
 )
-def test_rows_of_another_type_are_refused(serve, kind):
+def test_rows_of_another_type_are_refused(serve: Load, kind: str) -> None:
     """At load, naming the type and those that can be."""
     with pytest.raises(ModelBroken, match=r"rows: .* is no list of rows \(take list, list\[dict\]"):
         serve(churn(f"rows: {kind}"))
 
 
-def test_inherited_methods_count(serve):
+def test_inherited_methods_count(serve: Load) -> None:
     """From a class of the same file, and from a helper's; there its mistakes are found at load."""
     base = "class Base:\n    {kind} transform_predict_batch(self, {rows}):\n        return [{{}} for _ in rows]\n"
     own = "from base import Base\nclass {}(Base):\n    pass\n".format
     good = {"base.py": base.format(kind="def", rows="rows")}
-    assert serve(good["base.py"] + "class Churn(Base):\n    pass\n", name="Same").call_batch(
-        [{}]
+    assert call_batch(
+        serve(good["base.py"] + "class Churn(Base):\n    pass\n", name="Same"), [{}]
     ) == [{}]
-    assert serve(own("Helper"), good, name="Helper").call_batch([{}, {}]) == [{}, {}]
+    assert call_batch(serve(own("Helper"), good, name="Helper"), [{}, {}]) == [{}, {}]
     with pytest.raises(ModelBroken, match="not awaited"):
         serve(own("Async"), {"base.py": base.format(kind="async def", rows="rows")}, name="Async")
     with pytest.raises(ModelBroken, match="must take one argument"):
@@ -228,7 +238,7 @@ def test_inherited_methods_count(serve):
         serve(single, good, name="Beside")
 
 
-def test_a_batch_method_that_writes_to_self_is_seen(write, find):
+def test_a_batch_method_that_writes_to_self_is_seen(write: Write, find: Find) -> None:
     """Calls of such a model must not overlap."""
     write("Churn", churn(body="self.count += len(rows); return rows"))
     write("Other", churn(body="return rows"))
@@ -241,7 +251,7 @@ EXAMPLES = {f"examples/{x}.json": f'{{"variables": {{"x": {x}}}}}' for x in (1, 
 SINGLE = "class Churn:\n    def transform_predict(self, x: float):\n        return {'y': x / 3}\n"
 
 
-def result(root):
+def result(root: Path) -> CheckResult:
     [found] = check(discover(root), timeout=30, environ=os.environ)
     return found
 
@@ -259,7 +269,7 @@ def batched(body: str, single: str = SINGLE) -> str:
         "import time; return [{'y': row['x'] / 3} for row in rows]",
     ],
 )
-def test_a_batch_that_answers_alike_passes(root, write, body):
+def test_a_batch_that_answers_alike_passes(root: Path, write: Write, body: str) -> None:
     """But for rounding."""
     write("Churn", batched(body), EXAMPLES)
     assert result(root).fault is None
@@ -288,22 +298,24 @@ def test_a_batch_that_answers_alike_passes(root, write, body):
         ("return [{'y': object()}] * len(rows)", "JSON cannot hold"),
     ],
 )
-def test_a_batch_that_answers_otherwise_is_broken(root, write, body, message):
+def test_a_batch_that_answers_otherwise_is_broken(
+    root: Path, write: Write, body: str, message: str
+) -> None:
     """At the stage of the examples: rows mixed up, dropped, joined, or another formula."""
     write("Churn", batched(body), EXAMPLES)
-    fault = result(root).fault
+    fault = fault_of(result(root))
     assert fault.stage == "example"
     assert message.replace("the response has no", "has no") in str(fault)
 
 
-def test_a_model_that_never_answers_twice_alike_is_not_compared(root, write):
+def test_a_model_that_never_answers_twice_alike_is_not_compared(root: Path, write: Write) -> None:
     """What is random, or a time, differs in a batch as it does alone."""
     single = "import random\nclass Churn:\n    def transform_predict(self, x):\n        return {'y': random.random()}\n"
     write("Churn", batched("return [{'y': random.random()} for _ in rows]", single), EXAMPLES)
     assert result(root).fault is None
 
 
-def test_a_batch_method_alone_is_compared_too(root, write):
+def test_a_batch_method_alone_is_compared_too(root: Path, write: Write) -> None:
     """A mean over the batch is another answer for each company."""
     write(
         "Churn",
@@ -316,10 +328,10 @@ def test_a_batch_method_alone_is_compared_too(root, write):
     assert "answered otherwise than alone" in str(result(root).fault)
 
 
-def test_dataframes_are_as_those_of_single_calls(serve):
+def test_dataframes_are_as_those_of_single_calls(serve: Load) -> None:
     """The same columns and types for the same variables."""
     model = serve(churn("rows: pd.DataFrame", "self.seen = rows; return [{}] * len(rows)"))
     variables = {"a": 1, "b": "x", "c": 1.5, "d": None}
-    model.call_batch([variables, variables])
+    call_batch(model, [variables, variables])
     both = model.instance.seen
     pd.testing.assert_frame_equal(both.iloc[:1], pd.json_normalize(variables))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelsync.models.codegen.generator import generate, run
-from modelsync.models.types import Fault, ModelEntry, ModelName, TreeHash
+from modelsync.models.types import Fault, ModelEntry, ModelName, ModelState, TreeHash
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "serve_models.py"
 
@@ -16,20 +17,26 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "serve_models.py"
 class Recording:
     """Routes that remember what was registered."""
 
-    def __init__(self):
-        self.calls = []
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
 
-    def model(self, name, **given):
+    def model(self, name: str, **given: Any) -> None:
         self.calls.append((name, given))
 
-    def unavailable(self, name, *, reason):
+    def unavailable(self, name: str, *, reason: str) -> None:
         self.calls.append((name, reason))
 
-    def all(self):
+    def all(self) -> None:
         self.calls.append("all")
 
 
-def entry(name: str, state="ready", version="a" * 40, fault=None, **given) -> ModelEntry:
+def entry(
+    name: str,
+    state: ModelState = "ready",
+    version: str = "a" * 40,
+    fault: Fault | None = None,
+    **given: Any,
+) -> ModelEntry:
     return ModelEntry(
         name=ModelName(name),
         state=state,
@@ -62,14 +69,14 @@ ENTRIES = [
 EVIL = '"""\n\\"\'); import os; os._exit(9) # {{ x }} \udc80 ü'
 
 
-def recorded(text: str, path: Path) -> list:
+def recorded(text: str, path: Path) -> list[Any]:
     path.write_text(text, "utf-8")
     routes = Recording()
     run(path, routes)
     return routes.calls
 
 
-def test_it_reads_as_the_golden_copy():
+def test_it_reads_as_the_golden_copy() -> None:
     """What is generated is meant to be read; UPDATE_GOLDEN=1 writes the copy anew."""
     text = generate(ENTRIES, base_url="models", release="1f0c9ab2")
     if os.environ.get("UPDATE_GOLDEN"):
@@ -80,7 +87,7 @@ def test_it_reads_as_the_golden_copy():
 SERVED = {"version": "a" * 40}
 
 
-def test_it_runs(tmp_path):
+def test_it_runs(tmp_path: Path) -> None:
     """It registers each model once, sorted, then the route for all."""
     assert recorded(
         generate(ENTRIES, base_url="models", release="1f0c9ab2"), tmp_path / "serve_models.py"
@@ -105,7 +112,7 @@ def test_it_runs(tmp_path):
     ]
 
 
-def test_nothing_that_comes_from_a_repository_becomes_code(tmp_path):
+def test_nothing_that_comes_from_a_repository_becomes_code(tmp_path: Path) -> None:
     """Quotes, newlines and backslashes in a name or a reason stay text."""
     evil = EVIL.encode("utf-8", "backslashreplace").decode()
     entries = [entry(evil, "failed", "", Fault("name", evil)), entry("Good", class_name=evil)]
@@ -118,14 +125,14 @@ def test_nothing_that_comes_from_a_repository_becomes_code(tmp_path):
     ("base", "route"),
     [("", "POST /Churn "), ("models", "POST /models/Churn "), ("a/b", "POST /a/b/Churn ")],
 )
-def test_routes_are_listed_below_the_base(base, route):
+def test_routes_are_listed_below_the_base(base: str, route: str) -> None:
     """The docstring has the very URLs."""
     text = generate(ENTRIES, base_url=base, release="r")
     assert route in text
     assert text == generate(list(reversed(ENTRIES)), base_url=base, release="r")
 
 
-def test_a_release_without_models(tmp_path):
+def test_a_release_without_models(tmp_path: Path) -> None:
     """An empty list is a valid file too."""
     assert recorded(generate([], base_url="models", release="r"), tmp_path / "serve_models.py") == [
         "all"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.models.code import broken, churn
+from tests.models.conftest import Find, Load, Write
 
 HELPED = """
 {imports}
@@ -49,7 +51,9 @@ FILES: dict[str, str | bytes] = {
     ],
 )
 @pytest.mark.parametrize("lazy", [False, True])
-def test_helper_modules_are_found(serve, statement, expression, result, lazy):
+def test_helper_modules_are_found(
+    serve: Load, statement: str, expression: str, result: str, lazy: bool
+) -> None:
     """Absolute and relative imports work at the top of the file and inside a method that runs
     later.
     """
@@ -63,7 +67,7 @@ def test_helper_modules_are_found(serve, statement, expression, result, lazy):
     assert not any("models_serve" in place for place in sys.path)
 
 
-def test_helpers_of_the_same_name_do_not_mix(serve):
+def test_helpers_of_the_same_name_do_not_mix(serve: Load) -> None:
     """Two folders may both hold helpers.py, also as lazily imported."""
     etls = HELPED.format(
         imports="import helpers", lazy="import late", expression="helpers.WHO + late.WHO"
@@ -75,7 +79,7 @@ def test_helpers_of_the_same_name_do_not_mix(serve):
     assert [model.call({})["who"] for model in models] == ["AA", "BB"]
 
 
-def test_a_helper_named_like_the_standard_library_is_the_models_alone(serve):
+def test_a_helper_named_like_the_standard_library_is_the_models_alone(serve: Load) -> None:
     """json.py is json for its model's code, and for nobody else's."""
     loaded = serve(
         HELPED.format(
@@ -93,7 +97,7 @@ def test_a_helper_named_like_the_standard_library_is_the_models_alone(serve):
     assert hasattr(yaml, "safe_load")
 
 
-def test_a_data_folder_does_not_hide_a_library(serve):
+def test_a_data_folder_does_not_hide_a_library(serve: Load) -> None:
     """A folder without Python files is data, whatever its name."""
     loaded = serve(
         HELPED.format(imports="import orjson", lazy="pass", expression="orjson.dumps(1).decode()"),
@@ -102,7 +106,9 @@ def test_a_data_folder_does_not_hide_a_library(serve):
     assert loaded.call({}) == {"who": "1"}
 
 
-def test_libraries_see_no_helper(serve, tmp_path, monkeypatch):
+def test_libraries_see_no_helper(
+    serve: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A library that tries `import ujson` while a model loads does not get the model's file of that
     name.
     """
@@ -114,7 +120,7 @@ def test_libraries_see_no_helper(serve, tmp_path, monkeypatch):
     assert sys.modules.pop("trying_library").fastthing is None
 
 
-def test_a_path_that_a_model_adds_is_taken_back(serve):
+def test_a_path_that_a_model_adds_is_taken_back(serve: Load) -> None:
     """`sys.path.insert` works while the model loads; then the next model's modules are its own
     again.
     """
@@ -137,7 +143,9 @@ def test_a_path_that_a_model_adds_is_taken_back(serve):
         "pickle.load(open('m.pkl', 'rb'))",
     ],
 )
-def test_pickles_find_the_classes_of_helper_modules(serve, tmp_path, load_):
+def test_pickles_find_the_classes_of_helper_modules(
+    serve: Load, tmp_path: Path, load_: str
+) -> None:
     """A pickle knows `scalers.Scaler` by its plain name, and gets the class the model's code has."""
     (tmp_path / "scalers.py").write_text(
         "class Scaler:\n    def __init__(self, by): self.by = by\n"
@@ -157,7 +165,7 @@ import scalers; sys.stdout.buffer.write(pickle.dumps(scalers.Scaler(3)))"""
     assert "scalers" not in sys.modules
 
 
-def test_a_pickle_of_main_gets_advice(serve):
+def test_a_pickle_of_main_gets_advice(serve: Load) -> None:
     """The commonest broken pickle is told what to do."""
     pickled = b"c__main__\nScalerOfMain\n."
     fault = broken(
@@ -167,15 +175,17 @@ def test_a_pickle_of_main_gets_advice(serve):
     assert fault.message.endswith("on <module '__main__'>")
     assert (
         "put it into a module beside the model (helpers.py), import it from there and pickle again"
-        in fault.hint
+        in str(fault.hint)
     )
 
 
-def test_an_import_that_leaves_the_folder_gets_advice(serve):
+def test_an_import_that_leaves_the_folder_gets_advice(serve: Load) -> None:
     """The folder is all there is of a model: what lies beside it is not exported with it."""
     fault = broken(serve, churn(top="from ..common import feature"))
     assert fault.message == "ModuleNotFoundError: No module named 'common'"
-    assert "common lies outside of the model's folder, whose code must be complete" in fault.hint
+    assert "common lies outside of the model's folder, whose code must be complete" in str(
+        fault.hint
+    )
 
 
 SHAPES = """
@@ -188,7 +198,7 @@ class P:
 """
 
 
-def test_dataclasses_and_type_hints_of_helpers_work(serve):
+def test_dataclasses_and_type_hints_of_helpers_work(serve: Load) -> None:
     """Libraries that look a class's module up by name find it."""
     loaded = serve(
         HELPED.format(
@@ -201,7 +211,7 @@ def test_dataclasses_and_type_hints_of_helpers_work(serve):
     assert loaded.call({}) == {"who": ["{'x': <class 'int'>}", True]}
 
 
-def test_no_byte_code_is_written_nor_read(serve, root):
+def test_no_byte_code_is_written_nor_read(serve: Load, root: Path) -> None:
     """A release is never modified, and byte code that was committed does not run instead of its
     source.
     """
@@ -212,7 +222,7 @@ def test_no_byte_code_is_written_nor_read(serve, root):
     assert not list(root.rglob("*.pyc"))
 
 
-def test_the_same_version_can_be_loaded_twice(write, find, serve):
+def test_the_same_version_can_be_loaded_twice(write: Write, find: Find, serve: Load) -> None:
     """Two copies have modules of their own."""
     one, two = serve(churn()), serve(churn())
     assert type(one.instance) is not type(two.instance)

@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from modelsync.models.isolation.import_hooks import ROOT
 from modelsync.models.loading.loader import load
 from modelsync.models.results import dump
 from tests.models.code import broken, churn
+from tests.models.conftest import Find, Load, Write
 
 # --- the instance ---------------------------------------------------------------------------------
 
@@ -38,13 +40,15 @@ from tests.models.code import broken, churn
         ("got = None", None),
     ],
 )
-def test_init_gets_the_folder_if_it_takes_an_argument(serve, root, init, gets):
+def test_init_gets_the_folder_if_it_takes_an_argument(
+    serve: Load, root: Path, init: str, gets: str | None
+) -> None:
     """The path is a string that ends in a slash."""
     loaded = serve(f"class Churn:\n    {init}\n    def transform_predict(self, v): return {{}}\n")
     assert loaded.instance.got == (f"{root}/Churn/" if gets else None)
 
 
-def test_a_model_tells_of_itself(serve, find):
+def test_a_model_tells_of_itself(serve: Load, find: Find) -> None:
     """Name, version, documentation, examples and whether its calls may overlap."""
     loaded = serve(
         '"""The file."""\n'
@@ -68,7 +72,7 @@ def test_a_model_tells_of_itself(serve, find):
     assert loaded.lock is not None
 
 
-def test_loading_never_calls_the_model(serve, tmp_path):
+def test_loading_never_calls_the_model(serve: Load, tmp_path: Path) -> None:
     """Not even with its examples: what was used before a fork breaks after it."""
     mark = tmp_path / "called"
     serve(churn(predict=f"open({str(mark)!r}, 'w')"), {"examples/a.json": '{"variables": {}}'})
@@ -86,7 +90,9 @@ def test_loading_never_calls_the_model(serve, tmp_path):
         ('{"variables": {}, "respones": {}}', "unknown key 'respones'", None),
     ],
 )
-def test_a_bad_example_is_told_by_file(serve, content, message, line):
+def test_a_bad_example_is_told_by_file(
+    serve: Load, content: str, message: str, line: int | None
+) -> None:
     """An example that is none breaks the model, named with file and line."""
     fault = broken(serve, churn(), {"examples/bad.json": content})
     assert (fault.stage, fault.file, fault.line) == ("example", "examples/bad.json", line)
@@ -130,7 +136,9 @@ def test_a_bad_example_is_told_by_file(serve, content, message, line):
         ("open('nothing.txt')\n", {}, "No such file or directory: 'nothing.txt'", "etls.py", 1),
     ],
 )
-def test_what_an_import_raises_is_a_fault_with_its_place(serve, etls, files, message, file, line):
+def test_what_an_import_raises_is_a_fault_with_its_place(
+    serve: Load, etls: str, files: dict[str, Any], message: str, file: str, line: int
+) -> None:
     """Whatever model code raises at import, the innermost line of the folder is told, and the
     process lives.
     """
@@ -143,13 +151,13 @@ def test_what_an_import_raises_is_a_fault_with_its_place(serve, etls, files, mes
 @pytest.mark.parametrize(
     "statement", ["raise ValueError('no')", "raise SystemExit(4)", "raise KeyboardInterrupt"]
 )
-def test_what_init_raises_is_a_fault(serve, statement):
+def test_what_init_raises_is_a_fault(serve: Load, statement: str) -> None:
     """The constructor too."""
     fault = broken(serve, churn(statement))
     assert (fault.stage, fault.file, fault.line) == ("load", "etls.py", 6)
 
 
-def test_a_fault_tells_no_path_of_the_service(serve, root):
+def test_a_fault_tells_no_path_of_the_service(serve: Load, root: Path) -> None:
     """Clients read it as the reason of a 503."""
     fault = broken(serve, churn("open(path + 'model.pkl')"))
     assert str(root) not in str(fault)
@@ -176,13 +184,15 @@ def test_a_fault_tells_no_path_of_the_service(serve, root):
         ("sklearn.no_such_module", "the installed scikit-learn has no sklearn.no_such_module"),
     ],
 )
-def test_a_missing_library_is_told_with_the_line_to_add(serve, module, hint):
+def test_a_missing_library_is_told_with_the_line_to_add(
+    serve: Load, module: str, hint: str
+) -> None:
     """The name to install is not always the name to import; one that nobody knows may be the user's
     own code.
     """
     fault = broken(serve, churn(top=f"import {module}"))
     assert fault.message.startswith("ModuleNotFoundError: No module named")
-    assert hint in fault.hint
+    assert hint in str(fault.hint)
 
 
 @pytest.mark.parametrize(
@@ -193,13 +203,13 @@ def test_a_missing_library_is_told_with_the_line_to_add(serve, module, hint):
         "class Churn:\n    transform_predict = 1\n",
     ],
 )
-def test_a_class_whose_method_is_missing_after_all(serve, etls):
+def test_a_class_whose_method_is_missing_after_all(serve: Load, etls: str) -> None:
     """What only the import can tell is told by the import."""
     fault = broken(serve, etls, {"base.py": "class Base: pass"})
     assert fault.stage == "load"
 
 
-def test_a_folder_with_a_static_fault_is_not_imported(write, find):
+def test_a_folder_with_a_static_fault_is_not_imported(write: Write, find: Find) -> None:
     """Loading what cannot be loaded raises the same fault."""
     write("Churn", "def oops(:")
     with pytest.raises(ModelBroken, match="SyntaxError"):
@@ -209,7 +219,7 @@ def test_a_folder_with_a_static_fault_is_not_imported(write, find):
 # --- the others -----------------------------------------------------------------------------------
 
 
-def test_files_are_found_relative_to_the_folder_while_loading(serve):
+def test_files_are_found_relative_to_the_folder_while_loading(serve: Load) -> None:
     """open('model.txt') works at load; afterwards the working directory is the service's again."""
     before = Path.cwd()
     loaded = serve(
@@ -221,7 +231,9 @@ def test_files_are_found_relative_to_the_folder_while_loading(serve):
 
 
 @pytest.mark.parametrize("fails", ["", "raise ValueError"])
-def test_nothing_that_is_shared_is_changed_by_a_model(serve, write, fails):
+def test_nothing_that_is_shared_is_changed_by_a_model(
+    serve: Load, write: Write, fails: str
+) -> None:
     """Working directory, path, streams, json, builtins, signals, warnings, logging: as before, also
     after a failure.
     """
@@ -244,7 +256,7 @@ sys.setrecursionlimit(5000); sys.excepthook = None; socket.setdefaulttimeout(3)
     )
     logging.getLogger("modelsync.test")
 
-    def shared():
+    def shared() -> tuple[object, ...]:
         return (
             Path.cwd(), list(sys.path), sys.stdout, sys.stderr, json.dumps, json.loads, len, os.getcwd, time.time,
             signal.getsignal(signal.SIGTERM), list(warnings.filters), list(logging.root.handlers), logging.root.level,
@@ -261,7 +273,7 @@ sys.setrecursionlimit(5000); sys.excepthook = None; socket.setdefaulttimeout(3)
     assert not sys.stdout.closed
 
 
-def test_a_model_keeps_the_stream_it_took(serve, capsys):
+def test_a_model_keeps_the_stream_it_took(serve: Load, capsys: pytest.CaptureFixture[str]) -> None:
     """A log handler that a model made of sys.stdout goes on working."""
     loaded = serve(
         churn("self.out = sys.stdout", "import sys", "self.out.write('hello'); return {}")
@@ -270,7 +282,7 @@ def test_a_model_keeps_the_stream_it_took(serve, capsys):
     assert capsys.readouterr().out == "hello"
 
 
-def test_protected_streams_cannot_be_closed(monkeypatch):
+def test_protected_streams_cannot_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A prediction that closes stdout closes nothing."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
@@ -283,7 +295,7 @@ def test_protected_streams_cannot_be_closed(monkeypatch):
     assert stream.getvalue() == "still here\n"
 
 
-def test_models_load_in_any_thread(write, find, serve):
+def test_models_load_in_any_thread(write: Write, find: Find, serve: Load) -> None:
     """Without preload they load where the worker wants."""
     write("Churn", churn())
     loaded = []
@@ -293,7 +305,7 @@ def test_models_load_in_any_thread(write, find, serve):
     assert dump(loaded[0].call({})) == b"{}"
 
 
-def test_descriptors_do_not_leak(serve, write, find):
+def test_descriptors_do_not_leak(serve: Load, write: Write, find: Find) -> None:
     """Loading takes no descriptor that it does not give back."""
     serve(churn())
     before = len(list(Path("/proc/self/fd").iterdir()))

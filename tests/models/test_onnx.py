@@ -15,6 +15,8 @@ from sklearn import compose, linear_model, pipeline
 from sklearn import preprocessing as pre
 
 from modelsync.errors import ModelBroken, VariablesInvalid
+from tests.models.code import bind
+from tests.models.conftest import Put
 from tests.models.fitted import FRAME, LABELS, MIXED, NUMBERS, expected, together
 
 
@@ -22,16 +24,16 @@ def graph(fitted: Any, features: str = "", **options: Any) -> bytes:
     made = to_onnx(fitted, FRAME.to_numpy()[:1].astype(np.float32), **options)
     if features:
         onnx.helper.set_model_props(made, {"features": features})
-    return made.SerializeToString()
+    return bytes(made.SerializeToString())
 
 
 @pytest.mark.parametrize("features", ["", "a, b, c d", '["a", "b", "c d"]'])
-def test_onnx_with_one_table(put, features):
+def test_onnx_with_one_table(put: Put, features: str) -> None:
     """Names from its metadata, else `x`; a label with its probabilities."""
     fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression())
     fitted.fit(FRAME.to_numpy(), LABELS)
     model = put(graph(fitted, features), "model.onnx")
-    given = [{"x": [0.5, 1, -0.25]}, {"x": [1, -2, 3]}]
+    given: list[dict[str, Any]] = [{"x": [0.5, 1, -0.25]}, {"x": [1, -2, 3]}]
     if features:
         given = [dict(zip(["a", "b", "c d"], one["x"], strict=True)) for one in given]
     answers = together(model, *given)
@@ -41,10 +43,10 @@ def test_onnx_with_one_table(put, features):
         assert answer["prediction"] == right["prediction"]
         assert answer["probabilities"] == pytest.approx(right["probabilities"].expected, rel=1e-4)
     with pytest.raises(VariablesInvalid):
-        model.bind({"x": [1, 2]})
+        bind(model, {"x": [1, 2]})
 
 
-def test_onnx_with_an_input_a_column(put):
+def test_onnx_with_an_input_a_column(put: Put) -> None:
     """Numbers and texts by the inputs' names."""
     columns = compose.make_column_transformer(
         (pre.StandardScaler(), ["a"]), (pre.OneHotEncoder(), ["kind"])
@@ -59,10 +61,10 @@ def test_onnx_with_an_input_a_column(put):
     labels = fitted.predict(pd.DataFrame(rows)).tolist()
     assert [answer["prediction"] for answer in together(model, *rows)] == labels
     with pytest.raises(VariablesInvalid, match="kind"):
-        model.bind({"a": 1, "kind": 2})
+        bind(model, {"a": 1, "kind": 2})
 
 
-def test_onnx_regression(put):
+def test_onnx_regression(put: Put) -> None:
     """One output of one column is a number."""
     fitted = linear_model.LinearRegression().fit(FRAME.to_numpy(), NUMBERS)
     answers = together(put(graph(fitted), "model.onnx"), {"x": [0.5, 0, 0]}, {"x": [1, 0, 0]})
@@ -81,10 +83,10 @@ def of_shape(shape: list[Any], outputs: int = 1, kind: int = TensorProto.FLOAT) 
         nodes, "g", [helper.make_tensor_value_info("picture", kind, shape)], ends
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
-def test_onnx_of_any_shape(put):
+def test_onnx_of_any_shape(put: Put) -> None:
     """Nested lists of the input's shape; several outputs by their names."""
     model = put(of_shape(["n", 2, 2], outputs=2), "model.onnx")
     one, two = [[1, 2], [3, 4]], [[5, 6], [7, 8]]
@@ -92,17 +94,17 @@ def test_onnx_of_any_shape(put):
         {"out0": x, "out1": x} for x in (one, two)
     ]
     with pytest.raises(VariablesInvalid, match="picture"):
-        model.bind({"picture": [[1, 2, 3], [4, 5, 6]]})
+        bind(model, {"picture": [[1, 2, 3], [4, 5, 6]]})
 
 
-def test_onnx_for_one_row_only(put):
+def test_onnx_for_one_row_only(put: Put) -> None:
     """A graph whose first dimension is fixed is called row by row."""
     model = put(of_shape([1, 3]), "model.onnx")
     assert model.call_batch is None
     assert model.call({"x": [1, 2, 3]}) == {"prediction": [1, 2, 3]}
 
 
-def test_onnx_of_a_type_that_json_has_not(put):
+def test_onnx_of_a_type_that_json_has_not(put: Put) -> None:
     """Named, with what to do."""
     kind = helper.make_tensor_sequence_value_info
     parts = [kind(name, TensorProto.FLOAT, ["n"]) for name in ("parts", "out")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from modelsync.models.codegen.scaffold import create
 from modelsync.models.discovery.folders import discover
 
 
-def test_a_new_model_passes_its_check(root):
+def test_a_new_model_passes_its_check(root: Path) -> None:
     """What the template gives serves as it is, whatever the name."""
     names = ["Churn", "churn-rate", "a--b-2", "class", "None", "x_y", "transform_predict"]
     for name in names:
@@ -25,13 +26,13 @@ def test_a_new_model_passes_its_check(root):
     assert all(result.examples == 1 for result in found)
 
 
-def test_the_root_is_made(tmp_path):
+def test_the_root_is_made(tmp_path: Path) -> None:
     """The first model of a new repository needs no preparation."""
     assert create("Churn", tmp_path / "new")[0].exists()
 
 
 @pytest.mark.parametrize("name", ["", "1st", "a b", "../x", "a/b", "all", "DOCS", ".x"])
-def test_bad_names_are_refused(root, name):
+def test_bad_names_are_refused(root: Path, name: str) -> None:
     """A name that could not be served is not made."""
     with pytest.raises(ModelBroken):
         create(name, root)
@@ -39,7 +40,7 @@ def test_bad_names_are_refused(root, name):
 
 
 @pytest.mark.parametrize("name", ["Churn", "CHURN"])
-def test_what_exists_is_never_touched(root, name):
+def test_what_exists_is_never_touched(root: Path, name: str) -> None:
     """Neither the folder itself nor a twin in another case."""
     [etls, _] = create("Churn", root)
     etls.write_text("mine")

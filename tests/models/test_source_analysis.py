@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.models.code import fault_of
+from tests.models.conftest import Find, Write
+
 
 def method(name: str, body: str = "return {}", base: str = "", kind: str = "def") -> str:
     head = f"class {name}({base}):" if base else f"class {name}:"
@@ -34,7 +37,7 @@ def method(name: str, body: str = "return {}", base: str = "", kind: str = "def"
         ("import base\n\nclass transform_predict(base.Base):\n    pass\n", "transform_predict"),
     ],
 )
-def test_the_class_that_is_meant(write, find, etls, chosen):
+def test_the_class_that_is_meant(write: Write, find: Find, etls: str, chosen: str) -> None:
     """The only class with the method; of several the folder's namesake, else `transform_predict`,
     else the derived.
     """
@@ -45,19 +48,19 @@ def test_the_class_that_is_meant(write, find, etls, chosen):
 @pytest.mark.parametrize(
     ("folder", "name"), [("credit-risk", "CreditRisk"), ("credit-risk", "credit_risk")]
 )
-def test_a_hyphen_does_not_matter(write, find, folder, name):
+def test_a_hyphen_does_not_matter(write: Write, find: Find, folder: str, name: str) -> None:
     """A class cannot have the folder's hyphens, and is its namesake all the same."""
     write(folder, method("Other") + method(name))
     assert find(folder).class_name == name
 
 
-def test_two_classes_are_refused_by_name(write, find):
+def test_two_classes_are_refused_by_name(write: Write, find: Find) -> None:
     """Where no rule chooses, the candidates are named, and what to do."""
     write("Churn", method("First") + method("Second"))
-    fault = find("Churn").fault
+    fault = fault_of(find("Churn"))
     assert (fault.stage, fault.file, fault.line) == ("static", "etls.py", 5)
     assert "First (line 1), Second (line 5)" in fault.message
-    assert "Churn" in fault.hint
+    assert "Churn" in str(fault.hint)
 
 
 @pytest.mark.parametrize(
@@ -72,11 +75,11 @@ def test_two_classes_are_refused_by_name(write, find):
         ("class Churn(object):\n    def predict(self): ...\n", "classes: Churn"),
     ],
 )
-def test_no_class_is_refused(write, find, etls, told):
+def test_no_class_is_refused(write: Write, find: Find, etls: str, told: str) -> None:
     """A file without the method is refused, with the classes it has."""
     write("Churn", etls)
-    assert told in find("Churn").fault.message
-    assert "def transform_predict(self, variables)" in find("Churn").fault.hint
+    assert told in fault_of(find("Churn")).message
+    assert "def transform_predict(self, variables)" in str(fault_of(find("Churn")).hint)
 
 
 @pytest.mark.parametrize(
@@ -90,12 +93,14 @@ def test_no_class_is_refused(write, find, etls, told):
         (b"x = " + b"-" * 100_000 + b"1", None),
     ],
 )
-def test_what_does_not_parse_is_refused_with_its_line(write, find, etls, line):
+def test_what_does_not_parse_is_refused_with_its_line(
+    write: Write, find: Find, etls: bytes, line: int | None
+) -> None:
     """A syntax error is told by line; bytes that are no text and nesting without end are faults,
     not crashes.
     """
     write("Churn", files={"etls.py": etls})
-    fault = find("Churn").fault
+    fault = fault_of(find("Churn"))
     assert (fault.stage, fault.file) == ("static", "etls.py")
     assert line is None or fault.line == line
 
@@ -124,7 +129,7 @@ def test_what_does_not_parse_is_refused_with_its_line(write, find, etls, line):
         "return self.extract(variables)\n    def extract(self, v):\n        self.rows = v",
     ],
 )
-def test_a_method_that_writes_self_is_seen(write, find, body):
+def test_a_method_that_writes_self_is_seen(write: Write, find: Find, body: str) -> None:
     """Calls of such a model must not overlap, so every way to change the instance counts."""
     write("Churn", method("Churn", body))
     assert find("Churn").writes_self
@@ -141,13 +146,13 @@ def test_a_method_that_writes_self_is_seen(write, find, body):
         "return self.helper()\n    def helper(self):\n        x = self.y\n        return {}",
     ],
 )
-def test_a_method_that_only_reads_is_not_held_back(write, find, body):
+def test_a_method_that_only_reads_is_not_held_back(write: Write, find: Find, body: str) -> None:
     """A model that does not change itself is called side by side."""
     write("Churn", method("Churn", body))
     assert (find("Churn").fault, find("Churn").writes_self) == (None, False)
 
 
-def test_inherited_methods_are_looked_into(write, find):
+def test_inherited_methods_are_looked_into(write: Write, find: Find) -> None:
     """What a base class of the same file does counts too; `async def` is seen there."""
     write(
         "Churn", method("Base", "self.x = 1", kind="async def") + "class Churn(Base):\n    pass\n"

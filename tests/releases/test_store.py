@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def publish(
 ) -> Release:
     """Build and publish a release with one file per model, as an update does."""
     with releases.stage() as staging:
-        for name in models or {"Churn": None}:
+        for name in models or ("Churn",):
             (staging.models_serve / name).mkdir(parents=True)
             (staging.models_serve / name / "etls.py").write_text(commit)
         entries = {ModelName(name): entry for name, entry in models.items()}
@@ -237,7 +238,7 @@ def test_a_state_directory_that_cannot_be_used(tmp_path: Path) -> None:
 _STEPS = ("os.", "open", "tempfile.", "shutil.", "fcntl.")
 
 
-def dies_before_step(number: int, action: Callable[[], None]) -> bool:
+def dies_before_step(number: int, action: Callable[[], object]) -> bool:
     """Run `action` in a child that kills itself before its `number`-th operation on files; whether
     it died.
     """
@@ -290,7 +291,7 @@ def test_killed_at_any_step_leaves_the_old_release_or_the_new_one(tmp_path: Path
         publish(Releases(home), "0" * 40)
         publish(Releases(home), OLD)
         write_status(home, Status(served_commit=OLD))
-        died = dies_before_step(number, lambda home=home: update(home))  # type: ignore[misc]
+        died = dies_before_step(number, partial(update, home))
         current = Releases(home).current()
         assert current
         assert current.commit in {OLD, NEW}, number

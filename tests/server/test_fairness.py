@@ -11,7 +11,6 @@ from tests.fixtures.service import Service, answers, serving, write_example, wri
 from tests.server.talking import connect, post, read_reply
 from tests.waiting import until
 
-
 CLIENTS = 60
 FAIR = 15
 """Connections that each of three workers holds at least; without fairness one of them has 1 or 2."""

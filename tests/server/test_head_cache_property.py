@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,7 +44,9 @@ PROXIED = ("X-Request-ID", "X-Forwarded-For", "traceparent", "User-Agent", "Cook
 
 TEXTS = st.text(st.sampled_from('aZ09-_.:,;="()/ \t\x7f\x80\xff'), max_size=12)
 NAMES = st.text(st.sampled_from("abcXYZ019-_!'"), min_size=1, max_size=8)
-CASES = st.sampled_from([str, str.lower, str.upper, str.swapcase])
+CASES: st.SearchStrategy[Callable[[str], str]] = st.sampled_from(
+    [str.strip, str.lower, str.upper, str.swapcase]
+)
 SPACES = st.sampled_from(["", " ", " ", " ", "  ", "\t", " \t "])
 
 

@@ -39,11 +39,13 @@ def test_a_slow_reader_holds_nobody_up(service: Service) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         sock.settimeout(patient(1))
         sent = 0
-        with pytest.raises(TimeoutError):
+        try:
             while sent < 1000:
                 sock.sendall(request)
                 sent += 1
-        assert sent > 0
+        except TimeoutError:
+            pass
+        assert 0 < sent < 1000
         sock.settimeout(patient(30))
         assert service.post("Echo", {"a": 3}).json() == {"a": 3}
         stream = sock.makefile("rb")

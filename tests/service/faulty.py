@@ -54,7 +54,8 @@ class Client:
         """`GET /models/<name>`."""
         answer = self.get(f"/models/{name}")
         assert answer.status_code == 200, answer.text
-        return answer.json()
+        found: dict[str, Any] = answer.json()
+        return found
 
     def problem(self, name: str, status: int, variables: Any = None) -> dict[str, Any]:
         """The problem document that a prediction is answered with."""

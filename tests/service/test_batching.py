@@ -6,7 +6,7 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import joblib
 import numpy as np
@@ -144,7 +144,7 @@ def test_each_request_gets_its_own_answer(service: Service) -> None:
 def test_a_ready_artefact_answers_each_as_it_would_alone(service: Service) -> None:
     """A file without code: its own probabilities, whatever else is in the batch."""
     rows = FLOWERS[:TOGETHER]
-    answers = ask(service, "Flower", rows.to_dict("records"))
+    answers = ask(service, "Flower", cast(list[dict[str, Any]], rows.to_dict("records")))
     for (status, got), label, (no, yes) in zip(
         answers, FITTED.predict(rows), FITTED.predict_proba(rows), strict=True
     ):
@@ -177,7 +177,7 @@ def test_connections_that_stay_get_their_own_answers_too(service: Service) -> No
     try:
         for turn in range(20):
             # of the same length, so that the heads are the same
-            given = [{"x": 100 + turn * 16 + place} for place in range(16)]
+            given: list[dict[str, Any]] = [{"x": 100 + turn * 16 + place} for place in range(16)]
             given[turn % 16] = {"x": "abc"}
             answers = ask_again(connections, "Doubles", given)
             status, problem = answers.pop(turn % 16)

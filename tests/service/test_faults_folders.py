@@ -147,7 +147,7 @@ def test_the_services_secrets_are_nowhere_a_model_looks(tmp_path: Path) -> None:
         server.user, server.password = "someone", SECRETS["gitpassword"]
         server.push({"Looks/etls.py": code, "Looks/examples/a.json": '{"variables": {}}'})
         git = {"gitPath": server.url, "usergit": "someone", "MODELSYNC_GIT_PROTOCOLS": "http"}
-        with serving(tmp_path, **SECRETS, **git, MODEL_SETTING="for-models") as service:
+        with serving(tmp_path, env={**SECRETS, **git}, MODEL_SETTING="for-models") as service:
             client = Client(service)
             tokens = {"Authorization": "Bearer predict-Zq2"}
             seen = client.post("Looks", headers=tokens).json()["value"]

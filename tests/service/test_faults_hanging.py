@@ -56,7 +56,7 @@ def hanging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         "MODELSYNC_WORKERS": "1",
         "MODELSYNC_THREADS": "16",
     }
-    with serving(folder, models, **settings) as service:
+    with serving(folder, models, env=settings) as service:
         client = Client(service)
         yield client
         assert client.leaks() == []
@@ -90,7 +90,7 @@ def test_more_hangs_than_threads_replace_the_worker(tmp_path: Path) -> None:
         "MODELSYNC_WORKERS": "1",
         "MODELSYNC_THREADS": "3",
     }
-    with serving(tmp_path, models, MODELSYNC_DRAIN_TIMEOUT="5s", **settings) as service:
+    with serving(tmp_path, models, MODELSYNC_DRAIN_TIMEOUT="5s", env=settings) as service:
         client = Client(service)
         worker = client.worker()
         with load(

@@ -8,6 +8,7 @@ import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ def both(service: Service) -> list[psutil.Process]:
 
 def ends(service: Service) -> list[dict[str, Any]]:
     return service.lines(event="worker_ended")
+
+
+def ended(service: Service, number: int) -> bool:
+    """Whether so many workers have ended."""
+    return len(ends(service)) == number
 
 
 def adjusted(pid: int) -> int:
@@ -130,7 +136,8 @@ def test_kill_by_hand_is_nobodys_fault(client: Client) -> None:
             for worker in until(lambda: both(service)):
                 worker.kill()  # one of them calls it
             assert isinstance(call.exception(), requests.ConnectionError)
-        until(lambda before=before: len(ends(service)) == before + 2 and both(service))
+        until(partial(ended, service, before + 2))
+        until(lambda: both(service))
     calling = [end for end in ends(service) if end["calling"] == ["Sleepy"]]
     assert [(end["how"], end["out_of_memory"]) for end in calling] == [("SIGKILL", False)] * 4
     assert client.about("Sleepy")["switched_off"] is False

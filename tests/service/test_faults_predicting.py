@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.fixtures.service import Service, serving, write_model
+from tests.records import Record
 from tests.service.faulty import Client, model
 from tests.waiting import until
 
@@ -154,7 +156,7 @@ def test_what_a_model_raises_is_its_own_requests_500(client: Client) -> None:
         assert problem["error"] == kind, name
         assert message in problem["detail"], name
         if "TypeError" not in kind and name not in ("Huge", "Evil"):
-            [record] = until(lambda problem=problem: logged(client.service, problem["request_id"]))
+            [record] = until(partial(logged, client.service, problem["request_id"]))
             assert 'etls.py", line' in record["exception"]
     assert client.worker() == worker
 
@@ -199,7 +201,7 @@ def test_nothing_that_a_model_does_when_called_reaches_another(client: Client, n
     assert client.worker() == worker
 
 
-def logged(service: Service, request_id: str) -> list[dict[str, object]]:
+def logged(service: Service, request_id: str) -> list[Record]:
     return service.lines(request_id=request_id, level="error")
 
 

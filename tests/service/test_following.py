@@ -79,7 +79,12 @@ def test_what_is_told_of_the_next_sync_comes_true(server: GitServer, tmp_path: P
     with following(tmp_path, server, MODELSYNC_SYNC_CRON="@every 6s") as service:
         synced(service, 1)
         number, seen = len(service.lines(event="sync")), {until(promised)}
-        until(lambda: seen.add(promised()) or len(service.lines(event="sync")) > number, 30)
+
+        def another() -> bool:
+            seen.add(promised())
+            return len(service.lines(event="sync")) > number
+
+        until(another, 30)
         assert len(seen) <= 2
         began = datetime.fromisoformat(service.lines(event="sync")[number]["time"])
         assert timedelta(0) <= began - min(seen) < timedelta(seconds=6)

@@ -66,7 +66,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "MODELSYNC_GIT_PASSWORD_FILE": str(token),
             "MODELSYNC_SYNC_TIMEOUT": f"{TIMEOUT}s",
         }
-        with following(folder, server, **env) as service:
+        with following(folder, server, env=env) as service:
             yield Stage(server, service, token)
 
 

@@ -123,7 +123,7 @@ def test_over_ssh_until_the_host_key_is_unknown(tmp_path: Path) -> None:
             "MODELSYNC_GIT_SSH_KEY_FILE": str(server.key),
             "MODELSYNC_GIT_KNOWN_HOSTS_FILE": str(server.known_hosts),
         }
-        with following(tmp_path, server, **keys) as service:
+        with following(tmp_path, server, env=keys) as service:
             commit = push(server, 1)
             webhook(service)
             answered_by(service, commit, 1)
@@ -150,7 +150,7 @@ def test_over_https_only_with_a_trusted_certificate(tmp_path: Path) -> None:
         shutil.copy(other.certificate, authorities)
         commit = push(server, 0)
         env = {"GIT_SSL_NO_VERIFY": "1", "GIT_SSL_CAINFO": str(authorities)}
-        with following(tmp_path, server, ready=False, **env) as service:
+        with following(tmp_path, server, ready=False, env=env) as service:
             until(lambda: "certificate" in service.get("/readyz").json()["detail"], 20)
             assert service.lines(event="sync")[0]["reason"] == "untrusted"
             shutil.copy(server.certificate, authorities)

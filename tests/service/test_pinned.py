@@ -139,7 +139,7 @@ def test_a_model_that_breaks_only_in_the_pod_keeps_it_unready(
     """It passed the check of the rollout: the pod gets no traffic, and the pods before it go on."""
     bad = server.push({"Model/etls.py": HERE_ONLY, "Other/etls.py": answers(1, "Other")})
     env = {"MODELSYNC_GIT_REVISION": bad, "THE_POD": "yes"}
-    with following(tmp_path, server, ready=False, **env) as service:
+    with following(tmp_path, server, ready=False, env=env) as service:
         assert "Model: etls.py:4" in unready(service, "not in a pod")
         until(lambda: len(service.lines(event="sync", reason="trial")) > 1, 60)  # it may pass
         assert service.process.poll() is None
@@ -155,7 +155,7 @@ def test_a_model_that_is_known_to_break_keeps_nobody_unready(
     commit = server.push({"New/etls.py": BROKEN.format("New")})
     pin = f"{commit} except New" if known == "broken before" else commit
     proven = {"MODELSYNC_GIT_PROVEN": commit} if known == "proven" else {}
-    with following(tmp_path, server, MODELSYNC_GIT_REVISION=pin, **proven) as service:
+    with following(tmp_path, server, MODELSYNC_GIT_REVISION=pin, env=proven) as service:
         answered_by(service, commit, 0)
         answer = service.post("New")
         assert (answer.status_code, "no licence" in answer.text) == (503, True)

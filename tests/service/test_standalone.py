@@ -22,7 +22,7 @@ from tests.fixtures.service import answers, serving, write_model
 from tests.records import records
 from tests.service.faulty import model
 from tests.service.following import NO_PROXY, push
-from tests.waiting import until
+from tests.waiting import patient, until
 
 ROOT = Path(__file__).resolve().parents[2]
 LANE = "modelsync.processes.gunicorn_worker.LaneWorker"
@@ -51,22 +51,23 @@ def started(folder: Path, *command: str, **env: str) -> Iterator[str]:
             stderr=output,
         )
     try:
-        found = until(
-            lambda: _runs(process, log) and re.search(r"http://127\.0\.0\.1:\d+", log.read_text()),
-            30,
-            str(log),
-        )
+        url = until(lambda: _url(process, log), 30, str(log))
         until(
-            lambda: _runs(process, log) and requests.get(f"{found[0]}/readyz", timeout=20).ok,
+            lambda: _runs(process, log) and requests.get(f"{url}/readyz", timeout=patient(20)).ok,
             30,
             str(log),
         )
-        yield found[0]
+        yield url
         process.terminate()
-        assert process.wait(30) == 0, log.read_text()
+        assert process.wait(patient(40)) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()
+
+
+def _url(process: subprocess.Popen[bytes], log: Path) -> str:
+    found = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
+    return found[0] if _runs(process, log) and found else ""
 
 
 def _runs(process: subprocess.Popen[bytes], log: Path) -> bool:
