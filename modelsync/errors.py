@@ -1,6 +1,7 @@
 """Every error modelsync raises on purpose: one tree, no third-party imports, no status codes.
 
-`http/problems.py` maps the request errors to HTTP, `cli.py` maps the others to exit codes.
+`modelsync/problems.py` maps the request errors to HTTP, `modelsync/cli/command.py` maps the others
+to exit codes.
 """
 
 from __future__ import annotations

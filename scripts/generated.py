@@ -1,5 +1,5 @@
-"""Writes what is generated from the settings: env.example, the table in README.md, and the chart's
-values and schema.
+"""Writes what is generated: env.example, the README's table of settings, the chart's values and
+schema, and the table of layers in docs/architecture.md.
 
 `python -m scripts.generated` writes them, `--check` fails where one is stale: `make generated`,
 `make check`.
@@ -14,17 +14,18 @@ from pathlib import Path
 
 from modelsync.errors import SettingsError
 from modelsync.settings import GROUPS, Entry, entries, load
-from scripts import chart_docs
+from scripts import chart_docs, layers
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- settings:begin -->", "<!-- settings:end -->"
 
 
 def env_example() -> str:
-    """Render the template of `.env`: every setting with its default and meaning, all commented out."""
+    """Render the template of `.env`: every setting, commented out, with its meaning."""
     lines = [
         "# Settings of modelsync. Copy this file to .env and uncomment what you change;",
-        "# a variable of the environment wins over its line here. An unknown MODELSYNC_* name is an error.",
+        "# a variable of the environment wins over its line here. An unknown MODELSYNC_* name is "
+        "an error.",
     ]
     for group, members in _grouped():
         lines += ["", f"# --- {_title(group)}"]
@@ -63,7 +64,8 @@ def _grouped() -> Iterator[tuple[str, list[Entry]]]:
 
 
 def _title(group: str) -> str:
-    return (GROUPS[group].__doc__ or group).splitlines()[0].rstrip(".")
+    first = (GROUPS[group].__doc__ or group).partition("\n\n")[0]
+    return " ".join(first.split()).rstrip(".")
 
 
 def _default(entry: Entry) -> str:
@@ -99,7 +101,7 @@ def main(check: bool) -> int:
         name = path.relative_to(ROOT)
         if check:
             print(
-                f"{name} does not match modelsync/settings/; run `make generated` and commit it",
+                f"{name} does not match its source; run `make generated` and commit it",
                 file=sys.stderr,
             )
         else:
@@ -113,6 +115,7 @@ def wanted() -> Iterator[tuple[Path, str]]:
     page = ROOT / "README.md"
     yield ROOT / "env.example", env_example()
     yield page, readme(page.read_text("utf-8"))
+    yield layers.PAGE, layers.page()
     yield from chart_docs.generated()
 
 

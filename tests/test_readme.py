@@ -27,7 +27,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 URL = "http://127.0.0.1:8080"
 
 ELSEWHERE = {
-    "./run.sh": "tests/test_repository.py; its output: test_what_run_sh_prints",
+    "./run.sh": "tests/test_repository.py; its output: test_commands_do_what_is_shown",
     "gitPath=https://github.com/you/models.git ./run.sh": "tests/service/",
     "make image": "tests/image/",
     "docker run -p 8080:8080 -v state:/var/lib/modelsync -e gitPath=https://github.com/you/models.git modelsync": (

@@ -1,3 +1,1 @@
-"""The Flask application: one file per resource, which exports its route, its OpenAPI operation and
-its link.
-"""
+"""The Flask application: one module per resource, each with its routes, operations and links."""

@@ -1,7 +1,7 @@
-"""The WSGI application: every route of a release, and one shape for everything that goes wrong.
+"""The WSGI application: all routes of the service, and one shape for all errors.
 
-Under our own worker it serves all but the predictions; under any other gunicorn worker it serves
-those as well.
+Our own worker answers predictions and probes itself and hands the other requests to this
+application. Under any other server this application answers all of them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from werkzeug.routing import BaseConverter
 from modelsync import problems
 from modelsync.api import metrics, models, openapi, predict, probes, replies, sync
 from modelsync.api.console import pages
+from modelsync.api.resource import Context, Resource
 from modelsync.errors import RequestError
 from modelsync.inference.serving import Service
 from modelsync.models.types import RESERVED
@@ -23,24 +24,37 @@ from modelsync.server.responses import signature
 
 log = logging.getLogger(__name__)
 
-RESOURCES = (probes, metrics, pages, openapi, sync, predict, models)
-"""Each registers its own routes."""
+RESOURCES: tuple[Resource, ...] = (pages, openapi, predict, models, sync, probes, metrics)
+"""Every resource. To add one, write its file and list it here.
+
+The links of the index page and the operations of the OpenAPI document have this order.
+"""
 
 SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
 
 
 class ModelSegment(BaseConverter):
-    """`<model:name>`: one segment of a path that is not the name of a route of ours."""
+    """Converts `resource.MODEL_NAME`: one segment of a path that is no RESERVED name."""
 
     regex = f"(?!(?:{'|'.join(sorted(map(str, RESERVED))).replace('.', '[.]')})$)[^/]+"
 
 
+def create_context(service: Service) -> Context:
+    """The context of all views, with the routes of RESOURCES."""
+    context = Context(service, Authorizer(service.settings.access))
+    for resource in RESOURCES:
+        context.routes.extend(resource.routes(context))
+    return context
+
+
 def create_app(service: Service) -> Flask:
-    """Give the application that serves `service`. Nothing is loaded here."""
+    """The application that serves `service`, whose models are loaded already."""
     app = Flask(
         __name__,
         static_url_path=f"{service.base}/static",
@@ -48,32 +62,37 @@ def create_app(service: Service) -> Flask:
         template_folder="console/templates",
     )
     app.url_map.converters["model"] = ModelSegment
-    app.extensions["modelsync"] = service  # the worker finds it there
-    # A path is taken as it was sent: a redirect of a POST loses its body in most clients.
+    app.extensions["modelsync"] = service  # where our gunicorn worker finds it
+    # No path is normalised: a redirect of a POST loses its body in most clients.
     app.url_map.merge_slashes = False
-    app.before_request(
-        service.after_fork
-    )  # a worker of gunicorn's own that was forked with the models loaded
+    # Other gunicorn workers may be forked after the models were loaded.
+    app.before_request(service.after_fork)
     app.before_request(_refuse_leading_slashes)
-    authorizer = Authorizer(service.settings.access)
-    for resource in RESOURCES:
-        resource.register(app, service, authorizer)
-    _describe_errors(app, service)
-    _sign_answers(app, service)
+    for route in create_context(service).routes:
+        app.add_url_rule(
+            route.path,
+            view_func=route.view,
+            methods=[route.method],
+            strict_slashes=route.strict_slashes,
+        )
+    _handle_errors(app, service)
+    _set_response_headers(app, service)
     return app
 
 
 def _refuse_leading_slashes() -> None:
-    # werkzeug drops all slashes in front but one, so that `//models/Churn` would be found.
+    # werkzeug removes all leading slashes but one, so it would find `//models/Churn`.
     if request.environ.get("PATH_INFO", "").startswith("//"):
         raise NotFound
 
 
-def _describe_errors(app: Flask, service: Service) -> None:
+def _handle_errors(app: Flask, service: Service) -> None:
+    """Answer every error with a problem document; log the unexpected ones."""
+
     @app.errorhandler(RequestError)
     def request_error(error: RequestError) -> Response:
         answer = problems.answer(
-            error, request_id=replies.request_id(), model=_model_asked_for(), release=service.commit
+            error, request_id=replies.request_id(), model=_requested_model(), release=service.commit
         )
         return replies.respond(answer)
 
@@ -89,7 +108,7 @@ def _describe_errors(app: Flask, service: Service) -> None:
             headers = (("Allow", allowed),)
             detail = f"{request.method[:20]} is not allowed here; allowed: {allowed}."
         return replies.problem(
-            status, detail, model=_model_asked_for(), release=service.commit, headers=headers
+            status, detail, model=_requested_model(), release=service.commit, headers=headers
         )
 
     @app.errorhandler(Exception)
@@ -103,26 +122,33 @@ def _describe_errors(app: Flask, service: Service) -> None:
             exc_info=error,
             extra={"fields": fields},
         )
-        detail = "An error of the service, not of the request: the log has it under the request_id."
-        return replies.problem(500, detail, model=_model_asked_for(), release=service.commit)
+        detail = "An unexpected error of the service: the log has it under this request_id."
+        return replies.problem(500, detail, model=_requested_model(), release=service.commit)
 
 
 def _not_found(path: str, base: str) -> str:
-    """What to try instead; only by the shape of the path, because a stranger may ask."""
+    """The detail of a 404, with the path to try instead.
+
+    It depends on the shape of the path alone, because it is told without a token.
+    """
     detail = f"Nothing is served at {path!r}"
     if not path.startswith(f"{base}/"):
         return f"{detail}: the models are at {base}/<Model>, see {base}/usage."
     if (shorter := path.rstrip("/")) not in {path, ""}:
         return f"{detail}, with a slash at its end: ask for {shorter!r}."
-    return f"{detail}: see {base}/usage for what is."
+    return f"{detail}: see {base}/usage for the models."
 
 
-def _sign_answers(app: Flask, service: Service) -> None:
-    """Say on every answer which request, which release and which version of a model it belongs to."""
+def _set_response_headers(app: Flask, service: Service) -> None:
+    """Set the headers that every response has: request, release, model version, security, caching.
+
+    Headers of one response alone (`Allow`, `Location`, `Retry-After`, `Vary`) are set where that
+    response is made.
+    """
 
     @app.after_request
-    def sign(response: Response) -> Response:
-        model = service.models.get(_model_asked_for() or "")
+    def set_headers(response: Response) -> Response:
+        model = service.models.get(_requested_model() or "")
         version = model.version if model else None
         response.headers.update(signature(replies.request_id(), service.commit, version))
         for name, value in SECURITY_HEADERS.items():
@@ -132,5 +158,5 @@ def _sign_answers(app: Flask, service: Service) -> None:
         return response
 
 
-def _model_asked_for() -> str | None:
+def _requested_model() -> str | None:
     return (request.view_args or {}).get("name")

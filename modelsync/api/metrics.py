@@ -1,8 +1,7 @@
-"""`/metrics` for Prometheus: what all workers have answered, what is loaded, and how following the
-source goes.
+"""`GET /metrics` for Prometheus: requests of all workers, state of the models, and syncs.
 
 Labels hold names of this release's models, known reasons and commits, never anything that a client
-sent. It is open to everybody, as Prometheus expects it, and holds no secret.
+sent. The route needs no token, as Prometheus expects, and tells no secret.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from datetime import datetime
 from itertools import accumulate
 from time import time
 
-from flask import Flask, Response
+from flask import Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily as Counter
 from prometheus_client.metrics_core import GaugeMetricFamily as Gauge
@@ -23,31 +22,33 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from modelsync import __version__, problems
-from modelsync.api import models, replies, sync
+from modelsync.api import models, operations, replies, sync
+from modelsync.api.resource import Context, Route
 from modelsync.inference.serving import Service
 from modelsync.observability.counters import BATCH_SIZES, BUCKETS, LOST
 from modelsync.problems import Answer
-from modelsync.server.auth import Authorizer
 
 _SIZES = (*map(str, BATCH_SIZES), "+Inf")
 _BOUNDS = (*(f"{bound:g}" for bound in BUCKETS), "+Inf")
 
 
-def register(app: Flask, service: Service, authorizer: Authorizer) -> None:
-    """Add the route."""
+def routes(context: Context) -> list[Route]:
+    """The route that Prometheus scrapes."""
 
-    @app.get("/metrics")
     def metrics() -> Response:
-        return replies.respond(Answer(200, render(service), CONTENT_TYPE_PLAIN_0_0_4))
+        return replies.respond(Answer(200, render(context.service), CONTENT_TYPE_PLAIN_0_0_4))
+
+    about = operations.read("metrics", "Metrics for Prometheus", "text/plain")
+    return [Route("GET", "/metrics", metrics, about, link="metrics")]
 
 
 def render(service: Service) -> bytes:
-    """All metrics in Prometheus' text format."""
+    """All metrics in Prometheus' text format, version 0.0.4."""
     return generate_latest(_Families(service))
 
 
 class _Families(Collector):
-    """The metrics as prometheus_client takes them, made at each scrape."""
+    """Collects the metric families at each scrape, through the interface of prometheus_client."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -60,6 +61,7 @@ class _Families(Collector):
 
 
 def _requests(service: Service) -> Iterator[Metric]:
+    """Requests, failures, durations, running calls and batch sizes by model, of all workers."""
     requests = Counter(
         "modelsync_requests",
         "Requests by status of the answer (0: any other; lost: none, the process has died).",
@@ -107,37 +109,42 @@ def _by_code(reasons: Mapping[str, float]) -> dict[str, float]:
 
 
 def _models(service: Service) -> Iterator[Metric]:
+    """Which models are loaded, and which are switched off."""
     loaded = Gauge(
         "modelsync_model_loaded",
-        "1 where a version of the model serves, else 0.",
+        "1 if a version of the model serves, else 0.",
         labels=["model", "state", "version"],
     )
     off = Gauge(
-        "modelsync_model_switched_off", "1 where it was, for ending workers.", labels=["model"]
+        "modelsync_model_switched_off",
+        "1 if the model is switched off because its calls ended several workers, else 0.",
+        labels=["model"],
     )
-    for line in models.lines(service):
-        loaded.add_metric(
-            [line.name, line.state, line.version], float(line.state in {"ready", "stale"})
-        )
-        off.add_metric([line.name], float(line.state == "switched_off"))
+    for model in models.summaries(service):
+        serves = model.state in {"ready", "stale"}
+        loaded.add_metric([model.name, model.state, model.version], float(serves))
+        off.add_metric([model.name], float(model.state == "switched_off"))
     yield from (loaded, off)
 
 
 def _release(service: Service) -> Iterator[Metric]:
+    """The release that is served, the syncs, and the build."""
     status = service.status()
     release = Gauge(
-        "modelsync_release_info", "The release that answers.", labels=["release", "commit"]
+        "modelsync_release_info",
+        "The release that this process serves.",
+        labels=["release", "commit"],
     )
     if service.release:
         release.add_metric([service.release.id, service.release.commit], 1.0)
     commits = Gauge(
         "modelsync_commit_info",
-        "The commit that is wanted, and the newest whose models answer.",
+        "The wanted commit, and the newest commit whose models are served.",
         labels=["which", "commit"],
     )
     for which, commit in (
         ("wanted", status.wanted_commit),
-        ("served", sync.served(service, status)),
+        ("served", sync.served_commit(service, status)),
     ):
         if commit:
             commits.add_metric([which, commit], 1.0)
@@ -147,27 +154,32 @@ def _release(service: Service) -> Iterator[Metric]:
     for reason, count in sorted(status.failures.items()):
         failures.add_metric([reason], count)
     yield from (release, commits, failures)
-    yield _one(
+    yield _gauge(
         "modelsync_sync_in_step",
-        "1 where the models that answer are those of the wanted commit.",
-        sync.in_step(service, status),
+        "1 if the models of the wanted commit are served, else 0.",
+        sync.is_in_step(service, status),
     )
     if status.last_success:
         succeeded = datetime.fromisoformat(status.last_success).timestamp()
-        yield _one(
+        yield _gauge(
             "modelsync_sync_last_success_timestamp_seconds",
-            "When a sync last succeeded.",
+            "Unix time of the last sync that succeeded.",
             succeeded,
         )
-        yield _one(
+        yield _gauge(
             "modelsync_sync_last_success_age_seconds",
-            "How long ago that was.",
+            "Seconds since the last sync that succeeded.",
             max(0.0, time() - succeeded),
         )
-    build = Gauge("modelsync_build_info", "The program that answers.", labels=["version", "python"])
+    build = Gauge(
+        "modelsync_build_info",
+        "The versions of modelsync and Python.",
+        labels=["version", "python"],
+    )
     build.add_metric([__version__, platform.python_version()], 1.0)
     yield build
 
 
-def _one(name: str, about: str, value: float) -> Gauge:
-    return Gauge(name, about, value=float(value))
+def _gauge(name: str, documentation: str, value: float) -> Gauge:
+    """A gauge without labels."""
+    return Gauge(name, documentation, value=float(value))

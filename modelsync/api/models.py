@@ -1,25 +1,28 @@
-"""What is known of a model: `GET /<base>/<Model>`, and the lines of the page."""
+"""`GET /<base>/<Model>` describes one model; summaries of all models are for the index page."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from flask import Flask, Response, request
+from flask import Response
 
 from modelsync.api import replies
+from modelsync.api.operations import Operation, operation, success
+from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
 from modelsync.inference.serving import Service
 from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelState
-from modelsync.server.auth import Authorizer
 
 State = ModelState | Literal["switched_off"]
-"""What the release says, or what its calls have done to the processes since."""
+"""The state in the release; `switched_off` once calls of the model have ended several workers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A model in one line. `reason` tells why it is not ready or not up to date; no `url` where the
-    name is refused.
+class ModelSummary:
+    """A row of the index page.
+
+    `reason` tells why the model is not ready or not up to date. `version` is empty if no version is
+    loaded, `url` is empty if the folder's name is refused as a model's name.
     """
 
     name: str
@@ -28,34 +31,50 @@ class Line:
     url: str
     doc: str = ""
     reason: str = ""
-    release: str = ""
 
 
-def lines(service: Service) -> list[Line]:
-    """Every model of the release, by name."""
-    return [_line(service, entry) for _, entry in sorted(service.entries.items())]
+def routes(context: Context) -> list[Route]:
+    """The route of a model's state."""
+
+    def model_status(name: str) -> Response:
+        context.require("predict")
+        return replies.json(describe(context.service, name))
+
+    about = PerModel(lambda model: _status_operation(context, model))
+    return [Route("GET", f"{context.base}/{MODEL_NAME}", model_status, about)]
 
 
-def _line(service: Service, entry: ModelEntry) -> Line:
-    loaded = service.models.get(entry.name)
-    doc = loaded.doc.strip().partition("\n")[0] if loaded else ""
-    url = (
-        f"{service.base}/{entry.name}" if entry.fault is None or entry.fault.stage != "name" else ""
+def _status_operation(context: Context, model: LoadedModel) -> Operation:
+    return operation(
+        f"status_{model.name}",
+        "models",
+        f"State, version and schema of {model.name}",
+        {"200": success("What is known of the model")},
+        problems=("404",),
+        needs_token=context.predict_needs_token,
     )
-    version = loaded.version if loaded else ""
-    return Line(
+
+
+def summaries(service: Service) -> list[ModelSummary]:
+    """Every model of the release, by name."""
+    return [_summary(service, entry) for _, entry in sorted(service.entries.items())]
+
+
+def _summary(service: Service, entry: ModelEntry) -> ModelSummary:
+    loaded = service.models.get(entry.name)
+    refused = entry.fault is not None and entry.fault.stage == "name"
+    return ModelSummary(
         entry.name,
         _state(service, entry),
-        version,
-        url,
-        doc,
-        _reason(service, entry),
-        entry.release,
+        version=loaded.version if loaded else "",
+        url="" if refused else f"{service.base}/{entry.name}",
+        doc=loaded.doc.strip().partition("\n")[0] if loaded else "",
+        reason=_reason(service, entry),
     )
 
 
 def describe(service: Service, name: str) -> dict[str, Any]:
-    """Everything about one model. Raises UnknownModel, naming those that look like it."""
+    """Everything about one model. Raises UnknownModel, which lists similar names."""
     if (entry := service.entries.get(ModelName(name))) is None:
         service.dataplane.model(name)  # raises
         raise AssertionError(f"{name} is served but not in the release")
@@ -84,7 +103,7 @@ def describe(service: Service, name: str) -> dict[str, Any]:
 
 
 def _versions(entry: ModelEntry, loaded: LoadedModel | None) -> list[dict[str, Any]]:
-    """The version that serves and the one that should: two only where the newer one is broken."""
+    """The version that serves and the wanted one; they differ only if the wanted one is broken."""
     serving = (
         [{"version": loaded.version, "release": entry.release, "serving": True}] if loaded else []
     )
@@ -94,8 +113,8 @@ def _versions(entry: ModelEntry, loaded: LoadedModel | None) -> list[dict[str, A
 
 
 def _state(service: Service, entry: ModelEntry) -> State:
-    """The state in this process: a model that passed the check may still not load here, or keep
-    ending workers.
+    """The state in this process, where a model that passed the check may still fail to load or end
+    workers.
     """
     if entry.name not in service.models:
         return "failed"
@@ -104,12 +123,3 @@ def _state(service: Service, entry: ModelEntry) -> State:
 
 def _reason(service: Service, entry: ModelEntry) -> str:
     return service.why_not(entry.name) or (str(entry.fault) if entry.fault else "")
-
-
-def register(app: Flask, service: Service, authorizer: Authorizer) -> None:
-    """Add the route."""
-
-    @app.get(f"{service.base}/<model:name>")
-    def model(name: str) -> Response:
-        authorizer.require("predict", request.headers.get("Authorization"))
-        return replies.json(describe(service, name))

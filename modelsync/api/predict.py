@@ -1,28 +1,37 @@
-"""Predictions through Flask, for servers other than ours; ours answers most of them without Flask."""
+"""`POST /<base>/<Model>` and `POST /<base>/all` under other servers, and what they take and return.
+
+Our own worker answers these routes without Flask.
+"""
 
 from __future__ import annotations
 
 from time import perf_counter
 
-from flask import Flask, Response, request
+from flask import Response, request
 
-from modelsync.api import replies
+from modelsync.api import replies, samples
+from modelsync.api.components import (
+    HEADERS,
+    Schema,
+    component_name,
+    reference,
+    request_schemas,
+)
+from modelsync.api.operations import Operation, operation, query_parameter, success
+from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route, Undocumented
 from modelsync.errors import RequestError
 from modelsync.inference.fanout import predict_all as ask_all
-from modelsync.inference.serving import Service
+from modelsync.models.types import LoadedModel
+from modelsync.problems import JSON
 from modelsync.protocols.native import NATIVE
 from modelsync.server import query
-from modelsync.server.auth import Authorizer
 from modelsync.server.media_type import check_media_type
 
 
-def register(app: Flask, service: Service, authorizer: Authorizer) -> None:
-    """Add the routes."""
-    dataplane = service.dataplane
-    limit = service.settings.server.max_body
-
-    def admit() -> None:
-        authorizer.require("predict", request.headers.get("Authorization"))
+def routes(context: Context) -> list[Route]:
+    """The routes that call models."""
+    dataplane = context.service.dataplane
+    limit = context.service.settings.server.max_body
 
     def json_body() -> bytes:
         check_media_type(
@@ -33,9 +42,9 @@ def register(app: Flask, service: Service, authorizer: Authorizer) -> None:
     def predict(name: str) -> Response:
         started = perf_counter()
         try:
-            admit()
+            context.require("predict")
             if name not in dataplane.models:
-                dataplane.model(name)  # raises: unknown or not loaded, whatever the body is
+                dataplane.model(name)  # raises UnknownModel or ModelUnavailable for any body
             body = json_body() if request.method == "POST" else query.body_of(_query())
         except RequestError as error:
             if row := dataplane.counters.rows.get(name):
@@ -52,7 +61,7 @@ def register(app: Flask, service: Service, authorizer: Authorizer) -> None:
         return replies.respond(answer)
 
     def predict_all() -> Response:
-        admit()
+        context.require("predict")
         options = query.all_options(_query())
         request_id = replies.request_id()
         outcomes = ask_all(dataplane, json_body(), NATIVE, request_id, options.names)
@@ -61,11 +70,86 @@ def register(app: Flask, service: Service, authorizer: Authorizer) -> None:
         )
         return replies.respond(answer)
 
-    base = service.base
-    app.add_url_rule(f"{base}/all", view_func=predict_all, methods=["POST"])
-    app.add_url_rule(f"{base}/<model:name>", view_func=predict, methods=["POST"])
-    app.add_url_rule(f"{base}/<model:name>/predict", view_func=predict, methods=["POST", "GET"])
+    path = f"{context.base}/{MODEL_NAME}"
+    about = PerModel(lambda model: _predict_operation(context, model), request_schemas)
+    older = Undocumented(f"the path of an older system; it answers as POST {path} does")
+    return [
+        Route("POST", path, predict, about),
+        Route("POST", f"{path}/predict", predict, older),
+        Route("GET", f"{path}/predict", predict, older),
+        Route("POST", f"{context.base}/all", predict_all, _all_operation(context), link="all"),
+    ]
 
 
 def _query() -> str:
     return request.query_string.decode("latin-1")
+
+
+def _predict_operation(context: Context, model: LoadedModel) -> Operation:
+    return operation(
+        f"predict_{model.name}",
+        "models",
+        model.doc.strip().partition("\n")[0] or f"Predict with {model.name}",
+        {"200": _prediction(model)},
+        problems=("400", "413", "415", "422", "500", "503", "504"),
+        needs_token=context.predict_needs_token,
+        description=model.doc.strip(),
+        requestBody={"required": True, "content": {JSON: _request(model)}},
+    )
+
+
+def _request(model: LoadedModel) -> Schema:
+    """The Media Type Object of a model's request, with its examples or a sample."""
+    schema = reference("schemas", component_name(model.name))
+    if not model.examples:
+        return {"schema": schema, "example": {"variables": samples.variables(model)}}
+    examples = {
+        component_name(example.name): {
+            "summary": example.name,
+            "value": {"variables": example.variables},
+        }
+        for example in model.examples
+    }
+    return {"schema": schema, "examples": examples}
+
+
+def _prediction(model: LoadedModel) -> Schema:
+    """The Response Object of a model, with the responses that its examples expect."""
+    media: Schema = {"schema": {"type": "object"}}
+    examples = {
+        component_name(example.name): {"summary": example.name, "value": example.response}
+        for example in model.examples
+        if example.response is not None
+    }
+    if examples:
+        media["examples"] = examples
+    return {
+        "description": "What the model returned",
+        "headers": {name: reference("headers", name) for name in HEADERS},
+        "content": {JSON: media},
+    }
+
+
+def _all_operation(context: Context) -> Operation:
+    """The operation of `/all`; its example of `?models=` names models of this release."""
+    names = ",".join(sorted(context.service.models)[:2]) or "A,B"
+    schema = reference("schemas", "modelsync.Variables")
+    return operation(
+        "predict_all",
+        "models",
+        "Ask every model",
+        {"200": success("Results by model")},
+        problems=("400", "413", "415"),
+        needs_token=context.predict_needs_token,
+        description="Each result under its model's name; a model that fails holds its problem "
+        "there.",
+        parameters=[
+            query_parameter("models", {"type": "string"}, f"Only these, for example `{names}`"),
+            query_parameter(
+                "flat",
+                {"type": "boolean", "default": False},
+                "All results side by side in one object",
+            ),
+        ],
+        requestBody={"required": True, "content": {JSON: {"schema": schema}}},
+    )

@@ -1,22 +1,24 @@
-"""The routes `/livez` and `/readyz`, for servers other than ours; ours answers them without Flask."""
+"""`GET /livez` and `GET /readyz` under other servers; our own worker answers them without Flask."""
 
 from __future__ import annotations
 
-from flask import Flask, Response
+from flask import Response
 
-from modelsync.api import replies
-from modelsync.inference.serving import Service
-from modelsync.server.auth import Authorizer
+from modelsync.api import operations, replies
+from modelsync.api.resource import Context, Route
 from modelsync.server.probes import livez, readyz
 
 
-def register(app: Flask, service: Service, authorizer: Authorizer) -> None:
-    """Add the routes."""
+def routes(context: Context) -> list[Route]:
+    """The routes of both probes; neither needs a token."""
+    service = context.service
 
-    @app.get("/livez")
     def live() -> Response:
         return replies.respond(livez(service))
 
-    @app.get("/readyz")
     def ready() -> Response:
         return replies.respond(readyz(service, replies.request_id()))
+
+    about_live = operations.read("livez", "Whether the process answers")
+    about_ready = operations.read("readyz", "Whether a release is served", problems=("503",))
+    return [Route("GET", "/livez", live, about_live), Route("GET", "/readyz", ready, about_ready)]

@@ -1,6 +1,4 @@
-"""One Flask request and what is sent back: its id, its body within bounds, answers and problems as
-responses.
-"""
+"""The id and the body of the current request, and the responses that views return."""
 
 from __future__ import annotations
 
@@ -15,7 +13,11 @@ from modelsync.server import request_ids
 
 
 def request_id() -> str:
-    """The id of the current request; the worker's, where it has made one already."""
+    """The id of the current request.
+
+    Our worker assigns it before Flask is called. Otherwise it is the client's `X-Request-ID`, or a
+    new one if that is missing or unsafe.
+    """
     if "request_id" not in g:
         made: str | None = request.environ.get("modelsync.request_id")
         g.request_id = made or request_ids.request_id(request.headers.get(request_ids.HEADER))
@@ -24,11 +26,12 @@ def request_id() -> str:
 
 
 def body(limit: int) -> bytes:
-    """The request's body, of at most `limit` bytes; raises BodyTooLarge before more than that is in
-    memory.
+    """The body of the current request, of at most `limit` bytes.
+
+    Raises BodyTooLarge before more than that is in memory.
     """
-    # One byte more than allowed: of a chunked body werkzeug reads as far as its limit and says
-    # nothing of the rest.
+    # One byte more than allowed, because werkzeug cuts a chunked body off at its limit without an
+    # error.
     request.max_content_length = limit + 1
     try:
         data = request.get_data(cache=False)
@@ -40,7 +43,7 @@ def body(limit: int) -> bytes:
 
 
 def respond(answer: Answer) -> Response:
-    """An answer of the dataplane or a probe as Flask sends it."""
+    """An answer as a response of Flask."""
     return Response(
         answer.body, answer.status, list(answer.headers), content_type=answer.content_type
     )
@@ -56,8 +59,8 @@ def json(value: object, status: int = 200, headers: Headers = ()) -> Response:
 def problem(
     status: int, detail: str, *, model: str | None, release: str | None, headers: Headers = ()
 ) -> Response:
-    """A problem document for what is no RequestError: Flask's own errors, and what a route cannot
-    do now.
+    """A problem document without a RequestError: for Flask's own errors, and for views that cannot
+    do what was requested at present.
     """
     document = problems.document(
         status, detail, request_id=request_id(), model=model, release=release

@@ -1,21 +1,22 @@
-"""A request to try a model with: its first example, else one made up from its schema."""
+"""A sample request for a model: its first example, else values generated from its schema."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from modelsync.api.components import Schema
 from modelsync.models.types import LoadedModel
 
-Schema = dict[str, Any]
+MAX_DEPTH = 6
+"""Nesting of a sample; a schema that refers to itself would have no end."""
 
-DEEPEST = 6  # levels of a schema that refers to itself
-
-_PLAIN: dict[str, Any] = {
+_DEFAULTS: dict[str, Any] = {
     "string": "text",
     "integer": 1,
     "number": 1.0,
     "boolean": True,
     "null": None,
+    "object": {},
 }
 
 _FORMATS = {
@@ -29,20 +30,21 @@ _FORMATS = {
 
 
 def variables(model: LoadedModel) -> dict[str, Any]:
-    """The `variables` to show; their types fit the schema, their values need not mean anything.
+    """The sample's `variables`: their types fit the schema, their values have no meaning.
 
-    A model without a schema gets a placeholder that nobody takes for one of its names.
+    The sample of a model without a schema is `{"<name>": "<value>"}`, which no one takes for the
+    name of a field.
     """
     if model.examples:
         return model.examples[0].variables
-    if model.schema is None:  # any object will do, and no name in it is known here
+    if model.schema is None:  # the model accepts any object
         return {"<name>": "<value>"}
-    schema = model.schema
-    made = _made(schema, schema.get("$defs", {}), 0)
-    return made if isinstance(made, dict) else {}
+    sample = _sample(model.schema, model.schema.get("$defs", {}), 0)
+    return sample if isinstance(sample, dict) else {}
 
 
-def _made(schema: Schema, definitions: Schema, depth: int) -> Any:
+def _sample(schema: Schema, definitions: Schema, depth: int) -> Any:
+    """A value that fits `schema`; an object has its required members only."""
     if "$ref" in schema:
         schema = {**definitions.get(str(schema["$ref"]).rpartition("/")[2], {}), **schema}
     if "default" in schema:
@@ -51,31 +53,26 @@ def _made(schema: Schema, definitions: Schema, depth: int) -> Any:
         if given in schema:
             return schema[given] if given == "const" else schema[given][0]
     if options := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):
-        return _made(options[0], definitions, depth)
+        return _sample(options[0], definitions, depth)
     kind = schema.get("type")
-    if kind == "object" and depth < DEEPEST:
+    if kind == "object" and depth < MAX_DEPTH:
         required = schema.get("required", [])
         members = schema.get("properties", {})
         return {
-            name: _made(member, definitions, depth + 1)
+            name: _sample(member, definitions, depth + 1)
             for name, member in members.items()
             if name in required
         }
-    if kind == "array" and depth < DEEPEST:
-        return (
-            [_made(schema["items"], definitions, depth + 1)]
-            if isinstance(schema.get("items"), dict)
-            else []
-        )
+    if kind == "array" and depth < MAX_DEPTH:
+        items = schema.get("items")
+        return [_sample(items, definitions, depth + 1)] if isinstance(items, dict) else []
     if kind in {"integer", "number"}:
         return _number(schema, whole=kind == "integer")
-    return _FORMATS.get(
-        schema.get("format", ""), _PLAIN.get(str(kind), {} if kind == "object" else None)
-    )
+    return _FORMATS.get(schema.get("format", ""), _DEFAULTS.get(str(kind)))
 
 
 def _number(schema: Schema, *, whole: bool) -> float:
-    """One, or what is nearest to it within the limits."""
+    """1, or the number nearest to it within the limits of `schema`."""
     number: float = 1
     if (low := schema.get("minimum", schema.get("exclusiveMinimum"))) is not None:
         number = max(number, low if "minimum" in schema else low + 1)

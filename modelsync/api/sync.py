@@ -1,5 +1,6 @@
-"""`/<base>/sync`: ask for a sync, with the admin token or as a webhook of the git host; read how
-the last one went.
+"""`/<base>/sync`: POST requests a sync, GET tells how the last sync went.
+
+A POST needs the admin token, or the signature of a git host's webhook.
 """
 
 from __future__ import annotations
@@ -7,134 +8,159 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Response, request
 
 from modelsync.api import models, replies, webhooks
+from modelsync.api.operations import Operation, operation, read, success
+from modelsync.api.resource import Context, Route
 from modelsync.errors import ModelUnavailable, SettingsError
 from modelsync.inference.serving import Service
-from modelsync.server.auth import Authorizer
 from modelsync.sync.status import Status
 
 log = logging.getLogger(__name__)
 
 NO_SUPERVISOR = (
-    "nothing here can sync: run `modelsync serve`, or `modelsync sync` and start this process again"
+    "this process runs without a supervisor, which syncs: run `modelsync serve`, or "
+    "run `modelsync sync` and restart this process"
 )
 
 
-def register(app: Flask, service: Service, authorizer: Authorizer) -> None:
-    """Add the routes."""
-    link = f"{service.base}/sync"
+def routes(context: Context) -> list[Route]:
+    """The routes that request a sync and describe the last one."""
+    service = context.service
+    path = f"{context.base}/sync"
 
-    @app.post(link)
-    def ask() -> Response:
-        # The order matters: nothing unbounded is read, and nothing unsigned is parsed.
+    def request_sync() -> Response:
+        """Authenticate the request, then ask the supervisor for a sync."""
+        # The order matters: the size is checked before the signature, the signature before the
+        # body is parsed.
         body = replies.body(webhooks.MAX_BODY)
-        if _is_webhook(service, authorizer):
+        if _is_webhook(context):
             webhooks.verify(request.headers, body, _webhook_secret(service))
             if webhooks.is_ping(request.headers):
                 return replies.json({"status": "pong"})
             event = webhooks.payload(request.headers.get("Content-Type", ""), body)
-            if reason := webhooks.ignored(event, service.settings.git.ref):
+            if reason := webhooks.ignore_reason(event, service.settings.git.ref):
                 return replies.json({"status": "ignored", "reason": reason}, 202)
         else:
-            authorizer.require("admin", request.headers.get("Authorization"))
+            context.require("admin")
         if service.settings.git.revision:
             return replies.problem(409, _pinned(service), model=None, release=service.commit)
         if service.request_sync is None:
             return replies.problem(503, NO_SUPERVISOR, model=None, release=service.commit)
         service.request_sync()
-        log.info(
-            "sync asked for",
-            extra={"fields": {"request_id": replies.request_id(), "event": "sync_asked"}},
-        )
-        return replies.json({"status": "accepted", "see": link}, 202, (("Location", link),))
+        fields = {"request_id": replies.request_id(), "event": "sync_asked"}
+        log.info("sync requested", extra={"fields": fields})
+        return replies.json({"status": "accepted", "see": path}, 202, (("Location", path),))
 
-    @app.get(link)
-    def last() -> Response:
-        authorizer.require("predict", request.headers.get("Authorization"))
+    def sync_status() -> Response:
+        context.require("predict")
         return replies.json(last_sync(service))
+
+    about_status = read(
+        "sync_status", "How the last sync went", needs_token=context.predict_needs_token
+    )
+    return [
+        Route("GET", path, sync_status, about_status, link="sync"),
+        Route("POST", path, request_sync, _request_operation()),
+    ]
+
+
+def _request_operation() -> Operation:
+    return operation(
+        "sync",
+        "service",
+        "Look for a new commit now",
+        {
+            "200": success("Answer to the ping of a new webhook"),
+            "202": success("Accepted; or ignored, where another branch was pushed"),
+        },
+        problems=("400", "401", "403", "409", "413", "503"),
+        description="With an admin token, or as a signed webhook of GitHub, GitLab, Gitea or "
+        "Forgejo.",
+        security=[{"token": []}, {}],
+    )
 
 
 def last_sync(service: Service) -> dict[str, Any]:
-    """How the last sync went and when the next one is due; `served` is the commit that this process
-    answers for.
+    """The result of the last sync, the commit that this process serves, and the next sync.
 
-    `wanted` is null where the last sync could not find out; then `in_step` is false. `result` is
-    `published`, `unchanged`, `failed` or null where there was none; `broken` tells by model why it
-    is not ready or not up to date. `pinned` is the commit that this process serves whatever the ref
-    points to, or null. `instead` is `cache` or `folder` where that serves until the repository can
-    be reached. Times in ISO 8601; `next` is the one at which the supervisor syncs by itself.
+    `wanted` is the commit that the ref pointed to, null if the last sync could not find it out.
+    `served` is the commit whose models this process serves, `in_step` whether it is the wanted one
+    (false if that is unknown). `pinned` is the commit that this process serves regardless of the
+    ref, or null. `instead` is `cache` or `folder` while that replaces an unreachable repository.
+    `result` is `published`, `unchanged`, `failed`, or null before the first sync. `broken` maps
+    each model that is not ready or not up to date to the reason. Times are in ISO 8601; `next` is
+    the time of the supervisor's next scheduled sync.
     """
     status = service.status()
+    reasons = {model.name: model.reason for model in models.summaries(service) if model.reason}
     return {
         "wanted": status.wanted_commit or None,
-        "served": served(service, status),
+        "served": served_commit(service, status),
         "pinned": service.settings.git.revision.commit or None,
-        "instead": instead(service, status),
-        "in_step": in_step(service, status),
+        "instead": _substitute(service, status),
+        "in_step": is_in_step(service, status),
         "result": status.last_result or None,
         "reason": status.reason or None,
         "message": status.message or None,
-        "broken": {line.name: line.reason for line in models.lines(service) if line.reason},
+        "broken": reasons,
         "time": status.last_attempt or None,
         "last_success": status.last_success or None,
         "next": (service.request_sync and status.next_attempt) or None,
     }
 
 
-def served(service: Service, status: Status) -> str | None:
-    """The newest commit whose models this process answers with.
+def served_commit(service: Service, status: Status) -> str | None:
+    """The newest commit whose models this process serves.
 
-    A commit that changes no model moves it on; the release, and the processes, stay those of an
-    earlier one.
+    After a commit that changes no model, this is that commit, although the process keeps serving
+    the release of an earlier one.
     """
-    moved_on = service.release and service.release.id == status.release
-    return (status.served_commit if moved_on else None) or service.commit
+    is_newest = service.release and service.release.id == status.release
+    return (status.served_commit if is_newest else None) or service.commit
 
 
-def in_step(service: Service, status: Status) -> bool:
-    """Whether the models that answer are those of the commit that is wanted; not where nobody knows
-    which that is.
+def is_in_step(service: Service, status: Status) -> bool:
+    """Whether this process serves the models of the wanted commit; false if that is unknown.
+
+    Before the first sync no commit is wanted, so any release is in step.
     """
-    known = status.wanted_commit or status.last_result
-    return service.commit is not None and (
-        not known or status.wanted_commit == served(service, status)
-    )
+    if service.commit is None:
+        return False
+    before_first_sync = not status.wanted_commit and not status.last_result
+    return before_first_sync or status.wanted_commit == served_commit(service, status)
 
 
-def instead(service: Service, status: Status) -> str | None:
-    """What this process serves in place of the repository that it cannot reach; None where it does
-    not.
-    """
+def _substitute(service: Service, status: Status) -> str | None:
+    """The source that this process serves because it cannot reach the repository, else None."""
     source = service.release.source if service.release else "git"
-    return (
-        source
-        if status.last_result == "failed" and source != "git" and not service.settings.standalone
-        else None
-    )
+    follows_git = not service.settings.standalone
+    return source if follows_git and source != "git" and status.last_result == "failed" else None
 
 
 def _pinned(service: Service) -> str:
     git, rollout = service.settings.git, service.settings.rollout
     job = f"{rollout.deployment or 'NAME'}-rollout"
     return (
-        f"this pod serves the pinned commit {git.revision.commit[:12]} and does not follow the repository by itself; "
-        f"have all pods follow it now: kubectl create job --from=cronjob/{job} sync-now"
+        f"this pod serves the pinned commit {git.revision.commit[:12]} and does not follow the "
+        "repository by itself; to roll out its newest commit now: "
+        f"kubectl create job --from=cronjob/{job} sync-now"
     )
 
 
-def _is_webhook(service: Service, authorizer: Authorizer) -> bool:
-    """Whether a signature is asked for rather than a token.
+def _is_webhook(context: Context) -> bool:
+    """Whether the request must be signed as a webhook; otherwise it needs the admin token.
 
-    With neither a signature nor a token, the answer tells what is missing of the way in that has
-    been set up.
+    A request with neither a signature nor a token is refused for the lack of the one that the
+    settings allow.
     """
     if request.headers.get("Authorization", "").lower().startswith("bearer "):
         return False
     if webhooks.is_webhook(request.headers):
         return True
-    return bool(service.settings.access.webhook_secret) and not service.settings.access.admin_tokens
+    access = context.service.settings.access
+    return bool(access.webhook_secret) and not access.admin_tokens
 
 
 def _webhook_secret(service: Service) -> str:

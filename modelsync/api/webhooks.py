@@ -1,8 +1,7 @@
-"""Webhooks of git hosts: is the signature right, and does the push concern the ref that is
-followed?
+"""Webhooks of git hosts: verifies the signature and tells whether a push concerns the followed ref.
 
 GitHub: https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries. Gitea and
-Forgejo sign alike, without the `sha256=` in front. GitLab sends the secret itself:
+Forgejo sign in the same way, without the prefix `sha256=`. GitLab sends the secret itself:
 https://docs.gitlab.com/user/project/integrations/webhooks.
 """
 
@@ -20,7 +19,7 @@ from werkzeug.datastructures import Headers
 from modelsync.errors import Forbidden, MalformedBody, Unauthenticated
 
 MAX_BODY = 1024**2
-"""Bytes of a webhook body that are read; a push event is far smaller."""
+"""The largest body of a webhook, in bytes; a push event is far smaller."""
 
 
 def _hex_digest(secret: bytes, body: bytes) -> str:
@@ -33,35 +32,36 @@ SIGNATURES: dict[str, Callable[[bytes, bytes], str]] = {
     "X-Gitea-Signature": _hex_digest,
     "X-Gitlab-Token": lambda secret, body: secret.decode("latin-1"),
 }
-"""What each header must hold. The first one that a request has decides; SHA-1 (`X-Hub-Signature`)
-is not among them.
+"""The value that each header must have, from secret and body. The first header that a request has
+is verified. SHA-1 (`X-Hub-Signature`) is not accepted.
 """
 
-_TRACES = (
+_OTHER_HEADERS = (
     "X-Hub-Signature",
     "X-GitHub-Event",
     "X-Gitea-Event",
     "X-Forgejo-Event",
     "X-Gitlab-Event",
 )
-"""Headers that also tell a webhook from a person."""
+"""Further headers that only webhooks have; they prove nothing."""
 
 
 def is_webhook(headers: Headers) -> bool:
-    """Whether a request comes from a git host rather than from somebody with a token."""
-    return any(name in headers for name in (*SIGNATURES, *_TRACES))
+    """Whether a request has a header that only git hosts send."""
+    return any(name in headers for name in (*SIGNATURES, *_OTHER_HEADERS))
 
 
 def verify(headers: Headers, body: bytes, secret: str) -> None:
-    """Raise Unauthenticated unless a header signs `body` with `secret`; Forbidden where there is no
-    secret.
+    """Check that a header signs `body` with `secret`.
+
+    Raises Unauthenticated if the signature is missing or wrong, Forbidden if `secret` is empty.
     """
     if not secret:
         raise Forbidden("webhooks are refused until MODELSYNC_WEBHOOK_SECRET is set")
     name = next((name for name in SIGNATURES if name in headers), None)
     if name is None:
         raise Unauthenticated(
-            f"the webhook is not signed: it takes one of {', '.join(SIGNATURES)} (SHA-1 is refused)"
+            f"the webhook is not signed: it needs one of {', '.join(SIGNATURES)} (SHA-1 is refused)"
         )
     expected = SIGNATURES[name](secret.encode(), body)
     if not hmac.compare_digest(_bytes(headers[name]), _bytes(expected)):
@@ -71,8 +71,9 @@ def verify(headers: Headers, body: bytes, secret: str) -> None:
 
 
 def payload(content_type: str, body: bytes) -> dict[str, Any]:
-    """The event: JSON, or JSON in the form field `payload`, which is GitHub's default. Raises
-    MalformedBody.
+    """The event: JSON, or JSON in the form field `payload`, which is GitHub's default.
+
+    Raises MalformedBody.
     """
     raw: bytes | str = body
     if content_type.lower().startswith("application/x-www-form-urlencoded"):
@@ -87,15 +88,14 @@ def payload(content_type: str, body: bytes) -> dict[str, Any]:
 
 
 def is_ping(headers: Headers) -> bool:
-    """Whether this is GitHub's greeting to a new webhook."""
+    """Whether this is the event that GitHub sends to a new webhook."""
     return headers.get("X-GitHub-Event", "").lower() == "ping"
 
 
-def ignored(event: Mapping[str, Any], followed: str) -> str | None:
-    """Why a push does not concern the ref that is followed (`MODELSYNC_GIT_REF`); None where it
-    may.
+def ignore_reason(event: Mapping[str, Any], followed: str) -> str | None:
+    """Why a push does not concern the followed ref (`MODELSYNC_GIT_REF`); None if it may.
 
-    In doubt it concerns it: a sync for nothing costs one look at the remote.
+    In doubt it does: an unnecessary sync only asks the remote for its refs.
     """
     pushed = event.get("ref")
     if not isinstance(pushed, str) or not pushed.startswith(("refs/heads/", "refs/tags/")):
@@ -105,21 +105,19 @@ def ignored(event: Mapping[str, Any], followed: str) -> str | None:
     wanted = _default_branch(event) if followed == "HEAD" else followed
     if wanted is None or wanted in {pushed, pushed.split("/", 2)[2]}:
         return None
-    return f"{pushed} was pushed; {wanted} is followed"
+    return f"the push is to {pushed}; this service follows {wanted}"
 
 
 def _default_branch(event: Mapping[str, Any]) -> str | None:
-    """The branch that HEAD means: GitHub, Gitea and Forgejo tell it under `repository`, GitLab
-    under `project`.
+    """The ref that HEAD points to, None if the event does not tell.
+
+    GitHub, Gitea and Forgejo tell it under `repository`, GitLab under `project`.
     """
     for key in ("repository", "project"):
         about = event.get(key)
-        if (
-            isinstance(about, dict)
-            and isinstance(about.get("default_branch"), str)
-            and about["default_branch"]
-        ):
-            return f"refs/heads/{about['default_branch']}"
+        branch = about.get("default_branch") if isinstance(about, dict) else None
+        if isinstance(branch, str) and branch:
+            return f"refs/heads/{branch}"
     return None
 
 

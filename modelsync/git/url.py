@@ -1,7 +1,7 @@
 """What is known of the remote before git runs: whether its URL is safe, how to log in, what git's
 complaints mean.
 
-No git here: `gitsync.py` runs it, in the environment made here.
+No git here: `git.process` runs it, in the environment made here.
 """
 
 from __future__ import annotations

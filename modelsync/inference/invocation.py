@@ -62,8 +62,9 @@ class Invocation:
     def __enter__(self) -> Self:
         row = self._row
         row.begin(self.size)
-        if self._watchdog is not None:
-            self._watchdog.enter(row.model)
+        if (watchdog := self._watchdog) is not None:
+            watchdog.calls += 1
+            watchdog.calling = row.model
         self._began = perf_counter()
         return self
 
@@ -74,8 +75,10 @@ class Invocation:
         trace: TracebackType | None,
     ) -> bool:
         now = perf_counter()
-        if self._watchdog is not None:
-            self._watchdog.leave()
+        if (watchdog := self._watchdog) is not None:
+            watchdog.calling = ""
+            if watchdog.fired:
+                watchdog.disarm()
         self._row.end(self.size)
         if error is not None:
             if self._passes(error):
@@ -101,7 +104,9 @@ class Invocation:
         self.outcome = error
 
     def _observe(self, now: float) -> None:
-        self._row.observe(reason_of(self.outcome), now - self.asked)
+        outcome = self.outcome
+        reason = OK if type(outcome) is bytes else reason_of(outcome)
+        self._row.observe(reason, now - self.asked)
 
 
 class BatchInvocation(Invocation):
@@ -126,8 +131,10 @@ class BatchInvocation(Invocation):
         self.outcomes = [error] * self.size
 
     def _observe(self, now: float) -> None:
+        observe = self._row.observe
         for request, outcome in zip(self._requests, self.outcomes, strict=True):
-            self._row.observe(reason_of(outcome), now - request.started)
+            reason = OK if type(outcome) is bytes else reason_of(outcome)
+            observe(reason, now - request.started)
 
 
 def reason_of(outcome: RawOutcome) -> str:

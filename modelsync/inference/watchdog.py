@@ -27,8 +27,11 @@ EXIT_CODE = 70
 
 
 class Watchdog:
-    """Knows which model the loop is calling. `enter` and `leave` are called by the loop's thread
-    alone.
+    """Watches the calls of one event loop.
+
+    The loop's thread tells of a call by setting two attributes, because a method call costs as much
+    as the rest of it: `calls` one higher and `calling` the model's name at its start; `calling`
+    empty at its end, where `disarm` follows if `fired` is set.
     """
 
     def __init__(
@@ -37,9 +40,9 @@ class Watchdog:
         self._patience = patience
         self._deadline = deadline
         self._force_threads = force_threads
-        self._calling = ""
-        self._calls = 0
-        self._fired = 0
+        self.calling = ""
+        self.calls = 0
+        self.fired = False
         self._lock = threading.Lock()
         self._thread_id = 0
 
@@ -48,41 +51,34 @@ class Watchdog:
         self._thread_id = threading.get_ident()
         threading.Thread(target=self._watch, name="modelsync-watchdog", daemon=True).start()
 
-    def enter(self, model: str) -> None:
-        """The loop starts to call `model`."""
-        self._calls += 1
-        self._calling = model
-
-    def leave(self) -> None:
-        """The call has ended. Afterwards nothing is raised any more."""
-        self._calling = ""
-        if self._fired:
-            with self._lock:  # the watching thread may be about to raise
-                self._fired = 0
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), None)
+    def disarm(self) -> None:
+        """Take back an interrupt that the loop's thread has not seen yet: the call has ended."""
+        with self._lock:  # the watching thread may be about to raise
+            self.fired = False
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), None)
 
     def _watch(self) -> None:
         call, since = 0, monotonic()
         while True:
             sleep(TICK)
-            model = self._calling
-            if not model or self._calls != call:
-                call, since = self._calls, monotonic()
+            model = self.calling
+            if not model or self.calls != call:
+                call, since = self.calls, monotonic()
                 continue
             waited = monotonic() - since
             if waited >= self._deadline:
                 self._end(model, waited)
-            elif waited >= self._patience and not self._fired:
+            elif waited >= self._patience and not self.fired:
                 self._interrupt(call, model, waited)
 
     def _interrupt(self, call: int, model: str, waited: float) -> None:
         self._force_threads(model)
         with self._lock:
-            # First the mark, then the look: `leave` does it the other way round, so one of the two
+            # First the mark, then the look: the loop does it the other way round, so one of the two
             # sees the other.
-            self._fired = 1
-            if self._calls != call or not self._calling:
-                self._fired = 0
+            self.fired = True
+            if self.calls != call or not self.calling:
+                self.fired = False
                 return
             log.error(
                 "%s has been running in the event loop for %.1f s: interrupted; it moves to threads",

@@ -2,7 +2,7 @@
 release rely on.
 
 What a model raises may quote whatever it was given to connect with. Such a text is made harmless
-where it is made (`models.faults`, `http.dataplane`), so that all who show it show the same; the log
+where it is made (`models.diagnosis`, `inference.dataplane`), so that all who show it show the same; the log
 does so with every line, besides. Every pattern takes time linear in the text's length: repeats are
 bounded, or end at what they cannot hold.
 """

@@ -1,8 +1,8 @@
 """The gunicorn worker class of modelsync: gunicorn's master, fork, signals and heartbeat; inside,
 uvloop and `Server`.
 
-`gunicorn app:app --worker-class modelsync.processes.gunicorn_worker.LaneWorker` runs it by hand;
-`modelsync serve` does the same.
+`gunicorn app:app --worker-class modelsync.processes.gunicorn_worker.ModelsyncWorker` runs it by
+hand; `modelsync serve` does the same.
 """
 
 from __future__ import annotations

@@ -228,11 +228,6 @@ class Connection(asyncio.Protocol):
         else:
             self._flush()
 
-    def write_now(self, output: bytes) -> None:
-        """Write an answer on a connection on which nothing else is due."""
-        self.deadline = self._state.idle_deadline
-        self.transport.write(output)  # may set another: a client that does not read
-
     def _flush(self) -> None:
         """Write the answers whose turn it is."""
         exchanges = self._exchanges

@@ -6,6 +6,7 @@ for a second, that their token may predict. Everything else takes the long way, 
 
 from __future__ import annotations
 
+import asyncio
 from time import perf_counter
 from typing import Protocol
 
@@ -67,6 +68,8 @@ class Channel(Protocol):
     """A connection as the cache uses it."""
 
     client: bytes
+    deadline: float
+    transport: asyncio.Transport
 
     def exchange(self, request: Request) -> None:
         """Have a request answered by the router."""
@@ -80,9 +83,6 @@ class Channel(Protocol):
     def finished(self, exchange: Exchange) -> None:
         """Answer a request that waits and whose `output` is set."""
 
-    def write_now(self, output: bytes) -> None:
-        """Write an answer on a connection on which nothing else is due."""
-
 
 class HeadCache:
     """The heads that one worker has learnt: in `known` by their bytes."""
@@ -93,10 +93,10 @@ class HeadCache:
         self.known: dict[bytes, KnownHead] = {}
         self._by_key: dict[bytes, CachedHead] = {}
         self._seen: set[int] = set()
-        self._state = state
+        self.state = state
         self._router = router
-        self._responses = responses
-        self._log = log
+        self.responses = responses
+        self.log = log
 
     def find(self, data: bytes) -> KnownHead | None:
         """Return what is known of a head that may never have come before, by its `head_key`."""
@@ -105,7 +105,7 @@ class HeadCache:
             return None
         key, length, request_id = found
         head = self._by_key.get(key)
-        if head is None or length > self._state.max_body:
+        if head is None or length > self.state.max_body:
             return None
         known = head, length, request_id
         if self._seen_before(data):
@@ -146,13 +146,13 @@ class HeadCache:
         general = Request()
         general.method, general.path, general.query = request.method, request.path, request.query
         general.headers = [field for field in request.headers if field[0] in DECISIVE]
-        line = self._log.template(f"POST {request.path.decode('latin-1')}", queue.model.name)
+        line = self.log.template(f"POST {request.path.decode('latin-1')}", queue.model.name)
         return CachedHead(general, queue, line)
 
     def answer(self, channel: Channel, head: CachedHead, body: bytes, request_id: bytes) -> None:
         """Answer a request with a known head: now, or at the end of this turn of the loop."""
         started = perf_counter()
-        state, queue = self._state, head.queue
+        state, queue = self.state, head.queue
         identity = request_id or state.new_id()
         admitted = started < head.admitted_until or self._admitted(head, started)
         if state.draining or not admitted:
@@ -175,35 +175,22 @@ class HeadCache:
     ) -> None:
         queue = head.queue
         outcome = queue.model.call(body, queue.codec, started)
-        if isinstance(outcome, bytes):
-            channel.write_now(self._responses.success(identity, head.fields, outcome))
-            self.log_success(channel, head, identity, len(outcome), started)
+        channel.deadline = self.state.idle_deadline
+        if type(outcome) is bytes:
+            # May set another deadline: that of a client that does not read.
+            channel.transport.write(self.responses.success(identity, head.fields, outcome))
+            if self.log.enabled:
+                seconds = perf_counter() - started
+                self.log.add_again(head.log_line, channel.client, identity, len(outcome), seconds)
             return
         request = head.request_with(body, identity, started)
         answer = self.failure(queue.explain(outcome, request.request_id), head, request)
-        channel.write_now(self._responses.render(request, answer, close=False))
-        self._log.answered(request, answer, channel.client, queue.model.name)
-
-    def success(self, identity: bytes, head: CachedHead, payload: bytes) -> bytes:
-        """Return the bytes of an answer with a result."""
-        return self._responses.success(identity, head.fields, payload)
+        channel.transport.write(self.responses.render(request, answer, close=False))
+        self.log.answered(request, answer, channel.client, queue.model.name)
 
     def failure(self, outcome: Outcome, head: CachedHead, request: Request) -> Answer:
         """Return the answer to a request that failed, or whose answer is not a plain one."""
         return self._router.answer(outcome, head.queue.model.name, request.request_id)
-
-    def log_success(
-        self, channel: Channel, head: CachedHead, identity: bytes, size: int, started: float
-    ) -> None:
-        """Log one line for a request that was answered with a result."""
-        if self._log.enabled:
-            seconds = perf_counter() - started
-            self._log.add_again(head.log_line, channel.client, identity, size, seconds)
-
-    @property
-    def draining(self) -> bool:
-        """Whether the worker ends."""
-        return self._state.draining
 
     def _admitted(self, head: CachedHead, now: float) -> bool:
         """Return whether requests with this head may predict; if not, the router says why."""
@@ -246,10 +233,14 @@ class CachedExchange(Exchange):
     def finish(self, outcome: Outcome) -> None:
         """Answer the request."""
         cache, head = self._cache, self._head
-        if isinstance(outcome, bytes) and not (self.close or cache.draining):
-            self.output = cache.success(self._identity, head, outcome)
+        if type(outcome) is bytes and not (self.close or cache.state.draining):
+            self.output = cache.responses.success(self._identity, head.fields, outcome)
             self._channel.finished(self)
-            cache.log_success(self._channel, head, self._identity, len(outcome), self.started)
+            if cache.log.enabled:
+                seconds = perf_counter() - self.started
+                cache.log.add_again(
+                    head.log_line, self._channel.client, self._identity, len(outcome), seconds
+                )
             return
         self.identity()
         self._channel.answered(self, cache.failure(outcome, head, self.request))

@@ -16,7 +16,7 @@ DECISIVE = frozenset({
     b"host", b"connection", b"proxy-connection", b"keep-alive", b"upgrade", b"transfer-encoding", b"te", b"trailer",
     b"expect", b"authorization", b"content-type", b"content-encoding",
 })  # fmt: skip
-"""Fields that the parser, `rules` or `Server.admit` look at; the rest is only logged or not looked
+"""Fields that the parser, `rules` or `Router.admit` look at; the rest is only logged or not looked
 at. All are kept as they came, so that a client with other ones has another head.
 """
 

@@ -1,7 +1,7 @@
 """The one use case: sync, discover, check, decide, generate, publish.
 
 It leaves a new release that `current` points to, or everything as it was and the reason in
-`status.json`. Run as `python -m modelsync.updates` by the supervisor, in a process of its own, and
+`status.json`. Run as `python -m modelsync.sync.update` by the supervisor, in a process of its own, and
 by `modelsync sync`.
 """
 

@@ -11,5 +11,5 @@ from tests.api.serving import a_service
 
 @pytest.fixture
 def client(tmp_path: Path) -> FlaskClient:
-    """A client of a service that anybody may ask."""
+    """A client of a service without tokens."""
     return create_app(a_service(tmp_path)).test_client()

@@ -96,7 +96,7 @@ def a_service(
     env: Mapping[str, str] = {},
     **given: str,
 ) -> Service:
-    """Every model of MODELS, `Old` which is stale, and `Broken` which is not loaded."""
+    """A service with every model of MODELS, `Old` which is stale, `Broken` which is not loaded."""
     config = settings.load(environment(home, **env, **given))
     loaded = {name: _loaded(name, method) for name, method in {**models, "Old": echo}.items()}
     entries = {ModelName(name): _entry(name) for name in loaded}
@@ -140,7 +140,7 @@ def the_examples(
 
 
 def an_empty_service(home: Path, **given: str) -> Service:
-    """Before the first release."""
+    """A service before its first release."""
     config = settings.load(environment(home, **given))
     dataplane = DataPlane(
         {},
@@ -155,7 +155,7 @@ def an_empty_service(home: Path, **given: str) -> Service:
 
 
 def switched_off(service: Service, name: str) -> Service:
-    """The service after calls of that model have ended workers again and again."""
+    """The service after calls of that model have ended workers three times."""
     service.dataplane.breaker = CircuitBreaker({name: VERSION})
     for moment in range(3):
         service.dataplane.breaker.crashed([name], moment)

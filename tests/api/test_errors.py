@@ -27,9 +27,7 @@ def paths(app: Flask) -> list[str]:
 
 
 def test_every_error_on_every_route_has_one_shape(tmp_path: Path) -> None:
-    """A problem document with its six members and the request id, whatever method is sent to
-    whatever route.
-    """
+    """Each route answers each bad method with a problem document and the request id."""
     app = create_app(a_service(tmp_path))
     client = app.test_client()
     found = paths(app)
@@ -52,9 +50,7 @@ def test_every_error_on_every_route_has_one_shape(tmp_path: Path) -> None:
 
 
 def test_a_message_that_utf8_cannot_hold_is_a_problem() -> None:
-    """A lone surrogate in a model's exception, or in its validator's message: the rest of it is
-    told.
-    """
+    """A lone surrogate in an exception's message is replaced; the rest of it is told."""
     # Not through a model: its log line would hold the surrogate, and pytest-xdist cannot pass that
     # on.
     for error in (
@@ -66,7 +62,7 @@ def test_a_message_that_utf8_cannot_hold_is_a_problem() -> None:
 
 
 def test_a_content_type_that_python_cannot_read_is_not_taken(tmp_path: Path) -> None:
-    """415, however long a number in it is."""
+    """A media type with a number of 5,000 digits is refused with 415."""
     client = create_app(a_service(tmp_path)).test_client()
     odd = {"Content-Type": f"application/json; x*{'9' * 5000}=y"}
     is_problem(client.post("/models/Echo", data=b'{"variables": {}}', headers=odd), 415)
@@ -75,7 +71,7 @@ def test_a_content_type_that_python_cannot_read_is_not_taken(tmp_path: Path) -> 
 def test_an_unexpected_failure_is_a_problem_and_its_traceback_is_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """500 with nothing of the cause; the log has it under the request id."""
+    """A 500 tells nothing of the cause; the log has it under the request id."""
     service = a_service(tmp_path)
     client = create_app(service).test_client()
     (tmp_path / "run" / "metrics" / "retired.json").mkdir()
@@ -90,13 +86,13 @@ def test_an_unexpected_failure_is_a_problem_and_its_traceback_is_in_the_log(
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "é", "a\tb", "<script>"])
 def test_a_request_id_that_cannot_be_trusted_is_replaced(client: FlaskClient, given: str) -> None:
-    """By one of ours."""
+    """A client's request id that is empty, long or unsafe is replaced by a new one."""
     answer = client.get("/livez", headers={"X-Request-ID": given})
     assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-ID"])
 
 
 def test_the_workers_request_id_is_kept(client: FlaskClient) -> None:
-    """One id a request, also where the worker has made it."""
+    """Flask uses the request id that our worker assigned."""
     answer = client.get(
         "/livez", headers={"X-Request-ID": "theirs"}, environ_base={"modelsync.request_id": "ours"}
     )
@@ -132,7 +128,7 @@ def test_the_workers_request_id_is_kept(client: FlaskClient) -> None:
 def test_an_odd_path_is_not_found_and_never_redirected(
     tmp_path: Path, base: str, path: str, method: str
 ) -> None:
-    """404, or 405 with Allow: what was not asked for by its exact name is not there."""
+    """A path that is not exactly a route's is answered with 404, or with 405 and Allow."""
     client = create_app(a_service(tmp_path, baseUrl=base)).test_client()
     prefix = f"/{base}/" if base else "/"
     # The path is set as the server decodes it, because the client would tidy it up.
@@ -161,7 +157,7 @@ def test_an_odd_path_is_not_found_and_never_redirected(
         (
             "models",
             "/models/a/b",
-            "Nothing is served at '/models/a/b': see /models/usage for what is.",
+            "Nothing is served at '/models/a/b': see /models/usage for the models.",
         ),
         ("", "/Add/", "Nothing is served at '/Add/', with a slash at its end: ask for '/Add'."),
     ],
@@ -169,7 +165,7 @@ def test_an_odd_path_is_not_found_and_never_redirected(
 def test_a_path_that_is_nearly_right_is_told_the_right_one(
     tmp_path: Path, base: str, path: str, says: str
 ) -> None:
-    """A slash too many, or the base path left out."""
+    """A 404 names the right path if a slash is too many or the base path is missing."""
     client = create_app(a_service(tmp_path, baseUrl=base)).test_client()
     answer = client.post(path, data=body(a=1), headers=JSON)
     assert is_problem(answer, 404)["detail"] == says
@@ -177,7 +173,7 @@ def test_a_path_that_is_nearly_right_is_told_the_right_one(
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_what_comes_later_is_not_allowed_yet(client: FlaskClient, method: str) -> None:
-    """405 and what is: a client learns that the model is there."""
+    """A method that models do not have yet is refused with 405 and the allowed ones."""
     answer = client.open("/models/Add", method=method)
     is_problem(answer, 405)
     assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
@@ -190,7 +186,7 @@ def test_what_comes_later_is_not_allowed_yet(client: FlaskClient, method: str) -
 def test_a_route_of_ours_is_never_taken_for_a_model(
     client: FlaskClient, path: str, allow: str
 ) -> None:
-    """405 with what it does take."""
+    """A wrong method on a route of the service is refused with 405 and its own methods."""
     answer = client.open(f"/models/{path}", method="GET" if path == "all" else "POST")
     is_problem(answer, 405)
     assert answer.headers["Allow"] == allow
@@ -205,7 +201,7 @@ def test_options_and_head_answer(client: FlaskClient) -> None:
 
 
 def test_answers_are_neither_guessed_at_nor_kept(client: FlaskClient) -> None:
-    """No sniffing, no framing, no caching of what changes with the next release."""
+    """Responses forbid sniffing, framing, and caching of what a release changes."""
     for path in ("/models/", "/models/Add", "/livez"):
         headers = client.get(path).headers
         assert headers["X-Content-Type-Options"] == "nosniff"

@@ -31,7 +31,7 @@ def value(samples: Samples, name: str, **labels: str) -> float | None:
 
 
 def test_requests_are_counted_by_model_and_status(tmp_path: Path) -> None:
-    """What was refused before the model was called counts as well."""
+    """Requests that are refused before the model is called are counted, too."""
     client = create_app(a_service(tmp_path, MODELSYNC_MAX_BODY="1KiB")).test_client()
     for _ in range(3):
         client.post("/models/Add", data=body(a=1), headers=JSON)
@@ -53,7 +53,7 @@ def test_requests_are_counted_by_model_and_status(tmp_path: Path) -> None:
 
 
 def test_all_workers_are_added_up(tmp_path: Path) -> None:
-    """Whichever of them is asked, and after one of them has ended."""
+    """Each worker tells the sum of all workers, also of one that has ended."""
     service = a_service(tmp_path)
     client = create_app(service).test_client()
     client.post("/models/Add", data=body(a=1), headers=JSON)
@@ -71,7 +71,7 @@ def test_all_workers_are_added_up(tmp_path: Path) -> None:
 
 
 def test_what_a_worker_was_answering_when_it_died_is_lost(tmp_path: Path) -> None:
-    """A code of its own, and a failure; it stays so. A worker that ends as it should loses nothing."""
+    """Each call has the code `lost` for good and is a failure; an orderly end loses nothing."""
     service = a_service(tmp_path)
     client = create_app(service).test_client()
     folder = counters.folder(service.settings.state.home)
@@ -95,7 +95,7 @@ def test_what_a_worker_was_answering_when_it_died_is_lost(tmp_path: Path) -> Non
 
 
 def test_names_that_clients_make_up_are_no_labels(tmp_path: Path) -> None:
-    """A scanner does not fill the memory of Prometheus."""
+    """Requests for unknown models do not fill the memory of Prometheus."""
     client = create_app(a_service(tmp_path)).test_client()
     client.post("/models/MadeUp", data=body(), headers=JSON)
     client.post("/models/all?models=MadeUp", data=body(), headers=JSON)
@@ -104,7 +104,7 @@ def test_names_that_clients_make_up_are_no_labels(tmp_path: Path) -> None:
 
 
 def test_what_is_loaded_and_what_is_switched_off(tmp_path: Path) -> None:
-    """One line a model, with its state and version."""
+    """Each model has its state and version; one that is switched off counts as not loaded."""
     client = create_app(switched_off(a_service(tmp_path), "Echo")).test_client()
     found = scraped(client)
     assert value(found, "model_loaded", model="Add", state="ready", version=VERSION) == 1
@@ -117,7 +117,7 @@ def test_what_is_loaded_and_what_is_switched_off(tmp_path: Path) -> None:
 
 
 def test_following_the_source(tmp_path: Path) -> None:
-    """Wanted and served commit, failures by reason, age of the last success."""
+    """The metrics tell the wanted and the served commit, failures by reason, last success."""
     service = a_service(tmp_path)
     client = create_app(service).test_client()
     found = scraped(client)
@@ -142,7 +142,7 @@ def test_following_the_source(tmp_path: Path) -> None:
 
 
 def test_every_family_says_what_it_is(tmp_path: Path) -> None:
-    """HELP and TYPE; before the first release too."""
+    """Each family has HELP and TYPE, also before the first release."""
     for service in (a_service(tmp_path), an_empty_service(tmp_path)):
         text = create_app(service).test_client().get("/metrics").text
         for family in text_string_to_metric_families(text):

@@ -33,7 +33,7 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 
 def test_the_page_is_html_for_a_browser_and_json_for_a_program(client: FlaskClient) -> None:
-    """By Accept; without one, or with `*/*` as curl sends it, JSON."""
+    """The index is HTML if Accept prefers it, else JSON, also for `*/*` as curl sends it."""
     for headers in ({}, {"Accept": "*/*"}, {"Accept": "application/json"}):
         answer = client.get("/models/", headers=headers)
         assert answer.headers["Content-Type"] == "application/json"
@@ -49,9 +49,7 @@ def test_the_page_is_html_for_a_browser_and_json_for_a_program(client: FlaskClie
 
 
 def test_a_model_that_is_switched_off_is_shown_as_that_everywhere(tmp_path: Path) -> None:
-    """A state of its own with the reason and what to do; nobody is told to call it; the service
-    stays ready.
-    """
+    """Each page tells the state, its reason and the remedy; the service stays ready."""
     client = create_app(switched_off(a_service(tmp_path), "Echo")).test_client()
     told = read(client.get("/models/Echo"))
     assert (told["state"], told["switched_off"]) == ("switched_off", True)
@@ -75,7 +73,7 @@ def test_a_model_that_is_switched_off_is_shown_as_that_everywhere(tmp_path: Path
 
 
 def test_the_page_tells_of_a_failed_sync(tmp_path: Path) -> None:
-    """With its reason, and that the old release goes on."""
+    """The index page tells why the last sync failed, and that the old release still answers."""
     write_status(
         tmp_path,
         Status(
@@ -88,12 +86,13 @@ def test_the_page_tells_of_a_failed_sync(tmp_path: Path) -> None:
     )
     page = create_app(a_service(tmp_path)).test_client().get("/models/", headers=BROWSER).text
     assert "The last sync failed" in page
+    assert "still answers" in page
     assert html.escape(EVIL) in page
     assert EVIL not in page
 
 
 def test_nothing_that_a_model_says_is_taken_for_html(tmp_path: Path) -> None:
-    """Docstrings and faults come from whoever may push."""
+    """Docstrings and faults, which everyone who may push can write, are escaped."""
 
     def evil(variables: dict) -> dict:  # type: ignore[type-arg]
         return {}
@@ -105,7 +104,7 @@ def test_nothing_that_a_model_says_is_taken_for_html(tmp_path: Path) -> None:
 
 
 def test_usage_holds_a_line_that_works_for_each_model(client: FlaskClient) -> None:
-    """Plain text; the curl line can be pasted as it is."""
+    """The usage text is plain; each of its curl commands works when it is pasted."""
     answer = client.get("/models/usage", base_url="https://models.example")
     assert answer.headers["Content-Type"].startswith("text/plain")
     lines = [
@@ -126,7 +125,7 @@ def test_usage_holds_a_line_that_works_for_each_model(client: FlaskClient) -> No
 
 
 def test_usage_shows_where_the_token_goes(tmp_path: Path) -> None:
-    """As a variable, never as a token."""
+    """The curl commands hold a variable for the token, never the token."""
     client = create_app(a_service(tmp_path, MODELSYNC_PREDICT_TOKENS="p1secret")).test_client()
     text = client.get("/models/usage", headers={"Authorization": "Bearer p1secret"}).text
     assert "Bearer $TOKEN" in text
@@ -134,9 +133,7 @@ def test_usage_shows_where_the_token_goes(tmp_path: Path) -> None:
 
 
 def test_a_made_up_request_fits_the_schema() -> None:
-    """Where a model has no example, its schema gives one: references, limits, choices, nested
-    required fields.
-    """
+    """The sample of a model without examples fits references, limits, choices and nesting."""
     call, schema = binding.bind(person)
     model = LoadedModel(ModelName("Person"), TreeHash(""), call, schema=schema)
     assert samples.variables(model) == {"name": "text", "address": {"street": "text"}}
@@ -158,7 +155,7 @@ def test_a_made_up_request_fits_the_schema() -> None:
 
 
 def test_pages_load_nothing_from_elsewhere(client: FlaskClient) -> None:
-    """No CDN, no inline script, no inline style: the content security policy holds."""
+    """Pages have no CDN, no inline script and no inline style: their CSP would refuse them."""
     for path in ("/models/", "/models/docs"):
         answer = client.get(path, headers=BROWSER)
         assert "://" not in answer.text.replace("http://www.w3.org", "")
@@ -174,7 +171,7 @@ def test_pages_load_nothing_from_elsewhere(client: FlaskClient) -> None:
 
 
 def test_a_browser_without_a_token_is_asked_for_one(tmp_path: Path) -> None:
-    """A form, with status 401, that tells nothing of the models."""
+    """The answer is a form with status 401 that tells nothing of the models."""
     client = create_app(a_service(tmp_path, MODELSYNC_PREDICT_TOKENS="p1")).test_client()
     answer = client.get("/models/", headers=BROWSER)
     assert answer.status_code == 401
@@ -256,7 +253,7 @@ def dom(url: str, *, complains: bool = False) -> str:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_the_reference_shows_a_model_in_a_browser(tmp_path: Path) -> None:
-    """Fields, examples, the answer; the content security policy refuses nothing of it."""
+    """The docs page shows fields, examples and responses without a complaint of the CSP."""
     with served(a_service(tmp_path)) as url:
         shown = dom(f"{url}/models/docs#Person")
         for text in ("address.street", "required", '"small" | "large"', "Knows people.", "422"):
@@ -269,7 +266,7 @@ def test_the_reference_shows_a_model_in_a_browser(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_a_closed_reference_asks_for_a_token(tmp_path: Path) -> None:
-    """And tells nothing of the models before it has one."""
+    """The docs page tells nothing of the models before it has a token."""
     with served(a_service(tmp_path, MODELSYNC_PREDICT_TOKENS="p1")) as url:
         shown = dom(f"{url}/models/docs", complains=True)
     assert '<form class="token" id="signin">' in shown
@@ -287,7 +284,7 @@ seen("#send").then(async (button) => {
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_a_model_can_be_tried_from_the_reference(tmp_path: Path) -> None:
-    """The form sends what was typed and shows what came back."""
+    """The form sends the typed request and shows the response."""
     with served(a_service(tmp_path), TRY) as url:
         shown = dom(f"{url}/models/docs#Add")
     assert json.dumps({"sum": 42}, indent=2) in shown
@@ -305,7 +302,7 @@ seen("#signin:not([hidden]) input").then((input) => {
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 @pytest.mark.parametrize("path", ["/models/", "/models/docs#Add"])
 def test_a_token_that_is_typed_opens_the_pages(tmp_path: Path, path: str) -> None:
-    """Both the page of models and the reference."""
+    """A typed token opens the index page and the docs page."""
     with served(a_service(tmp_path, MODELSYNC_PREDICT_TOKENS="p1"), SIGN_IN) as url:
         shown = dom(f"{url}{path}", complains=True)
     assert "Adds &lt;two&gt; &amp; more numbers." in shown

@@ -12,7 +12,7 @@ from tests.api.serving import COMMIT, JSON, VERSION, a_service, body, is_problem
 
 
 def test_a_prediction_is_the_models_dict_and_says_what_answered(client: FlaskClient) -> None:
-    """The dict as it is; request id, release and version in headers."""
+    """The body is the model's dict; headers tell request id, release and version."""
     answer = client.post(
         "/models/Add", data=body(a=40), headers={**JSON, "X-Request-ID": "my-id.1"}
     )
@@ -27,7 +27,7 @@ def test_a_prediction_is_the_models_dict_and_says_what_answered(client: FlaskCli
 def test_the_base_url_is_the_prefix_of_every_route_but_the_probes(
     tmp_path: Path, base: str
 ) -> None:
-    """Also an empty one."""
+    """Every route but /livez, /readyz and /metrics has the base URL, also an empty one."""
     client = create_app(a_service(tmp_path, baseUrl=base)).test_client()
     prefix = f"/{base}" if base else ""
     assert client.post(f"{prefix}/Add", data=body(a=1), headers=JSON).json == {"sum": 3}
@@ -49,7 +49,7 @@ def test_the_base_url_is_the_prefix_of_every_route_but_the_probes(
 
 @pytest.mark.parametrize("method", ["post", "get"])
 def test_the_older_systems_path_answers_the_same(client: FlaskClient, method: str) -> None:
-    """`/predict` behind the model's name, with a body or with a query."""
+    """`/predict` after a model's name predicts with a body or with a query."""
     if method == "post":
         answer = client.post("/models/Add/predict", data=body(a=1, b=1), headers=JSON)
     else:
@@ -58,7 +58,7 @@ def test_the_older_systems_path_answers_the_same(client: FlaskClient, method: st
 
 
 def test_values_of_a_query_are_json_or_else_text(client: FlaskClient) -> None:
-    """Numbers, lists and null as JSON; a repeated name is a list; all else is text."""
+    """Numbers, lists and null are read as JSON, a repeated name as a list, all else as text."""
     answer = client.get(
         "/models/Echo/predict?n=1.5&t=north%20east&l=[1,2]&z=01&e=&r=1&r=x&u=%C3%A9&j=null"
     )
@@ -98,7 +98,7 @@ MALFORMED = {
 def test_json_that_is_not_right_is_refused_with_its_position(
     client: FlaskClient, kind: str, path: str
 ) -> None:
-    """400; `position` tells the place for a program, `detail` for a person."""
+    """A 400 tells the position for a program and the detail for a person."""
     problem = is_problem(client.post(path, data=MALFORMED[kind], headers=JSON), 400)
     assert isinstance(problem["position"], int)
     assert "Traceback" not in problem["detail"]
@@ -108,7 +108,7 @@ def test_json_that_is_not_right_is_refused_with_its_position(
     "sent", [b"[]", b"1", b"null", b"{}", b'{"variables": null}', b'{"variables": [1]}']
 )
 def test_a_body_without_variables_is_refused(client: FlaskClient, sent: bytes) -> None:
-    """400 that says what to send."""
+    """A 400 tells that the body needs `variables`."""
     assert (
         "variables"
         in is_problem(client.post("/models/Echo", data=sent, headers=JSON), 400)["detail"]
@@ -120,7 +120,7 @@ def test_a_body_without_variables_is_refused(client: FlaskClient, sent: bytes) -
     ["application/json; charset=utf-8", "application/vnd.me+json", "Application/JSON"],
 )
 def test_json_by_other_names_is_taken(client: FlaskClient, content_type: str) -> None:
-    """Parameters, suffixes and case do not matter."""
+    """Parameters, suffixes and case of the media type do not matter."""
     answer = client.post("/models/Add", data=body(a=1), headers={"Content-Type": content_type})
     assert answer.status_code == 200
 
@@ -144,7 +144,7 @@ def test_json_by_other_names_is_taken(client: FlaskClient, content_type: str) ->
 def test_what_is_not_plain_json_is_refused(
     client: FlaskClient, path: str, headers: dict[str, str]
 ) -> None:
-    """415, whatever the body holds."""
+    """Another media type or a compressed body is refused with 415, whatever the body holds."""
     answer = client.post(
         path, input_stream=io.BytesIO(body(a=1)), content_length=len(body(a=1)), headers=headers
     )
@@ -152,7 +152,7 @@ def test_what_is_not_plain_json_is_refused(
 
 
 def test_a_body_over_the_limit_is_refused(tmp_path: Path) -> None:
-    """413; one of exactly that size is taken."""
+    """A body of exactly the limit is accepted; one byte more is refused with 413."""
     client = create_app(a_service(tmp_path, MODELSYNC_MAX_BODY="100")).test_client()
     fits = body(a=1).ljust(100)
     assert client.post("/models/Add", data=fits, headers=JSON).status_code == 200
@@ -161,14 +161,14 @@ def test_a_body_over_the_limit_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_field_that_does_not_fit_is_named(client: FlaskClient) -> None:
-    """422 with every bad field."""
+    """A 422 names every bad field."""
     problem = is_problem(client.post("/models/Add", data=body(a="x", b=[]), headers=JSON), 422)
     assert {error["field"] for error in problem["errors"]} == {"a", "b"}
     assert problem["model"] == "Add"
 
 
 def test_what_a_model_raises_is_told_without_a_traceback(client: FlaskClient) -> None:
-    """500 with type and message."""
+    """A 500 tells type and message of the model's exception."""
     answer = client.post("/models/Raises", data=body(), headers=JSON)
     problem = is_problem(answer, 500)
     assert problem["error"] == "LookupError"
@@ -177,7 +177,7 @@ def test_what_a_model_raises_is_told_without_a_traceback(client: FlaskClient) ->
 
 
 def test_an_unknown_model_is_refused_naming_the_near_ones(client: FlaskClient) -> None:
-    """404, whatever the body is, on every route of a model."""
+    """Each route of a model answers 404 with similar names, whatever the body is."""
     for answer in (
         client.post("/models/Ad"),
         client.post("/models/add", data=body(), headers=JSON),
@@ -190,13 +190,13 @@ def test_an_unknown_model_is_refused_naming_the_near_ones(client: FlaskClient) -
 
 
 def test_a_model_that_is_not_loaded_says_why(client: FlaskClient) -> None:
-    """503 with the fault."""
+    """A 503 tells the fault of a model that is not loaded."""
     problem = is_problem(client.post("/models/Broken", data=body(), headers=JSON), 503)
     assert "xgboost" in problem["detail"]
 
 
 def test_all_models_answer_side_by_side(client: FlaskClient) -> None:
-    """One that fails holds its problem under its own name and hides no other."""
+    """A model that fails holds its problem under its own name and hides no other."""
     answer = client.post("/models/all", data=body(a=1), headers=JSON)
     assert answer.status_code == 200
     found = read(answer)
@@ -206,7 +206,7 @@ def test_all_models_answer_side_by_side(client: FlaskClient) -> None:
 
 
 def test_all_takes_a_choice_of_models_and_merges(client: FlaskClient) -> None:
-    """`?models=A,B`, `?flat=true`; an unknown name holds a problem, any other parameter is one."""
+    """`models` selects, `flat` merges; an unknown model is a problem, so is another parameter."""
     answer = client.post("/models/all?models=Add,%20Echo&models=Nope", data=body(a=1), headers=JSON)
     assert set(read(answer)) == {"Add", "Echo", "Nope"}
     assert read(answer)["Nope"]["status"] == 404
@@ -218,7 +218,7 @@ def test_all_takes_a_choice_of_models_and_merges(client: FlaskClient) -> None:
 
 
 def test_status_tells_everything_about_a_model(client: FlaskClient) -> None:
-    """State, version, schema, examples; what is wrong with one that is stale or failed."""
+    """The status has state, version, schema, examples, and the fault of a broken version."""
     add = read(client.get("/models/Add"))
     assert (add["state"], add["version"], add["release"]) == ("ready", VERSION, COMMIT)
     assert set(add["schema"]["properties"]) == {"a", "b"}
@@ -236,7 +236,7 @@ def test_status_tells_everything_about_a_model(client: FlaskClient) -> None:
 
 
 def test_predictions_go_on_before_the_first_release_with_reasons(tmp_path: Path) -> None:
-    """No release: live, not ready, and no route fails by itself."""
+    """Before the first release the service is live and not ready, and each route answers."""
     from tests.api.serving import an_empty_service
 
     client = create_app(an_empty_service(tmp_path)).test_client()
@@ -260,7 +260,7 @@ def test_predictions_go_on_before_the_first_release_with_reasons(tmp_path: Path)
 
 
 def test_readiness_names_the_models_that_are_not(client: FlaskClient) -> None:
-    """200, because the others answer."""
+    """/readyz is 200 with the names of failed models, because the others answer."""
     ready = read(client.get("/readyz"))
     assert (ready["status"], ready["release"], ready["models"]) == ("ready", COMMIT, 5)
     assert list(ready["not_ready"]) == ["Broken"]

@@ -19,7 +19,7 @@ GITLAB = {"ref": "refs/heads/main", "project": {"default_branch": "main"}}
 
 
 class Asked:
-    """Counts the syncs that were asked for."""
+    """Counts the syncs that were requested."""
 
     count = 0
 
@@ -71,7 +71,7 @@ def send(client: FlaskClient, event: Any, headers: dict[str, str]) -> Any:
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_signed_push_asks_for_a_sync(client: FlaskClient, asked: Asked, host: str) -> None:
-    """202 at once, and where to look."""
+    """The answer is 202 at once, with the path of the sync's status."""
     body = json.dumps(GITLAB if host == "GitLab" else GITHUB).encode()
     answer = send(client, body, signed(body, host))
     assert (answer.status_code, read(answer)["status"], asked.count) == (202, "accepted", 1)
@@ -80,7 +80,7 @@ def test_a_signed_push_asks_for_a_sync(client: FlaskClient, asked: Asked, host: 
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_wrong_signature_is_refused(client: FlaskClient, asked: Asked, host: str) -> None:
-    """401: another secret, or a body that was changed on the way."""
+    """Another secret, or a body that was changed on the way, is refused with 401."""
     body = json.dumps(GITHUB).encode()
     is_problem(send(client, body, signed(body, host, secret="other")), 401)
     if host != "GitLab":  # which does not sign the body
@@ -109,20 +109,20 @@ def test_a_wrong_signature_is_refused(client: FlaskClient, asked: Asked, host: s
 def test_what_is_not_signed_is_refused(
     client: FlaskClient, asked: Asked, headers: dict[str, str]
 ) -> None:
-    """401: no signature, an empty one, SHA-1, a wrong token."""
+    """No signature, an empty one, SHA-1 and a wrong token are refused with 401."""
     is_problem(send(client, b"{}", headers), 401)
     assert asked.count == 0
 
 
 def test_the_admin_token_asks_for_a_sync_and_no_other(client: FlaskClient, asked: Asked) -> None:
-    """Without any body; 403 for a token that may only predict."""
+    """The admin token needs no body; a predict token is refused with 403."""
     assert client.post("/models/sync", headers={"Authorization": "Bearer a1"}).status_code == 202
     is_problem(client.post("/models/sync", headers={"Authorization": "Bearer p1"}), 403)
     assert asked.count == 1
 
 
 def test_until_something_is_set_nobody_may(tmp_path: Path, asked: Asked) -> None:
-    """403 that names the setting; with only a webhook secret, what is not signed is 401."""
+    """A 403 names the missing setting; with only a webhook secret, no signature is a 401."""
     client = create_app(a_service(tmp_path, asked)).test_client()
     assert "MODELSYNC_ADMIN_TOKENS" in is_problem(client.post("/models/sync"), 403)["detail"]
     assert (
@@ -135,7 +135,7 @@ def test_until_something_is_set_nobody_may(tmp_path: Path, asked: Asked) -> None
 
 
 def test_the_webhook_secret_rotates_with_its_file(tmp_path: Path, asked: Asked) -> None:
-    """Read at each call; an unreadable one refuses."""
+    """The secret's file is read at each request; if it cannot be read, the answer is 503."""
     file = tmp_path / "secret"
     client = create_app(
         a_service(tmp_path / "home", asked, MODELSYNC_WEBHOOK_SECRET_FILE=str(file))
@@ -147,7 +147,7 @@ def test_the_webhook_secret_rotates_with_its_file(tmp_path: Path, asked: Asked) 
 
 
 def test_size_then_signature_then_syntax(client: FlaskClient, asked: Asked) -> None:
-    """413 before the signature is looked at, 401 before the body is parsed, 400 last."""
+    """413 comes before the signature is checked, 401 before the body is parsed, 400 last."""
     large = b" " * (1024**2 + 1)
     is_problem(send(client, large, {}), 413)
     is_problem(send(client, large, signed(large, "GitHub")), 413)
@@ -158,14 +158,14 @@ def test_size_then_signature_then_syntax(client: FlaskClient, asked: Asked) -> N
 
 
 def test_a_new_webhook_of_github_is_greeted(client: FlaskClient, asked: Asked) -> None:
-    """Its ping is answered 200 and syncs nothing."""
+    """The ping of GitHub is answered with 200 and requests no sync."""
     body = b'{"zen": "Design for failure."}'
     answer = send(client, body, {**signed(body, "GitHub"), "X-GitHub-Event": "ping"})
     assert (answer.status_code, answer.json, asked.count) == (200, {"status": "pong"}, 0)
 
 
 def test_githubs_default_form_is_taken(client: FlaskClient, asked: Asked) -> None:
-    """`payload=<JSON>`, signed as it is sent."""
+    """A form with the field `payload` is accepted; its signature covers the whole form."""
     body = b"payload=%7B%22ref%22%3A%22refs%2Fheads%2Fmain%22%7D"
     headers = {**signed(body, "GitHub"), "Content-Type": "application/x-www-form-urlencoded"}
     assert send(client, body, headers).status_code == 202
@@ -193,7 +193,7 @@ def test_githubs_default_form_is_taken(client: FlaskClient, asked: Asked) -> Non
 def test_a_push_to_another_branch_is_ignored(
     tmp_path: Path, asked: Asked, host: str, followed: str, pushed: Any, syncs: bool
 ) -> None:
-    """202 either way; `ignored` says why. In doubt it syncs."""
+    """The answer is 202 with the reason; if in doubt, the push requests a sync."""
     given = {"MODELSYNC_WEBHOOK_SECRET": SECRET, "MODELSYNC_GIT_REF": followed}
     client = create_app(a_service(tmp_path, asked, env=given)).test_client()
     body = json.dumps({**(GITLAB if host == "GitLab" else GITHUB), "ref": pushed}).encode()
@@ -206,7 +206,7 @@ def test_a_push_to_another_branch_is_ignored(
 
 
 def test_without_a_supervisor_there_is_nobody_to_sync(tmp_path: Path) -> None:
-    """503 that says what to run, and only to who may ask."""
+    """A 503 tells what to run, but only after the token was checked."""
     client = create_app(a_service(tmp_path, None, MODELSYNC_ADMIN_TOKENS="a1")).test_client()
     problem = is_problem(client.post("/models/sync", headers={"Authorization": "Bearer a1"}), 503)
     assert "modelsync serve" in problem["detail"]
@@ -214,14 +214,18 @@ def test_without_a_supervisor_there_is_nobody_to_sync(tmp_path: Path) -> None:
 
 
 def test_the_last_sync_is_told(tmp_path: Path, asked: Asked) -> None:
-    """What is wanted, what answers, how it went, and when the next one is due."""
+    """The status tells the wanted and the served commit, the result, and the next sync."""
     service = a_service(
         tmp_path, asked, gitPath="https://git.example/models.git", MODELSYNC_SYNC_CRON="@every 5m"
     )
     status = Status(
-        wanted_commit="d" * 40, last_result="failed", reason="auth", message="refused", last_attempt="2026",
+        wanted_commit="d" * 40,
+        last_result="failed",
+        reason="auth",
+        message="refused",
+        last_attempt="2026",
         next_attempt="2027",
-    )  # fmt: skip
+    )
     write_status(tmp_path, status)
     client = create_app(service).test_client()
     told = read(client.get("/models/sync"))

@@ -25,7 +25,7 @@ from tests.service.following import NO_PROXY, push
 from tests.waiting import patient, until
 
 ROOT = Path(__file__).resolve().parents[2]
-LANE = "modelsync.processes.gunicorn_worker.LaneWorker"
+LANE = "modelsync.processes.gunicorn_worker.ModelsyncWorker"
 
 
 @contextmanager

@@ -1,124 +1,100 @@
-"""What a person reads: the page of all models, plain usage, the API reference. All of it from this
-process alone.
+"""The index page of all models, the docs page, and the usage text. This process serves all of it.
 
-A browser cannot send a token by itself, so where predict tokens are set the page's place is taken
-by a form that asks for one (with status 401), and the API reference, which holds nothing of the
-models itself, asks before it fetches them.
+A browser cannot send a token by itself. So if predict tokens are set, the index page is replaced by
+a form that asks for one (with status 401). The docs page holds nothing about the models; it asks
+for a token before it fetches the OpenAPI document.
 """
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
-import orjson
-from flask import Flask, Response, make_response, render_template, request
+from flask import Response, make_response, render_template, request
 from werkzeug.datastructures import MIMEAccept
 
 from modelsync import __version__
-from modelsync.api import models, replies, samples, sync
+from modelsync.api import models, replies, sync
+from modelsync.api.console.usage import usage_text
+from modelsync.api.operations import read
+from modelsync.api.resource import Context, Route, Undocumented
 from modelsync.errors import Unauthenticated
-from modelsync.inference.serving import Service
-from modelsync.models.types import LoadedModel
 from modelsync.problems import Answer
-from modelsync.server.auth import Authorizer
 
 
-def register(app: Flask, service: Service, authorizer: Authorizer) -> None:
-    """Add the routes."""
+def routes(context: Context) -> list[Route]:
+    """The routes that a person opens."""
+    base = context.base
+    needs_token = context.predict_needs_token
 
-    @app.context_processor
-    def everywhere() -> dict[str, Any]:
-        return {"base": service.base, "version": __version__, "commit": service.commit}
-
-    # Without the slash as well, so that nobody is redirected.
-    @app.get(f"{service.base}/", strict_slashes=False)
     def index() -> Response:
-        as_page = _is_browser(request.accept_mimetypes)
+        as_page = _prefers_html(request.accept_mimetypes)
         try:
-            authorizer.require("predict", request.headers.get("Authorization"))
+            context.require("predict")
         except Unauthenticated:
             if as_page:
-                return _page(render_template("signin.html"), 401)
+                return _page(context, "signin.html", status=401)
             raise
-        found = overview(service)
-        response = _page(render_template("index.html", **found)) if as_page else replies.json(found)
+        found = overview(context)
+        response = _page(context, "index.html", found) if as_page else replies.json(found)
         response.headers["Vary"] = "Accept, Authorization"
         return response
 
-    @app.get(f"{service.base}/usage")
+    def docs() -> Response:
+        return _page(context, "docs.html")
+
     def usage() -> Response:
-        authorizer.require("predict", request.headers.get("Authorization"))
-        text = usage_text(service, request.host_url.rstrip("/"))
+        context.require("predict")
+        text = usage_text(context, request.host_url.rstrip("/"))
         return replies.respond(Answer(200, text.encode(), "text/plain; charset=utf-8"))
 
-    @app.get(f"{service.base}/docs")
-    def docs() -> Response:
-        return _page(render_template("docs.html"))
+    about_index = read("index", "All models, as a page or as JSON", needs_token=needs_token)
+    about_usage = read("usage", "A curl line for each model", "text/plain", needs_token=needs_token)
+    html_only = Undocumented("a page for people: it renders the OpenAPI document as HTML")
+    return [
+        # Also without its final slash, so that nobody is redirected.
+        Route("GET", f"{base}/", index, about_index, strict_slashes=False),
+        Route("GET", f"{base}/docs", docs, html_only, link="docs"),
+        Route("GET", f"{base}/usage", usage, about_usage, link="usage"),
+    ]
 
 
-def overview(service: Service) -> dict[str, Any]:
-    """The page's content: every model in a line, and the last sync."""
-    lines = models.lines(service)
-    base = service.base
+def overview(context: Context) -> dict[str, Any]:
+    """The content of the index page: a summary of every model, the last sync, and the links."""
+    service = context.service
+    not_ready = service.not_ready()
     return {
         "release": service.commit,
-        "ready": service.not_ready() is None,
-        "reason": service.not_ready(),
+        "ready": not_ready is None,
+        "reason": not_ready,
         "models": [
             {
-                "name": line.name,
-                "state": line.state,
-                "version": line.version or None,
-                "reason": line.reason or None,
-                "doc": line.doc,
-                "url": line.url or None,
+                "name": model.name,
+                "state": model.state,
+                "version": model.version or None,
+                "reason": model.reason or None,
+                "doc": model.doc,
+                "url": model.url or None,
             }
-            for line in lines
+            for model in models.summaries(service)
         ],
         "sync": sync.last_sync(service),
-        "links": {
-            "docs": f"{base}/docs",
-            "usage": f"{base}/usage",
-            "openapi": f"{base}/openapi.json",
-            "all": f"{base}/all",
-            "sync": f"{base}/sync",
-            "metrics": "/metrics",
-        },
+        "links": context.links(),
     }
 
 
-def usage_text(service: Service, host: str) -> str:
-    """How to call each model from a shell: paste and run."""
-    token = ' -H "Authorization: Bearer $TOKEN"' if service.settings.access.predict_tokens else ""
-    unavailable = service.unavailable()
-    answering = {
-        name: model for name, model in sorted(service.models.items()) if name not in unavailable
-    }
-    parts = [f"{len(answering)} models, release {service.commit or 'none yet'}"]
-    for name, model in answering.items():
-        about = model.doc.strip().partition("\n")[0]
-        parts.append(
-            f"{name}{f': {about}' if about else ''}\n{_curl(f'{host}{service.base}/{name}', model, token)}"
-        )
-    parts.extend(f"{name} does not answer: {reason}" for name, reason in unavailable.items())
-    if len(service.models) > 1:
-        parts.append(
-            f"Every model at once: POST {host}{service.base}/all (?models=A,B picks, ?flat=true merges)"
-        )
-    parts.append(f"Schemas, examples and a form to try: {host}{service.base}/docs")
-    return "\n\n".join(parts) + "\n"
-
-
-def _curl(url: str, model: LoadedModel, token: str) -> str:
-    body = orjson.dumps({"variables": samples.variables(model)}).decode()
-    return f"  curl -s {shlex.quote(url)} -H 'Content-Type: application/json'{token} -d {shlex.quote(body)}"
-
-
-def _is_browser(accept: MIMEAccept) -> bool:
-    """Whether HTML was asked for by name; `*/*`, as curl sends it, means a program."""
+def _prefers_html(accept: MIMEAccept) -> bool:
+    """Whether the client ranks `text/html` above JSON; `*/*`, as curl sends it, does not."""
     return accept.quality("text/html") > accept.quality("application/json")
 
 
-def _page(html: str, status: int = 200) -> Response:
-    return make_response(html, status)
+def _page(
+    context: Context, template: str, values: dict[str, Any] | None = None, status: int = 200
+) -> Response:
+    """A template as a response; `layout.html` takes the values that every page has."""
+    layout = {
+        "base": context.base,
+        "commit": context.service.commit,
+        "links": context.links(),
+        "version": __version__,
+    }
+    return make_response(render_template(template, **{**layout, **(values or {})}), status)

@@ -1,8 +1,8 @@
 """What a model that is called cannot do to a process that serves others too.
 
 For processes that exist to run models (a generation and its workers, the check), from before the
-first one is loaded until their end: `raise_fences` cannot be undone. While a model loads,
-`surroundings` takes care of all the rest.
+first one is loaded until their end: `install` cannot be undone. While a model loads,
+`process_state` takes care of all the rest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-// The API reference: reads /openapi.json and shows one operation at a time. All text goes in as text, never as HTML.
+// The API reference: fetches /openapi.json and shows one operation at a time.
+// All text is inserted as text, never as HTML.
 import { ask, onSignIn, token } from "./token.js";
 
 const base = document.body.dataset.base;
@@ -9,7 +10,8 @@ function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== false && value != null) element.setAttribute(name, value === true ? "" : value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value != null) element.setAttribute(name, value);
   }
   element.append(...children.filter((child) => child != null && child !== ""));
   return element;
@@ -18,16 +20,21 @@ function make(tag, attributes = {}, ...children) {
 const pretty = (value) => JSON.stringify(value, null, 2);
 const resolve = (schema) => {
   if (!schema?.$ref) return schema ?? {};
-  const found = schema.$ref.split("/").slice(1).reduce((at, key) => at?.[key.replaceAll("~1", "/").replaceAll("~0", "~")], api);
+  const keys = schema.$ref.split("/").slice(1);
+  // A JSON pointer (RFC 6901), which writes / as ~1 and ~ as ~0.
+  const unescape = (key) => key.replaceAll("~1", "/").replaceAll("~0", "~");
+  const found = keys.reduce((at, key) => at?.[unescape(key)], api);
   return { ...found, ...schema, $ref: undefined };
 };
 
-// Text with `code` in it.
-const prose = (text) => text.split("`").map((part, index) => (index % 2 ? make("code", {}, part) : part));
+// The nodes of a text in which backticks enclose code.
+const prose = (text) =>
+  text.split("`").map((part, index) => (index % 2 ? make("code", {}, part) : part));
 
-// --- what there is ---------------------------------------------------------------------------------------------------
+// --- operations ----------------------------------------------------------------------------------
 
-// [{id, title, path, verb, operation}]: every model under its name, the service's own calls under verb and path.
+// [{id, title, model, path, verb, operation}] of all operations but the status of a model. `model`
+// is true for the prediction of one model; its id and title are then the model's name.
 function operations() {
   const found = [];
   for (const [path, verbs] of Object.entries(api.paths)) {
@@ -47,9 +54,11 @@ function operations() {
 }
 
 function list(all) {
-  const link = (one) => make("li", {}, make("a", { href: `#${encodeURIComponent(one.id)}` }, one.title));
-  byId("models").replaceChildren(...all.filter((one) => one.model || one.id === "all").map(link));
-  byId("service").replaceChildren(...all.filter((one) => !one.model && one.id !== "all").map(link));
+  const link = ({ id, title }) =>
+    make("li", {}, make("a", { href: `#${encodeURIComponent(id)}` }, title));
+  const predicts = (one) => one.model || one.id === "all";
+  byId("models").replaceChildren(...all.filter(predicts).map(link));
+  byId("service").replaceChildren(...all.filter((one) => !predicts(one)).map(link));
 }
 
 function filter() {
@@ -70,14 +79,16 @@ function choose(all) {
   byId("operation").replaceChildren(...show(one));
 }
 
-// --- one operation ---------------------------------------------------------------------------------------------------
+// --- one operation -------------------------------------------------------------------------------
 
 function show({ title, path, verb, operation, model, id }) {
+  const predicts = model || id === "all";
   const parts = [
-    make("h1", {}, model || id === "all" ? title : operation.summary),
-    make("p", { class: "route" }, make("span", { class: "verb" }, verb.toUpperCase()), make("code", {}, path)),
+    make("h1", {}, predicts ? title : operation.summary),
+    make("p", { class: "route" },
+      make("span", { class: "verb" }, verb.toUpperCase()), make("code", {}, path)),
   ];
-  const about = operation.description || (model || id === "all" ? operation.summary : "");
+  const about = operation.description || (predicts ? operation.summary : "");
   if (about) parts.push(make("p", { class: "lead" }, ...prose(about)));
   const media = operation.requestBody?.content["application/json"];
   if (media) {
@@ -99,24 +110,29 @@ function table(heads, rows) {
 function fields(schema) {
   const rows = [...members(schema, "", 0)];
   if (!rows.length) {
-    const rest = schema.additionalProperties === false ? "None: send an empty object." : "Any object: this model does not name its fields.";
+    const rest = schema.additionalProperties === false
+      ? "None: send an empty object."
+      : "Any object: this model does not name its fields.";
     return make("p", { class: "soft" }, rest);
   }
   return table(["Name", "Type", "About"], rows);
 }
 
-// A row for each field, nested ones as parent.child, five levels deep at most.
+// A row for each field: nested ones are named parent.child. Five levels at most, because a schema
+// may refer to itself.
 function* members(schema, prefix, depth) {
   schema = resolve(schema);
   const required = new Set(schema.required ?? []);
   for (const [name, given] of Object.entries(schema.properties ?? {})) {
     const member = resolve(given);
+    const need = make("p", { class: "reason" }, required.has(name) ? "required" : "optional");
     yield make("tr", {},
       make("th", { scope: "row" }, make("code", {}, prefix + name)),
-      make("td", {}, typeOf(member), make("p", { class: "reason" }, required.has(name) ? "required" : "optional")),
+      make("td", {}, typeOf(member), need),
       make("td", {}, ...facts(member)));
     if (depth < 5) {
-      for (const inner of [member, ...(member.anyOf ?? []), ...(member.oneOf ?? [])].map(resolve)) {
+      const options = [member, ...(member.anyOf ?? []), ...(member.oneOf ?? [])];
+      for (const inner of options.map(resolve)) {
         yield* members(inner, `${prefix}${name}.`, depth + 1);
         if (inner.type === "array") yield* members(inner.items, `${prefix}${name}[].`, depth + 1);
       }
@@ -136,15 +152,18 @@ function typeOf(schema) {
 }
 
 const LIMITS = {
-  minimum: "≥", exclusiveMinimum: ">", maximum: "≤", exclusiveMaximum: "<", multipleOf: "a multiple of",
-  minLength: "length ≥", maxLength: "length ≤", minItems: "items ≥", maxItems: "items ≤", pattern: "matches",
+  minimum: "≥", exclusiveMinimum: ">", maximum: "≤", exclusiveMaximum: "<",
+  multipleOf: "a multiple of", minLength: "length ≥", maxLength: "length ≤",
+  minItems: "items ≥", maxItems: "items ≤", pattern: "matches",
 };
 
 function facts(schema) {
   const found = [];
   if (schema.description) found.push(make("p", {}, ...prose(schema.description)));
-  const limits = [schema, ...(schema.anyOf ?? [])].map(resolve).flatMap((one) =>
-    Object.entries(LIMITS).filter(([key]) => one[key] !== undefined).map(([key, words]) => `${words} ${one[key]}`));
+  const limitsOf = (one) => Object.entries(LIMITS)
+    .filter(([key]) => one[key] !== undefined)
+    .map(([key, words]) => `${words} ${one[key]}`);
+  const limits = [schema, ...(schema.anyOf ?? [])].map(resolve).flatMap(limitsOf);
   if (schema.default !== undefined) limits.push(`default ${JSON.stringify(schema.default)}`);
   if (limits.length) found.push(make("p", { class: "reason" }, limits.join(", ")));
   return found;
@@ -152,71 +171,90 @@ function facts(schema) {
 
 function parameters(all) {
   return table(["Name", "Type", "About"], all.map((one) => make("tr", {},
-    make("th", { scope: "row" }, make("code", {}, one.name)), make("td", {}, typeOf(one.schema)),
+    make("th", { scope: "row" }, make("code", {}, one.name)),
+    make("td", {}, typeOf(one.schema)),
     make("td", {}, ...prose(one.description ?? "")))));
 }
 
 function answers(operation) {
-  return table(["Status", "When"], Object.entries(operation.responses).map(([code, response]) =>
-    make("tr", {}, make("th", { scope: "row" }, code), make("td", {}, ...prose(resolve(response).description)))));
+  const row = ([code, response]) => make("tr", {},
+    make("th", { scope: "row" }, code),
+    make("td", {}, ...prose(resolve(response).description)));
+  return table(["Status", "When"], Object.entries(operation.responses).map(row));
 }
 
-// --- trying it -------------------------------------------------------------------------------------------------------
+// --- try it --------------------------------------------------------------------------------------
 
 function tryIt(path, verb, operation, media) {
   const examples = Object.entries(media?.examples ?? {});
-  const answered = operation.responses["200"]?.content?.["application/json"]?.examples ?? {};
-  const input = media && make("textarea", { id: "body", spellcheck: "false", "aria-label": "Request body" });
-  const query = operation.parameters && make("input", { id: "query", placeholder: "models=A,B&flat=true", "aria-label": "Query", size: 30 });
+  const expected = operation.responses["200"]?.content?.["application/json"]?.examples ?? {};
+  const input = media && make("textarea", {
+    id: "body", spellcheck: "false", "aria-label": "Request body",
+  });
+  const query = operation.parameters && make("input", {
+    id: "query", placeholder: "models=A,B&flat=true", "aria-label": "Query", size: 30,
+  });
   const output = make("pre", { id: "answer", tabindex: "0", "aria-live": "polite" }, "");
-  const told = make("span", { id: "outcome", class: "soft" });
+  const outcome = make("span", { id: "outcome", class: "soft" });
   const send = make("button", { class: "main", id: "send" }, "Send");
-  const key = make("input", { type: "password", id: "key", autocomplete: "off", value: token.get(), oninput: () => token.set(key.value.trim()) });
+  const key = make("input", {
+    type: "password", id: "key", autocomplete: "off", value: token.get(),
+    oninput: () => token.set(key.value.trim()),
+  });
+
+  function report(text, style) {
+    outcome.className = style;
+    outcome.textContent = text;
+  }
 
   async function run(event) {
     event.preventDefault();
     send.disabled = true;
-    told.className = "soft";
-    told.textContent = "…";
+    report("…", "soft");
     const started = performance.now();
     try {
       const url = query?.value ? `${path}?${query.value}` : path;
-      const json = input ? { "Content-Type": "application/json" } : {};
-      const response = await ask(url, { method: verb.toUpperCase(), body: input?.value, headers: json });
+      const headers = input ? { "Content-Type": "application/json" } : {};
+      const method = verb.toUpperCase();
+      const response = await ask(url, { method, body: input?.value, headers });
       const text = await response.text();
       const ms = Math.round(performance.now() - started);
-      told.textContent = `${response.status} ${response.statusText} in ${ms} ms`;
-      told.className = `badge ${response.ok ? "ok" : "error"}`;
-      output.textContent = (response.headers.get("Content-Type") ?? "").includes("json") ? pretty(JSON.parse(text)) : text;
+      const isJson = (response.headers.get("Content-Type") ?? "").includes("json");
+      report(
+        `${response.status} ${response.statusText} in ${ms} ms`,
+        `badge ${response.ok ? "ok" : "error"}`,
+      );
+      output.textContent = isJson ? pretty(JSON.parse(text)) : text;
     } catch (error) {
-      told.textContent = "no answer";
-      told.className = "badge error";
+      report("no answer", "badge error");
       output.textContent = String(error);
     }
     send.disabled = false;
   }
 
   function fill([name, example]) {
+    const response = expected[name];
     input.value = pretty(example.value);
-    output.textContent = answered[name] ? pretty(answered[name].value) : "";
-    told.className = "soft";
-    told.textContent = answered[name] ? `what the example ${example.summary} answers` : "";
+    output.textContent = response ? pretty(response.value) : "";
+    report(response ? `expected response of the example ${example.summary}` : "", "soft");
   }
 
   if (examples.length) fill(examples[0]);
   else if (input) input.value = pretty(media.example ?? { variables: {} });
-  const choices = examples.length > 1 && make("div", { class: "row", role: "group", "aria-label": "Examples" },
-    ...examples.map((each) => make("button", { type: "button", onclick: () => fill(each) }, each[1].summary)));
+  const button = (example) =>
+    make("button", { type: "button", onclick: () => fill(example) }, example[1].summary);
+  const choices = examples.length > 1 &&
+    make("div", { class: "row", role: "group", "aria-label": "Examples" }, ...examples.map(button));
   return make("form", { class: "try", onsubmit: run },
     make("div", {},
       input ? make("label", { for: "body" }, "Request body") : "", choices || "", input ?? "",
       query ? make("label", { for: "query" }, "Query") : "", query ?? "",
       ...(operation.security ? [make("label", { for: "key" }, "Token"), key] : []),
       make("div", { class: "row" }, send)),
-    make("div", {}, make("div", { class: "row" }, make("span", {}, "Answer"), told), output));
+    make("div", {}, make("div", { class: "row" }, make("span", {}, "Answer"), outcome), output));
 }
 
-// --- start -----------------------------------------------------------------------------------------------------------
+// --- start ---------------------------------------------------------------------------------------
 
 async function open() {
   const response = await ask(`${base}/openapi.json`);

@@ -1,9 +1,9 @@
-// The page of all models: times as a person says them, and the way in where a token is needed.
+// The index page: shows times relative to now, and fetches the page with a token if it needs one.
 import { ask, onSignIn, token } from "./token.js";
 
 const STEPS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
-function tellTimes() {
+function showRelativeTimes() {
   const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
   for (const element of document.querySelectorAll("time[datetime]")) {
     const seconds = (new Date(element.dateTime) - Date.now()) / 1000;
@@ -20,11 +20,11 @@ async function open() {
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   document.querySelector("main").replaceWith(page.querySelector("main"));
   document.title = page.title;
-  tellTimes();
+  showRelativeTimes();
   return true;
 }
 
 onSignIn(open);
 if (document.getElementById("signin") && token.get()) open();
-tellTimes();
-setInterval(tellTimes, 15000);
+showRelativeTimes();
+setInterval(showRelativeTimes, 15000);

@@ -1,4 +1,4 @@
-// The token of this tab, and requests that carry it.
+// The token, which the browser keeps for this tab only, and requests that carry it.
 const KEY = "modelsync-token";
 
 export const token = {
@@ -13,14 +13,14 @@ export function ask(url, options = {}) {
   return fetch(url, { ...options, headers });
 }
 
-// Calls `open` with the token that was typed; `open` returns whether it was good.
+// Stores the token that was typed and calls `open`, which returns whether the service accepted it.
 export function onSignIn(open) {
   const form = document.getElementById("signin");
   form?.addEventListener("submit", async (event) => {
     event.preventDefault();
     token.set(form.querySelector("input").value.trim());
-    const good = await open();
-    document.getElementById("refused")?.toggleAttribute("hidden", good);
-    if (!good) token.forget();
+    const accepted = await open();
+    document.getElementById("refused")?.toggleAttribute("hidden", accepted);
+    if (!accepted) token.forget();
   });
 }
