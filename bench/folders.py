@@ -55,11 +55,15 @@ class Model:
 def measure(folder: Path) -> Figure:
     lines = [*_listing(folder / "listing"), *_memory(folder)]
     notes = [
-        "A folder of the first part: the code of an ETL with helpers (90 lines), a helper module, 20 kB of pickle and "
-        "an example. Hashes are computed, nothing is known beforehand; files lie in the page cache.",
+        "A folder of the first part: the code of an ETL with helpers (90 lines), a helper module, "
+        "20 kB of pickle and "
+        "an example. Hashes are computed, nothing is known beforehand; files lie in the page "
+        "cache.",
         "Together = the whole life of a fresh process, start and imports of Python included.",
-        "Memory: PSS of the generation's master and workers, after `/all` has called each model in each worker "
-        f"{CALLS} times, with {FOLDERS} models less with 1, by {FOLDERS - 1}: what one more model costs the machine.",
+        "Memory: PSS of the generation's master and workers, after `/all` has called each model in "
+        "each worker "
+        f"{CALLS} times, with {FOLDERS} models less with 1, by {FOLDERS - 1}: what one more model "
+        "costs the machine.",
     ]
     return Figure(
         f"2. {FOLDERS} folders: time to check and list them, memory of each",

@@ -46,9 +46,12 @@ class Model:
 """
 
 REFCOUNTS = (
-    "A dict of Python objects is shared only until it is read: CPython counts references in the object itself, so that "
-    "reading one writes to its page, and the kernel copies the page. The master keeps its own copy, so one worker pays "
-    "too. `gc.freeze()` before the fork keeps the collector off these pages, nothing can keep a reader off them: hold "
+    "A dict of Python objects is shared only until it is read: CPython counts references in the "
+    "object itself, so that "
+    "reading one writes to its page, and the kernel copies the page. The master keeps its own "
+    "copy, so one worker pays "
+    "too. `gc.freeze()` before the fork keeps the collector off these pages, nothing can keep a "
+    "reader off them: hold "
     "large data in arrays (numpy, Arrow, a DataFrame of numbers), or in a file that is mapped."
 )
 
@@ -100,11 +103,13 @@ def measure(folder: Path) -> Figure:
         )
         one, four, held = measured[-1]
         notes.append(
-            f"{case.what}: {one / 1e6:,.0f} MB with one worker, {four / 1e6:,.0f} MB with {WORKERS}; the model holds "
+            f"{case.what}: {one / 1e6:,.0f} MB with one worker, {four / 1e6:,.0f} MB with "
+            f"{WORKERS}; the model holds "
             f"{held / 1e6:,.0f} MB."
         )
     notes += [
-        f"PSS of the whole family (supervisor, master, workers), after each worker has answered at least {CALLS} calls "
+        "PSS of the whole family (supervisor, master, workers), after each worker has answered at "
+        f"least {CALLS} calls "
         f"({CASES[-1].calls} where each reads the whole dict).",
         "More look-ups move the second line towards the third.",
         REFCOUNTS,

@@ -126,7 +126,8 @@ def measure(folder: Path) -> Figure:
         if len(pairs.seen) != PUSHES + 1:
             notes.append(f"{name}: {len(pairs.seen)} releases answered, not {PUSHES + 1}")
     notes.append(
-        f"{PUSHES} commits, {CONNECTIONS} connections; the next push starts when the last commit answers, so that "
+        f"{PUSHES} commits, {CONNECTIONS} connections; the next push starts when the last commit "
+        "answers, so that "
         "generations drain while others start."
     )
     return Figure("1. Swap: pushes under load drop nothing and mix nothing", "swap", lines, notes)

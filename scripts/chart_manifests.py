@@ -48,7 +48,10 @@ NAME = "modelsync-settings"
 """Its name. Were it that of the Deployment, kustomize would put its hash into the Role's
 resourceNames as well.
 """
-HEADER = "# From the chart helm/modelsync, by `make manifests`: what you change belongs into k8s/kustomization.yaml.\n"
+HEADER = (
+    "# From the chart helm/modelsync, by `make manifests`: what you change belongs into "
+    "k8s/kustomization.yaml.\n"
+)
 
 Object = dict[str, Any]
 

@@ -104,7 +104,8 @@ def bootstrap(python: Path, index_url: str) -> subprocess.CompletedProcess[str]:
     }
     return subprocess.run(
         [str(python), str(ROOT / "scripts" / "bootstrap_pip.py")],
-        env={**clean, "no_proxy": "127.0.0.1", "PIP_INDEX_URL": index_url}, capture_output=True, text=True, timeout=100,
+        env={**clean, "no_proxy": "127.0.0.1", "PIP_INDEX_URL": index_url}, capture_output=True,
+        text=True, timeout=100,
     )  # fmt: skip
 
 

@@ -30,9 +30,8 @@ ELSEWHERE = {
     "./run.sh": "tests/test_repository.py; its output: test_commands_do_what_is_shown",
     "gitPath=https://github.com/you/models.git ./run.sh": "tests/service/",
     "make image": "tests/image/",
-    "docker run -p 8080:8080 -v state:/var/lib/modelsync -e gitPath=https://github.com/you/models.git modelsync": (
-        "tests/image/"
-    ),
+    "docker run -p 8080:8080 -v state:/var/lib/modelsync -e "
+    "gitPath=https://github.com/you/models.git modelsync": ("tests/image/"),
 }
 """Commands that are not run here, and what tests them instead."""
 

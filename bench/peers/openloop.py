@@ -139,7 +139,8 @@ async def run(streams: list[Stream]) -> list[dict[str, Any]]:
         for status, _, latency in stream.seen:
             by_status.setdefault(status, []).append(latency * 1000)
         results.append({
-            "in_time": sum(status == 200 and due + latency <= stream.end for status, due, latency in stream.seen),
+            "in_time": sum(status == 200 and due + latency <= stream.end for status, due,
+                           latency in stream.seen),
             "sent": stream.sent, "unanswered": stream.sent - len(stream.seen),
             "seconds": time.perf_counter() - started, "by_status": by_status,
         })  # fmt: skip

@@ -91,7 +91,8 @@ def _number(value: float) -> str:
 
 def _contestants(figures: Figures, measured: Measured) -> str:
     lines = [
-        "| | model | requests/s | spread | modelsync is | p50 ms | p99 ms | max ms | CPU µs/request | failed |\n"
+        "| | model | requests/s | spread | modelsync is | p50 ms | p99 ms | max ms | CPU "
+        "µs/request | failed |\n"
         "|---|---|---|---|---|---|---|---|---|---|\n"
     ]
     base = {"score": measured.of(figures.score), "iris": measured.of(figures.iris)}
@@ -109,8 +110,10 @@ def _contestants(figures: Figures, measured: Measured) -> str:
         requests = sum(sample.requests for sample in outcome.samples)
         spread = spread_of(outcome.values("rate"), lambda value: f"{value:,.0f}")
         lines.append(
-            f"| {name} | {run.model} | {rate:,.0f} | {spread} | {ratio} | {outcome.median('p50'):.2f} "
-            f"| {outcome.median('p99'):.2f} | {outcome.median('max'):.1f} | {outcome.median('cpu'):.1f} "
+            f"| {name} | {run.model} | {rate:,.0f} | {spread} | {ratio} | "
+            f"{outcome.median('p50'):.2f} "
+            f"| {outcome.median('p99'):.2f} | {outcome.median('max'):.1f} | "
+            f"{outcome.median('cpu'):.1f} "
             f"| {failed} of {requests:,} |\n"
         )
     return "".join(lines)
@@ -121,7 +124,8 @@ def _failures(figures: Figures, measured: Measured) -> str:
     if not failed:
         return ""
     lines = "".join(
-        f"- {run.contestant.name}, {run.model}, {run.connections} connections: {_line(failure)[:700]}\n"
+        f"- {run.contestant.name}, {run.model}, {run.connections} connections: "
+        f"{_line(failure)[:700]}\n"
         for run, failure in failed
     )
     return f"## What failed\n{lines}\n"
@@ -170,6 +174,8 @@ def _machine() -> str:
         ["wrk", "-v"], capture_output=True, text=True, check=False
     ).stdout.splitlines()[:1]
     return (
-        f"- Machine: {model}, {os.cpu_count()} cores, Linux {platform.release()}; load average at the end {load}\n"
-        f"- modelsync at {commit or 'no commit'}, Python {platform.python_version()}, {_line(' '.join(tool))[:40]}\n"
+        f"- Machine: {model}, {os.cpu_count()} cores, Linux {platform.release()}; load average at "
+        f"the end {load}\n"
+        f"- modelsync at {commit or 'no commit'}, Python {platform.python_version()}, "
+        f"{_line(' '.join(tool))[:40]}\n"
     )

@@ -68,7 +68,10 @@ def _serves(service: Service, number: int) -> bool:
 
 
 def _write(work: Path, number: int) -> None:
-    code = f"class Score:\n    def transform_predict(self, variables: dict):\n        return {{'version': {number}}}\n"
+    code = (
+        "class Score:\n    def transform_predict(self, variables: dict):\n"
+        f"        return {{'version': {number}}}\n"
+    )
     write_model(work / "models", "score", code)
 
 

@@ -52,7 +52,8 @@ def main(arguments: list[str]) -> int:
         case ["up"]:
             found = up(where)
             print(
-                f"KUBECONFIG={found.kubeconfig}  # kubectl and helm: {found.programs or 'those of the PATH'}"
+                f"KUBECONFIG={found.kubeconfig}  # kubectl and helm: "
+                f"{found.programs or 'those of the PATH'}"
             )
         case ["down"]:
             down(where)

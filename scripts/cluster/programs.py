@@ -33,7 +33,8 @@ _MAINS = {
 _INPUTS = {".mod", ".sum", ".go", ".patch", ".Containerfile"}
 _INGRESS = "github.com/nginxinc/kubernetes-ingress"
 _CRDS = {
-    "sigs.k8s.io/gateway-api": ("config/crd/standard", ["gatewayclasses", "gateways", "httproutes"]),
+    "sigs.k8s.io/gateway-api": ("config/crd/standard",
+                                ["gatewayclasses", "gateways", "httproutes"]),
     "github.com/prometheus-operator/prometheus-operator": (
         "example/prometheus-operator-crd", ["prometheusrules", "servicemonitors"],
     ),

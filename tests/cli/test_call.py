@@ -80,7 +80,8 @@ def test_values_are_json_else_text(recorder: Recorder, tmp_path: Path) -> None:
     assert recorder.requests[0]["path"] == "/models/Iris"
     assert recorder.requests[0]["body"] == {
         "variables": {
-            "n": 5.1, "flag": True, "none": None, "list": [1, 2], "text": "hello world", "quoted": "5", "empty": "",
+            "n": 5.1, "flag": True, "none": None, "list": [1, 2], "text": "hello world",
+            "quoted": "5", "empty": "",
             "eq": "a=b", "o": {"k": {"x": 2, "y": "NaN"}},
         }
     }  # fmt: skip
@@ -140,7 +141,8 @@ def test_a_problem_is_text(recorder: Recorder, tmp_path: Path) -> None:
     for in the log.
     """
     problem = {
-        "title": "Unprocessable Content", "status": 422, "detail": "a: missing; b: not a number", "model": "M",
+        "title": "Unprocessable Content", "status": 422, "detail": "a: missing; b: not a number",
+        "model": "M",
         "request_id": "r-1", "release": "abc",
         "errors": [{"field": "a", "message": "missing"}, {"field": "b", "message": "not a number"}],
     }  # fmt: skip

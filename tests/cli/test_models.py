@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[2]
 # --- check ----------------------------------------------------------------------------------------
 
 GOOD = "class Good:\n    def transform_predict(self, a: int = 1):\n        return {'a': a}\n"
-BAD = "import json\nimport no_such_library\n\nclass Bad:\n    def transform_predict(self):\n        return {}\n"
+BAD = (
+    "import json\nimport no_such_library\n\nclass Bad:\n    def transform_predict(self):\n"
+    "        return {}\n"
+)
 
 
 @pytest.fixture
@@ -110,7 +113,10 @@ def test_check_of_nothing(tmp_path: Path) -> None:
 
 def test_check_hides_the_secrets(tmp_path: Path) -> None:
     """A model that is checked does not see the service's secrets; it sees all other variables."""
-    code = "import os\n\nraise RuntimeError(os.environ['MY_OWN'] + str(os.environ.get('gitpassword')))\n"
+    code = (
+        "import os\n\nraise RuntimeError(os.environ['MY_OWN'] + "
+        "str(os.environ.get('gitpassword')))\n"
+    )
     (tmp_path / "M").mkdir()
     (tmp_path / "M" / "etls.py").write_text(
         f"{code}\nclass M:\n    def transform_predict(self):\n        return {{}}\n"

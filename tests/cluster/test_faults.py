@@ -55,7 +55,8 @@ def test_a_pod_is_killed(store: Shop) -> None:
         until(lambda: tally.answered > answered + 500, 60)
         assert len(tally.failures) == lost
     figure(
-        f"a pod killed: whole again after {seconds:.0f} s; {lost} of {tally.answered} requests failed"
+        f"a pod killed: whole again after {seconds:.0f} s; {lost} of {tally.answered} requests "
+        "failed"
     )
 
 
@@ -97,7 +98,8 @@ def test_the_git_server_is_killed_in_mid_rollout(store: Shop) -> None:
         seconds = time.monotonic() - started
     assert tally.failures == []
     figure(
-        f"git away in mid-rollout: done {seconds:.0f} s after it was back, 0 of {tally.answered} requests failed"
+        f"git away in mid-rollout: done {seconds:.0f} s after it was back, 0 of {tally.answered} "
+        "requests failed"
     )
 
 

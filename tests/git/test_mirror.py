@@ -35,8 +35,10 @@ def test_a_push_is_exported_byte_for_byte(server: GitServer, tmp_path: Path) -> 
     """
     data = bytes(range(256)) * 5000
     server.push({
-        "Churn/model.pkl": data, "Churn/crlf.txt": b"a\r\nb\r\n", "Churn/run": executable("#!/bin/sh\n"),
-        "Churn/deep/er/file": "x", "Churn/latest": link("deep/er/file"), ".github/workflows/ci.yml": "x",
+        "Churn/model.pkl": data, "Churn/crlf.txt": b"a\r\nb\r\n",
+        "Churn/run": executable("#!/bin/sh\n"),
+        "Churn/deep/er/file": "x", "Churn/latest": link("deep/er/file"),
+        ".github/workflows/ci.yml": "x",
     })  # fmt: skip
     mirror = mirror_of(server, tmp_path / "home")
     commit = sync(mirror, tmp_path / "out")

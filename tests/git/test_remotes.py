@@ -35,7 +35,8 @@ from tests.waiting import until
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        ("hang", SyncError), ("trickle", SyncError), ("reset", RemoteUnreachable), ("500", RemoteUnreachable),
+        ("hang", SyncError), ("trickle", SyncError), ("reset", RemoteUnreachable),
+        ("500", RemoteUnreachable),
         ("503", RemoteUnreachable), ("403", AuthFailed), ("404", AuthFailed),
     ],
 )  # fmt: skip

@@ -82,7 +82,8 @@ def test_links_within_a_model_are_kept(server: GitServer, tmp_path: Path) -> Non
     """
     links = {
         "Churn/a": link("etls.py"), "Churn/sub/b": link("../etls.py"), "Churn/c": link("sub"),
-        "Churn/d": link("c/b"), "Churn/none": link("nowhere"), "Churn/e": link("f"), "Churn/f": link("e"),
+        "Churn/d": link("c/b"), "Churn/none": link("nowhere"), "Churn/e": link("f"),
+        "Churn/f": link("e"),
     }  # fmt: skip
     server.push({**links, "Churn/sub/file": "x"})
     result = export(server, tmp_path)
@@ -134,8 +135,10 @@ def test_filters_and_attributes_do_not_take_part(server: GitServer, tmp_path: Pa
     """
     attributes = "* text eol=crlf ident filter=evil\n*.bin export-ignore\n"
     server.push({
-        ".gitattributes": attributes, "Churn/.gitattributes": attributes, "Churn/text": b"a\n$Id$\n",
-        "Churn/x.bin": b"kept", ".gitmodules": '[submodule "x"]\n\tpath = x\n\turl = ext::touch x\n',
+        ".gitattributes": attributes, "Churn/.gitattributes": attributes,
+        "Churn/text": b"a\n$Id$\n",
+        "Churn/x.bin": b"kept", ".gitmodules": '[submodule "x"]\n\tpath = x\n'
+                                               '\turl = ext::touch x\n',
     })  # fmt: skip
     assert export(server, tmp_path).problems == {}
     assert (tmp_path / "out/Churn/text").read_bytes() == b"a\n$Id$\n"

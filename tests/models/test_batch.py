@@ -43,7 +43,10 @@ def churn(
 ) -> str:
     """A class with a batch method, and with the parameters of a single one where they are given."""
     both = f"    def transform_predict(self, {single}):\n        return {{}}\n" if single else ""
-    return f"{top}\nclass Churn:\n{both}    def transform_predict_batch(self, {batch}):\n        {body}\n"
+    return (
+        f"{top}\nclass Churn:\n{both}    def transform_predict_batch(self, {batch}):\n"
+        f"        {body}\n"
+    )
 
 
 def rows_of(model: LoadedModel, *variables: dict[str, Any]) -> list[Any]:
@@ -55,7 +58,8 @@ def test_it_is_called_once_with_all_rows(serve: Load) -> None:
     """As many dicts come back, in the same order."""
     model = serve(
         churn(
-            body="self.calls = getattr(self, 'calls', 0) + 1; return [{'x': r['x'] * 2} for r in rows]"
+            body="self.calls = getattr(self, 'calls', 0) + 1; return [{'x': r['x'] * 2} for r in "
+            "rows]"
         )
     )
     assert call_batch(model, [bind(model, {"x": x}) for x in range(5)]) == [
@@ -222,7 +226,10 @@ def test_rows_of_another_type_are_refused(serve: Load, kind: str) -> None:
 
 def test_inherited_methods_count(serve: Load) -> None:
     """From a class of the same file, and from a helper's; there its mistakes are found at load."""
-    base = "class Base:\n    {kind} transform_predict_batch(self, {rows}):\n        return [{{}} for _ in rows]\n"
+    base = (
+        "class Base:\n    {kind} transform_predict_batch(self, {rows}):\n"
+        "        return [{{}} for _ in rows]\n"
+    )
     own = "from base import Base\nclass {}(Base):\n    pass\n".format
     good = {"base.py": base.format(kind="def", rows="rows")}
     assert call_batch(
@@ -233,7 +240,10 @@ def test_inherited_methods_count(serve: Load) -> None:
         serve(own("Async"), {"base.py": base.format(kind="async def", rows="rows")}, name="Async")
     with pytest.raises(ModelBroken, match="must take one argument"):
         serve(own("Many"), {"base.py": base.format(kind="def", rows="rows, more")}, name="Many")
-    single = "from base import Base\nclass Churn(Base):\n    async def transform_predict(self):\n        return {}\n"
+    single = (
+        "from base import Base\nclass Churn(Base):\n    async def transform_predict(self):\n"
+        "        return {}\n"
+    )
     with pytest.raises(ModelBroken, match="not awaited"):
         serve(single, good, name="Beside")
 
@@ -310,7 +320,10 @@ def test_a_batch_that_answers_otherwise_is_broken(
 
 def test_a_model_that_never_answers_twice_alike_is_not_compared(root: Path, write: Write) -> None:
     """What is random, or a time, differs in a batch as it does alone."""
-    single = "import random\nclass Churn:\n    def transform_predict(self, x):\n        return {'y': random.random()}\n"
+    single = (
+        "import random\nclass Churn:\n    def transform_predict(self, x):\n"
+        "        return {'y': random.random()}\n"
+    )
     write("Churn", batched("return [{'y': random.random()} for _ in rows]", single), EXAMPLES)
     assert result(root).fault is None
 
@@ -320,7 +333,8 @@ def test_a_batch_method_alone_is_compared_too(root: Path, write: Write) -> None:
     write(
         "Churn",
         churn(
-            body="m = sum(r['x'] for r in rows) / len(rows); return [{'y': r['x'] - m} for r in rows]"
+            body="m = sum(r['x'] for r in rows) / len(rows); return [{'y': r['x'] - m} for r in "
+            "rows]"
         ),
     )
     for file, text in EXAMPLES.items():

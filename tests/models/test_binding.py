@@ -178,7 +178,10 @@ def test_nested_fields_are_named_with_dots(serve: Load) -> None:
 
 def test_an_optional_structure_and_a_choice_of_two(serve: Load) -> None:
     """`Customer | None` is Customer; a union takes the one that fits."""
-    head = "import pydantic\nclass A(pydantic.BaseModel):\n    a: int\nclass B(pydantic.BaseModel):\n    b: int\n"
+    head = (
+        "import pydantic\nclass A(pydantic.BaseModel):\n    a: int\nclass B(pydantic.BaseModel):\n"
+        "    b: int\n"
+    )
     call = serve(
         model("self, it: A | None = None", "return {'kind': type(it).__name__}", head)
     ).call
@@ -195,7 +198,8 @@ def test_several_are_bound_by_name(serve: Load) -> None:
     """
     loaded = serve(
         model(
-            "self, age: int, name: str = 'x', *, since: datetime.date = None, kind: Literal['a', 'b'] = 'a'",
+            "self, age: int, name: str = 'x', *, since: datetime.date = None, kind: Literal['a', "
+            "'b'] = 'a'",
             "return {'age': age, 'name': name, 'since': since, 'kind': kind}",
             "import datetime\nfrom typing import Literal",
         )

@@ -125,7 +125,8 @@ def test_a_path_that_a_model_adds_is_taken_back(serve: Load) -> None:
     again.
     """
     etls = churn(
-        top="import sys, os\nsys.path.insert(0, os.path.dirname(__file__) + '/lib')\nimport feature",
+        top="import sys, os\nsys.path.insert(0, os.path.dirname(__file__) + '/lib')\n"
+        "import feature",
         predict="return {'who': feature.WHO}",
     )
     models = [serve(etls, {"lib/feature.py": f"WHO = '{x}'"}, name=x) for x in ("A", "B")]

@@ -174,11 +174,13 @@ def test_a_fault_tells_no_path_of_the_service(serve: Load, root: Path) -> None:
         ("bs4.element", "add the line beautifulsoup4 to the service's requirements.txt"),
         (
             "catboost",
-            "add the line catboost to the service's requirements.txt, not the repository's, and run ./run.sh",
+            "add the line catboost to the service's requirements.txt, not the repository's, and "
+            "run ./run.sh",
         ),
         (
             "no_such_library",
-            "if no_such_library is a package from PyPI: add the line no_such_library to the service's",
+            "if no_such_library is a package from PyPI: add the line no_such_library to the "
+            "service's",
         ),
         ("no_such_library", "code of your own belongs into this folder"),
         ("sklearn.no_such_module", "the installed scikit-learn has no sklearn.no_such_module"),
@@ -258,9 +260,12 @@ sys.setrecursionlimit(5000); sys.excepthook = None; socket.setdefaulttimeout(3)
 
     def shared() -> tuple[object, ...]:
         return (
-            Path.cwd(), list(sys.path), sys.stdout, sys.stderr, json.dumps, json.loads, len, os.getcwd, time.time,
-            signal.getsignal(signal.SIGTERM), list(warnings.filters), list(logging.root.handlers), logging.root.level,
-            logging.root.manager.disable, logging.getLogger("modelsync.test").disabled, sys.getrecursionlimit(),
+            Path.cwd(), list(sys.path), sys.stdout, sys.stderr, json.dumps, json.loads, len,
+            os.getcwd, time.time,
+            signal.getsignal(signal.SIGTERM), list(warnings.filters), list(logging.root.handlers),
+            logging.root.level,
+            logging.root.manager.disable, logging.getLogger("modelsync.test").disabled,
+            sys.getrecursionlimit(),
             sys.excepthook, socket.getdefaulttimeout(), os.fstat(1).st_ino,
         )  # fmt: skip
 

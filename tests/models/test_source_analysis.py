@@ -26,7 +26,8 @@ def method(name: str, body: str = "return {}", base: str = "", kind: str = "def"
         (method("A") + "class B(A):\n    pass\n\nclass C(B):\n    pass\n", "C"),
         (f"if True:\n    {method('Inner').rstrip().replace(chr(10), chr(10) + '    ')}\n", "Inner"),
         (
-            "try:\n    import x\nexcept ImportError:\n    class Late:\n        def transform_predict(self): ...\n",
+            "try:\n    import x\nexcept ImportError:\n    class Late:\n"
+            "        def transform_predict(self): ...\n",
             "Late",
         ),
         (

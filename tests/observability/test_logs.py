@@ -51,7 +51,8 @@ def test_one_object_a_line() -> None:
     (line,) = lines(stream)
     assert str(line.pop("time")).endswith("Z")
     assert line == {
-        "level": "warning", "logger": "modelsync.sync", "message": "two\nlines", "reason": "auth", "attempt": 2,
+        "level": "warning", "logger": "modelsync.sync", "message": "two\nlines", "reason": "auth",
+        "attempt": 2,
     }  # fmt: skip
 
 

@@ -84,9 +84,12 @@ def test_a_cut_shows_no_half_of_a_secret() -> None:
 
 
 ADVERSARIAL = (
-    "a", "password", "password=", 'password="', "password=\\", 'password=\\"', "password=[", "token=a.", "pwd=a,",
-    "token= ", "access_", "secret_", "://", "://a:b", "://@", "://a:/", "@", "Authorization: Bearer ", "bearer ", " ",
-    "-----BEGIN ", "-----BEGIN RSA PRIVATE KEY-----", "-----END ", "eyJ", "eyJaaaaaaaa-", "eyJaaaaaaaa.", "ghp_",
+    "a", "password", "password=", 'password="', "password=\\", 'password=\\"', "password=[",
+    "token=a.", "pwd=a,",
+    "token= ", "access_", "secret_", "://", "://a:b", "://@", "://a:/", "@",
+    "Authorization: Bearer ", "bearer ", " ",
+    "-----BEGIN ", "-----BEGIN RSA PRIVATE KEY-----", "-----END ", "eyJ", "eyJaaaaaaaa-",
+    "eyJaaaaaaaa.", "ghp_",
     "xoxb-", "AKIA", "\\", "'", '"', "password='a'", "a(", "password=b", "_1", "\n",
 )  # fmt: skip
 

@@ -16,7 +16,10 @@ POD = "/kubepods.slice/kubepods-pod1.slice/cri-containerd-2.scope"
 
 
 def v2(root: str, point: Path) -> str:
-    return f"35 24 0:30 {root} {point} ro,nosuid,nodev,noexec,relatime shared:9 master:1 - cgroup2 cgroup rw,nsdelegate"
+    return (
+        f"35 24 0:30 {root} {point} ro,nosuid,nodev,noexec,relatime shared:9 master:1 - cgroup2 "
+        "cgroup rw,nsdelegate"
+    )
 
 
 def v1(root: str, point: Path, controllers: str = "memory") -> str:

@@ -27,7 +27,8 @@ ENVIRONMENT = environment()
 def entry(name: str, fault: Fault | None = None) -> ModelEntry:
     return ModelEntry(
         name=ModelName(name), state="ready" if not fault else "failed", version=TreeHash("1" * 40),
-        wanted_version=TreeHash("1" * 40), release=OLD, folder=f"models_serve/{name}", fault=fault, call_seconds=0.001,
+        wanted_version=TreeHash("1" * 40), release=OLD, folder=f"models_serve/{name}", fault=fault,
+        call_seconds=0.001,
     )  # fmt: skip
 
 

@@ -15,7 +15,10 @@ from tests.records import Record, records
 from tests.service.following import NO_PROXY, push
 from tests.waiting import patient
 
-BROKEN = "class Model:\n    def transform_predict(self):\n        return {}\n\nraise RuntimeError('no licence')\n"
+BROKEN = (
+    "class Model:\n    def transform_predict(self):\n        return {}\n\n"
+    "raise RuntimeError('no licence')\n"
+)
 
 
 @dataclass
@@ -62,7 +65,8 @@ class Stage:
         log = self.folder / f"{number}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "modelsync", "rollout"], cwd=self.folder, env={**clean, **given, **env},
+                [sys.executable, "-m", "modelsync", "rollout"], cwd=self.folder,
+                env={**clean, **given, **env},
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
         return Run(process, log)

@@ -13,17 +13,20 @@ DEADLINE = patient(3)
 """Seconds that a prediction may take."""
 
 MODELS = {
-    "Echo": "class Echo:\n    def transform_predict(self, variables: dict):\n        return variables\n",
+    "Echo": "class Echo:\n    def transform_predict(self, variables: dict):\n"
+    "        return variables\n",
     "Slow": (
         "import time\nclass Slow:\n    def transform_predict(self, variables: dict):\n"
         "        time.sleep(float(variables.get('seconds', 0.3)))\n        return {'slept': True}\n"
     ),
     "Busy": (
         "import time\nclass Busy:\n    def transform_predict(self, variables: dict):\n"
-        "        end = time.thread_time() + 0.001\n        while time.thread_time() < end:\n            pass\n"
+        "        end = time.thread_time() + 0.001\n        while time.thread_time() < end:\n"
+        "            pass\n"
         "        return {}\n"
     ),
-    "Large": "class Large:\n    def transform_predict(self, n: int = 1000):\n        return {'text': 'x' * n}\n",
+    "Large": "class Large:\n    def transform_predict(self, n: int = 1000):\n"
+    "        return {'text': 'x' * n}\n",
 }
 
 

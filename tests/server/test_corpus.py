@@ -23,7 +23,8 @@ FILLINGS = {
     "{many}": "".join(f"X-{number}: y\r\n" for number in range(200)),
     "{chunked}": f"5\r\n{TEXT[:5]}\r\n{len(TEXT) - 5:X}\r\n{TEXT[5:]}\r\n0\r\n\r\n",
     "{five}": TEXT[:5],
-    "{extended}": f'5;a=b\r\n{TEXT[:5]}\r\n{len(TEXT) - 5:x};c="d e"\r\n{TEXT[5:]}\r\n0\r\nX-T: 1\r\n\r\n',
+    "{extended}": f'5;a=b\r\n{TEXT[:5]}\r\n{len(TEXT) - 5:x};c="d e"\r\n{TEXT[5:]}\r\n0\r\n'
+    "X-T: 1\r\n\r\n",
 }
 
 

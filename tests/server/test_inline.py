@@ -14,7 +14,8 @@ from tests.server.talking import connect, post, read_reply
 from tests.waiting import until
 
 MODELS = {
-    "Fast": "class Fast:\n    def transform_predict(self, v: dict):\n        return {'twice': 2 * v['a']}\n",
+    "Fast": "class Fast:\n    def transform_predict(self, v: dict):\n"
+    "        return {'twice': 2 * v['a']}\n",
     "Moody": """
 import time
 class Moody:

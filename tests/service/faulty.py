@@ -28,7 +28,8 @@ def model(
     `transform_predict`.
     """
     return (
-        f"{top}\n\nclass Model:\n    def __init__(self, path):\n        self.path = path\n{_indented(init)}\n"
+        f"{top}\n\nclass Model:\n    def __init__(self, path):\n        self.path = path\n"
+        f"{_indented(init)}\n"
         f"    {kind} transform_predict(self, variables):\n{_indented(predict)}\n"
     )
 

@@ -19,7 +19,8 @@ SECRETS = ("s3cret", "hunter2", "t0ken-in-a-file")
 RAISE = f"raise RuntimeError('could not connect: {URL}')"
 READ = "raise RuntimeError('it says ' + open({file!r}).read().strip())"
 VALIDATED = (
-    "import pydantic\nclass Wanted(pydantic.BaseModel):\n    a: int\n    @pydantic.field_validator('a')\n"
+    "import pydantic\nclass Wanted(pydantic.BaseModel):\n    a: int\n"
+    "    @pydantic.field_validator('a')\n"
     f"    def check(cls, value):\n        raise ValueError('{URL}')\n"
     "class Validates:\n    def transform_predict(self, wanted: Wanted):\n        return {}\n"
 )

@@ -34,7 +34,10 @@ def in_flight(folder: Path) -> Iterator[tuple[Service, Future[requests.Response]
     """A service whose model has been called and answers once the file is there."""
     go, called = folder / "go", folder / "called"
     wait = f"import pathlib, time\npathlib.Path({str(called)!r}).touch()\n"
-    wait += f"while not pathlib.Path({str(go)!r}).exists():\n    time.sleep(0.02)\nreturn {{'value': 1}}"
+    wait += (
+        f"while not pathlib.Path({str(go)!r}).exists():\n    time.sleep(0.02)\n"
+        f"return {{'value': 1}}"
+    )
     write_model(folder / "models", "Waits", model(wait))
     with (
         ThreadPoolExecutor(1) as client,

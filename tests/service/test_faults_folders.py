@@ -14,7 +14,10 @@ from tests.fixtures.service import answers, serving, write_model
 from tests.service.faulty import Client, model
 from tests.waiting import until
 
-TWO = "class First:\n    def transform_predict(self): ...\nclass Second:\n    def transform_predict(self): ...\n"
+TWO = (
+    "class First:\n    def transform_predict(self): ...\nclass Second:\n"
+    "    def transform_predict(self): ...\n"
+)
 HELPED = model("return {'value': helper.WHO}", top="import helper")
 
 WORKS = {
@@ -47,7 +50,8 @@ WORKS = {
 REFUSED = {
     "Two": (
         TWO,
-        "etls.py:3: several classes have a transform_predict method: First (line 1), Second (line 3)",
+        "etls.py:3: several classes have a transform_predict method: First (line 1), Second (line "
+        "3)",
     ),
     "None": ("x = 1\n", "no class with a transform_predict method"),
     "Elsewhere": (
@@ -187,7 +191,8 @@ def test_a_signal_that_a_model_ignores_ends_the_service_all_the_same(
     """
     models = tmp_path / "models"
     stubborn = (
-        "import atexit, signal, threading, time\nfor n in (2, 3, 15): signal.signal(n, signal.SIG_IGN)\n"
+        "import atexit, signal, threading, time\nfor n in (2, 3, 15): signal.signal(n, "
+        "signal.SIG_IGN)\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, {2, 3, 15})\natexit.register(time.sleep, 600)\n"
         "threading.Thread(target=time.sleep, args=(600,)).start()"
     )

@@ -31,7 +31,8 @@ HANGS = {
         "import asyncio; await asyncio.get_running_loop().create_future()", kind="async def"
     ),
     "Deaf": model(
-        "import asyncio\nwhile True:\n    try: await asyncio.sleep(600)\n    except BaseException: pass",
+        "import asyncio\nwhile True:\n    try: await asyncio.sleep(600)\n"
+        "    except BaseException: pass",
         kind="async def",
     ),
     "Blocks": model(f"import time; time.sleep({DEADLINE * 3})\nreturn {{}}", kind="async def"),

@@ -35,7 +35,8 @@ BROKEN = {
     "Segfault": (model(top=SEGFAULT), "SIGSEGV", 2),
     "Overflow": (
         model(
-            top="import sys\nsys.setrecursionlimit(10 ** 9)\ndef f(): f.__class__(f.__code__, {'f': f})()\nf()"
+            top="import sys\nsys.setrecursionlimit(10 ** 9)\n"
+            "def f(): f.__class__(f.__code__, {'f': f})()\nf()"
         ),
         "",
         None,

@@ -31,7 +31,8 @@ MODELS = {
     "Hungry": model(HUNGRY),
     "Greedy": model(HUNGRY),
     "Parent": model(
-        f"import subprocess, sys\nreturn {{'value': subprocess.call([sys.executable, '-c', {HUNGRY!r}])}}"
+        f"import subprocess, sys\nreturn {{'value': subprocess.call([sys.executable, '-c', "
+        f"{HUNGRY!r}])}}"
     ),
     "Sleepy": model("import time; time.sleep(30)"),
     "Quick": answers(1),

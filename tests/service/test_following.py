@@ -230,7 +230,8 @@ def test_old_releases_go_but_none_that_is_in_use(server: GitServer, tmp_path: Pa
     then they go.
     """
     slow = (
-        "import pathlib, time\nclass Model:\n    def __init__(self, folder):\n        self.folder = folder\n"
+        "import pathlib, time\nclass Model:\n    def __init__(self, folder):\n"
+        "        self.folder = folder\n"
         "    def transform_predict(self, seconds: float = 0):\n        time.sleep(seconds)\n"
         "        return {'value': pathlib.Path(self.folder, 'value.txt').read_text()}\n"
     )

@@ -174,12 +174,15 @@ def test_hostile_trees_execute_nothing_and_are_named(server: GitServer, tmp_path
             "Link/etls.py": answers(1, "Link"), "Link/data": link(str(outside)),
             "Climbs/etls.py": answers(1, "Climbs"), "Climbs/up": link("../Model/etls.py"),
             "Sub/etls.py": answers(1, "Sub"), "Sub/library": submodule(), "Whole": submodule(),
-            ".gitmodules": f'[submodule "Whole"]\n\tpath = Whole\n\turl = ext::sh -c "touch {marker}"\n',
+            ".gitmodules": '[submodule "Whole"]\n\tpath = Whole\n'
+                           f'\turl = ext::sh -c "touch {marker}"\n',
             "Model/.gitattributes": "*.txt filter=evil export-subst\n*.py text eol=crlf\n",
             "Model/x.txt": "$Format:%H$",
-            ".gitattributes": "* filter=evil\n", ".gitconfig": f'[filter "evil"]\n\tsmudge = {marker}\n',
+            ".gitattributes": "* filter=evil\n",
+            ".gitconfig": f'[filter "evil"]\n\tsmudge = {marker}\n',
             "hooks/post-checkout": executable(run), ".githooks/post-checkout": executable(run),
-            "Odd\nname/etls.py": answers(1), "-rf/etls.py": answers(1), "--upload-pack=x/etls.py": answers(1),
+            "Odd\nname/etls.py": answers(1), "-rf/etls.py": answers(1),
+            "--upload-pack=x/etls.py": answers(1),
             "Lfs/etls.py": answers(1, "Lfs"),
             "Lfs/model.pkl": "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 1\n",
         }

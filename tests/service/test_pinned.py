@@ -13,7 +13,10 @@ from tests.fixtures.service import Service, answers
 from tests.service.following import ADMIN, answered_by, following, push, sync, told, webhook
 from tests.waiting import until
 
-BROKEN = "raise RuntimeError('no licence')\n\n\nclass {}:\n    def transform_predict(self):\n        return {{}}\n"
+BROKEN = (
+    "raise RuntimeError('no licence')\n\n\nclass {}:\n    def transform_predict(self):\n"
+    "        return {{}}\n"
+)
 
 
 def unready(service: Service, words: str) -> str:

@@ -236,7 +236,8 @@ def test_many_pods_at_once_share_one_cache(server: GitServer, tmp_path: Path) ->
         pods = [
             stack.enter_context(
                 following(
-                    tmp_path, server, ready=False, home=tmp_path / f"pod-{number}", MODELSYNC_GIT_CACHE=str(cache),
+                    tmp_path, server, ready=False, home=tmp_path / f"pod-{number}",
+                    MODELSYNC_GIT_CACHE=str(cache),
                     MODELSYNC_WORKERS="1",
                 )
             )

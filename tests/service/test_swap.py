@@ -130,7 +130,10 @@ def test_a_model_that_loads_in_the_check_only_is_not_swapped_in(
     """It raises in the generation: its last version goes on with all the others."""
     models = tmp_path / "models"
     write_model(models, "Model", answers(0))
-    flaky = f"if 'generation' in open('/proc/self/cmdline').read():\n    raise OSError('no mount here')\n{answers(1)}"
+    flaky = (
+        "if 'generation' in open('/proc/self/cmdline').read():\n"
+        f"    raise OSError('no mount here')\n{answers(1)}"
+    )
     with serving(tmp_path, models, MODELSYNC_PRELOAD=preload) as service:
         write_model(models, "Model", flaky)
         service.sync()

@@ -52,7 +52,8 @@ if __name__ == "__main__":
     mlflow.pyfunc.save_model(f"{work}/model", python_model=str(code), pip_requirements=[])
     program = str(Path(sys.executable).with_name("mlflow"))
     arguments = [
-        "models", "serve", "-m", f"{work}/model", "--env-manager", "local", "-h", "127.0.0.1", "-p", port,
+        "models", "serve", "-m", f"{work}/model", "--env-manager", "local", "-h", "127.0.0.1", "-p",
+        port,
         "-w", workers,
     ]  # fmt: skip
     os.execv(program, [program, *arguments])
