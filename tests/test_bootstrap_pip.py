@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from scripts.bootstrap_pip import option, wheels
+from tests.waiting import patient
 
 ROOT = Path(__file__).parents[1]
 SHA = "ab" * 32
@@ -105,7 +106,7 @@ def bootstrap(python: Path, index_url: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(python), str(ROOT / "scripts" / "bootstrap_pip.py")],
         env={**clean, "no_proxy": "127.0.0.1", "PIP_INDEX_URL": index_url}, capture_output=True,
-        text=True, timeout=100,
+        text=True, timeout=patient(100),
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ import pytest
 from modelsync import errors
 from tests.fixtures.curl import curl
 from tests.fixtures.service import Service, serving
-from tests.waiting import until
+from tests.waiting import patient, until
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -86,7 +86,7 @@ def run(command: str, folder: Path, service: Service) -> str:
     assert words[0] in {"modelsync", ".venv/bin/modelsync"}, f"not run by this test: {command}"
     return subprocess.run(
         [sys.executable, "-m", "modelsync", *words[1:]],
-        cwd=folder, env=clean_environment(MODELSYNC_PORT=str(service.port)), text=True, timeout=100,
+        cwd=folder, env=clean_environment(MODELSYNC_PORT=str(service.port)), text=True, timeout=patient(100),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ).stdout  # fmt: skip
 
@@ -107,7 +107,7 @@ def git(folder: Path, *arguments: str) -> None:
         "init.defaultBranch=main",
     ]
     subprocess.run(
-        ["git", *who, *arguments], cwd=folder, check=True, capture_output=True, timeout=60
+        ["git", *who, *arguments], cwd=folder, check=True, capture_output=True, timeout=patient(60)
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from modelsync import settings
 from scripts import generated
+from tests.waiting import patient
 
 ROOT = Path(__file__).parents[1]
 
@@ -132,7 +133,7 @@ def run_sh(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
     )
 
 

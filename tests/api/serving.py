@@ -27,7 +27,7 @@ from modelsync.models.types import Example, Fault, LoadedModel, ModelEntry, Mode
 from modelsync.observability import counters
 from modelsync.observability.counters import Counters
 from modelsync.releases.store import Release
-from tests.waiting import patient, until
+from tests.waiting import patient, setting, until
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMIT = "c0ffee" + "0" * 34
@@ -86,7 +86,7 @@ FAULT = Fault(
 
 
 def environment(home: Path, **given: str) -> dict[str, str]:
-    return {"MODELSYNC_HOME": str(home), "MODELSYNC_PREDICT_TIMEOUT": "5s", **given}
+    return {"MODELSYNC_HOME": str(home), "MODELSYNC_PREDICT_TIMEOUT": setting(5), **given}
 
 
 def a_service(
@@ -130,7 +130,7 @@ def the_examples(
     release = Release(COMMIT, COMMIT, "git", "", entries, path=home / "releases" / COMMIT)
     counts = Counters(counters.folder(config.state.home), list(loaded))
     dataplane = DataPlane(
-        loaded, {}, counts, release=COMMIT, threads=4, max_queue=100, timeout=20.0
+        loaded, {}, counts, release=COMMIT, threads=4, max_queue=100, timeout=patient(20)
     )
     try:
         yield Service(config, release, {}, dataplane, request_sync)

@@ -24,6 +24,7 @@ from modelsync.models.loading import binding
 from modelsync.models.types import LoadedModel, ModelName, TreeHash
 from modelsync.sync.status import Status, write_status
 from tests.api.serving import COMMIT, JSON, VERSION, a_service, person, read, switched_off
+from tests.waiting import patient
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 CHROMIUM = (
@@ -245,7 +246,7 @@ def dom(url: str, *, complains: bool = False) -> str:
             "--enable-logging=stderr",
             "--dump-dom",
         ]
-        done = subprocess.run([*command, url], capture_output=True, timeout=60, check=True)
+        done = subprocess.run([*command, url], capture_output=True, timeout=patient(60), check=True)
     complaints = [line for line in done.stderr.decode().splitlines() if "CONSOLE" in line]
     assert complains or not complaints
     return done.stdout.decode()

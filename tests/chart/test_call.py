@@ -16,6 +16,7 @@ from scripts import chart_helm
 from scripts.chart_values import CHART
 from tests.chart.rendering import FOLLOWING, NAMESPACE, RELEASE, rendered
 from tests.fixtures.service import Service, serving
+from tests.waiting import patient
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,7 +51,11 @@ def call(url: str, **environ: str) -> subprocess.CompletedProcess[str]:
         **environ,
     }
     return subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=patient(60),
     )
 
 
@@ -114,7 +119,7 @@ def notes(values: dict[str, Any]) -> str:
         "-",
     ]
     done = subprocess.run(
-        command, input=yaml.safe_dump(values), capture_output=True, text=True, timeout=60
+        command, input=yaml.safe_dump(values), capture_output=True, text=True, timeout=patient(60)
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.partition("NOTES:\n")[2]

@@ -16,6 +16,7 @@ from scripts import chart_manifests
 from tests.chart.rendering import Objects
 from tests.chart.test_pods import violations
 from tests.chart.validation import validate
+from tests.waiting import patient
 
 K8S = Path(__file__).parents[2] / "k8s"
 KUSTOMIZATION = K8S / "kustomization.yaml"
@@ -25,7 +26,7 @@ kustomize = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is n
 
 def build(folder: Path) -> Objects:
     done = subprocess.run(
-        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=60
+        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=patient(60)
     )
     assert done.returncode == 0, done.stderr
     return Objects(list(yaml.load_all(done.stdout, yaml.CSafeLoader)))

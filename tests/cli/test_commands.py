@@ -12,7 +12,7 @@ import pytest
 from tests.command import modelsync
 from tests.fixtures.curl import curl
 from tests.fixtures.service import answers, serving, write_example, write_model
-from tests.waiting import until
+from tests.waiting import patient, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -180,7 +180,7 @@ def test_app_py_is_modelsync_serve(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
     )
     assert done.returncode == 0
     assert done.stdout == modelsync("serve", "--help", cwd=tmp_path).stdout

@@ -18,12 +18,13 @@ from modelsync.releases.store import Releases
 from modelsync.settings import Git
 from tests.fixtures.git import GitServer
 from tests.releases.test_store import dies_before_step
+from tests.waiting import patient
 
 
 def sync(server: GitServer, home: Path, target: Path, seconds: float = 30) -> str:
     """Find the commit, get it, write it into `target`."""
     mirror = Mirror(home, Git(path=server.url, protocols=frozenset({"http"})))
-    deadline = Deadline(seconds)
+    deadline = Deadline(patient(seconds))
     commit = mirror.resolve(deadline)
     mirror.fetch(commit, deadline)
     mirror.versions(commit, deadline)
@@ -155,7 +156,7 @@ def test_the_remote_may_be_away_while_the_mirror_is_damaged(
     server.fault = "403"
     mirror = Mirror(tmp_path / "home", Git(path=server.url, protocols=frozenset({"http"})))
     with pytest.raises(SyncError):
-        mirror.export(commit, tmp_path / "out2", Deadline(5))
+        mirror.export(commit, tmp_path / "out2", Deadline(patient(5)))
     assert not (tmp_path / "out2").exists()
     server.fault = ""
     assert sync(server, tmp_path / "home", tmp_path / "out") == commit

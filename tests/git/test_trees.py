@@ -14,12 +14,13 @@ from modelsync.git.mirror import Mirror
 from modelsync.git.tree import Export
 from modelsync.settings import Git
 from tests.fixtures.git import Entry, Files, GitServer, executable, link, submodule
+from tests.waiting import patient
 
 
 def export(server: GitServer, folder: Path) -> Export:
     """Export the tip into folder/out."""
     mirror = Mirror(folder / "home", Git(path=server.url, protocols=frozenset({"http"})))
-    deadline = Deadline(30)
+    deadline = Deadline(patient(30))
     commit = mirror.resolve(deadline)
     mirror.fetch(commit, deadline)
     return mirror.export(commit, folder / "out", deadline)
@@ -249,8 +250,8 @@ def test_what_lies_beside_the_models_is_known_by_name(server: GitServer, tmp_pat
     mirror = Mirror(
         tmp_path / "home", Git(path=server.url, protocols=frozenset({"http"}), subdir="models")
     )
-    mirror.fetch(commit := mirror.resolve(Deadline(30)), Deadline(30))
-    found = mirror.export(commit, tmp_path / "out", Deadline(30))
+    mirror.fetch(commit := mirror.resolve(Deadline(patient(30))), Deadline(patient(30)))
+    found = mirror.export(commit, tmp_path / "out", Deadline(patient(30)))
     assert {"Churn/", "near.py", "models/", "common/", "shared.py"} <= found.beside
     assert "deep/" not in found.beside
     assert files(tmp_path / "out") == {"Churn/etls.py"}

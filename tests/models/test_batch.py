@@ -17,6 +17,7 @@ from modelsync.models.discovery.folders import discover
 from modelsync.models.types import CheckResult, LoadedModel
 from tests.models.code import bind, call_batch, fault_of, schema_of
 from tests.models.conftest import Find, Load, Write
+from tests.waiting import patient
 
 TYPES = """
 import dataclasses, typing
@@ -262,7 +263,7 @@ SINGLE = "class Churn:\n    def transform_predict(self, x: float):\n        retu
 
 
 def result(root: Path) -> CheckResult:
-    [found] = check(discover(root), timeout=30, environ=os.environ)
+    [found] = check(discover(root), timeout=patient(30), environ=os.environ)
     return found
 
 

@@ -15,7 +15,7 @@ from modelsync.models.discovery.folders import discover
 from modelsync.models.types import CheckResult
 from tests.models.code import fault_of
 from tests.models.conftest import Write
-from tests.waiting import until
+from tests.waiting import patient, told, until
 
 GOOD = """
 class M:
@@ -63,7 +63,7 @@ def test_verdicts_come_in_order_and_as_they_are_known(root: Path, write: Write) 
     write("A", model(top="raise ValueError('no')"))
     write("C", "def oops(:")
     seen: list[CheckResult] = []
-    found = check(discover(root), timeout=30, environ=os.environ, on_progress=seen.append)
+    found = check(discover(root), timeout=patient(30), environ=os.environ, on_progress=seen.append)
     assert [result.name for result in found] == ["A", "B", "C"]
     assert [result.ok for result in found] == [False, True, False]
     assert sorted(result.name for result in seen) == ["A", "B", "C"]
@@ -72,7 +72,7 @@ def test_verdicts_come_in_order_and_as_they_are_known(root: Path, write: Write) 
         "etls.py",
         1,
     )
-    assert check([], timeout=30, environ=os.environ) == []
+    assert check([], timeout=patient(30), environ=os.environ) == []
 
 
 def test_models_that_end_the_process_do_not_end_the_check(root: Path, write: Write) -> None:
@@ -120,9 +120,9 @@ def test_models_without_end_are_told_where_they_hang(root: Path, write: Write) -
         model("import asyncio; await asyncio.sleep(600)", kind="async def"),
         {"examples/a.json": EXAMPLE},
     )
-    found = results(root, timeout=1)
+    found = results(root, timeout=patient(1))
     assert [fault_of(found[name]).stage for name in "ABD"] == ["timeout"] * 3
-    assert "within 1 s" in fault_of(found["A"]).message
+    assert f"within {told(1)}" in fault_of(found["A"]).message
     assert (fault_of(found["A"]).file, fault_of(found["A"]).line in (1, 2)) == ("etls.py", True)
     assert fault_of(found["B"]).line == 6
     assert found["C"].ok
@@ -254,7 +254,7 @@ def test_the_environment_is_the_one_given(
     )
     monkeypatch.setenv("gitpassword", "secret")
     [result] = check(
-        discover(root), timeout=30, environ={"PATH": os.environ["PATH"], "MODEL_KEY": "k"}
+        discover(root), timeout=patient(30), environ={"PATH": os.environ["PATH"], "MODEL_KEY": "k"}
     )
     assert result.fault is None
 
@@ -273,7 +273,7 @@ def test_an_interrupted_check_leaves_no_process(root: Path, write: Write) -> Non
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        check(discover(root), timeout=60, environ=os.environ, on_progress=interrupt)
+        check(discover(root), timeout=patient(60), environ=os.environ, on_progress=interrupt)
     assert len(running) == 1  # it ran, and is seen here while it runs
     until(lambda: not any(one.is_running() for one in running))
     assert signal.getsignal(signal.SIGINT) is handler
@@ -305,7 +305,10 @@ def test_what_lies_beside_the_folder_is_no_missing_library(root: Path, write: Wr
     ):
         write(name, model(top=top), {"examples/a.json": EXAMPLE})
     found = check(
-        discover(root), timeout=30, environ=os.environ, beside={"common/", "shared.py", "data.csv"}
+        discover(root),
+        timeout=patient(30),
+        environ=os.environ,
+        beside={"common/", "shared.py", "data.csv"},
     )
     hints = [str(fault_of(result).hint) for result in found]
     assert [hint.partition(" lies outside of the model's folder")[0] for hint in hints[:2]] == [

@@ -11,6 +11,7 @@ from modelsync.errors import ModelBroken
 from modelsync.models.check.checker import check
 from modelsync.models.codegen.scaffold import create
 from modelsync.models.discovery.folders import discover
+from tests.waiting import patient
 
 
 def test_a_new_model_passes_its_check(root: Path) -> None:
@@ -21,7 +22,7 @@ def test_a_new_model_passes_its_check(root: Path) -> None:
             "etls.py",
             "examples/happy.json",
         ]
-    found = check(discover(root), timeout=30, environ=os.environ)
+    found = check(discover(root), timeout=patient(30), environ=os.environ)
     assert {result.name: result.fault for result in found} == dict.fromkeys(names)
     assert all(result.examples == 1 for result in found)
 

@@ -19,6 +19,7 @@ from modelsync.errors import ReleaseUnreadable, StorageFailed, SyncTimeout
 from modelsync.models.types import Fault, ModelEntry, ModelName, TreeHash
 from modelsync.releases.store import Release, Releases, environment
 from modelsync.sync.status import Status, read_status, write_status
+from tests.waiting import patient
 
 OLD, NEW = "a" * 40, "b" * 40
 ENVIRONMENT = environment()
@@ -187,7 +188,7 @@ def test_one_at_a_time_over_processes(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
-        with Releases(tmp_path).lock(Deadline(10)):
+        with Releases(tmp_path).lock(Deadline(patient(10))):
             os.write(writer, b"x")
             signal.pause()
         os._exit(0)
@@ -197,7 +198,7 @@ def test_one_at_a_time_over_processes(tmp_path: Path) -> None:
     waited = threading.Event()
 
     def wait() -> None:
-        with Releases(tmp_path).lock(Deadline(20)):
+        with Releases(tmp_path).lock(Deadline(patient(20))):
             waited.set()
 
     waiting = threading.Thread(target=wait)
@@ -224,7 +225,7 @@ def test_a_state_directory_that_cannot_be_used(tmp_path: Path) -> None:
     releases = Releases(tmp_path / "home")
     attempts: list[Callable[[], Any]] = [
         lambda: publish(releases, NEW),
-        lambda: releases.lock(Deadline(1)).__enter__(),
+        lambda: releases.lock(Deadline(patient(1))).__enter__(),
         lambda: releases.make_current(Release(NEW, NEW, "git", "")),
         lambda: write_status(tmp_path / "home", Status()),
     ]
@@ -280,7 +281,7 @@ def test_killed_at_any_step_leaves_the_old_release_or_the_new_one(tmp_path: Path
 
     def update(home: Path) -> None:
         releases = Releases(home)
-        with releases.lock(Deadline(10)):
+        with releases.lock(Deadline(patient(10))):
             releases.sweep(2)
             publish(releases, NEW, Churn=entry("Churn"))
             write_status(home, Status(served_commit=NEW))

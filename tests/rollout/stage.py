@@ -13,7 +13,7 @@ from tests.fixtures.git import GitServer
 from tests.fixtures.kubernetes import ApiServer
 from tests.records import Record, records
 from tests.service.following import NO_PROXY, push
-from tests.waiting import patient
+from tests.waiting import patient, setting
 
 BROKEN = (
     "class Model:\n    def transform_predict(self):\n        return {}\n\n"
@@ -30,7 +30,7 @@ class Run:
 
     @property
     def code(self) -> int:
-        return self.process.wait(patient(60))
+        return self.process.wait(patient(90))
 
     def lines(self, **fields: Any) -> list[Record]:
         """The log records that have these fields."""
@@ -57,7 +57,7 @@ class Stage:
             "gitPath": self.git.url,
             "MODELSYNC_GIT_PROTOCOLS": "http",
             "MODELSYNC_ROLLOUT_DEPLOYMENT": "modelsync",
-            "MODELSYNC_ROLLOUT_TIMEOUT": "30s",
+            "MODELSYNC_ROLLOUT_TIMEOUT": setting(30),
             "MODELSYNC_HOME": str(self.folder / f"home-{number}"),
             "MODELSYNC_LOG_FORMAT": "json",
             **NO_PROXY,
@@ -73,7 +73,7 @@ class Stage:
 
     def run(self, **env: str) -> Run:
         run = self.start(**env)
-        run.process.wait(patient(60))
+        run.process.wait(patient(90))
         return run
 
     def rolled_out(self, value: object = 0) -> str:

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.fixtures.service import Service, serving, write_model
+from tests.waiting import patient
 
 DOUBLES = """
 class Doubles:
@@ -71,7 +72,7 @@ def ask(
 ) -> list[tuple[int, dict[str, Any]]]:
     """Send these variables on a connection each, all before any answer is read."""
     connections = [
-        socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in requests
+        socket.create_connection(("127.0.0.1", service.port), timeout=patient(30)) for _ in requests
     ]
     try:
         for connection, variables in zip(connections, requests, strict=True):
@@ -172,7 +173,8 @@ def test_connections_that_stay_get_their_own_answers_too(service: Service) -> No
     connection goes on.
     """
     connections = [
-        socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(16)
+        socket.create_connection(("127.0.0.1", service.port), timeout=patient(30))
+        for _ in range(16)
     ]
     try:
         for turn in range(20):
@@ -191,7 +193,7 @@ def test_connections_that_stay_get_their_own_answers_too(service: Service) -> No
 
 def test_what_comes_behind_a_request_in_a_batch_is_answered_behind_it(service: Service) -> None:
     """A connection that does not wait for its answers gets them in the order of its requests."""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=patient(30)) as connection:
         for x in (101, 102, 103):
             assert ask_again([connection], "Doubles", [{"x": x}]) == [(200, {"x": x * 2.0})]
         ids = []

@@ -15,7 +15,7 @@ import requests
 from tests.fixtures.load import load
 from tests.fixtures.service import Service, answers, serving, write_model
 from tests.service.faulty import Client, model
-from tests.waiting import until
+from tests.waiting import patient, setting, until
 
 CRASHES = {
     "Exit3": ("import os; os._exit(3)", "exit code 3"),
@@ -129,19 +129,19 @@ def test_a_worker_that_ends_as_it_should_loses_nothing(tmp_path: Path) -> None:
     write_model(models, "Other", answers(1))
     settings = {
         "MODELSYNC_WORKERS": "1",
-        "MODELSYNC_DRAIN_TIMEOUT": "4s",
-        "MODELSYNC_PREDICT_TIMEOUT": "60s",
+        "MODELSYNC_DRAIN_TIMEOUT": setting(4),
+        "MODELSYNC_PREDICT_TIMEOUT": setting(60),
     }
     with serving(tmp_path, models, env=settings) as service, ThreadPoolExecutor() as pool:
         client = Client(service)
-        for version, seconds in ((2, 2), (3, 50)):
+        for version, seconds in ((2, patient(2)), (3, patient(50))):
             call = pool.submit(client.post, "Slow", {"seconds": seconds})
             until(lambda: 'in_flight{model="Slow"} 1.0' in client.get("/metrics").text)
             write_model(models, "Other", answers(version))
             service.sync()
             until(lambda: len(service.masters()) == 2, 30)
             until(lambda: len(service.masters()) == 1, 30)
-            if seconds == 2:
+            if version == 2:
                 assert call.result().json() == {"value": 1}
                 assert 'code="lost"' not in client.get("/metrics").text
             else:

@@ -200,7 +200,7 @@ def test_a_signal_that_a_model_ignores_ends_the_service_all_the_same(
     with serving(tmp_path, models, MODELSYNC_PRELOAD=preload) as service:
         assert Client(service).value("Stubborn") == 1
         family = [*service.masters(), *service.workers()]
-        assert service.stop(15) == 0
+        assert service.stop(30) == 0
         assert not any(one.is_running() for one in family)
 
 

@@ -91,7 +91,7 @@ def test_more_hangs_than_threads_replace_the_worker(tmp_path: Path) -> None:
         "MODELSYNC_WORKERS": "1",
         "MODELSYNC_THREADS": "3",
     }
-    with serving(tmp_path, models, MODELSYNC_DRAIN_TIMEOUT="5s", env=settings) as service:
+    with serving(tmp_path, models, MODELSYNC_DRAIN_TIMEOUT=setting(5), env=settings) as service:
         client = Client(service)
         worker = client.worker()
         with load(

@@ -21,7 +21,7 @@ from tests.fixtures.cgroups import limited
 from tests.fixtures.load import load
 from tests.fixtures.service import Service, answers, serving, write_model
 from tests.service.faulty import Client, model
-from tests.waiting import until
+from tests.waiting import patient, until
 
 MEGABYTES = 600
 """For the whole service: supervisor, master, workers and the check."""
@@ -175,7 +175,7 @@ def test_a_supervisor_that_is_the_victim_leaves_nobody_behind(tmp_path: Path) ->
             make_victim(psutil.Process(service.process.pid), service)
             with pytest.raises(requests.ConnectionError):
                 client.post("Greedy")
-            assert service.process.wait(10) == -signal.SIGKILL
+            assert service.process.wait(patient(30)) == -signal.SIGKILL
             until(lambda: not any(one.is_running() for one in family), 60)
         with serving(tmp_path, models, within=within) as service:
             assert Client(service).value("Quick") == 1

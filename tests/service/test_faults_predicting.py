@@ -12,7 +12,7 @@ import pytest
 from tests.fixtures.service import Service, serving, write_model
 from tests.records import Record
 from tests.service.faulty import Client, model
-from tests.waiting import until
+from tests.waiting import setting, until
 
 RAISING = {
     "Raises": (model("raise ValueError('no such rate')"), "ValueError", "no such rate"),
@@ -148,13 +148,13 @@ def client(
     settings = {
         "MODELSYNC_WORKERS": "1",
         "MODELSYNC_PRELOAD": request.param,
-        "MODELSYNC_PREDICT_TIMEOUT": "10s",
+        "MODELSYNC_PREDICT_TIMEOUT": setting(10),
     }
     with serving(folder, models, **settings) as service:
         client = Client(service)
         yield client
         assert client.leaks() == []
-        assert service.stop(15) == 0
+        assert service.stop(30) == 0
 
 
 def test_what_a_model_raises_is_its_own_requests_500(client: Client) -> None:

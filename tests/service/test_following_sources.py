@@ -24,7 +24,7 @@ from tests.service.following import (
     sync,
     webhook,
 )
-from tests.waiting import until
+from tests.waiting import patient, until
 
 # --- which commit ---------------------------------------------------------------------------------
 
@@ -237,7 +237,7 @@ def test_a_url_that_is_not_allowed_ends_the_start(tmp_path: Path, url: str, comm
     done = subprocess.run(
         [sys.executable, "-m", "modelsync", command],
         cwd=tmp_path, env={**clean, "gitPath": url, "MODELSYNC_PORT": "0", **NO_PROXY},
-        capture_output=True, text=True, timeout=30,
+        capture_output=True, text=True, timeout=patient(30),
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("modelsync: gitPath ")

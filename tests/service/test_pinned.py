@@ -11,7 +11,7 @@ import requests
 from tests.fixtures.git import GitServer
 from tests.fixtures.service import Service, answers
 from tests.service.following import ADMIN, answered_by, following, push, sync, told, webhook
-from tests.waiting import until
+from tests.waiting import patient, setting, until
 
 BROKEN = (
     "raise RuntimeError('no licence')\n\n\nclass {}:\n    def transform_predict(self):\n"
@@ -44,12 +44,12 @@ def test_a_pinned_commit_is_served_whatever_the_ref_says(server: GitServer, tmp_
         refs = [path for _, path, _ in server.requests if "info/refs" in path]
         assert len(refs) == 1  # the fetch; no ls-remote before it
         for answer in (
-            requests.post(f"{service.base}/sync", headers=ADMIN, timeout=30),
+            requests.post(f"{service.base}/sync", headers=ADMIN, timeout=patient(30)),
             webhook(service),
         ):
             assert answer.status_code == 409
             assert "kubectl create job --from=cronjob/shop-rollout" in answer.json()["detail"]
-        assert requests.post(f"{service.base}/sync", timeout=30).status_code == 401
+        assert requests.post(f"{service.base}/sync", timeout=patient(30)).status_code == 401
         found = told(service)
         assert (found["pinned"], found["served"], found["wanted"], found["in_step"]) == (
             pinned,
@@ -101,7 +101,7 @@ def test_the_first_sync_is_tried_again_without_a_schedule(
                 server,
                 ready=False,
                 MODELSYNC_GIT_REVISION=pinned,
-                MODELSYNC_SYNC_TIMEOUT="6s",
+                MODELSYNC_SYNC_TIMEOUT=setting(6),
             )
         )
         unready(service, "cannot be reached")

@@ -109,14 +109,16 @@ def test_it_predicts(tmp_path: Path, command: tuple[str, ...]) -> None:
     ) as url:
 
         def post(name: str) -> requests.Response:
-            return requests.post(f"{url}/models/{name}", json={"variables": {}}, timeout=20)
+            return requests.post(
+                f"{url}/models/{name}", json={"variables": {}}, timeout=patient(20)
+            )
 
         assert post("Good").json() == {"value": "here"}
         assert (post("Exits").status_code, post("Exits").json()["error"]) == (500, "SystemExit")
         assert "no_such_library" in post("Broken").json()["detail"]
         assert "Zq" not in post("Looks").text
         assert post("Good").json() == {"value": "here"}
-        assert requests.get(f"{url}/models/Good", timeout=20).json()["state"] == "ready"
+        assert requests.get(f"{url}/models/Good", timeout=patient(20)).json()["state"] == "ready"
 
 
 def test_a_server_of_ones_own_reads_the_same_file_of_settings(tmp_path: Path) -> None:
@@ -126,9 +128,9 @@ def test_a_server_of_ones_own_reads_the_same_file_of_settings(tmp_path: Path) ->
     with started(
         tmp_path, *gunicorn("gthread", "--chdir", str(tmp_path), "--pythonpath", str(ROOT))
     ) as url:
-        assert requests.post(f"{url}/api/Model", json={"variables": {}}, timeout=20).json() == {
-            "value": 1
-        }
+        assert requests.post(
+            f"{url}/api/Model", json={"variables": {}}, timeout=patient(20)
+        ).json() == {"value": 1}
 
 
 # --- one release for all workers ------------------------------------------------------------------
@@ -161,7 +163,7 @@ def test_all_workers_serve_one_release_for_the_life_of_their_master(tmp_path: Pa
 
         def answered(url: str) -> set[tuple[str, str]]:
             found = [
-                requests.post(f"{url}/models/Model", json={"variables": {}}, timeout=20)
+                requests.post(f"{url}/models/Model", json={"variables": {}}, timeout=patient(20))
                 for _ in range(30)
             ]
             return {

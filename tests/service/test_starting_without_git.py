@@ -17,9 +17,9 @@ from tests.fixtures.git import GitServer
 from tests.fixtures.service import answers, write_model
 from tests.service.following import ADMIN, answered_by, metric, push, sync, told
 from tests.service.following import following as follow
-from tests.waiting import until
+from tests.waiting import setting, until
 
-following = partial(follow, MODELSYNC_SYNC_TIMEOUT="6s")
+following = partial(follow, MODELSYNC_SYNC_TIMEOUT=setting(6))
 """A remote that is away is asked three times, not five."""
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fixtures.load import load
 from tests.fixtures.service import Service, answers, serving, write_model
-from tests.waiting import until
+from tests.waiting import patient, until
 
 BODY = b'{"variables": {}}'
 SWAPS = int(os.environ.get("MODELSYNC_TEST_SWAPS", "6"))
@@ -207,7 +207,7 @@ def test_termination_under_load_finishes_what_is_in_flight(tmp_path: Path) -> No
         with load(service.port, "/models/Model", BODY, connections=8) as tally:
             until(lambda: 'in_flight{model="Model"} 8.0' in service.get("/metrics").text)
             service.process.send_signal(signal.SIGTERM)
-            code = service.process.wait(30)
+            code = service.process.wait(patient(60))
         assert code == 0
         assert tally.answered >= 8
         # Afterwards nobody listens: new connections are refused or never accepted; no request in
