@@ -32,15 +32,19 @@ imported = time.perf_counter()
 folders = discover(Path(sys.argv[1]))
 discovered = time.perf_counter()
 entries = [
-    ModelEntry(one.name, "failed" if one.fault else "ready", one.version, one.version, "r", f"models_serve/{one.name}",
-               one.class_name, one.writes_self, one.is_async, one.fault)
+    ModelEntry(one.name, "failed" if one.fault else "ready", one.version, one.version, "r",
+               f"models_serve/{one.name}", one.class_name, one.writes_self, one.is_async, one.fault)
     for one in folders
 ]
 text = generate(entries, base_url="models", release="r")
 generated = time.perf_counter()
 assert len(folders) == int(sys.argv[2]) and not any(one.fault for one in folders), folders
 assert text.count("routes.model(") == len(folders), text[:2000]
-print(json.dumps({"imports": imported - start, "check": discovered - imported, "generate": generated - discovered}))
+print(json.dumps({
+    "imports": imported - start,
+    "check": discovered - imported,
+    "generate": generated - discovered,
+}))
 """
 """What an update does with an export whose hashes it does not know, in a process of its own."""
 

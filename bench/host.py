@@ -121,7 +121,7 @@ def hosted(
 
 
 def default_workers() -> str:
-    """As many as the service takes by default; what starts it in the tests asks for another number."""
+    """The workers that the service has by default; the fixtures of the tests ask for others."""
     return str(os.cpu_count() or 1)
 
 

@@ -33,7 +33,8 @@ import sys
 class Model:
     def __init__(self):
         self.data = {f"customer-{i}": i * 0.5 for i in range(1_800_000)}  # about 200 MB
-        self.bytes = sys.getsizeof(self.data) + sum(sys.getsizeof(k) + sys.getsizeof(v) for k, v in self.data.items())
+        parts = (sys.getsizeof(k) + sys.getsizeof(v) for k, v in self.data.items())
+        self.bytes = sys.getsizeof(self.data) + sum(parts)
 
     def transform_predict(self, how: str = "scan"):
         if how == "scan":
@@ -118,7 +119,7 @@ def measure(folder: Path) -> Figure:
 
 
 def _both(folder: Path, case: Case) -> tuple[int, int, int]:
-    """Bytes that the family uses with one and with four workers, and that the model says it holds."""
+    """Bytes that the family uses with one and with four workers, and that the model holds."""
     folder.mkdir()
     one, held = _used(folder / "one", case, 1)
     four, _ = _used(folder / "four", case, WORKERS)

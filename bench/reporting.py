@@ -141,7 +141,7 @@ def _machine() -> str:
 
 
 def _commit() -> str:
-    """What was measured, where this is a git repository; RESULTS.md itself is always being changed."""
+    """The commit that was measured, if this is a git repository; RESULTS.md does not count."""
     git = ["git", "-C", str(Path(__file__).parent)]
     commit = subprocess.run(
         [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False

@@ -35,7 +35,8 @@ wrong = 0
 pairs_seen = ""
 function response(status, headers, body)
   if status ~= 200 then wrong = wrong + 1 return end
-  local pair = (headers["x-modelsync-release"] or headers["X-Modelsync-Release"] or "none") .. " " .. body
+  local release = headers["x-modelsync-release"] or headers["X-Modelsync-Release"] or "none"
+  local pair = release .. " " .. body
   if not seen[pair] then
     seen[pair] = true
     pairs_seen = pairs_seen .. "PAIR " .. pair .. "\\n"

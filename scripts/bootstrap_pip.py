@@ -50,7 +50,7 @@ class Wheel:
 
 
 def option(name: str, environ: Mapping[str, str]) -> str | None:
-    """Give an option of pip, such as `index-url`, as pip finds it: the environment wins over files."""
+    """Return an option of pip, such as `index-url`; the environment wins over files."""
     if value := environ.get(f"PIP_{name.upper().replace('-', '_')}"):
         return value
     found = None

@@ -41,7 +41,7 @@ def dummy_example(folder: Path) -> None:
 
 
 def iris(folder: Path) -> None:
-    """Species of an iris: scaled logistic regression on the data set that comes with scikit-learn."""
+    """Species of an iris: scaled logistic regression on the data that scikit-learn brings."""
     data = load_iris()
     model = make_pipeline(StandardScaler(), LogisticRegression())
     joblib.dump(model.fit(data.data, data.target_names[data.target]), folder / "model.joblib")

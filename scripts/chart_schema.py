@@ -152,7 +152,7 @@ def _kubernetes(path: str, used: set[str]) -> Schema:
 
 
 def _local(found: Any, used: set[str]) -> Any:
-    """The same schema with references into our own definitions, and without what only people read."""
+    """The schema with references into our own definitions, without descriptions."""
     if isinstance(found, list):
         return [_local(item, used) for item in found]
     if not isinstance(found, dict):

@@ -23,7 +23,8 @@ def modelsync(
     }
     return subprocess.run(
         [sys.executable, "-m", "modelsync", *arguments],
-        cwd=cwd, env={**clean, **environ}, input=stdin, capture_output=True, text=True, timeout=patient(100),
+        cwd=cwd, env={**clean, **environ}, input=stdin, capture_output=True,
+        text=True, timeout=patient(100),
     )  # fmt: skip
 
 

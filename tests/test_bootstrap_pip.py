@@ -86,7 +86,8 @@ def pip_wheel() -> tuple[str, bytes]:
 
 def offer(index: Index, wheel: tuple[str, bytes], sha256: str | None = None) -> None:
     name, content = wheel
-    link = f'<a href="../../files/{name}#sha256={sha256 or hashlib.sha256(content).hexdigest()}">{name}</a>'
+    digest = sha256 or hashlib.sha256(content).hexdigest()
+    link = f'<a href="../../files/{name}#sha256={digest}">{name}</a>'
     index.pages |= {"/simple/pip/": link.encode(), f"/files/{name}": content}
 
 

@@ -1,4 +1,4 @@
-"""The examples in models_serve/: they load, answer what their examples say, and can be made again."""
+"""The examples in models_serve/ load, answer as their examples say, and can be made again."""
 
 from __future__ import annotations
 

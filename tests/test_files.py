@@ -190,7 +190,7 @@ def test_a_link_out_of_a_copied_folder_still_points_there(tmp_path: Path) -> Non
 
 
 def test_remove_tree_removes_whatever_is_there(tmp_path: Path) -> None:
-    """A folder (also a read-only one), a file, a link (not what it points to), and nothing at all."""
+    """`remove_tree` removes a folder, also a read-only one, a file and a link, if any is there."""
     fill(tmp_path / "folder")
     (tmp_path / "folder" / "sub" / "deeper").chmod(0o500)
     (tmp_path / "kept").mkdir()

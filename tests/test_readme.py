@@ -86,7 +86,8 @@ def run(command: str, folder: Path, service: Service) -> str:
     assert words[0] in {"modelsync", ".venv/bin/modelsync"}, f"not run by this test: {command}"
     return subprocess.run(
         [sys.executable, "-m", "modelsync", *words[1:]],
-        cwd=folder, env=clean_environment(MODELSYNC_PORT=str(service.port)), text=True, timeout=patient(100),
+        cwd=folder, env=clean_environment(MODELSYNC_PORT=str(service.port)), text=True,
+        timeout=patient(100),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ).stdout  # fmt: skip
 

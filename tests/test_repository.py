@@ -188,7 +188,8 @@ def test_installing_happens_once(checkout: Path) -> None:
     counting = fake_python(
         checkout,
         f"""case "$*" in
-        "-m venv"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python; cp "$0" .venv/bin/modelsync; exit;;
+        "-m venv"*)
+            mkdir -p .venv/bin; cp "$0" .venv/bin/python; cp "$0" .venv/bin/modelsync; exit;;
         *"pip "*) echo "$*" >> {log}; exit;;
         serve*) echo serving; exit;;
         esac""",

@@ -64,7 +64,7 @@ class Figures:
 
     @property
     def runs(self) -> list[Run]:
-        """Every run, those that are compared next to each other; runs of one server stand together."""
+        """Every run; those that are compared, and those of one server, follow each other."""
         fast_score, fast_iris = Run(self.fastapi, "score"), Run(self.fastapi, "iris")
         return [
             self.score, _alone(self.score), _new_heads(self.score),

@@ -81,7 +81,7 @@ class Stream:
 
 
 class Exchange(asyncio.Protocol):
-    """A connection with at most one request on its way; status 0 is an answer that was broken off."""
+    """A connection with one request on its way at most; status 0 is a broken answer."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

@@ -37,7 +37,8 @@ class Iris:
 
     def transform_predict(self, variables: dict):
         probabilities = self.model.predict_proba([[variables[name] for name in {FEATURES}]])[0]
-        return {{"prediction": int(probabilities.argmax()), "probabilities": probabilities.tolist()}}
+        found = probabilities.tolist()
+        return {{"prediction": int(probabilities.argmax()), "probabilities": found}}
 """
 
 

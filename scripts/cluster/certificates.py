@@ -76,7 +76,7 @@ class Authority:
 
 
 def signing_key(folder: Path) -> tuple[Path, Path]:
-    """Return the private and the public key that service-account tokens are signed with, made once."""
+    """Return the keys, private and public, that sign service-account tokens; made once."""
     private, public = folder / "tokens.key", folder / "tokens.pub"
     if not public.exists():
         subprocess.run(

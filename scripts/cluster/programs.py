@@ -1,4 +1,4 @@
-"""The programs of the cluster: compiled once from the Go module proxy and kept in the user's cache."""
+"""The cluster's programs, compiled once from the Go module proxy, kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _digest() -> str:
 
 
 def _copy(source: Path) -> None:
-    """Make a copy of our module in which the ingress controller is replaced by one with our patch."""
+    """Copy our module, with the ingress controller replaced by one that has our patch."""
     shutil.copytree(
         HERE,
         source,

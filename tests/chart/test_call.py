@@ -88,7 +88,7 @@ def test_it_calls_what_the_values_say(service: Service, tmp_path: Path) -> None:
     ],
 )
 def test_it_fails_with_the_reason(service: Service, environ: dict[str, str], message: str) -> None:
-    """A token that is missing, a service that is away, a wrong prefix: the test fails and says why."""
+    """`helm test` fails and says why: no token, no service, a wrong prefix."""
     done = call(environ.get("URL", service.url), **environ)
     assert done.returncode == 1
     assert message in done.stderr

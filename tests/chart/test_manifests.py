@@ -33,7 +33,7 @@ def build(folder: Path) -> Objects:
 
 
 def edited(tmp_path: Path, *changes: tuple[str, str]) -> Objects:
-    """What comes of k8s/ with its one file edited: (pattern, replacement), each of which must fit."""
+    """The objects of k8s/ with its one file edited; each (pattern, replacement) must fit."""
     folder = shutil.copytree(K8S, tmp_path / "k8s")
     text = KUSTOMIZATION.read_text("utf-8")
     for pattern, replacement in changes:
@@ -104,8 +104,11 @@ def test_secrets_are_mounted_where_they_exist(tmp_path: Path) -> None:
     objects = edited(tmp_path, (r"# - (?=MODELSYNC_\w+_FILE)", "- "))
     pod = objects.pod()["spec"]
     volumes = {one["name"]: one["secret"] for one in pod["volumes"] if "secret" in one}
-    mounts = {one["mountPath"]: volumes[one["name"]]["secretName"] for one in pod["containers"][0]["volumeMounts"]
-              if one["name"] in volumes}  # fmt: skip
+    mounts = {
+        one["mountPath"]: volumes[one["name"]]["secretName"]
+        for one in pod["containers"][0]["volumeMounts"]
+        if one["name"] in volumes
+    }
     assert all(one["optional"] for one in volumes.values())
     made = dict(
         re.findall(r"(?:--from-literal|--from-file)=([\w-]+)(=)", KUSTOMIZATION.read_text("utf-8"))

@@ -159,7 +159,7 @@ def test_a_problem_is_text(recorder: Recorder, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [302, 404, 502])
 def test_another_server_is_told_apart(recorder: Recorder, status: int, tmp_path: Path) -> None:
-    """What is no answer of modelsync (a proxy's error page, a redirect) is an error that says so."""
+    """The command reports an answer that is not of modelsync, such as a proxy's page."""
     recorder.answer = (status, "text/html", b"<h1>hello from a proxy</h1>")
     done = modelsync("call", "M", "--url", recorder.url, cwd=tmp_path)
     assert done.returncode == 1

@@ -137,7 +137,7 @@ def _unready(address: str, words: str) -> str:
 def test_a_new_pod_starts_from_the_cache(
     cluster: Cluster, namespace: Namespace, image: str, git: GitServer, tmp_path: Path
 ) -> None:
-    """The git server is away and a pod more is wanted: it serves the pinned commit from the volume."""
+    """A new pod serves the pinned commit from the volume while the git server is away."""
     cluster.volume(f"cache-{namespace.name}")
     with shop(cluster, namespace, image, git, tmp_path, cache={"enabled": True}) as store:
         commit = store.push(1)

@@ -92,7 +92,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 def test_a_damaged_mirror_is_rebuilt(
     server: GitServer, tmp_path: Path, damage: str, moved: bool
 ) -> None:
-    """Whatever is missing, cut off or overwritten: the next sync gives the commit's files, exactly."""
+    """The next sync gives exactly the commit's files, whatever is missing or overwritten."""
     server.push({"Churn/model.pkl": os.urandom(20_000)})
     sync(server, tmp_path / "home", tmp_path / "out")
     whole = contents(tmp_path / "home/repo.git")

@@ -192,7 +192,7 @@ def test_an_lfs_pointer_stays_a_pointer(server: GitServer, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", [b"..", b".", b".git", b".GIT"])
 def test_a_forged_tree_cannot_climb(server: GitServer, tmp_path: Path, name: bytes) -> None:
-    """Entries that git itself would never make: `..` as a folder, at the top and inside of a model."""
+    """Nothing is written through entries that git would not make: `..`, `.git`, as folders."""
     inner = bytes.fromhex(server.git("rev-parse", "main:Churn"))
     forged = server.git(
         "hash-object",
@@ -233,7 +233,7 @@ def test_a_forged_tree_cannot_write_through_a_link(server: GitServer, tmp_path: 
 
 
 def test_permissions_are_those_of_git(server: GitServer, tmp_path: Path) -> None:
-    """Only the executable bit is a file's own; setuid and the like cannot come from a repository."""
+    """A file keeps its executable bit; setuid and the like cannot come from a repository."""
     server.push(
         {"Churn/run": executable("x"), "Churn/plain": "x", "Churn/old": Entry("100644", b"x")}
     )
@@ -243,7 +243,7 @@ def test_permissions_are_those_of_git(server: GitServer, tmp_path: Path) -> None
 
 
 def test_what_lies_beside_the_models_is_known_by_name(server: GitServer, tmp_path: Path) -> None:
-    """Of the folder that holds the models and of the top of the repository; none of it is written."""
+    """The export names what is beside the models and at the top, and writes none of it."""
     server.push(
         {"models/Churn/etls.py": "", "models/near.py": "", "common/deep/x.py": "", "shared.py": ""}
     )

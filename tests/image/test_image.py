@@ -163,7 +163,7 @@ def test_is_not_root_and_cannot_write(container: Container) -> None:
 
 
 def test_health_check_tells_life_from_death(container: Container) -> None:
-    """The image's health check passes while the service answers, and fails where nothing listens."""
+    """The health check passes while the service answers, and fails if nothing listens."""
     assert podman("healthcheck", "run", container.name, check=False).returncode == 0
     check = json.loads(podman("inspect", TAG, "--format", "{{json .HealthCheck.Test}}").stdout)
     assert check[0] == "CMD"

@@ -127,7 +127,7 @@ def test_rows_hold_the_arguments_of_the_single_method(serve: Load, rows: str) ->
 
 
 def test_dicts_that_are_asked_for_are_checked_as_the_single_method_would(serve: Load) -> None:
-    """`list[dict]` beside a pydantic parameter: dicts as they came, and 422 for what does not fit."""
+    """`list[dict]` beside a pydantic parameter gets dicts as they came, if they fit."""
     model = serve(churn("rows: list[dict]", single="customer: Customer"))
     assert rows_of(model, {"age": 3}) == [{"age": 3}]
     with pytest.raises(VariablesInvalid):

@@ -210,7 +210,7 @@ def test_a_model_that_prints_without_end_is_bounded(root: Path, write: Write) ->
 def test_an_example_that_fails_breaks_the_model(
     root: Path, write: Write, etls: str, example: str, message: str
 ) -> None:
-    """Another answer, an error, an answer that is none: told with what was expected and what came."""
+    """The fault of an example tells what was expected and what came, or what was raised."""
     write("Churn", etls, {"examples/happy.json": example, "data.txt": "x"})
     fault = fault_of(results(root)["Churn"])
     assert fault.stage == "example"

@@ -102,7 +102,7 @@ def test_reserved_names_are_refused(root: Path, write: Write, name: str) -> None
     ],
 )
 def test_odd_names_are_refused(root: Path, write: Write, name: str) -> None:
-    """A name that no URL takes as it is, is refused with what is allowed; also one that is no text."""
+    """The static check refuses a name that a URL would quote, and says what is allowed."""
     write(name, GOOD)
     [folder] = discover(root)
     assert fault_of(folder).stage == "name"

@@ -147,7 +147,7 @@ def test_a_path_that_a_model_adds_is_taken_back(serve: Load) -> None:
 def test_pickles_find_the_classes_of_helper_modules(
     serve: Load, tmp_path: Path, load_: str
 ) -> None:
-    """A pickle knows `scalers.Scaler` by its plain name, and gets the class the model's code has."""
+    """A pickle that names `scalers.Scaler` gets the class that the model's code has."""
     (tmp_path / "scalers.py").write_text(
         "class Scaler:\n    def __init__(self, by): self.by = by\n"
     )

@@ -17,7 +17,7 @@ HIDDEN = {
     "host=db password=S3CRET dbname=prod": "host=db password=*** dbname=prod",
     "host=db password='S3 ''CRET' dbname=prod": "host=db password=*** dbname=prod",
     "Server=db;Pwd=S3CRET;Database=prod": "Server=db;Pwd=***;Database=prod",
-    "DefaultEndpointsProtocol=https;AccountKey=S3CRET==;X=1": "DefaultEndpointsProtocol=https;AccountKey=***;X=1",
+    "EndpointsProtocol=https;AccountKey=S3CRET==;X=1": "EndpointsProtocol=https;AccountKey=***;X=1",
     "GET https://host/x?token=S3CRET&page=2&sig=S3CRET": "GET https://host/x?token=***&page=2&sig=***",
     '{"api_key":"S3CRET","host":"db"}': '{"api_key":***,"host":"db"}',
     "{'db_password': 'S3\\'CRET', 'port': 1}": "{'db_password': ***, 'port': 1}",
@@ -34,7 +34,7 @@ HIDDEN = {
     "key AKIAIOSFODNN7S3CRET0 is disabled": "key *** is disabled",
     "ghp_S3CRETS3CRETS3CRETS3 was refused": "*** was refused",
     "eyJhbGciOiJIUzI1NiJ9.S3CRETS3CRET.S3CRET has expired": "*** has expired",
-    "no key: -----BEGIN RSA PRIVATE KEY-----\nS3CRET\n-----END RSA PRIVATE KEY----- here": "no key: *** here",
+    "key: -----BEGIN RSA PRIVATE KEY-----\nS3CRET\n-----END RSA PRIVATE KEY----- x": "key: *** x",
     "-----BEGIN PRIVATE KEY-----\nS3CRET, cut": "***",
 }
 

@@ -104,7 +104,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_each_kill_has_one_victim(file: Path) -> None:
-    """Several workers that die at once are explained by as many kills; what was before is nobody's."""
+    """Each kill explains one worker that died; kills before the start explain none."""
     oom = OomKills(file)
     assert not oom.claim(0.0)
     file.write_text(EVENTS.format(9))

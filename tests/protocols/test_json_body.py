@@ -69,7 +69,7 @@ def test_other_keys_are_left_alone() -> None:
     ids=lambda value: repr(value[:40]),
 )
 def test_a_bad_body_is_refused_with_the_place(body: bytes, detail: str) -> None:
-    """Each way to send something else than variables is a MalformedBody that says what and where."""
+    """A body without variables is a MalformedBody that says what is wrong, and where."""
     with pytest.raises(MalformedBody) as caught:
         parse(body)
     assert detail in str(caught.value)

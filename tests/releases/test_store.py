@@ -68,7 +68,7 @@ def test_a_published_release_reads_back_the_same(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_text_do_not_stop_a_report(tmp_path: Path) -> None:
-    """A fault that quotes a file name which is not UTF-8 is written, with the odd bytes replaced."""
+    """A fault that quotes a name which is not UTF-8 is written, its odd bytes replaced."""
     publish(
         Releases(tmp_path), NEW, Churn=entry("Churn", Fault("static", os.fsdecode(b"bad \xff")))
     )

@@ -13,7 +13,7 @@ from tests.waiting import until
 
 CLIENTS = 60
 FAIR = 15
-"""Connections that each of three workers holds at least; without fairness one of them has 1 or 2."""
+"""Connections that each of three workers holds at least; without fairness one has 1 or 2."""
 
 
 def test_workers_get_about_as_many_connections_each(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_a_head_that_resembles_a_known_one(
 
 
 def test_any_other_byte_in_a_known_head(service: Service) -> None:
-    """Each byte of a head replaced by each of those that mean something in HTTP: the same is heard."""
+    """The parser's answer comes for each byte of a head replaced by one that HTTP knows."""
     request = post("/models/Echo", BODY, *PROXIED)
     known(service, request)
     end = request.index(b"\r\n\r\n") + 4

@@ -54,7 +54,7 @@ def test_a_slow_reader_holds_nobody_up(service: Service) -> None:
 
 
 def test_a_client_that_vanishes_costs_nothing(service: Service) -> None:
-    """Disconnects at every point of a request, and while its prediction runs: the service goes on."""
+    """The service goes on when clients disconnect at any point of a request or an answer."""
     request = post("/models/Slow", b'{"variables": {"seconds": 0.1}}')
     for end in range(0, len(request) + 1, 7):
         with connect(service.port) as sock:

@@ -1,4 +1,4 @@
-"""What an operator reads of a request that was refused: the reason stands in its line of the log."""
+"""The line of a refused request in the log tells an operator the reason."""
 
 from __future__ import annotations
 

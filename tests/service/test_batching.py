@@ -218,7 +218,7 @@ def test_what_comes_behind_a_request_in_a_batch_is_answered_behind_it(service: S
 def test_a_bad_row_fails_alone(
     service: Service, bad: dict[str, Any], status: int, detail: str
 ) -> None:
-    """Whether it cannot be bound, makes the whole call raise, or has an exception for its result."""
+    """A row that is invalid, makes the call raise, or is answered by an exception fails alone."""
     given = [{"x": x + 100} for x in range(TOGETHER)]
     given[TOGETHER // 2] = bad
     answers = ask(service, "Doubles", given)

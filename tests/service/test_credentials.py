@@ -82,7 +82,7 @@ def test_what_a_call_raises_is_told_without_credentials(client: Client, name: st
 
 @pytest.mark.parametrize("name", ["Db", "Example"])
 def test_why_a_model_is_not_loaded_is_told_without_credentials(client: Client, name: str) -> None:
-    """In its own status, in the 503, among all models, on the page, in the release and in the log."""
+    """Status, 503, /all, page, release and log tell the reason without credentials."""
     assert HIDDEN in client.about(name)["reason"]
     assert HIDDEN in client.problem(name, 503)["detail"]
     assert HIDDEN in client.post("all").json()[name]["detail"]

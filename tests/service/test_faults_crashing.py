@@ -203,7 +203,7 @@ def test_an_innocent_model_that_is_always_called_meanwhile_stays_on(client: Clie
 
 
 def test_the_next_version_is_on_again_and_an_unrelated_push_is_not(tmp_path: Path) -> None:
-    """What is switched off stays so through swaps and dying masters, until its own folder changes."""
+    """A model stays switched off through swaps and dead masters until its folder changes."""
     models = tmp_path / "models"
     write_model(models, "Bad", model("import os; os._exit(3)"))
     write_model(models, "Other", answers(1))

@@ -78,7 +78,8 @@ SECRETS = {
 LOOK = """
 import os, glob
 def look():
-    seen = [str(dict(os.environ)), open('/proc/self/environ').read(), open('/proc/self/cmdline').read()]
+    own = [open(f'/proc/self/{name}').read() for name in ('environ', 'cmdline')]
+    seen = [str(dict(os.environ)), *own]
     for fd in glob.glob('/proc/self/fd/*'):
         try:
             target = os.readlink(fd)

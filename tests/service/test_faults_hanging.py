@@ -109,7 +109,7 @@ def test_more_hangs_than_threads_replace_the_worker(tmp_path: Path) -> None:
 
 
 def quick(status: int, headers: dict[str, str], body: bytes) -> str | None:
-    """While every thread hangs, a quick model may have to wait for one; its answer is never lost."""
+    """A quick model may wait for a thread while all hang; its answer is never lost."""
     return None if status in (200, 504) else f"{status} {body!r}"
 
 

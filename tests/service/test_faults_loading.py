@@ -145,7 +145,7 @@ def push(service: Service, models: Path) -> None:
 
 
 def test_drop(tmp_path: Path) -> None:
-    """`drop`: the broken model answers 503 with the reason, the good one is new; mended it is back."""
+    """`drop`: a broken model answers 503 with the reason until it is mended; others are new."""
     models = tmp_path / "models"
     write_model(models, "Bad", answers("first"))
     write_model(models, "Good", answers("first"))

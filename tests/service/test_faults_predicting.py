@@ -132,7 +132,7 @@ EXPECTED = [{"a": 1}, [1], "0." + "3" * 28, True]
 def client(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Client]:
-    """One worker that holds all of these models, so that they have every chance to harm each other."""
+    """One worker with all of these models, so that they can harm each other if anything can."""
     folder = tmp_path_factory.mktemp("faulty")
     models = folder / "models"
     for name, (code, _, _) in RAISING.items():
@@ -196,7 +196,7 @@ def test_nothing_that_a_model_did_at_import_reaches_another(client: Client) -> N
 
 @pytest.mark.parametrize("name", DISTURBING)
 def test_nothing_that_a_model_does_when_called_reaches_another(client: Client, name: str) -> None:
-    """The next request, the pages and the worker are as before; the log is again within a second."""
+    """Next request, pages and worker are as before; the log is so within a second."""
     worker = client.worker()
     client.post(name)
     if name not in REPAIRED:

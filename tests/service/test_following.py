@@ -1,4 +1,4 @@
-"""A push to a real git server changes what runs; what does not concern the models changes nothing."""
+"""A push to a real git server changes what runs, unless it does not concern the models."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.waiting import patient, setting, until
 
 
 def test_a_push_is_answered_whoever_tells_of_it(server: GitServer, tmp_path: Path) -> None:
-    """Each git host's webhook, the admin token and SIGHUP: the new commit answers, under its name."""
+    """The new commit answers after each git host's webhook, the admin token and SIGHUP."""
     with following(tmp_path, server) as service:
         answered_by(service, server.git("rev-parse", "main"), 0)
         for value, host in enumerate(("GitHub", "Gitea", "GitLab"), 1):

@@ -54,7 +54,7 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """One service through many faults: that it recovers from each of them is part of the promise."""
+    """One service through many faults: it must recover from each before the next."""
     folder = tmp_path_factory.mktemp("stage")
     token = folder / "token"
     token.write_text(PASSWORD)

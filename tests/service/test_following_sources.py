@@ -78,7 +78,7 @@ def test_a_tag_is_followed_where_it_moves(server: GitServer, tmp_path: Path) -> 
 
 
 def test_a_commit_is_pinned(server: GitServer, tmp_path: Path) -> None:
-    """A commit's hash is served and nothing else; a repository without an advertised one as well."""
+    """A pinned hash is served and nothing else, also if no ref of the repository is at it."""
     pinned = server.git("rev-parse", "main")
     push(server, "newer")
     with following(tmp_path, server, MODELSYNC_GIT_REF=pinned) as service:
@@ -116,7 +116,7 @@ def test_the_folder_is_suggested_and_then_followed(tmp_path: Path) -> None:
     not SshGitServer.available(), reason="no openssh-server, or no login shell for this user"
 )
 def test_over_ssh_until_the_host_key_is_unknown(tmp_path: Path) -> None:
-    """A key file and known hosts: it follows. A host key that is not known is refused until it is."""
+    """With a key file and known hosts it follows; it refuses a host key that is not known."""
     with SshGitServer(tmp_path / "repository.git") as server:
         push(server, 0)
         keys = {
@@ -184,7 +184,8 @@ def test_hostile_trees_execute_nothing_and_are_named(server: GitServer, tmp_path
             "Odd\nname/etls.py": answers(1), "-rf/etls.py": answers(1),
             "--upload-pack=x/etls.py": answers(1),
             "Lfs/etls.py": answers(1, "Lfs"),
-            "Lfs/model.pkl": "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 1\n",
+            "Lfs/model.pkl": "version https://git-lfs.github.com/spec/v1\n"
+                             f"oid sha256:{'0' * 64}\nsize 1\n",
         }
     )  # fmt: skip
     with following(tmp_path, server) as service:

@@ -1,4 +1,4 @@
-"""A pod as a rollout pins it: one commit, whatever the ref points to; and it never gives up on it."""
+"""A pod that a rollout has pinned serves one commit, whatever the ref, and never gives up."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_pinned_pod_starts_again_without_git(server: GitServer, tmp_path: Path
 def test_a_commit_that_is_not_there_keeps_the_pod_unready(
     server: GitServer, tmp_path: Path
 ) -> None:
-    """It lives, is not ready and says why, and tries again until it can be had; no loop of exits."""
+    """The pod lives, is unready, says why, and tries again; it does not exit."""
     with following(tmp_path, server, ready=False, MODELSYNC_GIT_REVISION="1" * 40) as service:
         assert "no branch or tag leads to it" in unready(service, "1" * 40)
         assert service.get("/livez").status_code == 200

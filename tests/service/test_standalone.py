@@ -185,7 +185,7 @@ def test_all_workers_serve_one_release_for_the_life_of_their_master(tmp_path: Pa
 
 
 def test_a_server_of_ones_own_keeps_out_of_a_service_that_runs(tmp_path: Path) -> None:
-    """Both ways round: one state directory, one service; the second one ends and says what to set."""
+    """The second service on a state directory ends and says what to set, either way round."""
     write_model(tmp_path / "models", "Model", answers(1))
     refused = (
         f"another modelsync serves from {tmp_path / 'home'}: stop it, or set another MODELSYNC_HOME"
