@@ -2,7 +2,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
+.PHONY: help setup run test test-slow test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
         cluster-down test-cluster generated lock manifests release-check helm4 examples format clean
 
 help:  ## this list
@@ -16,6 +16,9 @@ run:  ## serve models_serve/ or the repository gitPath
 
 test: setup  ## all tests but those of the image and on a cluster
 	$(BIN)/pytest -n auto --dist worksteal -m "not image and not cluster"
+
+test-slow: setup  ## the same tests as on a busy machine, three times slower; takes hours
+	$(BIN)/python -m scripts.slow_machine -n 2 --dist worksteal -m "not image and not cluster"
 
 test-swaps: setup  ## 100 swaps under keep-alive load, about 4 minutes
 	MODELSYNC_TEST_SWAPS=100 $(BIN)/pytest --timeout 900 tests/service/test_swap.py -k drop_no_request
