@@ -1,11 +1,11 @@
-"""Invocations: count, time and watch each call of a model, and catch what the model raises.
+"""Invocations: count, time and watch each call of a model, and catch the exceptions of the model.
 
     with Invocation(row, started) as call:
         call.outcome = runner.call(payload, codec)
 
-Afterwards `call.outcome` is what the block set, or the exception that it raised. If the deadline
-has answered before the call ended, `claimed` is false: the call must not answer, and it is not
-counted, because the deadline has been.
+Afterwards `call.outcome` is the value that the block set, or the exception that it raised. If the
+deadline has answered before the call ended, `claimed` is false: the call must not answer, and it is
+not counted, because the deadline has been.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class LoopExecutor:
         self.tick()
 
     def tick(self) -> None:
-        """Update what other threads and workers know of the models; called a few times a second."""
+        """Refresh the state of all models; called a few times a second."""
         self._run_queue.waited()
         for model in self.models.values():
             model.refresh()

@@ -70,7 +70,7 @@ class Service:
         return read_status(self.settings.state.home)
 
     def totals(self) -> dict[str, counters.Totals]:
-        """Return the counters of all workers, added up for each model."""
+        """The counters of all workers by model."""
         return counters.totals(counters.folder(self.settings.state.home))
 
     def not_ready(self) -> str | None:

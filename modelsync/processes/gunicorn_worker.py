@@ -24,8 +24,8 @@ from modelsync.inference.serving import Service
 from modelsync.models.isolation import guards, process_state
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.processes.oom import workers_first
-from modelsync.server.acceptor import ConnectionCounts
 from modelsync.server.connection import LINGER
+from modelsync.server.connection_counts import ConnectionCounts
 from modelsync.server.server import Server
 
 _exit = os._exit
