@@ -49,7 +49,7 @@ cluster-down: setup  ## ends it and leaves nothing but the cache of its programs
 test-cluster: cluster  ## the suite on that cluster
 	$(BIN)/pytest -m cluster --verbose --capture=no tests/cluster
 
-generated: setup  ## env.example and the README's table, from modelsync/settings/groups.py
+generated: setup  ## env.example and the README's table, from modelsync/settings/
 	$(BIN)/python -m scripts.generated
 
 manifests: setup  ## k8s/, from the chart helm/modelsync

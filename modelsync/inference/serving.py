@@ -17,7 +17,7 @@ from modelsync.inference.runners import InProcessRunner, ModelRunner
 from modelsync.models.codegen import generator
 from modelsync.models.serialization import from_json
 from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelSpec
-from modelsync.observability import counters
+from modelsync.observability import counters, totals
 from modelsync.observability.counters import Counters
 from modelsync.releases.store import Release
 from modelsync.settings import Settings
@@ -69,9 +69,9 @@ class Service:
         """What the last sync brought, as the supervisor wrote it."""
         return read_status(self.settings.state.home)
 
-    def totals(self) -> dict[str, counters.Totals]:
+    def totals(self) -> dict[str, totals.Totals]:
         """The counters of all workers by model."""
-        return counters.totals(counters.folder(self.settings.state.home))
+        return totals.read(counters.folder(self.settings.state.home))
 
     def not_ready(self) -> str | None:
         """Why no request should be sent here; None where the service is ready."""

@@ -11,7 +11,6 @@ two. A process that writes holds `lock()`.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -20,7 +19,6 @@ import os
 import platform
 import re
 import tempfile
-import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
@@ -28,6 +26,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
+from modelsync import locks
 from modelsync.clock import now
 from modelsync.deadline import Deadline
 from modelsync.errors import ReleaseUnreadable, SyncTimeout
@@ -140,12 +139,13 @@ class Releases:
         """
         with storage():
             self._home.mkdir(parents=True, exist_ok=True)
-            number = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            number = locks.open_for_lock(self._home / "lock")
         try:
-            while not _locked(number):
-                if not deadline.remaining():
-                    raise SyncTimeout(f"another sync did not end within {deadline.seconds:g} s")
-                time.sleep(0.05)
+            try:
+                locks.lock(number, deadline=deadline)
+            except SyncTimeout:
+                waited = f"{deadline.seconds:g} s"
+                raise SyncTimeout(f"another sync did not end within {waited}") from None
             yield
         finally:
             os.close(number)
@@ -231,8 +231,8 @@ class Releases:
         Raises StorageFailed.
         """
         with storage():
-            number = os.open(release.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(number, fcntl.LOCK_SH)
+            number = locks.open_for_lock(release.path)
+            locks.lock(number, shared=True)
         return number
 
     def held(self) -> set[str]:
@@ -240,10 +240,8 @@ class Releases:
         found = set()
         for name in self._names():
             with suppress(OSError):
-                number = os.open(self._folder / name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                if not _locked(number):
+                if locks.is_locked(self._folder / name):
                     found.add(name)
-                os.close(number)
         return found
 
     def sweep(self, keep: int, in_use: Collection[str] = ()) -> None:
@@ -277,14 +275,6 @@ class Releases:
             return [item.name for item in self._folder.iterdir() if not item.name.startswith(".")]
         except OSError:
             return []
-
-
-def _locked(number: int) -> bool:
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 # --- release.json ---------------------------------------------------------------------------------

@@ -47,11 +47,11 @@ from modelsync.sync.sources import Source, source_of, substitutes
 from modelsync.sync.status import (
     Status,
     change_status,
-    counted,
-    failed,
     read_status,
+    record_failure,
+    record_success,
     rejection,
-    succeeded,
+    with_failure,
 )
 
 log = logging.getLogger("modelsync.sync.update")  # also where it runs as __main__
@@ -107,7 +107,7 @@ class Updater:
                 # Under the lock, so that the next update cannot report before this one.
                 self._report(outcome, wanted)
         except SyncError as error:
-            failed(self._home, error, wanted, self._environment)
+            record_failure(self._home, error, wanted, self._environment)
             raise
         return outcome
 
@@ -267,7 +267,7 @@ class Updater:
             models=len(outcome.release.models),
             broken=sorted(outcome.faults),
         )
-        succeeded(
+        record_success(
             self._home,
             outcome.result,
             wanted=wanted,
@@ -284,7 +284,7 @@ def reject(config: Settings, release: Release, serving: Release | None, reason: 
 
     def withdrawn(status: Status) -> Status:
         return replace(
-            counted(status, ReleaseRejected.reason, reason),
+            with_failure(status, ReleaseRejected.reason, reason),
             served_commit=serving.commit if serving else "",
             release=serving.id if serving else "",
             environment=serving.environment if serving else "",

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from modelsync.rollout.decision import Seen, State, Step, decide
+from modelsync.rollout.decision import Observed, State, Step, decide
 from modelsync.settings import NO_REVISION, Revision
 
 OLD, TIP, OTHER = "a" * 40, "b" * 40, "c" * 40
@@ -18,17 +18,17 @@ HERE = "environment"
 Fate = Literal["gets ready", "gets stuck", "is rejected by the check"]
 
 
-def pods(progress: str, pin: str = "", **more: object) -> Seen:
+def pods(progress: str, pin: str = "", **more: object) -> Observed:
     """A Deployment of three replicas that is so far."""
     found = {
-        "done": Seen(wanted=3, total=3, updated=3, available=3),
-        "under way": Seen(wanted=3, total=4, updated=1, available=3),
-        "stuck": Seen(wanted=3, total=4, updated=1, available=3, timed_out=True),
-        "not observed": Seen(
+        "done": Observed(wanted=3, total=3, updated=3, available=3),
+        "under way": Observed(wanted=3, total=4, updated=1, available=3),
+        "stuck": Observed(wanted=3, total=4, updated=1, available=3, timed_out=True),
+        "not observed": Observed(
             wanted=3, total=3, updated=3, available=3, observed=False, timed_out=True
         ),
-        "paused": Seen(wanted=3, total=4, updated=1, available=3, paused=True),
-        "empty": Seen(),
+        "paused": Observed(wanted=3, total=4, updated=1, available=3, paused=True),
+        "empty": Observed(),
     }[progress]
     return replace(found, pin=Revision(pin) if pin else NO_REVISION, **more)  # type: ignore[arg-type]
 
@@ -39,32 +39,32 @@ PROGRESS = ("done", "under way", "stuck", "not observed", "paused", "empty")
 @pytest.mark.parametrize(
     ("seen", "progress"),
     [
-        (Seen(wanted=2, total=2, updated=2, available=2), "done"),
-        (Seen(wanted=2, total=3, updated=2, available=3), "under way"),  # an old pod is left
-        (Seen(wanted=2, total=2, updated=2, available=1), "under way"),
-        (Seen(wanted=5, total=2, updated=2, available=2), "under way"),  # just scaled
+        (Observed(wanted=2, total=2, updated=2, available=2), "done"),
+        (Observed(wanted=2, total=3, updated=2, available=3), "under way"),  # an old pod is left
+        (Observed(wanted=2, total=2, updated=2, available=1), "under way"),
+        (Observed(wanted=5, total=2, updated=2, available=2), "under way"),  # just scaled
         (
-            Seen(wanted=2, total=2, updated=2, available=2, observed=False),
+            Observed(wanted=2, total=2, updated=2, available=2, observed=False),
             "under way",
         ),  # just patched
-        (Seen(wanted=2, total=3, updated=1, available=2, timed_out=True), "stuck"),
+        (Observed(wanted=2, total=3, updated=1, available=2, timed_out=True), "stuck"),
         (
-            Seen(wanted=2, total=3, updated=1, available=2, timed_out=True, observed=False),
+            Observed(wanted=2, total=3, updated=1, available=2, timed_out=True, observed=False),
             "under way",
         ),
-        (Seen(wanted=2, total=2, updated=2, available=2, timed_out=True), "done"),
-        (Seen(wanted=2, total=3, updated=1, available=2, paused=True), "paused"),
-        (Seen(), "empty"),
+        (Observed(wanted=2, total=2, updated=2, available=2, timed_out=True), "done"),
+        (Observed(wanted=2, total=3, updated=1, available=2, paused=True), "paused"),
+        (Observed(), "empty"),
     ],
 )
-def test_progress(seen: Seen, progress: str) -> None:
+def test_progress(seen: Observed, progress: str) -> None:
     """Rolled out is what is ready in every pod, with no old pod left; conditions of an earlier
     change do not count.
     """
     assert seen.progress == progress
 
 
-def worlds() -> Iterator[tuple[Seen, State]]:
+def worlds() -> Iterator[tuple[Observed, State]]:
     """Every Deployment with every state beside it."""
     commits = ("", OLD, TIP, OTHER)
     for progress, pin, revision, good, rejected, where in product(
@@ -75,7 +75,7 @@ def worlds() -> Iterator[tuple[Seen, State]]:
             yield pods(progress, pin), state
 
 
-def live(seen: Seen, state: State, fate: Fate) -> tuple[Seen, State, list[Step]]:
+def live(seen: Observed, state: State, fate: Fate) -> tuple[Observed, State, list[Step]]:
     """What a run makes of a world, with the pods of the tip having this fate; no step may come for
     ever.
     """

@@ -192,7 +192,7 @@ def test_what_serves_goes_on_and_not_the_image(
         answered_by(service, commit, 0)
 
 
-def test_a_commit_on_trial_has_no_substitute(
+def test_a_commit_on_probation_has_no_substitute(
     server: GitServer, image: Path, tmp_path: Path
 ) -> None:
     """A pod of a rollout that cannot fetch its commit must not look as if that had become ready."""
@@ -204,7 +204,7 @@ def test_a_commit_on_trial_has_no_substitute(
     }
     with (
         server.away(),
-        following(tmp_path, server, ready=False, home=tmp_path / "trial", **env) as service,
+        following(tmp_path, server, ready=False, home=tmp_path / "probation", **env) as service,
     ):
         until(lambda: "cannot be reached" in service.get("/readyz").text, 40)
         unready = service.get("/readyz")
