@@ -84,9 +84,11 @@ def measure(folder: Path) -> Figure:
                 median("… the very first call after a start", firsts, "ms"),
             ]
     notes = [
-        f"{MODELS} models, each waits {WAIT * 1000:.0f} ms for a TCP server on this machine; in turn they take "
+        f"{MODELS} models, each waits {WAIT * 1000:.0f} ms for a TCP server on this machine; in "
+        "turn they take "
         f"{MODELS * WAIT * 1000:,.0f} ms.",
-        "One client on one keep-alive connection, default settings. Every model's answer is checked.",
+        "One client on one keep-alive connection, default settings. Every model's answer is "
+        "checked.",
     ]
     return Figure("4. Fan-out: `/all` over models that wait", "fanout", lines, notes)
 

@@ -32,14 +32,19 @@ imported = time.perf_counter()
 folders = discover(Path(sys.argv[1]))
 discovered = time.perf_counter()
 entries = [
-    ModelEntry.of(one, Path("models_serve", one.name), release="r", fault=one.fault)
+    ModelEntry(one.name, "failed" if one.fault else "ready", one.version, one.version, "r",
+               f"models_serve/{one.name}", one.class_name, one.writes_self, one.is_async, one.fault)
     for one in folders
 ]
 text = generate(entries, base_url="models", release="r")
 generated = time.perf_counter()
 assert len(folders) == int(sys.argv[2]) and not any(one.fault for one in folders), folders
 assert text.count("routes.model(") == len(folders), text[:2000]
-print(json.dumps({"imports": imported - start, "check": discovered - imported, "generate": generated - discovered}))
+print(json.dumps({
+    "imports": imported - start,
+    "check": discovered - imported,
+    "generate": generated - discovered,
+}))
 """
 """What an update does with an export whose hashes it does not know, in a process of its own."""
 
@@ -54,11 +59,15 @@ class Model:
 def measure(folder: Path) -> Figure:
     lines = [*_listing(folder / "listing"), *_memory(folder)]
     notes = [
-        "A folder of the first part: the code of an ETL with helpers (90 lines), a helper module, 20 kB of pickle and "
-        "an example. Hashes are computed, nothing is known beforehand; files lie in the page cache.",
+        "A folder of the first part: the code of an ETL with helpers (90 lines), a helper module, "
+        "20 kB of pickle and "
+        "an example. Hashes are computed, nothing is known beforehand; files lie in the page "
+        "cache.",
         "Together = the whole life of a fresh process, start and imports of Python included.",
-        "Memory: PSS of the generation's master and workers, after `/all` has called each model in each worker "
-        f"{CALLS} times, with {FOLDERS} models less with 1, by {FOLDERS - 1}: what one more model costs the machine.",
+        "Memory: PSS of the generation's master and workers, after `/all` has called each model in "
+        "each worker "
+        f"{CALLS} times, with {FOLDERS} models less with 1, by {FOLDERS - 1}: what one more model "
+        "costs the machine.",
     ]
     return Figure(
         f"2. {FOLDERS} folders: time to check and list them, memory of each",

@@ -80,7 +80,8 @@ class Host:
         body = json.dumps(event).encode()
         signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         headers = {
-            "Content-Type": "application/json", "X-GitHub-Event": "push", "X-Hub-Signature-256": f"sha256={signature}",
+            "Content-Type": "application/json", "X-GitHub-Event": "push",
+            "X-Hub-Signature-256": f"sha256={signature}",
         }  # fmt: skip
         answer = requests.post(f"{service.base}/sync", data=body, headers=headers, timeout=30)
         assert answer.status_code == 202, answer.text
@@ -111,15 +112,16 @@ def hosted(
         host.commit(files)
         host.push()
         given = {
-            "gitPath": server.url, "MODELSYNC_GIT_PROTOCOLS": "http", "MODELSYNC_WEBHOOK_SECRET": SECRET,
+            "gitPath": server.url, "MODELSYNC_GIT_PROTOCOLS": "http",
+            "MODELSYNC_WEBHOOK_SECRET": SECRET,
             "MODELSYNC_WORKERS": default_workers(), **env,
         }  # fmt: skip
-        with serving(folder, None, ready=True, arguments=(), **given) as service:
+        with serving(folder, None, ready=True, arguments=(), env=given) as service:
             yield host, service
 
 
 def default_workers() -> str:
-    """As many as the service takes by default; what starts it in the tests asks for another number."""
+    """The workers that the service has by default; the fixtures of the tests ask for others."""
     return str(os.cpu_count() or 1)
 
 

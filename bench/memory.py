@@ -33,7 +33,8 @@ import sys
 class Model:
     def __init__(self):
         self.data = {f"customer-{i}": i * 0.5 for i in range(1_800_000)}  # about 200 MB
-        self.bytes = sys.getsizeof(self.data) + sum(sys.getsizeof(k) + sys.getsizeof(v) for k, v in self.data.items())
+        parts = (sys.getsizeof(k) + sys.getsizeof(v) for k, v in self.data.items())
+        self.bytes = sys.getsizeof(self.data) + sum(parts)
 
     def transform_predict(self, how: str = "scan"):
         if how == "scan":
@@ -46,9 +47,12 @@ class Model:
 """
 
 REFCOUNTS = (
-    "A dict of Python objects is shared only until it is read: CPython counts references in the object itself, so that "
-    "reading one writes to its page, and the kernel copies the page. The master keeps its own copy, so one worker pays "
-    "too. `gc.freeze()` before the fork keeps the collector off these pages, nothing can keep a reader off them: hold "
+    "A dict of Python objects is shared only until it is read: CPython counts references in the "
+    "object itself, so that "
+    "reading one writes to its page, and the kernel copies the page. The master keeps its own "
+    "copy, so one worker pays "
+    "too. `gc.freeze()` before the fork keeps the collector off these pages, nothing can keep a "
+    "reader off them: hold "
     "large data in arrays (numpy, Arrow, a DataFrame of numbers), or in a file that is mapped."
 )
 
@@ -100,11 +104,13 @@ def measure(folder: Path) -> Figure:
         )
         one, four, held = measured[-1]
         notes.append(
-            f"{case.what}: {one / 1e6:,.0f} MB with one worker, {four / 1e6:,.0f} MB with {WORKERS}; the model holds "
+            f"{case.what}: {one / 1e6:,.0f} MB with one worker, {four / 1e6:,.0f} MB with "
+            f"{WORKERS}; the model holds "
             f"{held / 1e6:,.0f} MB."
         )
     notes += [
-        f"PSS of the whole family (supervisor, master, workers), after each worker has answered at least {CALLS} calls "
+        "PSS of the whole family (supervisor, master, workers), after each worker has answered at "
+        f"least {CALLS} calls "
         f"({CASES[-1].calls} where each reads the whole dict).",
         "More look-ups move the second line towards the third.",
         REFCOUNTS,
@@ -113,7 +119,7 @@ def measure(folder: Path) -> Figure:
 
 
 def _both(folder: Path, case: Case) -> tuple[int, int, int]:
-    """Bytes that the family uses with one and with four workers, and that the model says it holds."""
+    """Bytes that the family uses with one and with four workers, and that the model holds."""
     folder.mkdir()
     one, held = _used(folder / "one", case, 1)
     four, _ = _used(folder / "four", case, WORKERS)

@@ -52,7 +52,8 @@ class transform_predict:
 
     def transform_predict(self, X):
         frame = pd.DataFrame({{"age": [40.0], "visits": [3.0]}})
-        return {{"number": {number}, "score": float(self.model.predict_proba(frame.to_numpy())[0, 1])}}
+        probabilities = self.model.predict_proba(frame.to_numpy())
+        return {{"number": {number}, "score": float(probabilities[0, 1])}}
 '''
 
 EXAMPLE = '{"variables": {"age": 31, "visits": 5}}'

@@ -79,7 +79,8 @@ class Figure:
     def markdown(self) -> str:
         head = "| | measured | target | ratio | | spread |\n|---|---|---|---|---|---|\n"
         rows = "".join(
-            f"| {line.what} | {_number(line.measured)} {line.unit} | {_target(line)} | {line.ratio} | {line.verdict} "
+            f"| {line.what} | {_number(line.measured)} {line.unit} | {_target(line)} | "
+            f"{line.ratio} | {line.verdict} "
             f"| {line.spread} |\n"
             for line in self.lines
         )
@@ -107,8 +108,10 @@ def report(figures: Sequence[Figure], seconds: float) -> str:
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return (
         "# Results\n"
-        f"Written by `make bench` (`.venv/bin/python -m bench`) on {made}, in {seconds:.0f} s. What each figure means "
-        "and how it is\nmeasured is in [README.md](README.md). Ratio: measured to target; 1.00 or less is met.\n\n"
+        f"Written by `make bench` (`.venv/bin/python -m bench`) on {made}, in {seconds:.0f} s. "
+        "What each figure means "
+        "and how it is\nmeasured is in [README.md](README.md). Ratio: measured to target; 1.00 or "
+        "less is met.\n\n"
         f"{_machine()}\n" + "\n".join(figure.markdown() for figure in figures)
     )
 
@@ -130,14 +133,15 @@ def _machine() -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return (
-        f"- Machine: {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release()}; "
+        f"- Machine: {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux "
+        f"{platform.release()}; "
         f"load average at the end {load:.1f}. Service, clients and git server share it.\n"
         f"- Versions: modelsync {__version__} ({_commit()}), {python}, {versions}\n"
     )
 
 
 def _commit() -> str:
-    """What was measured, where this is a git repository; RESULTS.md itself is always being changed."""
+    """The commit that was measured, if this is a git repository; RESULTS.md does not count."""
     git = ["git", "-C", str(Path(__file__).parent)]
     commit = subprocess.run(
         [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False

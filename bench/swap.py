@@ -35,7 +35,8 @@ wrong = 0
 pairs_seen = ""
 function response(status, headers, body)
   if status ~= 200 then wrong = wrong + 1 return end
-  local pair = (headers["x-modelsync-release"] or headers["X-Modelsync-Release"] or "none") .. " " .. body
+  local release = headers["x-modelsync-release"] or headers["X-Modelsync-Release"] or "none"
+  local pair = release .. " " .. body
   if not seen[pair] then
     seen[pair] = true
     pairs_seen = pairs_seen .. "PAIR " .. pair .. "\\n"
@@ -126,7 +127,8 @@ def measure(folder: Path) -> Figure:
         if len(pairs.seen) != PUSHES + 1:
             notes.append(f"{name}: {len(pairs.seen)} releases answered, not {PUSHES + 1}")
     notes.append(
-        f"{PUSHES} commits, {CONNECTIONS} connections; the next push starts when the last commit answers, so that "
+        f"{PUSHES} commits, {CONNECTIONS} connections; the next push starts when the last commit "
+        "answers, so that "
         "generations drain while others start."
     )
     return Figure("1. Swap: pushes under load drop nothing and mix nothing", "swap", lines, notes)

@@ -50,6 +50,7 @@ def tree_hash(folder: str | Path) -> str:
 
 
 def _tree(folder: str) -> bytes | None:
+    """The binary hash of a folder's tree object; None for an empty folder, which git has not."""
     entries: list[tuple[bytes, bytes]] = []  # what git sorts by, the entry
     with os.scandir(folder) as listing:
         for item in listing:
@@ -60,15 +61,8 @@ def _tree(folder: str) -> bytes | None:
                 if sub := _tree(item.path):
                     entries.append((name + b"/", b"40000 " + name + b"\0" + sub))
             elif stat.S_ISLNK(mode):
-                entries.append(
-                    (
-                        name,
-                        b"120000 "
-                        + name
-                        + b"\0"
-                        + _object(b"blob", os.fsencode(Path(item.path).readlink())),
-                    )
-                )
+                target = os.fsencode(Path(item.path).readlink())
+                entries.append((name, b"120000 " + name + b"\0" + _object(b"blob", target)))
             elif stat.S_ISREG(mode):
                 kind = b"100755 " if mode & stat.S_IXUSR else b"100644 "
                 entries.append((name, kind + name + b"\0" + _blob(item.path)))
@@ -222,8 +216,8 @@ def storage() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what = os.strerror(error.errno) if error.errno else type(error).__name__
-        raise StorageFailed(f"the state directory cannot be used: {what}") from error
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise StorageFailed(f"the state directory cannot be used: {reason}") from error
 
 
 def as_json(values: Mapping[str, Any]) -> bytes:

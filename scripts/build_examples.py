@@ -35,13 +35,13 @@ def dummy_example(folder: Path) -> None:
             "garden": random.integers(0, 2, 400),
         }
     )
-    price = 40_000 + houses @ [2_400, 6_000, -450, 25_000] + random.normal(0, 5_000, 400)
+    price = 40_000 + houses @ np.array([2_400, 6_000, -450, 25_000]) + random.normal(0, 5_000, 400)
     _pickle(LinearRegression().fit(houses, price), folder / "model.pkl")
     _pickle(list(houses.columns), folder / "variables.pkl")
 
 
 def iris(folder: Path) -> None:
-    """Species of an iris: scaled logistic regression on the data set that comes with scikit-learn."""
+    """Species of an iris: scaled logistic regression on the data that scikit-learn brings."""
     data = load_iris()
     model = make_pipeline(StandardScaler(), LogisticRegression())
     joblib.dump(model.fit(data.data, data.target_names[data.target]), folder / "model.joblib")

@@ -4,9 +4,10 @@ they are stale.
 `k8s/base/` holds one file an object; `k8s/components/` what may be added. `k8s/kustomization.yaml`
 is the user's and not touched. What Helm gives a release is taken over by kustomize there:
 
-- settings are merged into a ConfigMap whose name gets a hash, so pods start anew where one changes: no checksum;
-- Secrets are the user's own, made with kubectl: they are mounted where they exist, and no file is asked for that a
-  setting does not name.
+- settings are merged into a ConfigMap whose name gets a hash, so pods start anew when one changes:
+  no checksum;
+- Secrets are the user's own, made with kubectl: they are mounted if they exist, and no file is
+  read that a setting does not name.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ NAME = "modelsync-settings"
 """Its name. Were it that of the Deployment, kustomize would put its hash into the Role's
 resourceNames as well.
 """
-HEADER = "# From the chart helm/modelsync, by `make manifests`: what you change belongs into k8s/kustomization.yaml.\n"
+HEADER = (
+    "# From the chart helm/modelsync, by `make manifests`: what you change belongs into "
+    "k8s/kustomization.yaml.\n"
+)
 
 Object = dict[str, Any]
 

@@ -147,11 +147,12 @@ def _api() -> dict[str, Schema]:
 
 def _kubernetes(path: str, used: set[str]) -> Schema:
     kind, _, name = path.rpartition(".")
-    return _local(_api()[f"io.k8s.api.{kind}"]["properties"][name], used)
+    found: Schema = _local(_api()[f"io.k8s.api.{kind}"]["properties"][name], used)
+    return found
 
 
 def _local(found: Any, used: set[str]) -> Any:
-    """The same schema with references into our own definitions, and without what only people read."""
+    """The schema with references into our own definitions, without descriptions."""
     if isinstance(found, list):
         return [_local(item, used) for item in found]
     if not isinstance(found, dict):

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.waiting import patient
+
 
 def modelsync(
     *arguments: str, cwd: Path, stdin: str = "", **environ: str
@@ -21,7 +23,8 @@ def modelsync(
     }
     return subprocess.run(
         [sys.executable, "-m", "modelsync", *arguments],
-        cwd=cwd, env={**clean, **environ}, input=stdin, capture_output=True, text=True, timeout=100,
+        cwd=cwd, env={**clean, **environ}, input=stdin, capture_output=True,
+        text=True, timeout=patient(100),
     )  # fmt: skip
 
 
@@ -35,7 +38,7 @@ def seen_by_a_person(*arguments: str, cwd: Path, **environ: str) -> str:
         subprocess.run(
             [sys.executable, "-m", "modelsync", *arguments],
             cwd=cwd, env={**os.environ, "TERM": "xterm-256color", **environ},
-            stdin=subprocess.DEVNULL, stdout=slave, stderr=slave, timeout=100,
+            stdin=subprocess.DEVNULL, stdout=slave, stderr=slave, timeout=patient(100),
         )  # fmt: skip
         os.close(slave)
         seen = b""

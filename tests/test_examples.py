@@ -1,4 +1,4 @@
-"""The examples in models_serve/: they load, answer what their examples say, and can be made again."""
+"""The examples in models_serve/ load, answer as their examples say, and can be made again."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from scripts import build_examples
+from tests.waiting import patient
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "models_serve"
@@ -21,7 +22,7 @@ NAMES = ["Churn", "DummyExample", "Exchange", "Iris", "Wine"]
 def checked(folder: Path) -> dict[str, dict[str, Any]]:
     done = subprocess.run(
         [sys.executable, "-m", "modelsync", "check", str(folder), "--format", "json"],
-        cwd=folder.parent, capture_output=True, text=True, timeout=100,
+        cwd=folder.parent, capture_output=True, text=True, timeout=patient(100),
     )  # fmt: skip
     assert done.stdout, done.stderr
     return {model["name"]: model for model in json.loads(done.stdout)["models"]}

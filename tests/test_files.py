@@ -122,8 +122,11 @@ def test_readers_see_whole_files_while_writers_race(tmp_path: Path) -> None:
     writers = [threading.Thread(target=write, args=(content,)) for content in contents]
     for writer in writers:
         writer.start()
+    seen = {path.read_bytes()}
     while any(writer.is_alive() for writer in writers):
-        assert path.read_bytes() in contents
+        seen.add(path.read_bytes())
+    assert seen <= set(contents)
+    assert len(seen) > 1  # it was written while it was read
     for writer in writers:
         writer.join()
     assert list(tmp_path.iterdir()) == [path]
@@ -147,14 +150,16 @@ def test_a_symlink_is_replaced_in_one_step(tmp_path: Path) -> None:
     replace_symlink(tmp_path / "current", "one")
 
     def flip() -> None:
-        for turn in range(100):
+        for turn in range(1000):
             replace_symlink(tmp_path / "current", ("two", "one")[turn % 2])
 
+    seen: set[str] = set()
     flipping = threading.Thread(target=flip)
     flipping.start()
     while flipping.is_alive():
-        assert (tmp_path / "current" / "file").read_text() in {"one", "two"}
+        seen.add((tmp_path / "current" / "file").read_text())
     flipping.join()
+    assert seen == {"one", "two"}
     assert sorted(item.name for item in tmp_path.iterdir()) == ["current", "one", "two"]
 
 
@@ -185,7 +190,7 @@ def test_a_link_out_of_a_copied_folder_still_points_there(tmp_path: Path) -> Non
 
 
 def test_remove_tree_removes_whatever_is_there(tmp_path: Path) -> None:
-    """A folder (also a read-only one), a file, a link (not what it points to), and nothing at all."""
+    """`remove_tree` removes a folder, also a read-only one, a file and a link, if any is there."""
     fill(tmp_path / "folder")
     (tmp_path / "folder" / "sub" / "deeper").chmod(0o500)
     (tmp_path / "kept").mkdir()

@@ -20,7 +20,7 @@ import pytest
 from modelsync import errors
 from tests.fixtures.curl import curl
 from tests.fixtures.service import Service, serving
-from tests.waiting import until
+from tests.waiting import patient, until
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -30,9 +30,8 @@ ELSEWHERE = {
     "./run.sh": "tests/test_repository.py; its output: test_commands_do_what_is_shown",
     "gitPath=https://github.com/you/models.git ./run.sh": "tests/service/",
     "make image": "tests/image/",
-    "docker run -p 8080:8080 -v state:/var/lib/modelsync -e gitPath=https://github.com/you/models.git modelsync": (
-        "tests/image/"
-    ),
+    "docker run -p 8080:8080 -v state:/var/lib/modelsync -e "
+    "gitPath=https://github.com/you/models.git modelsync": ("tests/image/"),
 }
 """Commands that are not run here, and what tests them instead."""
 
@@ -87,7 +86,8 @@ def run(command: str, folder: Path, service: Service) -> str:
     assert words[0] in {"modelsync", ".venv/bin/modelsync"}, f"not run by this test: {command}"
     return subprocess.run(
         [sys.executable, "-m", "modelsync", *words[1:]],
-        cwd=folder, env=clean_environment(MODELSYNC_PORT=str(service.port)), text=True, timeout=100,
+        cwd=folder, env=clean_environment(MODELSYNC_PORT=str(service.port)), text=True,
+        timeout=patient(100),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ).stdout  # fmt: skip
 
@@ -108,7 +108,7 @@ def git(folder: Path, *arguments: str) -> None:
         "init.defaultBranch=main",
     ]
     subprocess.run(
-        ["git", *who, *arguments], cwd=folder, check=True, capture_output=True, timeout=60
+        ["git", *who, *arguments], cwd=folder, check=True, capture_output=True, timeout=patient(60)
     )
 
 
@@ -138,7 +138,7 @@ def following(tmp_path: Path) -> Iterator[tuple[Run, Service]]:
         "MODELSYNC_WORKERS": "1",
         "TZ": "UTC",
     }
-    with serving(tmp_path, **settings) as service:
+    with serving(tmp_path, env=settings) as service:
         etls = repository / "Churn" / "etls.py"
         etls.write_text(
             etls.read_text().replace("import joblib\n", "import joblib\nimport xgboost\n")
@@ -190,6 +190,7 @@ def test_operations_go_as_told(following: tuple[Run, Service]) -> None:
 def test_every_reason_has_advice() -> None:
     """Each reason that a sync can fail for stands in the table of what to do."""
     reasons = {kind.reason for kind in _below(errors.SyncError)}
+    assert len(reasons) > 5
     for reason in reasons:
         assert re.search(rf"^\| .*`{reason}`.* \|", README, re.MULTILINE), reason
 
@@ -202,5 +203,7 @@ def _below(kind: type[errors.SyncError]) -> Iterator[type[errors.SyncError]]:
 
 def test_every_link_leads_somewhere() -> None:
     """Files that the README names exist."""
-    for name in re.findall(r"\]\(([^):#]+)\)", README):
+    names = re.findall(r"\]\(([^):#]+)\)", README)
+    assert names
+    for name in names:
         assert (ROOT / name).exists(), name

@@ -85,7 +85,8 @@ def test_a_revision_is_on_probation_until_it_is_proven() -> None:
 @pytest.mark.parametrize(
     ("given", "meant"),
     [
-        ("GITPATH", "gitPath"), ("gitpath", "gitPath"), ("USERGIT", "usergit"), ("GitPassword", "gitpassword"),
+        ("GITPATH", "gitPath"), ("gitpath", "gitPath"), ("USERGIT", "usergit"),
+        ("GitPassword", "gitpassword"),
         ("BASEURL", "baseUrl"), ("modelsync_port", "MODELSYNC_PORT"),
     ],
 )  # fmt: skip
@@ -100,7 +101,7 @@ def test_a_name_in_another_case_is_refused(given: str, meant: str) -> None:
 @pytest.mark.parametrize("given", ["PATH", "USER", "GIT_PATH", "BASE_URL", "DATABASE_URL"])
 def test_what_others_set_is_left_alone(given: str) -> None:
     """The environment is not ours."""
-    settings.load({given: "x"})
+    assert settings.load({given: "x"}) == settings.load({})
 
 
 @pytest.mark.parametrize(
@@ -145,11 +146,13 @@ def test_the_file_fills_what_the_environment_leaves_open(tmp_path: Path) -> None
     settings.load_file(file, environ)
     assert environ == {"usergit": "environment"}
     file.write_text(
-        "usergit=file\ngitpassword=first\ngitpassword=a${b}c\nUSER_NAME='x y'\nDATABASE_URL=postgres://db\n"
+        "usergit=file\ngitpassword=first\ngitpassword=a${b}c\nUSER_NAME='x y'\n"
+        "DATABASE_URL=postgres://db\n"
     )
     settings.load_file(file, environ)
     assert environ == {
-        "usergit": "environment", "gitpassword": "a${b}c", "USER_NAME": "x y", "DATABASE_URL": "postgres://db",
+        "usergit": "environment", "gitpassword": "a${b}c", "USER_NAME": "x y",
+        "DATABASE_URL": "postgres://db",
     }  # fmt: skip
     file.write_bytes(b"usergit=\xff\n")
     with pytest.raises(SettingsError, match="not UTF-8"):

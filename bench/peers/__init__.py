@@ -1,1 +1,1 @@
-"""The same two models behind modelsync and its peers, side by side in one run: see README.md here."""
+"""The same two models behind modelsync and its peers, side by side: see README.md here."""

@@ -67,7 +67,8 @@ def _peer(folder: Path) -> Contestant:
 
     def launch(start: Start) -> Launch:
         values = {
-            "bin": str(environments.folder(key) / "bin"), "here": str(folder), "work": str(start.work),
+            "bin": str(environments.folder(key) / "bin"), "here": str(folder),
+            "work": str(start.work),
             "port": str(start.port), "free_port": str(free_port()), "workers": str(start.workers),
             "model": start.model, "Model": start.model.capitalize(),
         }  # fmt: skip

@@ -44,7 +44,10 @@ def install(key: str) -> None:
 def versions(key: str, packages: tuple[str, ...]) -> str:
     """The versions of what matters, as the environment itself tells them."""
     place = folder(key) / "bin" / "python"
-    code = "import sys, importlib.metadata as m; print(', '.join(f'{n} {m.version(n)}' for n in sys.argv[1:]))"
+    code = (
+        "import sys, importlib.metadata as m; print(', '.join(f'{n} {m.version(n)}' for n in "
+        "sys.argv[1:]))"
+    )
     if not packages or not place.exists():
         return ""
     return subprocess.run(

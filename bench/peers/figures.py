@@ -64,13 +64,14 @@ class Figures:
 
     @property
     def runs(self) -> list[Run]:
-        """Every run, those that are compared next to each other; runs of one server stand together."""
+        """Every run; those that are compared, and those of one server, follow each other."""
         fast_score, fast_iris = Run(self.fastapi, "score"), Run(self.fastapi, "iris")
         return [
             self.score, _alone(self.score), _new_heads(self.score),
             fast_score, _alone(fast_score), _new_heads(fast_score),
             Run(self.nginx, "score"), self.crowd, self.signed, self.logged[0], self.full[0],
-            self.iris, _alone(self.iris), self.ready, _alone(self.ready), fast_iris, _alone(fast_iris),
+            self.iris, _alone(self.iris), self.ready, _alone(self.ready), fast_iris,
+            _alone(fast_iris),
             self.logged[1], self.full[1], self.ready_two, _two(fast_iris), *self.theirs,
         ]  # fmt: skip
 
@@ -89,25 +90,34 @@ class Figures:
         two = _two(fast_iris)
         return [
             _ratio(m, "pure Python, against FastAPI", self.score, fast_score, 8),
-            _ratio(m, "pure Python, against nginx's `return 200`", self.score, Run(self.nginx, "score"), 0.6),
-            _ratio(m, "LogisticRegression, plain `transform_predict`, against FastAPI", self.iris, fast_iris, 2),
+            _ratio(m, "pure Python, against nginx's `return 200`", self.score,
+                   Run(self.nginx, "score"), 0.6),
+            _ratio(m, "LogisticRegression, plain `transform_predict`, against FastAPI", self.iris,
+                   fast_iris, 2),
             _to_loop(m, "the same, against calling it in a loop", self.iris, 0.65),
-            _ratio(m, "LogisticRegression, ready artefact (batched), against FastAPI", self.ready, fast_iris, 10),
+            _ratio(m, "LogisticRegression, ready artefact (batched), against FastAPI", self.ready,
+                   fast_iris, 10),
             _to_loop(m, "the same, against calling it in a loop", self.ready, 3),
-            _ratio(m, "two workers, not pinned, 32 connections, batched, against FastAPI", self.ready_two, two, 6),
-            _less(m, "one connection, p50, pure Python, against FastAPI", _alone(self.score), _alone(fast_score), 0.7),
+            _ratio(m, "two workers, not pinned, 32 connections, batched, against FastAPI",
+                   self.ready_two, two, 6),
+            _less(m, "one connection, p50, pure Python, against FastAPI", _alone(self.score),
+                  _alone(fast_score), 0.7),
             _less(m, "… LogisticRegression, plain", _alone(self.iris), _alone(fast_iris), None),
-            _less(m, "… LogisticRegression, ready artefact", _alone(self.ready), _alone(fast_iris), None),
+            _less(m, "… LogisticRegression, ready artefact", _alone(self.ready), _alone(fast_iris),
+                  None),
             _p99(m, "p99 under full load, pure Python", self.score, 5),
             _p99(m, "p99 under full load, LogisticRegression, plain", self.iris, 5),
             _p99(m, "p99 under full load, LogisticRegression, batched", self.ready, 2),
-            _ratio(m, "one of 500 models, against one of 1 (and the iris model)", self.crowd, self.score, 0.95),
-            _ratio(m, "authentication, metrics and access log on, against off", self.full[0], self.score, 0.85),
+            _ratio(m, "one of 500 models, against one of 1 (and the iris model)", self.crowd,
+                   self.score, 0.95),
+            _ratio(m, "authentication, metrics and access log on, against off", self.full[0],
+                   self.score, 0.85),
             _ratio(m, "… LogisticRegression, plain", self.full[1], self.iris, None),
             _ratio(m, "… access log on alone, pure Python", self.logged[0], self.score, None),
             _ratio(m, "each request with a header of its own, against FastAPI with the same",
                    _new_heads(self.score), _new_heads(fast_score), None),
-            _ratio(m, "a validated signature `(a: float, b: float)`, against FastAPI", self.signed, fast_score, None),
+            _ratio(m, "a validated signature `(a: float, b: float)`, against FastAPI", self.signed,
+                   fast_score, None),
         ]  # fmt: skip
 
 
@@ -138,9 +148,12 @@ def of_overload(overload: Overload) -> list[Row]:
     share = overload.goodput / overload.capacity
     rejections, probes = overload.rejections, overload.probes
     return [
-        Row(f"overload, {model}: goodput of capacity", share, "x", BETTER_IS_MORE, 0.8, offered, wrong),
-        _latency("… slowest rejection", rejections, 1.0, 100, f"{len(rejections):,}, p99 {_at(rejections, 0.99)}"),
-        _latency("… probes, p99", probes, 0.99, 200, f"{len(probes):,} probes, slowest {_at(probes, 1.0)}"),
+        Row(f"overload, {model}: goodput of capacity", share, "x", BETTER_IS_MORE, 0.8, offered,
+            wrong),
+        _latency("… slowest rejection", rejections, 1.0, 100,
+                 f"{len(rejections):,}, p99 {_at(rejections, 0.99)}"),
+        _latency("… probes, p99", probes, 0.99, 200,
+                 f"{len(probes):,} probes, slowest {_at(probes, 1.0)}"),
     ]  # fmt: skip
 
 

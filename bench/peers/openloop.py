@@ -81,7 +81,7 @@ class Stream:
 
 
 class Exchange(asyncio.Protocol):
-    """A connection with at most one request on its way; status 0 is an answer that was broken off."""
+    """A connection with one request on its way at most; status 0 is a broken answer."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -139,7 +139,8 @@ async def run(streams: list[Stream]) -> list[dict[str, Any]]:
         for status, _, latency in stream.seen:
             by_status.setdefault(status, []).append(latency * 1000)
         results.append({
-            "in_time": sum(status == 200 and due + latency <= stream.end for status, due, latency in stream.seen),
+            "in_time": sum(status == 200 and due + latency <= stream.end for status, due,
+                           latency in stream.seen),
             "sent": stream.sent, "unanswered": stream.sent - len(stream.seen),
             "seconds": time.perf_counter() - started, "by_status": by_status,
         })  # fmt: skip

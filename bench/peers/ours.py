@@ -37,7 +37,8 @@ class Iris:
 
     def transform_predict(self, variables: dict):
         probabilities = self.model.predict_proba([[variables[name] for name in {FEATURES}]])[0]
-        return {{"prediction": int(probabilities.argmax()), "probabilities": probabilities.tolist()}}
+        found = probabilities.tolist()
+        return {{"prediction": int(probabilities.argmax()), "probabilities": found}}
 """
 
 
@@ -94,13 +95,17 @@ def modelsync(
         given = {
             "PYTHONPATH": str(ROOT), "MODELSYNC_HOME": str(start.work / "home"),
             "MODELSYNC_MODELS": str(start.work / "models"), "MODELSYNC_PORT": str(start.port),
-            "MODELSYNC_WORKERS": str(start.workers), "MODELSYNC_SYNC_CRON": "off", "MODELSYNC_LOG_FORMAT": "json",
+            "MODELSYNC_WORKERS": str(start.workers), "MODELSYNC_SYNC_CRON": "off",
+            "MODELSYNC_LOG_FORMAT": "json",
             "MODELSYNC_LOG_LEVEL": "info" if log else "warning",
             **({"MODELSYNC_PREDICT_TOKENS": f"other-token,{TOKEN}"} if auth else {}), **env,
         }  # fmt: skip
         return Launch([sys.executable, "-m", "modelsync", "serve"], given, start.work)
 
-    command = f"MODELSYNC_WORKERS={{workers}} MODELSYNC_LOG_LEVEL={'info' if log else 'warning'} modelsync serve"
+    command = (
+        f"MODELSYNC_WORKERS={{workers}} MODELSYNC_LOG_LEVEL={'info' if log else 'warning'} "
+        "modelsync serve"
+    )
     return Contestant(
         key,
         name,

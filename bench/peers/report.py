@@ -31,30 +31,36 @@ def report(
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     rehearsal = "\n**A rehearsal (`--quick`): rounds too short to be believed.**\n" if quick else ""
     return f"""# modelsync and its peers
-Written by `make bench-peers` (`.venv/bin/python -m bench.peers{" --quick" if quick else ""}`) on {made},
-in {seconds:.0f} s.
+Written by `make bench-peers` (`.venv/bin/python -m bench.peers{" --quick" if quick else ""}`) on
+{made}, in {seconds:.0f} s.
 {rehearsal}
 {_machine()}
 ## Figures
 {table_of(rows)}
 ## All contestants
-Median of {pace.rounds} rounds, 16 connections, one pinned worker; latencies as wrk sees them, processor time of the
-server with all of its processes (a busy machine changes rates, but hardly that).
+Median of {pace.rounds} rounds, 16 connections, one pinned worker; latencies as wrk sees them,
+processor time of the server with all of its processes (a busy machine changes rates, but hardly
+that).
 
 {_contestants(figures, measured)}
 {_failures(figures, measured)}## Method
 - Server (with all of its processes) on core 0, wrk with one thread on core 1:
   `{" ".join(wrk.command("URL", 16, pace.seconds, "post.lua"))}`.
-- Rounds: each contestant is started anew, must answer the model's own answer, gets {pace.warm_up:g} s of warm-up and
-  {pace.seconds:g} s of measurement; when all have had their turn the next round starts, at another place in the list.
-  A ratio is that of the medians; its spread is that of the rounds' own ratios.
-- The same two models: `{{"score": a * 0.5 + b}}`, and scikit-learn's LogisticRegression on iris, one row per request,
-  answered with the class and the probabilities. Each contestant gets them in its natural shape of request.
-- The loop without a server calls `predict_proba` with one row after the other: {_rates(measured.loop)} per second.
-- A status over 399, a socket error or a time-out in any round is a failure, and shown. Access logs are off, but where
-  the table says that they are on. modelsync's metrics cannot be turned off: they are on everywhere.
-- modelsync remembers what it has found out about a head, and wrk sends the same bytes each time; in the lines "each
-  request with a header of its own" no two heads are the same, as behind proxies and tracers.
+- Rounds: each contestant is started anew, must answer the model's own answer, gets
+  {pace.warm_up:g} s of warm-up and {pace.seconds:g} s of measurement; when all have had their
+  turn the next round starts, at another place in the list. A ratio is that of the medians; its
+  spread is that of the rounds' own ratios.
+- The same two models: `{{"score": a * 0.5 + b}}`, and scikit-learn's LogisticRegression on iris,
+  one row per request, answered with the class and the probabilities. Each contestant gets them in
+  its natural shape of request.
+- The loop without a server calls `predict_proba` with one row after the other:
+  {_rates(measured.loop)} per second.
+- A status over 399, a socket error or a time-out in any round is a failure, and shown. Access
+  logs are off, but where the table says that they are on. modelsync's metrics cannot be turned
+  off: they are on everywhere.
+- modelsync remembers what it has found out about a head, and wrk sends the same bytes each time;
+  in the lines "each request with a header of its own" no two heads are the same, as behind
+  proxies and tracers.
 
 ## Settings, commands and versions
 {_settings(figures)}"""
@@ -91,7 +97,8 @@ def _number(value: float) -> str:
 
 def _contestants(figures: Figures, measured: Measured) -> str:
     lines = [
-        "| | model | requests/s | spread | modelsync is | p50 ms | p99 ms | max ms | CPU µs/request | failed |\n"
+        "| | model | requests/s | spread | modelsync is | p50 ms | p99 ms | max ms | CPU "
+        "µs/request | failed |\n"
         "|---|---|---|---|---|---|---|---|---|---|\n"
     ]
     base = {"score": measured.of(figures.score), "iris": measured.of(figures.iris)}
@@ -109,8 +116,10 @@ def _contestants(figures: Figures, measured: Measured) -> str:
         requests = sum(sample.requests for sample in outcome.samples)
         spread = spread_of(outcome.values("rate"), lambda value: f"{value:,.0f}")
         lines.append(
-            f"| {name} | {run.model} | {rate:,.0f} | {spread} | {ratio} | {outcome.median('p50'):.2f} "
-            f"| {outcome.median('p99'):.2f} | {outcome.median('max'):.1f} | {outcome.median('cpu'):.1f} "
+            f"| {name} | {run.model} | {rate:,.0f} | {spread} | {ratio} | "
+            f"{outcome.median('p50'):.2f} "
+            f"| {outcome.median('p99'):.2f} | {outcome.median('max'):.1f} | "
+            f"{outcome.median('cpu'):.1f} "
             f"| {failed} of {requests:,} |\n"
         )
     return "".join(lines)
@@ -121,7 +130,8 @@ def _failures(figures: Figures, measured: Measured) -> str:
     if not failed:
         return ""
     lines = "".join(
-        f"- {run.contestant.name}, {run.model}, {run.connections} connections: {_line(failure)[:700]}\n"
+        f"- {run.contestant.name}, {run.model}, {run.connections} connections: "
+        f"{_line(failure)[:700]}\n"
         for run, failure in failed
     )
     return f"## What failed\n{lines}\n"
@@ -170,6 +180,8 @@ def _machine() -> str:
         ["wrk", "-v"], capture_output=True, text=True, check=False
     ).stdout.splitlines()[:1]
     return (
-        f"- Machine: {model}, {os.cpu_count()} cores, Linux {platform.release()}; load average at the end {load}\n"
-        f"- modelsync at {commit or 'no commit'}, Python {platform.python_version()}, {_line(' '.join(tool))[:40]}\n"
+        f"- Machine: {model}, {os.cpu_count()} cores, Linux {platform.release()}; load average at "
+        f"the end {load}\n"
+        f"- modelsync at {commit or 'no commit'}, Python {platform.python_version()}, "
+        f"{_line(' '.join(tool))[:40]}\n"
     )

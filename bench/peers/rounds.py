@@ -107,7 +107,8 @@ class Measured:
                     sample = _sample(run, server, pace, work)
                     self._keep(run, sample)
                     progress(
-                        f"  {run.contestant.name}, {run.model}, {run.connections} connections: {sample.rate:,.0f}/s, "
+                        f"  {run.contestant.name}, {run.model}, {run.connections} connections: "
+                        f"{sample.rate:,.0f}/s, "
                         f"{sample.cpu:.1f} µs"
                     )
         except (NotInstalled, NotStarted) as error:

@@ -34,7 +34,7 @@ class Swaps:
 
 
 def measure(work: Path, swaps: int = SWAPS) -> Swaps:
-    """Change the model, have it synced, wait until the new one answers; again and again under load."""
+    """Change the model, sync, and wait until the new one answers, again and again under load."""
     _write(work, 0)
     with serving(
         work, work / "models", MODELSYNC_WORKERS="1", MODELSYNC_LOG_LEVEL="info"
@@ -68,7 +68,10 @@ def _serves(service: Service, number: int) -> bool:
 
 
 def _write(work: Path, number: int) -> None:
-    code = f"class Score:\n    def transform_predict(self, variables: dict):\n        return {{'version': {number}}}\n"
+    code = (
+        "class Score:\n    def transform_predict(self, variables: dict):\n"
+        f"        return {{'version': {number}}}\n"
+    )
     write_model(work / "models", "score", code)
 
 

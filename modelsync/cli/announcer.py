@@ -15,7 +15,7 @@ from modelsync.models import examples
 if TYPE_CHECKING:
     from modelsync.models.types import ModelEntry
     from modelsync.releases.store import Release
-    from modelsync.settings import Server, Settings
+    from modelsync.settings import ServerSettings, Settings
 
 
 class Announcer:
@@ -56,7 +56,7 @@ class Announcer:
         return f"curl {url}/{entry.name} -H 'Content-Type: application/json'{self._token} -d {body}"
 
 
-def own_url(server: Server, port: int | None = None) -> str:
+def own_url(server: ServerSettings, port: int | None = None) -> str:
     """The URL of the models of a service on this machine, without a slash at its end."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104 - read, not bound
     host = f"[{host}]" if ":" in host else host

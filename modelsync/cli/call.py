@@ -79,6 +79,10 @@ def call(
 
 
 def _object(text: str) -> dict[str, Any]:
+    """Read the variables from JSON text, from @FILE, or from standard input (@-).
+
+    Raises BadParameter where they are no JSON object.
+    """
     try:
         if text == "@-":
             text = sys.stdin.read()
@@ -133,6 +137,7 @@ def _token(settings: Settings, file: Path | None) -> str:
 
 
 def _post(url: str, body: dict[str, Any], token: str, timeout: float) -> requests.Response:
+    """Post the body. Raises ClickException without an answer, UsageError for a malformed URL."""
     import requests
     from urllib3.exceptions import ProtocolError
 

@@ -73,6 +73,7 @@ def find(path: Path, settings: Settings) -> list[ModelSpec]:
 
 
 def _print_table(folders: list[ModelSpec], results: dict[ModelName, CheckResult]) -> None:
+    """Print a row for each model to standard output, and the faults to standard error."""
     rows = []
     for folder in folders:
         result = results[folder.name]

@@ -38,7 +38,7 @@ def followed(folder: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """A line of `git ls-tree -r`. `path` is relative to the folder that holds the models."""
 
     mode: str
@@ -46,7 +46,7 @@ class Entry:
     path: str
 
     @classmethod
-    def parse(cls, line: str) -> Entry:
+    def parse(cls, line: str) -> TreeEntry:
         """Take `<mode> <type> <hash>TAB<path>` apart."""
         about, _, path = line.partition("\t")
         mode, _, sha = about.split()
@@ -69,9 +69,9 @@ class TreeWriter:
         self.folders: set[str] = set()
         self.problems: dict[str, list[Fault]] = {}
         self._target = target
-        self._links: list[tuple[Entry, str]] = []
+        self._links: list[tuple[TreeEntry, str]] = []
 
-    def accepts(self, entry: Entry) -> bool:
+    def accepts(self, entry: TreeEntry) -> bool:
         """Whether the entry is to be written. One that belongs to a model and is refused is a
         fault.
         """
@@ -98,7 +98,7 @@ class TreeWriter:
         self._refuse(entry, reason)
         return False
 
-    def write(self, entry: Entry, content: Iterable[bytes]) -> None:
+    def write(self, entry: TreeEntry, content: Iterable[bytes]) -> None:
         """Write one file; a link is kept for the end. Raises OSError where the storage fails."""
         if entry.mode == "120000":
             self._links.append((entry, os.fsdecode(b"".join(content))))
@@ -128,7 +128,7 @@ class TreeWriter:
                 self._refuse(entry, "is a link that leads out of the model's folder")
             made = [item for item in made if item not in out]
 
-    def _link(self, entry: Entry, text: str) -> Path | None:
+    def _link(self, entry: TreeEntry, text: str) -> Path | None:
         path = self._target / entry.path
         aim = os.path.normpath(Path(entry.path).parent / text)
         if text.startswith("/") or "\0" in text or not text or aim.split("/", 1)[0] != entry.folder:
@@ -142,18 +142,18 @@ class TreeWriter:
             return None
         return path
 
-    def _stays(self, entry: Entry, path: Path) -> bool:
+    def _stays(self, entry: TreeEntry, path: Path) -> bool:
         # os.path: Path.resolve raises for links that go round in circles, which are merely useless.
         return Path(os.path.realpath(path)).is_relative_to(
             os.path.realpath(self._target / entry.folder)
         )
 
-    def _refuse_or_raise(self, entry: Entry, error: OSError) -> None:
+    def _refuse_or_raise(self, entry: TreeEntry, error: OSError) -> None:
         if error.errno not in _FAULTS_OF_THE_ENTRY:
             raise error
         self._refuse(entry, f"cannot be written: {os.strerror(error.errno)}")
 
-    def _refuse(self, entry: Entry, reason: str) -> None:
+    def _refuse(self, entry: TreeEntry, reason: str) -> None:
         inner = shown(entry.path.partition("/")[2] or entry.path)
         self.problems.setdefault(shown(entry.folder), []).append(
             Fault("static", f"{inner!r} {reason}", file=inner)

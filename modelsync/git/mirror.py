@@ -124,6 +124,7 @@ class Mirror:
             self._healed(run, deadline, lambda: self._ensure(run, commit, deadline))
 
     def _ensure(self, run: GitRunner, commit: str, deadline: Deadline) -> None:
+        """Fetch a commit, unless its ref says that the mirror holds it."""
         with storage():
             maintenance.clear_up(self._path)
         # The ref is the last thing that a fetch writes, after git has checked that nothing is
@@ -159,6 +160,10 @@ class Mirror:
         return False
 
     def _fetch_from_remote(self, run: GitRunner, commit: str) -> None:
+        """Fetch a commit alone, or with everything else where the server allows no less.
+
+        Raises RefNotFound where it does not exist, or is no commit.
+        """
         try:
             _fetch_commit(run, self._remote.url, commit)
         except SyncError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from modelsync.errors import MirrorCorrupt, NoModels
 from modelsync.files import remove_tree, storage
-from modelsync.git.checkout import Entry, TreeWriter, followed, shown
+from modelsync.git.checkout import TreeEntry, TreeWriter, followed, shown
 from modelsync.git.process import GitRunner
 from modelsync.models.types import Fault, TreeHash
 
@@ -54,7 +54,7 @@ def export(run: GitRunner, commit: str, subdir: str, target: Path) -> Export:
         writer = TreeWriter(target)
         wanted = [
             entry
-            for entry in map(Entry.parse, filter(None, listing.split("\0")))
+            for entry in map(TreeEntry.parse, filter(None, listing.split("\0")))
             if writer.accepts(entry)
         ]
         with run.process("cat-file", "--batch", stdin=subprocess.PIPE) as child:

@@ -100,6 +100,7 @@ def _check_allowed(remote: Remote, git: Git) -> None:
 
 
 def _url(path: str) -> Remote:
+    """Take a URL with a scheme apart. Raises SettingsError for credentials in it."""
     try:
         parts = urlsplit(path)
         user, at, host = parts.netloc.rpartition("@")

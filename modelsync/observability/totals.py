@@ -114,6 +114,7 @@ def retire(directory: Path, pid: int | None = None) -> None:
 
 
 def _retire(directory: Path, pid: int | None) -> None:
+    """Fold the files, then remove them. Raises OSError on a full disk; then nothing is lost."""
     with _retired(directory) as retired:
         kept = _load(retired)
         paths = [

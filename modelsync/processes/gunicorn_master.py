@@ -83,6 +83,7 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
                 self._reaped(worker, status)
 
     def _reaped(self, worker: ModelsyncWorker, status: int) -> None:
+        """Explain the end of a worker: log it, and record a crash against its suspects."""
         worker.tmp.close()
         if worker.connection_counts:
             worker.connection_counts.report(worker.worker_index, None)

@@ -91,6 +91,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         _exit(0)
 
     async def _serve(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
+        """Warm up, report to be ready, wait for the gate, serve, drain."""
         ending = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, ending.set)

@@ -11,12 +11,9 @@ two. A process that writes holds `lock()`.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import json
 import logging
 import os
-import platform
 import re
 import tempfile
 from collections.abc import Collection, Iterator
@@ -43,26 +40,12 @@ from modelsync.models.serialization import entry_from_json, entry_to_json, from_
 from modelsync.models.types import ModelEntry, ModelName
 
 FORMAT = 1
-"""Of release.json. Another one means that another version of modelsync wrote it."""
+"""The format of release.json. Another one was written by another version of modelsync."""
 
 Source = Literal["git", "cache", "folder"]
 
 _ID = re.compile(r"[0-9a-f]{7,64}(\.[1-9][0-9]*)?")
 _log = logging.getLogger(__name__)
-
-
-def environment(*settings: object) -> str:
-    """Return a digest of everything besides the commit that decides the result of an update.
-
-    That is Python and the installed libraries, because a model that is broken today may load in the
-    next image, and the `settings` that an update depends on.
-    """
-    installed = sorted(
-        f"{item.name}=={item.version}" for item in importlib.metadata.distributions()
-    )
-    return hashlib.sha256(
-        "\n".join([platform.python_version(), *installed, *map(str, settings)]).encode()
-    ).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

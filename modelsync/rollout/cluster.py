@@ -26,7 +26,7 @@ from modelsync.backoff import Backoff
 from modelsync.deadline import Deadline
 from modelsync.errors import ClusterUnreachable, Conflict, SettingsError
 from modelsync.rollout import pods
-from modelsync.rollout.decision import Observed, State
+from modelsync.rollout.decision import Observed, RolloutState
 from modelsync.rollout.pods import Complaint, Diagnosis
 from modelsync.settings import Revision, Rollout
 
@@ -121,7 +121,7 @@ class Cluster:
             ),
         )
 
-    def state(self) -> State:
+    def state(self) -> RolloutState:
         """The state that earlier runs have recorded."""
         found = self._call(
             f"get the ConfigMap {self._state}",
@@ -130,8 +130,8 @@ class Cluster:
             ),
         )
         data = found.data or {}
-        known = {item.name: data[item.name] for item in fields(State) if data.get(item.name)}
-        return State(
+        known = {item.name: data[item.name] for item in fields(RolloutState) if data.get(item.name)}
+        return RolloutState(
             **{
                 **known,
                 "good": _pin(data.get("good", "")),
@@ -139,12 +139,12 @@ class Cluster:
             }
         )
 
-    def write(self, state: State) -> None:
+    def write(self, state: RolloutState) -> None:
         """Replace the state. Raises Conflict where its version is no longer the last one."""
         state = replace(state, time=datetime.now(UTC).isoformat(timespec="seconds"))
         values = {
             item.name: str(getattr(state, item.name))
-            for item in fields(State)
+            for item in fields(RolloutState)
             if item.name != "version"
         }
         body = {"metadata": {"resourceVersion": state.version}, "data": values}
@@ -156,7 +156,7 @@ class Cluster:
         )
 
     def record_event(
-        self, kind: Literal["Normal", "Warning"], reason: str, message: str, state: State
+        self, kind: Literal["Normal", "Warning"], reason: str, message: str, state: RolloutState
     ) -> None:
         """Record an Event of the Deployment.
 

@@ -72,12 +72,12 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class RolloutState:
     """The state that earlier runs recorded in the ConfigMap. `version`: its resourceVersion.
 
     `revision`: the commit that a run pinned last; `good`: the pin that last became ready in every
     pod; `rejected`: a commit that is not tried again, for the `reason` and with the `message`
-    given, in one `environment` (as in `releases.store.environment`; empty: in any).
+    given, in one `environment` (as in `releases.environment`; empty: in any).
     """
 
     revision: str = ""
@@ -96,33 +96,33 @@ class State:
         """
         return self.rejected == commit and self.environment in {"", environment}
 
-    def noting(self, tip: str) -> State:
+    def noting(self, tip: str) -> RolloutState:
         """The state after NOTE."""
         return replace(self._cleared(), revision=tip)
 
-    def settling(self, pin: Revision) -> State:
+    def settling(self, pin: Revision) -> RolloutState:
         """The state after SETTLE."""
         return replace(self._cleared(), good=pin)
 
-    def adopting(self, pin: Revision) -> State:
+    def adopting(self, pin: Revision) -> RolloutState:
         """The state after ADOPT."""
         return replace(self, good=pin, revision=pin.commit)
 
-    def respecting(self, tip: str, pin: Revision, message: str) -> State:
+    def respecting(self, tip: str, pin: Revision, message: str) -> RolloutState:
         """The state after RESPECT."""
         return self.adopting(pin).rejecting(tip, "", "undone", message)
 
-    def rejecting(self, tip: str, environment: str, reason: str, message: str) -> State:
+    def rejecting(self, tip: str, environment: str, reason: str, message: str) -> RolloutState:
         """The state after REJECT_STUCK, or after a CHECK that the tip did not pass."""
         return replace(
             self, rejected=tip, environment=environment, reason=reason, message=message[:4000]
         )
 
-    def _cleared(self) -> State:
+    def _cleared(self) -> RolloutState:
         return replace(self, rejected="", environment="", reason="", message="")
 
 
-def decide(tip: str, seen: Observed, state: State, environment: str) -> Step:
+def decide(tip: str, seen: Observed, state: RolloutState, environment: str) -> Step:
     """The next step, where `tip` is the commit that the ref points to."""
     if seen.progress == "paused":
         return Step.REST
@@ -138,7 +138,7 @@ def decide(tip: str, seen: Observed, state: State, environment: str) -> Step:
     return Step.CHECK
 
 
-def _after_pinning(tip: str, seen: Observed, state: State) -> Step:
+def _after_pinning(tip: str, seen: Observed, state: RolloutState) -> Step:
     stuck = seen.progress == "stuck"
     if state.revision != tip or (state.rejected == tip and not stuck):
         return Step.NOTE

@@ -10,9 +10,9 @@ from typing import Literal
 from modelsync.deadline import Deadline
 from modelsync.errors import ClusterUnreachable, Conflict, RemoteUnreachable, SyncError
 from modelsync.observability.logs import event
-from modelsync.releases.store import environment
+from modelsync.releases.environment import environment
 from modelsync.rollout.cluster import Cluster
-from modelsync.rollout.decision import Observed, State, Step, decide
+from modelsync.rollout.decision import Observed, RolloutState, Step, decide
 from modelsync.rollout.verdict import evaluate
 from modelsync.settings import Revision, Settings
 from modelsync.sync.schedule import RETRY
@@ -48,7 +48,7 @@ def run(settings: Settings) -> int:
         return FINE
     deadline = Deadline(settings.rollout.timeout)
     try:
-        return Job(settings, deadline).run()
+        return RolloutRun(settings, deadline).run()
     except (SyncError, ClusterUnreachable) as error:
         event(
             log,
@@ -61,7 +61,7 @@ def run(settings: Settings) -> int:
         return UNKNOWN
 
 
-class Job:
+class RolloutRun:
     """One run of a rollout."""
 
     def __init__(self, settings: Settings, deadline: Deadline) -> None:
@@ -132,6 +132,7 @@ class Job:
                 time.sleep(pause)
 
     def _refresh_tip(self) -> None:
+        """Read the ref again; a failure is logged, the rollout goes on."""
         try:
             tip = self._source.resolve(self._sync_deadline())
         except SyncError as error:  # pods on their way fetch by themselves
@@ -153,7 +154,7 @@ class Job:
 
     # --- the steps --------------------------------------------------------------------------------
 
-    def _take(self, step: Step, seen: Observed, state: State) -> None:
+    def _take(self, step: Step, seen: Observed, state: RolloutState) -> None:
         """Take one step.
 
         An Event is recorded before the state that it announces, so that a crash loses none; a
@@ -198,7 +199,7 @@ class Job:
                     result="pinned back",
                 )
 
-    def _check(self, seen: Observed, state: State) -> None:
+    def _check(self, seen: Observed, state: RolloutState) -> None:
         tip, short = self._tip, self._tip[:12]
         self._log(f"checking {short}", seen, result="checking")
         settings = replace(
@@ -214,7 +215,7 @@ class Job:
         self._cluster.pin(seen, Revision(tip, verdict.broken))
         self._log(f"pinned {short}", seen, result="pinned", broken=sorted(verdict.broken))
 
-    def _reject_stuck(self, seen: Observed, state: State) -> None:
+    def _reject_stuck(self, seen: Observed, state: RolloutState) -> None:
         """Reject a commit that is pinned; the next step pins the good one."""
         # Raises where the repository is unreachable: then pods cannot fetch from it either, and the
         # commit is not to blame.
@@ -234,7 +235,7 @@ class Job:
 
     # --- telling ----------------------------------------------------------------------------------
 
-    def _announce(self, reason: str, message: str, seen: Observed, state: State) -> None:
+    def _announce(self, reason: str, message: str, seen: Observed, state: RolloutState) -> None:
         """Record an Event of the Deployment, and log the same."""
         kind: Literal["Normal", "Warning"] = (
             "Normal" if reason in {"RolloutStarted", "RolloutComplete"} else "Warning"
@@ -259,7 +260,7 @@ class Job:
         )
 
 
-def _why_resting(tip: str, seen: Observed, state: State, environment: str) -> str:
+def _why_resting(tip: str, seen: Observed, state: RolloutState, environment: str) -> str:
     """The reason to rest, for the log."""
     short = tip[:12]
     match seen.progress:

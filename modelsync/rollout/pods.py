@@ -58,6 +58,7 @@ def _ready_since(pod: Any) -> datetime | None:
 
 
 def _complaints(pod: Any) -> Iterator[Complaint]:
+    """The complaints of one pod: not scheduled, waiting, ended, or unready containers."""
     for condition in pod.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status != "True" and condition.message:
             yield Complaint(f"not scheduled: {condition.message}")

@@ -19,7 +19,7 @@ from modelsync.settings.groups import GROUPS, Entry, Settings, entries
 from modelsync.settings.loader import load
 from modelsync.settings.revision import NO_REVISION, Revision
 from modelsync.settings.secret import Secret
-from modelsync.settings.service import Access, Logs, Server, State
+from modelsync.settings.service import Access, Logs, ServerSettings, State
 from modelsync.settings.source import Git, Rollout, Sync
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
     "Revision",
     "Rollout",
     "Secret",
-    "Server",
+    "ServerSettings",
     "Settings",
     "State",
     "Sync",

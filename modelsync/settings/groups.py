@@ -7,7 +7,7 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from modelsync.settings.definition import PREFIX
-from modelsync.settings.service import Access, Logs, Server, State
+from modelsync.settings.service import Access, Logs, ServerSettings, State
 from modelsync.settings.source import Git, Rollout, Sync
 
 
@@ -15,7 +15,7 @@ from modelsync.settings.source import Git, Rollout, Sync
 class Settings:
     """All groups. `load` reads them; nothing else in the project looks at the environment."""
 
-    server: Server = field(default_factory=Server)
+    server: ServerSettings = field(default_factory=ServerSettings)
     git: Git = field(default_factory=Git)
     sync: Sync = field(default_factory=Sync)
     access: Access = field(default_factory=Access)
@@ -30,7 +30,7 @@ class Settings:
 
 
 GROUPS: dict[str, type[Any]] = {
-    "server": Server, "git": Git, "sync": Sync, "access": Access, "state": State,
+    "server": ServerSettings, "git": Git, "sync": Sync, "access": Access, "state": State,
     "rollout": Rollout, "logs": Logs,
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerSettings:
     """The listener and its processes."""
 
     base_url: str = setting(

@@ -33,7 +33,8 @@ from modelsync.models.discovery.folders import discover
 from modelsync.models.types import CheckResult, Fault, ModelEntry, ModelName, ModelSpec
 from modelsync.observability import logs
 from modelsync.observability.logs import event
-from modelsync.releases.store import Release, Releases, Staging, environment
+from modelsync.releases.environment import environment
+from modelsync.releases.store import Release, Releases, Staging
 from modelsync.settings import Settings, child_environment
 from modelsync.sync import sources
 from modelsync.sync.entries import (

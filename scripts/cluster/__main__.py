@@ -1,4 +1,7 @@
-"""The cluster of the tests: `python -m scripts.cluster up`, `down`, `load IMAGE`, `missing` (why there can be none)."""
+"""The cluster of the tests: `python -m scripts.cluster up`, `down`, `load IMAGE`, `missing`.
+
+`missing` says why there can be none.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from scripts.cluster.layout import Layout, layout
 
 
 def up(where: Layout) -> Description:
-    """Use what is there: a cluster that is given, kind where Docker runs, or else one of our own."""
+    """Use a cluster that is given, kind if Docker runs, else one of our own."""
     if given.chosen():
         return given.up(where)
     return kind.up(where) if kind.chosen() else own.up(where)
@@ -52,7 +55,8 @@ def main(arguments: list[str]) -> int:
         case ["up"]:
             found = up(where)
             print(
-                f"KUBECONFIG={found.kubeconfig}  # kubectl and helm: {found.programs or 'those of the PATH'}"
+                f"KUBECONFIG={found.kubeconfig}  # kubectl and helm: "
+                f"{found.programs or 'those of the PATH'}"
             )
         case ["down"]:
             down(where)

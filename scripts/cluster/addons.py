@@ -60,7 +60,7 @@ def wait(kubectl: Kubectl) -> None:
 
 
 def until(true: Callable[[], bool], within: float, what: str) -> None:
-    """Return when it is true; SystemExit saying `what` if that takes longer than `within` seconds."""
+    """Return when it is true; SystemExit with `what` if that takes over `within` seconds."""
     deadline = time.monotonic() + within
     while not true():
         if time.monotonic() > deadline:

@@ -67,14 +67,16 @@ class Authority:
         added = [word for extension in extensions for word in ("-addext", extension)]
         subprocess.run(
             ["openssl", "req", "-x509", "-config", str(self._config), "-newkey", "ec",
-             "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", _DAYS, "-subj", subject, *added, *signer,
-             "-keyout", str(self._folder / f"{name}.key"), "-out", str(self._folder / f"{name}.crt")],
+             "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", _DAYS, "-subj", subject,
+             *added, *signer,
+             "-keyout", str(self._folder / f"{name}.key"), "-out",
+             str(self._folder / f"{name}.crt")],
             check=True, capture_output=True,
         )  # fmt: skip
 
 
 def signing_key(folder: Path) -> tuple[Path, Path]:
-    """Return the private and the public key that service-account tokens are signed with, made once."""
+    """Return the keys, private and public, that sign service-account tokens; made once."""
     private, public = folder / "tokens.key", folder / "tokens.pub"
     if not public.exists():
         subprocess.run(

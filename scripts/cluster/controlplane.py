@@ -61,20 +61,24 @@ def _apiserver(layout: Layout, authority: Authority) -> list[str]:
     private, public = signing_key(layout.pki)
     return [
         f"--advertise-address={HOST}", f"--bind-address={HOST}", f"--secure-port={API_PORT}",
-        f"--tls-cert-file={certificate}", f"--tls-private-key-file={key}", f"--client-ca-file={authority.certificate}",
+        f"--tls-cert-file={certificate}", f"--tls-private-key-file={key}",
+        f"--client-ca-file={authority.certificate}",
         f"--etcd-servers={_ETCD}", f"--etcd-cafile={authority.certificate}",
         f"--etcd-certfile={to_etcd[0]}", f"--etcd-keyfile={to_etcd[1]}",
         f"--kubelet-client-certificate={to_kubelet[0]}", f"--kubelet-client-key={to_kubelet[1]}",
         "--kubelet-preferred-address-types=InternalIP",
         f"--service-cluster-ip-range={SERVICES}", "--allow-privileged",
         "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
-        "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={public}",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-key-file={public}",
         f"--service-account-signing-key-file={private}",
         # Services outside of the API server (metrics) are reached at their pods: no kube-proxy runs
         # on this machine.
         "--enable-aggregator-routing",
-        f"--requestheader-client-ca-file={front.certificate}", "--requestheader-allowed-names=front-proxy",
-        "--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+        f"--requestheader-client-ca-file={front.certificate}",
+        "--requestheader-allowed-names=front-proxy",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
         "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         f"--proxy-client-cert-file={proxy[0]}", f"--proxy-client-key-file={proxy[1]}",
     ]  # fmt: skip
@@ -87,10 +91,12 @@ def _controllers(layout: Layout, authority: Authority) -> list[str]:
     )
     return [
         f"--kubeconfig={config}", "--bind-address=127.0.0.1", "--leader-elect=false",
-        "--use-service-account-credentials", f"--service-account-private-key-file={layout.pki / 'tokens.key'}",
+        "--use-service-account-credentials",
+        f"--service-account-private-key-file={layout.pki / 'tokens.key'}",
         f"--root-ca-file={authority.certificate}", f"--cluster-cidr={PODS}",
         # An autoscaler that the tests need not wait for.
-        "--horizontal-pod-autoscaler-sync-period=5s", "--horizontal-pod-autoscaler-initial-readiness-delay=5s",
+        "--horizontal-pod-autoscaler-sync-period=5s",
+        "--horizontal-pod-autoscaler-initial-readiness-delay=5s",
         "--horizontal-pod-autoscaler-cpu-initialization-period=15s",
     ]  # fmt: skip
 

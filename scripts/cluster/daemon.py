@@ -46,7 +46,7 @@ class Daemon:
         return process
 
     def stop(self, how: int = signal.SIGTERM, within: float = 15.0) -> None:
-        """End it, with SIGKILL if it takes longer than `within` seconds; returns when it is gone."""
+        """End it, with SIGKILL after `within` seconds, and return when it is gone."""
         deadline = time.monotonic() + within
         while pid := self.pid:
             with suppress(ProcessLookupError):

@@ -167,7 +167,8 @@ def _kubelet(node: Place, authority: Path, pair: tuple[Path, Path]) -> dict[str,
         "resolvConf": str(node.folder / "resolv.conf"),
         "nodeStatusUpdateFrequency": "5s",
         # A nearly full disk of the machine is none of the tests' business.
-        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "0%", "imagefs.available": "0%",
+        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "0%",
+                         "imagefs.available": "0%",
                          "nodefs.inodesFree": "0%", "imagefs.inodesFree": "0%"},
         "imageGCHighThresholdPercent": 100,
     }  # fmt: skip

@@ -17,7 +17,8 @@ from scripts.cluster.description import Description
 from scripts.cluster.layout import HOST, Layout
 
 _NEEDED = {
-    "buildah": "buildah", "containerd": "containerd", "ctr": "containerd", "go": "golang", "ip": "iproute2",
+    "buildah": "buildah", "containerd": "containerd", "ctr": "containerd", "go": "golang",
+    "ip": "iproute2",
     "nft": "nftables", "openssl": "openssl", "patch": "patch", "podman": "podman", "runc": "runc",
     "unshare": "util-linux",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The programs of the cluster: compiled once from the Go module proxy and kept in the user's cache."""
+"""The cluster's programs, compiled once from the Go module proxy, kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ _MAINS = {
 _INPUTS = {".mod", ".sum", ".go", ".patch", ".Containerfile"}
 _INGRESS = "github.com/nginxinc/kubernetes-ingress"
 _CRDS = {
-    "sigs.k8s.io/gateway-api": ("config/crd/standard", ["gatewayclasses", "gateways", "httproutes"]),
+    "sigs.k8s.io/gateway-api": ("config/crd/standard",
+                                ["gatewayclasses", "gateways", "httproutes"]),
     "github.com/prometheus-operator/prometheus-operator": (
         "example/prometheus-operator-crd", ["prometheusrules", "servicemonitors"],
     ),
@@ -80,7 +81,7 @@ def _digest() -> str:
 
 
 def _copy(source: Path) -> None:
-    """Make a copy of our module in which the ingress controller is replaced by one with our patch."""
+    """Copy our module, with the ingress controller replaced by one that has our patch."""
     shutil.copytree(
         HERE,
         source,

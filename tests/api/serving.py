@@ -8,12 +8,13 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel
+from werkzeug.test import TestResponse
 
 from modelsync import settings
 from modelsync.inference.circuit_breaker import CircuitBreaker
@@ -34,11 +35,11 @@ from modelsync.models.types import (
 from modelsync.observability import counters
 from modelsync.observability.counters import Counters
 from modelsync.releases.store import Release
-from tests.waiting import until
+from tests.waiting import patient, setting, until
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMIT = "c0ffee" + "0" * 34
-VERSION = "ab" * 20
+VERSION = TreeHash("ab" * 20)
 JSON = {"Content-Type": "application/json"}
 
 
@@ -93,17 +94,18 @@ FAULT = Fault(
 
 
 def environment(home: Path, **given: str) -> dict[str, str]:
-    return {"MODELSYNC_HOME": str(home), "MODELSYNC_PREDICT_TIMEOUT": "5s", **given}
+    return {"MODELSYNC_HOME": str(home), "MODELSYNC_PREDICT_TIMEOUT": setting(5), **given}
 
 
 def a_service(
     home: Path,
     request_sync: Callable[[], None] | None = None,
     models: dict[str, Callable[..., Any]] = MODELS,
+    env: Mapping[str, str] = {},
     **given: str,
 ) -> Service:
     """A service with every model of MODELS, `Old` which is stale, `Broken` which is not loaded."""
-    config = settings.load(environment(home, **given))
+    config = settings.load(environment(home, **env, **given))
     loaded = {name: _loaded(name, method) for name, method in {**models, "Old": echo}.items()}
     entries = {ModelName(name): _entry(name) for name in loaded}
     entries[ModelName("Old")] = _entry("Old", state="stale", wanted_version="cd" * 20, fault=FAULT)
@@ -136,7 +138,7 @@ def the_examples(
     release = Release(COMMIT, COMMIT, "git", "", entries, path=home / "releases" / COMMIT)
     counts = Counters(counters.folder(config.state.home), list(loaded))
     dataplane = DataPlane(
-        loaded, {}, counts, release=COMMIT, threads=4, max_queue=100, timeout=20.0
+        loaded, {}, counts, release=COMMIT, threads=4, max_queue=100, timeout=patient(20)
     )
     try:
         yield Service(config, release, {}, dataplane, request_sync)
@@ -189,6 +191,11 @@ def body(**variables: Any) -> bytes:
     return json.dumps({"variables": variables}).encode()
 
 
+def read(response: TestResponse) -> Any:
+    """The JSON of a response from Flask's test client."""
+    return response.get_json()
+
+
 def is_problem(response: Any, status: int) -> dict[str, Any]:
     """The problem document of a response from Flask's test client, checked for the one shape of all
     errors.
@@ -236,14 +243,14 @@ def gunicorn(
         yield "127.0.0.1", int(found[1])
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=patient(40))
 
 
 def exchange(
-    address: tuple[str, int], request: bytes, timeout: float = 10.0
+    address: tuple[str, int], request: bytes, timeout: float = 30.0
 ) -> tuple[int, dict[str, str], bytes]:
     """Send bytes as they are; the status, headers (in lower case) and body of the first answer."""
-    with socket.create_connection(address, timeout=timeout) as client:
+    with socket.create_connection(address, timeout=patient(timeout)) as client:
         client.sendall(request)
         file = client.makefile("rb")
         status = int(file.readline().split()[1])

@@ -12,7 +12,7 @@ from openapi_spec_validator import validate
 from modelsync.api import openapi
 from modelsync.api.app import create_app, create_context
 from modelsync.inference.serving import Service
-from tests.api.serving import COMMIT, JSON, a_service, an_empty_service, the_examples
+from tests.api.serving import COMMIT, JSON, a_service, an_empty_service, read, the_examples
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "openapi.json"
 
@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "openapi.json"
 def fetched(service: Service, base: str = "/models") -> dict[str, Any]:
     answer = create_app(service).test_client().get(f"{base}/openapi.json")
     assert answer.status_code == 200
-    found: dict[str, Any] = answer.json
+    found: dict[str, Any] = read(answer)
     return found
 
 
@@ -46,9 +46,9 @@ def at(document: dict[str, Any], reference: str) -> Any:
 )
 def test_the_document_is_valid_openapi(tmp_path: Path, given: dict[str, str]) -> None:
     """The document is OpenAPI 3.1 and its references resolve, also before the first release."""
-    for service in (a_service(tmp_path, **given), an_empty_service(tmp_path, **given)):
+    for service in (a_service(tmp_path, env=given), an_empty_service(tmp_path, **given)):
         document = openapi.document(create_context(service))
-        validate(document)  # type: ignore[arg-type]
+        validate(document)
         assert document["openapi"].startswith("3.1")
         assert "$defs" not in json.dumps(document)
         for reference in references(document):
@@ -79,7 +79,7 @@ def test_each_model_has_its_own_schema_and_examples(tmp_path: Path) -> None:
 def test_tokens_are_asked_for_where_they_are_set(tmp_path: Path) -> None:
     """Predict tokens close the models' operations; probes are open, a sync never is."""
     for given, closed in (({}, False), ({"MODELSYNC_PREDICT_TOKENS": "p"}, True)):
-        paths = openapi.document(create_context(a_service(tmp_path, **given)))["paths"]
+        paths = openapi.document(create_context(a_service(tmp_path, env=given)))["paths"]
         for path in ("/models/Add", "/models/all"):
             assert ("security" in paths[path]["post"]) is closed
             assert ("401" in paths[path]["post"]["responses"]) is closed
@@ -121,7 +121,7 @@ def test_the_examples_of_the_repository_are_described_as_they_answer(tmp_path: P
     """Each example fits the schema of the document and is answered as the document says."""
     with the_examples(tmp_path) as service:
         document = fetched(service)
-        validate(document)  # type: ignore[arg-type]
+        validate(document)
         client = create_app(service).test_client()
         assert len(service.models) >= 4
         for name, model in service.models.items():

@@ -23,7 +23,8 @@ from modelsync.inference.serving import Service
 from modelsync.models.binding import methods
 from modelsync.models.types import LoadedModel, ModelName, ModelSpec, TreeHash
 from modelsync.sync.status import Status, write_status
-from tests.api.serving import COMMIT, JSON, VERSION, a_service, person, switched_off
+from tests.api.serving import COMMIT, JSON, VERSION, a_service, person, read, switched_off
+from tests.waiting import patient
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 CHROMIUM = (
@@ -37,11 +38,11 @@ def test_the_page_is_html_for_a_browser_and_json_for_a_program(client: FlaskClie
     for headers in ({}, {"Accept": "*/*"}, {"Accept": "application/json"}):
         answer = client.get("/models/", headers=headers)
         assert answer.headers["Content-Type"] == "application/json"
-    found = {model["name"]: model for model in answer.json["models"]}
+    found = {model["name"]: model for model in read(answer)["models"]}
     assert found["Add"]["state"] == "ready"
     assert found["Add"]["version"] == VERSION
     assert (found["Old"]["state"], found["Broken"]["state"]) == ("stale", "failed")
-    assert answer.json["release"] == COMMIT
+    assert read(answer)["release"] == COMMIT
     page = client.get("/models/", headers=BROWSER)
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     for shown in ("Add", "stale", "failed", "xgboost", VERSION[:8], COMMIT[:12]):
@@ -51,11 +52,11 @@ def test_the_page_is_html_for_a_browser_and_json_for_a_program(client: FlaskClie
 def test_a_model_that_is_switched_off_is_shown_as_that_everywhere(tmp_path: Path) -> None:
     """Each page tells the state, its reason and the remedy; the service stays ready."""
     client = create_app(switched_off(a_service(tmp_path), "Echo")).test_client()
-    told = client.get("/models/Echo").json
+    told = read(client.get("/models/Echo"))
     assert (told["state"], told["switched_off"]) == ("switched_off", True)
     assert "switched off" in told["reason"]
     assert "push a new version" in told["reason"]
-    [line] = [model for model in client.get("/models/").json["models"] if model["name"] == "Echo"]
+    [line] = [model for model in read(client.get("/models/"))["models"] if model["name"] == "Echo"]
     assert (line["state"], line["reason"]) == ("switched_off", told["reason"])
     page = client.get("/models/", headers=BROWSER).text
     assert "3 ready · 1 stale · 1 switched off · 1 failed" in " ".join(page.split())
@@ -66,10 +67,10 @@ def test_a_model_that_is_switched_off_is_shown_as_that_everywhere(tmp_path: Path
     assert "/models/Add" in usage
     assert "/models/Echo" not in usage
     assert f"Echo does not answer: {told['reason']}" in usage
-    assert client.get("/models/sync").json["broken"]["Echo"] == told["reason"]
+    assert read(client.get("/models/sync"))["broken"]["Echo"] == told["reason"]
     ready = client.get("/readyz")
     assert ready.status_code == 200
-    assert ready.json["not_ready"]["Echo"] == "switched_off"
+    assert read(ready)["not_ready"]["Echo"] == "switched_off"
 
 
 def test_the_page_tells_of_a_failed_sync(tmp_path: Path) -> None:
@@ -245,7 +246,7 @@ def dom(url: str, *, complains: bool = False) -> str:
             "--enable-logging=stderr",
             "--dump-dom",
         ]
-        done = subprocess.run([*command, url], capture_output=True, timeout=60, check=True)
+        done = subprocess.run([*command, url], capture_output=True, timeout=patient(60), check=True)
     complaints = [line for line in done.stderr.decode().splitlines() if "CONSOLE" in line]
     assert complains or not complaints
     return done.stdout.decode()

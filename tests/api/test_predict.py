@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from modelsync.api.app import create_app
-from tests.api.serving import COMMIT, JSON, VERSION, a_service, body, is_problem
+from tests.api.serving import COMMIT, JSON, VERSION, a_service, body, is_problem, read
 
 
 def test_a_prediction_is_the_models_dict_and_says_what_answered(client: FlaskClient) -> None:
@@ -199,7 +199,7 @@ def test_all_models_answer_side_by_side(client: FlaskClient) -> None:
     """A model that fails holds its problem under its own name and hides no other."""
     answer = client.post("/models/all", data=body(a=1), headers=JSON)
     assert answer.status_code == 200
-    found = answer.json
+    found = read(answer)
     assert found["Add"] == {"sum": 3}
     assert found["Echo"] == {"got": {"a": 1}}
     assert [found[name]["status"] for name in ("Person", "Raises", "Broken")] == [422, 500, 503]
@@ -208,8 +208,8 @@ def test_all_models_answer_side_by_side(client: FlaskClient) -> None:
 def test_all_takes_a_choice_of_models_and_merges(client: FlaskClient) -> None:
     """`models` selects, `flat` merges; an unknown model is a problem, so is another parameter."""
     answer = client.post("/models/all?models=Add,%20Echo&models=Nope", data=body(a=1), headers=JSON)
-    assert set(answer.json) == {"Add", "Echo", "Nope"}
-    assert answer.json["Nope"]["status"] == 404
+    assert set(read(answer)) == {"Add", "Echo", "Nope"}
+    assert read(answer)["Nope"]["status"] == 404
     answer = client.post("/models/all?models=Add,Echo&flat=true", data=body(a=1), headers=JSON)
     assert answer.json == {"sum": 3, "got": {"a": 1}}
     is_problem(client.post("/models/all?flat=perhaps", data=body(a=1), headers=JSON), 400)
@@ -219,7 +219,7 @@ def test_all_takes_a_choice_of_models_and_merges(client: FlaskClient) -> None:
 
 def test_status_tells_everything_about_a_model(client: FlaskClient) -> None:
     """The status has state, version, schema, examples, and the fault of a broken version."""
-    add = client.get("/models/Add").json
+    add = read(client.get("/models/Add"))
     assert (add["state"], add["version"], add["release"]) == ("ready", VERSION, COMMIT)
     assert set(add["schema"]["properties"]) == {"a", "b"}
     assert add["examples"][0] == {
@@ -227,10 +227,10 @@ def test_status_tells_everything_about_a_model(client: FlaskClient) -> None:
         "variables": {"a": 1, "b": 2},
         "response": {"sum": 3},
     }
-    old = client.get("/models/Old").json
+    old = read(client.get("/models/Old"))
     assert (old["state"], old["version"], old["wanted_version"]) == ("stale", VERSION, "cd" * 20)
     assert [version["serving"] for version in old["versions"]] == [True, False]
-    broken = client.get("/models/Broken").json
+    broken = read(client.get("/models/Broken"))
     assert (broken["state"], broken["version"], broken["fault"]["line"]) == ("failed", None, 3)
     assert "xgboost" in broken["reason"]
 
@@ -261,7 +261,7 @@ def test_predictions_go_on_before_the_first_release_with_reasons(tmp_path: Path)
 
 def test_readiness_names_the_models_that_are_not(client: FlaskClient) -> None:
     """/readyz is 200 with the names of failed models, because the others answer."""
-    ready = client.get("/readyz").json
+    ready = read(client.get("/readyz"))
     assert (ready["status"], ready["release"], ready["models"]) == ("ready", COMMIT, 5)
     assert list(ready["not_ready"]) == ["Broken"]
     assert json.dumps(ready)

@@ -10,7 +10,7 @@ from modelsync.api import openapi
 from modelsync.api.app import RESOURCES, create_app, create_context
 from modelsync.api.resource import MODEL_NAME, Context, Undocumented
 from modelsync.server.auth import Authorizer
-from tests.api.serving import a_service
+from tests.api.serving import a_service, read
 
 AUTOMATIC = {"HEAD", "OPTIONS"}
 """Methods that Flask answers by itself."""
@@ -85,7 +85,7 @@ def test_links_are_those_of_the_routes(tmp_path: Path, base: str) -> None:
     """The links' keys and order stay the same; the pages and the usage text use them."""
     client = create_app(a_service(tmp_path, baseUrl=base)).test_client()
     prefix = f"/{base}" if base else ""
-    links = client.get(f"{prefix}/").json["links"]
+    links = read(client.get(f"{prefix}/"))["links"]
     assert list(links.items()) == [
         ("docs", f"{prefix}/docs"),
         ("usage", f"{prefix}/usage"),

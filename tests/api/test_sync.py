@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from modelsync.api.app import create_app
 from modelsync.sync.status import Status, write_status
-from tests.api.serving import COMMIT, FAULT, a_service, is_problem
+from tests.api.serving import COMMIT, FAULT, a_service, is_problem, read
 
 SECRET = "webhook-sécret"
 GITHUB = {"ref": "refs/heads/main", "repository": {"default_branch": "main"}}
@@ -39,7 +39,7 @@ def client(tmp_path: Path, asked: Asked) -> FlaskClient:
         "MODELSYNC_ADMIN_TOKENS": "a1",
         "MODELSYNC_PREDICT_TOKENS": "p1",
     }
-    return create_app(a_service(tmp_path, asked, **given)).test_client()
+    return create_app(a_service(tmp_path, asked, env=given)).test_client()
 
 
 def digest(body: bytes, how: str = "sha256", secret: str = SECRET) -> str:
@@ -74,8 +74,8 @@ def test_a_signed_push_asks_for_a_sync(client: FlaskClient, asked: Asked, host: 
     """The answer is 202 at once, with the path of the sync's status."""
     body = json.dumps(GITLAB if host == "GitLab" else GITHUB).encode()
     answer = send(client, body, signed(body, host))
-    assert (answer.status_code, answer.json["status"], asked.count) == (202, "accepted", 1)
-    assert answer.headers["Location"] == answer.json["see"] == "/models/sync"
+    assert (answer.status_code, read(answer)["status"], asked.count) == (202, "accepted", 1)
+    assert answer.headers["Location"] == read(answer)["see"] == "/models/sync"
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -195,14 +195,14 @@ def test_a_push_to_another_branch_is_ignored(
 ) -> None:
     """The answer is 202 with the reason; if in doubt, the push requests a sync."""
     given = {"MODELSYNC_WEBHOOK_SECRET": SECRET, "MODELSYNC_GIT_REF": followed}
-    client = create_app(a_service(tmp_path, asked, **given)).test_client()
+    client = create_app(a_service(tmp_path, asked, env=given)).test_client()
     body = json.dumps({**(GITLAB if host == "GitLab" else GITHUB), "ref": pushed}).encode()
     answer = send(client, body, signed(body, host))
     assert answer.status_code == 202
     assert asked.count == syncs
     if not syncs:
-        assert answer.json["status"] == "ignored"
-        assert str(pushed) in answer.json["reason"]
+        assert read(answer)["status"] == "ignored"
+        assert str(pushed) in read(answer)["reason"]
 
 
 def test_without_a_supervisor_there_is_nobody_to_sync(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_the_last_sync_is_told(tmp_path: Path, asked: Asked) -> None:
     )
     write_status(tmp_path, status)
     client = create_app(service).test_client()
-    told = client.get("/models/sync").json
+    told = read(client.get("/models/sync"))
     assert told["wanted"] == "d" * 40
     assert (told["served"], told["in_step"]) == (COMMIT, False)
     assert (told["result"], told["reason"], told["message"], told["time"]) == (

@@ -16,6 +16,7 @@ from scripts import chart_helm
 from scripts.chart_values import CHART
 from tests.chart.rendering import FOLLOWING, NAMESPACE, RELEASE, rendered
 from tests.fixtures.service import Service, serving
+from tests.waiting import patient
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +33,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     }
     models = folder / "models_serve"
     shutil.copytree(ROOT / "models_serve" / "Exchange", models / "Exchange")
-    with serving(folder, models, **settings) as one:
+    with serving(folder, models, env=settings) as one:
         yield one
 
 
@@ -50,7 +51,11 @@ def call(url: str, **environ: str) -> subprocess.CompletedProcess[str]:
         **environ,
     }
     return subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=patient(60),
     )
 
 
@@ -83,7 +88,7 @@ def test_it_calls_what_the_values_say(service: Service, tmp_path: Path) -> None:
     ],
 )
 def test_it_fails_with_the_reason(service: Service, environ: dict[str, str], message: str) -> None:
-    """A token that is missing, a service that is away, a wrong prefix: the test fails and says why."""
+    """`helm test` fails and says why: no token, no service, a wrong prefix."""
     done = call(environ.get("URL", service.url), **environ)
     assert done.returncode == 1
     assert message in done.stderr
@@ -114,7 +119,7 @@ def notes(values: dict[str, Any]) -> str:
         "-",
     ]
     done = subprocess.run(
-        command, input=yaml.safe_dump(values), capture_output=True, text=True, timeout=60
+        command, input=yaml.safe_dump(values), capture_output=True, text=True, timeout=patient(60)
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.partition("NOTES:\n")[2]

@@ -74,7 +74,8 @@ SSH = {"path": "git@git.example.com:models.git", "sshKey": "key", "knownHosts": 
         ),
         (
             {"lifecycle": {"terminationGracePeriodSeconds": 30}},
-            "lifecycle.terminationGracePeriodSeconds is 30, so requests in flight would be killed; 60 at least",
+            "lifecycle.terminationGracePeriodSeconds is 30, so requests in flight would be killed; "
+            "60 at least",
         ),
         (
             {"extraEnv": [{"name": "MODELSYNC_THREADS", "value": "3"}]},

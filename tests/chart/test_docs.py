@@ -24,7 +24,9 @@ BLOCKS = [
 @pytest.mark.parametrize("page", ["docs/kubernetes.md", "helm/modelsync/README.md"])
 def test_every_link_leads_somewhere(page: str) -> None:
     """Files that a page names exist."""
-    for name in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", (ROOT / page).read_text("utf-8")):
+    names = re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", (ROOT / page).read_text("utf-8"))
+    assert names
+    for name in names:
         assert ((ROOT / page).parent / name).exists(), name
 
 

@@ -16,6 +16,7 @@ from scripts import chart_manifests
 from tests.chart.rendering import Objects
 from tests.chart.test_pods import violations
 from tests.chart.validation import validate
+from tests.waiting import patient
 
 K8S = Path(__file__).parents[2] / "k8s"
 KUSTOMIZATION = K8S / "kustomization.yaml"
@@ -25,14 +26,14 @@ kustomize = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is n
 
 def build(folder: Path) -> Objects:
     done = subprocess.run(
-        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=60
+        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=patient(60)
     )
     assert done.returncode == 0, done.stderr
     return Objects(list(yaml.load_all(done.stdout, yaml.CSafeLoader)))
 
 
 def edited(tmp_path: Path, *changes: tuple[str, str]) -> Objects:
-    """What comes of k8s/ with its one file edited: (pattern, replacement), each of which must fit."""
+    """The objects of k8s/ with its one file edited; each (pattern, replacement) must fit."""
     folder = shutil.copytree(K8S, tmp_path / "k8s")
     text = KUSTOMIZATION.read_text("utf-8")
     for pattern, replacement in changes:
@@ -103,8 +104,11 @@ def test_secrets_are_mounted_where_they_exist(tmp_path: Path) -> None:
     objects = edited(tmp_path, (r"# - (?=MODELSYNC_\w+_FILE)", "- "))
     pod = objects.pod()["spec"]
     volumes = {one["name"]: one["secret"] for one in pod["volumes"] if "secret" in one}
-    mounts = {one["mountPath"]: volumes[one["name"]]["secretName"] for one in pod["containers"][0]["volumeMounts"]
-              if one["name"] in volumes}  # fmt: skip
+    mounts = {
+        one["mountPath"]: volumes[one["name"]]["secretName"]
+        for one in pod["containers"][0]["volumeMounts"]
+        if one["name"] in volumes
+    }
     assert all(one["optional"] for one in volumes.values())
     made = dict(
         re.findall(r"(?:--from-literal|--from-file)=([\w-]+)(=)", KUSTOMIZATION.read_text("utf-8"))

@@ -118,7 +118,7 @@ def test_everything_is_set_in_the_full_values() -> None:
 
 @pytest.mark.parametrize("name", VALUES)
 def test_all_objects_are_labelled(name: str) -> None:
-    """Every object can be found by application and release, and stands in the release's namespace."""
+    """Labels tell each object's application and release; its namespace is the release's."""
     for one in rendered(VALUES[name]).all:
         labels = one["metadata"]["labels"]
         assert labels["app.kubernetes.io/instance"] == RELEASE

@@ -37,7 +37,7 @@ def test_rollouts_may_do_little() -> None:
 
 
 def test_rollouts_run_one_after_another() -> None:
-    """The CronJob never starts two jobs, tries none twice, and gives each its time and some more."""
+    """The CronJob starts one job at a time, once, and gives it its time and some more."""
     spec = rendered(FOLLOWING).one("CronJob", "-rollout")["spec"]
     assert (spec["schedule"], spec["concurrencyPolicy"], spec["suspend"]) == (
         "*/5 * * * *",

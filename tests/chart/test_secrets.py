@@ -18,7 +18,7 @@ def decoded(secret: Object) -> dict[str, str]:
 
 
 def files(objects: Objects, component: str = "server") -> dict[str, tuple[str, str]]:
-    """Each file that a setting of the container names, with the Secret and key that it comes from."""
+    """The Secret and key of each file that a setting of the container names."""
     container, pod = objects.container(component), objects.pod(component)
     mounted = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
     volumes = {one["name"]: one for one in pod["spec"]["volumes"]}
@@ -106,7 +106,7 @@ def test_ones_own_secrets_in_their_place() -> None:
 
 
 def test_a_basic_auth_secret_fits() -> None:
-    """A Secret of type kubernetes.io/basic-auth gives user and password; the user may be missing."""
+    """A Secret of type kubernetes.io/basic-auth gives the password, and the user if it has one."""
     objects = rendered(
         {"git": {"path": "https://git.example.com/models.git", "existingSecret": "github"}}
     )
@@ -154,13 +154,13 @@ def test_an_open_repository_needs_no_secret() -> None:
 
 def test_only_the_services_user_reads_them() -> None:
     """Mounted secrets belong to the pod's group and are read by nobody else."""
-    for volume in rendered(in_ci("full")).pod()["spec"]["volumes"]:
-        if volume["name"] in {"git", "auth"}:
-            assert (volume.get("projected") or volume["secret"])["defaultMode"] == 0o440
+    volumes = {one["name"]: one for one in rendered(in_ci("full")).pod()["spec"]["volumes"]}
+    for name in ("git", "auth"):
+        assert (volumes[name].get("projected") or volumes[name]["secret"])["defaultMode"] == 0o440
 
 
 def test_an_admin_token_is_made() -> None:
-    """Without one in the values the chart makes an admin token: long, and another for each release."""
+    """The chart makes a long admin token for each release, unless the values have one."""
     first, second = (
         decoded(rendered(release=name).one("Secret", "-auth")) for name in ("one", "two")
     )

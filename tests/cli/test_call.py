@@ -80,7 +80,8 @@ def test_values_are_json_else_text(recorder: Recorder, tmp_path: Path) -> None:
     assert recorder.requests[0]["path"] == "/models/Iris"
     assert recorder.requests[0]["body"] == {
         "variables": {
-            "n": 5.1, "flag": True, "none": None, "list": [1, 2], "text": "hello world", "quoted": "5", "empty": "",
+            "n": 5.1, "flag": True, "none": None, "list": [1, 2], "text": "hello world",
+            "quoted": "5", "empty": "",
             "eq": "a=b", "o": {"k": {"x": 2, "y": "NaN"}},
         }
     }  # fmt: skip
@@ -140,7 +141,8 @@ def test_a_problem_is_text(recorder: Recorder, tmp_path: Path) -> None:
     for in the log.
     """
     problem = {
-        "title": "Unprocessable Content", "status": 422, "detail": "a: missing; b: not a number", "model": "M",
+        "title": "Unprocessable Content", "status": 422, "detail": "a: missing; b: not a number",
+        "model": "M",
         "request_id": "r-1", "release": "abc",
         "errors": [{"field": "a", "message": "missing"}, {"field": "b", "message": "not a number"}],
     }  # fmt: skip
@@ -157,7 +159,7 @@ def test_a_problem_is_text(recorder: Recorder, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [302, 404, 502])
 def test_another_server_is_told_apart(recorder: Recorder, status: int, tmp_path: Path) -> None:
-    """What is no answer of modelsync (a proxy's error page, a redirect) is an error that says so."""
+    """The command reports an answer that is not of modelsync, such as a proxy's page."""
     recorder.answer = (status, "text/html", b"<h1>hello from a proxy</h1>")
     done = modelsync("call", "M", "--url", recorder.url, cwd=tmp_path)
     assert done.returncode == 1

@@ -131,7 +131,9 @@ class Cluster:
                 "capacity": {"storage": size}, "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
                 "storageClassName": "shared", "persistentVolumeReclaimPolicy": "Retain",
                 "local": {"path": str(folder)},
-                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [somewhere]}]}},
+                "nodeAffinity": {
+                    "required": {"nodeSelectorTerms": [{"matchExpressions": [somewhere]}]},
+                },
             },
         })  # fmt: skip
 

@@ -63,7 +63,7 @@ def image(cluster: Cluster) -> str:
 
 @pytest.fixture
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Namespace]:
-    """A fresh namespace that enforces the restricted Pod Security Standard, removed after the test."""
+    """A fresh namespace that enforces the restricted Pod Security Standard, then removed."""
     test = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
     with Namespace(cluster, f"{test[:40].strip('-')}-{uuid.uuid4().hex[:6]}") as made:
         yield made

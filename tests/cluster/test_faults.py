@@ -55,7 +55,8 @@ def test_a_pod_is_killed(store: Shop) -> None:
         until(lambda: tally.answered > answered + 500, 60)
         assert len(tally.failures) == lost
     figure(
-        f"a pod killed: whole again after {seconds:.0f} s; {lost} of {tally.answered} requests failed"
+        f"a pod killed: whole again after {seconds:.0f} s; {lost} of {tally.answered} requests "
+        "failed"
     )
 
 
@@ -97,7 +98,8 @@ def test_the_git_server_is_killed_in_mid_rollout(store: Shop) -> None:
         seconds = time.monotonic() - started
     assert tally.failures == []
     figure(
-        f"git away in mid-rollout: done {seconds:.0f} s after it was back, 0 of {tally.answered} requests failed"
+        f"git away in mid-rollout: done {seconds:.0f} s after it was back, 0 of {tally.answered} "
+        "requests failed"
     )
 
 
@@ -135,7 +137,7 @@ def _unready(address: str, words: str) -> str:
 def test_a_new_pod_starts_from_the_cache(
     cluster: Cluster, namespace: Namespace, image: str, git: GitServer, tmp_path: Path
 ) -> None:
-    """The git server is away and a pod more is wanted: it serves the pinned commit from the volume."""
+    """A new pod serves the pinned commit from the volume while the git server is away."""
     cluster.volume(f"cache-{namespace.name}")
     with shop(cluster, namespace, image, git, tmp_path, cache={"enabled": True}) as store:
         commit = store.push(1)

@@ -57,7 +57,8 @@ def test_a_push_becomes_answers_in_every_pod(store: Shop) -> None:
         "rollout", "history", f"deployment/{NAME}"
     )
     figure(
-        f"{seconds:.0f} s from the push to {len(pods)} pods on it; a job with nothing to do: {again.seconds:.0f} s"
+        f"{seconds:.0f} s from the push to {len(pods)} pods on it; a job with nothing to do: "
+        f"{again.seconds:.0f} s"
     )
 
 
@@ -152,7 +153,7 @@ def test_ten_bad_commits(store: Shop) -> None:
             )
             assert (store.pin, store.state["good"]) == (good, good), name
             event = "RolloutRejected" if name in CHECKED else "RolloutRolledBack"
-            told = until(lambda bad=bad, event=event: store.events(event, bad[:12]), 10)
+            told = until(partial(store.events, event, bad[:12]), 10)
             again = store.roll_out()
             assert (again.code, again.lines(result="checking")) == (0, []), (name, again.log)
             until(lambda: store.names() == pods, 90, "the pods of the bad commit are gone")
@@ -160,7 +161,8 @@ def test_ten_bad_commits(store: Shop) -> None:
             figure(f"{name}: {job.seconds:.0f} s; {told[0][:160]}")
     assert (tally.failures, store.names()) == ([], pods)
     figure(
-        f"{len(CHECKED) + len(UNSEEN)} bad commits: the same 2 pods answered {tally.answered} requests, 0 failed"
+        f"{len(CHECKED) + len(UNSEEN)} bad commits: the same 2 pods answered {tally.answered} "
+        "requests, 0 failed"
     )
     mended = store.push("mended")
     assert store.roll_out().code == 0
@@ -272,7 +274,8 @@ def test_pods_that_follow_by_themselves(
         spread = max(arrivals) - min(arrivals)
         assert spread > 0.3
         figure(
-            f"{seconds:.0f} s from the push to 4 pods; their next syncs began within {spread:.1f} s of each other"
+            f"{seconds:.0f} s from the push to 4 pods; their next syncs began within {spread:.1f} "
+            "s of each other"
         )
 
 

@@ -255,7 +255,8 @@ def test_upgrade(
     assert admin_token(namespace, "shop-modelsync-auth") == token
     assert namespace.get("configmap", "shop-modelsync-rollout")[0]["data"] == memory
     print(
-        f"\nfrom {PREVIOUS.stem}: pinned to {pin[:12]} before and after; 0 of {len(answered)} requests failed"
+        f"\nfrom {PREVIOUS.stem}: pinned to {pin[:12]} before and after; 0 of {len(answered)} "
+        "requests failed"
     )
 
 

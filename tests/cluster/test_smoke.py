@@ -23,18 +23,22 @@ LABELS = {"app": "smoke"}
 def deployment(image: str, environ: dict[str, str]) -> dict[str, Any]:
     """The image as it is, under the restricted standard."""
     container = {
-        "name": "server", "image": image, "imagePullPolicy": "IfNotPresent", "ports": [{"containerPort": 8080}],
+        "name": "server", "image": image, "imagePullPolicy": "IfNotPresent",
+        "ports": [{"containerPort": 8080}],
         "env": [{"name": name, "value": value} for name, value in environ.items()],
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1},
         "securityContext": {
-            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
         },
         "volumeMounts": [{"name": "state", "mountPath": "/var/lib/modelsync"}],
     }  # fmt: skip
     pod = {
-        "enableServiceLinks": False, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 10,
+        "enableServiceLinks": False, "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 10,
         "securityContext": {
-            "runAsNonRoot": True, "runAsUser": 10001, "fsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"},
+            "runAsNonRoot": True, "runAsUser": 10001, "fsGroup": 10001,
+            "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [container], "volumes": [{"name": "state", "emptyDir": {}}],
     }  # fmt: skip

@@ -8,7 +8,7 @@ from modelsync.deadline import Deadline
 from modelsync.git.mirror import Mirror
 from modelsync.settings import Git
 from tests.fixtures.git import GitServer
-from tests.waiting import until
+from tests.waiting import patient, until
 
 
 def git_of(server: GitServer, **more: object) -> Git:
@@ -18,7 +18,7 @@ def git_of(server: GitServer, **more: object) -> Git:
 def sync(git: Git, folder: Path, seconds: float = 30) -> str:
     """Find the commit, get it, write it into folder/out."""
     mirror = Mirror(folder / "home", git)
-    deadline = Deadline(seconds)
+    deadline = Deadline(patient(seconds))
     commit = mirror.resolve(deadline)
     mirror.fetch(commit, deadline)
     mirror.export(commit, folder / "out", deadline)

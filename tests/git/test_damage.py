@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,13 @@ from modelsync.releases.store import Releases
 from modelsync.settings import Git
 from tests.fixtures.git import GitServer
 from tests.releases.test_store import dies_before_step
+from tests.waiting import patient
 
 
 def sync(server: GitServer, home: Path, target: Path, seconds: float = 30) -> str:
     """Find the commit, get it, write it into `target`."""
     mirror = Mirror(home, Git(path=server.url, protocols=frozenset({"http"})))
-    deadline = Deadline(seconds)
+    deadline = Deadline(patient(seconds))
     commit = mirror.resolve(deadline)
     mirror.fetch(commit, deadline)
     mirror.versions(commit, deadline)
@@ -40,6 +42,26 @@ def _overwrite(paths: list[Path], content: bytes) -> None:
         path.write_bytes(content)
 
 
+def contents(path: Path) -> dict[str, bytes]:
+    """The files below a path, or the file that is there."""
+    files = [path, *path.rglob("*")]
+    return {str(one.relative_to(path)): one.read_bytes() for one in files if one.is_file()}
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink()
+
+
+def _replace(mirror: Path, content: str | None) -> None:
+    """A file with this content in the place of the mirror, an empty folder where it is None."""
+    shutil.rmtree(mirror)
+    if content is None:
+        mirror.mkdir()
+    else:
+        mirror.write_text(content)
+
+
 def _flip(path: Path) -> None:
     path.chmod(0o600)
     content = bytearray(path.read_bytes())
@@ -49,7 +71,7 @@ def _flip(path: Path) -> None:
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "objects gone": lambda mirror: shutil.rmtree(mirror / "objects"),
-    "packs gone": lambda mirror: [path.unlink() for path in _packs(mirror)],
+    "packs gone": lambda mirror: _remove(_packs(mirror)),
     "packs empty": lambda mirror: _overwrite(_packs(mirror), b""),
     "packs garbage": lambda mirror: _overwrite(_packs(mirror), b"garbage" * 100),
     "bit flipped": lambda mirror: _flip(next(mirror.glob("objects/pack/*.pack"))),
@@ -57,11 +79,11 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "HEAD garbage": lambda mirror: (mirror / "HEAD").write_bytes(b"\0\0"),
     "HEAD gone": lambda mirror: (mirror / "HEAD").unlink(),
     "config garbage": lambda mirror: (mirror / "config").write_bytes(b"[core\nx"),
-    "refs garbage": lambda mirror: [_overwrite([p], b"x") for p in mirror.glob("refs/kept/*")],
+    "refs garbage": lambda mirror: _overwrite([*mirror.glob("refs/kept/*")], b"x"),
     "packed-refs garbage": lambda mirror: (mirror / "packed-refs").write_bytes(b"\0garbage\n"),
     "shallow garbage": lambda mirror: (mirror / "shallow").write_bytes(b"garbage\n"),
-    "empty folder": lambda mirror: [shutil.rmtree(mirror), mirror.mkdir()],
-    "a file in its place": lambda mirror: [shutil.rmtree(mirror), mirror.write_text("x")],
+    "empty folder": lambda mirror: _replace(mirror, None),
+    "a file in its place": lambda mirror: _replace(mirror, "x"),
 }
 
 
@@ -70,10 +92,12 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 def test_a_damaged_mirror_is_rebuilt(
     server: GitServer, tmp_path: Path, damage: str, moved: bool
 ) -> None:
-    """Whatever is missing, cut off or overwritten: the next sync gives the commit's files, exactly."""
+    """The next sync gives exactly the commit's files, whatever is missing or overwritten."""
     server.push({"Churn/model.pkl": os.urandom(20_000)})
     sync(server, tmp_path / "home", tmp_path / "out")
+    whole = contents(tmp_path / "home/repo.git")
     DAMAGE[damage](tmp_path / "home/repo.git")
+    assert contents(tmp_path / "home/repo.git") != whole
     if moved:
         server.push({"Iris/etls.py": "iris = 2\n"})
     wanted = sync(server, tmp_path / "home", tmp_path / "out")
@@ -132,7 +156,7 @@ def test_the_remote_may_be_away_while_the_mirror_is_damaged(
     server.fault = "403"
     mirror = Mirror(tmp_path / "home", Git(path=server.url, protocols=frozenset({"http"})))
     with pytest.raises(SyncError):
-        mirror.export(commit, tmp_path / "out2", Deadline(5))
+        mirror.export(commit, tmp_path / "out2", Deadline(patient(5)))
     assert not (tmp_path / "out2").exists()
     server.fault = ""
     assert sync(server, tmp_path / "home", tmp_path / "out") == commit
@@ -214,7 +238,7 @@ def test_killed_at_any_step_the_next_sync_heals(server: GitServer, tmp_path: Pat
     number, died = 0, True
     while died:
         home, target = tmp_path / f"home{number}", tmp_path / f"out{number}"
-        died = dies_before_step(number, lambda home=home, target=target: sync(server, home, target))  # type: ignore[misc]
+        died = dies_before_step(number, partial(sync, server, home, target))
         assert sync(server, home, target)
         assert (target / "Iris/etls.py").read_text() == "iris = 1\n"
         Releases(home).sweep(3)

@@ -14,6 +14,7 @@ from modelsync.files import tree_hash
 from modelsync.git.mirror import Mirror
 from modelsync.settings import Git
 from tests.fixtures.git import GitServer, executable, link
+from tests.waiting import patient
 
 
 def mirror_of(server: GitServer, home: Path, ref: str = "HEAD", subdir: str = "") -> Mirror:
@@ -22,7 +23,7 @@ def mirror_of(server: GitServer, home: Path, ref: str = "HEAD", subdir: str = ""
 
 def sync(mirror: Mirror, target: Path) -> str:
     """What an update does: find the commit, get it, write it."""
-    deadline = Deadline(30)
+    deadline = Deadline(patient(30))
     commit = mirror.resolve(deadline)
     mirror.fetch(commit, deadline)
     mirror.export(commit, target, deadline)
@@ -35,8 +36,10 @@ def test_a_push_is_exported_byte_for_byte(server: GitServer, tmp_path: Path) -> 
     """
     data = bytes(range(256)) * 5000
     server.push({
-        "Churn/model.pkl": data, "Churn/crlf.txt": b"a\r\nb\r\n", "Churn/run": executable("#!/bin/sh\n"),
-        "Churn/deep/er/file": "x", "Churn/latest": link("deep/er/file"), ".github/workflows/ci.yml": "x",
+        "Churn/model.pkl": data, "Churn/crlf.txt": b"a\r\nb\r\n",
+        "Churn/run": executable("#!/bin/sh\n"),
+        "Churn/deep/er/file": "x", "Churn/latest": link("deep/er/file"),
+        ".github/workflows/ci.yml": "x",
     })  # fmt: skip
     mirror = mirror_of(server, tmp_path / "home")
     commit = sync(mirror, tmp_path / "out")
@@ -44,7 +47,7 @@ def test_a_push_is_exported_byte_for_byte(server: GitServer, tmp_path: Path) -> 
     assert (tmp_path / "out/Churn/model.pkl").read_bytes() == data
     assert (tmp_path / "out/Churn/crlf.txt").read_bytes() == b"a\r\nb\r\n"
     assert (tmp_path / "out/Churn/latest").read_text() == "x"
-    versions = mirror.versions(commit, Deadline(30))
+    versions = mirror.versions(commit, Deadline(patient(30)))
     assert versions == {name: tree_hash(tmp_path / "out" / name) for name in ("Churn", "Iris")}
     assert versions["Churn"] == server.git("rev-parse", "main:Churn")
 
@@ -57,8 +60,8 @@ def test_a_version_changes_only_with_its_folder(server: GitServer, tmp_path: Pat
     seen = []
     for change in ({}, {"README.md": "other"}, {"Iris/etls.py": "iris = 2"}):
         commit = server.push(change)
-        mirror.fetch(commit, Deadline(30))
-        seen.append(mirror.versions(commit, Deadline(30)))
+        mirror.fetch(commit, Deadline(patient(30)))
+        seen.append(mirror.versions(commit, Deadline(patient(30))))
     assert seen[0] == seen[1]
     assert seen[1]["Churn"] == seen[2]["Churn"]
     assert seen[1]["Iris"] != seen[2]["Iris"]
@@ -94,14 +97,14 @@ def test_an_abbreviated_hash_in_the_history_is_found(server: GitServer, tmp_path
     sync(mirror, tmp_path / "out")  # the mirror is shallow now
     assert sync(mirror_of(server, tmp_path / "home", old[:9]), tmp_path / "out2") == old
     with pytest.raises(RefNotFound):
-        mirror_of(server, tmp_path / "home", "0123456").resolve(Deadline(30))
+        mirror_of(server, tmp_path / "home", "0123456").resolve(Deadline(patient(30)))
 
 
 def test_a_branch_goes_before_a_tag_of_the_same_name(server: GitServer, tmp_path: Path) -> None:
     """As `git clone --branch` does."""
     server.tag("main", server.git("rev-parse", "main"))
     new = server.push({"Churn/etls.py": "churn = 2"})
-    assert mirror_of(server, tmp_path / "home", "main").resolve(Deadline(30)) == new
+    assert mirror_of(server, tmp_path / "home", "main").resolve(Deadline(patient(30))) == new
 
 
 def test_nothing_is_fetched_when_the_ref_did_not_move(server: GitServer, tmp_path: Path) -> None:
@@ -138,7 +141,7 @@ def test_a_deleted_branch_is_reported_and_comes_back(server: GitServer, tmp_path
     sync(mirror, tmp_path / "out")
     server.git("branch", "-D", "live")
     with pytest.raises(RefNotFound, match="'live'"):
-        mirror.resolve(Deadline(30))
+        mirror.resolve(Deadline(patient(30)))
     again = server.push({"Churn/etls.py": "y"}, branch="live")
     assert sync(mirror, tmp_path / "out") == again
 
@@ -146,7 +149,7 @@ def test_a_deleted_branch_is_reported_and_comes_back(server: GitServer, tmp_path
 def test_an_empty_repository_is_said_to_be_empty(tmp_path: Path) -> None:
     """Nothing pushed yet is a state of its own, not a crash."""
     with GitServer(tmp_path / "empty.git") as server, pytest.raises(RefNotFound, match="empty"):
-        mirror_of(server, tmp_path / "home").resolve(Deadline(30))
+        mirror_of(server, tmp_path / "home").resolve(Deadline(patient(30)))
 
 
 @pytest.mark.parametrize("commit", ["1" * 40, "blob", "tree"])
@@ -159,7 +162,7 @@ def test_a_hash_that_is_no_commit_is_refused(
         "tree": server.git("rev-parse", "main:Churn"),
     }
     with pytest.raises(RefNotFound):
-        mirror_of(server, tmp_path / "home").fetch(sha.get(commit, commit), Deadline(30))
+        mirror_of(server, tmp_path / "home").fetch(sha.get(commit, commit), Deadline(patient(30)))
 
 
 def test_models_in_a_subdirectory(server: GitServer, tmp_path: Path) -> None:
@@ -172,7 +175,7 @@ def test_models_in_a_subdirectory(server: GitServer, tmp_path: Path) -> None:
     mirror = mirror_of(server, tmp_path / "home", subdir="a/b")
     sync(mirror, tmp_path / "out")
     assert [item.name for item in (tmp_path / "out").iterdir()] == ["Fraud"]
-    assert list(mirror.versions(commit, Deadline(30))) == ["Fraud"]
+    assert list(mirror.versions(commit, Deadline(patient(30)))) == ["Fraud"]
     with pytest.raises(NoModels, match="MODELSYNC_GIT_SUBDIR"):
         sync(mirror_of(server, tmp_path / "home", subdir="a/c"), tmp_path / "out")
 
@@ -185,8 +188,8 @@ def test_the_folder_that_holds_models_is_suggested(server: GitServer, tmp_path: 
         {"models_serve/Fraud/etls.py": "x", "lib/x/y/etls.py": "x", "top/etls.py": "x"}, onto=None
     )
     mirror = mirror_of(server, tmp_path / "home")
-    mirror.fetch(commit, Deadline(30))
-    assert mirror.suggested_subdir(commit, Deadline(30)) == "models_serve"
+    mirror.fetch(commit, Deadline(patient(30)))
+    assert mirror.suggested_subdir(commit, Deadline(patient(30))) == "models_serve"
 
 
 def test_the_mirror_does_not_grow_for_ever(

@@ -25,7 +25,7 @@ def ssh(tmp_path: Path) -> Iterator[SshGitServer]:
 
 
 def test_a_key_as_kubernetes_mounts_it(ssh: SshGitServer, tmp_path: Path) -> None:
-    """A group-readable key without a last line break, in a folder with blanks in its name, works."""
+    """A group-readable key without a last line break, in a folder with blanks, works."""
     folder = tmp_path / "mounted secrets"
     folder.mkdir()
     (folder / "id").write_text(ssh.key.read_text().rstrip())

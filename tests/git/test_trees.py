@@ -14,12 +14,13 @@ from modelsync.git.mirror import Mirror
 from modelsync.git.tree import Export
 from modelsync.settings import Git
 from tests.fixtures.git import Entry, Files, GitServer, executable, link, submodule
+from tests.waiting import patient
 
 
 def export(server: GitServer, folder: Path) -> Export:
     """Export the tip into folder/out."""
     mirror = Mirror(folder / "home", Git(path=server.url, protocols=frozenset({"http"})))
-    deadline = Deadline(30)
+    deadline = Deadline(patient(30))
     commit = mirror.resolve(deadline)
     mirror.fetch(commit, deadline)
     return mirror.export(commit, folder / "out", deadline)
@@ -82,7 +83,8 @@ def test_links_within_a_model_are_kept(server: GitServer, tmp_path: Path) -> Non
     """
     links = {
         "Churn/a": link("etls.py"), "Churn/sub/b": link("../etls.py"), "Churn/c": link("sub"),
-        "Churn/d": link("c/b"), "Churn/none": link("nowhere"), "Churn/e": link("f"), "Churn/f": link("e"),
+        "Churn/d": link("c/b"), "Churn/none": link("nowhere"), "Churn/e": link("f"),
+        "Churn/f": link("e"),
     }  # fmt: skip
     server.push({**links, "Churn/sub/file": "x"})
     result = export(server, tmp_path)
@@ -134,8 +136,10 @@ def test_filters_and_attributes_do_not_take_part(server: GitServer, tmp_path: Pa
     """
     attributes = "* text eol=crlf ident filter=evil\n*.bin export-ignore\n"
     server.push({
-        ".gitattributes": attributes, "Churn/.gitattributes": attributes, "Churn/text": b"a\n$Id$\n",
-        "Churn/x.bin": b"kept", ".gitmodules": '[submodule "x"]\n\tpath = x\n\turl = ext::touch x\n',
+        ".gitattributes": attributes, "Churn/.gitattributes": attributes,
+        "Churn/text": b"a\n$Id$\n",
+        "Churn/x.bin": b"kept", ".gitmodules": '[submodule "x"]\n\tpath = x\n'
+                                               '\turl = ext::touch x\n',
     })  # fmt: skip
     assert export(server, tmp_path).problems == {}
     assert (tmp_path / "out/Churn/text").read_bytes() == b"a\n$Id$\n"
@@ -188,7 +192,7 @@ def test_an_lfs_pointer_stays_a_pointer(server: GitServer, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", [b"..", b".", b".git", b".GIT"])
 def test_a_forged_tree_cannot_climb(server: GitServer, tmp_path: Path, name: bytes) -> None:
-    """Entries that git itself would never make: `..` as a folder, at the top and inside of a model."""
+    """Nothing is written through entries that git would not make: `..`, `.git`, as folders."""
     inner = bytes.fromhex(server.git("rev-parse", "main:Churn"))
     forged = server.git(
         "hash-object",
@@ -229,7 +233,7 @@ def test_a_forged_tree_cannot_write_through_a_link(server: GitServer, tmp_path: 
 
 
 def test_permissions_are_those_of_git(server: GitServer, tmp_path: Path) -> None:
-    """Only the executable bit is a file's own; setuid and the like cannot come from a repository."""
+    """A file keeps its executable bit; setuid and the like cannot come from a repository."""
     server.push(
         {"Churn/run": executable("x"), "Churn/plain": "x", "Churn/old": Entry("100644", b"x")}
     )
@@ -239,15 +243,15 @@ def test_permissions_are_those_of_git(server: GitServer, tmp_path: Path) -> None
 
 
 def test_what_lies_beside_the_models_is_known_by_name(server: GitServer, tmp_path: Path) -> None:
-    """Of the folder that holds the models and of the top of the repository; none of it is written."""
+    """The export names what is beside the models and at the top, and writes none of it."""
     server.push(
         {"models/Churn/etls.py": "", "models/near.py": "", "common/deep/x.py": "", "shared.py": ""}
     )
     mirror = Mirror(
         tmp_path / "home", Git(path=server.url, protocols=frozenset({"http"}), subdir="models")
     )
-    mirror.fetch(commit := mirror.resolve(Deadline(30)), Deadline(30))
-    found = mirror.export(commit, tmp_path / "out", Deadline(30))
+    mirror.fetch(commit := mirror.resolve(Deadline(patient(30))), Deadline(patient(30)))
+    found = mirror.export(commit, tmp_path / "out", Deadline(patient(30)))
     assert {"Churn/", "near.py", "models/", "common/", "shared.py"} <= found.beside
     assert "deep/" not in found.beside
     assert files(tmp_path / "out") == {"Churn/etls.py"}

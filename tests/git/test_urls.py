@@ -79,9 +79,12 @@ def test_the_same_repository_by_another_way(urls: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "ext::sh -c touch% x", "ext::sh", "fd::7", "transport::address", "ext://sh", "git://host/x", "ftp://host/x",
-        "--upload-pack=touch x", "--upload-pack=touch", "-u", "ssh://-oProxyCommand=touch/x", "ssh://-oX@host/x",
-        "-oProxyCommand=x:y", "git@-oProxyCommand=x:y", "host:-x", "https://", "https:///x", "https://h:99999/x",
+        "ext::sh -c touch% x", "ext::sh", "fd::7", "transport::address", "ext://sh", "git://host/x",
+        "ftp://host/x",
+        "--upload-pack=touch x", "--upload-pack=touch", "-u", "ssh://-oProxyCommand=touch/x",
+        "ssh://-oX@host/x",
+        "-oProxyCommand=x:y", "git@-oProxyCommand=x:y", "host:-x", "https://", "https:///x",
+        "https://h:99999/x",
         "https://h/x\ny", "https://h/x y", "HTTPS://h/x", "::", "u:p@h:x",
     ],
 )  # fmt: skip
@@ -98,8 +101,10 @@ def test_never_allowed(url: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "https://user:hunter2@h/x", "https://hunter2@h/x", "https://:hunter2@h/x", "ssh://git:hunter2@h/x",
-        "https://user:hunter2@h:bad/x", "user:hunter2@h:x", "http://hunter2@h/x", "ftp://u:hunter2@h/x",
+        "https://user:hunter2@h/x", "https://hunter2@h/x", "https://:hunter2@h/x",
+        "ssh://git:hunter2@h/x",
+        "https://user:hunter2@h:bad/x", "user:hunter2@h:x", "http://hunter2@h/x",
+        "ftp://u:hunter2@h/x",
     ],
 )  # fmt: skip
 def test_credentials_in_the_url_are_refused_and_not_repeated(url: str) -> None:
@@ -113,7 +118,8 @@ def test_credentials_in_the_url_are_refused_and_not_repeated(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "ext::sh -c hunter2", "--upload-pack=hunter2", "ssh://-oProxyCommand=hunter2/x", "file:///hunter2/x.git",
+        "ext::sh -c hunter2", "--upload-pack=hunter2", "ssh://-oProxyCommand=hunter2/x",
+        "file:///hunter2/x.git",
         "/hunter2/x.git", "https://h/x hunter2",
     ],
 )  # fmt: skip

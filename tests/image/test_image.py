@@ -153,14 +153,17 @@ def test_is_not_root_and_cannot_write(container: Container) -> None:
     """
     who = podman("exec", container.name, "id", "-u").stdout.strip()
     assert who == "10001"
-    code = "touch /srv/modelsync/x /tmp/x /opt/modelsync/x; touch /var/lib/modelsync/x && echo state is writable"
+    code = (
+        "touch /srv/modelsync/x /tmp/x /opt/modelsync/x; touch /var/lib/modelsync/x && echo state "
+        "is writable"
+    )
     done = podman("exec", container.name, "sh", "-c", code, check=False)
     assert done.stdout.strip() == "state is writable"
     assert done.stderr.count("Read-only file system") == 3
 
 
 def test_health_check_tells_life_from_death(container: Container) -> None:
-    """The image's health check passes while the service answers, and fails where nothing listens."""
+    """The health check passes while the service answers, and fails if nothing listens."""
     assert podman("healthcheck", "run", container.name, check=False).returncode == 0
     check = json.loads(podman("inspect", TAG, "--format", "{{json .HealthCheck.Test}}").stdout)
     assert check[0] == "CMD"
@@ -184,7 +187,8 @@ def test_sigterm_ends_with_zero(container: Container) -> None:
 def test_no_secret_of_the_build_is_left(image: str) -> None:
     """What the host lent to the build (pip's configuration) is not in the image."""
     code = "! test -s /etc/pip.conf && ! test -s /etc/xdg/pip/pip.conf"
-    podman("run", "--rm", "--network", "none", "--ulimit", "nofile=1024:4096", "--ulimit", "nproc=1000:1000",
+    podman("run", "--rm", "--network", "none", "--ulimit", "nofile=1024:4096", "--ulimit",
+           "nproc=1000:1000",
            "--entrypoint", "sh", image, "-c", code)  # fmt: skip
 
 

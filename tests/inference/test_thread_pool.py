@@ -15,7 +15,7 @@ from modelsync.errors import DeadlineExceeded, Overloaded
 from modelsync.inference import timeouts
 from modelsync.inference.thread_pool import Job, ThreadPool
 from modelsync.inference.timeouts import Ticket
-from tests.waiting import until
+from tests.waiting import patient, until
 
 
 class Request:
@@ -44,17 +44,20 @@ def submit(pool: ThreadPool) -> weakref.ref[Request]:
 
 def test_a_call_that_has_ended_is_freed_without_the_collector() -> None:
     """Its request goes at once, though its thread waits for the next call."""
-    ended = submit(ThreadPool(1, 10, 30.0))
+    ended = submit(ThreadPool(1, 10, patient(30)))
     until(lambda: ended() is None, 10)
 
 
 def test_calls_are_freed_behind_one_that_hangs() -> None:
     """A call that is watched until its deadline keeps no later call alive."""
-    pool, hangs = ThreadPool(2, 10, 30.0), threading.Event()
+    pool, hangs = ThreadPool(2, 10, patient(30)), threading.Event()
+
+    def hang(ticket: Ticket) -> None:
+        hangs.wait(patient(20))
+        ticket.claim()
+
     try:
-        pool.submit(
-            Job("Hangs", lambda ticket: hangs.wait(20) and ticket.claim(), lambda error: None)
-        )
+        pool.submit(Job("Hangs", hang, lambda error: None))
         ended = [submit(pool) for _ in range(5)]
         until(lambda: all(one() is None for one in ended), 10)
     finally:
@@ -63,10 +66,10 @@ def test_calls_are_freed_behind_one_that_hangs() -> None:
 
 def test_a_burst_is_refused_only_beyond_threads_and_queue() -> None:
     """Also before the threads have woken up: what they will take does not fill the queue."""
-    pool, hangs, ended = ThreadPool(3, 2, 30.0), threading.Event(), threading.Semaphore(0)
+    pool, hangs, ended = ThreadPool(3, 2, patient(30)), threading.Event(), threading.Semaphore(0)
 
     def work(ticket: Ticket) -> None:
-        hangs.wait(20)
+        hangs.wait(patient(20))
         ticket.claim()
         ended.release()
 
@@ -76,7 +79,7 @@ def test_a_burst_is_refused_only_beyond_threads_and_queue() -> None:
         with pytest.raises(Overloaded):
             pool.submit(Job("Model", work, lambda error: None))
         hangs.set()
-        assert all(ended.acquire(timeout=10) for _ in range(5))
+        assert all(ended.acquire(timeout=patient(20)) for _ in range(5))
         hangs.clear()
         until(lambda: pool.running == 0, 10)
 

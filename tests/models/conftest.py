@@ -18,6 +18,7 @@ from modelsync.models.loading.loader import load, unload
 from modelsync.models.types import LoadedModel, ModelSpec
 
 Write = Callable[..., Path]
+Find = Callable[[str], ModelSpec]
 Load = Callable[..., LoadedModel]
 Put = Callable[..., LoadedModel]
 
@@ -60,12 +61,12 @@ def find(root: Path) -> Callable[[str], ModelSpec]:
 
 
 @pytest.fixture
-def serve(write: Write, find: Callable[[str], ModelSpec]) -> Iterator[Load]:
+def serve(write: Write, find: Find) -> Iterator[Load]:
     """Write a folder and load it."""
     loaded: list[LoadedModel] = []
 
     def serve(
-        etls: str, files: dict[str, str | bytes] | None = None, name: str = "Churn"
+        etls: str | None, files: dict[str, str | bytes] | None = None, name: str = "Churn"
     ) -> LoadedModel:
         write(name, etls, files)
         loaded.append(model := load(find(name)))

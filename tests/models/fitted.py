@@ -11,6 +11,7 @@ import pytest
 
 from modelsync.models.results import dump
 from modelsync.models.types import LoadedModel
+from tests.models.code import bind, call_batch
 
 RANDOM = np.random.default_rng(1)
 FRAME = pd.DataFrame(RANDOM.normal(size=(60, 3)), columns=["a", "b", "c d"])
@@ -24,7 +25,7 @@ def together(model: LoadedModel, *variables: dict[str, Any]) -> list[dict[str, A
     """The answers of one batch, without warnings, as JSON."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        results = model.call_batch([model.bind(one) for one in variables])
+        results = call_batch(model, [bind(model, one) for one in variables])
     for result in results:
         dump(result)
     return results

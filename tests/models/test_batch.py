@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,6 +11,10 @@ import pytest
 from modelsync.errors import ModelBroken, ModelRaised, VariablesInvalid
 from modelsync.models.check.checker import check
 from modelsync.models.discovery.folders import discover
+from modelsync.models.types import CheckResult
+from tests.models.code import bind, call_batch, fault_of, schema_of
+from tests.models.conftest import Find, Load, Write
+from tests.waiting import patient
 
 TYPES = """
 import dataclasses, typing
@@ -36,7 +41,10 @@ def churn(
 ) -> str:
     """A class with a batch method, and with a single method where its parameters are given."""
     both = f"    def transform_predict(self, {single}):\n        return {{}}\n" if single else ""
-    return f"{top}\nclass Churn:\n{both}    def transform_predict_batch(self, {batch}):\n        {body}\n"
+    return (
+        f"{top}\nclass Churn:\n{both}    def transform_predict_batch(self, {batch}):\n"
+        f"        {body}\n"
+    )
 
 
 def rows_of(model, *variables):
@@ -48,10 +56,11 @@ def test_it_is_called_once_with_all_rows(serve):
     """The method returns as many dicts as rows, in the same order."""
     model = serve(
         churn(
-            body="self.calls = getattr(self, 'calls', 0) + 1; return [{'x': r['x'] * 2} for r in rows]"
+            body="self.calls = getattr(self, 'calls', 0) + 1; return [{'x': r['x'] * 2} for r in "
+            "rows]"
         )
     )
-    assert model.call_batch([model.bind({"x": x}) for x in range(5)]) == [
+    assert call_batch(model, [bind(model, {"x": x}) for x in range(5)]) == [
         {"x": x * 2} for x in range(5)
     ]
     assert model.instance.calls == 1
@@ -88,17 +97,17 @@ def test_rows_are_validated_instances(serve, kind, given):
     model = serve(churn(batch, single=single))
     [row] = rows_of(model, {"age": 3, "more": 1})
     assert (type(row).__name__, row.age, row.plan) == (kind, 3, "small")
-    assert model.schema["required"] == ["age"]
+    assert schema_of(model)["required"] == ["age"]
     with pytest.raises(VariablesInvalid, match="age: Field required"):
-        model.bind({})
+        bind(model, {})
 
 
-def test_rows_are_typed_dicts(serve):
+def test_rows_are_typed_dicts(serve: Load) -> None:
     """A TypedDict is validated too."""
     model = serve(churn("rows: list[Typed]"))
     assert rows_of(model, {"age": "3"}) == [{"age": 3}]
     with pytest.raises(VariablesInvalid):
-        model.bind({"age": "old"})
+        bind(model, {"age": "old"})
 
 
 @pytest.mark.parametrize("rows", ["rows", "rows: list", "rows: list[dict]"])
@@ -109,9 +118,9 @@ def test_rows_hold_the_arguments_of_the_single_method(serve, rows):
         {"age": 3, "plan": "small", "limit": None},
         {"age": 4, "plan": "large", "limit": None},
     ]
-    assert model.schema["required"] == ["age"]
+    assert schema_of(model)["required"] == ["age"]
     with pytest.raises(VariablesInvalid, match="age"):
-        model.bind({"plan": "large"})
+        bind(model, {"plan": "large"})
 
 
 def test_dicts_that_are_asked_for_are_checked_as_the_single_method_would(serve):
@@ -119,7 +128,7 @@ def test_dicts_that_are_asked_for_are_checked_as_the_single_method_would(serve):
     model = serve(churn("rows: list[dict]", single="customer: Customer"))
     assert rows_of(model, {"age": 3}) == [{"age": 3}]
     with pytest.raises(VariablesInvalid):
-        model.bind({})
+        bind(model, {})
 
 
 def test_rows_are_one_dataframe(serve):
@@ -127,7 +136,7 @@ def test_rows_are_one_dataframe(serve):
     model = serve(
         churn("rows: pd.DataFrame", "self.seen = rows; return [{'age': int(a)} for a in rows.age]")
     )
-    assert model.call_batch([{"age": 1, "o": {"k": 2}}, {"age": 5, "o": {"k": 3}}]) == [
+    assert call_batch(model, [{"age": 1, "o": {"k": 2}}, {"age": 5, "o": {"k": 3}}]) == [
         {"age": 1},
         {"age": 5},
     ]
@@ -139,7 +148,7 @@ def test_a_tuple_or_a_dataframe_may_be_returned(serve):
     """A tuple or a DataFrame with one row per request stands for a list."""
     assert serve(churn(body="return tuple(rows)")).call_batch([{}, {}]) == [{}, {}]
     model = serve(churn("rows: pd.DataFrame", "return rows[['a']] * 2"), name="Other")
-    assert model.call_batch([{"a": 1}, {"a": 2}]) == [{"a": 2}, {"a": 4}]
+    assert call_batch(model, [{"a": 1}, {"a": 2}]) == [{"a": 2}, {"a": 4}]
 
 
 @pytest.mark.parametrize(
@@ -148,13 +157,13 @@ def test_a_tuple_or_a_dataframe_may_be_returned(serve):
 def test_anything_else_is_told(serve, body):
     """A result of another type is refused, and its type named."""
     with pytest.raises(ModelRaised, match="not a list"):
-        serve(churn(body=body)).call_batch([{}])
+        call_batch(serve(churn(body=body)), [{}])
 
 
 def test_an_exception_in_the_list_is_that_requests_own(serve):
     """An exception in the list fails one request; in a single call it is raised."""
     model = serve(churn(body="return [ValueError('bad') if 'bad' in row else {} for row in rows]"))
-    good, bad = model.call_batch([{}, {"bad": 1}])
+    good, bad = call_batch(model, [{}, {"bad": 1}])
     assert good == {}
     assert isinstance(bad, ValueError)
     with pytest.raises(ValueError, match="bad"):
@@ -176,19 +185,24 @@ def test_async_batches_are_refused_before_anything_runs(write, find):
         ),
     )
     for name in ("A", "B"):
-        fault = find(name).fault
+        fault = fault_of(find(name))
         assert fault.stage == "static"
         assert "a batch is called, not awaited" in fault.message
         assert fault.line
-        assert "plain def" in fault.hint
+        assert "plain def" in str(fault.hint)
 
 
 @pytest.mark.parametrize("signature", ["", "a, b", "rows, *, k", "*, rows", "rows, more, k=1"])
 def test_a_method_that_takes_no_rows_is_refused(write, find, signature):
     """The hint shows the signature that it should have."""
     write("Churn", churn(signature))
-    assert find("Churn").fault.message == "transform_predict_batch must take one argument: the rows"
-    assert "def transform_predict_batch(self, rows: list) -> list" in find("Churn").fault.hint
+    assert (
+        fault_of(find("Churn")).message
+        == "transform_predict_batch must take one argument: the rows"
+    )
+    assert "def transform_predict_batch(self, rows: list) -> list" in str(
+        fault_of(find("Churn")).hint
+    )
 
 
 @pytest.mark.parametrize(
@@ -213,20 +227,23 @@ def test_inherited_methods_count(serve):
     base = "class Base:\n    {kind} transform_predict_batch(self, {rows}):\n        return [{{}} for _ in rows]\n"
     own = "from base import Base\nclass {}(Base):\n    pass\n".format
     good = {"base.py": base.format(kind="def", rows="rows")}
-    assert serve(good["base.py"] + "class Churn(Base):\n    pass\n", name="Same").call_batch(
-        [{}]
+    assert call_batch(
+        serve(good["base.py"] + "class Churn(Base):\n    pass\n", name="Same"), [{}]
     ) == [{}]
-    assert serve(own("Helper"), good, name="Helper").call_batch([{}, {}]) == [{}, {}]
+    assert call_batch(serve(own("Helper"), good, name="Helper"), [{}, {}]) == [{}, {}]
     with pytest.raises(ModelBroken, match="not awaited"):
         serve(own("Async"), {"base.py": base.format(kind="async def", rows="rows")}, name="Async")
     with pytest.raises(ModelBroken, match="must take one argument"):
         serve(own("Many"), {"base.py": base.format(kind="def", rows="rows, more")}, name="Many")
-    single = "from base import Base\nclass Churn(Base):\n    async def transform_predict(self):\n        return {}\n"
+    single = (
+        "from base import Base\nclass Churn(Base):\n    async def transform_predict(self):\n"
+        "        return {}\n"
+    )
     with pytest.raises(ModelBroken, match="not awaited"):
         serve(single, good, name="Beside")
 
 
-def test_a_batch_method_that_writes_to_self_is_seen(write, find):
+def test_a_batch_method_that_writes_to_self_is_seen(write: Write, find: Find) -> None:
     """Calls of such a model must not overlap."""
     write("Churn", churn(body="self.count += len(rows); return rows"))
     write("Other", churn(body="return rows"))
@@ -239,8 +256,8 @@ EXAMPLES = {f"examples/{x}.json": f'{{"variables": {{"x": {x}}}}}' for x in (1, 
 SINGLE = "class Churn:\n    def transform_predict(self, x: float):\n        return {'y': x / 3}\n"
 
 
-def result(root):
-    [found] = check(discover(root), timeout=30, environ=os.environ)
+def result(root: Path) -> CheckResult:
+    [found] = check(discover(root), timeout=patient(30), environ=os.environ)
     return found
 
 
@@ -289,7 +306,7 @@ def test_a_batch_that_answers_alike_passes(root, write, body):
 def test_a_batch_that_answers_otherwise_is_broken(root, write, body, message):
     """Rows that are mixed up, dropped, joined or computed otherwise fail their example."""
     write("Churn", batched(body), EXAMPLES)
-    fault = result(root).fault
+    fault = fault_of(result(root))
     assert fault.stage == "example"
     assert message.replace("the response has no", "has no") in str(fault)
 
@@ -306,7 +323,8 @@ def test_a_batch_method_alone_is_compared_too(root, write):
     write(
         "Churn",
         churn(
-            body="m = sum(r['x'] for r in rows) / len(rows); return [{'y': r['x'] - m} for r in rows]"
+            body="m = sum(r['x'] for r in rows) / len(rows); return [{'y': r['x'] - m} for r in "
+            "rows]"
         ),
     )
     for file, text in EXAMPLES.items():
@@ -318,6 +336,6 @@ def test_dataframes_are_as_those_of_single_calls(serve):
     """The same variables give the same columns and types."""
     model = serve(churn("rows: pd.DataFrame", "self.seen = rows; return [{}] * len(rows)"))
     variables = {"a": 1, "b": "x", "c": 1.5, "d": None}
-    model.call_batch([variables, variables])
+    call_batch(model, [variables, variables])
     both = model.instance.seen
     pd.testing.assert_frame_equal(both.iloc[:1], pd.json_normalize(variables))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from modelsync.errors import ModelBroken, VariablesInvalid
+from tests.models.code import fault_of, schema_of
+from tests.models.conftest import Load
 
 PYDANTIC = """
 import pydantic
@@ -54,13 +58,13 @@ def model(
     return f"{head}\nclass {name}:\n    def transform_predict({signature}):\n        {body}\n"
 
 
-def invalid(call, variables) -> dict[str, str]:
+def invalid(call: Callable[..., Any], variables: dict[str, Any]) -> dict[str, str]:
     with pytest.raises(VariablesInvalid) as caught:
         call(variables)
     return {item.field: item.message for item in caught.value.fields}
 
 
-def test_no_parameter_gets_nothing(serve):
+def test_no_parameter_gets_nothing(serve: Load) -> None:
     """A method without parameters is called with none."""
     loaded = serve(model("self", "return {'x': 1}"))
     assert loaded.call({"a": 1}) == {"x": 1}
@@ -121,7 +125,7 @@ def test_one_keyword_only_dict(serve):
         ("self, rows=None", "", "transform_predict"),
     ],
 )
-def test_one_dataframe_gets_one_row(serve, signature, head, name):
+def test_one_dataframe_gets_one_row(serve: Load, signature: str, head: str, name: str) -> None:
     """An annotated DataFrame, or the original convention, gets what json_normalize gives."""
     loaded = serve(model(signature, "return {'rows': rows}", head, name))
     variables = {"age": 3, "name": "x", "inner": {"a": 1.5}, "list": [1, 2]}
@@ -129,7 +133,7 @@ def test_one_dataframe_gets_one_row(serve, signature, head, name):
     assert loaded.call({})["rows"].shape == (1, 0)
 
 
-def test_the_original_class_may_ask_for_a_dict(serve):
+def test_the_original_class_may_ask_for_a_dict(serve: Load) -> None:
     """An annotation wins over the name of the class."""
     assert serve(model("self, rows: dict", "return rows", name="transform_predict")).call(
         {"a": 1}
@@ -152,13 +156,13 @@ def test_structures_are_validated(serve, etls, kind, future):
     """A pydantic model, dataclass or TypedDict is validated, and gives the schema."""
     loaded = serve(future + etls)
     assert loaded.call({"age": "42"}) == {"kind": kind, "age": 42}
-    assert loaded.schema["required"] == ["age"]
-    assert loaded.schema["properties"]["age"]["type"] == "integer"
+    assert schema_of(loaded)["required"] == ["age"]
+    assert schema_of(loaded)["properties"]["age"]["type"] == "integer"
     assert list(invalid(loaded.call, {"age": "x"})) == ["age"]
     assert invalid(loaded.call, {}) == {"age": "Field required"}
 
 
-def test_nested_fields_are_named_with_dots(serve):
+def test_nested_fields_are_named_with_dots(serve: Load) -> None:
     """Each bad field is named with its place, all of them at once."""
     loaded = serve(PYDANTIC)
     assert list(invalid(loaded.call, {"age": "x", "tags": {"k": [1, "z"]}})) == ["age", "tags.k.1"]
@@ -166,9 +170,12 @@ def test_nested_fields_are_named_with_dots(serve):
     assert list(invalid(loaded.call, {"age": 1, "inner": [{"x": "y"}]})) == ["inner.0.x"]
 
 
-def test_an_optional_structure_and_a_choice_of_two(serve):
+def test_an_optional_structure_and_a_choice_of_two(serve: Load) -> None:
     """`Customer | None` is Customer; a union takes the one that fits."""
-    head = "import pydantic\nclass A(pydantic.BaseModel):\n    a: int\nclass B(pydantic.BaseModel):\n    b: int\n"
+    head = (
+        "import pydantic\nclass A(pydantic.BaseModel):\n    a: int\nclass B(pydantic.BaseModel):\n"
+        "    b: int\n"
+    )
     call = serve(
         model("self, it: A | None = None", "return {'kind': type(it).__name__}", head)
     ).call
@@ -183,7 +190,8 @@ def test_several_are_bound_by_name(serve):
     """Several parameters are validated, converted and defaulted; other variables are dropped."""
     loaded = serve(
         model(
-            "self, age: int, name: str = 'x', *, since: datetime.date = None, kind: Literal['a', 'b'] = 'a'",
+            "self, age: int, name: str = 'x', *, since: datetime.date = None, kind: Literal['a', "
+            "'b'] = 'a'",
             "return {'age': age, 'name': name, 'since': since, 'kind': kind}",
             "import datetime\nfrom typing import Literal",
         )
@@ -192,15 +200,15 @@ def test_several_are_bound_by_name(serve):
     assert str(loaded.call({"age": 1, "since": "2020-01-02"})["since"]) == "2020-01-02"
     assert loaded.call({"age": 1, "since": None})["since"] is None
     assert list(invalid(loaded.call, {"kind": "c"})) == ["age", "kind"]
-    assert loaded.schema["required"] == ["age"]
-    assert loaded.schema["properties"]["name"] == {
+    assert schema_of(loaded)["required"] == ["age"]
+    assert schema_of(loaded)["properties"]["name"] == {
         "default": "x",
         "title": "Name",
         "type": "string",
     }
 
 
-def test_one_plain_type_is_bound_by_name(serve):
+def test_one_plain_type_is_bound_by_name(serve: Load) -> None:
     """One parameter of a plain type takes the variable of its name."""
     loaded = serve(model("self, age: int", "return {'age': age}"))
     assert loaded.call({"age": "7"}) == {"age": 7}
@@ -238,22 +246,24 @@ def test_signatures_of_all_kinds(serve, signature, variables, result):
         ("self, a: 'Nope'", "parameter a: Nope cannot be filled from JSON: NameError"),
     ],
 )
-def test_a_signature_that_json_cannot_fill_is_refused_at_load(serve, signature, told):
+def test_a_signature_that_json_cannot_fill_is_refused_at_load(
+    serve: Load, signature: str, told: str
+) -> None:
     """The parameter is named when the model loads, not at the first request."""
     with pytest.raises(ModelBroken, match=told) as caught:
         serve(model(signature, head="import numpy"))
-    assert caught.value.fault.stage == "load"
+    assert fault_of(caught.value).stage == "load"
 
 
 @pytest.mark.parametrize("signature", ["self", "self, rows", "self, a: int"])
-def test_async_methods_return_an_awaitable(serve, signature):
+def test_async_methods_return_an_awaitable(serve: Load, signature: str) -> None:
     """`async def` works in each form."""
     loaded = serve(model(signature, "return {'x': 1}").replace("def", "async def"))
     assert loaded.is_async
     assert asyncio.run(loaded.call({"a": 1})) == {"x": 1}
 
 
-def test_validation_errors_of_the_models_own_code_are_its_own(serve):
+def test_validation_errors_of_the_models_own_code_are_its_own(serve: Load) -> None:
     """A model that raises pydantic's error while it predicts did not get bad variables."""
     head = "import pydantic\nclass A(pydantic.BaseModel):\n    a: int\n"
     loaded = serve(model("self, a: int", "A(a='x')", head))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -11,13 +12,17 @@ import pytest
 
 from modelsync.models.check.checker import check
 from modelsync.models.discovery.folders import discover
-from tests.waiting import until
+from modelsync.models.types import CheckResult
+from tests.models.code import fault_of
+from tests.models.conftest import Write
+from tests.waiting import patient, told, until
 
 GOOD = """
 class M:
     def transform_predict(self, variables):
         return {"twice": variables.get("x", 0) * 2}
 """
+CHILD = "modelsync.models.check.child"
 EXAMPLE = '{"variables": {"x": 2}, "response": {"twice": 4}}'
 
 
@@ -31,12 +36,12 @@ class M:
 """
 
 
-def results(root: Path, timeout: float = 30.0, **environ: str):
+def results(root: Path, timeout: float = 30.0, **environ: str) -> dict[str, CheckResult]:
     found = check(discover(root), timeout=timeout, environ={**os.environ, **environ})
     return {result.name: result for result in found}
 
 
-def test_good_models_are_measured(root, write):
+def test_good_models_are_measured(root: Path, write: Write) -> None:
     """A model that passes says how long it takes to load and to answer."""
     write("Asks", GOOD, {"examples/a.json": EXAMPLE, "examples/b.json": '{"variables": {}}'})
     write("Bare", GOOD)
@@ -53,17 +58,17 @@ def test_verdicts_come_in_order_and_as_they_are_known(root, write):
     write("B", GOOD)
     write("A", model(top="raise ValueError('no')"))
     write("C", "def oops(:")
-    seen = []
-    found = check(discover(root), timeout=30, environ=os.environ, on_progress=seen.append)
+    seen: list[CheckResult] = []
+    found = check(discover(root), timeout=patient(30), environ=os.environ, on_progress=seen.append)
     assert [result.name for result in found] == ["A", "B", "C"]
     assert [result.ok for result in found] == [False, True, False]
     assert sorted(result.name for result in seen) == ["A", "B", "C"]
-    assert (found[0].fault.stage, found[0].fault.file, found[0].fault.line) == (
+    assert (fault_of(found[0]).stage, fault_of(found[0]).file, fault_of(found[0]).line) == (
         "load",
         "etls.py",
         1,
     )
-    assert check([], timeout=30, environ=os.environ) == []
+    assert check([], timeout=patient(30), environ=os.environ) == []
 
 
 def test_models_that_end_the_process_do_not_end_the_check(root, write):
@@ -83,18 +88,18 @@ def test_models_that_end_the_process_do_not_end_the_check(root, write):
     write("A7", model(top="import sys; sys.exit(4)"))
     found = results(root)
     assert [name for name, result in found.items() if result.ok] == ["A0", "A3", "A6"]
-    assert {found[name].fault.stage for name in ("A1", "A2", "A4", "A5")} == {"crash"}
-    assert "exit code 3" in found["A1"].fault.message
-    assert "signal 11 (SIGSEGV)" in found["A2"].fault.message
-    assert (found["A2"].fault.file, found["A2"].fault.line) == ("etls.py", 4)
-    assert "SIGKILL" in found["A4"].fault.message
-    assert found["A7"].fault.stage == "load"
+    assert {fault_of(found[name]).stage for name in ("A1", "A2", "A4", "A5")} == {"crash"}
+    assert "exit code 3" in fault_of(found["A1"]).message
+    assert "signal 11 (SIGSEGV)" in fault_of(found["A2"]).message
+    assert (fault_of(found["A2"]).file, fault_of(found["A2"]).line) == ("etls.py", 4)
+    assert "SIGKILL" in fault_of(found["A4"]).message
+    assert fault_of(found["A7"]).stage == "load"
 
 
 def test_the_last_words_of_a_crash_are_told(root, write):
     """The hint quotes what a library printed before it aborted."""
     write("Churn", model(init="import os; print('out of', 'luck', flush=True); os.abort()"))
-    assert "out of luck" in results(root)["Churn"].fault.hint
+    assert "out of luck" in str(fault_of(results(root)["Churn"]).hint)
 
 
 def test_models_without_end_are_told_where_they_hang(root, write):
@@ -107,25 +112,29 @@ def test_models_without_end_are_told_where_they_hang(root, write):
         model("import asyncio; await asyncio.sleep(600)", kind="async def"),
         {"examples/a.json": EXAMPLE},
     )
-    found = results(root, timeout=1)
-    assert [found[name].fault.stage for name in "ABD"] == ["timeout"] * 3
-    assert "within 1 s" in found["A"].fault.message
-    assert (found["A"].fault.file, found["A"].fault.line in (1, 2)) == ("etls.py", True)
-    assert found["B"].fault.line == 6
+    found = results(root, timeout=patient(1))
+    assert [fault_of(found[name]).stage for name in "ABD"] == ["timeout"] * 3
+    assert f"within {told(1)}" in fault_of(found["A"]).message
+    assert (fault_of(found["A"]).file, fault_of(found["A"]).line in (1, 2)) == ("etls.py", True)
+    assert fault_of(found["B"]).line == 6
     assert found["C"].ok
 
 
-def test_processes_that_models_start_end_with_the_check(root, write, tmp_path):
+def test_processes_that_models_start_end_with_the_check(
+    root: Path, write: Write, tmp_path: Path
+) -> None:
     """Neither a background child nor a thread of a model holds the check up or outlives it."""
-    pid = tmp_path / "pid"
+    started, forked = tmp_path / "started", tmp_path / "forked"
     write(
         "Churn",
         model(
-            init=f"p = subprocess.Popen(['sleep', '600']); open({str(pid)!r}, 'w').write(str(p.pid))",
-            top="import subprocess, threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()",
+            init=f"p = subprocess.Popen(['sleep', '600']); {writes('p.pid', started)}",
+            top="import subprocess, threading, time\n"
+            "threading.Thread(target=time.sleep, args=(600,)).start()",
         ),
     )
-    write("Forks", model(top="import os\nif not os.fork():\n    import time; time.sleep(600)"))
+    forks = f"import os, time\nif pid := os.fork():\n    {writes('pid', forked)}\nelse:\n    "
+    write("Forks", model(top=f"{forks}time.sleep(600)"))
     write("Returns", model(top="import os; os.fork()"))
     write("Last", model(top="import os\nos._exit(1)"))
     found = results(root)
@@ -135,15 +144,25 @@ def test_processes_that_models_start_end_with_the_check(root, write, tmp_path):
         "Last": False,
         "Returns": True,
     }
-    child = int(pid.read_text())
-    until(
-        lambda: (
-            not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
-        )
-    )
+    for file in (started, forked):
+        pid = int(file.read_text())
+        until(partial(has_ended, pid))
 
 
-def test_a_model_that_prints_without_end_is_bounded(root, write):
+def writes(expression: str, file: Path) -> str:
+    """A statement that writes a number into a file."""
+    return f"open({str(file)!r}, 'w').write(str({expression}))"
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or waits for its parent to notice."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_a_model_that_prints_without_end_is_bounded(root: Path, write: Write) -> None:
     """Output is read and thrown away; stdout closed or replaced does not matter."""
     write("A", model(init="import os\n        for _ in range(500): os.write(1, b'x' * 65536)"))
     write("B", model(init="import os, sys; sys.stdout.close(); os.close(1); os.close(2)"))
@@ -155,22 +174,27 @@ def test_a_model_that_prints_without_end_is_bounded(root, write):
     ("etls", "example", "message"),
     [
         (GOOD, '{"variables": {"x": 2}, "response": {"twice": 5}}', "twice: expected 5, got 4"),
-        (GOOD, '{"variables": {"x": 2}, "response": {"thrice": 4}}', 'the response has no "thrice"'),
-        (GOOD, '{"variables": {"x": 2}, "response": {}}', 'the response has "twice", which is not expected'),
-        (GOOD, '{"variables": {"x": "a"}, "response": {"twice": 4}}', 'twice: expected 4, got "aa"'),
+        (GOOD, '{"variables": {"x": 2}, "response": {"thrice": 4}}',
+         'the response has no "thrice"'),
+        (GOOD, '{"variables": {"x": 2}, "response": {}}',
+         'the response has "twice", which is not expected'),
+        (GOOD, '{"variables": {"x": "a"}, "response": {"twice": 4}}',
+         'twice: expected 4, got "aa"'),
         (
             model("return {'a': [1, {'b': True}]}"),
             '{"variables": {}, "response": {"a": [1, {"b": 1}]}}',
             "a[1].b: expected 1, got true",
         ),
-        (model("return {'a': [1]}"), '{"variables": {}, "response": {"a": [1, 2]}}', "a: expected [1,2], got [1]"),
+        (model("return {'a': [1]}"), '{"variables": {}, "response": {"a": [1, 2]}}',
+         "a: expected [1,2], got [1]"),
         (model("return {'a': 'x' * 999}"), '{"variables": {}, "response": {"a": 1}}', "…"),
         (model("return None"), '{"variables": {}}', "returned None, not a dict"),
         (model("return {'a': object()}"), '{"variables": {}}', "a is a object"),
         (model("raise KeyError('x')"), '{"variables": {}}', "KeyError: 'x'"),
         (model("raise SystemExit(3)"), '{"variables": {}}', "SystemExit: 3"),
         (model("import sys; sys.exit(4)", kind="async def"), '{"variables": {}}', "SystemExit: 4"),
-        (GOOD.replace("variables)", "variables: int)"), '{"variables": {}}', "do not fit: variables: Field"),
+        (GOOD.replace("variables)", "variables: int)"), '{"variables": {}}',
+         "do not fit: variables: Field"),
         (GOOD, "nonsense", "malformed JSON"),
         (model("open('data.txt')"), '{"variables": {}}', "No such file"),
     ],
@@ -178,12 +202,12 @@ def test_a_model_that_prints_without_end_is_bounded(root, write):
 def test_an_example_that_fails_breaks_the_model(root, write, etls, example, message):
     """The fault tells the expected and the actual answer, or the error."""
     write("Churn", etls, {"examples/happy.json": example, "data.txt": "x"})
-    fault = results(root)["Churn"].fault
+    fault = fault_of(results(root)["Churn"])
     assert fault.stage == "example"
     assert message in fault.message
     assert "happy" in f"{fault.file} {fault.message}"
     if "open" in etls:
-        assert "the working directory is another" in fault.hint
+        assert "the working directory is another" in str(fault.hint)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +221,7 @@ def test_an_example_that_fails_breaks_the_model(root, write, etls, example, mess
         (model("return {'a': 1}", kind="async def"), '{"a": 1}'),
     ],
 )
-def test_an_example_that_holds(root, write, etls, response):
+def test_an_example_that_holds(root: Path, write: Write, etls: str, response: str) -> None:
     """Rounding, NaN as null, a changed input and `async def` are no differences."""
     write("Churn", etls, {"examples/happy.json": f'{{"variables": {{}}, "response": {response}}}'})
     result = results(root)["Churn"]
@@ -217,28 +241,29 @@ def test_the_environment_is_the_one_given(root, write, monkeypatch):
     )
     monkeypatch.setenv("gitpassword", "secret")
     [result] = check(
-        discover(root), timeout=30, environ={"PATH": os.environ["PATH"], "MODEL_KEY": "k"}
+        discover(root), timeout=patient(30), environ={"PATH": os.environ["PATH"], "MODEL_KEY": "k"}
     )
     assert result.fault is None
 
 
-def test_an_interrupted_check_leaves_no_process(root, write):
+def test_an_interrupted_check_leaves_no_process(root: Path, write: Write) -> None:
     """Ctrl-C in the parent ends the child and its group."""
     write("A", GOOD)
     write("B", model(top="while True: pass"))
 
-    def interrupt(_verdict):
+    handler = signal.getsignal(signal.SIGINT)
+    running: list[psutil.Process] = []
+
+    def interrupt(result: CheckResult) -> None:
+        children = psutil.Process().children(recursive=True)
+        running.extend(one for one in children if CHILD in one.cmdline())
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        check(discover(root), timeout=60, environ=os.environ, on_progress=interrupt)
-    running = [
-        child
-        for child in psutil.Process().children()
-        if "modelsync.models.check.child" in " ".join(child.cmdline())
-    ]
-    assert running == []
-    assert signal.getsignal(signal.SIGINT) is not None
+        check(discover(root), timeout=patient(60), environ=os.environ, on_progress=interrupt)
+    assert len(running) == 1  # it ran, and is seen here while it runs
+    until(lambda: not any(one.is_running() for one in running))
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_pickle_of_a_notebook_is_told_as_such(root, write):
@@ -248,10 +273,12 @@ def test_a_pickle_of_a_notebook_is_told_as_such(root, write):
     write("Recent", files={"model.joblib": b"\x80\x04\x8c\x08__main__\x8c\x04Mine\x93."})
     found = results(root)
     for result in found.values():
-        assert result.fault.hint.startswith("it was pickled from a notebook or script (__main__)")
+        assert str(fault_of(result).hint).startswith(
+            "it was pickled from a notebook or script (__main__)"
+        )
     for name in ("M", "Recent"):
         assert (
-            found[name].fault.message
+            fault_of(found[name]).message
             == "AttributeError: Can't get attribute 'Mine' on <module '__main__'>"
         )
 
@@ -265,9 +292,12 @@ def test_what_lies_beside_the_folder_is_no_missing_library(root, write):
     ):
         write(name, model(top=top), {"examples/a.json": EXAMPLE})
     found = check(
-        discover(root), timeout=30, environ=os.environ, beside={"common/", "shared.py", "data.csv"}
+        discover(root),
+        timeout=patient(30),
+        environ=os.environ,
+        beside={"common/", "shared.py", "data.csv"},
     )
-    hints = [result.fault.hint for result in found]
+    hints = [str(fault_of(result).hint) for result in found]
     assert [hint.partition(" lies outside of the model's folder")[0] for hint in hints[:2]] == [
         "common/",
         "shared.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,16 +17,16 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "serve_models.py"
 class Recording:
     """Routes that remember what was registered."""
 
-    def __init__(self):
-        self.calls = []
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
 
-    def model(self, name, **given):
+    def model(self, name: str, **given: Any) -> None:
         self.calls.append((name, given))
 
-    def unavailable(self, name, *, reason):
+    def unavailable(self, name: str, *, reason: str) -> None:
         self.calls.append((name, reason))
 
-    def all(self):
+    def all(self) -> None:
         self.calls.append("all")
 
 
@@ -54,7 +55,7 @@ ENTRIES = [
 EVIL = '"""\n\\"\'); import os; os._exit(9) # {{ x }} \udc80 ü'
 
 
-def recorded(text: str, path: Path) -> list:
+def recorded(text: str, path: Path) -> list[Any]:
     path.write_text(text, "utf-8")
     routes = Recording()
     run(path, routes)
@@ -72,7 +73,7 @@ def test_it_reads_as_the_golden_copy():
 SERVED = {"version": "a" * 40}
 
 
-def test_it_runs(tmp_path):
+def test_it_runs(tmp_path: Path) -> None:
     """It registers each model once, sorted, then the route for all."""
     assert recorded(
         generate(ENTRIES, base_url="models", release="1f0c9ab2"), tmp_path / "serve_models.py"
@@ -97,7 +98,7 @@ def test_it_runs(tmp_path):
     ]
 
 
-def test_nothing_that_comes_from_a_repository_becomes_code(tmp_path):
+def test_nothing_that_comes_from_a_repository_becomes_code(tmp_path: Path) -> None:
     """Quotes, newlines and backslashes in a name or a reason stay text."""
     evil = EVIL.encode("utf-8", "backslashreplace").decode()
     entries = [entry(evil, "failed", "", Fault("name", evil)), entry("Good", class_name=evil)]
@@ -117,7 +118,7 @@ def test_routes_are_listed_below_the_base(base, route):
     assert text == generate(list(reversed(ENTRIES)), base_url=base, release="r")
 
 
-def test_a_release_without_models(tmp_path):
+def test_a_release_without_models(tmp_path: Path) -> None:
     """An empty list is a valid file too."""
     assert recorded(generate([], base_url="models", release="r"), tmp_path / "serve_models.py") == [
         "all"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.models.code import broken, churn
+from tests.models.conftest import Find, Load, Write
 
 HELPED = """
 {imports}
@@ -61,7 +63,7 @@ def test_helper_modules_are_found(serve, statement, expression, result, lazy):
     assert not any("models_serve" in place for place in sys.path)
 
 
-def test_helpers_of_the_same_name_do_not_mix(serve):
+def test_helpers_of_the_same_name_do_not_mix(serve: Load) -> None:
     """Two folders may both hold helpers.py, also as lazily imported."""
     etls = HELPED.format(
         imports="import helpers", lazy="import late", expression="helpers.WHO + late.WHO"
@@ -91,7 +93,7 @@ def test_a_helper_named_like_the_standard_library_is_the_models_alone(serve):
     assert hasattr(yaml, "safe_load")
 
 
-def test_a_data_folder_does_not_hide_a_library(serve):
+def test_a_data_folder_does_not_hide_a_library(serve: Load) -> None:
     """A folder without Python files is data, whatever its name."""
     loaded = serve(
         HELPED.format(imports="import orjson", lazy="pass", expression="orjson.dumps(1).decode()"),
@@ -113,7 +115,8 @@ def test_libraries_see_no_helper(serve, tmp_path, monkeypatch):
 def test_a_path_that_a_model_adds_is_taken_back(serve):
     """`sys.path.insert` works during the load, and the next model finds its own modules."""
     etls = churn(
-        top="import sys, os\nsys.path.insert(0, os.path.dirname(__file__) + '/lib')\nimport feature",
+        top="import sys, os\nsys.path.insert(0, os.path.dirname(__file__) + '/lib')\n"
+        "import feature",
         predict="return {'who': feature.WHO}",
     )
     models = [serve(etls, {"lib/feature.py": f"WHO = '{x}'"}, name=x) for x in ("A", "B")]
@@ -131,8 +134,10 @@ def test_a_path_that_a_model_adds_is_taken_back(serve):
         "pickle.load(open('m.pkl', 'rb'))",
     ],
 )
-def test_pickles_find_the_classes_of_helper_modules(serve, tmp_path, load_):
-    """A pickle knows `scalers.Scaler` by its plain name, and gets the class the model's code has."""
+def test_pickles_find_the_classes_of_helper_modules(
+    serve: Load, tmp_path: Path, load_: str
+) -> None:
+    """A pickle that names `scalers.Scaler` gets the class that the model's code has."""
     (tmp_path / "scalers.py").write_text(
         "class Scaler:\n    def __init__(self, by): self.by = by\n"
     )
@@ -161,7 +166,7 @@ def test_a_pickle_of_main_gets_advice(serve):
     assert fault.message.endswith("on <module '__main__'>")
     assert (
         "put it into a module beside the model (helpers.py), import it from there and pickle again"
-        in fault.hint
+        in str(fault.hint)
     )
 
 
@@ -169,7 +174,9 @@ def test_an_import_that_leaves_the_folder_gets_advice(serve):
     """The hint says that only the folder itself belongs to the model."""
     fault = broken(serve, churn(top="from ..common import feature"))
     assert fault.message == "ModuleNotFoundError: No module named 'common'"
-    assert "common lies outside of the model's folder, whose code must be complete" in fault.hint
+    assert "common lies outside of the model's folder, whose code must be complete" in str(
+        fault.hint
+    )
 
 
 SHAPES = """
@@ -182,7 +189,7 @@ class P:
 """
 
 
-def test_dataclasses_and_type_hints_of_helpers_work(serve):
+def test_dataclasses_and_type_hints_of_helpers_work(serve: Load) -> None:
     """Libraries that look a class's module up by name find it."""
     loaded = serve(
         HELPED.format(
@@ -204,7 +211,7 @@ def test_no_byte_code_is_written_nor_read(serve, root):
     assert not list(root.rglob("*.pyc"))
 
 
-def test_the_same_version_can_be_loaded_twice(write, find, serve):
+def test_the_same_version_can_be_loaded_twice(write: Write, find: Find, serve: Load) -> None:
     """Two copies have modules of their own."""
     one, two = serve(churn()), serve(churn())
     assert type(one.instance) is not type(two.instance)

@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -23,6 +22,7 @@ from modelsync.models.isolation.import_hooks import ROOT
 from modelsync.models.loading.loader import load
 from modelsync.models.results import dump
 from tests.models.code import broken, churn
+from tests.models.conftest import Find, Load, Write
 
 # --- the instance ---------------------------------------------------------------------------------
 
@@ -39,7 +39,9 @@ from tests.models.code import broken, churn
         ("got = None", None),
     ],
 )
-def test_init_gets_the_folder_if_it_takes_an_argument(serve, root, init, gets):
+def test_init_gets_the_folder_if_it_takes_an_argument(
+    serve: Load, root: Path, init: str, gets: str | None
+) -> None:
     """The path is a string that ends in a slash."""
     loaded = serve(f"class Churn:\n    {init}\n    def transform_predict(self, v): return {{}}\n")
     assert loaded.instance.got == (f"{root}/Churn/" if gets else None)
@@ -148,7 +150,7 @@ def test_what_init_raises_is_a_fault(serve, statement):
     assert (fault.stage, fault.file, fault.line) == ("load", "etls.py", 6)
 
 
-def test_a_fault_tells_no_path_of_the_service(serve, root):
+def test_a_fault_tells_no_path_of_the_service(serve: Load, root: Path) -> None:
     """Clients read it as the reason of a 503."""
     fault = broken(serve, churn("open(path + 'model.pkl')"))
     assert str(root) not in str(fault)
@@ -165,11 +167,13 @@ def test_a_fault_tells_no_path_of_the_service(serve, root):
         ("bs4.element", "add the line beautifulsoup4 to the service's requirements.txt"),
         (
             "catboost",
-            "add the line catboost to the service's requirements.txt, not the repository's, and run ./run.sh",
+            "add the line catboost to the service's requirements.txt, not the repository's, and "
+            "run ./run.sh",
         ),
         (
             "no_such_library",
-            "if no_such_library is a package from PyPI: add the line no_such_library to the service's",
+            "if no_such_library is a package from PyPI: add the line no_such_library to the "
+            "service's",
         ),
         ("no_such_library", "code of your own belongs into this folder"),
         ("sklearn.no_such_module", "the installed scikit-learn has no sklearn.no_such_module"),
@@ -179,7 +183,7 @@ def test_a_missing_library_is_told_with_the_line_to_add(serve, module, hint):
     """The hint has the package's name, which may differ from the module's."""
     fault = broken(serve, churn(top=f"import {module}"))
     assert fault.message.startswith("ModuleNotFoundError: No module named")
-    assert hint in fault.hint
+    assert hint in str(fault.hint)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +200,7 @@ def test_a_class_whose_method_is_missing_after_all(serve, etls):
     assert fault.stage == "load"
 
 
-def test_a_folder_with_a_static_fault_is_not_imported(write, find):
+def test_a_folder_with_a_static_fault_is_not_imported(write: Write, find: Find) -> None:
     """Loading what cannot be loaded raises the same fault."""
     write("Churn", "def oops(:")
     with pytest.raises(ModelBroken, match="SyntaxError"):
@@ -239,11 +243,14 @@ sys.setrecursionlimit(5000); sys.excepthook = None; socket.setdefaulttimeout(3)
     )
     logging.getLogger("modelsync.test")
 
-    def shared():
+    def shared() -> tuple[object, ...]:
         return (
-            Path.cwd(), list(sys.path), sys.stdout, sys.stderr, json.dumps, json.loads, len, os.getcwd, time.time,
-            signal.getsignal(signal.SIGTERM), list(warnings.filters), list(logging.root.handlers), logging.root.level,
-            logging.root.manager.disable, logging.getLogger("modelsync.test").disabled, sys.getrecursionlimit(),
+            Path.cwd(), list(sys.path), sys.stdout, sys.stderr, json.dumps, json.loads, len,
+            os.getcwd, time.time,
+            signal.getsignal(signal.SIGTERM), list(warnings.filters), list(logging.root.handlers),
+            logging.root.level,
+            logging.root.manager.disable, logging.getLogger("modelsync.test").disabled,
+            sys.getrecursionlimit(),
             sys.excepthook, socket.getdefaulttimeout(), os.fstat(1).st_ino,
         )  # fmt: skip
 
@@ -256,7 +263,7 @@ sys.setrecursionlimit(5000); sys.excepthook = None; socket.setdefaulttimeout(3)
     assert not sys.stdout.closed
 
 
-def test_a_model_keeps_the_stream_it_took(serve, capsys):
+def test_a_model_keeps_the_stream_it_took(serve: Load, capsys: pytest.CaptureFixture[str]) -> None:
     """A log handler that a model made of sys.stdout goes on working."""
     loaded = serve(
         churn("self.out = sys.stdout", "import sys", "self.out.write('hello'); return {}")
@@ -265,7 +272,7 @@ def test_a_model_keeps_the_stream_it_took(serve, capsys):
     assert capsys.readouterr().out == "hello"
 
 
-def test_protected_streams_cannot_be_closed(monkeypatch):
+def test_protected_streams_cannot_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A prediction that closes stdout closes nothing."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
@@ -296,4 +303,3 @@ def test_descriptors_do_not_leak(serve, write, find):
         serve(churn(), name=f"M{number}")
         broken(serve, "raise ValueError\n" + churn(), name=f"N{number}")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
-    assert pickle.loads(pickle.dumps(1)) == 1

@@ -15,6 +15,8 @@ from sklearn import compose, linear_model, pipeline
 from sklearn import preprocessing as pre
 
 from modelsync.errors import ModelBroken, VariablesInvalid
+from tests.models.code import bind
+from tests.models.conftest import Put
 from tests.models.fitted import FRAME, LABELS, MIXED, NUMBERS, expected, together
 
 
@@ -22,7 +24,7 @@ def graph(fitted: Any, features: str = "", **options: Any) -> bytes:
     made = to_onnx(fitted, FRAME.to_numpy()[:1].astype(np.float32), **options)
     if features:
         onnx.helper.set_model_props(made, {"features": features})
-    return made.SerializeToString()
+    return bytes(made.SerializeToString())
 
 
 @pytest.mark.parametrize("features", ["", "a, b, c d", '["a", "b", "c d"]'])
@@ -31,7 +33,7 @@ def test_onnx_with_one_table(put, features):
     fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression())
     fitted.fit(FRAME.to_numpy(), LABELS)
     model = put(graph(fitted, features), "model.onnx")
-    given = [{"x": [0.5, 1, -0.25]}, {"x": [1, -2, 3]}]
+    given: list[dict[str, Any]] = [{"x": [0.5, 1, -0.25]}, {"x": [1, -2, 3]}]
     if features:
         given = [dict(zip(["a", "b", "c d"], one["x"], strict=True)) for one in given]
     answers = together(model, *given)
@@ -41,7 +43,7 @@ def test_onnx_with_one_table(put, features):
         assert answer["prediction"] == right["prediction"]
         assert answer["probabilities"] == pytest.approx(right["probabilities"].expected, rel=1e-4)
     with pytest.raises(VariablesInvalid):
-        model.bind({"x": [1, 2]})
+        bind(model, {"x": [1, 2]})
 
 
 def test_onnx_with_an_input_a_column(put):
@@ -59,7 +61,7 @@ def test_onnx_with_an_input_a_column(put):
     labels = fitted.predict(pd.DataFrame(rows)).tolist()
     assert [answer["prediction"] for answer in together(model, *rows)] == labels
     with pytest.raises(VariablesInvalid, match="kind"):
-        model.bind({"a": 1, "kind": 2})
+        bind(model, {"a": 1, "kind": 2})
 
 
 def test_onnx_regression(put):
@@ -81,7 +83,7 @@ def of_shape(shape: list[Any], outputs: int = 1, kind: int = TensorProto.FLOAT) 
         nodes, "g", [helper.make_tensor_value_info("picture", kind, shape)], ends
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def test_onnx_of_any_shape(put):
@@ -92,10 +94,10 @@ def test_onnx_of_any_shape(put):
         {"out0": x, "out1": x} for x in (one, two)
     ]
     with pytest.raises(VariablesInvalid, match="picture"):
-        model.bind({"picture": [[1, 2, 3], [4, 5, 6]]})
+        bind(model, {"picture": [[1, 2, 3], [4, 5, 6]]})
 
 
-def test_onnx_for_one_row_only(put):
+def test_onnx_for_one_row_only(put: Put) -> None:
     """A graph whose first dimension is fixed is called row by row."""
     model = put(of_shape([1, 3]), "model.onnx")
     assert model.call_batch is None

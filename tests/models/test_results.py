@@ -11,6 +11,7 @@ from collections import OrderedDict, deque, namedtuple
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,7 +75,7 @@ def read(value: object) -> object:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_nan_and_infinities_become_null(value, expected):
+def test_nan_and_infinities_become_null(value: Any, expected: list[Any] | None) -> None:
     """A client never sees a NaN, wherever it hides."""
     assert read(value) == expected
 
@@ -134,12 +135,12 @@ def test_nan_and_infinities_become_null(value, expected):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_value_of_python_has_its_json(value, expected):
+def test_a_value_of_python_has_its_json(value: Any, expected: Any) -> None:
     """The types data scientists return arrive as plain JSON."""
     assert read(value) == expected
 
 
-def test_numbers_keep_all_their_digits():
+def test_numbers_keep_all_their_digits() -> None:
     """Neither a Decimal nor an integer beyond 64 bits is rounded."""
     big = 2**200
     body = dump(
@@ -165,12 +166,12 @@ def test_numbers_keep_all_their_digits():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_keys_become_text(key, expected):
+def test_keys_become_text(key: Any, expected: str) -> None:
     """A key of another type is written as text, as `json` does."""
     assert json.loads(dump({"counts": {key: np.int64(1)}})) == {"counts": {expected: 1}}
 
 
-def test_text_that_is_no_unicode_is_still_answered():
+def test_text_that_is_no_unicode_is_still_answered() -> None:
     """A lone surrogate, as read from an odd file name, does not lose the answer."""
     assert read("a\ud800b") == "a?b"
 
@@ -185,7 +186,7 @@ def test_text_that_is_no_unicode_is_still_answered():
         (Answer(score=1), "Answer"),
     ],
 )
-def test_a_result_that_is_no_dict_is_named(result, kind):
+def test_a_result_that_is_no_dict_is_named(result: Any, kind: str) -> None:
     """None, a list or a generator is refused, and its type told."""
     with pytest.raises(ModelRaised, match=rf"returned (a )?{kind}, not a dict"):
         dump(result)
@@ -206,33 +207,33 @@ def test_a_result_that_is_no_dict_is_named(result, kind):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_json_cannot_hold_is_named_with_its_place(value, message):
+def test_what_json_cannot_hold_is_named_with_its_place(value: Any, message: str) -> None:
     """The author reads which value it is, not only that there is one."""
     with pytest.raises(ModelRaised, match=message):
         dump({"it": value})
 
 
-def test_a_result_that_contains_itself_is_refused():
+def test_a_result_that_contains_itself_is_refused() -> None:
     """A cycle ends in an error, not in the end of the process."""
-    result: dict = {}
+    result: dict[str, Any] = {}
     result["me"] = [result]
     with pytest.raises(ModelRaised, match="contains itself"):
         dump(result)
 
 
-def test_code_of_the_model_that_fails_while_serialising_is_its_error():
+def test_code_of_the_model_that_fails_while_serialising_is_its_error() -> None:
     """A serialiser of the model's own that raises is reported as what it raised."""
 
     class Odd(pydantic.BaseModel):
         @pydantic.model_serializer
-        def fail(self) -> dict:
+        def fail(self) -> dict[str, Any]:
             raise KeyError("oops")
 
     with pytest.raises(ModelRaised, match="oops"):
         dump({"it": Odd()})
 
 
-def test_a_result_over_the_limit_is_refused():
+def test_a_result_over_the_limit_is_refused() -> None:
     """A huge answer is refused with its size."""
     with pytest.raises(ModelRaised, match=r"1011 bytes of JSON; at most 1000"):
         dump({"it": "x" * 1002}, limit=1000)

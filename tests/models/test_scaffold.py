@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +11,10 @@ from modelsync.errors import ModelBroken
 from modelsync.models.check.checker import check
 from modelsync.models.codegen.scaffold import create
 from modelsync.models.discovery.folders import discover
+from tests.waiting import patient
 
 
-def test_a_new_model_passes_its_check(root):
+def test_a_new_model_passes_its_check(root: Path) -> None:
     """What the template gives serves as it is, whatever the name."""
     names = ["Churn", "churn-rate", "a--b-2", "class", "None", "x_y", "transform_predict"]
     for name in names:
@@ -20,18 +22,18 @@ def test_a_new_model_passes_its_check(root):
             "etls.py",
             "examples/happy.json",
         ]
-    found = check(discover(root), timeout=30, environ=os.environ)
+    found = check(discover(root), timeout=patient(30), environ=os.environ)
     assert {result.name: result.fault for result in found} == dict.fromkeys(names)
     assert all(result.measured.examples == 1 for result in found)
 
 
-def test_the_root_is_made(tmp_path):
+def test_the_root_is_made(tmp_path: Path) -> None:
     """The first model of a new repository needs no preparation."""
     assert create("Churn", tmp_path / "new")[0].exists()
 
 
 @pytest.mark.parametrize("name", ["", "1st", "a b", "../x", "a/b", "all", "DOCS", ".x"])
-def test_bad_names_are_refused(root, name):
+def test_bad_names_are_refused(root: Path, name: str) -> None:
     """A name that could not be served is not made."""
     with pytest.raises(ModelBroken):
         create(name, root)
@@ -39,7 +41,7 @@ def test_bad_names_are_refused(root, name):
 
 
 @pytest.mark.parametrize("name", ["Churn", "CHURN"])
-def test_what_exists_is_never_touched(root, name):
+def test_what_exists_is_never_touched(root: Path, name: str) -> None:
     """Neither the folder itself nor a twin in another case."""
     [etls, _] = create("Churn", root)
     etls.write_text("mine")

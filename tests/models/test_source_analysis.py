@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.models.code import fault_of
+from tests.models.conftest import Find, Write
+
 
 def method(name: str, body: str = "return {}", base: str = "", kind: str = "def") -> str:
     head = f"class {name}({base}):" if base else f"class {name}:"
@@ -23,7 +26,8 @@ def method(name: str, body: str = "return {}", base: str = "", kind: str = "def"
         (method("A") + "class B(A):\n    pass\n\nclass C(B):\n    pass\n", "C"),
         (f"if True:\n    {method('Inner').rstrip().replace(chr(10), chr(10) + '    ')}\n", "Inner"),
         (
-            "try:\n    import x\nexcept ImportError:\n    class Late:\n        def transform_predict(self): ...\n",
+            "try:\n    import x\nexcept ImportError:\n    class Late:\n"
+            "        def transform_predict(self): ...\n",
             "Late",
         ),
         (
@@ -52,10 +56,10 @@ def test_a_hyphen_does_not_matter(write, find, folder, name):
 def test_two_classes_are_refused_by_name(write, find):
     """Where no rule chooses, the fault names the candidates, with a hint."""
     write("Churn", method("First") + method("Second"))
-    fault = find("Churn").fault
+    fault = fault_of(find("Churn"))
     assert (fault.stage, fault.file, fault.line) == ("static", "etls.py", 5)
     assert "First (line 1), Second (line 5)" in fault.message
-    assert "Churn" in fault.hint
+    assert "Churn" in str(fault.hint)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +77,8 @@ def test_two_classes_are_refused_by_name(write, find):
 def test_no_class_is_refused(write, find, etls, told):
     """A file without the method is refused, and its classes are listed."""
     write("Churn", etls)
-    assert told in find("Churn").fault.message
-    assert "def transform_predict(self, variables)" in find("Churn").fault.hint
+    assert told in fault_of(find("Churn")).message
+    assert "def transform_predict(self, variables)" in str(fault_of(find("Churn")).hint)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +95,7 @@ def test_no_class_is_refused(write, find, etls, told):
 def test_what_does_not_parse_is_refused_with_its_line(write, find, etls, line):
     """Syntax errors, bytes that are no text and endless nesting are faults, not crashes."""
     write("Churn", files={"etls.py": etls})
-    fault = find("Churn").fault
+    fault = fault_of(find("Churn"))
     assert (fault.stage, fault.file) == ("static", "etls.py")
     assert line is None or fault.line == line
 
@@ -120,7 +124,7 @@ def test_what_does_not_parse_is_refused_with_its_line(write, find, etls, line):
         "return self.extract(variables)\n    def extract(self, v):\n        self.rows = v",
     ],
 )
-def test_a_method_that_writes_self_is_seen(write, find, body):
+def test_a_method_that_writes_self_is_seen(write: Write, find: Find, body: str) -> None:
     """Calls of such a model must not overlap, so every way to change the instance counts."""
     write("Churn", method("Churn", body))
     assert find("Churn").writes_self

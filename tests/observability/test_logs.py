@@ -51,7 +51,8 @@ def test_one_object_a_line() -> None:
     (line,) = lines(stream)
     assert str(line.pop("time")).endswith("Z")
     assert line == {
-        "level": "warning", "logger": "modelsync.sync", "message": "two\nlines", "reason": "auth", "attempt": 2,
+        "level": "warning", "logger": "modelsync.sync", "message": "two\nlines", "reason": "auth",
+        "attempt": 2,
     }  # fmt: skip
 
 
@@ -143,7 +144,7 @@ def test_rotated_secrets_are_hidden_too(tmp_path: Path) -> None:
 
 
 def test_gunicorn_and_warnings_go_the_same_way() -> None:
-    """Loggers with handlers of their own, and Python's warnings, end in the one handler, once each."""
+    """gunicorn's records and Python's warnings reach the one handler, once each."""
     gunicorn = logging.getLogger("gunicorn.error")
     gunicorn.addHandler(logging.StreamHandler(io.StringIO()))
     gunicorn.propagate = False

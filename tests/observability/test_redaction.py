@@ -17,7 +17,7 @@ HIDDEN = {
     "host=db password=S3CRET dbname=prod": "host=db password=*** dbname=prod",
     "host=db password='S3 ''CRET' dbname=prod": "host=db password=*** dbname=prod",
     "Server=db;Pwd=S3CRET;Database=prod": "Server=db;Pwd=***;Database=prod",
-    "DefaultEndpointsProtocol=https;AccountKey=S3CRET==;X=1": "DefaultEndpointsProtocol=https;AccountKey=***;X=1",
+    "EndpointsProtocol=https;AccountKey=S3CRET==;X=1": "EndpointsProtocol=https;AccountKey=***;X=1",
     "GET https://host/x?token=S3CRET&page=2&sig=S3CRET": "GET https://host/x?token=***&page=2&sig=***",
     '{"api_key":"S3CRET","host":"db"}': '{"api_key":***,"host":"db"}',
     "{'db_password': 'S3\\'CRET', 'port': 1}": "{'db_password': ***, 'port': 1}",
@@ -34,7 +34,7 @@ HIDDEN = {
     "key AKIAIOSFODNN7S3CRET0 is disabled": "key *** is disabled",
     "ghp_S3CRETS3CRETS3CRETS3 was refused": "*** was refused",
     "eyJhbGciOiJIUzI1NiJ9.S3CRETS3CRET.S3CRET has expired": "*** has expired",
-    "no key: -----BEGIN RSA PRIVATE KEY-----\nS3CRET\n-----END RSA PRIVATE KEY----- here": "no key: *** here",
+    "key: -----BEGIN RSA PRIVATE KEY-----\nS3CRET\n-----END RSA PRIVATE KEY----- x": "key: *** x",
     "-----BEGIN PRIVATE KEY-----\nS3CRET, cut": "***",
 }
 
@@ -84,9 +84,12 @@ def test_a_cut_shows_no_half_of_a_secret() -> None:
 
 
 ADVERSARIAL = (
-    "a", "password", "password=", 'password="', "password=\\", 'password=\\"', "password=[", "token=a.", "pwd=a,",
-    "token= ", "access_", "secret_", "://", "://a:b", "://@", "://a:/", "@", "Authorization: Bearer ", "bearer ", " ",
-    "-----BEGIN ", "-----BEGIN RSA PRIVATE KEY-----", "-----END ", "eyJ", "eyJaaaaaaaa-", "eyJaaaaaaaa.", "ghp_",
+    "a", "password", "password=", 'password="', "password=\\", 'password=\\"', "password=[",
+    "token=a.", "pwd=a,",
+    "token= ", "access_", "secret_", "://", "://a:b", "://@", "://a:/", "@",
+    "Authorization: Bearer ", "bearer ", " ",
+    "-----BEGIN ", "-----BEGIN RSA PRIVATE KEY-----", "-----END ", "eyJ", "eyJaaaaaaaa-",
+    "eyJaaaaaaaa.", "ghp_",
     "xoxb-", "AKIA", "\\", "'", '"', "password='a'", "a(", "password=b", "_1", "\n",
 )  # fmt: skip
 
@@ -94,10 +97,18 @@ ADVERSARIAL = (
 @pytest.mark.parametrize("piece", ADVERSARIAL)
 @pytest.mark.parametrize("start", ["", "password="])
 def test_the_time_is_linear_in_the_length(piece: str, start: str) -> None:
-    """A megabyte of what a pattern could go back and forth in takes the processor less than two
-    seconds.
+    """Four times as much of what a pattern could go back and forth in takes the processor about
+    four times as long, not sixteen times.
     """
-    text = start + piece * (1_000_000 // len(piece))
-    began = process_time()
-    redaction.Redactor()(text)
-    assert process_time() - began < 2
+    short, long = (start + piece * (size // len(piece)) for size in (100_000, 400_000))
+    assert seconds(long) < 9 * seconds(short) + 0.02
+
+
+def seconds(text: str) -> float:
+    """What the processor needs for a text: the least of three times, which others disturb least."""
+    redactor, found = redaction.Redactor(), []
+    for _ in range(3):
+        began = process_time()
+        redactor(text)
+        found.append(process_time() - began)
+    return min(found)

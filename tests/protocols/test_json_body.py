@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -21,12 +22,12 @@ from modelsync.protocols.json_body import parse
         {":": {":": ":"}},
     ],
 )
-def test_variables_are_read(variables):
+def test_variables_are_read(variables: dict[str, Any]) -> None:
     """Nesting, colons in texts and keys that recur in other objects are all fine."""
     assert parse(json.dumps({"variables": variables}).encode()) == variables
 
 
-def test_other_keys_are_left_alone():
+def test_other_keys_are_left_alone() -> None:
     """Clients may send more than variables."""
     assert parse(b'{"id": "x:y", "variables": {"a": 1}, "more": [{"a": 2}]}') == {"a": 1}
 
@@ -67,14 +68,14 @@ def test_other_keys_are_left_alone():
     ],
     ids=lambda value: repr(value[:40]),
 )
-def test_a_bad_body_is_refused_with_the_place(body, detail):
-    """Each way to send something else than variables is a MalformedBody that says what and where."""
+def test_a_bad_body_is_refused_with_the_place(body: bytes, detail: str) -> None:
+    """A body without variables is a MalformedBody that says what is wrong, and where."""
     with pytest.raises(MalformedBody) as caught:
         parse(body)
     assert detail in str(caught.value)
 
 
-def test_position_counts_bytes_from_the_start():
+def test_position_counts_bytes_from_the_start() -> None:
     """The position leads into the very bytes that were sent."""
     body = '{"variables": {"ä": 1, "a": 2, "a": 3}}'.encode()
     with pytest.raises(MalformedBody) as caught:

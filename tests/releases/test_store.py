@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import pytest
 from modelsync.deadline import Deadline
 from modelsync.errors import ReleaseUnreadable, StorageFailed, SyncTimeout
 from modelsync.models.types import Fault, Measurements, ModelEntry, ModelName, ModelSpec, TreeHash
-from modelsync.releases.store import Release, Releases, environment
+from modelsync.releases.environment import environment
+from modelsync.releases.store import Release, Releases
 from modelsync.sync.status import Status, read_status, write_status
+from tests.waiting import patient
 
 OLD, NEW = "a" * 40, "b" * 40
 ENVIRONMENT = environment()
@@ -36,7 +39,7 @@ def publish(
 ) -> Release:
     """Build and publish a release with one file per model, as an update does."""
     with releases.stage() as staging:
-        for name in models or {"Churn": None}:
+        for name in models or ("Churn",):
             (staging.models_serve / name).mkdir(parents=True)
             (staging.models_serve / name / "etls.py").write_text(commit)
         entries = {ModelName(name): entry for name, entry in models.items()}
@@ -236,7 +239,7 @@ def test_one_at_a_time_over_processes(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
-        with Releases(tmp_path).lock(Deadline(10)):
+        with Releases(tmp_path).lock(Deadline(patient(10))):
             os.write(writer, b"x")
             signal.pause()
         os._exit(0)
@@ -246,7 +249,7 @@ def test_one_at_a_time_over_processes(tmp_path: Path) -> None:
     waited = threading.Event()
 
     def wait() -> None:
-        with Releases(tmp_path).lock(Deadline(20)):
+        with Releases(tmp_path).lock(Deadline(patient(20))):
             waited.set()
 
     waiting = threading.Thread(target=wait)
@@ -273,7 +276,7 @@ def test_a_state_directory_that_cannot_be_used(tmp_path: Path) -> None:
     releases = Releases(tmp_path / "home")
     attempts: list[Callable[[], Any]] = [
         lambda: publish(releases, NEW),
-        lambda: releases.lock(Deadline(1)).__enter__(),
+        lambda: releases.lock(Deadline(patient(1))).__enter__(),
         lambda: releases.make_current(Release(NEW, NEW, "git", "")),
         lambda: write_status(tmp_path / "home", Status()),
     ]
@@ -288,7 +291,7 @@ def test_a_state_directory_that_cannot_be_used(tmp_path: Path) -> None:
 _STEPS = ("os.", "open", "tempfile.", "shutil.", "fcntl.")
 
 
-def dies_before_step(number: int, action: Callable[[], None]) -> bool:
+def dies_before_step(number: int, action: Callable[[], object]) -> bool:
     """Run `action` in a child that kills itself before its `number`-th operation on files; whether
     it died.
     """
@@ -329,7 +332,7 @@ def test_killed_at_any_step_leaves_the_old_release_or_the_new_one(tmp_path: Path
 
     def update(home: Path) -> None:
         releases = Releases(home)
-        with releases.lock(Deadline(10)):
+        with releases.lock(Deadline(patient(10))):
             releases.sweep(2)
             publish(releases, NEW, Churn=entry("Churn"))
             write_status(home, Status(served_commit=NEW))
@@ -341,7 +344,7 @@ def test_killed_at_any_step_leaves_the_old_release_or_the_new_one(tmp_path: Path
         publish(Releases(home), "0" * 40)
         publish(Releases(home), OLD)
         write_status(home, Status(served_commit=OLD))
-        died = dies_before_step(number, lambda home=home: update(home))  # type: ignore[misc]
+        died = dies_before_step(number, partial(update, home))
         current = Releases(home).current()
         assert current
         assert current.commit in {OLD, NEW}, number

@@ -13,8 +13,12 @@ from tests.fixtures.git import GitServer
 from tests.fixtures.kubernetes import ApiServer
 from tests.records import Record, records
 from tests.service.following import NO_PROXY, push
+from tests.waiting import patient, setting
 
-BROKEN = "class Model:\n    def transform_predict(self):\n        return {}\n\nraise RuntimeError('no licence')\n"
+BROKEN = (
+    "class Model:\n    def transform_predict(self):\n        return {}\n\n"
+    "raise RuntimeError('no licence')\n"
+)
 
 
 @dataclass
@@ -26,7 +30,7 @@ class Run:
 
     @property
     def code(self) -> int:
-        return self.process.wait(60)
+        return self.process.wait(patient(90))
 
     def lines(self, **fields: Any) -> list[Record]:
         """The log records that have these fields."""
@@ -53,7 +57,7 @@ class Stage:
             "gitPath": self.git.url,
             "MODELSYNC_GIT_PROTOCOLS": "http",
             "MODELSYNC_ROLLOUT_DEPLOYMENT": "modelsync",
-            "MODELSYNC_ROLLOUT_TIMEOUT": "30s",
+            "MODELSYNC_ROLLOUT_TIMEOUT": setting(30),
             "MODELSYNC_HOME": str(self.folder / f"home-{number}"),
             "MODELSYNC_LOG_FORMAT": "json",
             **NO_PROXY,
@@ -61,14 +65,15 @@ class Stage:
         log = self.folder / f"{number}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "modelsync", "rollout"], cwd=self.folder, env={**clean, **given, **env},
+                [sys.executable, "-m", "modelsync", "rollout"], cwd=self.folder,
+                env={**clean, **given, **env},
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
         return Run(process, log)
 
     def run(self, **env: str) -> Run:
         run = self.start(**env)
-        assert run.code is not None
+        run.process.wait(patient(90))
         return run
 
     def rolled_out(self, value: object = 0) -> str:

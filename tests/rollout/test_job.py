@@ -159,7 +159,7 @@ def test_a_push_during_a_rollout_that_hangs_takes_its_place(stage: Stage) -> Non
 
 
 def test_an_undo_by_hand_stands(stage: Stage) -> None:
-    """`kubectl rollout undo`: said once, not tried again, whatever the image; the next commit is."""
+    """A run reports `kubectl rollout undo` once and lets it stand until the next commit."""
     good = stage.rolled_out()
     commit = push(stage.git, 1)
     assert stage.run().code == 0

@@ -14,7 +14,7 @@ from tests.fixtures.git import GitServer
 from tests.fixtures.kubernetes import ApiServer
 from tests.rollout.stage import BROKEN, Run, Stage
 from tests.service.following import push
-from tests.waiting import until
+from tests.waiting import patient, setting, until
 
 SCENES = ("ready", "stuck", "broken")
 
@@ -60,7 +60,7 @@ def _killed_after(number: int, scene: str, folder: Path) -> None:
                 changes.append(path)
                 if len(changes) == number:
                     started[0].process.kill()
-                    started[0].process.wait(10)
+                    started[0].process.wait(patient(30))
 
         api.after = strike
         started.append(stage.start())
@@ -140,7 +140,7 @@ def test_the_api_server_stays_away(stage: Stage) -> None:
     good = stage.rolled_out()
     push(stage.git, 1)
     with stage.api.away():
-        run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT="3s")
+        run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT=setting(3))
     assert run.code == 75
     assert run.lines(result="unknown", reason="cluster")
     assert (stage.api.pin, stage.api.told()) == (good, [])
@@ -151,7 +151,7 @@ def test_the_repository_stays_away(stage: Stage) -> None:
     good = stage.rolled_out()
     push(stage.git, 1)
     with stage.git.away():
-        run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT="3s")
+        run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT=setting(3))
     assert run.code == 75
     assert run.lines(result="unknown", reason="unreachable")
     assert (stage.api.pin, stage.api.told(), stage.api.writes()) == (good, [], [])
@@ -164,7 +164,7 @@ def test_nobody_is_rejected_for_a_repository_that_is_away(stage: Stage) -> None:
     stage.rolled_out()
     commit = push(stage.git, 1)
     stage.api.fate[commit] = "slow"
-    run = stage.start(MODELSYNC_SYNC_TIMEOUT="5s")
+    run = stage.start(MODELSYNC_SYNC_TIMEOUT=setting(5))
     until(lambda: run.lines(result="RolloutStarted"))
     with stage.git.away():
         stage.api.fate[commit] = "stuck"
@@ -179,7 +179,7 @@ def test_a_rollout_that_takes_longer_than_a_run(stage: Stage) -> None:
     stage.rolled_out()
     commit = push(stage.git, 1)
     stage.api.fate[commit] = "slow"
-    run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT="6s")
+    run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT=setting(6))
     assert run.code == 75
     assert "still on its way" in run.lines(result="unknown")[0]["message"]
     stage.api.fate.clear()

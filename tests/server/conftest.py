@@ -7,19 +7,26 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fixtures.service import Service, serving, write_example, write_model
+from tests.waiting import patient, setting
+
+DEADLINE = patient(3)
+"""Seconds that a prediction may take."""
 
 MODELS = {
-    "Echo": "class Echo:\n    def transform_predict(self, variables: dict):\n        return variables\n",
+    "Echo": "class Echo:\n    def transform_predict(self, variables: dict):\n"
+    "        return variables\n",
     "Slow": (
         "import time\nclass Slow:\n    def transform_predict(self, variables: dict):\n"
         "        time.sleep(float(variables.get('seconds', 0.3)))\n        return {'slept': True}\n"
     ),
     "Busy": (
         "import time\nclass Busy:\n    def transform_predict(self, variables: dict):\n"
-        "        end = time.thread_time() + 0.001\n        while time.thread_time() < end:\n            pass\n"
+        "        end = time.thread_time() + 0.001\n        while time.thread_time() < end:\n"
+        "            pass\n"
         "        return {}\n"
     ),
-    "Large": "class Large:\n    def transform_predict(self, n: int = 1000):\n        return {'text': 'x' * n}\n",
+    "Large": "class Large:\n    def transform_predict(self, n: int = 1000):\n"
+    "        return {'text': 'x' * n}\n",
 }
 
 
@@ -36,7 +43,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         folder,
         folder / "models",
         MODELSYNC_WORKERS="1",
-        MODELSYNC_PREDICT_TIMEOUT="3s",
+        MODELSYNC_PREDICT_TIMEOUT=setting(3),
         MODELSYNC_THREADS="8",
         MODELSYNC_MAX_QUEUE="16",
     ) as running:

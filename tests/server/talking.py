@@ -7,6 +7,8 @@ import socket
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from tests.waiting import patient
+
 BODY = b'{"variables": {"a": 1}}'
 
 
@@ -17,17 +19,18 @@ class Reply:
     body: bytes
 
 
-def connect(port: int, timeout: float = 10) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout)
+def connect(port: int, timeout: float = 30) -> socket.socket:
+    """A client that waits for `timeout` seconds at most, with room for a slow machine."""
+    return socket.create_connection(("127.0.0.1", port), patient(timeout))
 
 
 def everything(sock: socket.socket) -> bytes:
     """All the server sends until it ends the connection; TimeoutError where it does not."""
-    found = b""
+    found = bytearray()
     with contextlib.suppress(ConnectionResetError):
         while chunk := sock.recv(1 << 16):
             found += chunk
-    return found
+    return bytes(found)
 
 
 def replies(raw: bytes, *, bodiless: bool = False) -> list[Reply]:

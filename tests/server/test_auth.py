@@ -131,7 +131,7 @@ def test_predict_tokens_close_everything_that_tells_of_models(tmp_path: Path) ->
     """Probes, metrics and the docs page's own files stay open; an unknown model is not told from a
     known one.
     """
-    client = create_app(a_service(tmp_path, **TOKENS)).test_client()
+    client = create_app(a_service(tmp_path, env=TOKENS)).test_client()
     for path in PROTECTED:
         answer = client.get(f"/models{path}")
         is_problem(answer, 401)
@@ -149,7 +149,7 @@ def test_predict_tokens_close_everything_that_tells_of_models(tmp_path: Path) ->
 def test_no_answer_holds_a_token(tmp_path: Path) -> None:
     """Neither the wrong one that was sent nor those that are right."""
     client = create_app(
-        a_service(tmp_path, **{**TOKENS, "MODELSYNC_ADMIN_TOKENS": "top-secret-token"})
+        a_service(tmp_path, env={**TOKENS, "MODELSYNC_ADMIN_TOKENS": "top-secret-token"})
     ).test_client()
     for token in ("wrong-token", "top-secret-token"):
         for path in (

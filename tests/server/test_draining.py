@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.fixtures.service import serving, write_model
 from tests.server.conftest import MODELS
 from tests.server.talking import connect, everything, post, read_reply, replies
-from tests.waiting import until
+from tests.waiting import patient, until
 
 
 def test_a_pipeline_is_answered_to_its_end(tmp_path: Path) -> None:
@@ -21,7 +21,10 @@ def test_a_pipeline_is_answered_to_its_end(tmp_path: Path) -> None:
         connect(service.port) as sock,
     ):
         sock.sendall(
-            b"".join(post("/models/Slow", b'{"variables": {"seconds": %d}}' % n) for n in (3, 1, 2))
+            b"".join(
+                post("/models/Slow", b'{"variables": {"seconds": %d}}' % patient(n))
+                for n in (3, 1, 2)
+            )
         )
         until(
             lambda: 'modelsync_requests_in_flight{model="Slow"} 3.0' in service.get("/metrics").text
@@ -61,5 +64,5 @@ def test_requests_that_come_together_while_it_drains(tmp_path: Path) -> None:
         last.sendall(probe * 2)
         [reply] = replies(everything(last))
         assert (reply.status, reply.headers["connection"]) == (200, "close")
-        service.process.wait(30)
+        service.process.wait(patient(60))
         assert not service.lines(logger="asyncio")

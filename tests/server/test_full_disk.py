@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from functools import partial
 from pathlib import Path
 
 from tests.fixtures.service import serving, write_model
@@ -24,6 +25,9 @@ def test_requests_are_answered_while_the_log_cannot_be_written(tmp_path: Path) -
             sock.sendall(post("/models/Echo"))
             return read_reply(stream).headers["date"]
 
+        def differs(before: str) -> bool:
+            return date() != before
+
         [worker] = service.workers()
         _, hard = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (1, hard))
@@ -31,7 +35,7 @@ def test_requests_are_answered_while_the_log_cannot_be_written(tmp_path: Path) -
             date()
         for _ in range(2):
             before = date()
-            until(lambda before=before: date() != before)
+            until(partial(differs, before))
         resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (hard, hard))
         sock.sendall(post("/models/Echo", b"{}", "X-Request-ID: after"))
         read_reply(stream)

@@ -1,5 +1,5 @@
 """What makes two heads the same; that they are then answered the same is tested in
-tests/wire/test_heads.py.
+tests/server/test_head_cache.py.
 """
 
 from __future__ import annotations
@@ -8,7 +8,10 @@ import pytest
 
 from modelsync.server.head_key import MAX_FIELDS, MAX_SIZE, head_key
 
-HEAD = b"POST /models/A HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 7\r\n%b\r\n"
+HEAD = (
+    b"POST /models/A HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 7\r\n"
+    b"%b\r\n"
+)
 KEY = b"POST /models/A HTTP/1.1\r\nHost: a\r\nContent-Type: application/json"
 
 

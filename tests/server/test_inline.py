@@ -11,10 +11,11 @@ import pytest
 from tests.fixtures.load import load
 from tests.fixtures.service import Service, serving, write_example, write_model
 from tests.server.talking import connect, post, read_reply
-from tests.waiting import until
+from tests.waiting import setting, until
 
 MODELS = {
-    "Fast": "class Fast:\n    def transform_predict(self, v: dict):\n        return {'twice': 2 * v['a']}\n",
+    "Fast": "class Fast:\n    def transform_predict(self, v: dict):\n"
+    "        return {'twice': 2 * v['a']}\n",
     "Moody": """
 import time
 class Moody:
@@ -45,7 +46,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
         tmp_path,
         write_models(tmp_path),
         MODELSYNC_WORKERS="1",
-        MODELSYNC_PREDICT_TIMEOUT="3s",
+        MODELSYNC_PREDICT_TIMEOUT=setting(3),
         MODELSYNC_THREADS="4",
     ) as running:
         yield running

@@ -11,8 +11,9 @@ import orjson
 import pytest
 
 from tests.fixtures.service import Service
+from tests.server.conftest import DEADLINE
 from tests.server.talking import BODY, connect, everything, post, read_reply, replies
-from tests.waiting import until
+from tests.waiting import patient, until
 
 
 def test_slow_senders_hold_nobody_up(service: Service) -> None:
@@ -29,21 +30,23 @@ def test_slow_senders_hold_nobody_up(service: Service) -> None:
 
 
 def test_a_slow_reader_holds_nobody_up(service: Service) -> None:
-    """A client that asks for 20 large answers and reads none stops being read itself; another one
-    is answered.
+    """A client that asks for large answers and reads none stops being read itself; another one is
+    answered.
     """
-    body = orjson.dumps({"variables": {"n": 500_000}})
+    request = post("/models/Large", orjson.dumps({"variables": {"n": 500_000}}).ljust(50_000))
     with connect(service.port) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        sock.settimeout(0.5)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        sock.settimeout(patient(1))
         sent = 0
         try:
-            for _ in range(20):
-                sock.sendall(post("/models/Large", body))
+            while sent < 1000:
+                sock.sendall(request)
                 sent += 1
         except TimeoutError:
             pass
-        sock.settimeout(20)
+        assert 0 < sent < 1000
+        sock.settimeout(patient(30))
         assert service.post("Echo", {"a": 3}).json() == {"a": 3}
         stream = sock.makefile("rb")
         for _ in range(sent):
@@ -51,7 +54,7 @@ def test_a_slow_reader_holds_nobody_up(service: Service) -> None:
 
 
 def test_a_client_that_vanishes_costs_nothing(service: Service) -> None:
-    """Disconnects at every point of a request, and while its prediction runs: the service goes on."""
+    """The service goes on when clients disconnect at any point of a request or an answer."""
     request = post("/models/Slow", b'{"variables": {"seconds": 0.1}}')
     for end in range(0, len(request) + 1, 7):
         with connect(service.port) as sock:
@@ -76,17 +79,18 @@ def test_a_request_whose_client_vanished_is_logged(service: Service) -> None:
 
 def test_a_client_with_a_long_pipeline_holds_nobody_up(service: Service) -> None:
     """Predictions that take seconds, called in the event loop one after another: a probe is
-    answered in between.
+    answered in between, in a fraction of their time.
     """
-    with connect(service.port, 30) as sock:
+    with connect(service.port, 60) as sock:
         stream = sock.makefile("rb")
         sock.sendall(post("/models/Busy", b'{"variables": {}}') * 1900)
         read_reply(stream)
         started = monotonic()
         assert service.get("/livez").status_code == 200
-        assert monotonic() - started < 1
+        probed = monotonic()
         for _ in range(1899):
             read_reply(stream)
+        assert probed - started < (monotonic() - started) / 4
 
 
 def test_a_long_pipeline_of_upgrades_is_answered(service: Service) -> None:
@@ -154,18 +158,17 @@ def test_a_prediction_that_hangs_gives_its_slot_back(service: Service) -> None:
     """More hanging calls than threads: each is answered 504 at its deadline, the queue beyond 503,
     others go on.
     """
+    sleeps = DEADLINE * 5
     with ThreadPoolExecutor(30) as pool:
         started = monotonic()
-        hanging = [pool.submit(service.post, "Slow", {"seconds": 8}) for _ in range(7)]
+        hanging = [pool.submit(service.post, "Slow", {"seconds": sleeps}) for _ in range(7)]
         until(
             lambda: 'modelsync_requests_in_flight{model="Slow"} 7.0' in service.get("/metrics").text
         )
         assert service.post("Echo", {"a": 5}).json() == {"a": 5}
         found = [future.result() for future in hanging]
     assert {answer.status_code for answer in found} == {504}
-    assert monotonic() - started < 8, (
-        "the answers came at the deadline, not when the model had slept enough"
-    )
+    assert monotonic() - started < sleeps  # at the deadline, not when the model had slept enough
     assert found[0].json()["model"] == "Slow"
     assert service.post("Echo", {"a": 6}).json() == {"a": 6}
 

@@ -28,7 +28,8 @@ def model(
     `transform_predict`.
     """
     return (
-        f"{top}\n\nclass Model:\n    def __init__(self, path):\n        self.path = path\n{_indented(init)}\n"
+        f"{top}\n\nclass Model:\n    def __init__(self, path):\n        self.path = path\n"
+        f"{_indented(init)}\n"
         f"    {kind} transform_predict(self, variables):\n{_indented(predict)}\n"
     )
 
@@ -54,7 +55,8 @@ class Client:
         """`GET /models/<name>`."""
         answer = self.get(f"/models/{name}")
         assert answer.status_code == 200, answer.text
-        return answer.json()
+        found: dict[str, Any] = answer.json()
+        return found
 
     def problem(self, name: str, status: int, variables: Any = None) -> dict[str, Any]:
         """The problem document that a prediction is answered with."""

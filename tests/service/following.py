@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import requests
 from tests.fixtures.git import Files, GitServer, Repository
 from tests.fixtures.service import Service, answers, serving
 from tests.fixtures.ssh import SshGitServer
-from tests.waiting import until
+from tests.waiting import patient, setting, until
 
 SECRET = "webhook-secret-5"
 ADMIN = {"Authorization": "Bearer admin-token-6"}
@@ -34,7 +34,8 @@ def following(
     *,
     ready: bool = True,
     home: Path | None = None,
-    **env: str,
+    env: Mapping[str, str] = {},
+    **more: str,
 ) -> Iterator[Service]:
     """A service that follows `server`, with webhooks and an admin token; it syncs when it is asked
     to.
@@ -44,11 +45,11 @@ def following(
         "MODELSYNC_GIT_PROTOCOLS": "http,https,ssh",
         "MODELSYNC_WEBHOOK_SECRET": SECRET,
         "MODELSYNC_ADMIN_TOKENS": "admin-token-6",
-        "MODELSYNC_SYNC_TIMEOUT": "20s",
+        "MODELSYNC_SYNC_TIMEOUT": setting(30),
         **({"MODELSYNC_HOME": str(home)} if home else {}),
         **NO_PROXY,
     }
-    with serving(folder, ready=ready, **{**given, **env}) as service:
+    with serving(folder, ready=ready, env={**given, **env, **more}) as service:
         service.home = home or service.home
         yield service
 
@@ -73,7 +74,7 @@ def webhook(service: Service, host: str = "GitHub", branch: str = "main") -> req
         f"{service.base}/sync",
         data=body,
         headers={"Content-Type": "application/json", **headers},
-        timeout=30,
+        timeout=patient(60),
     )
 
 

@@ -1,4 +1,4 @@
-"""What an operator reads of a request that was refused: the reason stands in its line of the log."""
+"""The line of a refused request in the log tells an operator the reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import requests
 from tests.fixtures.service import serving, write_example, write_model
 from tests.records import Record
 from tests.service.faulty import Client, model
-from tests.waiting import until
+from tests.waiting import patient, setting, told, until
 
 MODELS = {
     "List": model("return [1, 2]"),
@@ -21,7 +21,7 @@ MODELS = {
     "Typed": "class Typed:\n    def transform_predict(self, a: int):\n        return {'a': a}\n",
     "Broken": model(init="raise ValueError('no such rate')"),
     "Lines": model("raise ValueError('one\\ntwo \\x1b[31m' + 'x' * 900)"),
-    "Sleeps": model("import time; time.sleep(4)\nreturn {}"),
+    "Sleeps": model(f"import time; time.sleep({patient(4)})\nreturn {{}}"),
     "Says": model("import logging; logging.getLogger(__name__).warning('said')\nreturn {}"),
 }
 
@@ -58,7 +58,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], int, str]] = {
         "a: Input should be a valid integer",
     ),
     "not loaded": ("/models/Broken", {"json": {"variables": {}}}, 503, "ValueError: no such rate"),
-    "too late": ("/models/Sleeps", {"json": {"variables": {}}}, 504, "no answer within 2 s"),
+    "too late": ("/models/Sleeps", {"json": {"variables": {}}}, 504, f"no answer within {told(2)}"),
     "unknown": ("/models/Typo", {"json": {"variables": {}}}, 404, "Did you mean Typed?"),
     "no right": ("/models/sync", {}, 403, "MODELSYNC_ADMIN_TOKENS"),
 }
@@ -72,7 +72,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         write_model(folder / "models", name, code)
     write_example(folder / "models" / "Typed", {"a": 1}, {"a": 1})
     with serving(
-        folder, folder / "models", MODELSYNC_WORKERS="1", MODELSYNC_PREDICT_TIMEOUT="2s"
+        folder, folder / "models", MODELSYNC_WORKERS="1", MODELSYNC_PREDICT_TIMEOUT=setting(2)
     ) as service:
         yield Client(service)
 
@@ -87,7 +87,7 @@ def line(client: Client, answer: requests.Response) -> Record:
 def test_the_line_of_what_was_refused_tells_why(client: Client, name: str) -> None:
     """The detail that the client was given, whether Flask has answered or not."""
     path, sent, status, reason = REFUSED[name]
-    answer = requests.post(f"{client.service.url}{path}", timeout=30, **sent)
+    answer = requests.post(f"{client.service.url}{path}", timeout=patient(30), **sent)
     assert answer.status_code == status
     assert reason in answer.json()["detail"]
     assert line(client, answer)["detail"] == answer.json()["detail"][:300]
@@ -117,7 +117,10 @@ def test_a_call_that_is_too_late_is_logged_under_its_request(client: Client) -> 
     """With the model's name, to be found by either."""
     problem = client.problem("Sleeps", 504)
     [record] = until(lambda: client.service.lines(level="error", request_id=problem["request_id"]))
-    assert (record["model"], record["message"]) == ("Sleeps", "Sleeps was still running after 2 s")
+    assert (record["model"], record["message"]) == (
+        "Sleeps",
+        f"Sleeps was still running after {told(2)}",
+    )
 
 
 def test_what_a_model_logs_has_its_name(client: Client) -> None:

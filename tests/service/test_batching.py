@@ -6,7 +6,7 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import joblib
 import numpy as np
@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.fixtures.service import Service, serving, write_model
+from tests.waiting import patient
 
 DOUBLES = """
 class Doubles:
@@ -71,7 +72,7 @@ def ask(
 ) -> list[tuple[int, dict[str, Any]]]:
     """Send these variables on a connection each, all before any answer is read."""
     connections = [
-        socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in requests
+        socket.create_connection(("127.0.0.1", service.port), timeout=patient(30)) for _ in requests
     ]
     try:
         for connection, variables in zip(connections, requests, strict=True):
@@ -144,7 +145,7 @@ def test_each_request_gets_its_own_answer(service: Service) -> None:
 def test_a_ready_artefact_answers_each_as_it_would_alone(service: Service) -> None:
     """A file without code: its own probabilities, whatever else is in the batch."""
     rows = FLOWERS[:TOGETHER]
-    answers = ask(service, "Flower", rows.to_dict("records"))
+    answers = ask(service, "Flower", cast(list[dict[str, Any]], rows.to_dict("records")))
     for (status, got), label, (no, yes) in zip(
         answers, FITTED.predict(rows), FITTED.predict_proba(rows), strict=True
     ):
@@ -172,12 +173,13 @@ def test_connections_that_stay_get_their_own_answers_too(service: Service) -> No
     connection goes on.
     """
     connections = [
-        socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(16)
+        socket.create_connection(("127.0.0.1", service.port), timeout=patient(30))
+        for _ in range(16)
     ]
     try:
         for turn in range(20):
             # of the same length, so that the heads are the same
-            given = [{"x": 100 + turn * 16 + place} for place in range(16)]
+            given: list[dict[str, Any]] = [{"x": 100 + turn * 16 + place} for place in range(16)]
             given[turn % 16] = {"x": "abc"}
             answers = ask_again(connections, "Doubles", given)
             status, problem = answers.pop(turn % 16)
@@ -191,7 +193,7 @@ def test_connections_that_stay_get_their_own_answers_too(service: Service) -> No
 
 def test_what_comes_behind_a_request_in_a_batch_is_answered_behind_it(service: Service) -> None:
     """A connection that does not wait for its answers gets them in the order of its requests."""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=patient(30)) as connection:
         for x in (101, 102, 103):
             assert ask_again([connection], "Doubles", [{"x": x}]) == [(200, {"x": x * 2.0})]
         ids = []
@@ -216,7 +218,7 @@ def test_what_comes_behind_a_request_in_a_batch_is_answered_behind_it(service: S
 def test_a_bad_row_fails_alone(
     service: Service, bad: dict[str, Any], status: int, detail: str
 ) -> None:
-    """Whether it cannot be bound, makes the whole call raise, or has an exception for its result."""
+    """A row that is invalid, makes the call raise, or is answered by an exception fails alone."""
     given = [{"x": x + 100} for x in range(TOGETHER)]
     given[TOGETHER // 2] = bad
     answers = ask(service, "Doubles", given)

@@ -19,7 +19,8 @@ SECRETS = ("s3cret", "hunter2", "t0ken-in-a-file")
 RAISE = f"raise RuntimeError('could not connect: {URL}')"
 READ = "raise RuntimeError('it says ' + open({file!r}).read().strip())"
 VALIDATED = (
-    "import pydantic\nclass Wanted(pydantic.BaseModel):\n    a: int\n    @pydantic.field_validator('a')\n"
+    "import pydantic\nclass Wanted(pydantic.BaseModel):\n    a: int\n"
+    "    @pydantic.field_validator('a')\n"
     f"    def check(cls, value):\n        raise ValueError('{URL}')\n"
     "class Validates:\n    def transform_predict(self, wanted: Wanted):\n        return {}\n"
 )
@@ -81,7 +82,7 @@ def test_what_a_call_raises_is_told_without_credentials(client: Client, name: st
 
 @pytest.mark.parametrize("name", ["Db", "Example"])
 def test_why_a_model_is_not_loaded_is_told_without_credentials(client: Client, name: str) -> None:
-    """In its own status, in the 503, among all models, on the page, in the release and in the log."""
+    """Status, 503, /all, page, release and log tell the reason without credentials."""
     assert HIDDEN in client.about(name)["reason"]
     assert HIDDEN in client.problem(name, 503)["detail"]
     assert HIDDEN in client.post("all").json()[name]["detail"]

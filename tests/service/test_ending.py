@@ -16,7 +16,7 @@ import requests
 
 from tests.fixtures.service import Service, serving, write_model
 from tests.service.faulty import model
-from tests.waiting import until
+from tests.waiting import patient, until
 
 WAITING = "waiting for requests in flight, at most 30 s; Ctrl-C again ends at once"
 
@@ -34,7 +34,10 @@ def in_flight(folder: Path) -> Iterator[tuple[Service, Future[requests.Response]
     """A service whose model has been called and answers once the file is there."""
     go, called = folder / "go", folder / "called"
     wait = f"import pathlib, time\npathlib.Path({str(called)!r}).touch()\n"
-    wait += f"while not pathlib.Path({str(go)!r}).exists():\n    time.sleep(0.02)\nreturn {{'value': 1}}"
+    wait += (
+        f"while not pathlib.Path({str(go)!r}).exists():\n    time.sleep(0.02)\n"
+        f"return {{'value': 1}}"
+    )
     write_model(folder / "models", "Waits", model(wait))
     with (
         ThreadPoolExecutor(1) as client,
@@ -51,8 +54,8 @@ def test_a_request_in_flight_finishes(tmp_path: Path) -> None:
         service.process.send_signal(signal.SIGINT)
         until(lambda: WAITING in service.log.read_text())
         go.touch()
-        assert answer.result(20).json() == {"value": 1}
-        assert service.process.wait(20) == 0
+        assert answer.result(patient(30)).json() == {"value": 1}
+        assert service.process.wait(patient(30)) == 0
         assert service.log.read_text().rstrip().endswith("ended")
 
 
@@ -64,8 +67,8 @@ def test_the_second_signal_ends_at_once(tmp_path: Path, number: signal.Signals) 
         service.process.send_signal(number)
         until(lambda: WAITING in service.log.read_text())
         service.process.send_signal(number)
-        assert service.process.wait(10) == 0
+        assert service.process.wait(patient(20)) == 0
         assert service.log.read_text().rstrip().endswith("ended")
         assert "Traceback" not in service.log.read_text()
-        assert isinstance(answer.exception(10), requests.ConnectionError)
+        assert isinstance(answer.exception(patient(20)), requests.ConnectionError)
         until(lambda: not any(map(runs, family)), 10)

@@ -14,7 +14,10 @@ from tests.fixtures.service import answers, serving, write_model
 from tests.service.faulty import Client, model
 from tests.waiting import until
 
-TWO = "class First:\n    def transform_predict(self): ...\nclass Second:\n    def transform_predict(self): ...\n"
+TWO = (
+    "class First:\n    def transform_predict(self): ...\nclass Second:\n"
+    "    def transform_predict(self): ...\n"
+)
 HELPED = model("return {'value': helper.WHO}", top="import helper")
 
 WORKS = {
@@ -47,7 +50,8 @@ WORKS = {
 REFUSED = {
     "Two": (
         TWO,
-        "etls.py:3: several classes have a transform_predict method: First (line 1), Second (line 3)",
+        "etls.py:3: several classes have a transform_predict method: First (line 1), Second (line "
+        "3)",
     ),
     "None": ("x = 1\n", "no class with a transform_predict method"),
     "Elsewhere": (
@@ -74,7 +78,8 @@ SECRETS = {
 LOOK = """
 import os, glob
 def look():
-    seen = [str(dict(os.environ)), open('/proc/self/environ').read(), open('/proc/self/cmdline').read()]
+    own = [open(f'/proc/self/{name}').read() for name in ('environ', 'cmdline')]
+    seen = [str(dict(os.environ)), *own]
     for fd in glob.glob('/proc/self/fd/*'):
         try:
             target = os.readlink(fd)
@@ -147,7 +152,7 @@ def test_the_services_secrets_are_nowhere_a_model_looks(tmp_path: Path) -> None:
         server.user, server.password = "someone", SECRETS["gitpassword"]
         server.push({"Looks/etls.py": code, "Looks/examples/a.json": '{"variables": {}}'})
         git = {"gitPath": server.url, "usergit": "someone", "MODELSYNC_GIT_PROTOCOLS": "http"}
-        with serving(tmp_path, **SECRETS, **git, MODEL_SETTING="for-models") as service:
+        with serving(tmp_path, env={**SECRETS, **git}, MODEL_SETTING="for-models") as service:
             client = Client(service)
             tokens = {"Authorization": "Bearer predict-Zq2"}
             seen = client.post("Looks", headers=tokens).json()["value"]
@@ -187,7 +192,8 @@ def test_a_signal_that_a_model_ignores_ends_the_service_all_the_same(
     """
     models = tmp_path / "models"
     stubborn = (
-        "import atexit, signal, threading, time\nfor n in (2, 3, 15): signal.signal(n, signal.SIG_IGN)\n"
+        "import atexit, signal, threading, time\nfor n in (2, 3, 15): signal.signal(n, "
+        "signal.SIG_IGN)\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, {2, 3, 15})\natexit.register(time.sleep, 600)\n"
         "threading.Thread(target=time.sleep, args=(600,)).start()"
     )
@@ -195,7 +201,7 @@ def test_a_signal_that_a_model_ignores_ends_the_service_all_the_same(
     with serving(tmp_path, models, MODELSYNC_PRELOAD=preload) as service:
         assert Client(service).value("Stubborn") == 1
         family = [*service.masters(), *service.workers()]
-        assert service.stop(15) == 0
+        assert service.stop(30) == 0
         assert not any(one.is_running() for one in family)
 
 

@@ -17,7 +17,10 @@ import requests
 from tests.fixtures.load import load
 from tests.fixtures.service import answers, serving, write_model
 from tests.service.faulty import Client, model
-from tests.waiting import until
+from tests.waiting import patient, setting, told, until
+
+DEADLINE = patient(1)
+"""Seconds after which a call is answered with 504."""
 
 HANGS = {
     "Sleeps": model("import time; time.sleep(600)"),
@@ -28,13 +31,17 @@ HANGS = {
         "import asyncio; await asyncio.get_running_loop().create_future()", kind="async def"
     ),
     "Deaf": model(
-        "import asyncio\nwhile True:\n    try: await asyncio.sleep(600)\n    except BaseException: pass",
+        "import asyncio\nwhile True:\n    try: await asyncio.sleep(600)\n"
+        "    except BaseException: pass",
         kind="async def",
     ),
-    "Blocks": model("import time; time.sleep(3)\nreturn {}", kind="async def"),
+    "Blocks": model(f"import time; time.sleep({DEADLINE * 3})\nreturn {{}}", kind="async def"),
     "Alone": model("self.n = 1\nif variables: import time; time.sleep(600)\nreturn {'value': 1}"),
 }
 """`Alone` writes to itself, so one call at a time; a call that hangs must not hold the next one."""
+
+NEVER_ENDS = {"Sleeps", "Alone", "Deaf"}
+"""Their calls go on after the deadline, and count as in flight: nothing in Python can end them."""
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +53,11 @@ def hanging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     write_model(models, "Quick", answers(1))
     write_model(models, "QuickAsync", model(kind="async def"))
     settings = {
-        "MODELSYNC_PREDICT_TIMEOUT": "1s",
+        "MODELSYNC_PREDICT_TIMEOUT": setting(1),
         "MODELSYNC_WORKERS": "1",
         "MODELSYNC_THREADS": "16",
     }
-    with serving(folder, models, **settings) as service:
+    with serving(folder, models, env=settings) as service:
         client = Client(service)
         yield client
         assert client.leaks() == []
@@ -65,13 +72,9 @@ def test_a_hang_is_answered_at_its_deadline(hanging: Client, name: str) -> None:
         hangs = [pool.submit(hanging.problem, name, 504, {"hang": 1}) for _ in range(2)]
         while not all(hang.done() for hang in hangs):
             assert hanging.value("Quick") == 1
-        assert all("no answer within 1 s" in hang.result()["detail"] for hang in hangs)
-    until(
-        lambda: (
-            f'in_flight{{model="{name}"}} 0.0' in hanging.get("/metrics").text
-            or name in ("Sleeps", "Alone", "Deaf")
-        )
-    )
+        assert all(f"no answer within {told(1)}" in hang.result()["detail"] for hang in hangs)
+    left = 2 if name in NEVER_ENDS else 0
+    until(lambda: f'in_flight{{model="{name}"}} {left}.0' in hanging.get("/metrics").text)
     if name == "Alone":
         assert hanging.value("Alone") == 1
     assert until(lambda: hanging.post("QuickAsync").status_code == 200)
@@ -84,11 +87,11 @@ def test_more_hangs_than_threads_replace_the_worker(tmp_path: Path) -> None:
     write_model(models, "Sleeps", HANGS["Sleeps"])
     write_model(models, "Quick", answers(1))
     settings = {
-        "MODELSYNC_PREDICT_TIMEOUT": "1s",
+        "MODELSYNC_PREDICT_TIMEOUT": setting(1),
         "MODELSYNC_WORKERS": "1",
         "MODELSYNC_THREADS": "3",
     }
-    with serving(tmp_path, models, MODELSYNC_DRAIN_TIMEOUT="5s", **settings) as service:
+    with serving(tmp_path, models, MODELSYNC_DRAIN_TIMEOUT=setting(5), env=settings) as service:
         client = Client(service)
         worker = client.worker()
         with load(
@@ -106,15 +109,12 @@ def test_more_hangs_than_threads_replace_the_worker(tmp_path: Path) -> None:
 
 
 def quick(status: int, headers: dict[str, str], body: bytes) -> str | None:
-    """While every thread hangs, a quick model may have to wait for one; its answer is never lost."""
+    """A quick model may wait for a thread while all hang; its answer is never lost."""
     return None if status in (200, 504) else f"{status} {body!r}"
 
 
-def test_how_much_a_hang_slows_others_down(hanging: Client) -> None:
-    """Reported, not asserted to the millisecond: p99 of a quick model alone, and beside a busy
-    loop.
-    """
-    alone = p99(hanging, 2.0)
+def test_a_hang_keeps_no_other_model_until_its_deadline(hanging: Client) -> None:
+    """Beside calls that spin until then, a quick model answers in a fraction of that time."""
     stop = threading.Event()
 
     def spin() -> None:
@@ -124,25 +124,24 @@ def test_how_much_a_hang_slows_others_down(hanging: Client) -> None:
     spinning = threading.Thread(target=spin)
     spinning.start()
     try:
-        beside = p99(hanging, 4.0)
+        until(lambda: 'in_flight{model="Spins"} 1.0' in hanging.get("/metrics").text)
+        times = durations(hanging, calls=100)
     finally:
         stop.set()
         spinning.join()
-    print(f"p99: {alone * 1000:.1f} ms alone, {beside * 1000:.1f} ms beside a busy loop")  # noqa: T201
-    assert beside < 1.0
+    assert statistics.median(times) < DEADLINE / 10
+    assert max(times) < DEADLINE
 
 
-def p99(client: Client, seconds: float) -> float:
+def durations(client: Client, calls: int) -> list[float]:
+    """Seconds that each of these calls of a quick model has taken."""
     times = []
     with requests.Session() as session:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        for _ in range(calls):
             start = time.perf_counter()
-            assert (
-                session.post(
-                    f"{client.service.base}/Quick", json={"variables": {}}, timeout=10
-                ).status_code
-                == 200
+            answer = session.post(
+                f"{client.service.base}/Quick", json={"variables": {}}, timeout=patient(30)
             )
             times.append(time.perf_counter() - start)
-    return statistics.quantiles(times, n=100)[98]
+            assert answer.status_code == 200
+    return times

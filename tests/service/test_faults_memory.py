@@ -8,6 +8,7 @@ import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.fixtures.cgroups import limited
 from tests.fixtures.load import load
 from tests.fixtures.service import Service, answers, serving, write_model
 from tests.service.faulty import Client, model
-from tests.waiting import until
+from tests.waiting import patient, until
 
 MEGABYTES = 600
 """For the whole service: supervisor, master, workers and the check."""
@@ -30,7 +31,8 @@ MODELS = {
     "Hungry": model(HUNGRY),
     "Greedy": model(HUNGRY),
     "Parent": model(
-        f"import subprocess, sys\nreturn {{'value': subprocess.call([sys.executable, '-c', {HUNGRY!r}])}}"
+        f"import subprocess, sys\nreturn {{'value': subprocess.call([sys.executable, '-c', "
+        f"{HUNGRY!r}])}}"
     ),
     "Sleepy": model("import time; time.sleep(30)"),
     "Quick": answers(1),
@@ -60,6 +62,11 @@ def both(service: Service) -> list[psutil.Process]:
 
 def ends(service: Service) -> list[dict[str, Any]]:
     return service.lines(event="worker_ended")
+
+
+def ended(service: Service, number: int) -> bool:
+    """Whether so many workers have ended."""
+    return len(ends(service)) == number
 
 
 def adjusted(pid: int) -> int:
@@ -130,7 +137,8 @@ def test_kill_by_hand_is_nobodys_fault(client: Client) -> None:
             for worker in until(lambda: both(service)):
                 worker.kill()  # one of them calls it
             assert isinstance(call.exception(), requests.ConnectionError)
-        until(lambda before=before: len(ends(service)) == before + 2 and both(service))
+        until(partial(ended, service, before + 2))
+        until(lambda: both(service))
     calling = [end for end in ends(service) if end["calling"] == ["Sleepy"]]
     assert [(end["how"], end["out_of_memory"]) for end in calling] == [("SIGKILL", False)] * 4
     assert client.about("Sleepy")["switched_off"] is False
@@ -167,7 +175,7 @@ def test_a_supervisor_that_is_the_victim_leaves_nobody_behind(tmp_path: Path) ->
             make_victim(psutil.Process(service.process.pid), service)
             with pytest.raises(requests.ConnectionError):
                 client.post("Greedy")
-            assert service.process.wait(10) == -signal.SIGKILL
+            assert service.process.wait(patient(30)) == -signal.SIGKILL
             until(lambda: not any(one.is_running() for one in family), 60)
         with serving(tmp_path, models, within=within) as service:
             assert Client(service).value("Quick") == 1

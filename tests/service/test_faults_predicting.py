@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.fixtures.service import Service, serving, write_model
+from tests.records import Record
 from tests.service.faulty import Client, model
-from tests.waiting import until
+from tests.waiting import setting, until
 
 RAISING = {
     "Raises": (model("raise ValueError('no such rate')"), "ValueError", "no such rate"),
@@ -69,20 +71,25 @@ RAISING = {
 DISTURBING = {
     "Json": "import json, orjson; json.dumps = json.loads = orjson.dumps = orjson.loads = None",
     "Builtins": "import builtins; builtins.len = builtins.dict = builtins.isinstance = None",
-    "Closes": "import sys; sys.stdout.close(); sys.stderr.close(); sys.__stdout__.close(); sys.__stderr__.close()",
-    "Buffers": "import io, sys; io.TextIOWrapper(sys.stdout.buffer).close(); io.TextIOWrapper(sys.stderr.buffer)",
+    "Closes": "import sys; sys.stdout.close(); sys.stderr.close(); sys.__stdout__.close(); "
+    "sys.__stderr__.close()",
+    "Buffers": "import io, sys; io.TextIOWrapper(sys.stdout.buffer).close(); "
+    "io.TextIOWrapper(sys.stderr.buffer)",
     "Descriptors": "import os\nfor fd in (0, 1, 2): os.close(fd)",
     "Range": "import os; os.closerange(0, 3)",
     "Moves": "import os; os.chdir('/')",
     "Threads": "import threading, time; threading.Thread(target=time.sleep, args=(600,)).start()",
     "Dies": "import threading, os; threading.Thread(target=lambda: 1 / 0).start()",
     "Environment": "import os; os.environ.clear()",
-    "Logging": "import logging; logging.disable(); logging.root.handlers.clear(); logging.shutdown()",
-    "Reconfigures": "import logging.config as c; c.dictConfig({'version': 1, 'disable_existing_loggers': True})",
+    "Logging": "import logging; logging.disable(); logging.root.handlers.clear(); "
+    "logging.shutdown()",
+    "Reconfigures": "import logging.config as c; c.dictConfig({'version': 1, "
+    "'disable_existing_loggers': True})",
     "Limits": "import sys, socket; sys.setrecursionlimit(100); socket.setdefaulttimeout(1e-9)",
     "Paths": "import sys; sys.path.clear(); sys.meta_path.clear()",
     "Decimals": "import decimal; decimal.getcontext().prec = 2",
-    "Ignores": "import signal\ntry: signal.signal(signal.SIGTERM, signal.SIG_IGN)\nexcept ValueError: pass",
+    "Ignores": "import signal\ntry: signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "except ValueError: pass",
     "Mutates": "variables.clear(); variables['value'] = 2",
 }
 """What a model does to the process that it shares with others, when it is called."""
@@ -94,23 +101,29 @@ would cost all.
 
 AT_IMPORT = {
     **{f"Early{name}": code for name, code in DISTURBING.items() if "variables" not in code},
-    "EarlyBlocks": "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})",
-    "EarlyHandlers": "import signal\nfor n in (1, 2, 3, 6, 10, 12, 15, 17): signal.signal(n, signal.SIG_IGN)",
+    "EarlyBlocks": "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, "
+    "signal.SIGCHLD})",
+    "EarlyHandlers": "import signal\nfor n in (1, 2, 3, 6, 10, 12, 15, 17): signal.signal(n, "
+    "signal.SIG_IGN)",
     "EarlyAlarm": "import signal; signal.alarm(3)",
     "EarlyAtexit": "import atexit, time; atexit.register(time.sleep, 600)",
-    "EarlyDaemon": "import threading, time; threading.Thread(target=time.sleep, args=(600,), daemon=True).start()",
+    "EarlyDaemon": "import threading, time; threading.Thread(target=time.sleep, args=(600,), "
+    "daemon=True).start()",
     "EarlyForks": "import os, time\nif not os.fork():\n    time.sleep(600); os._exit(0)",
     "EarlyLoggers": (
-        "import logging\nfor n in ('modelsync', 'modelsync.access', 'modelsync.inference.dataplane'):\n"
+        "import logging\nfor n in ('modelsync', 'modelsync.access', "
+        "'modelsync.inference.dataplane'):\n"
         "    logging.getLogger(n).setLevel(99); logging.getLogger(n).propagate = False"
     ),
     "EarlyWarns": "import warnings; warnings.simplefilter('error'); warnings.showwarning = None",
-    "EarlyHooks": "import sys, threading; sys.excepthook = threading.excepthook = sys.unraisablehook = None",
+    "EarlyHooks": "import sys, threading; sys.excepthook = threading.excepthook = "
+    "sys.unraisablehook = None",
 }
 
 INNOCENT = model(
     "import decimal, json, os\nprint('printed')\n"
-    "return {'value': [variables, json.loads(json.dumps([1])), str(decimal.Decimal(1) / 3), os.getcwd() != '/']}"
+    "return {'value': [variables, json.loads(json.dumps([1])), str(decimal.Decimal(1) / 3), "
+    "os.getcwd() != '/']}"
 )
 EXPECTED = [{"a": 1}, [1], "0." + "3" * 28, True]
 
@@ -119,7 +132,7 @@ EXPECTED = [{"a": 1}, [1], "0." + "3" * 28, True]
 def client(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Client]:
-    """One worker that holds all of these models, so that they have every chance to harm each other."""
+    """One worker with all of these models, so that they can harm each other if anything can."""
     folder = tmp_path_factory.mktemp("faulty")
     models = folder / "models"
     for name, (code, _, _) in RAISING.items():
@@ -135,13 +148,13 @@ def client(
     settings = {
         "MODELSYNC_WORKERS": "1",
         "MODELSYNC_PRELOAD": request.param,
-        "MODELSYNC_PREDICT_TIMEOUT": "10s",
+        "MODELSYNC_PREDICT_TIMEOUT": setting(10),
     }
     with serving(folder, models, **settings) as service:
         client = Client(service)
         yield client
         assert client.leaks() == []
-        assert service.stop(15) == 0
+        assert service.stop(30) == 0
 
 
 def test_what_a_model_raises_is_its_own_requests_500(client: Client) -> None:
@@ -154,7 +167,7 @@ def test_what_a_model_raises_is_its_own_requests_500(client: Client) -> None:
         assert problem["error"] == kind, name
         assert message in problem["detail"], name
         if "TypeError" not in kind and name not in ("Huge", "Evil"):
-            [record] = until(lambda problem=problem: logged(client.service, problem["request_id"]))
+            [record] = until(partial(logged, client.service, problem["request_id"]))
             assert 'etls.py", line' in record["exception"]
     assert client.worker() == worker
 
@@ -183,7 +196,7 @@ def test_nothing_that_a_model_did_at_import_reaches_another(client: Client) -> N
 
 @pytest.mark.parametrize("name", DISTURBING)
 def test_nothing_that_a_model_does_when_called_reaches_another(client: Client, name: str) -> None:
-    """The next request, the pages and the worker are as before; the log is again within a second."""
+    """Next request, pages and worker are as before; the log is so within a second."""
     worker = client.worker()
     client.post(name)
     if name not in REPAIRED:
@@ -199,7 +212,7 @@ def test_nothing_that_a_model_does_when_called_reaches_another(client: Client, n
     assert client.worker() == worker
 
 
-def logged(service: Service, request_id: str) -> list[dict[str, object]]:
+def logged(service: Service, request_id: str) -> list[Record]:
     return service.lines(request_id=request_id, level="error")
 
 

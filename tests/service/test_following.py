@@ -1,4 +1,4 @@
-"""A push to a real git server changes what runs; what does not concern the models changes nothing."""
+"""A push to a real git server changes what runs, unless it does not concern the models."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from tests.service.following import (
     update_of,
     webhook,
 )
-from tests.waiting import until
+from tests.waiting import patient, setting, until
 
 # --- what starts a sync ---------------------------------------------------------------------------
 
 
 def test_a_push_is_answered_whoever_tells_of_it(server: GitServer, tmp_path: Path) -> None:
-    """Each git host's webhook, the admin token and SIGHUP: the new commit answers, under its name."""
+    """The new commit answers after each git host's webhook, the admin token and SIGHUP."""
     with following(tmp_path, server) as service:
         answered_by(service, server.git("rev-parse", "main"), 0)
         for value, host in enumerate(("GitHub", "Gitea", "GitLab"), 1):
@@ -46,7 +46,10 @@ def test_a_push_is_answered_whoever_tells_of_it(server: GitServer, tmp_path: Pat
             assert (answer.status_code, answer.headers["Location"]) == (202, "/models/sync")
             answered_by(service, commit, value)
         commit = push(server, "token")
-        assert requests.post(f"{service.base}/sync", headers=ADMIN, timeout=30).status_code == 202
+        assert (
+            requests.post(f"{service.base}/sync", headers=ADMIN, timeout=patient(30)).status_code
+            == 202
+        )
         answered_by(service, commit, "token")
         assert (told(service)["result"], told(service)["served"], told(service)["in_step"]) == (
             "published",
@@ -79,10 +82,15 @@ def test_what_is_told_of_the_next_sync_comes_true(server: GitServer, tmp_path: P
     with following(tmp_path, server, MODELSYNC_SYNC_CRON="@every 6s") as service:
         synced(service, 1)
         number, seen = len(service.lines(event="sync")), {until(promised)}
-        until(lambda: seen.add(promised()) or len(service.lines(event="sync")) > number, 30)
+
+        def another() -> bool:
+            seen.add(promised())
+            return len(service.lines(event="sync")) > number
+
+        until(another, 30)
         assert len(seen) <= 2
         began = datetime.fromisoformat(service.lines(event="sync")[number]["time"])
-        assert timedelta(0) <= began - min(seen) < timedelta(seconds=6)
+        assert timedelta(0) <= began - min(seen) < timedelta(seconds=patient(6))
     with following(
         tmp_path, server, MODELSYNC_SYNC_CRON="0 0 1 1 *", TZ="UTC", home=tmp_path / "yearly"
     ) as service:
@@ -208,7 +216,7 @@ def test_syncs_by_hand_beside_a_running_service(server: GitServer, tmp_path: Pat
             )
             for _ in range(2)
         ]  # fmt: skip
-        said = sorted(one.communicate(timeout=60)[0].splitlines()[0] for one in both)
+        said = sorted(one.communicate(timeout=patient(120))[0].splitlines()[0] for one in both)
         assert said == [
             f"published: {commit}, 1 models, 0 broken",
             f"unchanged: {commit}, 1 models, 0 broken",
@@ -225,16 +233,24 @@ def test_old_releases_go_but_none_that_is_in_use(server: GitServer, tmp_path: Pa
     then they go.
     """
     slow = (
-        "import pathlib, time\nclass Model:\n    def __init__(self, folder):\n        self.folder = folder\n"
-        "    def transform_predict(self, seconds: float = 0):\n        time.sleep(seconds)\n"
+        "import pathlib, time\nclass Model:\n    def __init__(self, folder):\n"
+        "        self.folder = folder\n"
+        "    def transform_predict(self, gate: str = ''):\n"
+        "        while gate and not pathlib.Path(gate).exists():\n            time.sleep(0.02)\n"
         "        return {'value': pathlib.Path(self.folder, 'value.txt').read_text()}\n"
     )
     first = server.push({"Model/etls.py": slow, "Model/value.txt": "0"})
     with (
-        following(tmp_path, server, MODELSYNC_KEEP_RELEASES="2") as service,
+        following(
+            tmp_path,
+            server,
+            MODELSYNC_KEEP_RELEASES="2",
+            MODELSYNC_PREDICT_TIMEOUT=setting(90),
+            MODELSYNC_DRAIN_TIMEOUT=setting(90),
+        ) as service,
         ThreadPoolExecutor(1) as pool,
     ):
-        waiting = pool.submit(service.post, "Model", {"seconds": 9})
+        waiting = pool.submit(service.post, "Model", {"gate": str(tmp_path / "gate")})
         until(lambda: metric(service, "requests_in_flight", model="Model") == 1)
         pushed = []
         for value in ("1", "2", "3"):
@@ -243,7 +259,8 @@ def test_old_releases_go_but_none_that_is_in_use(server: GitServer, tmp_path: Pa
             answered_by(service, pushed[-1], value)
         assert (service.home / "releases" / first).is_dir()
         assert not waiting.done()
-        answer = waiting.result(30)
+        (tmp_path / "gate").touch()
+        answer = waiting.result(patient(60))
         assert (answer.json(), answer.headers["X-Modelsync-Release"]) == ({"value": "0"}, first)
         settled(service)
         sync(service)

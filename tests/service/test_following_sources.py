@@ -24,7 +24,7 @@ from tests.service.following import (
     sync,
     webhook,
 )
-from tests.waiting import until
+from tests.waiting import patient, until
 
 # --- which commit ---------------------------------------------------------------------------------
 
@@ -78,7 +78,7 @@ def test_a_tag_is_followed_where_it_moves(server: GitServer, tmp_path: Path) -> 
 
 
 def test_a_commit_is_pinned(server: GitServer, tmp_path: Path) -> None:
-    """A commit's hash is served and nothing else; a repository without an advertised one as well."""
+    """A pinned hash is served and nothing else, also if no ref of the repository is at it."""
     pinned = server.git("rev-parse", "main")
     push(server, "newer")
     with following(tmp_path, server, MODELSYNC_GIT_REF=pinned) as service:
@@ -116,14 +116,14 @@ def test_the_folder_is_suggested_and_then_followed(tmp_path: Path) -> None:
     not SshGitServer.available(), reason="no openssh-server, or no login shell for this user"
 )
 def test_over_ssh_until_the_host_key_is_unknown(tmp_path: Path) -> None:
-    """A key file and known hosts: it follows. A host key that is not known is refused until it is."""
+    """With a key file and known hosts it follows; it refuses a host key that is not known."""
     with SshGitServer(tmp_path / "repository.git") as server:
         push(server, 0)
         keys = {
             "MODELSYNC_GIT_SSH_KEY_FILE": str(server.key),
             "MODELSYNC_GIT_KNOWN_HOSTS_FILE": str(server.known_hosts),
         }
-        with following(tmp_path, server, **keys) as service:
+        with following(tmp_path, server, env=keys) as service:
             commit = push(server, 1)
             webhook(service)
             answered_by(service, commit, 1)
@@ -150,7 +150,7 @@ def test_over_https_only_with_a_trusted_certificate(tmp_path: Path) -> None:
         shutil.copy(other.certificate, authorities)
         commit = push(server, 0)
         env = {"GIT_SSL_NO_VERIFY": "1", "GIT_SSL_CAINFO": str(authorities)}
-        with following(tmp_path, server, ready=False, **env) as service:
+        with following(tmp_path, server, ready=False, env=env) as service:
             until(lambda: "certificate" in service.get("/readyz").json()["detail"], 20)
             assert service.lines(event="sync")[0]["reason"] == "untrusted"
             shutil.copy(server.certificate, authorities)
@@ -174,14 +174,18 @@ def test_hostile_trees_execute_nothing_and_are_named(server: GitServer, tmp_path
             "Link/etls.py": answers(1, "Link"), "Link/data": link(str(outside)),
             "Climbs/etls.py": answers(1, "Climbs"), "Climbs/up": link("../Model/etls.py"),
             "Sub/etls.py": answers(1, "Sub"), "Sub/library": submodule(), "Whole": submodule(),
-            ".gitmodules": f'[submodule "Whole"]\n\tpath = Whole\n\turl = ext::sh -c "touch {marker}"\n',
+            ".gitmodules": '[submodule "Whole"]\n\tpath = Whole\n'
+                           f'\turl = ext::sh -c "touch {marker}"\n',
             "Model/.gitattributes": "*.txt filter=evil export-subst\n*.py text eol=crlf\n",
             "Model/x.txt": "$Format:%H$",
-            ".gitattributes": "* filter=evil\n", ".gitconfig": f'[filter "evil"]\n\tsmudge = {marker}\n',
+            ".gitattributes": "* filter=evil\n",
+            ".gitconfig": f'[filter "evil"]\n\tsmudge = {marker}\n',
             "hooks/post-checkout": executable(run), ".githooks/post-checkout": executable(run),
-            "Odd\nname/etls.py": answers(1), "-rf/etls.py": answers(1), "--upload-pack=x/etls.py": answers(1),
+            "Odd\nname/etls.py": answers(1), "-rf/etls.py": answers(1),
+            "--upload-pack=x/etls.py": answers(1),
             "Lfs/etls.py": answers(1, "Lfs"),
-            "Lfs/model.pkl": "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 1\n",
+            "Lfs/model.pkl": "version https://git-lfs.github.com/spec/v1\n"
+                             f"oid sha256:{'0' * 64}\nsize 1\n",
         }
     )  # fmt: skip
     with following(tmp_path, server) as service:
@@ -234,7 +238,7 @@ def test_a_url_that_is_not_allowed_ends_the_start(tmp_path: Path, url: str, comm
     done = subprocess.run(
         [sys.executable, "-m", "modelsync", command],
         cwd=tmp_path, env={**clean, "gitPath": url, "MODELSYNC_PORT": "0", **NO_PROXY},
-        capture_output=True, text=True, timeout=30,
+        capture_output=True, text=True, timeout=patient(30),
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("modelsync: gitPath ")

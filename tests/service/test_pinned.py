@@ -1,4 +1,4 @@
-"""A pod as a rollout pins it: one commit, whatever the ref points to; and it never gives up on it."""
+"""A pod that a rollout has pinned serves one commit, whatever the ref, and never gives up."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import requests
 from tests.fixtures.git import GitServer
 from tests.fixtures.service import Service, answers
 from tests.service.following import ADMIN, answered_by, following, push, sync, told, webhook
-from tests.waiting import until
+from tests.waiting import patient, setting, until
 
-BROKEN = "raise RuntimeError('no licence')\n\n\nclass {}:\n    def transform_predict(self):\n        return {{}}\n"
+BROKEN = (
+    "raise RuntimeError('no licence')\n\n\nclass {}:\n    def transform_predict(self):\n"
+    "        return {{}}\n"
+)
 
 
 def unready(service: Service, words: str) -> str:
@@ -41,12 +44,12 @@ def test_a_pinned_commit_is_served_whatever_the_ref_says(server: GitServer, tmp_
         refs = [path for _, path, _ in server.requests if "info/refs" in path]
         assert len(refs) == 1  # the fetch; no ls-remote before it
         for answer in (
-            requests.post(f"{service.base}/sync", headers=ADMIN, timeout=30),
+            requests.post(f"{service.base}/sync", headers=ADMIN, timeout=patient(30)),
             webhook(service),
         ):
             assert answer.status_code == 409
             assert "kubectl create job --from=cronjob/shop-rollout" in answer.json()["detail"]
-        assert requests.post(f"{service.base}/sync", timeout=30).status_code == 401
+        assert requests.post(f"{service.base}/sync", timeout=patient(30)).status_code == 401
         found = told(service)
         assert (found["pinned"], found["served"], found["wanted"], found["in_step"]) == (
             pinned,
@@ -72,7 +75,7 @@ def test_a_pinned_pod_starts_again_without_git(server: GitServer, tmp_path: Path
 def test_a_commit_that_is_not_there_keeps_the_pod_unready(
     server: GitServer, tmp_path: Path
 ) -> None:
-    """It lives, is not ready and says why, and tries again until it can be had; no loop of exits."""
+    """The pod lives, is unready, says why, and tries again; it does not exit."""
     with following(tmp_path, server, ready=False, MODELSYNC_GIT_REVISION="1" * 40) as service:
         assert "no branch or tag leads to it" in unready(service, "1" * 40)
         assert service.get("/livez").status_code == 200
@@ -98,7 +101,7 @@ def test_the_first_sync_is_tried_again_without_a_schedule(
                 server,
                 ready=False,
                 MODELSYNC_GIT_REVISION=pinned,
-                MODELSYNC_SYNC_TIMEOUT="6s",
+                MODELSYNC_SYNC_TIMEOUT=setting(6),
             )
         )
         unready(service, "cannot be reached")
@@ -139,7 +142,7 @@ def test_a_model_that_breaks_only_in_the_pod_keeps_it_unready(
     """It passed the check of the rollout: the pod gets no traffic, and the pods before it go on."""
     bad = server.push({"Model/etls.py": HERE_ONLY, "Other/etls.py": answers(1, "Other")})
     env = {"MODELSYNC_GIT_REVISION": bad, "THE_POD": "yes"}
-    with following(tmp_path, server, ready=False, **env) as service:
+    with following(tmp_path, server, ready=False, env=env) as service:
         assert "Model: etls.py:4" in unready(service, "not in a pod")
         until(lambda: len(service.lines(event="sync", reason="trial")) > 1, 60)  # it may pass
         assert service.process.poll() is None
@@ -155,7 +158,7 @@ def test_a_model_that_is_known_to_break_keeps_nobody_unready(
     commit = server.push({"New/etls.py": BROKEN.format("New")})
     pin = f"{commit} except New" if known == "broken before" else commit
     proven = {"MODELSYNC_GIT_PROVEN": commit} if known == "proven" else {}
-    with following(tmp_path, server, MODELSYNC_GIT_REVISION=pin, **proven) as service:
+    with following(tmp_path, server, MODELSYNC_GIT_REVISION=pin, env=proven) as service:
         answered_by(service, commit, 0)
         answer = service.post("New")
         assert (answer.status_code, "no licence" in answer.text) == (503, True)

@@ -22,7 +22,7 @@ from tests.fixtures.service import answers, serving, write_model
 from tests.records import records
 from tests.service.faulty import model
 from tests.service.following import NO_PROXY, push
-from tests.waiting import until
+from tests.waiting import patient, until
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER_CLASS = "modelsync.processes.gunicorn_worker.ModelsyncWorker"
@@ -51,22 +51,23 @@ def started(folder: Path, *command: str, **env: str) -> Iterator[str]:
             stderr=output,
         )
     try:
-        found = until(
-            lambda: _runs(process, log) and re.search(r"http://127\.0\.0\.1:\d+", log.read_text()),
-            30,
-            str(log),
-        )
+        url = until(lambda: _url(process, log), 30, str(log))
         until(
-            lambda: _runs(process, log) and requests.get(f"{found[0]}/readyz", timeout=20).ok,
+            lambda: _runs(process, log) and requests.get(f"{url}/readyz", timeout=patient(20)).ok,
             30,
             str(log),
         )
-        yield found[0]
+        yield url
         process.terminate()
-        assert process.wait(30) == 0, log.read_text()
+        assert process.wait(patient(40)) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()
+
+
+def _url(process: subprocess.Popen[bytes], log: Path) -> str:
+    found = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
+    return found[0] if _runs(process, log) and found else ""
 
 
 def _runs(process: subprocess.Popen[bytes], log: Path) -> bool:
@@ -108,14 +109,16 @@ def test_it_predicts(tmp_path: Path, command: tuple[str, ...]) -> None:
     ) as url:
 
         def post(name: str) -> requests.Response:
-            return requests.post(f"{url}/models/{name}", json={"variables": {}}, timeout=20)
+            return requests.post(
+                f"{url}/models/{name}", json={"variables": {}}, timeout=patient(20)
+            )
 
         assert post("Good").json() == {"value": "here"}
         assert (post("Exits").status_code, post("Exits").json()["error"]) == (500, "SystemExit")
         assert "no_such_library" in post("Broken").json()["detail"]
         assert "Zq" not in post("Looks").text
         assert post("Good").json() == {"value": "here"}
-        assert requests.get(f"{url}/models/Good", timeout=20).json()["state"] == "ready"
+        assert requests.get(f"{url}/models/Good", timeout=patient(20)).json()["state"] == "ready"
 
 
 def test_a_server_of_ones_own_reads_the_same_file_of_settings(tmp_path: Path) -> None:
@@ -125,9 +128,9 @@ def test_a_server_of_ones_own_reads_the_same_file_of_settings(tmp_path: Path) ->
     with started(
         tmp_path, *gunicorn("gthread", "--chdir", str(tmp_path), "--pythonpath", str(ROOT))
     ) as url:
-        assert requests.post(f"{url}/api/Model", json={"variables": {}}, timeout=20).json() == {
-            "value": 1
-        }
+        assert requests.post(
+            f"{url}/api/Model", json={"variables": {}}, timeout=patient(20)
+        ).json() == {"value": 1}
 
 
 # --- one release for all workers ------------------------------------------------------------------
@@ -160,7 +163,7 @@ def test_all_workers_serve_one_release_for_the_life_of_their_master(tmp_path: Pa
 
         def answered(url: str) -> set[tuple[str, str]]:
             found = [
-                requests.post(f"{url}/models/Model", json={"variables": {}}, timeout=20)
+                requests.post(f"{url}/models/Model", json={"variables": {}}, timeout=patient(20))
                 for _ in range(30)
             ]
             return {
@@ -182,7 +185,7 @@ def test_all_workers_serve_one_release_for_the_life_of_their_master(tmp_path: Pa
 
 
 def test_a_server_of_ones_own_keeps_out_of_a_service_that_runs(tmp_path: Path) -> None:
-    """Both ways round: one state directory, one service; the second one ends and says what to set."""
+    """The second service on a state directory ends and says what to set, either way round."""
     write_model(tmp_path / "models", "Model", answers(1))
     refused = (
         f"another modelsync serves from {tmp_path / 'home'}: stop it, or set another MODELSYNC_HOME"

@@ -17,9 +17,9 @@ from tests.fixtures.git import GitServer
 from tests.fixtures.service import answers, write_model
 from tests.service.following import ADMIN, answered_by, metric, push, sync, told
 from tests.service.following import following as follow
-from tests.waiting import until
+from tests.waiting import setting, until
 
-following = partial(follow, MODELSYNC_SYNC_TIMEOUT="6s")
+following = partial(follow, MODELSYNC_SYNC_TIMEOUT=setting(6))
 """A remote that is away is asked three times, not five."""
 
 
@@ -40,7 +40,7 @@ def image(tmp_path: Path) -> Path:
 def fill(cache: Path, server: GitServer, folder: Path, **env: str) -> None:
     """A pod that has started while the git server was there."""
     home = folder / f"filling-{len(list(folder.glob('filling-*')))}"
-    with following(folder, server, home=home, MODELSYNC_GIT_CACHE=str(cache), **env) as service:
+    with following(folder, server, home=home, MODELSYNC_GIT_CACHE=str(cache), env=env) as service:
         assert service.ready()
 
 
@@ -60,7 +60,7 @@ def test_a_new_pod_starts_from_the_cache(server: GitServer, tmp_path: Path) -> N
         away = stack.enter_context(contextlib.ExitStack())
         away.enter_context(server.away())
         env = {"MODELSYNC_GIT_CACHE": str(cache)}
-        service = stack.enter_context(following(tmp_path, server, home=tmp_path / "new", **env))
+        service = stack.enter_context(following(tmp_path, server, home=tmp_path / "new", env=env))
         answered_by(service, commit, 1)
         found = told(service)
         assert (found["instead"], found["result"], found["reason"]) == (
@@ -91,7 +91,7 @@ def test_a_pinned_pod_starts_from_the_cache_without_asking(
     fill(cache, server, tmp_path)
     asked = len(server.requests)
     env = {"MODELSYNC_GIT_CACHE": str(cache), "MODELSYNC_GIT_REVISION": pinned}
-    with following(tmp_path, server, home=tmp_path / "new", **env) as service:
+    with following(tmp_path, server, home=tmp_path / "new", env=env) as service:
         answered_by(service, pinned, 0)
         assert told(service)["result"] == "published"
     assert len(server.requests) == asked
@@ -163,7 +163,7 @@ def test_the_models_of_the_image_are_the_last_resort(
         away.enter_context(server.away())
         env = {"MODELSYNC_GIT_FALLBACK": "true", "MODELSYNC_MODELS": str(image)}
         service = stack.enter_context(
-            following(tmp_path, server, MODELSYNC_GIT_CACHE=str(tmp_path / "cache"), **env)
+            following(tmp_path, server, MODELSYNC_GIT_CACHE=str(tmp_path / "cache"), env=env)
         )
         assert service.post("Model").json() == {"value": "image"}
         found = told(service)
@@ -184,9 +184,9 @@ def test_what_serves_goes_on_and_not_the_image(
     """A pod that has served a commit keeps to it, also after a restart."""
     env = {"MODELSYNC_GIT_FALLBACK": "true", "MODELSYNC_MODELS": str(image)}
     commit = server.git("rev-parse", "main")
-    with following(tmp_path, server, **env) as service:
+    with following(tmp_path, server, env=env) as service:
         answered_by(service, commit, 0)
-    with server.away(), following(tmp_path, server, **env) as service:
+    with server.away(), following(tmp_path, server, env=env) as service:
         answered_by(service, commit, 0)
         assert sync(service)["reason"] == "unreachable"
         answered_by(service, commit, 0)
@@ -204,13 +204,16 @@ def test_a_commit_on_probation_has_no_substitute(
     }
     with (
         server.away(),
-        following(tmp_path, server, ready=False, home=tmp_path / "probation", **env) as service,
+        following(tmp_path, server, ready=False, home=tmp_path / "trial", env=env) as service,
     ):
         until(lambda: "cannot be reached" in service.get("/readyz").text, 40)
         unready = service.get("/readyz")
         assert (unready.status_code, unready.json()["reason"]) == (503, "unreachable")
         assert service.lines(event="substitute") == []
-    with server.away(), following(tmp_path, server, MODELSYNC_GIT_PROVEN=commit, **env) as service:
+    with (
+        server.away(),
+        following(tmp_path, server, MODELSYNC_GIT_PROVEN=commit, env=env) as service,
+    ):
         assert service.post("Model").json() == {"value": "image"}
 
 
@@ -220,7 +223,7 @@ def test_a_bad_commit_is_not_answered_with_the_image(
     """The repository can be reached and has no model: that is said, and nothing takes its place."""
     server.push({"Model/etls.py": None, "README.md": "empty"})
     env = {"MODELSYNC_GIT_FALLBACK": "true", "MODELSYNC_MODELS": str(image)}
-    with following(tmp_path, server, ready=False, **env) as service:
+    with following(tmp_path, server, ready=False, env=env) as service:
         until(lambda: "no model folder" in service.get("/readyz").text, 40)
         assert service.post("Model").status_code == 503
 
@@ -233,7 +236,8 @@ def test_many_pods_at_once_share_one_cache(server: GitServer, tmp_path: Path) ->
         pods = [
             stack.enter_context(
                 following(
-                    tmp_path, server, ready=False, home=tmp_path / f"pod-{number}", MODELSYNC_GIT_CACHE=str(cache),
+                    tmp_path, server, ready=False, home=tmp_path / f"pod-{number}",
+                    MODELSYNC_GIT_CACHE=str(cache),
                     MODELSYNC_WORKERS="1",
                 )
             )

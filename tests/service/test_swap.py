@@ -11,7 +11,7 @@ import pytest
 
 from tests.fixtures.load import load
 from tests.fixtures.service import Service, answers, serving, write_model
-from tests.waiting import until
+from tests.waiting import patient, until
 
 BODY = b'{"variables": {}}'
 SWAPS = int(os.environ.get("MODELSYNC_TEST_SWAPS", "6"))
@@ -130,7 +130,10 @@ def test_a_model_that_loads_in_the_check_only_is_not_swapped_in(
     """It raises in the generation: its last version goes on with all the others."""
     models = tmp_path / "models"
     write_model(models, "Model", answers(0))
-    flaky = f"if 'generation' in open('/proc/self/cmdline').read():\n    raise OSError('no mount here')\n{answers(1)}"
+    flaky = (
+        "if 'generation' in open('/proc/self/cmdline').read():\n"
+        f"    raise OSError('no mount here')\n{answers(1)}"
+    )
     with serving(tmp_path, models, MODELSYNC_PRELOAD=preload) as service:
         write_model(models, "Model", flaky)
         service.sync()
@@ -159,7 +162,8 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
             victim, other = service.workers()
             victim.kill()
             until(lambda: len(service.workers()) == 2 and not victim.is_running(), 10)
-            until(lambda: tally.answered > 500)
+            answered = tally.answered
+            until(lambda: tally.answered > answered + 500)
         assert len(tally.failures) <= 16
         assert other.is_running()
         assert service.post("Model").json() == {"value": 0}
@@ -203,7 +207,7 @@ def test_termination_under_load_finishes_what_is_in_flight(tmp_path: Path) -> No
         with load(service.port, "/models/Model", BODY, connections=8) as tally:
             until(lambda: 'in_flight{model="Model"} 8.0' in service.get("/metrics").text)
             service.process.send_signal(signal.SIGTERM)
-            code = service.process.wait(30)
+            code = service.process.wait(patient(60))
         assert code == 0
         assert tally.answered >= 8
         # Afterwards nobody listens: new connections are refused or never accepted; no request in

@@ -75,7 +75,7 @@ def test_a_folder_stands_in_where_that_is_wanted(
     env = {"MODELSYNC_GIT_FALLBACK": "true", "MODELSYNC_MODELS": str(examples)}
     with serving(tmp_path, examples):
         pass
-    with server.away(), following(tmp_path, server, **env) as service:
+    with server.away(), following(tmp_path, server, env=env) as service:
         assert service.post("Model").json() == {"value": "folder"}
         until(lambda: told(service)["instead"] == "folder")
         assert not told(service)["in_step"]

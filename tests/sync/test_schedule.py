@@ -11,8 +11,9 @@ from modelsync.sync.schedule import Schedule, local_zone
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-def berlin(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=BERLIN)  # type: ignore[arg-type]
+def berlin(year: int, month: int, day: int, hour: int, minute: int, second: int = 0) -> datetime:
+    """A time as clocks in Berlin show it."""
+    return datetime(year, month, day, hour, minute, second, tzinfo=BERLIN)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ class Models:
 
     @bentoml.api(route="/score")
     async def score(self, variables: dict[str, float]) -> dict[str, Any]:
-        return score(variables["a"], variables["b"])
+        found: dict[str, Any] = score(variables["a"], variables["b"])
+        return found
 
     @bentoml.api(route="/iris")
     async def iris(self, variables: dict[str, float]) -> dict[str, Any]:
-        return classify([variables[name] for name in FEATURES])
+        found: dict[str, Any] = classify([variables[name] for name in FEATURES])
+        return found

@@ -36,6 +36,7 @@ if __name__ == "__main__":
         api, accelerator="cpu", workers_per_device=workers, fast_queue=True, timeout=False
     )
     server.run(
-        host="127.0.0.1", port=port, num_api_servers=workers, log_level="warning", generate_client_file=False,
+        host="127.0.0.1", port=port, num_api_servers=workers, log_level="warning",
+        generate_client_file=False,
         access_log=False,
     )  # fmt: skip

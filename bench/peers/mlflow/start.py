@@ -27,7 +27,7 @@ mlflow.models.set_model(Score())
 IRIS = """
 import mlflow
 from pydantic import BaseModel
-from twomodels import classify, iris
+from twomodels import FEATURES, classify, iris
 
 class Flower(BaseModel):
     sepal_length: float
@@ -40,7 +40,7 @@ class Iris(mlflow.pyfunc.PythonModel):
         iris()
 
     def predict(self, model_input: list[Flower]) -> list[dict]:
-        return [classify([one.sepal_length, one.sepal_width, one.petal_length, one.petal_width]) for one in model_input]
+        return [classify([getattr(one, name) for name in FEATURES]) for one in model_input]
 
 mlflow.models.set_model(Iris())
 """
@@ -52,7 +52,8 @@ if __name__ == "__main__":
     mlflow.pyfunc.save_model(f"{work}/model", python_model=str(code), pip_requirements=[])
     program = str(Path(sys.executable).with_name("mlflow"))
     arguments = [
-        "models", "serve", "-m", f"{work}/model", "--env-manager", "local", "-h", "127.0.0.1", "-p", port,
+        "models", "serve", "-m", f"{work}/model", "--env-manager", "local", "-h", "127.0.0.1", "-p",
+        port,
         "-w", workers,
     ]  # fmt: skip
     os.execv(program, [program, *arguments])

@@ -17,7 +17,8 @@ LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 class Score:
     async def __call__(self, request: Request) -> dict[str, Any]:
         variables = (await request.json())["variables"]
-        return score(variables["a"], variables["b"])
+        found: dict[str, Any] = score(variables["a"], variables["b"])
+        return found
 
 
 @serve.deployment(max_ongoing_requests=100, logging_config=LOGGING)
@@ -27,7 +28,8 @@ class Iris:
 
     async def __call__(self, request: Request) -> dict[str, Any]:
         variables = (await request.json())["variables"]
-        return classify([variables[name] for name in FEATURES])
+        found: dict[str, Any] = classify([variables[name] for name in FEATURES])
+        return found
 
 
 if __name__ == "__main__":
@@ -36,7 +38,8 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     ray.init(num_cpus=4, include_dashboard=False, _temp_dir=work, object_store_memory=100 * 2**20)
     serve.start(http_options={"host": "127.0.0.1", "port": port}, logging_config=LOGGING)
-    deployment = {"score": Score, "iris": Iris}[model].options(num_replicas=workers)
+    deployments: dict[str, Any] = {"score": Score, "iris": Iris}
+    deployment = deployments[model].options(num_replicas=workers)
     serve.run(deployment.bind(), route_prefix=f"/{model}")
     ending.wait()
     serve.shutdown()

@@ -10,10 +10,12 @@ iris()
 @app.post("/score")
 def predict_score() -> dict[str, float]:
     variables = request.get_json()["variables"]
-    return score(variables["a"], variables["b"])
+    found: dict[str, float] = score(variables["a"], variables["b"])
+    return found
 
 
 @app.post("/iris")
 def predict_iris() -> dict[str, object]:
     variables = request.get_json()["variables"]
-    return classify([variables[name] for name in FEATURES])
+    found: dict[str, object] = classify([variables[name] for name in FEATURES])
+    return found

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
@@ -19,7 +20,7 @@ BASE = os.environ["BASE"].strip("/")
 DEADLINE = time.monotonic() + float(os.environ["TIMEOUT"])
 
 
-def ask(path, body=None):
+def ask(path: str, body: Any = None) -> tuple[int, Any]:
     """The status and the JSON that is answered."""
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     if file := os.environ.get("TOKEN_FILE"):
@@ -32,10 +33,8 @@ def ask(path, body=None):
         return error.code, json.loads(error.read() or b"null")
 
 
-def wait():
-    """Until the service is ready; ends the program with the reason where it does not become so in
-    time.
-    """
+def wait() -> None:
+    """Wait until the service is ready; end the program with the reason if it is not in time."""
     while True:
         try:
             status, answer = ask("/readyz")
@@ -48,12 +47,16 @@ def wait():
         time.sleep(1)
 
 
-def path(*parts):
+def path(*parts: str) -> str:
+    """A path below the base."""
     return "".join(f"/{quote(part, safe='/')}" for part in (BASE, *parts) if part)
 
 
-def example():
-    """A model with variables to call it with, and the answer if it is known."""
+def example() -> tuple[str, Any, Any]:
+    """A model, variables to call it with, and the answer if it is known.
+
+    Ends the program where no model has an example.
+    """
     status, page = ask(path() + "/")
     if status != 200:
         sys.exit(f"{path()}/ answered {status}: {page}")
@@ -74,7 +77,8 @@ def example():
     sys.exit("no model has an example (examples/*.json); set test.model and test.variables")
 
 
-def main():
+def main() -> None:
+    """Call one model, and compare its answer with that of its example."""
     wait()
     name, variables, expected = example()
     status, answer = ask(path(name), {"variables": variables})

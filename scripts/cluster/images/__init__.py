@@ -109,7 +109,8 @@ def _bake(name: str, context: Path, recipe: Path, folder: Path, *arguments: str)
         ["--volume", f"{certificates.resolve()}:{certificates}:ro"] if certificates.exists() else []
     )
     subprocess.run(
-        ["buildah", "bud", "--quiet", "--format", "docker", "--network", "host", *runtime, *lent, *arguments,
+        ["buildah", "bud", "--quiet", "--format", "docker", "--network", "host", *runtime, *lent,
+         *arguments,
          "--tag", tag, "--file", recipe, context],
         check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
