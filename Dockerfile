@@ -8,23 +8,29 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates git openssh-client tini tzdata \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --home-dir /var/lib/modelsync --shell /usr/sbin/nologin modelsync \
-    && install --directory --owner 10001 --group 10001 --mode 0750 /var/lib/modelsync \
-    && python3 -m venv /opt/modelsync
+    && install --directory --owner 10001 --group 10001 --mode 0750 /var/lib/modelsync
 
 ENV PATH=/opt/modelsync/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    PIP_DISABLE_PIP_VERSION_CHECK=1
+    UV_LINK_MODE=copy
 
 WORKDIR /srv/modelsync
 
-# Before the code, so that only a changed list installs again. Your models' libraries are in it too.
-COPY requirements.txt ./
-RUN pip install --no-cache-dir --requirement requirements.txt
+# uv, or pip where uv cannot be had, as ./run.sh uses it. What both download stays on the builder.
+COPY scripts/__init__.py scripts/libraries.sh scripts/
+COPY scripts/uv scripts/uv
+
+# Before the code, so that only a changed list installs again. Your models' libraries are asked for in
+# requirements-models.txt, if there is one: a pattern may match nothing.
+COPY requirements.txt requirements.lock requirements-models.tx[t] ./
+RUN --mount=type=cache,target=/var/cache/modelsync XDG_CACHE_HOME=/var/cache/modelsync \
+    scripts/libraries.sh /opt/modelsync create lock=requirements.lock models=requirements.lock compile
 
 COPY pyproject.toml README.md LICENSE ./
 COPY modelsync modelsync
-RUN pip install --no-cache-dir --no-deps . && rm -rf build *.egg-info modelsync
+RUN --mount=type=cache,target=/var/cache/modelsync XDG_CACHE_HOME=/var/cache/modelsync \
+    scripts/libraries.sh /opt/modelsync package compile && rm -rf build *.egg-info modelsync scripts
 
 # Served when no gitPath is set.
 COPY models_serve models_serve

@@ -2,11 +2,11 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-swaps check bench bench-peers image test-image cluster cluster-down test-cluster \
-        generated manifests helm4 examples format clean
+.PHONY: help setup run test test-slow test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
+        cluster-down test-cluster generated lock manifests release-check helm4 examples format clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## .venv with the service and the tools
 	@scripts/venv.sh --dev
@@ -23,6 +23,15 @@ test-slow: setup  ## the same tests as on a busy machine, three times slower; ta
 test-swaps: setup  ## 100 swaps under keep-alive load, about 4 minutes
 	MODELSYNC_TEST_SWAPS=100 $(BIN)/pytest --timeout 900 tests/service/test_swap.py -k drop_no_request
 
+test-wheel:  ## tests against the built wheel, in an environment of its own; PYTHON=python3.13 for another one
+	scripts/test_wheel.sh
+
+coverage: setup  ## all tests as `make test`, and which lines they ran
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not image and not cluster"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --skip-empty --sort=cover
+
 check: setup  ## style, types, layers, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,6 +39,7 @@ check: setup  ## style, types, layers, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.generated --check
 	$(BIN)/python -m scripts.chart_manifests --check
+	$(BIN)/python -m scripts.lock --check
 
 bench: setup  ## the figures of bench/README.md
 	$(BIN)/python -m bench
@@ -52,14 +62,20 @@ cluster-down: setup  ## ends it and leaves nothing but the cache of its programs
 test-cluster: cluster  ## the suite on that cluster
 	$(BIN)/pytest -m cluster --verbose --capture=no tests/cluster
 
-generated: setup  ## env.example and the README's table, from modelsync/settings/groups.py
+generated: setup  ## settings' tables and templates, the layers, and the version where it is repeated
 	$(BIN)/python -m scripts.generated
+
+lock: setup  ## requirements*.lock, from requirements*.txt; UPGRADE=1 takes the newest of what is not pinned
+	$(BIN)/python -m scripts.lock $(if $(UPGRADE),--upgrade)
 
 manifests: setup  ## k8s/, from the chart helm/modelsync
 	$(BIN)/python -m scripts.chart_manifests
 
 helm4: setup  ## Helm 4 for the chart's tests, built with Go where it is not here
 	$(BIN)/python -m scripts.chart_helm
+
+release-check: setup  ## tag, version, changelog and chart are one, see docs/releasing.md
+	$(BIN)/python -m scripts.release_check
 
 examples: setup  ## the artefacts of the examples in models_serve/
 	$(BIN)/python -m scripts.build_examples
@@ -68,4 +84,4 @@ format: setup  ## let ruff fix and format
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:  ## remove .venv, caches and state
-	rm -rf .venv .modelsync .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf .venv .modelsync .pytest_cache .mypy_cache .ruff_cache .coverage* build dist *.egg-info

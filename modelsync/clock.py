@@ -1,4 +1,4 @@
-"""The time as the files of the state directory hold it."""
+"""The time in the files of the state directory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,5 @@ from datetime import UTC, datetime
 
 
 def now() -> str:
-    """The time as release.json and status.json hold it: ISO 8601, UTC, microseconds, so that text
-    sorts as time.
-    """
+    """The time now in ISO 8601, UTC, with microseconds, so that text sorts as time."""
     return datetime.now(UTC).isoformat(timespec="microseconds")

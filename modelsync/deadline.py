@@ -1,6 +1,4 @@
-"""A deadline, passed down through everything that a sync does, so that the whole of it ends in
-time.
-"""
+"""A deadline, passed down through each step of a sync, so that the whole of it ends in time."""
 
 from __future__ import annotations
 
@@ -19,10 +17,10 @@ class Deadline:
         self._end = time.monotonic() + seconds
 
     def remaining(self) -> float:
-        """Seconds left; 0 where none are."""
+        """Seconds left; 0 after the deadline."""
         return max(0.0, self._end - time.monotonic())
 
     def check(self) -> None:
-        """Raise SyncTimeout where no time is left."""
+        """Raise SyncTimeout after the deadline."""
         if not self.remaining():
             raise SyncTimeout(f"the sync did not end within {self.seconds:g} s")

@@ -1,4 +1,4 @@
-"""Files and folders: git's hash of a folder, writes that are whole or not at all, copies, removal."""
+"""Files and folders: git's hash of a folder, atomic writes, copies, removal."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from typing import Any
 from modelsync.errors import StorageFailed
 
 TEMPORARY = ".tmp"
-"""Ends the name of everything temporary in the state directory, and a dot starts it:
-`Releases.sweep` goes by that.
+"""The end of each temporary name in the state directory, which also starts with a dot.
+
+`Releases.sweep` removes what is named so.
 """
 
 
 def ignored(name: str) -> bool:
-    """Whether a name is no content of a model.
+    """Whether a name is not part of a model's content.
 
-    `.git` is what git itself never tracks. Byte code is written by the import of the model, often
-    into its own folder: if it counted, running a model would change its version.
+    git itself never tracks `.git`. Byte code is written by the import of the model, often into its
+    own folder: if it counted, running a model would change its version.
     """
     return name in {".git", "__pycache__"} or name.endswith(".pyc")
 
@@ -36,21 +37,20 @@ def ignored(name: str) -> bool:
 
 
 def tree_hash(folder: str | Path) -> str:
-    """Compute the SHA-1 that `git write-tree` gives for a folder, 40 hex digits, with what is
-    `ignored` left out.
+    """The SHA-1 that `git write-tree` gives for a folder, 40 hex digits, without `ignored` names.
 
-    As in git: a file is its bytes and whether its owner may execute it, a link is its target's
-    text, folders without files do not exist, and sockets and the like are not seen. (A folder in
-    which byte code is committed therefore has another hash in git: for a folder that came from git,
-    git's own answer is the version.)
+    As in git: a file is its bytes and whether its owner may execute it, a link is the text of its
+    target, empty folders, sockets and the like do not exist. (A folder with committed byte code has
+    another hash in git: for a folder that came from git, git's own hash is the version.)
 
-    Raises OSError where something cannot be read, or goes away meanwhile.
+    Raises OSError where something cannot be read, or is removed meanwhile.
     """
     found = _tree(os.fspath(folder))
     return (found or _object(b"tree", b"")).hex()
 
 
 def _tree(folder: str) -> bytes | None:
+    """The binary hash of a folder's tree object; None for an empty folder, which git has not."""
     entries: list[tuple[bytes, bytes]] = []  # what git sorts by, the entry
     with os.scandir(folder) as listing:
         for item in listing:
@@ -61,15 +61,8 @@ def _tree(folder: str) -> bytes | None:
                 if sub := _tree(item.path):
                     entries.append((name + b"/", b"40000 " + name + b"\0" + sub))
             elif stat.S_ISLNK(mode):
-                entries.append(
-                    (
-                        name,
-                        b"120000 "
-                        + name
-                        + b"\0"
-                        + _object(b"blob", os.fsencode(Path(item.path).readlink())),
-                    )
-                )
+                target = os.fsencode(Path(item.path).readlink())
+                entries.append((name, b"120000 " + name + b"\0" + _object(b"blob", target)))
             elif stat.S_ISREG(mode):
                 kind = b"100755 " if mode & stat.S_IXUSR else b"100644 "
                 entries.append((name, kind + name + b"\0" + _blob(item.path)))
@@ -89,14 +82,14 @@ def _blob(path: str) -> bytes:
     return digest.digest()
 
 
-# --- whole or not at all --------------------------------------------------------------------------
+# --- atomic writes --------------------------------------------------------------------------------
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file's content so that a reader, also one after a power cut, sees the old bytes or
-    the new ones.
+    """Replace a file's content: a reader sees the old bytes or the new ones, also after a power
+    cut.
 
-    The temporary name is unique: two writers at once cannot mix. Raises OSError; then the old
+    The temporary name is unique, so two writers at once cannot mix. Raises OSError; then the old
     content is still there.
     """
     number, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
@@ -114,14 +107,14 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def listed(folder: Path) -> set[str]:
-    """The names in a folder, of folders with a slash at the end; none where it cannot be read."""
+    """The names in a folder, those of folders with a slash at the end; none if it is unreadable."""
     with suppress(OSError), os.scandir(folder) as entries:
         return {f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries}
     return set()
 
 
 def replace_symlink(link: Path, target: str) -> None:
-    """Point `link` at `target` (text of the link, so relative to the link's folder) in one step.
+    """Point `link` at `target` in one step. `target` is relative to the link's folder.
 
     Raises OSError; then the link is as it was.
     """
@@ -136,7 +129,7 @@ def replace_symlink(link: Path, target: str) -> None:
 
 
 def fsync_dir(folder: Path) -> None:
-    """Make renames and new names in a folder survive a power cut."""
+    """Make renames and new names in a folder survive a power cut. Raises OSError."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(number)
@@ -145,9 +138,9 @@ def fsync_dir(folder: Path) -> None:
 
 
 def flush(folder: Path) -> None:
-    """Make everything below a folder survive a power cut.
+    """Make everything below a folder survive a power cut. Raises OSError.
 
-    One `syncfs` for all, because an `fsync` for each of thousands of files waits for the disk
+    One `syncfs(2)` for all, because an `fsync` for each of thousands of files waits for the disk
     thousands of times.
     """
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -166,11 +159,11 @@ def flush(folder: Path) -> None:
 
 
 def copy_tree(source: Path, target: Path) -> None:
-    """Copy a folder to a new name, without what is `ignored`.
+    """Copy a folder to a new name, without `ignored` names. Raises OSError.
 
     Real copies, no hard links: a model that writes into its own folder must not write into another
-    release. A link that stays within `source` stays the link it is; one that leaves it becomes
-    absolute, so that it still points to the same thing. Raises OSError.
+    release. A link that stays within `source` is copied as it is; one that leaves it becomes
+    absolute, so that it still points to the same file.
     """
     root = source.resolve()
 
@@ -193,9 +186,7 @@ def copy_tree(source: Path, target: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file, a link or a folder with all it holds; what is not there is no error. Raises
-    OSError.
-    """
+    """Remove a file, a link or a folder with its content, if it exists. Raises OSError."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -203,7 +194,7 @@ def remove_tree(path: Path) -> None:
     def retry(function: Any, name: str, info: Any) -> None:
         if isinstance(info[1], FileNotFoundError):
             return
-        # A folder that a model made read-only, or unreadable, would stay for ever.
+        # A model may have made its folder read-only or unreadable.
         with suppress(OSError):
             Path(name).parent.chmod(0o700)
         with suppress(OSError):
@@ -221,18 +212,16 @@ def remove_tree(path: Path) -> None:
 
 @contextmanager
 def storage() -> Iterator[None]:
-    """Around work in the state directory: an OSError leaves as StorageFailed, in words that hold no
-    path.
-    """
+    """Turn an OSError of work in the state directory into StorageFailed, which names no path."""
     try:
         yield
     except OSError as error:
-        what = os.strerror(error.errno) if error.errno else type(error).__name__
-        raise StorageFailed(f"the state directory cannot be used: {what}") from error
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise StorageFailed(f"the state directory cannot be used: {reason}") from error
 
 
 def as_json(values: Mapping[str, Any]) -> bytes:
-    """An object as people read it. A lone surrogate, as in a file name that is no text, becomes a
-    question mark.
+    """An object as indented JSON. A lone surrogate, as in a file name that is not UTF-8, becomes
+    `?`.
     """
     return json.dumps(values, indent=1, ensure_ascii=False).encode("utf-8", "replace") + b"\n"

@@ -1,5 +1,5 @@
 """Writes what is generated: env.example, the README's table of settings, the chart's values and
-schema, and the table of layers in docs/architecture.md.
+schema, the table of layers in docs/architecture.md, and the version wherever it is repeated.
 
 `python -m scripts.generated` writes them, `--check` fails where one is stale: `make generated`,
 `make check`.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from modelsync.errors import SettingsError
 from modelsync.settings import GROUPS, Entry, entries, load
-from scripts import chart_docs, layers
+from scripts import chart_docs, layers, version
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- settings:begin -->", "<!-- settings:end -->"
@@ -117,6 +117,7 @@ def wanted() -> Iterator[tuple[Path, str]]:
     yield page, readme(page.read_text("utf-8"))
     yield layers.PAGE, layers.page()
     yield from chart_docs.generated()
+    yield from version.stamped()
 
 
 if __name__ == "__main__":

@@ -107,10 +107,10 @@ def test_a_right_name_passes(text: str) -> None:
 def test_a_renamed_class_is_found(tmp_path: Path) -> None:
     """Where a class is renamed in the code, docs that quote its old name fail."""
     package = shutil.copytree(ROOT / "modelsync" / "processes", tmp_path / "processes")
-    assert CodeBase(package).unknown("GenerationMaster") is None
+    assert CodeBase(package).unknown("ModelsyncArbiter") is None
     for path in package.glob("*.py"):
-        path.write_text(re.sub(r"\bGenerationMaster\b", "Renamed", path.read_text("utf-8")))
-    assert CodeBase(package).unknown("GenerationMaster") == "no such name"
+        path.write_text(re.sub(r"\bModelsyncArbiter\b", "Renamed", path.read_text("utf-8")))
+    assert CodeBase(package).unknown("ModelsyncArbiter") == "no such name"
 
 
 def test_every_layer_has_its_paragraph() -> None:

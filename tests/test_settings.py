@@ -64,8 +64,8 @@ def test_only_a_full_hash_is_a_revision(value: str) -> None:
         settings.load({"MODELSYNC_GIT_REVISION": value})
 
 
-def test_a_revision_is_on_trial_until_it_is_proven() -> None:
-    """Without a pin nothing is on trial; with one, until the same commit has become ready
+def test_a_revision_is_on_probation_until_it_is_proven() -> None:
+    """Without a pin nothing is on probation; with one, until the same commit has become ready
     everywhere.
     """
     other = "f" * 40

@@ -18,7 +18,7 @@ from modelsync.api.console import pages
 from modelsync.api.resource import Context, Resource
 from modelsync.errors import RequestError
 from modelsync.inference.serving import Service
-from modelsync.models.types import RESERVED
+from modelsync.models.convention import RESERVED
 from modelsync.server.auth import Authorizer
 from modelsync.server.responses import signature
 

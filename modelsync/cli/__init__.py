@@ -1,6 +1,4 @@
-"""The command `modelsync`: one verb a command. Everything heavy is imported by the command that
-needs it.
-"""
+"""The command `modelsync`: one file per verb. A verb imports what is heavy when it runs."""
 
 from __future__ import annotations
 
@@ -10,9 +8,14 @@ import click
 
 from modelsync import __version__
 from modelsync.cli.call import call
-from modelsync.cli.check import check, generate, new
-from modelsync.cli.command import Verbs, run, serve, sync, version
+from modelsync.cli.check import check
+from modelsync.cli.command import Verbs, run
+from modelsync.cli.generate import generate
+from modelsync.cli.new import new
 from modelsync.cli.rollout import rollout
+from modelsync.cli.serve import serve
+from modelsync.cli.sync import sync
+from modelsync.cli.version import version
 
 
 @click.group(
@@ -30,8 +33,8 @@ def cli() -> None:
       modelsync serve                    serve them at http://127.0.0.1:8080/models/
       modelsync call Price age=42        ask the service that runs
 
-    Settings, such as the repository to follow (gitPath), are environment variables or lines of a file .env in the
-    current directory; env.example and the README list them all.
+    Settings, such as the repository to follow (gitPath), are environment variables or lines of a
+    file .env in the current directory; env.example and the README list them all.
     """  # noqa: D301 - for click it is the character itself, not an escaped one
 
 
@@ -40,7 +43,5 @@ for command in (serve, sync, check, generate, new, call, rollout, version):
 
 
 def main(arguments: list[str] | None = None, name: str = "modelsync") -> NoReturn:
-    """Run the command line; the process ends with 0, 1 (it did not work) or 2 (it was not asked
-    properly).
-    """
+    """Run the command line and end the process, with an exit code as `command.run` says."""
     run(cli, arguments, name)

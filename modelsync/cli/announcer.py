@@ -1,6 +1,4 @@
-"""What a person who started the service wants to know: where it is, what it serves, and a line to
-try.
-"""
+"""The announcement of `modelsync serve`: the URLs of the first release, and a curl line to try."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from modelsync.models import examples
 if TYPE_CHECKING:
     from modelsync.models.types import ModelEntry
     from modelsync.releases.store import Release
-    from modelsync.settings import Server, Settings
+    from modelsync.settings import ServerSettings, Settings
 
 
 class Announcer:
@@ -29,7 +27,7 @@ class Announcer:
         self._told = False
 
     def __call__(self, release: Release, port: int) -> None:
-        """Tell of a release that serves on a port, once."""
+        """Announce the first release that serves on `port`; later ones are only logged."""
         if not self._told:
             self._told = True
             click.echo("\n".join(("", *self._lines(release, own_url(self._server, port)), "")))
@@ -41,13 +39,11 @@ class Announcer:
             broken = f"  {entry.state}: {entry.fault}" if entry.fault else ""
             yield f"  POST {url}/{entry.name:<{width}}{broken}".rstrip()
         lines = (self._to_try(release, url, entry) for entry in release.models.values())
-        # What a model without an example takes is known only where it is loaded.
+        # The input of a model without an example is known only where the model is loaded: /usage.
         yield from ("try:", f"  {next(filter(None, lines), f'curl {url}/usage{self._token}')}")
 
     def _to_try(self, release: Release, url: str, entry: ModelEntry) -> str:
-        """Give a curl line with the model's first example; empty where it has none or does not
-        serve.
-        """
+        """A curl line with the model's first example; empty without one, or if it is broken."""
         if not entry.version:
             return ""
         try:
@@ -60,8 +56,8 @@ class Announcer:
         return f"curl {url}/{entry.name} -H 'Content-Type: application/json'{self._token} -d {body}"
 
 
-def own_url(server: Server, port: int | None = None) -> str:
-    """Give the URL of the models of a service on this machine, without a slash at its end."""
+def own_url(server: ServerSettings, port: int | None = None) -> str:
+    """The URL of the models of a service on this machine, without a slash at its end."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104 - read, not bound
     host = f"[{host}]" if ":" in host else host
     return f"http://{host}:{port or server.port}/{server.base_url}".rstrip("/")

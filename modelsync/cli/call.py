@@ -1,4 +1,4 @@
-"""Calling a model of a running service from a shell: `modelsync call Iris sepal_length=5.1 ...`."""
+"""`modelsync call`: one prediction by a running service, from a shell."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def call(
       modelsync call Exchange amount=100 source=USD
       modelsync call Exchange --variables '{"amount": 100, "source": "USD"}'
 
-    A VALUE is JSON where it reads as JSON (5.1, true, [1,2]), else text; nested.key=2 reaches into an object. The exit
-    code is 1 for an answer that is an error.
+    A VALUE is JSON where it reads as JSON (5.1, true, [1,2]), else text; nested.key=2 reaches into
+    an object. The exit code is 1 for an answer that is an error.
     """  # noqa: D301 - for click it is the character itself, not an escaped one
     from modelsync.cli.announcer import own_url
 
@@ -79,6 +79,10 @@ def call(
 
 
 def _object(text: str) -> dict[str, Any]:
+    """Read the variables from JSON text, from @FILE, or from standard input (@-).
+
+    Raises BadParameter where they are no JSON object.
+    """
     try:
         if text == "@-":
             text = sys.stdin.read()
@@ -133,11 +137,12 @@ def _token(settings: Settings, file: Path | None) -> str:
 
 
 def _post(url: str, body: dict[str, Any], token: str, timeout: float) -> requests.Response:
+    """Post the body. Raises ClickException without an answer, UsageError for a malformed URL."""
     import requests
     from urllib3.exceptions import ProtocolError
 
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # Set here, because requests would otherwise put credentials of ~/.netrc in its place.
+        # In `auth`, because requests would otherwise send credentials of ~/.netrc instead.
         if token:
             request.headers["Authorization"] = f"Bearer {token}"
         return request
@@ -169,15 +174,14 @@ def _show(answer: requests.Response) -> None:
 
 
 def _show_problem(answer: requests.Response) -> None:
-    """Print an error as text: title, what is wrong (each field on a line of its own), how to find
-    it in the log.
-    """
+    """Print a problem (RFC 9457) as text: title, detail or fields, request id and release."""
     try:
         problem = answer.json()
         title, detail = f"{problem['status']} {problem['title']}", str(problem.get("detail") or "")
     except (ValueError, KeyError, TypeError):
         click.echo(
-            f"modelsync: {answer.status_code} {answer.reason}: this is no modelsync answer\n{answer.text[:500]}",
+            f"modelsync: {answer.status_code} {answer.reason}: this is no modelsync answer\n"
+            f"{answer.text[:500]}",
             err=True,
         )
         return

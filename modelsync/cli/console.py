@@ -1,6 +1,4 @@
-"""Output for two readers: colours and boxes where a person looks, plain columns where a program
-reads.
-"""
+"""Output to a terminal, with colours and a progress bar, or to a program, as plain columns."""
 
 from __future__ import annotations
 
@@ -14,8 +12,9 @@ import click
 def table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], *, alarming: frozenset[str] = frozenset()
 ) -> None:
-    """Print rows under headers; cells that are one of `alarming` are red on a terminal (unless
-    NO_COLOR is set).
+    """Print rows under headers.
+
+    On a terminal, cells whose text is in `alarming` are red, unless NO_COLOR is set.
     """
     if not sys.stdout.isatty():
         plain_table(headers, rows)
@@ -42,8 +41,9 @@ def plain_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 @contextmanager
 def progress(task: str, total: int) -> Iterator[Callable[[str], None]]:
-    """Show a bar on standard error, to a person only; call what is given with the name of each item
-    that is done.
+    """Show a bar on standard error, if that is a terminal.
+
+    Yields a function to call with the name of each item that is done.
     """
     if not sys.stderr.isatty():
         yield lambda name: None
@@ -63,9 +63,7 @@ def progress(task: str, total: int) -> Iterator[Callable[[str], None]]:
 
 
 def styled(text: str, style: str) -> str:
-    """Give the text in a colour, or as it is where nobody looks or NO_COLOR is set; for standard
-    error.
-    """
+    """The text in a style, for standard error; unstyled if that is no terminal or by NO_COLOR."""
     if not sys.stderr.isatty():
         return text
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""Rolling out: `modelsync rollout`, which the CronJob of the chart runs."""
+"""`modelsync rollout`: one run, as the CronJob of the chart starts it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rollout() -> int:
     killed, at any time: the next goes on.
     """
     settings = start()
-    # As an exception, so that the check's children and all temporary folders go with this process.
+    # As SystemExit, so that the check's children and all temporary folders end with this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     from modelsync.rollout import job
 

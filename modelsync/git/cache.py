@@ -1,39 +1,40 @@
-"""The cache of the repository: a mirror on a volume that all pods share, for starting while the
-remote is away.
+"""The cache of the repository: a mirror on a volume that all pods share.
+
+A pod starts from it while the remote cannot be reached.
 
     folder/<digest of the URL>/repo.git         commits, as in any mirror
     folder/<digest of the URL>/seen/<ref>       the commit that the ref was last
-    folder/<digest of the URL>/lock             held by who writes
+    folder/<digest of the URL>/lock             held by the process that writes
 
-Nothing depends on it: what cannot be written is logged, what cannot be read is not there.
+No sync depends on the cache: a failed write is logged, an unreadable entry counts as missing.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
+import os
 import re
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from modelsync import locks
 from modelsync.deadline import Deadline
 from modelsync.errors import SyncError
 from modelsync.files import TEMPORARY, remove_tree, storage, write_atomically
 from modelsync.git.mirror import Mirror
 from modelsync.settings import Git
 
-PATIENCE = 20.0
-"""Seconds that keeping a commit may take; a sync must not fail for it."""
+WRITE_TIMEOUT = 20.0
+"""Seconds that writing a commit may take; the sync goes on without it."""
 
 _log = logging.getLogger(__name__)
 
 
 class MirrorCache:
-    """The part of the cache that belongs to one repository, named by its URL."""
+    """The part of the cache that belongs to one repository, named by the digest of its URL."""
 
     def __init__(self, folder: Path, git: Git) -> None:
         self._home = folder.absolute() / hashlib.sha256(git.path.encode()).hexdigest()[:16]
@@ -41,7 +42,7 @@ class MirrorCache:
         self.mirror = self._home / "repo.git"
 
     def seen(self) -> str | None:
-        """The commit that the ref was when somebody last fetched it; None where nobody has."""
+        """The commit that the ref was when a pod last fetched it; None where none has."""
         try:
             commit = self._seen.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError):
@@ -49,12 +50,13 @@ class MirrorCache:
         return commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None
 
     def keep(self, mirror: Path, commit: str, *, tip: bool) -> None:
-        """Copy a commit from a mirror that holds it, and where it is the ref's `tip` note that; a
-        failure is logged.
+        """Copy a commit from a mirror that holds it; a failure is logged.
+
+        `tip`: the ref points to the commit now, which is noted for `seen`.
         """
         if (self.mirror / "refs/kept" / commit).is_file() and (not tip or self.seen() == commit):
             return
-        deadline = Deadline(PATIENCE)
+        deadline = Deadline(WRITE_TIMEOUT)
         try:
             with storage():
                 (self._home / "seen").mkdir(parents=True, exist_ok=True)
@@ -69,24 +71,19 @@ class MirrorCache:
                     with storage():
                         write_atomically(self._seen, f"{commit}\n".encode())
         except SyncError as error:
-            _log.warning("the cache cannot be brought up to date: %s", error)
+            _log.warning("the cache cannot be updated: %s", error)
 
     @contextmanager
     def _lock(self, deadline: Deadline) -> Iterator[None]:
-        """Be the only one who writes, as far as the volume's locks reach. Raises SyncTimeout,
-        StorageFailed.
+        """Hold the lock of the cache, as far as the volume supports locks.
+
+        Raises SyncTimeout, StorageFailed.
         """
         with storage():
-            file = (self._home / "lock").open("a")
-        with file:
-            while True:
-                deadline.check()
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    time.sleep(0.05)
-                except OSError:  # a volume without locks: git's own are enough for two at once
-                    break
-                else:
-                    break
+            number = locks.open_for_lock(self._home / "lock")
+        try:
+            with suppress(OSError):  # a volume without locks: git's own are enough for two at once
+                locks.lock(number, deadline=deadline)
             yield
+        finally:
+            os.close(number)

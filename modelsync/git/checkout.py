@@ -1,8 +1,8 @@
-"""Writing the files of a commit below one folder, whatever the commit holds.
+"""Checkout: writes the files of a commit below one folder, safely.
 
-Trees come from outside and may be made by hand: a path may climb, one name may be both a link and a
-folder, a link may lead anywhere. What cannot be written safely costs the one model that holds it;
-it is named and not created.
+Trees come from outside and may be made by hand: a path may climb out of the folder, one name may be
+both a link and a folder, a link may lead anywhere. What cannot be written safely is left out and
+reported as a fault of the one model that holds it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from modelsync.files import ignored
 from modelsync.models.types import Fault
 
 _NAME_MAX = 255  # bytes, on every file system in use
-_ENTRYS_OWN_FAULT = {
+_FAULTS_OF_THE_ENTRY = {
     errno.EEXIST,
     errno.ENOTDIR,
     errno.EISDIR,
@@ -28,27 +28,25 @@ _ENTRYS_OWN_FAULT = {
 
 
 def shown(name: str) -> str:
-    """A name as reports hold it: bytes that are no UTF-8 become escapes, because JSON cannot hold
-    them.
-    """
+    """A name as reports show it: bytes that are not UTF-8 are escaped, as JSON has no others."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def followed(folder: str) -> bool:
-    """Whether a folder beside the models may be one: those that start with a dot belong to tools."""
+    """Whether a folder may hold a model. Names that start with a dot belong to tools."""
     return not folder.startswith(".") and not ignored(folder)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A line of `git ls-tree -r`: mode, hash, and the path from the folder that holds the models."""
+class TreeEntry:
+    """A line of `git ls-tree -r`. `path` is relative to the folder that holds the models."""
 
     mode: str
     sha: str
     path: str
 
     @classmethod
-    def parse(cls, line: str) -> Entry:
+    def parse(cls, line: str) -> TreeEntry:
         """Take `<mode> <type> <hash>TAB<path>` apart."""
         about, _, path = line.partition("\t")
         mode, _, sha = about.split()
@@ -61,21 +59,21 @@ class Entry:
 
 
 class TreeWriter:
-    """Writes entries below `target`: `accepts`, then `write`, for each; then `finish`.
+    """Writes entries below `target`: for each `accepts`, then `write`; at the end `finish`.
 
     Links come last. Until then every folder on every path is a real folder that was made here, so
-    nothing can be written through a link.
+    nothing can be written through a link. `problems` has the faults by model folder.
     """
 
     def __init__(self, target: Path) -> None:
         self.folders: set[str] = set()
         self.problems: dict[str, list[Fault]] = {}
         self._target = target
-        self._links: list[tuple[Entry, str]] = []
+        self._links: list[tuple[TreeEntry, str]] = []
 
-    def accepts(self, entry: Entry) -> bool:
-        """Whether the entry is to be written; if not although it belongs to a model, that is a
-        problem now.
+    def accepts(self, entry: TreeEntry) -> bool:
+        """Whether the entry is to be written. One that belongs to a model and is refused is a
+        fault.
         """
         parts = entry.path.split("/")
         if not followed(parts[0]) and parts[0] not in {".", ".."}:
@@ -100,8 +98,8 @@ class TreeWriter:
         self._refuse(entry, reason)
         return False
 
-    def write(self, entry: Entry, content: Iterable[bytes]) -> None:
-        """Write one file, and keep a link for the end. Raises OSError where the storage fails."""
+    def write(self, entry: TreeEntry, content: Iterable[bytes]) -> None:
+        """Write one file; a link is kept for the end. Raises OSError where the storage fails."""
         if entry.mode == "120000":
             self._links.append((entry, os.fsdecode(b"".join(content))))
             return
@@ -117,8 +115,9 @@ class TreeWriter:
             file.writelines(content)
 
     def finish(self) -> None:
-        """Make the links that stay within their model's folder. Raises OSError where the storage
-        fails.
+        """Make the links that stay within their model's folder.
+
+        Raises OSError where the storage fails.
         """
         made = [(entry, path) for entry, text in self._links if (path := self._link(entry, text))]
         # A link that looks harmless may climb out through another one, so where each really ends is
@@ -129,7 +128,7 @@ class TreeWriter:
                 self._refuse(entry, "is a link that leads out of the model's folder")
             made = [item for item in made if item not in out]
 
-    def _link(self, entry: Entry, text: str) -> Path | None:
+    def _link(self, entry: TreeEntry, text: str) -> Path | None:
         path = self._target / entry.path
         aim = os.path.normpath(Path(entry.path).parent / text)
         if text.startswith("/") or "\0" in text or not text or aim.split("/", 1)[0] != entry.folder:
@@ -143,18 +142,18 @@ class TreeWriter:
             return None
         return path
 
-    def _stays(self, entry: Entry, path: Path) -> bool:
+    def _stays(self, entry: TreeEntry, path: Path) -> bool:
         # os.path: Path.resolve raises for links that go round in circles, which are merely useless.
         return Path(os.path.realpath(path)).is_relative_to(
             os.path.realpath(self._target / entry.folder)
         )
 
-    def _refuse_or_raise(self, entry: Entry, error: OSError) -> None:
-        if error.errno not in _ENTRYS_OWN_FAULT:
+    def _refuse_or_raise(self, entry: TreeEntry, error: OSError) -> None:
+        if error.errno not in _FAULTS_OF_THE_ENTRY:
             raise error
         self._refuse(entry, f"cannot be written: {os.strerror(error.errno)}")
 
-    def _refuse(self, entry: Entry, reason: str) -> None:
+    def _refuse(self, entry: TreeEntry, reason: str) -> None:
         inner = shown(entry.path.partition("/")[2] or entry.path)
         self.problems.setdefault(shown(entry.folder), []).append(
             Fault("static", f"{inner!r} {reason}", file=inner)

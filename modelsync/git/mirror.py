@@ -1,6 +1,6 @@
-"""The bare mirror of the repository: which commit is wanted, and all that it holds.
+"""The bare mirror of the repository: the commit that is wanted, and its files.
 
-The mirror is a cache: whatever is wrong with it is cured by making it anew. What serves never reads
+The mirror is a cache: a damaged one is removed and made anew. The processes that serve never read
 it.
 """
 
@@ -8,54 +8,58 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from modelsync.backoff import Backoff
 from modelsync.deadline import Deadline
 from modelsync.errors import MirrorCorrupt, RefNotFound, SyncError
 from modelsync.files import remove_tree, storage
-from modelsync.git import tree
+from modelsync.git import auth, maintenance, tree
 from modelsync.git.process import GitRunner, session
+from modelsync.git.refs import Ref
 from modelsync.git.tree import Export
 from modelsync.git.url import parse, validate
 from modelsync.models.types import TreeHash
 from modelsync.settings import Git
 
 ATTEMPTS = 5
-"""Tries of one call to the remote, about 8 s together; who called the sync tries again later."""
+"""Tries of one call to the remote, about 8 s together. The caller of the sync tries again later."""
 
-PACKS = 50
-"""Each fetch adds a pack; over this many they become one, and what no kept commit needs goes."""
-
-KEPT = 10
-"""Commits that are kept then, those fetched last."""
-
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_ABBREVIATED = re.compile(r"[0-9a-f]{4,39}")
+RETRY = Backoff(first=0.7, most=6.0)
+"""Seconds between these."""
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
+_QUIETLY = (
+    "-q",
+    "--no-tags",
+    "--no-write-fetch-head",
+    "--no-recurse-submodules",
+    "--no-auto-maintenance",
+    "--force",
+)
+
 
 class Mirror:
     """The mirror at `home`/repo.git.
 
-    Whoever uses it holds `Releases.lock()`, so any lock file of git's is a dead run's. `nearby` is
-    another mirror that is asked first for a commit; `offline`, and nobody else is.
+    The caller holds `Releases.lock()`, so a lock file of git's is one that a killed git left.
+    `nearby` is another mirror, which is asked first for a commit; with `offline` it is asked alone.
     """
 
     def __init__(
         self, home: Path, git: Git, *, nearby: Path | None = None, offline: bool = False
     ) -> None:
-        """Raise SettingsError where the URL or the ref is not allowed (see `validate`)."""
-        validate(git)
+        """Raise SettingsError where the URL, the ref or the login is not allowed."""
+        self._remote = validate(git)
+        auth.validate(git, self._remote)
         self._git = git
-        self._remote = parse(git)
         self._home = home
         self._nearby = nearby
         self._offline = offline
@@ -63,89 +67,66 @@ class Mirror:
 
     @property
     def path(self) -> Path:
-        """Where it is, whether it has been made yet or not."""
+        """The folder of the mirror, which may not exist yet."""
         return self._path
 
     # --- what is wanted ---
 
     def resolve(self, deadline: Deadline) -> str:
-        """Ask the remote which commit the ref is now: HEAD, a branch, else a tag (peeled), else a
-        commit's hash.
+        """Ask the remote which commit the ref is now. Raises SyncError.
 
-        A pinned revision and a full hash are taken at their word; `fetch` finds out whether it
-        exists. One `ls-remote`; only an abbreviated hash that nothing advertised starts with takes
-        a fetch of all history. Raises SyncError.
+        A pinned revision and a full hash are returned as they are; `fetch` finds out whether the
+        commit exists. Otherwise one `ls-remote`; only an abbreviated hash that no advertised one
+        starts with takes a fetch of all history.
         """
-        if self._git.revision:
-            return self._git.revision.commit
-        ref = self._git.ref
-        if _COMMIT.fullmatch(ref.lower()):
-            return ref.lower()
-        names = (
-            [ref]
-            if ref == "HEAD" or ref.startswith("refs/")
-            else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
-        )
-        maybe_commit = bool(_ABBREVIATED.fullmatch(ref))
-        patterns = (
-            []
-            if maybe_commit
-            else [pattern for name in names for pattern in (name, f"{name}^{{}}")]
-        )
+        ref = Ref(self._git.ref)
+        if commit := self._git.revision.commit or ref.commit:
+            return commit
         with self._session(deadline) as run:
             listing = self._retried(
-                deadline, lambda: run("ls-remote", "--", self._remote.url, *patterns)
+                deadline, lambda: run("ls-remote", "--", self._remote.url, *ref.patterns)
             )
-            shas = {
-                name: sha
-                for sha, _, name in (line.partition("\t") for line in listing.splitlines())
-            }
-            for name in names:
-                if sha := shas.get(f"{name}^{{}}") or shas.get(name):
-                    return sha
-            if not maybe_commit:
-                raise RefNotFound(self._not_found(bool(shas)))
-            if len(found := {sha for sha in shas.values() if sha.startswith(ref)}) == 1:
-                return found.pop()
-            return self._healed(run, deadline, lambda: self._expanded(run, ref, deadline))
+            if found := ref.find(listing):
+                return found
+            if not ref.may_be_abbreviated:
+                raise RefNotFound(self._not_found())
+            return self._healed(run, deadline, lambda: self._expanded(run, ref.text, deadline))
 
-    def _not_found(self, others: bool) -> str:
+    def _not_found(self) -> str:
+        host = self._remote.host
         if self._git.ref == "HEAD":
-            return f"the repository at {self._remote.host} is empty, or its default branch does not exist"
-        return f"there is no branch, tag or commit {self._git.ref!r} at {self._remote.host}"
+            return f"the repository at {host} is empty, or its default branch does not exist"
+        return f"there is no branch, tag or commit {self._git.ref!r} at {host}"
 
     def _expanded(self, run: GitRunner, abbreviated: str, deadline: Deadline) -> str:
-        """The one commit whose hash starts so, from the whole history."""
+        """The one commit of the whole history whose hash starts so. Raises RefNotFound."""
         for fetch in (False, True):
             if fetch:
                 self._retried(deadline, lambda: self._fetch_everything(run))
             listing = run("rev-parse", f"--disambiguate={abbreviated}", local=True)
-            commits = {
-                sha
-                for sha in listing.split()
-                if run("cat-file", "-t", sha, local=True).strip() == "commit"
-            }
+            commits = {sha for sha in listing.split() if _is_commit(run, sha)}
             if len(commits) > 1:
                 raise RefNotFound(f"the abbreviated hash {abbreviated} fits several commits")
             if commits:
                 return commits.pop()
-        raise RefNotFound(self._not_found(True))
+        raise RefNotFound(self._not_found())
 
     # --- its objects ---
 
     def fetch(self, commit: str, deadline: Deadline) -> None:
-        """Make sure that the mirror holds all of a commit's files; nothing is asked where it does.
+        """Make sure that the mirror holds all files of a commit; the remote is asked only if not.
 
-        Only this commit is asked for, without its history; from a server that cannot do that,
-        everything. A commit is the same wherever it comes from, so the mirror nearby is asked
-        first. Raises SyncError; MirrorCorrupt only where a new mirror is damaged as well.
+        Only this commit is fetched, without its history; from a server that cannot do that,
+        everything. A commit is the same from every source, so the mirror nearby is asked first.
+        Raises SyncError; MirrorCorrupt only where a new mirror is damaged as well.
         """
         with self._session(deadline) as run:
             self._healed(run, deadline, lambda: self._ensure(run, commit, deadline))
 
     def _ensure(self, run: GitRunner, commit: str, deadline: Deadline) -> None:
+        """Fetch a commit, unless its ref says that the mirror holds it."""
         with storage():
-            self._clear_dead_runs()
+            maintenance.clear_up(self._path)
         # The ref is the last thing that a fetch writes, after git has checked that nothing is
         # missing below it.
         kept = run("for-each-ref", "--format=%(objectname) %(refname)", "refs/kept", local=True)
@@ -156,43 +137,38 @@ class Mirror:
                 self._retried(deadline, lambda: self._fetch_from_remote(run, commit))
         except SyncError:
             with suppress(OSError):  # half a pack may be all that fills the disk
-                self._clear_dead_runs()
+                maintenance.clear_up(self._path)
             raise
-        self._tidy(run, commit)
+        maintenance.repack(run, self._path, commit)
 
     def _fetch_nearby(self, run: GitRunner, commit: str) -> bool:
-        """Fetch from the mirror nearby; False where that has not got it, or is damaged."""
+        """Fetch from the mirror nearby; False where that lacks the commit or is damaged.
+
+        Raises RefNotFound where no other source may be asked (`offline`).
+        """
         if self._nearby and (self._nearby / "refs/kept" / commit).is_file():
             there = parse(Git(path=str(self._nearby), protocols=frozenset({"file"})))
             try:
-                run.towards(there)(
-                    "fetch",
-                    *_QUIETLY,
-                    "--depth=1",
-                    "--",
-                    there.url,
-                    f"+{commit}:refs/kept/{commit}",
-                )
+                _fetch_commit(run.towards(there), there.url, commit)
                 return True
             except SyncError as error:
-                _log.warning("the commit %s cannot be had from the cache: %s", commit[:12], error)
+                _log.warning(
+                    "the commit %s cannot be fetched from the cache: %s", commit[:12], error
+                )
         if self._offline:
             raise RefNotFound(f"the cache does not hold the commit {commit}")
         return False
 
     def _fetch_from_remote(self, run: GitRunner, commit: str) -> None:
+        """Fetch a commit alone, or with everything else where the server allows no less.
+
+        Raises RefNotFound where it does not exist, or is no commit.
+        """
         try:
-            run(
-                "fetch",
-                *_QUIETLY,
-                "--depth=1",
-                "--",
-                self._remote.url,
-                f"+{commit}:refs/kept/{commit}",
-            )
+            _fetch_commit(run, self._remote.url, commit)
         except SyncError as error:
-            # A server that serves no unadvertised commit, or none without its history, or that
-            # talks plain HTTP only.
+            # The server serves no unadvertised commit, or none without its history, or it is a
+            # plain file server over HTTP (git's "dumb" protocol).
             if type(error) is not SyncError and not isinstance(error, RefNotFound):
                 raise
             self._fetch_everything(run)
@@ -200,10 +176,11 @@ class Mirror:
                 run("cat-file", "-e", commit, local=True)
             except MirrorCorrupt:
                 raise RefNotFound(
-                    f"{self._remote.host} does not have the commit {commit}, or no branch or tag leads to it any more"
+                    f"{self._remote.host} does not have the commit {commit}, "
+                    "or no branch or tag leads to it any more"
                 ) from None
             run("update-ref", f"refs/kept/{commit}", commit, local=True)
-        if run("cat-file", "-t", commit, local=True).strip() != "commit":
+        if not _is_commit(run, commit):
             run("update-ref", "-d", f"refs/kept/{commit}", local=True)
             raise RefNotFound(f"{commit} is no commit")
 
@@ -212,27 +189,12 @@ class Mirror:
         refs = ("+refs/heads/*:refs/remote/heads/*", "+refs/tags/*:refs/remote/tags/*")
         run("fetch", *_QUIETLY, "--prune", *unshallow, "--", self._remote.url, *refs)
 
-    def _tidy(self, run: GitRunner, commit: str) -> None:
-        """Keep the mirror from growing for ever; a failure only means that it is done another time."""
-        if len(list(self._path.glob("objects/pack/*.pack"))) <= PACKS:
-            return
-        with suppress(SyncError, OSError):
-            kept = sorted(
-                (self._path / "refs/kept").iterdir(), key=lambda file: file.stat().st_mtime
-            )
-            spared = {f"refs/kept/{file.name}" for file in kept[-KEPT:]} | {f"refs/kept/{commit}"}
-            for line in run("for-each-ref", "--format=%(refname)", local=True).splitlines():
-                if line not in spared:
-                    run("update-ref", "-d", line, local=True)
-            run("repack", "-a", "-d", "-q", local=True)
-
     # --- its folders ---
 
     def versions(self, commit: str, deadline: Deadline) -> dict[str, TreeHash]:
-        """Give the tree hash of every folder directly under the subdirectory, except those that
-        start with a dot.
+        """The tree hash of each folder in the subdirectory, without those that start with a dot.
 
-        Raises NoModels where the commit does not have the subdirectory, and the other SyncErrors as
+        Raises NoModels where the commit does not have the subdirectory, and the SyncErrors of
         `fetch`.
         """
         with self._session(deadline) as run:
@@ -241,20 +203,18 @@ class Mirror:
             )
 
     def suggested_subdir(self, commit: str, deadline: Deadline) -> str | None:
-        """Name the folder that holds `<Model>/etls.py` where the subdirectory itself has none; None
-        where none does.
+        """The folder of the commit that holds `<Model>/etls.py`; None where there is none.
 
-        It is for the message of NoModels: most repositories have their models in `models_serve`.
+        For the message of NoModels: most repositories have their models in `models_serve`.
         """
         with self._session(deadline) as run:
             return tree.suggested_subdir(run, commit)
 
     def export(self, commit: str, target: Path, deadline: Deadline) -> Export:
-        """Write the model folders of a commit into the new folder `target`; files beside them are
-        not written.
+        """Write the model folders of a commit into the new folder `target`, without other files.
 
-        Byte for byte as committed: no line endings are converted, no LFS pointer is replaced. Every
-        hash is checked again. On any error `target` is removed. Raises SyncError as `fetch`.
+        Byte for byte as committed: no line endings are converted, no LFS pointer is replaced, and
+        each hash is verified. On an error `target` is removed. Raises SyncError as `fetch`.
         """
         with self._session(deadline) as run:
             try:
@@ -272,16 +232,17 @@ class Mirror:
     # --- trying again ---
 
     def _retried(self, deadline: Deadline, action: Callable[[], T]) -> T:
-        """Do it, and again where the remote failed in a way that may pass, until it is too late to
-        try once more.
+        """Call `action`, and again after a transient failure of the remote.
+
+        Raises the last SyncError after `ATTEMPTS` tries, or where the deadline allows no more.
         """
-        for attempt in range(ATTEMPTS):
+        for failures in range(1, ATTEMPTS + 1):
             deadline.check()
             try:
                 return action()
             except SyncError as error:
-                wait = 0.5 * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - spreads replicas out, guards nothing
-                if not error.transient or attempt == ATTEMPTS - 1 or wait >= deadline.remaining():
+                wait = RETRY.pause(failures, random.random())  # noqa: S311 - spreads replicas out
+                if not error.transient or failures == ATTEMPTS or wait >= deadline.remaining():
                     raise
                 _log.info("the remote failed, trying again in %.1f s: %s", wait, error)
                 time.sleep(wait)
@@ -290,70 +251,42 @@ class Mirror:
     def _healed(
         self, run: GitRunner, deadline: Deadline, action: Callable[[], T], commit: str | None = None
     ) -> T:
-        """Do it; where the mirror turns out to be damaged, do it once more with a new one."""
+        """Call `action`; where the mirror turns out to be damaged, once more with a new mirror.
+
+        The new mirror gets `commit` first. Raises SyncError.
+        """
         try:
             with storage():
-                self._create(run)
+                maintenance.create(run, self._path)
             return action()
         except SyncError as error:
-            if type(error) not in {
-                SyncError,
-                MirrorCorrupt,
-            }:  # what nothing explains may be damage too
+            # A failure that has no explanation (a plain SyncError) may be damage, too.
+            if type(error) not in {SyncError, MirrorCorrupt}:
                 raise
-            deadline.check()  # and so may what a git leaves that was killed in time
+            deadline.check()  # a git that was killed at the deadline looks like damage
             _log.warning("the mirror is made anew: %s", error)
         with storage():
             remove_tree(self._path)
-            self._create(run)
+            maintenance.create(run, self._path)
         try:
             if commit:
                 self._ensure(run, commit, deadline)
             return action()
         except MirrorCorrupt:
             raise MirrorCorrupt(
-                f"the mirror was damaged and a new one is as well; the repository at {self._remote.host} may be damaged"
+                "the mirror was damaged and a new one is as well; "
+                f"the repository at {self._remote.host} may be damaged"
             ) from None
-
-    def _create(self, run: GitRunner) -> None:
-        """An empty mirror, there as a whole or not at all."""
-        if self._path.is_dir():
-            return
-        remove_tree(self._path)
-        run(
-            "init",
-            "-q",
-            "--bare",
-            "--template=",
-            str(run.private / "new.git"),
-            local=True,
-            repository=False,
-        )
-        (run.private / "new.git").rename(self._path)
-
-    def _clear_dead_runs(self) -> None:
-        """Remove what a killed git left: its locks would stop the next one, its temporary packs
-        fill the disk.
-        """
-        for pattern in (
-            "**/*.lock",
-            "objects/pack/tmp_*",
-            "objects/pack/*.keep",
-            "objects/??/tmp_*",
-            "objects/incoming-*",
-        ):
-            for left in self._path.glob(pattern):
-                remove_tree(left)
 
     def _session(self, deadline: Deadline) -> AbstractContextManager[GitRunner]:
         return session(self._home, self._git, self._remote, self._path, deadline)
 
 
-_QUIETLY = (
-    "-q",
-    "--no-tags",
-    "--no-write-fetch-head",
-    "--no-recurse-submodules",
-    "--no-auto-maintenance",
-    "--force",
-)
+def _fetch_commit(run: GitRunner, url: str, commit: str) -> None:
+    """Fetch one commit without its history, and write its ref in `refs/kept`."""
+    run("fetch", *_QUIETLY, "--depth=1", "--", url, f"+{commit}:refs/kept/{commit}")
+
+
+def _is_commit(run: GitRunner, sha: str) -> bool:
+    """Whether an object that the mirror holds is a commit. Raises MirrorCorrupt."""
+    return run("cat-file", "-t", sha, local=True).strip() == "commit"

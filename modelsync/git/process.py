@@ -1,8 +1,7 @@
-"""Git as a process: fixed arguments, an environment from scratch, and dead in time. The only module
-that knows git.
+"""Git as a process: fixed arguments, an environment from scratch, killed at the deadline.
 
-It is run through GitPython. Nothing of a repository ever runs here: there is no checkout, so no
-hook, filter, attribute or submodule takes part.
+The only module that runs git, through GitPython. No code of a repository runs here: there is no
+checkout, so no hook, filter, attribute or submodule takes part.
 """
 
 from __future__ import annotations
@@ -21,10 +20,12 @@ from typing import Any
 from modelsync.deadline import Deadline
 from modelsync.errors import MirrorCorrupt, StorageFailed, SyncError
 from modelsync.files import TEMPORARY, remove_tree, storage
-from modelsync.git.url import Remote, environment, explain, password
-from modelsync.settings import Git
+from modelsync.git import auth
+from modelsync.git.diagnostics import explain
+from modelsync.git.url import Remote
+from modelsync.settings import Git, git_environment
 
-# Given on the command line, where they outrank whatever the mirror's own configuration says.
+# Given on the command line, where they outrank the mirror's own configuration.
 # Objects are not fsck'ed on arrival: their hashes are, and every path is checked when it is
 # written, so that an odd entry costs one model only.
 _CONFIG = {
@@ -51,10 +52,9 @@ _CONFIG = {
 def session(
     home: Path, git: Git, remote: Remote, repository: Path, deadline: Deadline
 ) -> Iterator[GitRunner]:
-    """Git on one repository, with an environment and a private folder of its own in `home`, both
-    gone afterwards.
+    """A GitRunner for one repository, with an environment and a private folder of its own.
 
-    Raises SyncError.
+    The folder is made in `home`, and removed on leaving. Raises SyncError.
     """
     deadline.check()
     with storage():
@@ -68,9 +68,7 @@ def session(
 
 
 class GitRunner:
-    """Runs git for one operation: fixed arguments, an environment from scratch, all of its
-    processes dead in time.
-    """
+    """Runs the git commands of one operation, which all end by its deadline."""
 
     def __init__(
         self, git: Git, remote: Remote, repository: Path, private: Path, deadline: Deadline
@@ -81,20 +79,21 @@ class GitRunner:
         self._deadline = deadline
         pause = max(1.0, min(30.0, deadline.seconds / 3))
         with storage():
-            self._environ = environment(git, remote, private, pause)
-        self._secrets = (password(git),)
+            self._environ = _environment(remote, private)
+            self._environ |= auth.environment(git, remote, private, pause)
+        self._secrets = auth.secrets(git)
         self._config = [part for item in _CONFIG.items() for part in ("-c", "=".join(item))]
         self._config += ["-c", f"http.lowSpeedTime={pause:.0f}"]
 
     def towards(self, remote: Remote) -> GitRunner:
-        """The same, allowed to talk to another remote, which is told no credentials."""
+        """A runner that may talk to another remote, without credentials."""
         return GitRunner(Git(), remote, self._repository, self.private, self._deadline)
 
     def __call__(self, *arguments: str, local: bool = False, repository: bool = True) -> str:
-        """GitRunner git to its end and return what it printed; non-UTF-8 as `os.fsdecode` does.
+        """Run git and return its standard output, decoded by `os.fsdecode`.
 
-        `local`: it reads the mirror only, so a failure that nothing else explains means that the
-        mirror is damaged. Raises SyncError.
+        `local`: git reads the mirror only, so an unexplained failure means that the mirror is
+        damaged. Raises SyncError.
         """
         with self.process(*arguments, repository=repository) as child:
             output, complaint = child.communicate()
@@ -110,10 +109,10 @@ class GitRunner:
     def process(
         self, *arguments: str, stdin: int | None = None, repository: bool = True
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """A git process in a session of its own; that whole session is killed at the deadline, and
-        on leaving.
+        """A git process in a session of its own, which is killed at the deadline and on leaving.
 
-        SIGKILL, because nothing in it holds anything that matters, and it may ignore anything else.
+        By SIGKILL, because no process of it holds state that matters, and it may ignore any other
+        signal.
         """
         where = (
             [f"--git-dir={self._repository}"] if repository and arguments[0] != "ls-remote" else []
@@ -152,8 +151,27 @@ class GitRunner:
             child.wait()
 
 
+def _environment(remote: Remote, private: Path) -> dict[str, str]:
+    """The environment of a git process, without a login: no configuration but ours."""
+    return git_environment() | {
+        "HOME": str(private),
+        "LANG": "C",
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "GIT_ALLOW_PROTOCOL": remote.protocol,
+        # the state directory may lie in a work tree
+        "GIT_CEILING_DIRECTORIES": str(private.parent.resolve()),
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+    }
+
+
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    # Not once it has been waited for: its number may belong to somebody else by then.
+    # Once it has been waited for, its number may be that of another process.
     if child.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
@@ -161,8 +179,8 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
 
 @cache
 def _gitpython() -> Any:
-    # Imported when it is needed: it raises where git is not installed, and a standalone service
-    # needs none.
+    # Imported when it is needed: the import fails where git is not installed, and a standalone
+    # service needs none.
     try:
         import git
     except ImportError:
@@ -172,10 +190,9 @@ def _gitpython() -> Any:
 
 @cache
 def _leash() -> tuple[str, ...]:
-    """What makes git end when this process is killed, where the system has it (util-linux).
+    """The command that makes git end when this process is killed; empty without util-linux.
 
-    Git's helpers end with it, as their pipes close, or when the low-speed limit tells them that
-    nobody answers.
+    Git's helpers end with git, as their pipes close, or at the low-speed limit.
     """
     leash = ("setpriv", "--pdeathsig", "KILL")
     try:

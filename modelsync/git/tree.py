@@ -1,7 +1,6 @@
-"""The model folders of a commit, read from the objects of a repository: their versions and their
-files.
+"""The model folders of a commit, read from the objects of a repository: versions and files.
 
-There is no checkout: files are read as objects and written one by one.
+There is no checkout by git: files are read as objects and written one by one.
 """
 
 from __future__ import annotations
@@ -14,20 +13,19 @@ from pathlib import Path
 
 from modelsync.errors import MirrorCorrupt, NoModels
 from modelsync.files import remove_tree, storage
-from modelsync.git.checkout import Entry, TreeWriter, followed, shown
+from modelsync.git.checkout import TreeEntry, TreeWriter, followed, shown
 from modelsync.git.process import GitRunner
 from modelsync.models.types import Fault, TreeHash
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was written: the model folders by name, and for some of them why they cannot be served
-    as they are.
+    """What was written: the model folders by name, and the faults of those that were cut.
 
     A folder with problems is written without the offending entries, so that a report can point at
-    it. A name with problems may have no folder: a submodule or a link in the place of one, a name
-    that cannot be written. `beside`: what lies next to the model folders or at the top of the
-    commit, by name; of folders with a slash at the end.
+    it. A name with problems may have no folder: a submodule or a link in the place of one, or a
+    name that cannot be written. `beside` holds the names next to the model folders and at the top
+    of the commit; those of folders end with a slash.
     """
 
     folders: tuple[str, ...]
@@ -36,9 +34,7 @@ class Export:
 
 
 def versions(run: GitRunner, commit: str, subdir: str) -> dict[str, TreeHash]:
-    """Give the tree hash of every folder directly under `subdir`, except those that start with a
-    dot.
-    """
+    """The tree hash of each folder in `subdir`, without those that start with a dot."""
     listing = run("ls-tree", "-z", _subtree(run, commit, subdir), local=True)
     entries = (line.partition("\t") for line in listing.split("\0") if line)
     return {
@@ -49,7 +45,7 @@ def versions(run: GitRunner, commit: str, subdir: str) -> dict[str, TreeHash]:
 
 
 def export(run: GitRunner, commit: str, subdir: str, target: Path) -> Export:
-    """Write the model folders under `subdir` into the new folder `target`, one file after another."""
+    """Write the model folders of `subdir` into the new folder `target`, file by file."""
     tree = _subtree(run, commit, subdir)
     listing = run("ls-tree", "-r", "-z", tree, local=True)
     with storage():
@@ -58,7 +54,7 @@ def export(run: GitRunner, commit: str, subdir: str, target: Path) -> Export:
         writer = TreeWriter(target)
         wanted = [
             entry
-            for entry in map(Entry.parse, filter(None, listing.split("\0")))
+            for entry in map(TreeEntry.parse, filter(None, listing.split("\0")))
             if writer.accepts(entry)
         ]
         with run.process("cat-file", "--batch", stdin=subprocess.PIPE) as child:
@@ -82,7 +78,7 @@ def _listed(run: GitRunner, tree: str) -> frozenset[str]:
 
 
 def suggested_subdir(run: GitRunner, commit: str) -> str | None:
-    """Name the folder that holds `<Model>/etls.py`, `models_serve` first; None where none does."""
+    """The folder that holds `<Model>/etls.py`, preferably `models_serve`; None without one."""
     listing = run("ls-tree", "-r", "-z", "--name-only", f"{commit}^{{tree}}", local=True)
     paths = [
         path for path in listing.split("\0") if path.endswith("/etls.py") and path.count("/") > 1
@@ -96,8 +92,9 @@ def suggested_subdir(run: GitRunner, commit: str) -> str | None:
 
 
 def _subtree(run: GitRunner, commit: str, subdir: str) -> str:
-    """The hash of the tree that holds the model folders. Raises NoModels where the commit does not
-    have it.
+    """The hash of the tree that holds the model folders.
+
+    Raises NoModels where the commit does not have it.
     """
     tree = run("rev-parse", "--verify", "-q", f"{commit}^{{tree}}", local=True).strip()
     for part in filter(None, subdir.split("/")):
@@ -116,8 +113,8 @@ def _subtree(run: GitRunner, commit: str, subdir: str) -> str:
 def _content(batch: subprocess.Popen[bytes], sha: str) -> Iterator[bytes]:
     """Ask a `git cat-file --batch` for a blob and yield its bytes.
 
-    Raises MirrorCorrupt where it is missing or not what its hash says; a damaged file must never
-    become a model.
+    Raises MirrorCorrupt where the blob is missing, or does not have its hash: a damaged file must
+    never become a model.
     """
     assert batch.stdin
     assert batch.stdout

@@ -8,14 +8,16 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from modelsync.errors import ModelBroken
 from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.runners import InProcessRunner, ModelRunner
 from modelsync.models.codegen import generator
-from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelSpec, TreeHash
-from modelsync.observability import counters
+from modelsync.models.serialization import from_json
+from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelSpec
+from modelsync.observability import counters, totals
 from modelsync.observability.counters import Counters
 from modelsync.releases.store import Release
 from modelsync.settings import Settings
@@ -67,9 +69,9 @@ class Service:
         """What the last sync brought, as the supervisor wrote it."""
         return read_status(self.settings.state.home)
 
-    def totals(self) -> dict[str, counters.Totals]:
+    def totals(self) -> dict[str, totals.Totals]:
         """The counters of all workers by model."""
-        return counters.totals(counters.folder(self.settings.state.home))
+        return totals.read(counters.folder(self.settings.state.home))
 
     def not_ready(self) -> str | None:
         """Why no request should be sent here; None where the service is ready."""
@@ -113,36 +115,20 @@ class _Loading:
     runners: dict[str, ModelRunner] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
 
-    def model(
-        self,
-        name: str,
-        *,
-        folder: str,
-        version: str,
-        class_name: str = "",
-        writes_self: bool = False,
-        is_async: bool = False,
-        artefact: str = "",
-    ) -> None:
-        found = ModelSpec(
-            ModelName(name),
-            self.release.path / folder,
-            TreeHash(version),
-            class_name=class_name,
-            writes_self=writes_self,
-            is_async=is_async,
-            artefact=artefact,
-        )
+    def model(self, name: str, *, folder: str, version: str, **properties: Any) -> None:
+        path = self.release.path / folder
+        values = {**properties, "name": name, "path": path, "version": version}
+        spec = from_json(ModelSpec, values)
         try:
-            runner = InProcessRunner.load(found)
+            runner = InProcessRunner.load(spec)
         except ModelBroken as error:
             # It loaded in the check, so this is the machine's fault: memory, a missing mount,
             # another library.
             log.error("%s does not load here: %s", name, error)
             self.faults[name] = str(error)
             return
-        entry = self.release.models.get(found.name)
-        runner.model.call_seconds = entry.call_seconds if entry else None
+        entry = self.release.models.get(spec.name)
+        runner.model.call_seconds = entry.measured.call_seconds if entry else None
         self.runners[name] = runner
 
     def unavailable(self, name: str, *, reason: str) -> None:

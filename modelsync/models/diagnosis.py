@@ -1,6 +1,4 @@
-"""From an exception of model code to a `Fault`: where it was, what it says, and what to do about
-it.
-"""
+"""Turns an exception of model code into a `Fault`: its place, its message and a hint."""
 
 from __future__ import annotations
 
@@ -16,9 +14,10 @@ from modelsync.models.isolation.import_hooks import ROOT
 from modelsync.models.types import Fault, FaultStage
 from modelsync.observability.redaction import redacted
 
-LONGEST = 500  # characters of a message; some libraries put whole arrays into theirs
+MAX_MESSAGE = 500
+"""Characters of a message: some libraries put whole arrays into theirs."""
 
-# Where the name that is imported differs from the name that is installed.
+# The names of packages on PyPI whose modules have another name.
 DISTRIBUTIONS = {
     "Crypto": "pycryptodome",
     "MySQLdb": "mysqlclient",
@@ -57,7 +56,7 @@ DISTRIBUTIONS = {
     "zmq": "pyzmq",
 }
 
-# Of any other name nobody knows whether it is a package or code of the models' own.
+# Packages whose modules have the same name. Any other name may be one, or code of the models.
 LIBRARIES = {
     "catboost",
     "lightgbm",
@@ -76,8 +75,9 @@ LIBRARIES = {
 
 
 def from_exception(error: BaseException, folder: Path, stage: FaultStage) -> Fault:
-    """Describe what a model's code raised; file and line are those of its innermost frame within
-    its own folder.
+    """Describe what a model's code raised.
+
+    File and line are those of the innermost frame within the model's own folder.
     """
     file, line = _place(error, folder)
     kind = type(error).__name__
@@ -86,22 +86,23 @@ def from_exception(error: BaseException, folder: Path, stage: FaultStage) -> Fau
 
 
 def plain(message: str, folder: Path) -> str:
-    """A message as one short line without credentials and the service's paths: clients read it as
-    the reason of a 503.
+    """Return a message as one short line without credentials and absolute paths.
 
-    Paths within the model's folder become relative to it; of others the file's name stays.
+    Clients read it as the reason of a 503. Paths within the model's folder become relative to it,
+    others keep the name of the file.
     """
     message = redacted(message)
     message = hide_paths(message.replace(f"{folder.resolve()}/", ""), str(folder))
     message = re.sub(rf"{ROOT}\.(?:\w+\.)?", "", message)
     message = " ".join(message.split())
     message = message.encode("utf-8", "backslashreplace").decode()  # JSON holds no lone surrogates
-    return message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}…"
+    return message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 1]}…"
 
 
 def hide_paths(text: str, folder: str = "") -> str:
-    """Leave of each absolute path the file's name, or the path within `folder`: where things lie
-    stays here.
+    """Shorten each absolute path to the file's name, or to the path within `folder`.
+
+    Clients must not learn the layout of this machine's file system.
     """
     if folder:
         text = text.replace(f"{folder.rstrip('/')}/", "")
@@ -113,9 +114,8 @@ def _text(error: BaseException) -> str:
         text = (error.msg or "") if isinstance(error, SyntaxError) else str(error)
     except Exception:  # noqa: BLE001 - a __str__ of the model's own
         return "(its message cannot be shown)"
-    if text.startswith(
-        "Can't get attribute "
-    ):  # `__main__` is a program of ours here, and shown as that
+    if text.startswith("Can't get attribute "):
+        # Here `__main__` is a program of modelsync, whose path the message would show.
         text = text.replace(repr(sys.modules["__main__"]), "<module '__main__'>")
     return text
 
@@ -134,56 +134,65 @@ def _place(error: BaseException, folder: Path) -> tuple[str | None, int | None]:
     return None, None
 
 
-# --- what to do about it --------------------------------------------------------------------------
+# --- hints ----------------------------------------------------------------------------------------
 
-WHERE = "the service's requirements.txt, not the repository's, and run ./run.sh or build the image again"
+REQUIREMENTS = (
+    "the service's requirements.txt, not the repository's, "
+    "and run ./run.sh or build the image again"
+)
 
 
 def beside(fault: Fault | None, names: Collection[str]) -> Fault | None:
-    """The same fault, with other advice where the module that is missing is one of `names`
-    (`common/`, `shared.py`).
+    """Return the fault with another hint, if the missing module is one of `names` (`common/`,
+    `shared.py`), which lie beside the models' folders.
 
-    Whoever followed the advice for a library would install a stranger's package of that name.
+    The hint for a library would lead people to install an unrelated package of that name.
     """
     if fault and (
         missing := re.search(r"ModuleNotFoundError: No module named '(\w+)", fault.message)
     ):
         for name in (f"{missing[1]}/", f"{missing[1]}.py"):
             if name in names:
-                return replace(fault, hint=_outside(name))
+                return replace(fault, hint=_outside_hint(name))
     return fault
 
 
-def _outside(name: str) -> str:
+def _outside_hint(name: str) -> str:
     return (
-        f"{name} lies outside of the model's folder, whose code must be complete: copy it into the folder, or make it "
-        "a package and put that into the service's requirements.txt"
+        f"{name} lies outside of the model's folder, whose code must be complete: copy it into the "
+        "folder, or make it a package and put that into the service's requirements.txt"
     )
 
 
 def _hint(error: BaseException, folder: Path) -> str | None:
-    text = _text(error)[:LONGEST]
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        top, *inner = error.name.split(".")
-        if (
-            top == ROOT
-        ):  # `from ..common import x` leaves the folder, `from .common import x` does not
-            return _outside(inner[0]) if len(inner) == 1 else None
-        if (folder / f"{top}.py").exists() or (folder / top).is_dir():
-            return f"{top} is a module of this folder: a pickle that refers to it must be loaded in __init__"
-        return _requirement(error.name)
-    if isinstance(error, ImportError) and (
-        found := re.search(r"pip or conda to install ([\w.-]+)", text)
-    ):
-        return f"add the line {found[1]} to {WHERE}"
-    if isinstance(error, FileNotFoundError) and _is_here(error.filename, folder):
-        return "open it with the path that __init__ gets, or relative to __file__: the working directory is another"
-    if isinstance(error, AttributeError) and _OF_MAIN.match(text):
-        return (
-            "it was pickled from a notebook or script (__main__): put it into a module beside the model (helpers.py), "
-            "import it from there and pickle again"
-        )
+    text = _text(error)[:MAX_MESSAGE]
+    match error:
+        case ModuleNotFoundError() if error.name:
+            return _missing_module_hint(error.name, folder)
+        case ImportError() if found := re.search(r"pip or conda to install ([\w.-]+)", text):
+            return f"add the line {found[1]} to {REQUIREMENTS}"
+        case FileNotFoundError() if _is_in_folder(error.filename, folder):
+            return (
+                "open it with the path that __init__ gets, or relative to __file__: "
+                "the working directory is another"
+            )
+        case AttributeError() if _OF_MAIN.match(text):
+            return (
+                "it was pickled from a notebook or script (__main__): put it into a module beside "
+                "the model (helpers.py), import it from there and pickle again"
+            )
     return None
+
+
+def _missing_module_hint(module: str, folder: Path) -> str | None:
+    top, *inner = module.split(".")
+    if top == ROOT:
+        # `from ..common import x` leaves the folder, `from .common import x` does not.
+        return _outside_hint(inner[0]) if len(inner) == 1 else None
+    if (folder / f"{top}.py").exists() or (folder / top).is_dir():
+        pickles = "a pickle that refers to it must be loaded in __init__"
+        return f"{top} is a module of this folder: {pickles}"
+    return _requirement_hint(module)
 
 
 _OF_MAIN = re.compile(
@@ -191,19 +200,21 @@ _OF_MAIN = re.compile(
 )
 
 
-def _is_here(name: object, folder: Path) -> bool:
+def _is_in_folder(name: object, folder: Path) -> bool:
     return isinstance(name, str) and not Path(name).is_absolute() and (folder / name).exists()
 
 
-def _requirement(module: str) -> str | None:
+def _requirement_hint(module: str) -> str | None:
     top = module.partition(".")[0]
-    if (
-        top in sys.stdlib_module_names or top == "google"
-    ):  # google: a dozen packages share that name
+    if top in sys.stdlib_module_names or top == "google":  # which a dozen packages share
         return None
     package = DISTRIBUTIONS.get(top, top)
     if module != top and find_spec(top):
-        return f"the installed {package} has no {module}; pin the version you need in {WHERE}"
+        version = f"pin the version you need in {REQUIREMENTS}"
+        return f"the installed {package} has no {module}; {version}"
     if top in DISTRIBUTIONS or top in LIBRARIES:
-        return f"add the line {package} to {WHERE}"
-    return f"if {top} is a package from PyPI: add the line {top} to {WHERE}; code of your own belongs into this folder"
+        return f"add the line {package} to {REQUIREMENTS}"
+    return (
+        f"if {top} is a package from PyPI: add the line {top} to {REQUIREMENTS}; "
+        "code of your own belongs into this folder"
+    )

@@ -1,4 +1,4 @@
-"""A model's own examples: `examples/*.json`, each `{"variables": {...}, "response": {...}}`."""
+"""Reads a model's examples: `examples/*.json`, each `{"variables": {...}, "response": {...}}`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any, NoReturn
 import orjson
 
 from modelsync.errors import ModelBroken
+from modelsync.models.convention import EXAMPLES
 from modelsync.models.types import Example, Fault
 
-FOLDER = "examples"
 SHAPE = '{"variables": {...}, "response": {...}}, where the response may be left out'
 
 
 def read(folder: Path) -> tuple[Example, ...]:
-    """Read the examples of a model's folder, sorted by file name; none where it has none.
+    """Read the examples of a model's folder, sorted by file name.
 
-    Raises ModelBroken (stage `example`) naming the file that is no example.
+    Raises ModelBroken (stage `example`), which names the file that is no example.
     """
     return tuple(
-        _read(path, f"{FOLDER}/{path.name}") for path in sorted((folder / FOLDER).glob("*.json"))
+        _read(path, f"{EXAMPLES}/{path.name}")
+        for path in sorted((folder / EXAMPLES).glob("*.json"))
     )
 
 

@@ -1,11 +1,11 @@
-"""From what a model returns to the bytes of the answer.
+"""Serialises the result of a model as the JSON of the answer.
 
-What JSON has no word for is written so:
+Values that JSON has no type for are written like this:
 
 | value | JSON |
 |---|---|
 | NaN, infinities, NaT, `pandas.NA`, also inside arrays and as Decimal | null |
-| numpy scalar, array; pandas Series, Index; tensor (anything with `tolist`) | number, (nested) list |
+| numpy scalar, array; pandas Series, Index; tensor (has `tolist`) | number, (nested) list |
 | pandas DataFrame | list of records |
 | datetime, date, time, Timestamp | ISO 8601 text |
 | timedelta | seconds |
@@ -37,33 +37,35 @@ from uuid import UUID
 import orjson
 
 from modelsync.errors import ModelRaised
+from modelsync.models.convention import METHOD
 from modelsync.models.diagnosis import hide_paths
-from modelsync.models.discovery.source_analysis import METHOD
 from modelsync.observability.redaction import redacted
 
-LARGEST = 64 * 1024**2  # bytes of an answer
-DEEPEST = 200  # levels; orjson stops at 254
+MAX_BYTES = 64 * 1024**2
+"""Bytes of an answer."""
+
+MAX_DEPTH = 200
+"""Levels of nesting; orjson stops at 254."""
 
 _dumps = orjson.dumps
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
-# orjson writes numpy's NaT in nanoseconds as the smallest integer it is stored as: an instant that
-# is no real data.
+# orjson writes numpy's NaT in nanoseconds as an instant, that of the integer which stands for it.
 _NAT = b"1677-09-21T00:12:43.145224"
 _INT64 = range(-(2**63), 2**64)
 
 
-class _Unfit(Exception):
-    """A value that no JSON can hold; `path` leads to it."""
+class _NotSerialisable(Exception):
+    """A value that JSON cannot hold; `path` leads to it."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path or 'the result'} {reason}")
 
 
-def dump(result: object, limit: int = LARGEST) -> bytes:
+def dump(result: object, limit: int = MAX_BYTES) -> bytes:
     """Serialise a model's result, a dict, as JSON.
 
-    Raises ModelRaised where it is no dict, holds what JSON cannot hold (naming its type and the
-    path to it), or is longer than `limit` bytes.
+    Raises ModelRaised where it is no dict, where JSON cannot hold one of its values (the message
+    names its type and the path to it), or where the JSON is longer than `limit` bytes.
     """
     if not isinstance(result, dict):
         raise ModelRaised("TypeError", f"{METHOD} returned {_a(result)}, not a dict")
@@ -85,27 +87,23 @@ def _a(value: object) -> str:
 
 
 def _dump_slowly(result: dict[Any, Any]) -> bytes:
-    """Take the result apart ourselves: for what orjson refuses, and to name what nobody can
-    serialise.
-    """
+    """Serialise what orjson refuses, value by value, or name the value that cannot be."""
     try:
         return _dumps(_plain(result, "", 0), _default, _NUMPY)
-    except _Unfit as error:
-        raise ModelRaised(
-            "TypeError", f"{METHOD} returned what JSON cannot hold: {error}"
-        ) from None
+    except _NotSerialisable as error:
+        message = f"{METHOD} returned what JSON cannot hold: {error}"
+        raise ModelRaised("TypeError", message) from None
     except Exception as error:
-        # Conversions run the model's own code: serialisers of pydantic, properties, tolist of its
-        # own classes.
-        raise ModelRaised(
-            type(error).__name__,
-            f"while serialising the result: {hide_paths(redacted(str(error), 1000))}",
-        ) from error
+        # Conversions run code of the model: serialisers of pydantic, properties, `tolist`.
+        message = f"while serialising the result: {hide_paths(redacted(str(error), 1000))}"
+        raise ModelRaised(type(error).__name__, message) from error
 
 
 def _plain(value: Any, path: str, depth: int) -> Any:
-    if depth > DEEPEST:
-        raise _Unfit("the result", f"is nested deeper than {DEEPEST} levels, or contains itself")
+    """Return the value as types that orjson serialises. Raises _NotSerialisable."""
+    if depth > MAX_DEPTH:
+        reason = f"is nested deeper than {MAX_DEPTH} levels, or contains itself"
+        raise _NotSerialisable("the result", reason)
     match value:
         case None | bool():
             return value
@@ -124,19 +122,23 @@ def _plain(value: Any, path: str, depth: int) -> Any:
             }
         case list() | tuple():
             return [_plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
-        case datetime() | date() | time() | UUID():
-            return _default(value) if type(value) not in _NATIVE else value
+    return _plain_object(value, path, depth)
+
+
+def _plain_object(value: Any, path: str, depth: int) -> Any:
+    """Return a value of any other type as types that orjson serialises."""
+    if type(value) in _NATIVE:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return _plain(fields, path, depth + 1)
     try:
         simpler = _default(value)
     except TypeError:
-        raise _Unfit(path, f"is {_a(value)}") from None
+        raise _NotSerialisable(path, f"is {_a(value)}") from None
     except UnicodeDecodeError:
-        raise _Unfit(
-            path, "holds bytes that are not UTF-8; encode them, for example with base64"
-        ) from None
+        reason = "holds bytes that are not UTF-8; encode them, for example with base64"
+        raise _NotSerialisable(path, reason) from None
     return simpler if isinstance(simpler, orjson.Fragment) else _plain(simpler, path, depth + 1)
 
 
@@ -155,7 +157,7 @@ def _below(path: str, key: object) -> str:
 
 
 def as_key(key: Any, path: str = "") -> str:
-    """A key of an object as JSON has it, a text."""
+    """Return the key of an object as text, as JSON has it. Raises _NotSerialisable."""
     match key:
         case Enum():
             return as_key(key.value, path)
@@ -171,18 +173,18 @@ def as_key(key: Any, path: str = "") -> str:
             return key.isoformat()
         case UUID() | Decimal() | PurePath():
             return str(key)
-    if callable(item := getattr(key, "item", None)) and not isinstance(
-        simple := item(), type(key)
-    ):  # numpy's
-        return as_key(simple, path)
-    raise _Unfit(path, f"has a key that is {_a(key)}")
+    if callable(item := getattr(key, "item", None)):  # a scalar of numpy
+        simple = item()
+        if not isinstance(simple, type(key)):
+            return as_key(simple, path)
+    raise _NotSerialisable(path, f"has a key that is {_a(key)}")
 
 
 # --- single values --------------------------------------------------------------------------------
 
 
 def _default(value: Any) -> Any:
-    """A simpler value in place of one that orjson does not know; TypeError where there is none."""
+    """Return a simpler value for one that orjson does not know. Raises TypeError without one."""
     for kind, simpler in _SIMPLER:
         if isinstance(value, kind):
             return simpler(value)
@@ -192,13 +194,11 @@ def _default(value: Any) -> Any:
     if name == "NAType":
         return None
     if type(value).__module__ == "numpy" and value.dtype.kind in "Mm":
-        # In microseconds numpy gives Python's own types, and None for NaT; in its finer units it
-        # gives integers.
+        # In microseconds numpy gives datetime, timedelta, or None for NaT; in finer units integers.
         return value.astype(f"{value.dtype.kind}8[us]").tolist()
     if name == "DataFrame" and hasattr(value, "columns"):
-        return (
-            value.to_dict("records") if hasattr(value, "iloc") else value.to_dicts()
-        )  # pandas, polars
+        is_pandas = hasattr(value, "iloc")  # else it is polars
+        return value.to_dict("records") if is_pandas else value.to_dicts()
     if callable(tolist := getattr(value, "tolist", None)) and (simple := tolist()) is not value:
         return float(simple) if type(simple) is type(value) else simple
     raise TypeError(name)

@@ -1,10 +1,10 @@
-"""The values that the layers exchange about models. Pure data: no imports of model code, no I/O."""
+"""The values that the layers exchange about models. Pure data, without I/O."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NewType
 
@@ -13,9 +13,11 @@ TreeHash = NewType("TreeHash", str)
 """The git tree hash of a model's folder (40 hex digits): the model's version."""
 
 FaultStage = Literal["name", "static", "load", "example", "timeout", "crash"]
-"""Where a model failed: its folder's name; its source read without running it; import and
-`__init__`; one of its examples; too slow in one of these; or it ended the check process
-(`os._exit`, a segmentation fault).
+"""The stage in which a model failed.
+
+`name`: the name of its folder. `static`: the analysis of its source, which runs no code. `load`:
+its import and `__init__`. `example`: one of its examples. `timeout`: it took too long to load or
+to answer its examples. `crash`: it ended the check process (`os._exit`, a segmentation fault).
 """
 
 ModelState = Literal["ready", "stale", "failed"]
@@ -23,29 +25,10 @@ ModelState = Literal["ready", "stale", "failed"]
 `failed`: nothing serves.
 """
 
-RESERVED = frozenset(
-    {
-        "all",
-        "usage",
-        "docs",
-        "openapi.json",
-        "sync",
-        "livez",
-        "readyz",
-        "metrics",
-        "v2",
-        "static",
-        "favicon.ico",
-    }
-)
-"""Names of the service's own routes, compared without case: no model may have one of them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a model folder cannot be served. `file` is relative to the model's folder; `line` counts
-    from 1.
-    """
+    """Why a model cannot be served. `file` is relative to its folder; `line` counts from 1."""
 
     stage: FaultStage
     message: str
@@ -54,50 +37,62 @@ class Fault:
     hint: str | None = None
 
     def __str__(self) -> str:
-        where = (
-            f"{self.file}:{self.line}: "
-            if self.file and self.line
-            else f"{self.file}: "
-            if self.file
-            else ""
-        )
-        return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
+        line = f":{self.line}" if self.line else ""
+        place = f"{self.file}{line}: " if self.file else ""
+        return f"{place}{self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A folder as the static check sees it; nothing of it has run. `fault` is None where it can be
-    loaded.
+    """A model folder as the static analysis describes it; none of its code has run.
 
+    It is carried whole from discovery to serving: into the check process, `release.json` and
+    `serve_models.py` (`serialization` writes and reads it generically, in the order of these
+    fields). A new property needs a JSON type and a default, which older releases then have.
+
+    `path`: the folder, absolute or relative to the working directory; in a `ModelEntry` relative
+    to the directory of the release.
+    `class_name`: the class in `etls.py` that is the model; empty where `artefact` is set.
+    `artefact`: the file that is the model, in a folder without `etls.py`.
+    `version`: empty where the folder cannot be read.
     `writes_self`: the predicting method assigns to `self`, so calls of it must not overlap.
-    `artefact`: the file that is the model, in a folder without `etls.py`; then there is no class.
+    `is_async`: the predicting method is an `async def`.
+    `fault`: why the folder cannot be loaded; None where it can.
     """
 
     name: ModelName
     path: Path
+    class_name: str = field(default="", kw_only=True)
+    artefact: str = field(default="", kw_only=True)
     version: TreeHash
-    class_name: str = ""
-    writes_self: bool = False
-    is_async: bool = False
-    fault: Fault | None = None
-    artefact: str = ""
+    writes_self: bool = field(default=False, kw_only=True)
+    is_async: bool = field(default=False, kw_only=True)
+    fault: Fault | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """What the check process measured of one version of a model.
+
+    `load_seconds`: None where it did not load. `call_seconds`: the median of the calls with its
+    examples; None where it has none. `examples`: how many it has.
+    """
+
+    load_seconds: float | None = None
+    call_seconds: float | None = None
+    examples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What the check process found out about one version of a model. Times in seconds, sizes in
-    bytes.
-
-    `call_seconds` is the median of its examples' calls, None where it has none. `schema` is the
-    JSON schema of `variables`, None where the model takes any object.
+    """What the check process found out about one version of a model; `fault` is None where it can
+    serve.
     """
 
     name: ModelName
     version: TreeHash
     fault: Fault | None = None
-    load_seconds: float | None = None
-    call_seconds: float | None = None
-    examples: int = 0
+    measured: Measurements = Measurements()
 
     @property
     def ok(self) -> bool:
@@ -107,9 +102,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One `examples/*.json`: a request that a model must answer, and what it answers (None:
-    anything).
-    """
+    """One `examples/*.json`: a request, and the expected response (None: any)."""
 
     name: str
     variables: dict[str, Any]
@@ -120,23 +113,25 @@ class Example:
 class LoadedModel:
     """A model that is ready to be called.
 
-    `call` takes the `variables` object and returns the method's result; it binds and validates
-    first and raises `VariablesInvalid`. For an `async def` method `is_async` is true and `call`
-    returns an awaitable. Any other exception, `SystemExit` among them, is the model's own. `lock`
-    is held around a call where calls must not overlap (None for an `async def` method: a lock of
-    threads would stop the event loop). `package` is the unique name under which its modules were
-    imported.
+    `spec` describes it; its `is_async` is that of the method which was loaded. `name`, `version`
+    and `is_async` are copies: every request reads them.
 
-    A model that takes several requests at once has `call_batch`, which takes the list of what
-    `bind` gives for each `variables` object (raising VariablesInvalid) and returns a list of as
-    many results; an exception in it fails that one request alone. `call` then answers one request
-    just as `call_batch` would: the check compares them.
+    `call` takes the `variables` object and returns the method's result. It binds and validates
+    first, and raises VariablesInvalid; any other exception, SystemExit among them, is the model's
+    own. For an `async def` method it returns an awaitable. `lock` must be held during a call where
+    calls must not overlap (None for an `async def` method: a lock of threads would stop the event
+    loop). `package` is the unique name under which the model's modules were imported. `schema` is
+    the JSON schema of `variables`, None where the model takes any object. `call_seconds` is what
+    the check measured.
+
+    A model that takes several requests at once has `bind` and `call_batch`. `bind` makes a row of
+    each `variables` object, and raises VariablesInvalid. `call_batch` takes a list of rows and
+    returns a list of as many results; an exception in it fails only that request. `call` then
+    answers one request just as `call_batch` does: the check compares them.
     """
 
-    name: ModelName
-    version: TreeHash
+    spec: ModelSpec
     call: Callable[[dict[str, Any]], Any]
-    is_async: bool = False
     schema: dict[str, Any] | None = None
     doc: str = ""
     examples: tuple[Example, ...] = ()
@@ -146,28 +141,66 @@ class LoadedModel:
     package: str = ""
     bind: Callable[[dict[str, Any]], Any] | None = None
     call_batch: Callable[[list[Any]], list[Any]] | None = None
+    name: ModelName = field(init=False)
+    version: TreeHash = field(init=False)
+    is_async: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.name, self.version = self.spec.name, self.spec.version
+        self.is_async = self.spec.is_async
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model of a release, as `release.json` and `GET /<base>/<Model>` tell of it.
+    """One model of a release, as `release.json` and `GET /<base>/<Model>` describe it.
 
-    `version` is what serves ("" where nothing does), `wanted_version` is what the commit holds.
-    `release` is the id of the release in which `version` was first published. `folder` is relative
-    to the release's directory.
+    `spec` describes the version that serves, or where none serves the one that the commit holds;
+    its `path` is relative to the directory of the release. `wanted_version` is what the commit
+    holds, and `fault` tells why that does not serve (`spec.fault` is always None). `release` is the
+    id of the release in which `version` was first published.
     """
 
-    name: ModelName
+    spec: ModelSpec
     state: ModelState
-    version: TreeHash | Literal[""]
     wanted_version: TreeHash | Literal[""]
     release: str
-    folder: str
-    class_name: str = ""
-    writes_self: bool = False
-    is_async: bool = False
     fault: Fault | None = None
-    load_seconds: float | None = None
-    call_seconds: float | None = None
-    examples: int = 0
-    artefact: str = ""
+    measured: Measurements = Measurements()
+
+    @classmethod
+    def of(
+        cls,
+        spec: ModelSpec,
+        path: Path,
+        *,
+        fault: Fault | None,
+        release: str = "",
+        measured: Measurements = Measurements(),
+    ) -> ModelEntry:
+        """Return the entry of a model in its wanted version, which serves unless it has a `fault`.
+
+        `path` is the model's folder, relative to the directory of the release.
+        """
+        return cls(
+            spec=replace(spec, path=path, fault=None),
+            state="failed" if fault else "ready",
+            wanted_version=spec.version,
+            release=release,
+            fault=fault,
+            measured=measured,
+        )
+
+    @property
+    def name(self) -> ModelName:
+        """The model's name."""
+        return self.spec.name
+
+    @property
+    def version(self) -> TreeHash | Literal[""]:
+        """The version that serves; empty where none does."""
+        return "" if self.state == "failed" else self.spec.version
+
+    @property
+    def folder(self) -> str:
+        """The model's folder, relative to the directory of the release."""
+        return str(self.spec.path)

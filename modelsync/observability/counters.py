@@ -1,27 +1,23 @@
-"""Counters that all workers of the service share: one memory-mapped file per worker, added up when
-somebody asks.
+"""Counters that all workers of the service share: one memory-mapped file per worker.
 
-A worker writes plain doubles into its own file, so counting takes no lock between processes and
-survives the worker: what it had counted is still there after a `kill -9`. When a worker has ended
-its file is folded into `retired.json`; requests whose calls run according to it were lost, because
-a worker that ends as it should wipes them out. The layout is private to this module; the file's
-first line names the rows.
+A worker writes plain doubles into its own file, so counting takes no lock between processes, and
+survives the worker: what it has counted is still there after a `kill -9`. `totals` adds the files
+up. A file is 8 bytes with the length of the names (little-endian), the names as JSON padded to 8
+bytes, and a row of `WIDTH` doubles for each name: requests in flight, requests by reason, seconds,
+duration histogram, batch histogram, requests in batches.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import mmap
 import os
 import struct
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 import orjson
 
@@ -30,8 +26,8 @@ from modelsync import errors
 log = logging.getLogger(__name__)
 
 OK, OTHER, LOST = "ok", "other", "lost"
-"""Reasons besides those of the request errors: answered with a result; any reason that has no column
-of its own; never answered, because the worker has died.
+"""Reasons besides those of the request errors: answered with a result; any reason that has no
+column of its own; never answered, because the worker has died.
 """
 
 REASONS = (
@@ -40,7 +36,7 @@ REASONS = (
     OTHER,
     LOST,
 )
-"""Why a request got the answer that it got: the columns of a row. Statuses are HTTP's affair."""
+"""Why a request got its answer: columns of a row. The server maps them to status codes."""
 
 BUCKETS = (
     0.0001,
@@ -63,59 +59,25 @@ BUCKETS = (
 """Upper bounds of the duration histogram in seconds; one more bucket holds all above."""
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-"""Upper bounds of the histogram of requests per call, for models that take batches; one more bucket
-holds all above.
+"""Upper bounds of the histogram of requests per call, for models that take batches.
+
+One more bucket holds all above.
 """
 
-_COLUMN = {reason: 1 + index for index, reason in enumerate(REASONS)}
-_OTHER = _COLUMN[OTHER]
-_SUM = 1 + len(REASONS)
-_FIRST_BUCKET = _SUM + 1
-_FIRST_BATCH = _FIRST_BUCKET + len(BUCKETS) + 1
-_BATCHED = _FIRST_BATCH + len(BATCH_SIZES) + 1
-WIDTH = _BATCHED + 1
-_ROW = struct.Struct(f"{WIDTH}d")
-_HEADER = 8
+COLUMN = {reason: 1 + index for index, reason in enumerate(REASONS)}
+OTHER_COLUMN = COLUMN[OTHER]
+SUM = 1 + len(REASONS)
+FIRST_BUCKET = SUM + 1
+FIRST_BATCH = FIRST_BUCKET + len(BUCKETS) + 1
+BATCHED = FIRST_BATCH + len(BATCH_SIZES) + 1
+WIDTH = BATCHED + 1
+ROW = struct.Struct(f"{WIDTH}d")
+HEADER = 8
 
 
 def folder(home: Path) -> Path:
-    """Where the counters lie in the state directory."""
+    """The folder of the counters in the state directory."""
     return home / "run" / "metrics"
-
-
-@dataclass(slots=True)
-class Totals:
-    """What one model has answered. `reasons`: requests by one of `REASONS`; `buckets`: counts by upper bound,
-    not cumulated.
-
-    `batches`: calls with several requests by `BATCH_SIZES`, `batched`: the requests in them.
-    """
-
-    in_flight: float = 0.0
-    reasons: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    buckets: list[float] = field(default_factory=lambda: [0.0] * (len(BUCKETS) + 1))
-    batches: list[float] = field(default_factory=lambda: [0.0] * (len(BATCH_SIZES) + 1))
-    batched: float = 0.0
-
-    def add(self, row: Sequence[float], *, alive: bool) -> None:
-        """Add a worker's row; requests that are in flight where it no longer lives are lost."""
-        if alive:
-            self.in_flight += row[0]
-        elif row[0] > 0:
-            self.reasons[LOST] = self.reasons.get(LOST, 0.0) + row[0]
-        for reason, index in _COLUMN.items():
-            if row[index]:
-                self.reasons[reason] = self.reasons.get(reason, 0.0) + row[index]
-        self.seconds += row[_SUM]
-        self.buckets = [
-            old + new
-            for old, new in zip(self.buckets, row[_FIRST_BUCKET:_FIRST_BATCH], strict=True)
-        ]
-        self.batches = [
-            old + new for old, new in zip(self.batches, row[_FIRST_BATCH:_BATCHED], strict=True)
-        ]
-        self.batched += row[_BATCHED]
 
 
 class LoopRow:
@@ -139,14 +101,14 @@ class LoopRow:
     def observe(self, reason: str, seconds: float) -> None:
         """A request was answered, for one of `REASONS`, after `seconds`."""
         rows, base = self._rows, self._base
-        rows[base + _COLUMN.get(reason, _OTHER)] += 1.0
-        rows[base + _SUM] += seconds
-        rows[base + _FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1.0
+        rows[base + COLUMN.get(reason, OTHER_COLUMN)] += 1.0
+        rows[base + SUM] += seconds
+        rows[base + FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1.0
 
     def batch(self, size: int) -> None:
         """One call answered `size` requests."""
-        self._rows[self._base + _FIRST_BATCH + bisect_left(BATCH_SIZES, size)] += 1.0
-        self._rows[self._base + _BATCHED] += size
+        self._rows[self._base + FIRST_BATCH + bisect_left(BATCH_SIZES, size)] += 1.0
+        self._rows[self._base + BATCHED] += size
 
 
 class SharedRow:
@@ -192,11 +154,11 @@ class Counters:
         self.path = directory / f"{pid or os.getpid()}.counters"
         names = orjson.dumps([*models, *models])
         names += b" " * (-len(names) % 8)
-        size = _HEADER + len(names) + 8 * WIDTH * 2 * max(1, len(models))
+        size = HEADER + len(names) + 8 * WIDTH * 2 * max(1, len(models))
         self._map = _page(self.path, size)
-        self._map[:_HEADER] = len(names).to_bytes(_HEADER, "little")
-        self._map[_HEADER : _HEADER + len(names)] = names
-        self._cells = memoryview(self._map)[_HEADER + len(names) :].cast("d")
+        self._map[:HEADER] = len(names).to_bytes(HEADER, "little")
+        self._map[HEADER : HEADER + len(names)] = names
+        self._cells = memoryview(self._map)[HEADER + len(names) :].cast("d")
         self._base = {name: index * WIDTH for index, name in enumerate(models)}
         self._lock = threading.Lock()
         self.rows = {
@@ -219,11 +181,11 @@ class Counters:
 
 
 def _page(path: Path, size: int) -> mmap.mmap:
-    """A mapped file, all of it on the disk: writing to a page that has no room there would be a
+    """A mapped file with all of its blocks allocated: writing to a page without a block is a
     SIGBUS.
 
-    On a full disk it is memory that nobody else sees: better a worker that does not count than one
-    that does not serve.
+    On a full disk it is memory that no other process sees: better a worker that does not count than
+    one that does not serve.
     """
     try:
         # A file of the same pid, left by a worker of an earlier boot, was folded away before this
@@ -237,118 +199,3 @@ def _page(path: Path, size: int) -> mmap.mmap:
         with suppress(OSError):
             path.unlink(missing_ok=True)
         return mmap.mmap(-1, size)
-
-
-def _rows(path: Path) -> Iterator[tuple[str, list[float]]]:
-    raw = path.read_bytes()
-    length = int.from_bytes(raw[:_HEADER], "little")
-    if not 0 < length <= len(raw) - _HEADER:  # its worker has not written the header yet
-        return
-    names = orjson.loads(raw[_HEADER : _HEADER + length])
-    if len(raw) < _HEADER + length + len(names) * _ROW.size:  # another version's layout
-        return
-    for index, name in enumerate(names):
-        yield name, list(_ROW.unpack_from(raw, _HEADER + length + index * _ROW.size))
-
-
-def in_flight(directory: Path, pid: int) -> list[str]:
-    """The models that worker `pid` was calling when it last wrote: the suspects, where it has
-    crashed.
-    """
-    try:
-        return [name for name, row in _rows(directory / f"{pid}.counters") if row[0] > 0]
-    except FileNotFoundError:
-        return []
-
-
-def totals(directory: Path) -> dict[str, Totals]:
-    """The counters of all workers, living and ended, by model."""
-    with _retired(directory) as retired:
-        found = {name: _from_json(row) for name, row in _load(retired).items()}
-        for path in sorted(directory.glob("*.counters")):
-            try:
-                for name, row in _rows(path):
-                    found.setdefault(name, Totals()).add(row, alive=_runs(path))
-            except FileNotFoundError:
-                continue
-    return found
-
-
-def retire(directory: Path, pid: int | None = None) -> None:
-    """Fold the files of all workers that no longer run into `retired.json`, that of `pid` in any
-    case.
-
-    Where the disk is full they stay as they are, until the next time.
-    """
-    try:
-        _retire(directory, pid)
-    except OSError as error:
-        log.error("the counters of ended workers cannot be folded: %s", error.strerror)
-
-
-def _retire(directory: Path, pid: int | None) -> None:
-    with _retired(directory) as retired:
-        kept = _load(retired)
-        paths = [
-            path
-            for path in directory.glob("*.counters")
-            if path.stem == str(pid) or not _runs(path)
-        ]
-        for path in paths:
-            for name, row in _rows(path):
-                total = _from_json(kept.get(name, [0.0] * WIDTH))
-                total.add(row, alive=False)
-                kept[name] = _to_json(total)
-        # A crash between these two steps counts one worker twice: rather that than losing it.
-        content = orjson.dumps(kept)
-        os.posix_fallocate(
-            retired.fileno(), 0, max(1, len(content))
-        )  # raises before anything is lost
-        retired.seek(0)
-        retired.write(content)
-        retired.truncate()
-        retired.flush()
-        for path in paths:
-            path.unlink(missing_ok=True)
-
-
-def _runs(path: Path) -> bool:
-    # One that nobody has reaped counts too: its master reads its file before it is folded.
-    return Path("/proc", path.stem).exists()
-
-
-def _to_json(total: Totals) -> list[float]:
-    return [
-        0.0,
-        *(total.reasons.get(reason, 0.0) for reason in REASONS),
-        total.seconds,
-        *total.buckets,
-        *total.batches,
-        total.batched,
-    ]
-
-
-def _from_json(row: list[float]) -> Totals:
-    total = Totals()
-    total.add(row, alive=False)
-    return total
-
-
-def _load(file: IO[bytes]) -> dict[str, list[float]]:
-    try:
-        loaded: dict[str, list[float]] = orjson.loads(file.read() or b"{}")
-    except (
-        orjson.JSONDecodeError
-    ):  # the process that wrote it was killed in the middle: its history is gone, not ours
-        return {}
-    return {name: row for name, row in loaded.items() if len(row) == WIDTH}
-
-
-@contextmanager
-def _retired(directory: Path) -> Iterator[IO[bytes]]:
-    directory.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(
-        os.open(directory / "retired.json", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+b"
-    ) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file

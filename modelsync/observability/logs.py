@@ -1,8 +1,7 @@
-"""Logging: one JSON object a line, or text where a person looks; no secret ever.
+"""Logging: one JSON object a line, or text on a terminal, without secrets.
 
-Extra values go with a record as `extra={"fields": {...}}`, or through `event`. Everything that logs
-through the standard library (gunicorn, warnings, the models) ends in the one handler that
-`configure` installs.
+Extra values go with a record as `extra={"fields": {...}}`, or through `event`. `configure` installs
+the one handler, for all that logs through the standard library: gunicorn, warnings, the models.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) no
 def configure(logs: Logs, stream: TextIO | None = None, secrets: Secrets = ()) -> None:
     """Send all logging of this process to `stream` (standard error), formatted as the settings say.
 
-    `secrets` are hidden wherever they appear, here and in what `redaction` is asked about; a
-    callable is asked at each record, so that rotated ones are hidden too. Called again it replaces
-    what it did before, which is what a forked process wants.
+    `secrets` are redacted here, and by `redaction`. A callable is called at each record, so that
+    rotated secrets are redacted, too. A second call replaces the first one, as a forked process
+    needs.
     """
     stream = stream or sys.stderr
     text = logs.format == "text" or (logs.format == "auto" and stream.isatty())
@@ -46,7 +45,7 @@ def configure(logs: Logs, stream: TextIO | None = None, secrets: Secrets = ()) -
 
 
 def adopt(*names: str) -> None:
-    """Take loggers that brought handlers of their own (gunicorn's) into the one handler."""
+    """Remove the handlers of loggers that brought their own (gunicorn's)."""
     for name in names:
         logger = logging.getLogger(name)
         logger.handlers.clear()
@@ -55,14 +54,12 @@ def adopt(*names: str) -> None:
 
 
 def event(logger: logging.Logger, level: int, message: str, /, **fields: Any) -> None:
-    """Log a message with fields, which stand beside it in the JSON object."""
+    """Log a message with fields, which are keys of the JSON object."""
     logger.log(level, message, extra={"fields": fields})
 
 
 def secrets_of(settings: Settings) -> Callable[[], Iterator[str]]:
-    """Give what `configure` needs to hide every secret of these settings; files are read at each
-    use.
-    """
+    """The secrets of these settings, for `configure`; files are read at each use."""
     access = settings.access
     lists = (access.predict_tokens, access.train_tokens, access.admin_tokens)
 
@@ -71,7 +68,7 @@ def secrets_of(settings: Settings) -> Callable[[], Iterator[str]]:
             try:
                 value = secret.read()
             except SettingsError:
-                # an unreadable file has nothing to hide; whoever needs the secret reports it
+                # an unreadable file holds no secret; the user of the secret reports it
                 continue
             yield from value.split(",") if secret in lists else (value,)
 
@@ -105,8 +102,9 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """One readable line, fields as key=value but for null ones, the traceback below; control
-    characters are shown.
+    """One readable line: fields as key=value without null ones, the traceback below.
+
+    Control characters are escaped.
     """
 
     def __init__(self, redact: Redactor) -> None:

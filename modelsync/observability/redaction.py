@@ -1,10 +1,8 @@
-"""Texts without what is secret in them: the one place that the log, the answers and the files of a
-release rely on.
+"""Redaction: replaces credentials in text, for the log, the answers and the files of a release.
 
-What a model raises may quote whatever it was given to connect with. Such a text is made harmless
-where it is made (`models.diagnosis`, `inference.dataplane`), so that all who show it show the same; the log
-does so with every line, besides. Every pattern takes time linear in the text's length: repeats are
-bounded, or end at what they cannot hold.
+A model's exception may quote the credentials that it connects with. Such a text is redacted where
+it is made, so that all readers see the same; the log redacts each line, besides. Each pattern takes
+time linear in the length of the text: repeats are bounded, or end at a character they exclude.
 """
 
 from __future__ import annotations
@@ -18,10 +16,10 @@ from urllib.parse import quote
 HIDDEN = "***"
 
 LONGEST = 20_000
-"""Characters that are looked at of a text that is cut anyway."""
+"""Characters of a text that are redacted; the rest is cut off."""
 
 REREAD = 1.0
-"""Seconds for which secrets that are in files are not read again, but for the log."""
+"""Seconds after which `text` reads secrets from files again; the log reads them each time."""
 
 Secrets = Iterable[str] | Callable[[], Iterable[str]]
 
@@ -52,11 +50,12 @@ _KEY = re.compile(
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 
-_TELLING = re.compile(
-    r"""-----BEGIN\ [A-Z0-9 ]{0,30}PRIVATE\ KEY-----.*?
-        (?:-----END\ [A-Z0-9 ]{0,30}PRIVATE\ KEY-----|\Z)
+_KNOWN_FORMS = re.compile(
+    r"""-----BEGIN\ [A-Z0-9 ]{0,30}PRIVATE\ KEY-----
+        .*? (?:-----END\ [A-Z0-9 ]{0,30}PRIVATE\ KEY-----|\Z)
       | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b
-      | (?<![\w-])(?:gh[pousr]_\w{16,} | github_pat_\w{16,} | glpat-[\w-]{16,} | xox[abprs]-[\w-]{10,})
+      | (?<![\w-])(?:gh[pousr]_\w{16,} | github_pat_\w{16,} | glpat-[\w-]{16,}
+                    | xox[abprs]-[\w-]{10,})
       | (?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?  # a JSON web token
     """,
     re.VERBOSE | re.DOTALL,
@@ -66,25 +65,27 @@ _BEARER = re.compile(r"\b(bearer\s{1,4})[\w.~+/-]{6,}=*", re.IGNORECASE)
 
 
 class Redactor:
-    """Replaces credentials, known as secrets or not, by `***`, in text and in whatever holds text."""
+    """Replaces known secrets, and what looks like a credential, by `***`, in text
+    and containers.
+    """
 
     def __init__(self, secrets: Secrets = ()) -> None:
         self._secrets = secrets if callable(secrets) else lambda: secrets
         self._seen: frozenset[str] = frozenset()
         self._pattern: re.Pattern[str] | None = None
-        self._asked = 0.0
+        self._refreshed = 0.0
 
     def __call__(self, value: Any) -> Any:
-        """Give the value with every secret in it replaced; dicts and lists are copied, other types
-        kept.
+        """Redact a value: dicts are copied, other containers become lists, other types keep their
+        value.
         """
-        self._ask()
+        self._refresh()
         return self._redact(value)
 
     def text(self, text: str) -> str:
-        """Give the text with every secret in it replaced."""
-        if monotonic() - self._asked > REREAD:
-            self._ask()
+        """Redact a text."""
+        if monotonic() - self._refreshed > REREAD:
+            self._refresh()
         return self._text(text)
 
     def _redact(self, value: Any) -> Any:
@@ -104,18 +105,17 @@ class Redactor:
             text = self._pattern.sub(HIDDEN, text)
         if "://" in text:
             text = _URL_CREDENTIALS.sub(f"{HIDDEN}@", text)
-        text = _TELLING.sub(HIDDEN, text)
+        text = _KNOWN_FORMS.sub(HIDDEN, text)
         if "=" in text or ":" in text:
             text = _KEY.sub(rf"\g<key>{HIDDEN}", text)
         return _BEARER.sub(rf"\1{HIDDEN}", text)
 
-    def _ask(self) -> None:
-        self._asked = monotonic()
+    def _refresh(self) -> None:
+        self._refreshed = monotonic()
         new = {secret for raw in self._secrets() if (secret := raw.strip())} - self._seen
         if not new:
             return
-        # A rotated secret stays hidden under its old value as well: that may still be valid
-        # somewhere.
+        # The old value of a rotated secret stays redacted: it may still be valid elsewhere.
         seen = self._seen | new
         forms = {form for secret in seen for form in (secret, quote(secret, safe=""))}
         self._pattern = re.compile(
@@ -128,8 +128,9 @@ _redactor = Redactor()
 
 
 def set_secrets(secrets: Secrets) -> Redactor:
-    """Hide these, too, in this process from now on; a callable is asked again and again, as they
-    may be rotated.
+    """Redact these secrets in this process from now on.
+
+    A callable is called again and again, because secrets may be rotated.
     """
     global _redactor
     _redactor = Redactor(secrets)
@@ -139,7 +140,7 @@ def set_secrets(secrets: Secrets) -> Redactor:
 def redacted(text: str, limit: int = LONGEST) -> str:
     """The text without credentials, cut to `limit` characters."""
     if len(text) > LONGEST:
-        # Half a word at the end might be half a secret, which nobody would know for one.
+        # Half a word at the end may be half a secret, which no pattern would match.
         text = text[:LONGEST].rpartition(" ")[0] or text[:LONGEST]
     text = _redactor.text(text)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,3 +1,1 @@
-"""The processes of a running service: supervisor, sync loop, generations with their gunicorn master
-and workers.
-"""
+"""The processes of a running service: supervisor, sync loop, generations of gunicorn."""

@@ -1,5 +1,6 @@
-"""Generations as the supervisor sees them: a child process that serves one release on the sockets
-it is given.
+"""A generation: the process that serves one release, as the supervisor sees it.
+
+It is started on the sockets that it is given, reports its workers, and is let in by a gate.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from modelsync.settings import Settings
 log = logging.getLogger(__name__)
 
 
-# The cores are shared out to workers already: threads of numerical libraries on top of that make
-# one-row calls several times slower. Whoever sets it differently has a reason.
+# Each core has a worker already: threads of numerical libraries on top of that make calls with one
+# row several times slower. The variable of the user's environment wins.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
@@ -33,20 +34,20 @@ class NotReady(Exception):
 
 
 class Generation:
-    """One child process. `faults` are the models that were good in the check and do not load in it."""
+    """One child process. `faults` are the models that passed the check and do not load in it."""
 
     def __init__(
         self,
         release: Release | None,
         process: asyncio.subprocess.Process,
         private: socket.socket,
-        held: IO[bytes],
+        gate: IO[bytes],
     ) -> None:
         self.release = release
         self.process = process
         self.faults: dict[str, str] = {}
         self._private = private
-        self._held = held
+        self._gate = gate
 
     @classmethod
     async def start(
@@ -54,22 +55,22 @@ class Generation:
         release: Release | None,
         *,
         listener: socket.socket,
-        control: int,
+        requests: int,
         config: Settings,
         timeout: float,
     ) -> Generation:
-        """Start a generation of `release` and wait until all of its workers are ready; `go` lets
-        them accept requests.
+        """Start a generation of `release` and wait until all of its workers are ready.
 
-        Raises NotReady, the process ended, where that takes longer than `timeout` seconds or it
-        dies.
+        Its workers accept requests of clients only after `open_gate`. `requests` is the descriptor
+        through which it requests syncs. Raises NotReady, the process ended, where it dies or needs
+        more than `timeout` seconds.
         """
-        (reading, writing), (waiting, held) = _pipe(), _pipe()
+        (reading, writing), (waiting, gate) = _pipe(), _pipe()
         with reading, writing, waiting:
             private = socket.create_server(("127.0.0.1", 0))
             secrets = settings.hand_down()
             sockets = (listener.fileno(), private.fileno())
-            given = {"ready": writing.fileno(), "go": waiting.fileno(), "control": control}
+            given = {"ready": writing.fileno(), "gate": waiting.fileno(), "requests": requests}
             arguments = [f"--listen={fd}" for fd in sockets] + [
                 f"--{name}={fd}" for name, fd in given.items()
             ]
@@ -86,16 +87,18 @@ class Generation:
                     | settings.child_environment()
                     | {"MODELSYNC_SECRETS_FD": str(secrets)},
                     pass_fds=(*sockets, *given.values(), secrets),
-                    # a Ctrl-C at the terminal is the supervisor's to handle
+                    # the supervisor handles Ctrl-C at the terminal
                     start_new_session=True,
                 )
             finally:
                 os.close(secrets)
             writing.close()
-            generation = cls(release, process, private, held)
+            generation = cls(release, process, private, gate)
             try:
-                await asyncio.wait_for(generation._boot(reading, config.server.workers), timeout)
-                await asyncio.to_thread(generation._prove, timeout)
+                await asyncio.wait_for(
+                    generation._wait_for_workers(reading, config.server.workers), timeout
+                )
+                await asyncio.to_thread(generation._check_readiness, timeout)
             except (NotReady, OSError, TimeoutError) as error:
                 await generation.kill()
                 reason = (
@@ -109,16 +112,17 @@ class Generation:
                 raise
         return generation
 
-    async def _boot(self, reading: IO[bytes], workers: int) -> None:
-        """Read what the master and its workers report until each worker has said that it accepts
-        requests.
+    async def _wait_for_workers(self, reading: IO[bytes], workers: int) -> None:
+        """Read the reports of the master and its workers until each worker is ready.
+
+        Raises NotReady where the process ends before.
         """
         stream = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         transport, _ = await loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(stream), reading
         )
-        # A process that a model has started may hold the pipe open when the master has died.
+        # When the master dies, a process that a model has started may hold the pipe open.
         ended = asyncio.create_task(self.process.wait())
         ended.add_done_callback(lambda _: transport.close())
         with contextlib.closing(transport):
@@ -137,8 +141,11 @@ class Generation:
         code = await self.process.wait()
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
-    def _prove(self, timeout: float) -> None:
-        """Ask the generation itself, on the socket that only it listens on, what it serves."""
+    def _check_readiness(self, timeout: float) -> None:
+        """Ask the readiness probe on the private socket, which only this generation listens on.
+
+        Raises NotReady where it is not ready with its own release, OSError.
+        """
         connection = http.client.HTTPConnection(
             "127.0.0.1", self._private.getsockname()[1], timeout=timeout
         )
@@ -151,13 +158,14 @@ class Generation:
         ):
             raise NotReady(f"its readiness probe says {response.status}")
 
-    def go(self) -> None:
-        """Let its workers accept requests; those of a worker that is replaced later do so at once."""
-        self._held.close()
+    def open_gate(self) -> None:
+        """Let its workers accept requests, also workers that are replaced later."""
+        self._gate.close()
 
     async def drain(self, timeout: float) -> None:
-        """Ask it to end once its clients have their answers; kill it after `timeout` seconds, or
-        where cancelled.
+        """Send SIGTERM: it ends once its clients have their answers.
+
+        It is killed after `timeout` seconds, or where this is cancelled.
         """
         self._signal(signal.SIGTERM)
         try:
@@ -168,13 +176,13 @@ class Generation:
             await self.kill()
 
     async def kill(self) -> None:
-        """End it and its workers now, where they have not ended yet."""
-        # The whole group: a master that is gone may have left a worker that hangs in a model.
+        """Kill it and its workers, where they have not ended yet."""
+        # The whole process group: a dead master may have left a worker that hangs in a model.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         await self.process.wait()
         self._private.close()
-        self._held.close()
+        self._gate.close()
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -1,9 +1,8 @@
-"""A generation: one release in a gunicorn master of its own with its workers, on sockets it was
-given.
+"""The gunicorn master of a generation: loads one release, then forks its workers.
 
-Run by the supervisor as `python -m modelsync.processes.gunicorn_master`. It connection_counts the
-release before it forks, reports each worker that is ready, lets them accept requests from the
-public socket (the first one) when the supervisor says so, and ends on TERM once its last client is
+The supervisor runs it as `python -m modelsync.processes.gunicorn_master`, with descriptors of its
+sockets and pipes. The master reports each worker that is ready; the workers accept from the public
+socket (the first one) when the supervisor opens the gate. On TERM it ends once its last client is
 gone.
 """
 
@@ -31,11 +30,11 @@ from modelsync import settings
 from modelsync.api.app import create_app
 from modelsync.inference import serving
 from modelsync.inference.circuit_breaker import CircuitBreaker, memory_file
-from modelsync.models.isolation import guards
+from modelsync.models.isolation import patches
 from modelsync.models.isolation.crash_report import crashed_model
-from modelsync.observability import counters, logs
+from modelsync.observability import counters, logs, totals
 from modelsync.processes.gunicorn_worker import ModelsyncWorker
-from modelsync.processes.oom import OomKills, counter
+from modelsync.processes.oom import OomKills, find_counter
 from modelsync.releases.store import Releases
 from modelsync.server.acceptor import ConnectionCounts
 from modelsync.settings import Settings
@@ -43,12 +42,13 @@ from modelsync.settings import Settings
 log = logging.getLogger("modelsync.processes.gunicorn_master")  # also where it runs as __main__
 
 
-class Log(Logger):  # type: ignore[misc]
-    """gunicorn's logger, writing through ours."""
+class GunicornLogger(Logger):  # type: ignore[misc]
+    """gunicorn's logger, which writes through ours."""
 
     def setup(self, cfg: Any) -> None:
-        """Leave handlers and formats to `modelsync.observability.logs`; what it does each time it
-        starts is for debugging.
+        """Leave handlers and formats to `modelsync.observability.logs`.
+
+        gunicorn's messages at each start become debugging messages.
         """
         for logger in (self.error_log, self.access_log):
             logger.handlers.clear()
@@ -58,8 +58,8 @@ class Log(Logger):  # type: ignore[misc]
         self.cfg = cfg
 
 
-class GenerationMaster(Arbiter):  # type: ignore[misc]
-    """gunicorn's master, but no worker's exit code ends it: a model may call `os._exit(3)`."""
+class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
+    """gunicorn's master. No exit code of a worker ends it: a model may call `os._exit(3)`."""
 
     breaker: CircuitBreaker
     models = Path("models_serve")
@@ -69,7 +69,7 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
     _quick_deaths = 0
 
     def reap_workers(self) -> None:
-        """Collect ended workers, count what they leave, and switch off models that keep ending
+        """Reap ended workers, count the requests they lost, switch off models that keep ending
         them.
         """
         while True:
@@ -80,27 +80,28 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
             if not pid:
                 return
             if (worker := self.WORKERS.pop(pid, None)) is not None:
-                self._ended(worker, status)
+                self._reaped(worker, status)
 
-    def _ended(self, worker: ModelsyncWorker, status: int) -> None:
+    def _reaped(self, worker: ModelsyncWorker, status: int) -> None:
+        """Explain the end of a worker: log it, and record a crash against its suspects."""
         worker.tmp.close()
         if worker.connection_counts:
             worker.connection_counts.report(worker.worker_index, None)
         words = worker.crash_report.read()
         if status != 0 or words:  # or a model that calls os._exit(0)
             guilty = crashed_model(words, self.models)
-            suspects = [guilty] if guilty else counters.in_flight(self.metrics, worker.pid)
+            suspects = [guilty] if guilty else totals.in_flight(self.metrics, worker.pid)
             killed = os.WTERMSIG(status) == signal.SIGKILL
             starved = killed and self.oom_kills.claim(monotonic())
-            _tell(worker.pid, status, suspects, words, starved=starved)
-            # Any other SIGKILL comes from outside (an operator): no model's fault.
+            _log_death(worker.pid, status, suspects, words, starved=starved)
+            # Any other SIGKILL comes from outside, such as from an operator: no model's fault.
             if suspects and (starved or not killed):
-                self._blame(suspects)
-            self._pause_after_quick_deaths(worker)
+                self._record_crash(suspects)
+            self._slow_down_quick_deaths(worker)
         worker.crash_report.close()
-        counters.retire(self.metrics, worker.pid)
+        totals.retire(self.metrics, worker.pid)
 
-    def _blame(self, suspects: list[str]) -> None:
+    def _record_crash(self, suspects: list[str]) -> None:
         for name in self.breaker.crashed(suspects, monotonic()):
             fields = {"event": "model_switched_off", "model": name}
             log.error(
@@ -109,10 +110,8 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
                 extra={"fields": fields},
             )
 
-    def _pause_after_quick_deaths(self, worker: ModelsyncWorker) -> None:
-        """A worker that dies while it boots would be started again at once, for ever: slow that
-        down.
-        """
+    def _slow_down_quick_deaths(self, worker: ModelsyncWorker) -> None:
+        """Pause after many workers that died while they started, which would go on for ever."""
         if monotonic() - worker.born > 2.0:
             self._quick_deaths = 0
             return
@@ -121,24 +120,25 @@ class GenerationMaster(Arbiter):  # type: ignore[misc]
             sleep(0.5)
 
     def spawn_worker(self) -> int:
-        """Fork a worker; in the parent, note when."""
+        """Fork a worker; in the parent, record when."""
         pid: int = super().spawn_worker()
         self.WORKERS[pid].born = monotonic()
         return pid
 
     def manage_workers(self) -> None:
-        """Keep the number of workers, unless the supervisor has gone: then nobody would ever stop
-        us.
+        """Keep the number of workers, as long as the supervisor lives.
+
+        Without it nobody would ever stop this process.
         """
         if os.getppid() != self.supervisor:
             log.error("the supervisor has gone; ending")
             raise StopIteration
-        self.oom_kills.look(monotonic())
+        self.oom_kills.refresh(monotonic())
         super().manage_workers()
 
 
 class GunicornApplication(BaseApplication):  # type: ignore[misc]
-    """gunicorn's application: where its configuration and the WSGI callable come from."""
+    """gunicorn's application: its configuration and the WSGI callable."""
 
     def __init__(self, arguments: argparse.Namespace, config: Settings) -> None:
         self.arguments = arguments
@@ -156,7 +156,9 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
-        """Set gunicorn's settings; the environment and its configuration files are not consulted."""
+        """Set gunicorn's settings. Its environment variables and configuration
+        files are ignored.
+        """
         server = self.settings.server
         for name, value in {
             "bind": [f"fd://{fd}" for fd in self.arguments.listen],
@@ -166,21 +168,25 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
             "timeout": int(server.predict_timeout) + 30,
             "graceful_timeout": math.ceil(server.drain_timeout),
             "control_socket_disable": True,
-            "pre_fork": _give_place,
-            "logger_class": Log,
+            "pre_fork": _assign_index,
+            "logger_class": GunicornLogger,
             "proc_name": "modelsync",
         }.items():
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """The Flask application, its models loaded. Before the fork that memory is shared by all
-        workers.
+        """The Flask application with its models loaded.
+
+        Before the fork (preload), so that all workers share that memory.
         """
-        control = self.arguments.control
+        requests = self.arguments.requests
         loaded = serving.load(
-            self.settings, self.release, request_sync=lambda: _ask(control), breaker=self.breaker
+            self.settings,
+            self.release,
+            request_sync=lambda: _request_sync(requests),
+            breaker=self.breaker,
         )
-        _report(self.arguments.ready, loaded.faults)
+        _report_faults(self.arguments.ready, loaded.faults)
         app = create_app(loaded)
         gc.collect()
         gc.freeze()  # the workers' collectors must not touch, and so copy, the pages of the models
@@ -189,19 +195,19 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
     def run(self) -> None:
         """Serve until TERM."""
         ModelsyncWorker.ready_fd = self.arguments.ready
-        ModelsyncWorker.go_fd = self.arguments.go
+        ModelsyncWorker.gate_fd = self.arguments.gate
         ModelsyncWorker.connection_counts = ConnectionCounts(self.settings.server.workers)
-        GenerationMaster.breaker = self.breaker
+        ModelsyncArbiter.breaker = self.breaker
         if self.release:
-            GenerationMaster.models = self.release.path / "models_serve"
-        GenerationMaster.metrics = counters.folder(self.settings.state.home)
-        GenerationMaster.oom_kills = OomKills(counter())
-        GenerationMaster.supervisor = os.getppid()
-        GenerationMaster(self).run()
+            ModelsyncArbiter.models = self.release.path / "models_serve"
+        ModelsyncArbiter.metrics = counters.folder(self.settings.state.home)
+        ModelsyncArbiter.oom_kills = OomKills(find_counter())
+        ModelsyncArbiter.supervisor = os.getppid()
+        ModelsyncArbiter(self).run()
 
 
-def _tell(pid: int, status: int, suspects: list[str], words: str, *, starved: bool) -> None:
-    """Log how a worker has ended that should not have, and what it was doing."""
+def _log_death(pid: int, status: int, suspects: list[str], words: str, *, starved: bool) -> None:
+    """Log the death of a worker: how it ended, and which models it was calling."""
     code = os.waitstatus_to_exitcode(status)
     names = {int(one): one.name for one in signal.Signals}  # real-time signals have none
     how = names.get(-code, f"signal {-code}") if code < 0 else f"exit code {code}"
@@ -217,43 +223,41 @@ def _tell(pid: int, status: int, suspects: list[str], words: str, *, starved: bo
     log.error("worker %d %s%s", pid, said, calling, extra={"fields": fields})
 
 
-def _give_place(master: GenerationMaster, worker: ModelsyncWorker) -> None:
-    """The first worker_index that no living worker has."""
+def _assign_index(master: ModelsyncArbiter, worker: ModelsyncWorker) -> None:
+    """Give a new worker the lowest index that no living worker has."""
     taken = {other.worker_index for other in master.WORKERS.values()}
     worker.worker_index = next(
         worker_index for worker_index in count() if worker_index not in taken
     )
 
 
-def _ask(control: int) -> None:
-    """Ask the supervisor for a sync: one byte. A full pipe means that it has been asked often
-    enough.
-    """
+def _request_sync(requests: int) -> None:
+    """Request a sync from the supervisor: one byte. A full pipe holds requests enough."""
     with contextlib.suppress(BlockingIOError):
-        os.write(control, b"s")
+        os.write(requests, b"s")
 
 
-def _report(fd: int, faults: dict[str, str]) -> None:
+def _report_faults(fd: int, faults: dict[str, str]) -> None:
     os.write(fd, orjson.dumps({"faults": faults}) + b"\n")
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The supervisor's arguments: file descriptors by number, the release by its id (empty: none
-    yet).
+    """The supervisor's arguments: descriptors by number, the release by its id
+    (empty: none yet).
     """
     parser = argparse.ArgumentParser(prog="python -m modelsync.processes.gunicorn_master")
     parser.add_argument("--release", default="")
     parser.add_argument("--listen", type=int, action="append", required=True)
     parser.add_argument("--ready", type=int, required=True)
-    parser.add_argument("--go", type=int, required=True)
-    parser.add_argument("--control", type=int, required=True)
+    parser.add_argument("--gate", type=int, required=True)
+    parser.add_argument("--requests", type=int, required=True)
     return parser.parse_args(argv)
 
 
 def main() -> None:
-    """Entry point of the generation's master process."""
+    """Entry point of the process."""
     config = settings.load()
-    guards.install()
+    patches.install()
     logs.configure(config.logs, secrets=logs.secrets_of(config))
     code = 1
     try:
@@ -262,8 +266,7 @@ def main() -> None:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:
         log.exception("the generation failed")
-    # Models that were loaded here may have left threads and exit handlers, which would hold up the
-    # end for ever.
+    # Models may have left threads and exit handlers, which would delay the end for ever.
     sys.stdout.flush()
     os._exit(code)
 

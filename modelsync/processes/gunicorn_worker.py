@@ -1,8 +1,7 @@
-"""The gunicorn worker class of modelsync: gunicorn's master, fork, signals and heartbeat; inside,
-uvloop and `Server`.
+"""The gunicorn worker class: gunicorn's fork, signals and heartbeat around uvloop and `Server`.
 
-`gunicorn app:app --worker-class modelsync.processes.gunicorn_worker.ModelsyncWorker` runs it by
-hand; `modelsync serve` does the same.
+`modelsync serve` uses it; by hand it is run by
+`gunicorn app:app --worker-class modelsync.processes.gunicorn_worker.ModelsyncWorker`.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ import uvloop
 from gunicorn.workers.base import Worker
 
 from modelsync.inference.serving import Service
-from modelsync.models.isolation import guards, process_state
+from modelsync.models.isolation import patches, process_state
 from modelsync.models.isolation.crash_report import CrashReport
-from modelsync.processes.oom import workers_first
+from modelsync.processes.oom import prefer_as_oom_victim
 from modelsync.server.acceptor import ConnectionCounts
 from modelsync.server.connection import LINGER
 from modelsync.server.server import Server
@@ -34,27 +33,25 @@ WARM_UP_BUDGET = 5.0
 """Seconds a worker spends on calling models once before it accepts requests."""
 
 SWITCH_INTERVAL = 0.0005
-"""Seconds a thread may compute before another one gets the interpreter: a request crosses threads
-several times, and beside a model that computes it would wait Python's 5 ms each time.
+"""Seconds a thread may compute before another one gets the interpreter. A request crosses threads
+several times; beside a model that computes, each crossing would wait Python's default of 5 ms.
 """
 
 
 class ModelsyncWorker(Worker):  # type: ignore[misc]
-    """One process: an event loop that speaks HTTP, threads that call models, threads that run
-    Flask.
-    """
+    """One process: an event loop for HTTP, threads for models, threads for Flask."""
 
     ready_fd: int | None = None
-    """Where a line with the worker's pid goes once it is ready; the supervisor reads it."""
+    """The worker writes a line with its pid here once it is ready; the supervisor reads it."""
 
-    go_fd: int | None = None
-    """At its end the worker accepts requests from the public socket; until then from the private
-    one alone.
+    gate_fd: int | None = None
+    """The release gate: at the end of this pipe the worker accepts requests from the public socket.
+
+    Until then it accepts from the private one alone. None: there is no gate.
     """
 
     connection_counts: ConnectionCounts | None = None
-    """Shared with the other workers; each has a `place` in it, given by the master before the fork.
-    """
+    """Shared by the workers, each by its `worker_index`, which the master gives before the fork."""
 
     worker_index = 0
 
@@ -63,15 +60,13 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         self.crash_report = CrashReport()
 
     def init_process(self) -> None:
-        """Replace what the fork copied and must not be shared, then load (without preload) and run."""
-        workers_first()
-        guards.install()
+        """Replace what must not be shared after the fork, then load (without preload) and run."""
+        prefer_as_oom_victim()
+        patches.install()
         super().init_process()
 
     def init_signals(self) -> None:
-        """Python's defaults but for those that must work even while the loop is stuck; `run` adds
-        the others.
-        """
+        """Set the signals that must work while the loop is stuck; `run` sets the others."""
         for number in self.SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGUSR1, self.handle_usr1)
@@ -80,7 +75,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         self.crash_report.listen()
 
     def run(self) -> None:
-        """Serve until told to end; returns once the last client is gone."""
+        """Serve until a signal to end; returns once the last client is gone."""
         service: Service = self.wsgi.extensions["modelsync"]
         service.after_fork()
         threading.current_thread().name = "modelsync-loop"
@@ -88,8 +83,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         with contextlib.closing(uvloop.new_event_loop()) as loop:
             asyncio.set_event_loop(loop)
             loop.run_until_complete(self._serve(service, loop))
-        # Threads of models may hang for ever: no reason to wait for them, the clients have their
-        # answers.
+        # Threads of models may hang for ever; the clients have their answers, so do not wait.
         self.log.info("Worker has served its last request (pid: %s)", self.pid)
         self.tmp.close()
         sys.stdout.flush()
@@ -97,20 +91,21 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         _exit(0)
 
     async def _serve(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
+        """Warm up, report to be ready, wait for the gate, serve, drain."""
         ending = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, ending.set)
         server = Server(service, self.wsgi, loop)
-        beat = loop.create_task(self._beat(service, server, ending))
+        beat = loop.create_task(self._heartbeat(service, server, ending))
         await loop.run_in_executor(None, warm_up, service)
         public, *private = [listener.sock for listener in self.sockets]
         server.listen(*private)
         if self.ready_fd is not None:
-            # A worker that replaces another one finds nobody listening: the supervisor reads until
-            # all are ready once.
+            # Broken for a worker that replaces another: the supervisor reads only until all
+            # workers have been ready once.
             with contextlib.suppress(BrokenPipeError):
                 os.write(self.ready_fd, f"{self.pid}\n".encode())
-        if await self._may_go(loop, ending):
+        if await self._wait_for_gate(loop, ending):
             server.listen(
                 public, connection_counts=self.connection_counts, worker_index=self.worker_index
             )
@@ -120,23 +115,24 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
             service.dataplane.counters.answered()
         beat.cancel()
 
-    async def _may_go(self, loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> bool:
-        """Wait for the supervisor to close its end of the pipe; False where the worker is told to
-        end first.
+    async def _wait_for_gate(self, loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> bool:
+        """Wait for the supervisor to close its end of the gate's pipe.
+
+        False where the worker is told to end before.
         """
-        if self.go_fd is None:
+        if self.gate_fd is None:
             return True
         go = asyncio.Event()
-        loop.add_reader(self.go_fd, go.set)
+        loop.add_reader(self.gate_fd, go.set)
         waits = [loop.create_task(event.wait()) for event in (go, ending)]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        loop.remove_reader(self.go_fd)
+        loop.remove_reader(self.gate_fd)
         for wait in waits:
             wait.cancel()
         return go.is_set()
 
-    async def _beat(self, service: Service, server: Server, ending: asyncio.Event) -> None:
-        """Tell the master that the loop turns; end when it has gone, or when too many threads hang."""
+    async def _heartbeat(self, service: Service, server: Server, ending: asyncio.Event) -> None:
+        """Send the heartbeat; end when the master has gone, or when too many threads hang."""
         pool = service.dataplane.pool
         tidy_up = process_state.snapshot()
         while True:
@@ -156,9 +152,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
 
 
 def warm_up(service: Service) -> None:
-    """Call each model once with its first example, in this process, so that no client waits for a
-    cold start.
-    """
+    """Call each model once with its first example, so that no client meets a cold start."""
     deadline = monotonic() + WARM_UP_BUDGET
     for runner in service.dataplane.runners.values():
         if monotonic() > deadline:

@@ -1,28 +1,27 @@
-"""The supervisor: owns the listening socket, has the source followed, replaces one generation by
-the next.
+"""The supervisor: owns the listening socket, follows the source, replaces generations.
 
-It runs no model code and imports none. What takes long runs in children: each update, each
-generation. A crash of the supervisor ends them; started again it serves the current release at once
-and then looks for a newer one.
+It runs no model code and imports none. Each update and each generation is a child process. When the
+supervisor crashes, they end; started again, it serves the current release at once and then looks
+for a newer one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from modelsync.errors import SettingsError, StorageFailed, SyncError
+from modelsync.backoff import Backoff
+from modelsync.errors import StorageFailed, SyncError
 from modelsync.inference import circuit_breaker
 from modelsync.models.types import ModelName
-from modelsync.observability import counters
+from modelsync.observability import counters, totals
 from modelsync.observability.logs import event
 from modelsync.processes.generation import Generation, NotReady
+from modelsync.processes.listener import listening
 from modelsync.processes.sync_loop import SyncLoop
 from modelsync.releases import owners
 from modelsync.releases.store import Release, Releases
@@ -33,17 +32,16 @@ from modelsync.sync.schedule import Schedule
 log = logging.getLogger(__name__)
 
 READY_TIMEOUT = 120.0
-"""Seconds a generation may take to load its models, on top of what one model may take in the check.
-"""
+"""Seconds a generation may take to load its models, besides the time of one model in the check."""
 
-RESTART_MOST = 30.0
-"""Seconds between two starts of a generation that keeps dying, at most."""
+RESTART = Backoff(first=0.1, most=30.0)
+"""Seconds between two starts of a generation that keeps dying."""
 
 EMPTY_DRAIN = 0.5
-"""Seconds the generation without a release gets to end before the first release is let in."""
+"""Seconds the generation without a release gets to end before the first release serves."""
 
 Announce = Callable[[Release, int], None]
-"""Told of each release that starts to serve, with the port."""
+"""Called with each release that starts to serve, and the port."""
 
 
 def serve(settings: Settings, *, watch: bool = False, announce: Announce | None = None) -> int:
@@ -52,18 +50,18 @@ def serve(settings: Settings, *, watch: bool = False, announce: Announce | None 
     Raises SettingsError where the source, the schedule, the address or the state directory cannot
     be used.
     """
-    # From here on others find our number and may signal; the first sync comes anyway.
+    # From here on `modelsync sync` finds our process id and signals; the first sync comes anyway.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sources.source_of(settings)
     schedule = Schedule.parse(settings.sync.cron)
-    with owners.sole(settings.state.home), _listener(settings) as listener:
+    with owners.own(settings.state.home), listening(settings) as listener:
         return asyncio.run(
             Supervisor(settings, listener, schedule, watch=watch, announce=announce).run()
         )
 
 
 class Supervisor:
-    """One process for the life of the service. All of it runs in one event loop."""
+    """The process that lives as long as the service. All of it runs in one event loop."""
 
     def __init__(
         self,
@@ -79,61 +77,60 @@ class Supervisor:
         self.current: Generation | None = None
         self._listener = listener
         self._announce = announce
-        self._sync_loop = SyncLoop(settings, schedule, self._serve_current, watch=watch)
-        self._ending = asyncio.Event()
-        self._hurrying = asyncio.Event()
+        self._sync_loop = SyncLoop(settings, schedule, self._swap_to_current, watch=watch)
+        self._stopping = asyncio.Event()
+        self._stopping_at_once = asyncio.Event()
         self._swapping = asyncio.Lock()
-        self._guards: set[asyncio.Task[None]] = set()
+        self._restarters: set[asyncio.Task[None]] = set()
         self._draining: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
-        """Start serving, keep following, and end in the reverse order of traffic."""
+        """Start serving, follow the source, and end in the reverse order of traffic."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled)
+            loop.add_signal_handler(number, self._on_signal)
         self._sync_loop.listen()
-        counters.retire(counters.folder(self.settings.state.home))
-        circuit_breaker.memory_file(self.settings.state.home).unlink(
-            missing_ok=True
-        )  # a restart gives every model another chance
+        totals.retire(counters.folder(self.settings.state.home))
+        # A restart gives every model another chance.
+        circuit_breaker.memory_file(self.settings.state.home).unlink(missing_ok=True)
         host, port = self._listener.getsockname()[:2]
         log.info("listening at http://%s:%d/%s", host, port, self.settings.server.base_url)
         await self._first_generation()
         following = loop.create_task(self._sync_loop.run())
-        await self._ending.wait()
+        await self._stopping.wait()
         patience = self.settings.server.drain_timeout
         log.info(
             "ending: waiting for requests in flight, at most %g s; Ctrl-C again ends at once",
             patience,
         )
-        ended, hurried = (
-            loop.create_task(self._end(following)),
-            loop.create_task(self._hurrying.wait()),
+        ended, at_once = (
+            loop.create_task(self._stop(following)),
+            loop.create_task(self._stopping_at_once.wait()),
         )
-        await asyncio.wait([ended, hurried], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([ended, at_once], return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
             log.warning("ending at once: requests in flight are not answered")
-            await self._cut_off()
+            await self._kill_all()
         await ended
-        hurried.cancel()
+        at_once.cancel()
         log.info("ended")
         return 0
 
-    def _signalled(self) -> None:
-        """End; told once more, at once."""
-        if self._ending.is_set():
-            self._hurrying.set()
-        self._ending.set()
+    def _on_signal(self) -> None:
+        """Stop; at a second signal stop at once."""
+        if self._stopping.is_set():
+            self._stopping_at_once.set()
+        self._stopping.set()
 
-    async def _end(self, following: asyncio.Task[None]) -> None:
+    async def _stop(self, following: asyncio.Task[None]) -> None:
         await _cancel([following])
-        await _cancel(self._guards)
+        await _cancel(self._restarters)
         if self.current:
             await self.current.drain(self.settings.server.drain_timeout + 5)
         await asyncio.gather(*self._draining, return_exceptions=True)
 
-    async def _cut_off(self) -> None:
-        """End everything that `_end` waits for."""
+    async def _kill_all(self) -> None:
+        """Kill everything that `_stop` waits for."""
         self._sync_loop.kill()
         if self.current:
             await self.current.kill()
@@ -142,13 +139,16 @@ class Supervisor:
     # --- generations ------------------------------------------------------------------------------
 
     async def _first_generation(self) -> None:
-        """What was served last, at once; where nothing was, or it does not start, probes that say
-        so.
+        """Start what was served last, at once.
+
+        Without such a release, or where it does not start, a generation without one answers the
+        probes.
         """
         release = self._current_release()
         if not release and (other := self.releases.current()):
             log.warning(
-                "%s is of another source than is set now: waiting for its first sync", other.id
+                "%s is of another source than the settings name: waiting for its first sync",
+                other.id,
             )
         try:
             await self._start(release)
@@ -171,10 +171,8 @@ class Supervisor:
             log.error("%s", error)
             return None
 
-    async def _serve_current(self) -> bool:
-        """Swap to the current release, unless it is what serves; False where that has to be tried
-        again.
-        """
+    async def _swap_to_current(self) -> bool:
+        """Swap to the current release, unless it serves; False where that must be tried again."""
         release = self._current_release()
         serving = self.current.release if self.current else None
         if release is None or (serving and serving.id == release.id):
@@ -192,38 +190,40 @@ class Supervisor:
             try:
                 await asyncio.to_thread(update.reject, self.settings, release, serving, str(error))
             except SyncError as problem:
-                log.error("it cannot be taken back now: %s", problem)
+                log.error("the release cannot be taken back now: %s", problem)
                 return False
-            return not self.settings.git.revision  # a pinned pod has no other to wait for
+            return not self.settings.git.revision  # a pinned pod waits for no other commit
         return True
 
     async def _start(self, release: Release | None) -> None:
-        """Bring up a generation of `release`; once all of it is ready, let the one before drain.
+        """Start a generation of `release`; once all of it is ready, drain the one before.
 
-        Raises NotReady; then what served goes on serving.
+        Raises NotReady; then the generation before goes on serving.
         """
         async with self._swapping:
             timeout = READY_TIMEOUT + self.settings.sync.check_timeout
             generation = await Generation.start(
                 release,
                 listener=self._listener,
-                control=self._sync_loop.ask,
+                requests=self._sync_loop.request_writer,
                 config=self.settings,
                 timeout=timeout,
             )
-            lost = self._lost(generation)
-            if lost and (self.settings.git.on_probation or (self.current and self.current.release)):
+            not_loaded = self._not_loaded(generation)
+            if not_loaded and (
+                self.settings.git.on_probation or (self.current and self.current.release)
+            ):
                 await generation.kill()
                 raise NotReady(
-                    "; ".join(f"{name} does not load: {reason}" for name, reason in lost.items())
+                    "; ".join(
+                        f"{name} does not load: {reason}" for name, reason in not_loaded.items()
+                    )
                 )
             old, self.current = self.current, generation
-            if (
-                old and old.release is None
-            ):  # it can answer nothing that the new one could not answer better
+            if old and old.release is None:  # it answers probes and errors only
                 await old.drain(EMPTY_DRAIN)
                 old = None
-            generation.go()
+            generation.open_gate()
         event(
             log,
             logging.INFO,
@@ -234,13 +234,14 @@ class Supervisor:
         )
         if release and self._announce:
             self._announce(release, self._listener.getsockname()[1])
-        _keep(self._guards, self._guard(generation))
+        _start_task(self._restarters, self._restart_when_dead(generation))
         if old:
-            _keep(self._draining, old.drain(self.settings.server.drain_timeout + 5))
+            _start_task(self._draining, old.drain(self.settings.server.drain_timeout + 5))
 
-    def _lost(self, generation: Generation) -> dict[str, str]:
-        """Models that passed the check but do not load in the generation: the machine's trouble, or
-        a flaky model.
+    def _not_loaded(self, generation: Generation) -> dict[str, str]:
+        """Models that passed the check but do not load in the generation, with the reason.
+
+        The machine's fault, or a flaky model.
         """
         entries = generation.release.models if generation.release else {}
         return {
@@ -249,24 +250,24 @@ class Supervisor:
             if (entry := entries.get(ModelName(name))) and entry.state != "failed"
         }
 
-    async def _guard(self, generation: Generation) -> None:
-        """Start the release again where its master dies; the socket is ours, so clients wait
-        meanwhile.
+    async def _restart_when_dead(self, generation: Generation) -> None:
+        """Restart a generation that dies; clients wait in the backlog of the
+        supervisor's socket.
         """
         await generation.process.wait()
-        pause = 0.1
-        while generation is self.current and not self._ending.is_set():
+        failures = 0
+        while generation is self.current and not self._stopping.is_set():
             event(log, logging.ERROR, "the generation has died", exit=generation.process.returncode)
             try:
                 await self._start(generation.release)
             except NotReady as error:
-                log.error("it does not start again: %s", error)
-                await asyncio.sleep(pause)
-                pause = min(RESTART_MOST, pause * 2)
+                log.error("the generation does not start again: %s", error)
+                failures += 1
+                await asyncio.sleep(RESTART.pause(failures))
 
 
-def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` as a task that is not forgotten before it has ended."""
+def _start_task(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` as a task that `tasks` refers to until it has ended."""
     task = asyncio.create_task(work)
     tasks.add(task)
     task.add_done_callback(tasks.discard)
@@ -277,24 +278,3 @@ async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@contextmanager
-def _listener(settings: Settings) -> Iterator[socket.socket]:
-    """The socket all generations accept from. Raises SettingsError where the address cannot be had."""
-    host, port = settings.server.host, settings.server.port
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, address = found[0][0], found[0][4][:2]
-        listener = socket.create_server(
-            address,
-            family=family,
-            backlog=2048,
-            dualstack_ipv6=family == socket.AF_INET6 and host == "::",
-        )
-    except OSError as error:
-        raise SettingsError(
-            f"cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}): set MODELSYNC_HOST or MODELSYNC_PORT"
-        ) from None
-    with listener:
-        yield listener

@@ -1,6 +1,4 @@
-"""Following the source: what asks for a sync, and the syncs themselves, each an update in a process
-of its own.
-"""
+"""The sync loop: what requests a sync, and the updates, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -19,8 +17,8 @@ import watchfiles
 from modelsync.errors import ReleaseRejected, UpdateDied
 from modelsync.settings import Settings
 from modelsync.sync import update
-from modelsync.sync.schedule import Schedule, retry_after
-from modelsync.sync.status import failed, planned, read_status
+from modelsync.sync.schedule import RETRY, Schedule
+from modelsync.sync.status import read_status, record_failure, record_next_attempt
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +27,11 @@ UPDATE_GRACE = 10.0
 
 
 class SyncLoop:
-    """Runs updates when the source may have changed, and has what they published served.
+    """Runs an update whenever the source may have changed, and has the new release served.
 
-    `ask` is the end of a pipe: a byte in it asks for a sync. `serve_current` is called after each
-    update, also one that failed; it returns False where serving has to be tried again.
+    `request_writer` is the end of a pipe: a byte in it requests a sync. `serve_current` is called
+    after each update, also after one that failed; it returns False where serving must be tried
+    again.
     """
 
     def __init__(
@@ -51,34 +50,34 @@ class SyncLoop:
         self._update_process: asyncio.subprocess.Process | None = None
         self._due: datetime | None = None  # by the schedule
         self._retry: datetime | None = None
-        self._asked, self.ask = os.pipe()
-        self._wanted = asyncio.Event()
+        self._request_reader, self.request_writer = os.pipe()
+        self._requested = asyncio.Event()
 
     def listen(self) -> None:
-        """Take notice from now on of who asks for a sync, by SIGHUP or through the pipe."""
+        """Accept requests for a sync from now on, by SIGHUP and through the pipe."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self._wanted.set)
-        os.set_blocking(self._asked, False)
-        os.set_blocking(self.ask, False)
-        loop.add_reader(self._asked, self._heard)
+        loop.add_signal_handler(signal.SIGHUP, self._requested.set)
+        os.set_blocking(self._request_reader, False)
+        os.set_blocking(self.request_writer, False)
+        loop.add_reader(self._request_reader, self._read_requests)
 
     async def run(self) -> None:
-        """Sync at once, and whenever it is asked for, until cancelled; then no update is left."""
-        self._wanted.set()
+        """Sync at once and at each request, until cancelled; then no update is left running."""
+        self._requested.set()
         loops: list[Callable[[], Awaitable[None]]] = [self._follow, self._keep_schedule]
         if self._watch:
             loops.append(self._watch_files)
         async with asyncio.TaskGroup() as group:
             for one in loops:
-                group.create_task(_edge(one))
+                group.create_task(_run_for_ever(one))
 
     # --- what asks for a sync ---------------------------------------------------------------------
 
-    def _heard(self) -> None:
-        """A worker was asked for a sync. However many bytes there are, it is one sync."""
+    def _read_requests(self) -> None:
+        """A worker requests a sync. Many bytes are one request."""
         with contextlib.suppress(BlockingIOError):
-            while os.read(self._asked, 4096):
-                self._wanted.set()
+            while os.read(self._request_reader, 4096):
+                self._requested.set()
 
     async def _keep_schedule(self) -> None:
         while not self._settings.standalone:
@@ -87,21 +86,23 @@ class SyncLoop:
                 return
             due += timedelta(seconds=random.uniform(0, self._jitter(due - now)))  # noqa: S311  spreads replicas out
             self._due = due
-            planned(self._settings.state.home, min(due, self._retry or due))
-            # In steps, because the machine's clock may be set meanwhile, and a suspended machine's
-            # timers stand still.
+            record_next_attempt(self._settings.state.home, min(due, self._retry or due))
+            # In steps, because the machine's clock may be set meanwhile, and timers of a suspended
+            # machine stand still.
             while (left := (due - datetime.now(UTC)).total_seconds()) > 0:
                 await asyncio.sleep(min(left, 30.0))
-            self._wanted.set()
+            self._requested.set()
 
     def _jitter(self, interval: timedelta) -> float:
-        """At most a tenth of the interval: `@every 10s` is not meant to start a minute late."""
+        """Seconds at random, at most a tenth of the interval: `@every 10s` must not start a minute
+        late.
+        """
         return min(self._settings.sync.jitter, interval.total_seconds() / 10)
 
     async def _watch_files(self) -> None:
         async for _ in self._changes():
             log.info("%s has changed", self._settings.state.models.name)
-            self._wanted.set()
+            self._requested.set()
 
     def _changes(self) -> AsyncIterator[object]:
         return watchfiles.awatch(self._settings.state.models, debounce=300, step=100)
@@ -109,33 +110,38 @@ class SyncLoop:
     # --- following --------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
-        """One update at a time; calls that come meanwhile are one more afterwards. A failed one is
-        tried again.
+        """Run one update at a time, and a failed one again.
+
+        Requests that arrive during an update are one more update afterwards.
         """
         while True:
-            wait = retry_after(self._failures, random.random())  # noqa: S311
+            failures = self._failures
+            wait = RETRY.pause(failures, random.random()) if failures else None  # noqa: S311
             self._plan(wait)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), wait)
-            self._wanted.clear()
+                await asyncio.wait_for(self._requested.wait(), wait)
+            self._requested.clear()
             self._plan(None)
-            self._failures += 1  # until it has succeeded, also where what follows raises
+            self._failures += 1  # counts also where the next lines raise
             updated = await self._update()
             if (await self._serve_current() and updated) or self._rejected():
                 self._failures = 0
 
     def _plan(self, wait: float | None) -> None:
-        """Tell when the next sync starts: by the schedule, or sooner as another try, in `wait`
-        seconds.
+        """Write down when the next sync starts: by the schedule, or `wait` seconds from now, if
+        sooner.
         """
         now = datetime.now(UTC)
         self._retry = now + timedelta(seconds=wait) if wait is not None else None
         due = self._due if self._due and self._due > now else None
-        planned(self._settings.state.home, min(filter(None, (due, self._retry)), default=None))
+        record_next_attempt(
+            self._settings.state.home, min(filter(None, (due, self._retry)), default=None)
+        )
 
     def _rejected(self) -> bool:
-        """Whether it takes another commit: the same one would be refused again. A pinned pod waits
-        for no other.
+        """Whether only another commit helps: the same one would be rejected again.
+
+        Not so for a pinned pod, which waits for no other commit.
         """
         pinned = bool(self._settings.git.revision)
         return (
@@ -143,7 +149,9 @@ class SyncLoop:
         )
 
     async def _update(self) -> bool:
-        """Run an update in a process of its own: whatever it meets, the supervisor goes on."""
+        """Run an update in a process of its own, so that none of its failures ends
+        the supervisor.
+        """
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -176,17 +184,17 @@ class SyncLoop:
         return code == 0
 
     def kill(self) -> None:
-        """End an update that still cleans up, with all it has started."""
+        """Kill an update that still cleans up, with all processes it has started."""
         if self._update_process and self._update_process.returncode is None:
             os.killpg(self._update_process.pid, signal.SIGKILL)
 
     def _died(self, how: str) -> None:
-        """Tell what the update itself could not."""
-        failed(self._settings.state.home, UpdateDied(f"the process of the update {how}"))
+        """Report the death of an update, which could not report it itself."""
+        record_failure(self._settings.state.home, UpdateDied(f"the process of the update {how}"))
 
 
-async def _edge(loop: Callable[[], Awaitable[None]]) -> None:
-    """Run one of the loops for ever: an error nobody thought of is logged, and the loop goes on."""
+async def _run_for_ever(loop: Callable[[], Awaitable[None]]) -> None:
+    """Run one of the loops for ever: an unexpected error is logged, and the loop goes on."""
     while True:
         try:
             await loop()

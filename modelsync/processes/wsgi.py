@@ -1,6 +1,6 @@
-"""The WSGI application for those who bring their own server: `gunicorn app:app` and its like.
+"""The WSGI application for another server: `gunicorn app:app` and its like.
 
-`modelsync serve` does not come here: its generations are told which release to serve.
+`modelsync serve` does not use it: the supervisor tells its generations which release to serve.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 def application() -> Flask:
     """Build the application for the environment's settings, from an up-to-date release.
 
-    Every worker of a server that does not preload comes here, also one that takes another's place
-    later. All that one master has forked serve the release that the first of them made: that takes
-    `modelsync serve`, or a restart of the master, to follow the source.
+    Each worker of a server that does not preload calls this, also one that replaces another later.
+    All processes forked by one master serve the release that the first of them made; following the
+    source takes `modelsync serve`, or a restart of the master.
 
     Raises SettingsError.
     """
     settings.load_file()  # as the command does
     config = settings.load()
     logs.configure(config.logs, secrets=logs.secrets_of(config))
-    owners.join(config.state.home)
-    release = owners.agreed(config.state.home, lambda: _up_to_date(config))
+    owners.share(config.state.home)
+    release = owners.agree_on_release(config.state.home, lambda: _up_to_date(config))
     settings.hide_secrets(os.environ)
     return create_app(serving.load(config, release))
 

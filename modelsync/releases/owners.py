@@ -1,5 +1,4 @@
-"""Who serves from a state directory: one supervisor, or the processes of a server that somebody
-brought along.
+"""The owners of a state directory: one supervisor, or the processes of another server.
 
 home/run/supervisor.pid     locked by the supervisor alone, or by those processes together
 home/run/given/<parent>     the release that the processes forked from one parent serve
@@ -7,7 +6,6 @@ home/run/given/<parent>     the release that the processes forked from one paren
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -15,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from modelsync import locks
 from modelsync.errors import ReleaseUnreadable, SettingsError, StorageFailed
 from modelsync.files import storage
 from modelsync.releases.store import Release, Releases
@@ -29,13 +28,12 @@ _FORKED_WITHOUT_EXEC = 0x40
 
 
 @contextmanager
-def sole(home: Path) -> Iterator[None]:
-    """Be the supervisor, whose process id stands in `run/supervisor.pid`.
+def own(home: Path) -> Iterator[None]:
+    """Own the directory as its supervisor, whose process id stands in `run/supervisor.pid`.
 
-    Raises SettingsError where somebody serves from here already, or the directory cannot be
-    written.
+    Raises SettingsError where another process owns it, or where it cannot be written.
     """
-    with _locked(home, fcntl.LOCK_EX) as file:
+    with _locked(home) as file:
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
@@ -45,63 +43,55 @@ def sole(home: Path) -> Iterator[None]:
             file.truncate(0)
 
 
-def join(home: Path) -> None:
-    """Be one of the processes without a supervisor, for as long as this one, or a fork of it,
-    lives.
+def share(home: Path) -> None:
+    """Own the directory together with other processes that have no supervisor.
 
-    Raises SettingsError as `sole`.
+    For as long as this process, or a fork of it, lives. Raises SettingsError as `own`.
     """
-    with _locked(home, fcntl.LOCK_SH) as file:
-        os.dup(
-            file.fileno()
-        )  # never closed: the kernel lets go of the lock when the last of us has ended
+    with _locked(home, shared=True) as file:
+        # Never closed: the kernel releases the lock when the last of these processes has ended.
+        os.dup(file.fileno())
 
 
-def _locked(home: Path, how: int) -> IO[str]:
+def _locked(home: Path, *, shared: bool = False) -> IO[str]:
     try:
         (home / "run").mkdir(parents=True, exist_ok=True)
         file = (home / "run" / "supervisor.pid").open("a+")
     except OSError as error:
         raise SettingsError(f"MODELSYNC_HOME {home} cannot be used: {error.strerror}") from None
-    try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not locks.try_lock(file, shared=shared):
         file.close()
         raise SettingsError(
             f"another modelsync serves from {home}: stop it, or set another MODELSYNC_HOME"
-        ) from None
+        )
     return file
 
 
 # --- one release for all that one parent has forked -----------------------------------------------
 
 
-def agreed(home: Path, find: Callable[[], Release | None]) -> Release | None:
-    """The release of all processes that our parent has forked and will fork: the first one's, which
-    calls `find`.
+def agree_on_release(home: Path, find: Callable[[], Release | None]) -> Release | None:
+    """The one release of all processes that this one's parent forks, now or later.
 
-    The others wait for it. A process that nobody forked finds its own. What is given here is kept
-    from `sweep`.
+    The first process calls `find`, the others wait for it. A process that was not forked calls
+    `find` for itself. `Releases.sweep` keeps the release while one of them lives.
     """
     releases = Releases(home)
     if not (parent := _parent()):
-        return _held(releases, find())
+        return _hold(releases, find())
     try:
         with storage():
-            file = _record(home / "run" / "given", parent)
+            file = _release_of_parent(home / "run" / "given", parent)
     except StorageFailed as error:
         log.error("workers may serve different releases: %s", error)
-        return _held(releases, find())
+        return _hold(releases, find())
     with file:
         if name := file.read().strip():
             try:
-                return _held(releases, releases.read(name))
-            except (
-                ReleaseUnreadable,
-                StorageFailed,
-            ) as error:  # then no process that lives has it either
+                return _hold(releases, releases.read(name))
+            except (ReleaseUnreadable, StorageFailed) as error:  # so no living process serves it
                 log.error("the release of the other workers is gone: %s", error)
-        if release := _held(releases, find()):
+        if release := _hold(releases, find()):
             try:
                 with storage():
                     file.truncate(0)
@@ -112,30 +102,29 @@ def agreed(home: Path, find: Callable[[], Release | None]) -> Release | None:
         return release
 
 
-def _held(releases: Releases, release: Release | None) -> Release | None:
+def _hold(releases: Releases, release: Release | None) -> Release | None:
     if release:
         releases.hold(release)
     return release
 
 
-def _record(folder: Path, parent: str) -> IO[str]:
-    """The file of one parent, locked until it is closed; those of parents that have ended go."""
+def _release_of_parent(folder: Path, parent: str) -> IO[str]:
+    """The file of one parent, locked until it is closed; files of ended parents are removed."""
     folder.mkdir(parents=True, exist_ok=True)
     for other in folder.iterdir():
         if other.name != _name(other.name.split("-")[0]):
             other.unlink(missing_ok=True)
     file = (folder / parent).open("a+")
-    fcntl.flock(file, fcntl.LOCK_EX)
+    locks.lock(file)
     file.seek(0)
     return file
 
 
 def _parent() -> str:
-    """A name for the process that has forked this one, which no later process has; empty where
-    nobody has.
+    """A name for the parent that has forked this process, which no later process has.
 
-    A program of its own has no siblings, nor has a daemon, which is forked but leads its own
-    session.
+    Empty for a program of its own, and for a daemon, which is forked but leads its own session:
+    they have no siblings. From /proc, so empty where that is missing.
     """
     try:
         ours = _stat("self")

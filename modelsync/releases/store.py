@@ -1,32 +1,29 @@
-"""Releases on disk: built aside, published by one rename, made current by one more.
+"""Stores releases on disk: each is built aside, published by one rename, made current by another.
 
-    home/lock                   held by whoever syncs
-    home/releases/<id>/         models_serve/, serve_models.py, release.json; never modified after
-    it is published home/current                a link to releases/<id>
+    home/lock              the lock of the process that syncs
+    home/releases/<id>/    models_serve/, serve_models.py, release.json; published, never modified
+    home/current           a link to releases/<id>
 
-A crash before the first rename leaves a temporary folder, between the two a release that nobody
-knows, after the second one the new release. `sweep`, which each sync starts with, removes the first
-two. Whoever writes holds `lock()`.
+A crash before the first rename leaves a temporary folder; between the two, a release that is not
+current; after the second, the new release. `sweep`, with which each sync starts, removes the first
+two. A process that writes holds `lock()`.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import importlib.metadata
 import json
 import logging
 import os
-import platform
 import re
 import tempfile
-import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
+from modelsync import locks
 from modelsync.clock import now
 from modelsync.deadline import Deadline
 from modelsync.errors import ReleaseUnreadable, SyncTimeout
@@ -39,10 +36,11 @@ from modelsync.files import (
     replace_symlink,
     storage,
 )
-from modelsync.models.types import Fault, ModelEntry, ModelName
+from modelsync.models.serialization import entry_from_json, entry_to_json, from_json
+from modelsync.models.types import ModelEntry, ModelName
 
 FORMAT = 1
-"""Of release.json. Another one means that another version of modelsync wrote it."""
+"""The format of release.json. Another one was written by another version of modelsync."""
 
 Source = Literal["git", "cache", "folder"]
 
@@ -50,27 +48,13 @@ _ID = re.compile(r"[0-9a-f]{7,64}(\.[1-9][0-9]*)?")
 _log = logging.getLogger(__name__)
 
 
-def environment(*settings: object) -> str:
-    """A digest of all that decides, beside the commit, what an update finds.
-
-    Python and the installed libraries, because a model that is broken today may load in the next
-    image; and those `settings` that an update goes by.
-    """
-    installed = sorted(
-        f"{item.name}=={item.version}" for item in importlib.metadata.distributions()
-    )
-    return hashlib.sha256(
-        "\n".join([platform.python_version(), *installed, *map(str, settings)]).encode()
-    ).hexdigest()[:16]
-
-
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One published state of all models. `commit`: the commit's hash, or the digest of a local
-    folder.
+    """One published state of all models.
 
-    `origin` names the repository it was made from; empty for a local folder, and where an older
-    version wrote it. `path` and `created` are set by `Staging.publish`.
+    `commit`: the commit's hash, or the digest of a local folder. `origin`: the repository it was
+    made from; empty for a local folder, and in a release of an older version of modelsync.
+    `Staging.publish` sets `path` and `created`.
     """
 
     id: str
@@ -84,12 +68,12 @@ class Release:
 
     @property
     def models_serve(self) -> Path:
-        """Where the model folders are."""
+        """The folder with the model folders."""
         return self.path / "models_serve"
 
 
 class Staging:
-    """A release while it is being built: a folder that nothing looks at until `publish`."""
+    """A release while it is built: a folder that no other code reads before `publish`."""
 
     def __init__(self, releases: Path, path: Path) -> None:
         self.path = path
@@ -97,14 +81,14 @@ class Staging:
 
     @property
     def models_serve(self) -> Path:
-        """Where the model folders belong; not made yet."""
+        """The place of the folder with the model folders; it does not exist yet."""
         return self.path / "models_serve"
 
     def publish(self, release: Release, serve_models_source: str) -> Release:
-        """Write the two files, put everything on the disk and give the folder its name; return
-        where it is now.
+        """Write the two files, flush everything to disk and give the folder its name.
 
-        It is not current yet. Raises StorageFailed; then nothing was published.
+        Returns the release with its new path; it is not current yet. Raises StorageFailed; then
+        nothing was published.
         """
         path = self._releases / release.id
         published = replace(release, path=path, created=now())
@@ -113,8 +97,8 @@ class Staging:
             (self.path / "release.json").write_bytes(_to_json(published))
             self.path.chmod(0o755)
             flush(self.path)
-            # Fails where a release of that id exists, since it is never empty: a release is never
-            # replaced.
+            # This fails where a release of that id exists, because its folder is not empty: no
+            # release is ever replaced.
             self.path.rename(path)
             fsync_dir(self._releases)
         return published
@@ -130,26 +114,27 @@ class Releases:
 
     @contextmanager
     def lock(self, deadline: Deadline) -> Iterator[None]:
-        """Be the only one who syncs into this state directory, over all processes; the kernel frees
-        it if we die.
+        """Hold the lock of the state directory, which only one process can; the kernel releases it
+        when the process dies.
 
-        Raises SyncTimeout where somebody else holds it until the deadline, StorageFailed where it
-        cannot be made.
+        Raises SyncTimeout where another process holds it until the deadline, StorageFailed where
+        the lock file cannot be made.
         """
         with storage():
             self._home.mkdir(parents=True, exist_ok=True)
-            number = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            number = locks.open_for_lock(self._home / "lock")
         try:
-            while not _locked(number):
-                if not deadline.remaining():
-                    raise SyncTimeout(f"another sync did not end within {deadline.seconds:g} s")
-                time.sleep(0.05)
+            try:
+                locks.lock(number, deadline=deadline)
+            except SyncTimeout:
+                waited = f"{deadline.seconds:g} s"
+                raise SyncTimeout(f"another sync did not end within {waited}") from None
             yield
         finally:
             os.close(number)
 
     def current(self) -> Release | None:
-        """The release that serves, or should; None where there is none, or it cannot be read, which
+        """Return the current release; None where there is none, or where it cannot be read, which
         is logged.
         """
         if not (name := self.current_id()):
@@ -161,39 +146,32 @@ class Releases:
             return None
 
     def current_id(self) -> str | None:
-        """The id that `current` points to, whether it can be read or not."""
+        """Return the id of the current release, whether that can be read or not."""
         try:
             return self._link.readlink().name
         except OSError:
             return None
 
     def read(self, release_id: str) -> Release:
-        """Read a release. Raises ReleaseUnreadable where it is missing, damaged or of another
-        format.
-        """
+        """Read a release. Raises ReleaseUnreadable if it is missing or damaged."""
         if not _ID.fullmatch(release_id):
             raise ReleaseUnreadable(f"{release_id!r} is no id of a release")
         path = self._folder / release_id
         try:
             release = _from_json(path, (path / "release.json").read_bytes())
         except OSError as error:
-            raise ReleaseUnreadable(
-                f"release {release_id}: release.json: {error.strerror}"
-            ) from None
+            message = f"release {release_id}: release.json: {error.strerror}"
+            raise ReleaseUnreadable(message) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ReleaseUnreadable(
-                f"release {release_id}: release.json is damaged: {error}"
-            ) from None
-        if (
-            release.id != release_id
-            or not (path / "serve_models.py").is_file()
-            or not release.models_serve.is_dir()
-        ):
+            message = f"release {release_id}: release.json is damaged: {error}"
+            raise ReleaseUnreadable(message) from None
+        is_whole = (path / "serve_models.py").is_file() and release.models_serve.is_dir()
+        if release.id != release_id or not is_whole:
             raise ReleaseUnreadable(f"release {release_id} is not whole")
         return release
 
     def history(self) -> list[Release]:
-        """Every release that can be read, the newest first."""
+        """Return every release that can be read, the newest first."""
         found = []
         for name in self._names():
             with suppress(ReleaseUnreadable):
@@ -201,19 +179,16 @@ class Releases:
         return sorted(found, key=lambda release: release.created, reverse=True)
 
     def next_id(self, commit: str) -> str:
-        """The id for a new release of a commit: the commit, or with `.2`, `.3`, ... where it was
-        built before.
-        """
+        """Return the id for a new release: the commit, with `.2`, `.3`, ... if that is taken."""
         taken = set(self._names())
-        number = 1
-        while (name := commit if number == 1 else f"{commit}.{number}") in taken:
-            number += 1
-        return name
+        names = (commit if number == 1 else f"{commit}.{number}" for number in count(1))
+        return next(name for name in names if name not in taken)
 
     @contextmanager
     def stage(self) -> Iterator[Staging]:
-        """Make a folder to build a release in; gone on leaving, unless it was published. Raises
-        StorageFailed.
+        """Make a folder in which a release is built, and remove it unless it was published.
+
+        Raises StorageFailed.
         """
         with storage():
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -225,41 +200,39 @@ class Releases:
                 remove_tree(path)
 
     def make_current(self, release: Release) -> None:
-        """Point `current` at a published release, in one step. Raises StorageFailed; then it points
-        where it did.
+        """Point `current` at a published release, in one step.
+
+        Raises StorageFailed; then it points where it did.
         """
         with storage():
             replace_symlink(self._link, f"releases/{release.id}")
 
     def hold(self, release: Release) -> int:
-        """Keep a release from `sweep` for as long as this process, or a fork of it, lives; returns
-        a descriptor.
+        """Keep a release from `sweep` as long as this process or a fork of it lives.
 
-        The kernel's lock on its folder, so that no crash leaves a mark behind. Raises
-        StorageFailed.
+        Returns the descriptor of the kernel's lock on its folder, which no crash leaves behind.
+        Raises StorageFailed.
         """
         with storage():
-            number = os.open(release.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(number, fcntl.LOCK_SH)
+            number = locks.open_for_lock(release.path)
+            locks.lock(number, shared=True)
         return number
 
     def held(self) -> set[str]:
-        """The ids of the releases that some process holds."""
+        """Return the ids of the releases that any process holds."""
         found = set()
         for name in self._names():
             with suppress(OSError):
-                number = os.open(self._folder / name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                if not _locked(number):
+                if locks.is_locked(self._folder / name):
                     found.add(name)
-                os.close(number)
         return found
 
     def sweep(self, keep: int, in_use: Collection[str] = ()) -> None:
-        """Remove what killed runs left, and all but the newest `keep` releases; never the current
-        one or one `in_use`.
+        """Remove what killed syncs left, and all but the newest `keep` releases.
 
-        A release that is newer than the current one and not in use was never made current, or was
-        taken back: it goes too. Raises StorageFailed.
+        The current release stays, and those `in_use`. A release that is newer than the current one
+        and not in use was never made current, or was withdrawn: it is removed too. Raises
+        StorageFailed.
         """
         with storage():
             for folder in (self._home, self._folder):
@@ -267,17 +240,15 @@ class Releases:
                     remove_tree(left)
             current, history = self.current(), self.history()
             if current:
-                history = [
-                    current,
-                    *(release for release in history if release.created < current.created),
-                ]
+                older = [release for release in history if release.created < current.created]
+                history = [current, *older]
             kept = {self.current_id(), *(release.id for release in history[:keep]), *in_use}
             for name in self._names():
                 if name not in kept:
                     self._remove(name)
 
     def _remove(self, name: str) -> None:
-        # Under another name first: a release that is half gone must not look like one.
+        # Under another name first: a partly removed folder must not look like a release.
         trash = Path(tempfile.mkdtemp(prefix=".trash-", suffix=TEMPORARY, dir=self._folder))
         (self._folder / name).rename(trash / name)
         remove_tree(trash)
@@ -289,23 +260,13 @@ class Releases:
             return []
 
 
-def _locked(number: int) -> bool:
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 # --- release.json ---------------------------------------------------------------------------------
 
 
 def _to_json(release: Release) -> bytes:
-    values = {"format": FORMAT} | {
-        item.name: getattr(release, item.name) for item in fields(Release)
-    }
-    del values["path"]
-    values["models"] = {name: asdict(entry) for name, entry in release.models.items()}
+    names = [item.name for item in fields(Release) if item.name != "path"]
+    values = {"format": FORMAT} | {name: getattr(release, name) for name in names}
+    values["models"] = {name: entry_to_json(entry) for name, entry in release.models.items()}
     return as_json(values)
 
 
@@ -313,10 +274,5 @@ def _from_json(path: Path, data: bytes) -> Release:
     values: dict[str, Any] = json.loads(data)
     if (found := values.pop("format")) != FORMAT:
         raise ValueError(f"format {found!r} is not {FORMAT}: another version of modelsync wrote it")
-    models = {ModelName(name): _entry(entry) for name, entry in values.pop("models").items()}
-    return Release(**values, path=path, models=models)
-
-
-def _entry(values: dict[str, Any]) -> ModelEntry:
-    fault = values.pop("fault")
-    return ModelEntry(**values, fault=Fault(**fault) if fault else None)
+    models = {ModelName(name): entry_from_json(entry) for name, entry in values["models"].items()}
+    return from_json(Release, {**values, "path": path, "models": models})

@@ -1,7 +1,7 @@
-"""`modelsync rollout`: brings a new commit to all pods of a Deployment, once it has been checked,
-or takes it back.
+"""`modelsync rollout`: checks a new commit, then brings it to all pods of a Deployment, or rolls
+back.
 
-`decision` says what the next step is (pure), `verdict` whether a commit may be rolled out,
-`cluster` is the only module that talks to Kubernetes, `job` is the story. The serving processes
+`decision` is a pure function to the next step, `verdict` says whether a commit may be rolled out,
+`cluster` is the only module that talks to Kubernetes, `job` is one run. The processes that serve
 import none of it.
 """

@@ -1,9 +1,8 @@
-"""The cluster as a rollout sees it: one Deployment, one ConfigMap, Events. The only module that
-knows Kubernetes.
+"""The cluster as a rollout needs it: one Deployment, one ConfigMap, Events.
 
-Everything is read anew where it is needed, and nothing is watched: a rollout is one small GET a
-second, which needs no more rights than `get` on one object, and no care for what an API server that
-restarts does to a watch.
+The only module that talks to Kubernetes. Objects are read anew for each step, and nothing is
+watched: a rollout is one small GET a second. That needs no right but `get` on one object, and no
+care for watches that end when the API server restarts.
 """
 
 from __future__ import annotations
@@ -23,28 +22,30 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
+from modelsync.backoff import Backoff
 from modelsync.deadline import Deadline
 from modelsync.errors import ClusterUnreachable, Conflict, SettingsError
 from modelsync.rollout import pods
-from modelsync.rollout.decision import Seen, State
+from modelsync.rollout.decision import Observed, RolloutState
 from modelsync.rollout.pods import Complaint, Diagnosis
 from modelsync.settings import Revision, Rollout
 
 ANNOTATION = "modelsync.dev/revision"
-"""On the pod template: the commit, which the pods read as MODELSYNC_GIT_REVISION."""
+"""The annotation of the pod template with the commit; pods read it as MODELSYNC_GIT_REVISION."""
 
 COMPONENT = "modelsync-rollout"
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
-CALL = 10.0
+CALL_TIMEOUT = 10.0
 """Seconds one call may take."""
 
-PAUSE_MOST = 10.0
-"""Seconds between two tries of a call, at most."""
+RETRY = Backoff(first=0.35, most=10.0)
+"""Seconds between two tries of a call."""
 
-REFUSED = 15.0
-"""Seconds for which 401, 403 and 404 are tried again: an API server that starts answers so before
-it has read all.
+REFUSED_TIMEOUT = 15.0
+"""Seconds for which 401, 403 and 404 are tried again.
+
+An API server that starts answers so before it has loaded its objects and policies.
 """
 
 T = TypeVar("T")
@@ -55,8 +56,8 @@ log = logging.getLogger(__name__)
 class Cluster:
     """One Deployment and the state of its rollouts.
 
-    All methods raise ClusterUnreachable where the API server cannot be asked until the deadline,
-    SettingsError where it refuses.
+    All methods raise ClusterUnreachable where the API server does not answer until the deadline,
+    and SettingsError where it refuses.
     """
 
     def __init__(self, settings: Rollout, deadline: Deadline) -> None:
@@ -74,7 +75,7 @@ class Cluster:
         self._uid = ""
         self._selector: dict[str, str] = {}
 
-    def deployment(self) -> Seen:
+    def deployment(self) -> Observed:
         """The Deployment as it is now."""
         found = self._call(
             f"get the Deployment {self._deployment}",
@@ -87,7 +88,7 @@ class Cluster:
         status = found.status or client.V1DeploymentStatus()
         conditions = {condition.type: condition for condition in status.conditions or ()}
         progressing = conditions.get("Progressing")
-        return Seen(
+        return Observed(
             pin=_pin((found.spec.template.metadata.annotations or {}).get(ANNOTATION, "")),
             version=found.metadata.resource_version,
             wanted=1 if found.spec.replicas is None else found.spec.replicas,
@@ -99,9 +100,10 @@ class Cluster:
             paused=bool(found.spec.paused),
         )
 
-    def pin(self, seen: Seen, revision: Revision) -> None:
-        """Pin the pods to a revision (an empty one: to none). Raises Conflict where the Deployment
-        is not as `seen`.
+    def pin(self, seen: Observed, revision: Revision) -> None:
+        """Pin the pods to a revision; an empty one removes the pin.
+
+        Raises Conflict where the Deployment is no longer as `seen`.
         """
         text = str(revision) or None
         cause = f"modelsync rollout: {text[:12] if text else 'no commit pinned'}"
@@ -119,8 +121,8 @@ class Cluster:
             ),
         )
 
-    def state(self) -> State:
-        """What earlier runs have written down."""
+    def state(self) -> RolloutState:
+        """The state that earlier runs have recorded."""
         found = self._call(
             f"get the ConfigMap {self._state}",
             lambda **options: self._core.read_namespaced_config_map(
@@ -128,8 +130,8 @@ class Cluster:
             ),
         )
         data = found.data or {}
-        known = {item.name: data[item.name] for item in fields(State) if data.get(item.name)}
-        return State(
+        known = {item.name: data[item.name] for item in fields(RolloutState) if data.get(item.name)}
+        return RolloutState(
             **{
                 **known,
                 "good": _pin(data.get("good", "")),
@@ -137,14 +139,12 @@ class Cluster:
             }
         )
 
-    def write(self, state: State) -> None:
-        """Write the state in place of the one of its version. Raises Conflict where that is not the
-        last one.
-        """
+    def write(self, state: RolloutState) -> None:
+        """Replace the state. Raises Conflict where its version is no longer the last one."""
         state = replace(state, time=datetime.now(UTC).isoformat(timespec="seconds"))
         values = {
             item.name: str(getattr(state, item.name))
-            for item in fields(State)
+            for item in fields(RolloutState)
             if item.name != "version"
         }
         body = {"metadata": {"resourceVersion": state.version}, "data": values}
@@ -155,11 +155,13 @@ class Cluster:
             ),
         )
 
-    def tell(
-        self, kind: Literal["Normal", "Warning"], reason: str, message: str, state: State
+    def record_event(
+        self, kind: Literal["Normal", "Warning"], reason: str, message: str, state: RolloutState
     ) -> None:
-        """Put an Event on the Deployment; of the same step from the same state only one, however
-        often it is told.
+        """Record an Event of the Deployment.
+
+        Its name is made from the step and the version of the state, so a repeated one is no second
+        Event.
         """
         digest = sha256(f"{reason} {message[:60]} {state.version}".encode()).hexdigest()[:16]
         now = datetime.now(UTC)
@@ -192,12 +194,12 @@ class Cluster:
                 ),
             )
         except Conflict:
-            pass  # told already
-        except SettingsError as error:  # no right to: the log and the state tell it, too
+            pass  # recorded before
+        except SettingsError as error:  # not allowed to: the log and the state have it, too
             log.warning("%s", error)
 
     def diagnose(self, revision: Revision) -> Diagnosis:
-        """What ails the pods of a revision; nothing where nobody says anything."""
+        """The complaints of the pods of a revision; none where all of them are ready or silent."""
         labels = ",".join(f"{name}={value}" for name, value in self._selector.items())
         try:
             found = self._call(
@@ -216,36 +218,39 @@ class Cluster:
         return pods.diagnose(its, datetime.now(UTC))
 
     def _call(self, what: str, call: Callable[..., T]) -> T:
-        """Ask the API server, again where that may help. Raises Conflict, SettingsError,
-        ClusterUnreachable.
+        """Call the API server, and again after an error that may pass.
+
+        Raises Conflict, SettingsError, ClusterUnreachable.
         """
-        pause, refused, trouble = 0.25, Deadline(REFUSED), ""
+        failures, refused, problem = 0, Deadline(REFUSED_TIMEOUT), ""
         while True:
             left = self._deadline.remaining()
             if not left:
                 raise ClusterUnreachable(
-                    f"cannot {what}{f': {trouble}' if trouble else ' in time'}"
+                    f"cannot {what}{f': {problem}' if problem else ' in time'}"
                 )
             try:
-                return call(_request_timeout=min(CALL, left))
+                return call(_request_timeout=min(CALL_TIMEOUT, left))
             except ApiException as error:
-                trouble = f"the API server answers {error.status} {error.reason}"
+                problem = f"the API server answers {error.status} {error.reason}"
                 if error.status == 409:
                     raise Conflict(f"cannot {what}: it has changed") from None
                 if error.status in {400, 422} or (
                     error.status in {401, 403, 404} and not refused.remaining()
                 ):
-                    raise SettingsError(f"cannot {what}: {trouble} {_detail(error)}") from None
+                    raise SettingsError(f"cannot {what}: {problem} {_detail(error)}") from None
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-                trouble = f"the API server cannot be reached ({type(error).__name__})"
-            log.info("cannot %s, trying again: %s", what, trouble)
-            time.sleep(min(pause * random.uniform(0.5, 1.5), self._deadline.remaining()))  # noqa: S311
-            pause = min(PAUSE_MOST, pause * 2)
+                problem = f"the API server cannot be reached ({type(error).__name__})"
+            log.info("cannot %s, trying again: %s", what, problem)
+            failures += 1
+            pause = RETRY.pause(failures, random.random())  # noqa: S311 - spreads replicas out
+            time.sleep(min(pause, self._deadline.remaining()))
 
 
 def _configuration() -> tuple[Any, str]:
-    """How to reach the API server, and the namespace: the pod's own, else those of KUBECONFIG's
-    context.
+    """The API server and the namespace: those of the pod, else those of KUBECONFIG's context.
+
+    Raises SettingsError where there is neither.
     """
     configuration = client.Configuration()
     try:
@@ -258,7 +263,8 @@ def _configuration() -> tuple[Any, str]:
             _, context = config.list_kube_config_contexts()
         except (ConfigException, OSError) as error:
             raise SettingsError(
-                f"no cluster: neither a service account in a pod nor a KUBECONFIG can be read ({error})"
+                "no cluster: neither a service account in a pod nor a KUBECONFIG can be read "
+                f"({error})"
             ) from None
         namespace = context["context"].get("namespace", "default")
     configuration.retries = False
@@ -266,9 +272,7 @@ def _configuration() -> tuple[Any, str]:
 
 
 def _pin(text: str) -> Revision:
-    """What an annotation pins to. One written by hand may be no revision: it is one that nothing
-    else equals.
-    """
+    """The revision of an annotation. Text written by hand that is none equals no other revision."""
     try:
         return Revision.parse(text) if text else Revision()
     except ValueError:

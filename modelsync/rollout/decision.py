@@ -1,9 +1,8 @@
-"""What to do next, from what the repository, the Deployment and the state say now. Nothing here
-does anything.
+"""The next step of a rollout: a pure function of the repository, the Deployment and the state.
 
-A run repeats: look, decide, take one step. Each step writes to one object, by compare-and-set, and
-what it writes leads to the next one; so a run that dies anywhere, or two at once, end where one run
-would have ended.
+A run repeats: observe, decide, take one step. Each step writes to one object, by compare-and-set,
+and what it writes leads to the next one; so a run that dies anywhere, or two at once, end where one
+run would have ended.
 """
 
 from __future__ import annotations
@@ -23,14 +22,13 @@ class Step(Enum):
     REST = auto()
     """Nothing is left to do until something changes."""
     WAIT = auto()
-    """The pods are on their way; the Deployment's own deadline decides how long they may be."""
+    """The pods are on their way, within the Deployment's own deadline (progressDeadlineSeconds)."""
     NOTE = auto()
-    """The tip has been pinned: write that down, so that an undo by hand can be told from it later.
-    """
+    """The tip has been pinned: record that, so that a later undo by hand can be recognised."""
     SETTLE = auto()
-    """The tip is ready in every pod: it is the one to go back to from now on."""
+    """The tip is ready in every pod: it is the good revision from now on."""
     ADOPT = auto()
-    """Something else than the tip was pinned by hand and is ready: it is the one to go back to."""
+    """Another revision than the tip was pinned by hand and is ready: it is the good one."""
     RESPECT = auto()
     """The tip was rolled out and then undone by hand: it is not tried again."""
     CHECK = auto()
@@ -42,9 +40,10 @@ class Step(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A Deployment: what it is pinned to, its pods by number, its controller's word. `version`: its
-    resourceVersion.
+class Observed:
+    """A Deployment: its pin, the numbers of its pods, its conditions.
+
+    `version`: its resourceVersion.
     """
 
     pin: Revision = NO_REVISION
@@ -59,8 +58,9 @@ class Seen:
 
     @property
     def progress(self) -> Progress:
-        """How far the last change of the pod template has got. Conditions of an earlier change
-        count for nothing.
+        """The progress of the last change of the pod template.
+
+        Conditions that the controller set for an earlier change are ignored.
         """
         if self.paused:
             return "paused"
@@ -72,11 +72,11 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What earlier runs left in the ConfigMap. `version`: its resourceVersion.
+class RolloutState:
+    """The state that earlier runs recorded in the ConfigMap. `version`: its resourceVersion.
 
-    `revision`: the commit that was pinned last by a run; `good`: the pin that last became ready in
-    every pod; `rejected`: a commit that is not tried again, for the `reason` and with the `message`
+    `revision`: the commit that a run pinned last; `good`: the pin that last became ready in every
+    pod; `rejected`: a commit that is not tried again, for the `reason` and with the `message`
     given, in one `environment` (as in `releases.environment`; empty: in any).
     """
 
@@ -90,44 +90,47 @@ class State:
     version: str = ""
 
     def rejects(self, commit: str, environment: str) -> bool:
-        """Whether the commit is not to be tried again: another image may have what it lacked."""
+        """Whether the commit was rejected in this environment.
+
+        Another image may have the libraries that it lacked.
+        """
         return self.rejected == commit and self.environment in {"", environment}
 
-    def noting(self, tip: str) -> State:
-        """What stands after NOTE."""
+    def noting(self, tip: str) -> RolloutState:
+        """The state after NOTE."""
         return replace(self._cleared(), revision=tip)
 
-    def settling(self, pin: Revision) -> State:
-        """What stands after SETTLE."""
+    def settling(self, pin: Revision) -> RolloutState:
+        """The state after SETTLE."""
         return replace(self._cleared(), good=pin)
 
-    def adopting(self, pin: Revision) -> State:
-        """What stands after ADOPT."""
+    def adopting(self, pin: Revision) -> RolloutState:
+        """The state after ADOPT."""
         return replace(self, good=pin, revision=pin.commit)
 
-    def respecting(self, tip: str, pin: Revision, message: str) -> State:
-        """What stands after RESPECT."""
+    def respecting(self, tip: str, pin: Revision, message: str) -> RolloutState:
+        """The state after RESPECT."""
         return self.adopting(pin).rejecting(tip, "", "undone", message)
 
-    def rejecting(self, tip: str, environment: str, reason: str, message: str) -> State:
-        """What stands after REJECT_STUCK, or after a CHECK that the tip did not pass."""
+    def rejecting(self, tip: str, environment: str, reason: str, message: str) -> RolloutState:
+        """The state after REJECT_STUCK, or after a CHECK that the tip did not pass."""
         return replace(
             self, rejected=tip, environment=environment, reason=reason, message=message[:4000]
         )
 
-    def _cleared(self) -> State:
+    def _cleared(self) -> RolloutState:
         return replace(self, rejected="", environment="", reason="", message="")
 
 
-def decide(tip: str, seen: Seen, state: State, environment: str) -> Step:
-    """Give the next step, with `tip` the commit that the ref points to."""
+def decide(tip: str, seen: Observed, state: RolloutState, environment: str) -> Step:
+    """The next step, where `tip` is the commit that the ref points to."""
     if seen.progress == "paused":
         return Step.REST
     if seen.pin.commit == tip:
         return _after_pinning(tip, seen, state)
     if state.rejects(tip, environment):
         return Step.REST
-    # Without a pin nothing was undone: the annotation was lost, with `kubectl replace` for one.
+    # Without a pin nothing was undone: `kubectl replace`, for example, removes the annotation.
     if seen.pin and state.revision == tip != state.rejected:
         return Step.RESPECT
     if seen.pin and seen.pin.commit != state.good.commit and seen.progress == "done":
@@ -135,13 +138,12 @@ def decide(tip: str, seen: Seen, state: State, environment: str) -> Step:
     return Step.CHECK
 
 
-def _after_pinning(tip: str, seen: Seen, state: State) -> Step:
+def _after_pinning(tip: str, seen: Observed, state: RolloutState) -> Step:
     stuck = seen.progress == "stuck"
     if state.revision != tip or (state.rejected == tip and not stuck):
         return Step.NOTE
     if state.good.commit == tip:
-        # It was ready once, so whatever keeps pods from getting ready now, the commit is not to
-        # blame.
+        # It was ready once, so the commit is not what keeps pods from getting ready now.
         return Step.SETTLE if state.rejected and state.rejected != tip else Step.REST
     if stuck:
         return Step.PIN_BACK if state.rejected == tip else Step.REJECT_STUCK

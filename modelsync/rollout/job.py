@@ -1,4 +1,4 @@
-"""One run of `modelsync rollout`: look, decide, take one step, until nothing is left to do."""
+"""One run of `modelsync rollout`: observe, decide, take one step, until nothing is left to do."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from typing import Literal
 from modelsync.deadline import Deadline
 from modelsync.errors import ClusterUnreachable, Conflict, RemoteUnreachable, SyncError
 from modelsync.observability.logs import event
-from modelsync.releases.store import environment
+from modelsync.releases.environment import environment
 from modelsync.rollout.cluster import Cluster
-from modelsync.rollout.decision import Seen, State, Step, decide
+from modelsync.rollout.decision import Observed, RolloutState, Step, decide
 from modelsync.rollout.verdict import evaluate
 from modelsync.settings import Revision, Settings
-from modelsync.sync.schedule import retry_after
+from modelsync.sync.schedule import RETRY
 from modelsync.sync.sources import GitSource
 
 FINE, REJECTED, UNKNOWN = 0, 1, 75
-"""Exit codes: nothing went wrong; a commit was rejected or rolled back; nobody could tell."""
+"""Exit codes: nothing went wrong; a commit was rejected or rolled back; the outcome is unknown."""
 
 POLL = 1.0
-"""Seconds between two looks at the Deployment."""
+"""Seconds between two reads of the Deployment."""
 
-LOOK = 30.0
-"""Seconds between two looks at the repository, while pods get ready: a push may be the cure for
-those that do not.
+REF_POLL = 30.0
+"""Seconds between two reads of the ref, while pods get ready: a push may be the cure for pods that
+do not.
 """
 
 log = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> int:
-    """Bring the ref's tip to all pods, or find out why not; returns the exit code. Raises
-    SettingsError.
+    """Bring the ref's tip to all pods, or find out why that fails; returns the exit code.
+
+    Raises SettingsError.
     """
-    if settings.standalone:  # as k8s/ is before it is edited
+    if settings.standalone:  # the manifests in k8s/ before they are edited
         event(
             log,
             logging.INFO,
@@ -47,7 +48,7 @@ def run(settings: Settings) -> int:
         return FINE
     deadline = Deadline(settings.rollout.timeout)
     try:
-        return Job(settings, deadline).run()
+        return RolloutRun(settings, deadline).run()
     except (SyncError, ClusterUnreachable) as error:
         event(
             log,
@@ -60,8 +61,8 @@ def run(settings: Settings) -> int:
         return UNKNOWN
 
 
-class Job:
-    """One run. `code` is what it has come to so far."""
+class RolloutRun:
+    """One run of a rollout."""
 
     def __init__(self, settings: Settings, deadline: Deadline) -> None:
         sync = settings.sync
@@ -81,7 +82,7 @@ class Job:
         Raises SyncError, ClusterUnreachable, SettingsError.
         """
         self._tip = self._resolve()
-        looked = time.monotonic()
+        refreshed = time.monotonic()
         while True:
             if not self._deadline.remaining():
                 raise ClusterUnreachable(
@@ -91,31 +92,33 @@ class Job:
             step = decide(self._tip, seen, state, self._environment)
             try:
                 if step is Step.REST:
-                    self._say(
-                        _why(self._tip, seen, state, self._environment), seen, result="resting"
+                    self._log(
+                        _why_resting(self._tip, seen, state, self._environment),
+                        seen,
+                        result="resting",
                     )
                     return self._code
                 if step is not Step.WAIT:
                     self._take(step, seen, state)
                     continue
             except Conflict as conflict:
-                self._say(f"{conflict}; looking again", seen, result="conflict")
+                self._log(f"{conflict}; looking again", seen, result="conflict")
             time.sleep(min(POLL, self._deadline.remaining()))
-            if time.monotonic() - looked > LOOK:
-                self._look_again()
-                looked = time.monotonic()
+            if time.monotonic() - refreshed > REF_POLL:
+                self._refresh_tip()
+                refreshed = time.monotonic()
 
     # --- the repository ---------------------------------------------------------------------------
 
     def _resolve(self) -> str:
-        """The ref's tip, tried for as long as there is time. Raises SyncError."""
+        """The ref's tip; a failed read is tried again until the deadline. Raises SyncError."""
         failures = 0
         while True:
             try:
-                return self._source.resolve(self._brief())
+                return self._source.resolve(self._sync_deadline())
             except SyncError as error:
                 failures += 1
-                pause = retry_after(failures, 0.5) or 0.0
+                pause = RETRY.pause(failures, 0.5)
                 if pause >= self._deadline.remaining():
                     raise
                 event(
@@ -128,10 +131,11 @@ class Job:
                 )
                 time.sleep(pause)
 
-    def _look_again(self) -> None:
+    def _refresh_tip(self) -> None:
+        """Read the ref again; a failure is logged, the rollout goes on."""
         try:
-            tip = self._source.resolve(self._brief())
-        except SyncError as error:  # what is on its way needs no repository of ours
+            tip = self._source.resolve(self._sync_deadline())
+        except SyncError as error:  # pods on their way fetch by themselves
             log.info("the repository cannot be asked for a newer commit: %s", error)
             return
         if tip != self._tip:
@@ -145,25 +149,27 @@ class Job:
             )
             self._tip = tip
 
-    def _brief(self) -> Deadline:
+    def _sync_deadline(self) -> Deadline:
         return Deadline(max(0.1, min(self._settings.sync.timeout, self._deadline.remaining())))
 
     # --- the steps --------------------------------------------------------------------------------
 
-    def _take(self, step: Step, seen: Seen, state: State) -> None:
-        """Take one step. An Event comes before what it tells of is written, so that none is lost;
-        doubles are none.
+    def _take(self, step: Step, seen: Observed, state: RolloutState) -> None:
+        """Take one step.
+
+        An Event is recorded before the state that it announces, so that a crash loses none; a
+        repeated Event is no second one.
         """
         tip, short = self._tip, self._tip[:12]
         match step:
             case Step.CHECK:
                 self._check(seen, state)
             case Step.NOTE:
-                self._tell("RolloutStarted", f"{short} is on its way to the pods", seen, state)
+                self._announce("RolloutStarted", f"{short} is on its way to the pods", seen, state)
                 self._cluster.write(state.noting(tip))
             case Step.SETTLE:
                 if state.good.commit != tip:
-                    self._tell(
+                    self._announce(
                         "RolloutComplete",
                         f"{short} is ready in all {seen.wanted} pods",
                         seen,
@@ -171,46 +177,49 @@ class Job:
                     )
                 self._cluster.write(state.settling(seen.pin))
             case Step.ADOPT:
-                self._say(
+                self._log(
                     f"{seen.pin.commit[:12]}, pinned by hand, is ready", seen, result="adopted"
                 )
                 self._cluster.write(state.adopting(seen.pin))
             case Step.RESPECT:
-                message = f"{short} was undone by hand in favour of {seen.pin.commit[:12]}; it is not tried again"
-                self._tell("RolloutUndone", message, seen, state)
+                message = (
+                    f"{short} was undone by hand in favour of {seen.pin.commit[:12]}; "
+                    "it is not tried again"
+                )
+                self._announce("RolloutUndone", message, seen, state)
                 self._cluster.write(state.respecting(tip, seen.pin, message))
             case Step.REJECT_STUCK:
                 self._reject_stuck(seen, state)
             case Step.PIN_BACK:
                 self._code = REJECTED
                 self._cluster.pin(seen, state.good)
-                self._say(
+                self._log(
                     f"pinned back to {state.good.commit[:12] or 'no commit'}",
                     seen,
                     result="pinned back",
                 )
 
-    def _check(self, seen: Seen, state: State) -> None:
+    def _check(self, seen: Observed, state: RolloutState) -> None:
         tip, short = self._tip, self._tip[:12]
-        self._say(f"checking {short}", seen, result="checking")
+        self._log(f"checking {short}", seen, result="checking")
         settings = replace(
-            self._settings, sync=replace(self._settings.sync, timeout=self._brief().seconds)
+            self._settings, sync=replace(self._settings.sync, timeout=self._sync_deadline().seconds)
         )
         verdict = evaluate(settings, tip, seen.pin)
         if verdict.rejected:
             self._code = REJECTED
             message = f"{short} is not rolled out: {verdict.rejected}"
-            self._tell("RolloutRejected", message, seen, state)
+            self._announce("RolloutRejected", message, seen, state)
             self._cluster.write(state.rejecting(tip, self._environment, "check", verdict.rejected))
             return
         self._cluster.pin(seen, Revision(tip, verdict.broken))
-        self._say(f"pinned {short}", seen, result="pinned", broken=sorted(verdict.broken))
+        self._log(f"pinned {short}", seen, result="pinned", broken=sorted(verdict.broken))
 
-    def _reject_stuck(self, seen: Seen, state: State) -> None:
+    def _reject_stuck(self, seen: Observed, state: RolloutState) -> None:
         """Reject a commit that is pinned; the next step pins the good one."""
-        # Pods get nothing either from a repository that is away: then the commit is not to blame,
-        # and this raises.
-        if (tip := self._source.resolve(self._brief())) != self._tip:
+        # Raises where the repository is unreachable: then pods cannot fetch from it either, and the
+        # commit is not to blame.
+        if (tip := self._source.resolve(self._sync_deadline())) != self._tip:
             self._tip = tip
             return
         complaints, recovering = self._cluster.diagnose(seen.pin)
@@ -221,22 +230,24 @@ class Job:
             raise RemoteUnreachable(f"the pods cannot get {tip[:12]}, and go on trying: {why}")
         self._code = REJECTED
         back = state.good.commit[:12] or "the state before the first rollout"
-        self._tell("RolloutRolledBack", f"{tip[:12]} goes back to {back}: {why}", seen, state)
+        self._announce("RolloutRolledBack", f"{tip[:12]} goes back to {back}: {why}", seen, state)
         self._cluster.write(state.rejecting(tip, self._environment, "deadline", why))
 
     # --- telling ----------------------------------------------------------------------------------
 
-    def _tell(self, reason: str, message: str, seen: Seen, state: State) -> None:
-        """An Event on the Deployment, and the same in the log."""
+    def _announce(self, reason: str, message: str, seen: Observed, state: RolloutState) -> None:
+        """Record an Event of the Deployment, and log the same."""
         kind: Literal["Normal", "Warning"] = (
             "Normal" if reason in {"RolloutStarted", "RolloutComplete"} else "Warning"
         )
-        self._say(
+        self._log(
             message, seen, result=reason, level=logging.INFO if kind == "Normal" else logging.ERROR
         )
-        self._cluster.tell(kind, reason, message, state)
+        self._cluster.record_event(kind, reason, message, state)
 
-    def _say(self, message: str, seen: Seen, level: int = logging.INFO, **fields: object) -> None:
+    def _log(
+        self, message: str, seen: Observed, level: int = logging.INFO, **fields: object
+    ) -> None:
         event(
             log,
             level,
@@ -249,8 +260,8 @@ class Job:
         )
 
 
-def _why(tip: str, seen: Seen, state: State, environment: str) -> str:
-    """Why there is nothing to do."""
+def _why_resting(tip: str, seen: Observed, state: RolloutState, environment: str) -> str:
+    """The reason to rest, for the log."""
     short = tip[:12]
     match seen.progress:
         case "paused":
@@ -258,7 +269,10 @@ def _why(tip: str, seen: Seen, state: State, environment: str) -> str:
         case "empty" if seen.pin.commit == tip:
             return f"{short} is pinned; there are no pods"
         case "stuck" if seen.pin.commit == tip:
-            return f"{short} was ready in every pod once; that pods do not get ready now is not its doing"
+            return (
+                f"{short} was ready in every pod once; "
+                "it is not the reason why pods do not get ready now"
+            )
     if state.rejects(tip, environment):
         return f"{short} was rejected and is not tried again until the ref moves: {state.message}"
     return f"{short} is rolled out"

@@ -1,5 +1,5 @@
-"""Why pods do not get ready, in the words of those who know: scheduler, container runtime, the
-service itself.
+"""The complaints of pods that are not ready: of scheduler, container runtime and
+readiness probe.
 """
 
 from __future__ import annotations
@@ -12,36 +12,40 @@ import requests
 
 from modelsync.errors import AuthFailed, RemoteUnreachable, SyncTimeout, UntrustedRemote
 
-PATIENCE = 2.0
-"""Seconds that a pod gets to say why it is not ready."""
+PROBE_TIMEOUT = 2.0
+"""Seconds that a pod gets to answer its readiness probe."""
 
 JUST_NOW = timedelta(seconds=60)
-"""For which a pod that has become ready may not count as available yet, nor the Deployment as under
-way again.
+"""The time for which a pod that has become ready may not count as available yet, nor the Deployment
+as under way again.
 """
 
-AWAY = {kind.reason for kind in (AuthFailed, RemoteUnreachable, SyncTimeout, UntrustedRemote)}
-"""Reasons of a pod that cannot get its commit, whatever is in that."""
+REPOSITORY_AWAY = {
+    kind.reason for kind in (AuthFailed, RemoteUnreachable, SyncTimeout, UntrustedRemote)
+}
+"""Reasons of a pod that cannot fetch its commit; the commit itself is not to blame."""
 
 
 class Complaint(NamedTuple):
-    """Why a pod is not ready; `away`: because it cannot get at the repository."""
+    """Why a pod is not ready; `away`: because it cannot reach the repository."""
 
     text: str
     away: bool = False
 
 
 class Diagnosis(NamedTuple):
-    """What ails some pods: each complaint once. `recovering`: nothing any more, since a moment ago."""
+    """The complaints of some pods, each once. `recovering`: all have just become ready."""
 
     complaints: Sequence[Complaint] = ()
     recovering: bool = False
 
 
 def diagnose(pods: Sequence[Any], now: datetime) -> Diagnosis:
-    """Ask those that are not ready. `pods` are V1Pods."""
+    """Collect the complaints of those `pods` (V1Pods) that are not ready."""
     since = [_ready_since(pod) for pod in pods]
-    found = (one for pod, ready in zip(pods, since, strict=True) if not ready for one in _of(pod))
+    found = (
+        one for pod, ready in zip(pods, since, strict=True) if not ready for one in _complaints(pod)
+    )
     recovering = bool(since) and all(since) and max(filter(None, since)) > now - JUST_NOW
     return Diagnosis(list(dict.fromkeys(found)), recovering)
 
@@ -53,7 +57,8 @@ def _ready_since(pod: Any) -> datetime | None:
     return next((one.last_transition_time for one in ready), None)
 
 
-def _of(pod: Any) -> Iterator[Complaint]:
+def _complaints(pod: Any) -> Iterator[Complaint]:
+    """The complaints of one pod: not scheduled, waiting, ended, or unready containers."""
     for condition in pod.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status != "True" and condition.message:
             yield Complaint(f"not scheduled: {condition.message}")
@@ -68,25 +73,30 @@ def _of(pod: Any) -> Iterator[Complaint]:
             and state.waiting
             and state.waiting.reason not in {"PodInitializing", "ContainerCreating"}
         ):
-            yield Complaint(_words(state.waiting.reason, state.waiting.message))
+            yield Complaint(_joined(state.waiting.reason, state.waiting.message))
         if (
             ended := (state and state.terminated) or (last and last.terminated)
         ) and ended.exit_code:
             yield Complaint(
-                _words(
+                _joined(
                     f"{container.name} ended with {ended.exit_code} ({ended.reason})", ended.message
                 )
             )
-        if state and state.running and not container.ready and (complaint := _asked(pod)):
+        if (
+            state
+            and state.running
+            and not container.ready
+            and (complaint := _ask_readiness_probe(pod))
+        ):
             yield complaint
 
 
-def _words(reason: str | None, message: str | None) -> str:
+def _joined(reason: str | None, message: str | None) -> str:
     return ": ".join(" ".join(part.split()) for part in (reason, message) if part)
 
 
-def _asked(pod: Any) -> Complaint | None:
-    """What a pod's own readiness probe answers, where a network policy lets us ask."""
+def _ask_readiness_probe(pod: Any) -> Complaint | None:
+    """The answer of a pod's own readiness probe, where a network policy lets it through."""
     for container in pod.spec.containers:
         probe = container.readiness_probe and container.readiness_probe.http_get
         if not probe or not pod.status.pod_ip:
@@ -97,9 +107,11 @@ def _asked(pod: Any) -> Complaint | None:
         session.trust_env = False  # no proxy on the way to a pod
         try:
             url = f"http://{host}:{ports.get(probe.port, probe.port)}{probe.path}"
-            answer = session.get(url, timeout=PATIENCE, allow_redirects=False).json()
+            answer = session.get(url, timeout=PROBE_TIMEOUT, allow_redirects=False).json()
         except (requests.RequestException, ValueError):
             return Complaint("its readiness probe fails")
         if isinstance(answer, dict) and "detail" in answer:
-            return Complaint(f"not ready: {answer['detail']}", away=answer.get("reason") in AWAY)
+            return Complaint(
+                f"not ready: {answer['detail']}", away=answer.get("reason") in REPOSITORY_AWAY
+            )
     return None

@@ -1,6 +1,4 @@
-"""Whether a commit may be rolled out: the check that every sync makes, here before any pod sees the
-commit.
-"""
+"""The verdict on a commit, by the check that each sync makes, before a pod gets the commit."""
 
 from __future__ import annotations
 
@@ -15,8 +13,9 @@ from modelsync.sync.update import Outcome, Updater
 
 @dataclass(frozen=True, slots=True)
 class RolloutVerdict:
-    """`rejected` says why the commit is not rolled out; empty where it may be, with the models that
-    are `broken`.
+    """`rejected`: why the commit must not be rolled out; empty where it may be.
+
+    `broken`: the models that are broken in it.
     """
 
     rejected: str = ""
@@ -24,12 +23,12 @@ class RolloutVerdict:
 
 
 def evaluate(settings: Settings, commit: str, pin: Revision) -> RolloutVerdict:
-    """Check a commit, and where something is broken in it, also the one that is pinned now.
+    """Check a commit and, where a model is broken in it, also the pinned commit.
 
-    A model that is broken, and was good so far, speaks against a commit (policy `previous`: in a
-    rollout its previous version lives in the previous commit, which goes on as a whole). So does
-    with `reject` any that is broken, and with `drop` none. Raises SyncError where that cannot be
-    told.
+    By the policy (MODELSYNC_ON_BROKEN_MODEL): `previous` rejects a commit that breaks a model which
+    is good now, because in a rollout the previous version of a model lives in the previous commit,
+    which is kept as a whole; `reject` rejects a commit with any broken model, `drop` none. Raises
+    SyncError where the check cannot be made.
     """
     policy = settings.sync.on_broken_model
     try:
@@ -41,27 +40,28 @@ def evaluate(settings: Settings, commit: str, pin: Revision) -> RolloutVerdict:
     if not broken or policy == "drop":
         return verdict
     if policy == "reject":
-        return RolloutVerdict(_told(broken, broken))
+        return RolloutVerdict(_listed(broken, broken))
     if not pin:
         return (
             verdict
             if len(broken) < len(found.release.models)
-            else RolloutVerdict(_told(broken, broken))
+            else RolloutVerdict(_listed(broken, broken))
         )
     try:
         before = _check(settings, pin.commit)
-    except (NoModels, RefNotFound):  # nobody can tell any more what was good: then all of it was
-        return RolloutVerdict(_told(broken, broken))
+    except (NoModels, RefNotFound):  # it is gone from the repository: all of it counts as good
+        return RolloutVerdict(_listed(broken, broken))
     good = {name for name, entry in before.release.models.items() if not entry.fault}
-    return RolloutVerdict(_told(broken, broken.keys() & good)) if broken.keys() & good else verdict
+    return (
+        RolloutVerdict(_listed(broken, broken.keys() & good)) if broken.keys() & good else verdict
+    )
 
 
 def _check(settings: Settings, commit: str) -> Outcome:
-    """Build a release of the commit in the state directory, where nothing serves it, and see what
-    is broken.
+    """Build a release of the commit in a state directory of its own, which nothing serves.
 
-    Models that are the same in both commits are checked once: the second update knows them from the
-    first.
+    Models that are the same in both commits are checked once: the second update finds them in the
+    release of the first.
     """
     revision = Revision(commit)
     return Updater(
@@ -74,5 +74,5 @@ def _check(settings: Settings, commit: str) -> Outcome:
     ).run()
 
 
-def _told(faults: dict[ModelName, Fault], names: Iterable[ModelName]) -> str:
+def _listed(faults: dict[ModelName, Fault], names: Iterable[ModelName]) -> str:
     return "; ".join(f"{name}: {faults[name]}" for name in sorted(names))

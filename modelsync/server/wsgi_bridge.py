@@ -23,7 +23,7 @@ from modelsync.inference.timeouts import Ticket
 from modelsync.problems import Answer
 from modelsync.server.request import Request
 from modelsync.server.responses import RENDERED
-from modelsync.settings import Server
+from modelsync.settings import ServerSettings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -37,7 +37,7 @@ MAX_WAITING = 256
 class WSGIBridge:
     """Calls a WSGI application for one request at a time per thread."""
 
-    def __init__(self, app: WSGIApplication, settings: Server) -> None:
+    def __init__(self, app: WSGIApplication, settings: ServerSettings) -> None:
         self._app = app
         self._host = settings.host
         self._port = settings.port

@@ -10,11 +10,12 @@ from pathlib import Path
 from dotenv.parser import Binding, parse_stream
 
 from modelsync.errors import SettingsError
-from modelsync.settings.groups import PREFIX, entries
+from modelsync.settings.definition import PREFIX
+from modelsync.settings.groups import entries
 
 CLOSE = 0.8
-"""How alike a name and a setting's must be to count as misspelt: gitpasswd is, DATABASE_URL is not
-(baseUrl).
+"""How similar (difflib's ratio) a name must be to a setting's to count as misspelt: gitpasswd is,
+DATABASE_URL (to baseUrl) is not.
 """
 
 
@@ -28,7 +29,7 @@ def load_file(path: Path = Path(".env"), environ: MutableMapping[str, str] | Non
     try:
         with path.open(encoding="utf-8") as file:
             found = list(parse_stream(file))
-    except (FileNotFoundError, IsADirectoryError):  # some call their virtual environment so
+    except (FileNotFoundError, IsADirectoryError):  # a virtual environment may be called .env
         return
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
@@ -49,8 +50,9 @@ def _unreadable(path: Path, found: list[Binding]) -> Iterator[str]:
 
 
 def _misspelt(path: Path, found: list[Binding]) -> Iterator[str]:
-    """Names without our prefix that are nearly those of settings; `load` refuses what has the
-    prefix.
+    """Names without our prefix that are nearly those of settings.
+
+    Unknown names with the prefix are left to `load`, which refuses them.
     """
     known = {
         entry.name.lower(): entry.name for entry in entries() if not entry.name.startswith(PREFIX)
@@ -59,8 +61,8 @@ def _misspelt(path: Path, found: list[Binding]) -> Iterator[str]:
         if one.key and one.key not in known.values() and not one.key.startswith(PREFIX):
             for near in difflib.get_close_matches(one.key.lower(), known, n=1, cutoff=CLOSE):
                 yield (
-                    f"{path} line {_line(one)}: {one.key} is not a setting (did you mean {known[near]}?); "
-                    "if a model needs it, set it in the environment"
+                    f"{path} line {_line(one)}: {one.key} is not a setting "
+                    f"(did you mean {known[near]}?); if a model needs it, set it in the environment"
                 )
 
 

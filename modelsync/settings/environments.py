@@ -1,6 +1,4 @@
-"""What other processes see of our environment: models nothing that is secret, git only what it
-needs.
-"""
+"""The environments of other processes: models get no secret, git only what it needs."""
 
 from __future__ import annotations
 
@@ -26,16 +24,14 @@ def hide_secrets(environ: MutableMapping[str, str]) -> None:
 
 
 def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """A copy of the environment for a process that runs model code: without the service's secrets."""
+    """The environment without the service's secrets, for a process that runs model code."""
     child = dict(os.environ if environ is None else environ)
     hide_secrets(child)
     return child
 
 
 def git_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a git process gets of our environment: where programs are, proxies and certificate
-    authorities.
-    """
+    """The variables that git needs: PATH, proxies and certificate authorities."""
     given = os.environ if environ is None else environ
     names = {
         "https_proxy",
@@ -48,17 +44,16 @@ def git_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     child = {
         name: value for name, value in given.items() if name == "PATH" or name.lower() in names
     }
-    if given.get("SSL_CERT_FILE"):  # what Python and OpenSSL read; git has a name of its own for it
+    if given.get("SSL_CERT_FILE"):  # Python and OpenSSL read it; git has a name of its own for it
         child.setdefault("GIT_SSL_CAINFO", given["SSL_CERT_FILE"])
     return child
 
 
 def hand_down(environ: Mapping[str, str] | None = None) -> int:
-    """An inheritable descriptor from which a child's `load` takes the secrets that its environment
-    does not hold.
+    """An inheritable descriptor with the secrets that a child's environment does not hold.
 
-    The child finds its number in `MODELSYNC_SECRETS_FD`. The caller closes it once the child has
-    started.
+    The child's `load` reads them from the descriptor in `MODELSYNC_SECRETS_FD`. The caller closes
+    it once the child has started.
     """
     given = os.environ if environ is None else environ
     secrets = {name: given[name] for name in secret_names() if given.get(name)}
@@ -68,7 +63,7 @@ def hand_down(environ: Mapping[str, str] | None = None) -> int:
 
 
 def handed_down(environ: MutableMapping[str, str]) -> dict[str, str]:
-    """Take what `hand_down` gave, and leave nothing of it for the models."""
+    """The secrets that `hand_down` gave; the descriptor and its variable are gone afterwards."""
     if not (number := environ.pop("MODELSYNC_SECRETS_FD", "")):
         return {}
     with open(int(number), "rb") as file:  # noqa: PTH123  a descriptor, not a path

@@ -1,3 +1,1 @@
-"""Bringing the state directory to what the source wants: one update, its sources, its status, its
-schedule.
-"""
+"""Syncing: one update of the state directory from its source; the status and the schedule."""

@@ -1,6 +1,4 @@
-"""What a new release has for each folder: what is wrong with it, and whether that differs from what
-serves.
-"""
+"""Judges the models of a new release: which are broken, and whether any differs from before."""
 
 from __future__ import annotations
 
@@ -19,18 +17,18 @@ _log = logging.getLogger("modelsync.sync.update")
 
 
 def with_problems(
-    root: Path, folders: Sequence[ModelSpec], problems: Mapping[str, tuple[Fault, ...]]
+    root: Path, specs: Sequence[ModelSpec], problems: Mapping[str, tuple[Fault, ...]]
 ) -> list[ModelSpec]:
-    """The folders, where the export found something unsafe in one with that as its fault.
+    """Return the models, with the problem that the export found in a folder as its fault.
 
-    What is unsafe and no folder (a link or a submodule in a folder's place, a name that is no text)
-    becomes a model that is refused, so that it is named where people look.
+    An unsafe thing in the place of a folder (a link, a submodule, a name that is no text) becomes a
+    model that is refused, so that the list of models names it.
     """
     found = [
-        replace(one, fault=problems[one.name][0]) if problems.get(one.name) else one
-        for one in folders
+        replace(spec, fault=problems[spec.name][0]) if problems.get(spec.name) else spec
+        for spec in specs
     ]
-    strangers = sorted(problems.keys() - {one.name for one in folders})
+    others = sorted(problems.keys() - {spec.name for spec in specs})
     return found + [
         ModelSpec(
             ModelName(name),
@@ -38,22 +36,22 @@ def with_problems(
             TreeHash(""),
             fault=replace(problems[name][0], stage="name"),
         )
-        for name in strangers
+        for name in others
         if problems[name]
     ]
 
 
 def reject_broken(entries: Sequence[ModelEntry]) -> None:
-    """Raise ReleaseRejected where any is broken."""
+    """Raise ReleaseRejected where any model is broken."""
     if broken := [f"{entry.name}: {entry.fault}" for entry in entries if entry.fault]:
         raise ReleaseRejected("; ".join(broken))
 
 
-def as_checked(entries: Sequence[ModelEntry], revision: Revision) -> None:
-    """Raise ProbationFailed where more is broken here than was when `modelsync rollout` checked the
-    commit.
+def reject_newly_broken(entries: Sequence[ModelEntry], revision: Revision) -> None:
+    """Raise ProbationFailed where a model is broken that was good when `modelsync rollout` checked
+    the commit.
 
-    The pod stays unready then, and the pods before it, where the model may be good, go on.
+    Then the pod stays unready, and the earlier pods, in which the model may be good, go on.
     """
     if broken := [
         f"{entry.name}: {entry.fault}"
@@ -63,17 +61,17 @@ def as_checked(entries: Sequence[ModelEntry], revision: Revision) -> None:
         raise ProbationFailed(f"good when the rollout checked it, broken here: {'; '.join(broken)}")
 
 
-def same(entries: Sequence[ModelEntry], current: Release) -> bool:
-    """Whether these entries would serve and say just what the current release does."""
+def is_unchanged(entries: Sequence[ModelEntry], current: Release) -> bool:
+    """Tell whether these models would serve and report the same as the current release."""
 
-    def told(entry: ModelEntry) -> tuple[object, ...]:
+    def visible(entry: ModelEntry) -> tuple[object, ...]:
         return entry.name, entry.state, entry.version, entry.wanted_version, entry.fault
 
-    return {told(entry) for entry in entries} == {told(entry) for entry in current.models.values()}
+    return set(map(visible, entries)) == set(map(visible, current.models.values()))
 
 
 def report(entries: Sequence[ModelEntry]) -> None:
-    """Log each that is broken."""
+    """Log each broken model."""
     for entry in entries:
         if entry.fault:
             event(

@@ -1,5 +1,6 @@
-"""When the next sync is due: `MODELSYNC_SYNC_CRON` as text, times as arguments. Nothing here waits
-or reads a clock.
+"""The schedule: when the next sync is due, from `MODELSYNC_SYNC_CRON`.
+
+Times are arguments: nothing here waits or reads a clock.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfoNotFoundError
 import tzlocal
 from cronsim import CronSim, CronSimError
 
+from modelsync.backoff import Backoff
 from modelsync.errors import SettingsError
 
 NICKNAMES = {
@@ -23,14 +25,14 @@ NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-"""The nicknames of crontab(5), without `@reboot`: a sync at start happens anyway."""
+"""The nicknames of crontab(5), without `@reboot`: each start syncs anyway."""
 
 ADVICE = (
     'write five cron fields such as "0 2 * * *", or @hourly, @daily, @weekly, "@every 5m", or off'
 )
 
-RETRY_FIRST, RETRY_MOST = 5.0, 300.0
-"""Seconds between a failed sync and the next try: the first time, and at most."""
+RETRY = Backoff(first=5.0, most=300.0)
+"""Seconds between a failed sync and the next try."""
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
@@ -45,10 +47,9 @@ class Schedule:
 
     @classmethod
     def parse(cls, text: str, zone: tzinfo | None = None) -> Schedule:
-        """Read five cron fields, a nickname, `@every 5m` (s, m, h) or `off`; the zone is the
-        machine's unless given.
+        """Read five cron fields, a nickname, `@every 5m` (s, m, h) or `off`.
 
-        Raises SettingsError saying what to write.
+        The time zone is the machine's, unless `zone` is given. Raises SettingsError with advice.
         """
         words = text.strip().lower()
         if words == "off":
@@ -66,10 +67,9 @@ class Schedule:
         return cls(cron=cron, zone=zone)
 
     def next_after(self, now: datetime) -> datetime | None:
-        """Give the first time strictly after `now` (with a zone) that is due; None where there is
-        none.
+        """The first time strictly after `now` (with a zone) that is due; None where there is none.
 
-        Clock changes are those of Debian's cron, through cronsim: a fixed hour that is skipped runs
+        Clock changes are handled by cronsim as by Debian's cron: a fixed hour that is skipped runs
         right after the gap, one that is repeated runs once; `*` hours follow the clock.
         """
         if self.every:
@@ -79,28 +79,17 @@ class Schedule:
         return next(CronSim(self.cron, now.astimezone(self.zone)), None)
 
 
-def retry_after(failures: int, spread: float) -> float | None:
-    """Seconds until the next try after so many failures in a row; None after none.
-
-    `spread`, from 0 to 1, is drawn at random: replicas whose remote comes back must not ask it all
-    at once.
-    """
-    if not failures:
-        return None
-    return float(min(RETRY_MOST, RETRY_FIRST * 2 ** min(failures - 1, 16)) * (0.5 + spread / 2))
-
-
 def local_zone() -> tzinfo:
-    """Tell the machine's zone (`TZ`, /etc/localtime) with its clock changes; UTC where none is
-    configured.
+    """The machine's time zone (`TZ`, /etc/localtime) with its clock changes; UTC without one.
 
     A fixed offset, as `datetime.astimezone()` gives, would be wrong after the next clock change.
+    Raises SettingsError where the zone is unknown.
     """
     try:
         return tzlocal.get_localzone()
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise SettingsError(
-            f"the machine's time zone cannot be told, set TZ: {_one_line(error)}"
+            f"the machine's time zone is unknown, set TZ: {_one_line(error)}"
         ) from None
 
 
@@ -113,7 +102,8 @@ def _interval(text: str, rest: str) -> timedelta:
 
 def _bad(text: str, why: str = "") -> SettingsError:
     return SettingsError(
-        f"MODELSYNC_SYNC_CRON {text.strip()!r} is not a schedule{f' ({why})' if why else ''}: {ADVICE}"
+        f"MODELSYNC_SYNC_CRON {text.strip()!r} is not a schedule"
+        f"{f' ({why})' if why else ''}: {ADVICE}"
     )
 
 

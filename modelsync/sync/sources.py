@@ -1,6 +1,4 @@
-"""Where model folders come from: a git repository that is followed, or a local folder. One shape
-for both.
-"""
+"""The source of model folders: a git repository, or a local folder, by one protocol."""
 
 from __future__ import annotations
 
@@ -26,11 +24,11 @@ SourceKind = Literal["git", "cache", "folder"]
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
-    """What was written: of which commit, each folder's tree hash (None: to be computed), what is
-    unsafe in which.
+class SourceExport:
+    """What `Source.export` has written.
 
-    `beside` has the names of what lies near the model folders, as `files.listed` gives them.
+    `versions`: the tree hash of each folder; None: to be computed. `problems`: faults of unsafe
+    files by folder. `beside`: the names next to the model folders, as `files.listed` gives them.
     """
 
     commit: str
@@ -40,8 +38,9 @@ class Exported:
 
 
 class Source(Protocol):
-    """What a release is made from. `origin` names the repository, `view` the part of the source
-    that is looked at.
+    """The source of a release.
+
+    `origin` names the repository, `view` the part of it that is served.
     """
 
     kind: SourceKind
@@ -49,15 +48,16 @@ class Source(Protocol):
     view: str
 
     def resolve(self, deadline: Deadline) -> str:
-        """The commit that is wanted now (of a local folder, the digest of its content). Raises
-        SyncError.
+        """The commit that is wanted now; of a local folder, the digest of its content.
+
+        Raises SyncError.
         """
 
-    def export(self, commit: str, target: Path, deadline: Deadline) -> Exported:
+    def export(self, commit: str, target: Path, deadline: Deadline) -> SourceExport:
         """Write the model folders of `commit` into the new folder `target`. Raises SyncError."""
 
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
-        """Why a commit without a single model folder is not served, and what to do about it."""
+        """The error for a commit without a model folder, with advice."""
 
 
 class GitSource:
@@ -81,14 +81,14 @@ class GitSource:
         self._tip = "" if self._revision else commit
         return commit
 
-    def export(self, commit: str, target: Path, deadline: Deadline) -> Exported:
+    def export(self, commit: str, target: Path, deadline: Deadline) -> SourceExport:
         """Fetch the commit where the mirror does not have it, and write its folders."""
         self._mirror.fetch(commit, deadline)
         if self._cache:
             self._cache.keep(self._mirror.path, commit, tip=commit == self._tip)
         versions = self._mirror.versions(commit, deadline)
         export = self._mirror.export(commit, target, deadline)
-        return Exported(commit, versions, export.problems, export.beside)
+        return SourceExport(commit, versions, export.problems, export.beside)
 
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
         """Point at the folder that has models, where there is one."""
@@ -99,7 +99,7 @@ class GitSource:
 
 
 class CachedSource(GitSource):
-    """The repository as somebody last saw it. Asks the cache alone."""
+    """The repository as the cache last saw it. The remote is not asked."""
 
     kind: SourceKind = "cache"
 
@@ -107,8 +107,9 @@ class CachedSource(GitSource):
         super().__init__(settings, offline=True)
 
     def resolve(self, deadline: Deadline) -> str:
-        """The pinned revision, else what the ref was. Raises RefNotFound where the cache does not
-        know it.
+        """The pinned revision, else the last commit of the ref.
+
+        Raises RefNotFound where the cache does not know it.
         """
         assert self._cache
         if commit := self._revision or self._cache.seen():
@@ -117,7 +118,7 @@ class CachedSource(GitSource):
 
 
 class FolderSource:
-    """A folder beside the program: what is pasted there is served."""
+    """A local folder: what is pasted there is served."""
 
     kind: SourceKind = "folder"
     origin = ""
@@ -129,21 +130,21 @@ class FolderSource:
     def resolve(self, deadline: Deadline) -> str:
         """The digest of the folder's content, as git would compute it."""
         if not self._folder.is_dir():
-            log.warning(
-                "%s is no folder", self._folder.absolute()
-            )  # clients read the message, which names no path
+            # The error reaches clients, so only the log names the path.
+            log.warning("%s is no folder", self._folder.absolute())
             raise NoModels(
-                f"there is no folder {self._folder.name}/: make it, or set gitPath or MODELSYNC_MODELS"
+                f"there is no folder {self._folder.name}/: "
+                "make it, or set gitPath or MODELSYNC_MODELS"
             )
         return tree_hash(self._folder)
 
-    def export(self, commit: str, target: Path, deadline: Deadline) -> Exported:
+    def export(self, commit: str, target: Path, deadline: Deadline) -> SourceExport:
         """Copy the folder, so that edits do not reach what is being served."""
         with storage():
             copy_tree(self._folder, target)
-            # Somebody may have saved a file meanwhile: what counts is what was copied.
+            # A file may have changed since `resolve`: the copy counts.
             beside = frozenset(listed(self._folder) | listed(self._folder.absolute().parent))
-            return Exported(tree_hash(target), None, beside=beside)
+            return SourceExport(tree_hash(target), None, beside=beside)
 
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
         """Say where a model folder belongs."""
@@ -151,38 +152,35 @@ class FolderSource:
 
 
 def source_of(settings: Settings) -> Source:
-    """The source that the settings name. Raises SettingsError where its URL or ref is not allowed."""
+    """The source that the settings name. Raises SettingsError where that is not allowed."""
     return FolderSource(settings) if settings.standalone else GitSource(settings)
 
 
 def substitutes(settings: Settings) -> Iterator[Source]:
-    """What to start from where the repository cannot be reached and nothing serves yet, the best
-    first.
+    """The sources to start from while the repository is unreachable and nothing serves yet.
 
-    A revision on trial has none but itself: a pod that serves something else must not look as if it
-    had become ready.
+    The best comes first. A revision on probation starts from the cache alone, which holds that very
+    commit: a pod that serves another commit must not look ready.
     """
     if settings.standalone:
         return
     if settings.git.cache:
         yield CachedSource(settings)
-    if _may_be_folder(settings):
+    if _folder_allowed(settings):
         yield FolderSource(settings)
 
 
 def current(settings: Settings) -> Release | None:
-    """The current release, unless it is of another source than the settings name: then there is
-    none yet.
-    """
+    """The current release; None where it is of another source than the settings name."""
     release = Releases(settings.state.home).current()
-    return release if release and _is_of(settings, release) else None
+    return release if release and _is_from_source(settings, release) else None
 
 
-def _is_of(settings: Settings, release: Release) -> bool:
+def _is_from_source(settings: Settings, release: Release) -> bool:
     if settings.standalone or release.source == "folder":
-        return release.source == "folder" and (settings.standalone or _may_be_folder(settings))
+        return release.source == "folder" and (settings.standalone or _folder_allowed(settings))
     return release.origin in {"", url.origin(settings.git)}  # empty: written by an older version
 
 
-def _may_be_folder(settings: Settings) -> bool:
+def _folder_allowed(settings: Settings) -> bool:
     return settings.git.fallback and not settings.git.on_probation

@@ -1,8 +1,7 @@
-"""What is known of syncing, in `home/status.json`: for people, for metrics, and for the next sync."""
+"""The status of syncing, in `home/status.json`: for people, for metrics, and for the next sync."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from modelsync import locks
 from modelsync.clock import now
 from modelsync.errors import ReleaseRejected, StorageFailed, SyncError
 from modelsync.files import as_json, storage, write_atomically
@@ -24,14 +24,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is known of syncing, for people and metrics; also which commits not to try again.
+    """The status of syncing. Fields of what never happened are empty.
 
-    `wanted_commit` is what the last attempt found out, so it is empty after one that did not get so
-    far. `rejected` maps commits, as `rejection` names them, to reasons, `failures` reasons to
-    counts. Times are as `now()` gives them. What never happened is empty. `served_commit` and
-    `environment` tell where `release` was last found to be just what is wanted: a commit that
-    changes no model moves them on, and not the release. `next_attempt` is when the supervisor
-    starts the next sync by itself.
+    `wanted_commit` is what the last attempt resolved, so it is empty after one that failed before.
+    `served_commit` and `environment`: for these `release` was last found to be just what is wanted;
+    a commit that changes no model moves them on, and not the release. `rejected` maps commits that
+    are not tried again, as `rejection` names them, to reasons; `failures` maps reasons to counts.
+    `next_attempt` is when the supervisor starts the next sync by itself. Times are as `clock.now`
+    gives them.
     """
 
     wanted_commit: str = ""
@@ -49,13 +49,14 @@ class Status:
 
 
 def rejection(commit: str, environment: str) -> str:
-    """The key of `Status.rejected`: what was refused in one environment may do in another."""
+    """The key of `Status.rejected`: a commit rejected in one environment may pass in another."""
     return f"{commit} {environment}"
 
 
 def read_status(home: Path) -> Status:
-    """The last status; a missing or damaged file counts as none, because the next sync writes it
-    anew.
+    """The last status; a missing or damaged file counts as an empty one.
+
+    The next sync writes it anew.
     """
     try:
         values = json.loads((home / "status.json").read_bytes())
@@ -71,16 +72,17 @@ def read_status(home: Path) -> Status:
 
 
 def change_status(home: Path, change: Callable[[Status], Status]) -> None:
-    """Replace the status by what `change` makes of it; of two at once, neither is lost. Raises
-    StorageFailed.
+    """Replace the status by the result of `change`. Two changes at once exclude each other.
+
+    Raises StorageFailed.
     """
     with storage():
         home.mkdir(parents=True, exist_ok=True)
-        # On the folder itself: not `lock`, because also who waits for that in vain has something to
-        # tell.
-        number = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # The lock of the folder, not the file `lock`: a sync that waits for that file in vain
+        # records its failure here.
+        number = locks.open_for_lock(home)
         try:
-            fcntl.flock(number, fcntl.LOCK_EX)
+            locks.lock(number)
             write_status(home, change(read_status(home)))
         finally:
             os.close(number)
@@ -98,8 +100,7 @@ def write_status(home: Path, status: Status) -> None:
 
 
 def _overwrite(path: Path, data: bytes) -> None:
-    """Write over a file in place: all that a full disk, or a folder where nothing can be made,
-    leaves room for.
+    """Overwrite a file in place, where a full disk or a read-only folder allows nothing else.
 
     In one call and padded to the old length, so that only a power cut can leave half of it. Raises
     OSError.
@@ -108,13 +109,11 @@ def _overwrite(path: Path, data: bytes) -> None:
         file.write(data.ljust(path.stat().st_size))
 
 
-# --- what becomes of it ---------------------------------------------------------------------------
+# --- what an attempt leaves -----------------------------------------------------------------------
 
 
-def failed(home: Path, error: SyncError, wanted: str = "", environment: str = "") -> None:
-    """Log that a sync failed, count it and write down why; `wanted` is the commit, where the sync
-    got so far.
-    """
+def record_failure(home: Path, error: SyncError, wanted: str = "", environment: str = "") -> None:
+    """Log a failed sync, count it and record why. `wanted`: the commit, where it was resolved."""
     before = read_status(home)
     event(
         _log,
@@ -135,15 +134,15 @@ def failed(home: Path, error: SyncError, wanted: str = "", environment: str = ""
         ):
             rejected = {key: str(error)}
         return replace(
-            counted(status, error.reason, str(error)),
+            with_failure(status, error.reason, str(error)),
             wanted_commit=wanted,
             rejected=rejected,
         )
 
-    tell(home, change)
+    _change_or_log(home, change)
 
 
-def counted(status: Status, reason: str, message: str) -> Status:
+def with_failure(status: Status, reason: str, message: str) -> Status:
     """The status after one more failure."""
     failures = {**status.failures, reason: status.failures.get(reason, 0) + 1}
     return replace(
@@ -156,26 +155,28 @@ def counted(status: Status, reason: str, message: str) -> Status:
     )
 
 
-def tell(home: Path, change: Callable[[Status], Status]) -> None:
-    """Change the status; a disk that is full keeps nobody from serving what there is."""
+def _change_or_log(home: Path, change: Callable[[Status], Status]) -> None:
+    """Change the status. A failure is logged: a full disk must not keep the
+    service from serving.
+    """
     try:
         change_status(home, change)
     except StorageFailed as error:
         _log.error("the status cannot be written: %s", error)
 
 
-def planned(home: Path, moment: datetime | None) -> None:
-    """Write down when the next sync will start; None where that takes somebody who asks."""
+def record_next_attempt(home: Path, moment: datetime | None) -> None:
+    """Record when the next sync starts by itself; None where none will."""
     text = moment.astimezone(UTC).isoformat(timespec="seconds") if moment else ""
     if read_status(home).next_attempt != text:
-        tell(home, lambda status: replace(status, next_attempt=text))
+        _change_or_log(home, lambda status: replace(status, next_attempt=text))
 
 
-def succeeded(home: Path, result: Result, *, wanted: str, release: str, environment: str) -> None:
-    """Write down that a sync went well, and of which commit the current release is just what is
-    wanted.
-    """
-    tell(
+def record_success(
+    home: Path, result: Result, *, wanted: str, release: str, environment: str
+) -> None:
+    """Record a successful sync: the current release is just what is wanted for `wanted`."""
+    _change_or_log(
         home,
         lambda status: replace(
             status,

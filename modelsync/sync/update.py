@@ -1,8 +1,8 @@
-"""The one use case: sync, discover, check, decide, generate, publish.
+"""Updates the state directory: sync, discover, check, decide, generate, publish.
 
-It leaves a new release that `current` points to, or everything as it was and the reason in
-`status.json`. Run as `python -m modelsync.sync.update` by the supervisor, in a process of its own, and
-by `modelsync sync`.
+An update leaves a new release that `current` points to, or leaves everything as it was and writes
+the reason into `status.json`. The supervisor runs it as `python -m modelsync.sync.update`, in a
+process of its own; so does `modelsync sync`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -33,29 +33,35 @@ from modelsync.models.discovery.folders import discover
 from modelsync.models.types import CheckResult, Fault, ModelEntry, ModelName, ModelSpec
 from modelsync.observability import logs
 from modelsync.observability.logs import event
-from modelsync.releases.store import Release, Releases, Staging, environment
+from modelsync.releases.environment import environment
+from modelsync.releases.store import Release, Releases, Staging
 from modelsync.settings import Settings, child_environment
 from modelsync.sync import sources
-from modelsync.sync.entries import as_checked, reject_broken, report, same, with_problems
+from modelsync.sync.entries import (
+    is_unchanged,
+    reject_broken,
+    reject_newly_broken,
+    report,
+    with_problems,
+)
 from modelsync.sync.sources import Source, source_of, substitutes
 from modelsync.sync.status import (
     Status,
     change_status,
-    counted,
-    failed,
     read_status,
+    record_failure,
+    record_success,
     rejection,
-    succeeded,
+    with_failure,
 )
 
 log = logging.getLogger("modelsync.sync.update")  # also where it runs as __main__
 
-# What no other source cures, or has nothing to do with the repository.
+# Errors that another source does not cure, or that do not come from the repository.
 _NOT_AWAY = (NoModels, ReleaseRejected, ProbationFailed, StorageFailed)
 
 FAILED = 75
-"""Exit code of an update that failed and has told why; with another one somebody else has to tell.
-"""
+"""Exit code of an update that failed and has reported why. After another one the caller reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +78,7 @@ class Outcome:
 
 
 class Updater:
-    """Brings the state directory to what the source wants. One runs at a time, held by a lock
-    between processes.
-    """
+    """Brings the state directory to what the source wants. A file lock lets one run at a time."""
 
     def __init__(self, config: Settings) -> None:
         self._settings = config
@@ -86,10 +90,9 @@ class Updater:
         self._environment = environment(self._source.view, sync.on_broken_model, sync.check_timeout)
 
     def run(self, *, force: bool = False) -> Outcome:
-        """Update once. `force` builds the commit again even where it is served, or was rejected,
-        already.
+        """Update once. `force`: build the commit again even if it is served or was rejected.
 
-        Raises SyncError; then what serves is untouched, and `status.json` says why.
+        Raises SyncError; then the current release is untouched, and `status.json` has the reason.
         """
         deadline = Deadline(self._settings.sync.timeout)
         wanted = ""
@@ -102,17 +105,17 @@ class Updater:
                 except SyncError as error:
                     self._substitute(error)
                     raise
-                self._tell(
-                    outcome, wanted
-                )  # before the next one can begin, so that the last one is told last
+                # Under the lock, so that the next update cannot report before this one.
+                self._report(outcome, wanted)
         except SyncError as error:
-            failed(self._home, error, wanted, self._environment)
+            record_failure(self._home, error, wanted, self._environment)
             raise
         return outcome
 
     def _substitute(self, error: SyncError) -> None:
-        """Where nothing serves and the wanted commit cannot be had: publish what can. The error
-        stands all the same.
+        """Publish from a substitute source if nothing serves and the repository cannot be reached.
+
+        The sync counts as failed all the same.
         """
         if isinstance(error, _NOT_AWAY) or sources.current(self._settings):
             return
@@ -136,34 +139,28 @@ class Updater:
             return
 
     def _update(self, source: Source, wanted: str, deadline: Deadline, *, force: bool) -> Outcome:
+        """Build a release of the wanted commit and make it current, unless nothing has changed."""
         current = sources.current(self._settings)
         status = read_status(self._home)
         if not force:
-            if current and (wanted, self._environment) in _held(current, status):
+            if current and (wanted, self._environment) in _satisfied(current, status):
                 return Outcome("unchanged", current)
-            # A pod that is pinned has no other commit to wait for, so it goes on trying.
-            if not self._pin and (
-                reason := status.rejected.get(rejection(wanted, self._environment))
-            ):
-                raise ReleaseRejected(f"{wanted[:12]} was rejected before: {reason}")
+            self._refuse_rejected(wanted, status)
         release_id = self._releases.next_id(wanted)
         with self._releases.stage() as staging:
             exported = source.export(wanted, staging.models_serve, deadline)
             if not (found := discover(staging.models_serve, exported.versions)):
                 raise source.no_models(wanted, deadline)
-            folders = with_problems(staging.models_serve, found, exported.problems)
-            beside = exported.beside - {f"{folder.name}/" for folder in folders}
-            results = self._check(folders, beside, current, status)
+            specs = with_problems(staging.models_serve, found, exported.problems)
+            beside = exported.beside - {f"{spec.name}/" for spec in specs}
+            results = self._check(specs, beside, current, status)
             entries = [
-                self._decide(folder, results[folder.name], current, staging, release_id)
-                for folder in folders
+                self._decide(spec, results[spec.name], current, staging, release_id)
+                for spec in specs
             ]
             report(entries)
-            if self._settings.git.on_probation:
-                as_checked(entries, self._settings.git.revision)
-            if self._settings.sync.on_broken_model == "reject":
-                reject_broken(entries)
-            if current and not force and same(entries, current):
+            self._apply_policy(entries)
+            if current and not force and is_unchanged(entries, current):
                 return Outcome("unchanged", current)
             release = Release(
                 id=release_id,
@@ -176,95 +173,90 @@ class Updater:
                 models={entry.name: entry for entry in entries},
             )
             base_url = self._settings.server.base_url
-            release = staging.publish(
-                release, generate(entries, base_url=base_url, release=release_id)
-            )
+            code = generate(entries, base_url=base_url, release=release_id)
+            release = staging.publish(release, code)
         self._releases.make_current(release)
         return Outcome("published", release)
+
+    def _refuse_rejected(self, wanted: str, status: Status) -> None:
+        """Raise ReleaseRejected where an earlier update rejected this commit.
+
+        A pod that is pinned has no other commit to wait for, so it tries again.
+        """
+        reason = status.rejected.get(rejection(wanted, self._environment))
+        if reason and not self._pin:
+            raise ReleaseRejected(f"{wanted[:12]} was rejected before: {reason}")
+
+    def _apply_policy(self, entries: Sequence[ModelEntry]) -> None:
+        """Raise ProbationFailed or ReleaseRejected where the settings forbid what is broken."""
+        if self._settings.git.on_probation:
+            reject_newly_broken(entries, self._settings.git.revision)
+        if self._settings.sync.on_broken_model == "reject":
+            reject_broken(entries)
 
     # --- checking ---------------------------------------------------------------------------------
 
     def _check(
         self,
-        folders: Sequence[ModelSpec],
+        specs: Sequence[ModelSpec],
         beside: Set[str],
         current: Release | None,
         status: Status,
     ) -> dict[ModelName, CheckResult]:
-        """A result for each folder. A version that serves already is not checked again in the same
-        environment.
+        """Return a result for each model, by name.
+
+        A version that serves already is not checked again in the same environment.
         """
-        same = current and self._environment in {
-            environment for _, environment in _held(current, status)
-        }
-        known = current.models if current and same else {}
+        checked: Mapping[ModelName, ModelEntry] = {}
+        if current and self._environment in {one for _, one in _satisfied(current, status)}:
+            checked = current.models
         results: dict[ModelName, CheckResult] = {}
-        unknown = []
-        for folder in folders:
-            entry = known.get(folder.name)
-            if folder.fault:
-                results[folder.name] = CheckResult(folder.name, folder.version, folder.fault)
-            elif entry and entry.state == "ready" and entry.version == folder.version:
-                results[folder.name] = CheckResult(
-                    folder.name,
-                    folder.version,
-                    None,
-                    entry.load_seconds,
-                    entry.call_seconds,
-                    entry.examples,
-                )
+        unchecked = []
+        for spec in specs:
+            entry = checked.get(spec.name)
+            if spec.fault:
+                results[spec.name] = CheckResult(spec.name, spec.version, spec.fault)
+            elif entry and entry.state == "ready" and entry.version == spec.version:
+                results[spec.name] = CheckResult(spec.name, spec.version, measured=entry.measured)
             else:
-                unknown.append(folder)
-        if unknown:
+                unchecked.append(spec)
+        if unchecked:
             timeout = self._settings.sync.check_timeout
-            found = check(unknown, timeout=timeout, environ=child_environment(), beside=beside)
+            found = check(unchecked, timeout=timeout, environ=child_environment(), beside=beside)
             results.update((result.name, result) for result in found)
         return results
 
     def _decide(
         self,
-        folder: ModelSpec,
+        spec: ModelSpec,
         result: CheckResult,
         current: Release | None,
         staging: Staging,
         release_id: str,
     ) -> ModelEntry:
-        """What the new release has for a folder: its new version, its last good one, or the reason
-        for neither.
+        """Return the entry of a model in the new release: its new version, the one that serves now,
+        or the reason for neither.
         """
-        before = current.models.get(folder.name) if current else None
-        entry = ModelEntry(
-            name=folder.name,
-            state="ready",
-            version=folder.version,
-            wanted_version=folder.version,
-            release=before.release if before and before.version == folder.version else release_id,
-            folder=f"models_serve/{folder.name}",
-            class_name=folder.class_name,
-            writes_self=folder.writes_self,
-            is_async=folder.is_async,
-            artefact=folder.artefact,
-            load_seconds=result.load_seconds,
-            call_seconds=result.call_seconds,
-            examples=result.examples,
+        before = current.models.get(spec.name) if current else None
+        entry = ModelEntry.of(
+            spec,
+            Path("models_serve", spec.name),
+            fault=result.fault,
+            release=before.release if before and before.version == spec.version else release_id,
+            measured=result.measured,
         )
-        if result.ok:
+        if result.ok or self._settings.sync.on_broken_model != "previous":
             return entry
-        if (
-            current
-            and before
-            and before.version
-            and self._settings.sync.on_broken_model == "previous"
-        ):
-            # The release holds all it serves, so that older ones can be removed whenever nobody
-            # runs them.
+        if current and before and before.version:
+            # A release holds all that it serves, so that older ones can be removed as soon as no
+            # process runs them.
             with storage():
-                remove_tree(staging.models_serve / folder.name)
-                copy_tree(current.path / before.folder, staging.models_serve / folder.name)
-            return replace(before, state="stale", wanted_version=folder.version, fault=result.fault)
-        return replace(entry, state="failed", version="", fault=result.fault)
+                remove_tree(staging.models_serve / spec.name)
+                copy_tree(current.path / before.folder, staging.models_serve / spec.name)
+            return replace(before, state="stale", wanted_version=spec.version, fault=result.fault)
+        return entry
 
-    def _tell(self, outcome: Outcome, wanted: str) -> None:
+    def _report(self, outcome: Outcome, wanted: str) -> None:
         event(
             log,
             logging.INFO,
@@ -276,7 +268,7 @@ class Updater:
             models=len(outcome.release.models),
             broken=sorted(outcome.faults),
         )
-        succeeded(
+        record_success(
             self._home,
             outcome.result,
             wanted=wanted,
@@ -285,54 +277,44 @@ class Updater:
         )
 
 
-# --- taking back ----------------------------------------------------------------------------------
+# --- rejecting ------------------------------------------------------------------------------------
 
 
 def reject(config: Settings, release: Release, serving: Release | None, reason: str) -> None:
-    """Take a published release back, because no generation of it got ready: `serving` is the
-    current one again.
-    """
-    releases = Releases(config.state.home)
-    with releases.lock(Deadline(config.sync.timeout)):
-        _take_back(config.state.home, releases, release, serving, reason)
+    """Withdraw a published release that no generation could serve; `serving` is current again."""
 
-
-def _take_back(
-    home: Path, releases: Releases, release: Release, serving: Release | None, reason: str
-) -> None:
-    if serving:
-        releases.make_current(serving)
-    change_status(
-        home,
-        lambda status: replace(
-            counted(status, ReleaseRejected.reason, reason),
+    def withdrawn(status: Status) -> Status:
+        return replace(
+            with_failure(status, ReleaseRejected.reason, reason),
             served_commit=serving.commit if serving else "",
             release=serving.id if serving else "",
             environment=serving.environment if serving else "",
             rejected={rejection(release.commit, release.environment): reason},
-        ),
-    )
+        )
+
+    releases = Releases(config.state.home)
+    with releases.lock(Deadline(config.sync.timeout)):
+        if serving:
+            releases.make_current(serving)
+        change_status(config.state.home, withdrawn)
 
 
-def _held(current: Release, status: Status) -> set[tuple[str, str]]:
-    """For which commits, in which environments, `current` is known to be just what is wanted.
+def _satisfied(current: Release, status: Status) -> set[tuple[str, str]]:
+    """Return the pairs of commit and environment for which `current` is the wanted release.
 
-    What the status says counts only where it speaks of this release: a crash may have left an older
-    one.
+    The status counts only if it names this release: after a crash it may be an older one.
     """
-    held = {(current.commit, current.environment)}
-    return (
-        held | {(status.served_commit, status.environment)}
-        if status.release == current.id
-        else held
-    )
+    pairs = {(current.commit, current.environment)}
+    if status.release == current.id:
+        pairs.add((status.served_commit, status.environment))
+    return pairs
 
 
 def main() -> int:
-    """Update once; returns the exit code: 0, `FAILED`, or another one where the update could not
-    tell why.
+    """Update once; return the exit code: 0, `FAILED`, or another one if the update has not reported
+    why.
     """
-    # As an exception, so that every child and every temporary folder is gone when this process is.
+    # As an exception, so that children and temporary folders are removed before the process ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         config = settings.load()

@@ -21,9 +21,17 @@ from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.runners import InProcessRunner, ModelRunner
 from modelsync.inference.serving import Service
+from modelsync.models.binding import methods
 from modelsync.models.discovery import folders
-from modelsync.models.loading import binding
-from modelsync.models.types import Example, Fault, LoadedModel, ModelEntry, ModelName, TreeHash
+from modelsync.models.types import (
+    Example,
+    Fault,
+    LoadedModel,
+    ModelEntry,
+    ModelName,
+    ModelSpec,
+    TreeHash,
+)
 from modelsync.observability import counters
 from modelsync.observability.counters import Counters
 from modelsync.releases.store import Release
@@ -101,7 +109,7 @@ def a_service(
     loaded = {name: _loaded(name, method) for name, method in {**models, "Old": echo}.items()}
     entries = {ModelName(name): _entry(name) for name in loaded}
     entries[ModelName("Old")] = _entry("Old", state="stale", wanted_version="cd" * 20, fault=FAULT)
-    entries[ModelName("Broken")] = _entry("Broken", state="failed", version="", fault=FAULT)
+    entries[ModelName("Broken")] = _entry("Broken", state="failed", fault=FAULT)
     release = Release(COMMIT, COMMIT, "git", "", entries, path=home / "releases" / COMMIT)
     faults = {"Broken": str(FAULT)}
     dataplane = DataPlane(
@@ -163,10 +171,9 @@ def switched_off(service: Service, name: str) -> Service:
 
 
 def _loaded(name: str, method: Callable[..., Any]) -> LoadedModel:
-    call, schema = binding.bind(method)
+    call, schema = methods.bind(method)
     return LoadedModel(
-        ModelName(name),
-        VERSION,
+        ModelSpec(ModelName(name), Path(name), VERSION),
         call,
         schema=schema,
         doc=method.__doc__ or "",
@@ -176,9 +183,8 @@ def _loaded(name: str, method: Callable[..., Any]) -> LoadedModel:
 
 def _entry(name: str, state: Any = "ready", version: str = VERSION, **more: Any) -> ModelEntry:
     wanted = more.pop("wanted_version", VERSION)
-    return ModelEntry(
-        ModelName(name), state, TreeHash(version), wanted, COMMIT, f"models_serve/{name}", **more
-    )
+    spec = ModelSpec(ModelName(name), Path("models_serve", name), TreeHash(version))
+    return ModelEntry(spec, state, wanted, COMMIT, **more)
 
 
 def body(**variables: Any) -> bytes:

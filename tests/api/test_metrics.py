@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelsync.api.app import create_app
-from modelsync.observability import counters
+from modelsync.observability import counters, totals
 from modelsync.observability.counters import Counters
 from modelsync.sync.status import Status, write_status
 from tests.api.serving import COMMIT, JSON, VERSION, a_service, an_empty_service, body, switched_off
@@ -64,7 +64,7 @@ def test_all_workers_are_added_up(tmp_path: Path) -> None:
     found = scraped(client)
     assert value(found, "requests_total", model="Add", code="200") == 2
     assert value(found, "requests_in_flight", model="Add") == 1
-    counters.retire(folder, pid=1)
+    totals.retire(folder, pid=1)
     found = scraped(client)
     assert value(found, "requests_total", model="Add", code="200") == 2
     assert value(found, "requests_in_flight", model="Add") == 0
@@ -84,8 +84,8 @@ def test_what_a_worker_was_answering_when_it_died_is_lost(tmp_path: Path) -> Non
     ended.loop_row("Echo").begin(1)
     ended.answered()
     for _ in range(2):
-        counters.retire(folder, pid=1)
-        counters.retire(folder, pid=2)
+        totals.retire(folder, pid=1)
+        totals.retire(folder, pid=2)
     found = scraped(client)
     assert value(found, "requests_total", model="Add", code="lost") == 5
     assert value(found, "request_failures_total", model="Add") == 5

@@ -20,8 +20,8 @@ from werkzeug.wrappers import Response
 from modelsync.api import samples
 from modelsync.api.app import create_app
 from modelsync.inference.serving import Service
-from modelsync.models.loading import binding
-from modelsync.models.types import LoadedModel, ModelName, TreeHash
+from modelsync.models.binding import methods
+from modelsync.models.types import LoadedModel, ModelName, ModelSpec, TreeHash
 from modelsync.sync.status import Status, write_status
 from tests.api.serving import COMMIT, JSON, VERSION, a_service, person, read, switched_off
 from tests.waiting import patient
@@ -135,8 +135,8 @@ def test_usage_shows_where_the_token_goes(tmp_path: Path) -> None:
 
 def test_a_made_up_request_fits_the_schema() -> None:
     """The sample of a model without examples fits references, limits, choices and nesting."""
-    call, schema = binding.bind(person)
-    model = LoadedModel(ModelName("Person"), TreeHash(""), call, schema=schema)
+    call, schema = methods.bind(person)
+    model = LoadedModel(ModelSpec(ModelName("Person"), Path(), TreeHash("")), call, schema=schema)
     assert samples.variables(model) == {"name": "text", "address": {"street": "text"}}
     limited = {
         "type": "object",

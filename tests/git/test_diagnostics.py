@@ -15,7 +15,8 @@ from modelsync.errors import (
     SyncError,
     UntrustedRemote,
 )
-from modelsync.git.url import Remote, explain
+from modelsync.git.diagnostics import explain
+from modelsync.git.url import Remote
 
 REMOTE = Remote("https://git.example.org/x.git", "https", "git.example.org")
 URL = REMOTE.url

@@ -198,7 +198,7 @@ def test_the_mirror_does_not_grow_for_ever(
     """Packs of old commits are put together and what no longer matters goes; the wanted commit
     stays whole.
     """
-    monkeypatch.setattr("modelsync.git.mirror.PACKS", 3)
+    monkeypatch.setattr("modelsync.git.maintenance.PACKS", 3)
     mirror = mirror_of(server, tmp_path / "home")
     for number in range(6):
         server.push({"Churn/model.pkl": str(number) * 1000})

@@ -140,7 +140,13 @@ def test_refs_that_are_more_than_names(ref: str) -> None:
         validate(Git(path="https://h/x", ref=ref))
 
 
-def test_ssh_needs_a_key() -> None:
+def test_ssh_needs_a_key(tmp_path: Path) -> None:
     """Nobody is asked for a passphrase or a password, so a key is the only way in."""
     with pytest.raises(SettingsError, match="MODELSYNC_GIT_SSH_KEY_FILE"):
-        validate(Git(path="git@h:x"))
+        Mirror(tmp_path, Git(path="git@h:x"))
+
+
+def test_a_user_holds_no_control_character(tmp_path: Path) -> None:
+    """It would end the line in which git reads the user."""
+    with pytest.raises(SettingsError, match="usergit"):
+        Mirror(tmp_path, Git(path="https://h/x", user="a\nb"))

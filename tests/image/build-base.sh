@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the image that stands under the Dockerfile's base name where no registry can be reached: a minimal Debian with
-# Python, from the package mirror this machine already uses. Does nothing where an image of that name is there.
+# Python, without pip and venv, from the package mirror this machine already uses. Does nothing where an image of that
+# name is there.
 #
 #   tests/image/build-base.sh [NAME]      (default: the Dockerfile's own default base)
 #
@@ -20,7 +21,7 @@ root=$(mktemp -d "${TMPDIR:-/var/tmp}/modelsync-base.XXXXXX")
 trap 'rm -rf --one-file-system "$root"' EXIT
 
 echo "build-base: debootstrap $suite from $mirror"
-debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,git,ca-certificates \
+debootstrap --variant=minbase --include=python3,ca-certificates \
     "$suite" "$root" "$mirror" >"$root.log" 2>&1 || { tail -20 "$root.log" >&2; rm -f "$root.log"; exit 1; }
 rm -f "$root.log"
 rm -rf "$root"/var/cache/apt/archives/*.deb

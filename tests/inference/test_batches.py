@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from modelsync.errors import VariablesInvalid
 from modelsync.inference.runners import InProcessRunner
-from modelsync.models.types import LoadedModel, ModelName, TreeHash
+from modelsync.models.types import LoadedModel, ModelName, ModelSpec, TreeHash
 from modelsync.protocols.native import NATIVE
 
 
@@ -16,9 +17,8 @@ def model(call_batch: Any, **more: Any) -> LoadedModel:
     def one(variables: dict[str, Any]) -> Any:
         return call_batch([variables])[0]
 
-    return LoadedModel(
-        ModelName("M"), TreeHash("0" * 40), one, bind=lambda row: row, call_batch=call_batch, **more
-    )
+    spec = ModelSpec(ModelName("M"), Path("M"), TreeHash("0" * 40))
+    return LoadedModel(spec, one, bind=lambda row: row, call_batch=call_batch, **more)
 
 
 def predict_batch(model: LoadedModel, payloads: list[bytes]) -> list[bytes | BaseException]:

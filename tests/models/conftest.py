@@ -55,8 +55,8 @@ def write(root: Path) -> Write:
 
 
 @pytest.fixture
-def find(root: Path) -> Find:
-    """A folder as the static check sees it."""
+def find(root: Path) -> Callable[[str], ModelSpec]:
+    """A model folder as discovery describes it."""
     return lambda name: next(folder for folder in discover(root) if folder.name == name)
 
 

@@ -1,4 +1,4 @@
-"""What estimators are fitted on, and what they answer by themselves."""
+"""The data on which estimators are fitted, and their own answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VARIABLES = {"a": 0.5, "b": 1, "c d": -0.25, "more": "left out"}
 
 
 def together(model: LoadedModel, *variables: dict[str, Any]) -> list[dict[str, Any]]:
-    """One batch; no warning may come of it, and nothing that JSON cannot hold."""
+    """The answers of one batch, without warnings, as JSON."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         results = call_batch(model, [bind(model, one) for one in variables])
@@ -32,7 +32,7 @@ def together(model: LoadedModel, *variables: dict[str, Any]) -> list[dict[str, A
 
 
 def expected(estimator: Any, x: Any) -> list[dict[str, Any]]:
-    """What a classifier says itself."""
+    """The answer of the classifier itself."""
     labels, rows = estimator.predict(x).tolist(), estimator.predict_proba(x).tolist()
     return [
         {

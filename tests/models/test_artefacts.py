@@ -1,6 +1,4 @@
-"""Ready artefacts: a file that scikit-learn or skops wrote is a model, with the answers it gives by
-itself.
-"""
+"""Artefacts that scikit-learn or skops wrote: a model answers as the estimator itself does."""
 
 from __future__ import annotations
 
@@ -34,7 +32,7 @@ from sklearn.svm import SVC
 
 from modelsync.errors import ModelBroken, VariablesInvalid
 from tests.models.code import bind, fault_of, schema_of
-from tests.models.conftest import Load, Put, Write
+from tests.models.conftest import Put
 from tests.models.fitted import FRAME, LABELS, MIXED, NUMBERS, VARIABLES, expected, together
 
 # --- what goes in ---------------------------------------------------------------------------------
@@ -83,10 +81,8 @@ STEPS = {
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
-def test_the_names_it_was_fitted_with_are_its_variables(put: Put, kind: str) -> None:
-    """In any order, others left out; every answer is the estimator's own, without its warnings
-    about names.
-    """
+def test_the_names_it_was_fitted_with_are_its_variables(put, kind):
+    """The order of variables is free, others are dropped, and the estimator warns of nothing."""
     fitted = clone(CLASSIFIERS[kind]).fit(FRAME, LABELS)
     model = put(fitted)
     others = {"c d": 1.5, "b": -2.0, "a": 0.1}
@@ -99,8 +95,8 @@ def test_the_names_it_was_fitted_with_are_its_variables(put: Put, kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", sorted(CLASSIFIERS.keys() - {"columns"}))
-def test_fitted_on_arrays_it_takes_x(put: Put, kind: str) -> None:
-    """A list of as many numbers."""
+def test_fitted_on_arrays_it_takes_x(put, kind):
+    """`x` is a list of as many numbers as the estimator has inputs."""
     fitted = clone(CLASSIFIERS[kind]).fit(FRAME.to_numpy(), LABELS)
     model = put(fitted)
     assert together(model, {"x": [1, 2, 3]}, {"x": [0.5, 1, -0.25]}) == expected(
@@ -113,8 +109,8 @@ def test_fitted_on_arrays_it_takes_x(put: Put, kind: str) -> None:
         bind(model, {"a": 1})
 
 
-def test_each_field_that_does_not_fit_is_named(put: Put) -> None:
-    """All at once; what reads as a number is one, as for typed arguments."""
+def test_each_field_that_does_not_fit_is_named(put):
+    """An error names all bad fields at once; text that reads as a number is accepted."""
     model = put(linear_model.LogisticRegression().fit(FRAME, LABELS))
     with pytest.raises(VariablesInvalid) as caught:
         bind(model, {"a": "old", "b": None})
@@ -128,16 +124,16 @@ def test_each_field_that_does_not_fit_is_named(put: Put) -> None:
             bind(model, {"a": wrong, "b": 0, "c d": 0})
 
 
-def test_one_feature(put: Put) -> None:
-    """A single column is no special case."""
+def test_one_feature(put):
+    """An estimator with a single column is called like any other."""
     fitted = linear_model.LogisticRegression().fit(FRAME[["a"]], LABELS)
     assert together(put(fitted), {"a": 2}, {"a": -1}) == expected(
         fitted, pd.DataFrame({"a": [2, -1]})
     )
 
 
-def test_null_is_a_number_where_one_may_be_missing(put: Put) -> None:
-    """An imputer fills it in, boosted trees take it as it is; elsewhere it is refused."""
+def test_null_is_a_number_where_one_may_be_missing(put):
+    """null is accepted where an imputer or boosted trees take it, and refused elsewhere."""
     row = {"a": None, "b": 1, "c d": 2}
     for place, fitted in enumerate(
         [
@@ -154,10 +150,8 @@ def test_null_is_a_number_where_one_may_be_missing(put: Put) -> None:
             bind(model, {"b": 1, "c d": 2})
 
 
-def test_columns_of_texts(put: Put) -> None:
-    """Categories and texts keep their type; numbers beside them are still checked, unused columns
-    not asked for.
-    """
+def test_columns_of_texts(put):
+    """Categories and texts keep their type, numbers are validated, unused columns not required."""
     columns = compose.make_column_transformer(
         (pipeline.make_pipeline(impute.SimpleImputer(), pre.StandardScaler()), ["a"]),
         (pre.StandardScaler(), slice(1, 2)),
@@ -180,8 +174,8 @@ def test_columns_of_texts(put: Put) -> None:
         together(model, rows[0], {**rows[1], "kind": "huge"})
 
 
-def test_categories_of_arrays(put: Put) -> None:
-    """Fitted on an array of texts: `x` takes them."""
+def test_categories_of_arrays(put):
+    """An estimator that was fitted on an array of texts takes texts in `x`."""
     x = MIXED[["kind"]].to_numpy(dtype=object)
     fitted = pipeline.make_pipeline(pre.OneHotEncoder(), linear_model.LogisticRegression()).fit(
         x, LABELS
@@ -191,10 +185,8 @@ def test_categories_of_arrays(put: Put) -> None:
     )
 
 
-def test_texts_and_objects(put: Put) -> None:
-    """What has neither names nor a number of columns takes `x` as it is, or the variables
-    themselves.
-    """
+def test_texts_and_objects(put):
+    """An estimator without names and number of inputs takes `x`, or the variables themselves."""
     texts = ["good day", "bad night"] * 5
     fitted = pipeline.make_pipeline(TfidfVectorizer(), linear_model.LogisticRegression()).fit(
         texts, [1, 0] * 5
@@ -248,18 +240,14 @@ def test_a_class_of_the_folder_can_be_in_it(put: Put) -> None:
         (compose.TransformedTargetRegressor(), NUMBERS, {"prediction": pytest.approx(2.0)}),
     ],
 )
-def test_other_estimators_answer_their_prediction(
-    put: Put, estimator: Any, y: Any, answer: dict[str, Any]
-) -> None:
-    """A number, a label without probabilities, a cluster, what a transformer makes; of several
-    outputs a list.
-    """
+def test_other_estimators_answer_their_prediction(put, estimator, y, answer):
+    """Regressors, clusterers, transformers and several outputs answer `prediction` alone."""
     x = FRAME.to_numpy()
     assert together(put(estimator.fit(x, y)), {"x": [0.5, 1.0, -0.25]}) == [answer]
 
 
-def test_several_labels_at_once(put: Put) -> None:
-    """A prediction and probabilities for each output."""
+def test_several_labels_at_once(put):
+    """A classifier of several outputs answers a prediction and probabilities for each."""
     y = np.c_[LABELS == "yes", FRAME.b > 0].astype(int)
     x = {"x": [3.0, 3.0, 0.0]}
     for name, fitted in [
@@ -272,8 +260,8 @@ def test_several_labels_at_once(put: Put) -> None:
         assert answer["probabilities"][0]["1"] > 0.5
 
 
-def test_the_label_is_that_of_predict(put: Put) -> None:
-    """Also where it does not follow from the probabilities: a threshold of its own."""
+def test_the_label_is_that_of_predict(put):
+    """`predict` gives the label, also where a threshold makes it differ from the probabilities."""
     tuned = model_selection.FixedThresholdClassifier(
         linear_model.LogisticRegression(), threshold=0.9, pos_label="yes"
     )
@@ -307,16 +295,16 @@ def test_the_label_is_that_of_predict(put: Put) -> None:
         ),
     ],
 )
-def test_what_is_no_model_is_refused(put: Put, thing: Any, message: str) -> None:
-    """At load, with what to do."""
+def test_what_is_no_model_is_refused(put, thing, message):
+    """A file without a model is refused at load, with a hint."""
     with pytest.raises(ModelBroken) as caught:
         put(thing)
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("file", ["model.pkl", "model.joblib", "model.skops", "model.onnx"])
-def test_a_damaged_file_is_that_models_fault(write: Write, serve: Load, file: str) -> None:
-    """Whatever its library raises."""
+def test_a_damaged_file_is_that_models_fault(write, serve, file):
+    """Whatever the library raises becomes the model's fault."""
     write("Ready", files={file: b"\x80nonsense"})
     with pytest.raises(ModelBroken):
         serve(None, name="Ready")
@@ -325,10 +313,8 @@ def test_a_damaged_file_is_that_models_fault(write: Write, serve: Load, file: st
 @pytest.mark.parametrize(
     ("file", "library"), [("model.skops", "skops"), ("model.onnx", "onnxruntime")]
 )
-def test_a_missing_library_is_told(
-    write: Write, serve: Load, monkeypatch: pytest.MonkeyPatch, file: str, library: str
-) -> None:
-    """With the line to add."""
+def test_a_missing_library_is_told(write, serve, monkeypatch, file, library):
+    """The fault names the line to add to the requirements."""
     write("Ready", files={file: b"x"})
     for name in [name for name in sys.modules if name.partition(".")[0] == library]:
         monkeypatch.delitem(sys.modules, name)
@@ -342,10 +328,8 @@ def test_a_missing_library_is_told(
     )
 
 
-def test_another_version_of_scikit_learn_is_a_note(
-    put: Put, caplog: pytest.LogCaptureFixture
-) -> None:
-    """In the log, once; the model serves."""
+def test_another_version_of_scikit_learn_is_a_note(put, caplog):
+    """The warning goes to the log once, and the model serves."""
     fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression()).fit(
         FRAME, LABELS
     )
@@ -372,8 +356,8 @@ class Suspicious(pre.StandardScaler):
     """A type that skops does not know."""
 
 
-def test_skops(put: Put) -> None:
-    """Trusted types load; others are named, and not loaded."""
+def test_skops(put):
+    """Trusted types are loaded; others are named and not loaded."""
     fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression()).fit(
         FRAME, LABELS
     )

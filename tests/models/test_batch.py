@@ -1,12 +1,9 @@
-"""`transform_predict_batch`: what its rows are, what it may return, and that a batch answers as a
-single call does.
-"""
+"""`transform_predict_batch`: its rows, its results, and that it answers as a single call does."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,7 +11,7 @@ import pytest
 from modelsync.errors import ModelBroken, ModelRaised, VariablesInvalid
 from modelsync.models.check.checker import check
 from modelsync.models.discovery.folders import discover
-from modelsync.models.types import CheckResult, LoadedModel
+from modelsync.models.types import CheckResult
 from tests.models.code import bind, call_batch, fault_of, schema_of
 from tests.models.conftest import Find, Load, Write
 from tests.waiting import patient
@@ -42,7 +39,7 @@ KINDS = "[{'kind': type(row).__name__, 'row': row} for row in rows]"
 def churn(
     batch: str = "rows", body: str = f"return {KINDS}", single: str = "", top: str = TYPES
 ) -> str:
-    """A class with a batch method, and with the parameters of a single one where they are given."""
+    """A class with a batch method, and with a single method where its parameters are given."""
     both = f"    def transform_predict(self, {single}):\n        return {{}}\n" if single else ""
     return (
         f"{top}\nclass Churn:\n{both}    def transform_predict_batch(self, {batch}):\n"
@@ -50,13 +47,13 @@ def churn(
     )
 
 
-def rows_of(model: LoadedModel, *variables: dict[str, Any]) -> list[Any]:
-    """What the method got for these variables."""
-    return [result["row"] for result in call_batch(model, [bind(model, one) for one in variables])]
+def rows_of(model, *variables):
+    """The rows that the method received for these variables."""
+    return [result["row"] for result in model.call_batch([model.bind(one) for one in variables])]
 
 
-def test_it_is_called_once_with_all_rows(serve: Load) -> None:
-    """As many dicts come back, in the same order."""
+def test_it_is_called_once_with_all_rows(serve):
+    """The method returns as many dicts as rows, in the same order."""
     model = serve(
         churn(
             body="self.calls = getattr(self, 'calls', 0) + 1; return [{'x': r['x'] * 2} for r in "
@@ -69,15 +66,15 @@ def test_it_is_called_once_with_all_rows(serve: Load) -> None:
     assert model.instance.calls == 1
 
 
-def test_it_may_be_the_only_method(serve: Load) -> None:
-    """A single call is a batch of one."""
+def test_it_may_be_the_only_method(serve):
+    """A single request is answered by a batch of one row."""
     model = serve(churn())
     assert model.call({"age": 3}) == {"kind": "dict", "row": {"age": 3}}
     assert model.schema is None
 
 
-def test_a_model_without_it_takes_no_batches(serve: Load) -> None:
-    """Nothing changes for the others."""
+def test_a_model_without_it_takes_no_batches(serve):
+    """Models without a batch method have none to call."""
     model = serve("class Churn:\n    def transform_predict(self, variables):\n        return {}\n")
     assert (model.bind, model.call_batch) == (None, None)
 
@@ -85,8 +82,8 @@ def test_a_model_without_it_takes_no_batches(serve: Load) -> None:
 @pytest.mark.parametrize(
     "rows", ["rows", "rows: list", "rows: 'list'", "rows: list[dict]", "rows: list[object]"]
 )
-def test_rows_are_dicts(serve: Load, rows: str) -> None:
-    """Where nothing else is said."""
+def test_rows_are_dicts(serve, rows):
+    """Rows are dicts where no annotation tells otherwise."""
     assert rows_of(serve(churn(rows)), {"a": 1}, {"b": {"c": 2}}) == [{"a": 1}, {"b": {"c": 2}}]
 
 
@@ -94,8 +91,8 @@ def test_rows_are_dicts(serve: Load, rows: str) -> None:
 @pytest.mark.parametrize(
     "given", [("rows: list[{}]", ""), ("rows", "customer: {}"), ("rows: list", "customer: {}")]
 )
-def test_rows_are_validated_instances(serve: Load, kind: str, given: tuple[str, str]) -> None:
-    """Of the type that the rows, or else the single method's parameter, are annotated with."""
+def test_rows_are_validated_instances(serve, kind, given):
+    """Rows, or else the single method's parameter, are annotated with the type of instances."""
     batch, single = (part.format(kind) for part in given)
     model = serve(churn(batch, single=single))
     [row] = rows_of(model, {"age": 3, "more": 1})
@@ -114,8 +111,8 @@ def test_rows_are_typed_dicts(serve: Load) -> None:
 
 
 @pytest.mark.parametrize("rows", ["rows", "rows: list", "rows: list[dict]"])
-def test_rows_hold_the_arguments_of_the_single_method(serve: Load, rows: str) -> None:
-    """Validated, converted and with its defaults; what it does not name is left out."""
+def test_rows_hold_the_arguments_of_the_single_method(serve, rows):
+    """Rows are validated, converted and have defaults; other variables are dropped."""
     model = serve(churn(rows, single="age: int, plan: str = 'small', limit: float | None = None"))
     assert rows_of(model, {"age": "3", "more": 1}, {"age": 4, "plan": "large"}) == [
         {"age": 3, "plan": "small", "limit": None},
@@ -126,16 +123,16 @@ def test_rows_hold_the_arguments_of_the_single_method(serve: Load, rows: str) ->
         bind(model, {"plan": "large"})
 
 
-def test_dicts_that_are_asked_for_are_checked_as_the_single_method_would(serve: Load) -> None:
-    """`list[dict]` beside a pydantic parameter gets dicts as they came, if they fit."""
+def test_dicts_that_are_asked_for_are_checked_as_the_single_method_would(serve):
+    """`list[dict]` beside a pydantic parameter gets dicts unchanged, and refuses bad ones."""
     model = serve(churn("rows: list[dict]", single="customer: Customer"))
     assert rows_of(model, {"age": 3}) == [{"age": 3}]
     with pytest.raises(VariablesInvalid):
         bind(model, {})
 
 
-def test_rows_are_one_dataframe(serve: Load) -> None:
-    """A row per request, nested objects flattened as `json_normalize` does."""
+def test_rows_are_one_dataframe(serve):
+    """A DataFrame has one row per request, flattened as `json_normalize` does."""
     model = serve(
         churn("rows: pd.DataFrame", "self.seen = rows; return [{'age': int(a)} for a in rows.age]")
     )
@@ -147,9 +144,9 @@ def test_rows_are_one_dataframe(serve: Load) -> None:
     assert model.call({"age": 7}) == {"age": 7}
 
 
-def test_a_tuple_or_a_dataframe_may_be_returned(serve: Load) -> None:
-    """A row each is what counts."""
-    assert call_batch(serve(churn(body="return tuple(rows)")), [{}, {}]) == [{}, {}]
+def test_a_tuple_or_a_dataframe_may_be_returned(serve):
+    """A tuple or a DataFrame with one row per request stands for a list."""
+    assert serve(churn(body="return tuple(rows)")).call_batch([{}, {}]) == [{}, {}]
     model = serve(churn("rows: pd.DataFrame", "return rows[['a']] * 2"), name="Other")
     assert call_batch(model, [{"a": 1}, {"a": 2}]) == [{"a": 2}, {"a": 4}]
 
@@ -157,14 +154,14 @@ def test_a_tuple_or_a_dataframe_may_be_returned(serve: Load) -> None:
 @pytest.mark.parametrize(
     "body", ["return None", "return {}", "return (row for row in rows)", "return 'ab'"]
 )
-def test_anything_else_is_told(serve: Load, body: str) -> None:
-    """By its type."""
+def test_anything_else_is_told(serve, body):
+    """A result of another type is refused, and its type named."""
     with pytest.raises(ModelRaised, match="not a list"):
         call_batch(serve(churn(body=body)), [{}])
 
 
-def test_an_exception_in_the_list_is_that_requests_own(serve: Load) -> None:
-    """Alone it is raised."""
+def test_an_exception_in_the_list_is_that_requests_own(serve):
+    """An exception in the list fails one request; in a single call it is raised."""
     model = serve(churn(body="return [ValueError('bad') if 'bad' in row else {} for row in rows]"))
     good, bad = call_batch(model, [{}, {"bad": 1}])
     assert good == {}
@@ -178,8 +175,8 @@ def test_an_exception_in_the_list_is_that_requests_own(serve: Load) -> None:
 # --- what is refused ------------------------------------------------------------------------------
 
 
-def test_async_batches_are_refused_before_anything_runs(write: Write, find: Find) -> None:
-    """The static check says what to do, and where."""
+def test_async_batches_are_refused_before_anything_runs(write, find):
+    """The static analysis refuses them, with line and hint."""
     write("A", churn(top="import nothing_there").replace("    def t", "    async def t"))
     write(
         "B",
@@ -196,8 +193,8 @@ def test_async_batches_are_refused_before_anything_runs(write: Write, find: Find
 
 
 @pytest.mark.parametrize("signature", ["", "a, b", "rows, *, k", "*, rows", "rows, more, k=1"])
-def test_a_method_that_takes_no_rows_is_refused(write: Write, find: Find, signature: str) -> None:
-    """With the signature that it should have."""
+def test_a_method_that_takes_no_rows_is_refused(write, find, signature):
+    """The hint shows the signature that it should have."""
     write("Churn", churn(signature))
     assert (
         fault_of(find("Churn")).message
@@ -211,26 +208,23 @@ def test_a_method_that_takes_no_rows_is_refused(write: Write, find: Find, signat
 @pytest.mark.parametrize(
     "signature", ["rows, k=1", "*rows", "rows, *more", "rows=None", "rows, **more", "rows, *, k=1"]
 )
-def test_other_parameters_may_be_optional(serve: Load, signature: str) -> None:
-    """One argument is what it gets."""
-    assert call_batch(serve(churn(signature, "return [{}]")), [{}]) == [{}]
+def test_other_parameters_may_be_optional(serve, signature):
+    """The method is called with one argument."""
+    assert serve(churn(signature, "return [{}]")).call_batch([{}]) == [{}]
 
 
 @pytest.mark.parametrize(
     "kind", ["int", "dict", "Customer", "list[int]", "dict[str, list]", "set[dict]"]
 )
-def test_rows_of_another_type_are_refused(serve: Load, kind: str) -> None:
-    """At load, naming the type and those that can be."""
+def test_rows_of_another_type_are_refused(serve, kind):
+    """The fault at load names the type, and the types that are possible."""
     with pytest.raises(ModelBroken, match=r"rows: .* is no list of rows \(take list, list\[dict\]"):
         serve(churn(f"rows: {kind}"))
 
 
-def test_inherited_methods_count(serve: Load) -> None:
-    """From a class of the same file, and from a helper's; there its mistakes are found at load."""
-    base = (
-        "class Base:\n    {kind} transform_predict_batch(self, {rows}):\n"
-        "        return [{{}} for _ in rows]\n"
-    )
+def test_inherited_methods_count(serve):
+    """A base in the same file or in a helper counts; mistakes of the latter are found at load."""
+    base = "class Base:\n    {kind} transform_predict_batch(self, {rows}):\n        return [{{}} for _ in rows]\n"
     own = "from base import Base\nclass {}(Base):\n    pass\n".format
     good = {"base.py": base.format(kind="def", rows="rows")}
     assert call_batch(
@@ -280,8 +274,8 @@ def batched(body: str, single: str = SINGLE) -> str:
         "import time; return [{'y': row['x'] / 3} for row in rows]",
     ],
 )
-def test_a_batch_that_answers_alike_passes(root: Path, write: Write, body: str) -> None:
-    """But for rounding."""
+def test_a_batch_that_answers_alike_passes(root, write, body):
+    """Rounding is no difference between a batch and a single call."""
     write("Churn", batched(body), EXAMPLES)
     assert result(root).fault is None
 
@@ -309,28 +303,23 @@ def test_a_batch_that_answers_alike_passes(root: Path, write: Write, body: str) 
         ("return [{'y': object()}] * len(rows)", "JSON cannot hold"),
     ],
 )
-def test_a_batch_that_answers_otherwise_is_broken(
-    root: Path, write: Write, body: str, message: str
-) -> None:
-    """At the stage of the examples: rows mixed up, dropped, joined, or another formula."""
+def test_a_batch_that_answers_otherwise_is_broken(root, write, body, message):
+    """Rows that are mixed up, dropped, joined or computed otherwise fail their example."""
     write("Churn", batched(body), EXAMPLES)
     fault = fault_of(result(root))
     assert fault.stage == "example"
     assert message.replace("the response has no", "has no") in str(fault)
 
 
-def test_a_model_that_never_answers_twice_alike_is_not_compared(root: Path, write: Write) -> None:
-    """What is random, or a time, differs in a batch as it does alone."""
-    single = (
-        "import random\nclass Churn:\n    def transform_predict(self, x):\n"
-        "        return {'y': random.random()}\n"
-    )
+def test_a_model_that_never_answers_twice_alike_is_not_compared(root, write):
+    """A random number or the time differs in single calls as well."""
+    single = "import random\nclass Churn:\n    def transform_predict(self, x):\n        return {'y': random.random()}\n"
     write("Churn", batched("return [{'y': random.random()} for _ in rows]", single), EXAMPLES)
     assert result(root).fault is None
 
 
-def test_a_batch_method_alone_is_compared_too(root: Path, write: Write) -> None:
-    """A mean over the batch is another answer for each company."""
+def test_a_batch_method_alone_is_compared_too(root, write):
+    """A mean over the batch answers differently for each batch, and is found."""
     write(
         "Churn",
         churn(
@@ -343,8 +332,8 @@ def test_a_batch_method_alone_is_compared_too(root: Path, write: Write) -> None:
     assert "answered otherwise than alone" in str(result(root).fault)
 
 
-def test_dataframes_are_as_those_of_single_calls(serve: Load) -> None:
-    """The same columns and types for the same variables."""
+def test_dataframes_are_as_those_of_single_calls(serve):
+    """The same variables give the same columns and types."""
     model = serve(churn("rows: pd.DataFrame", "self.seen = rows; return [{}] * len(rows)"))
     variables = {"a": 1, "b": "x", "c": 1.5, "d": None}
     call_batch(model, [variables, variables])

@@ -1,4 +1,4 @@
-"""How variables reach the method: each row of the contract's table."""
+"""How variables reach the method: one test for each row of the README's table."""
 
 from __future__ import annotations
 
@@ -90,10 +90,8 @@ def test_no_parameter_gets_nothing(serve: Load) -> None:
     ],
 )
 @pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
-def test_one_dict_gets_the_object_itself(serve: Load, signature: str, future: str) -> None:
-    """One parameter, a dict or without annotation, gets the very object, and nothing stands
-    between.
-    """
+def test_one_dict_gets_the_object_itself(serve, signature, future):
+    """One parameter that is a dict or without annotation gets the very object, uncopied."""
     loaded = serve(
         model(signature, "return rows", f"{future}from typing import Any, Dict, Mapping, Optional")
     )
@@ -103,8 +101,8 @@ def test_one_dict_gets_the_object_itself(serve: Load, signature: str, future: st
     assert loaded.schema is None
 
 
-def test_one_keyword_only_dict(serve: Load) -> None:
-    """A parameter that can only be named is named."""
+def test_one_keyword_only_dict(serve):
+    """A keyword-only parameter is passed by name."""
     assert serve(model("self, *, rows: dict", "return rows")).call({"a": 1}) == {"a": 1}
 
 
@@ -142,10 +140,8 @@ def test_the_original_class_may_ask_for_a_dict(serve: Load) -> None:
     ) == {"a": 1}
 
 
-def test_pandas_is_imported_only_where_it_is_needed(
-    serve: Load, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A model that takes a dict costs no pandas."""
+def test_pandas_is_imported_only_where_it_is_needed(serve, monkeypatch):
+    """A model that takes a dict does not import pandas."""
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
     serve(model("self, rows", "return {}"))
     with pytest.raises(ModelBroken, match="pandas"):
@@ -156,10 +152,8 @@ def test_pandas_is_imported_only_where_it_is_needed(
     ("etls", "kind"), [(PYDANTIC, "Customer"), (DATACLASS, "Customer"), (TYPED_DICT, "dict")]
 )
 @pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
-def test_structures_are_validated(serve: Load, etls: str, kind: str, future: str) -> None:
-    """A pydantic model, dataclass or TypedDict arrives as a validated instance and gives the
-    schema.
-    """
+def test_structures_are_validated(serve, etls, kind, future):
+    """A pydantic model, dataclass or TypedDict is validated, and gives the schema."""
     loaded = serve(future + etls)
     assert loaded.call({"age": "42"}) == {"kind": kind, "age": 42}
     assert schema_of(loaded)["required"] == ["age"]
@@ -192,10 +186,8 @@ def test_an_optional_structure_and_a_choice_of_two(serve: Load) -> None:
     assert call({"b": 1}) == {"kind": "B"}
 
 
-def test_several_are_bound_by_name(serve: Load) -> None:
-    """Several parameters are validated, defaulted and converted from the signature; others are left
-    out.
-    """
+def test_several_are_bound_by_name(serve):
+    """Several parameters are validated, converted and defaulted; other variables are dropped."""
     loaded = serve(
         model(
             "self, age: int, name: str = 'x', *, since: datetime.date = None, kind: Literal['a', "
@@ -240,12 +232,8 @@ def test_one_plain_type_is_bound_by_name(serve: Load) -> None:
         ("self, a: 'list[int]', b: 'int | None' = None", {"a": ["1"]}, {"a": [1], "b": None}),
     ],
 )
-def test_signatures_of_all_kinds(
-    serve: Load, signature: str, variables: dict[str, Any], result: dict[str, Any] | None
-) -> None:
-    """Names that clash with pydantic's own, positional-only, variadic, untyped and quoted
-    parameters all work.
-    """
+def test_signatures_of_all_kinds(serve, signature, variables, result):
+    """Names of pydantic's own, positional-only, variadic, untyped and quoted ones all work."""
     got = serve(model(signature)).call(variables)
     got.pop("self")
     assert got == (result or {"schema": 1, "model_config": 2, "_x": 1})
@@ -283,8 +271,8 @@ def test_validation_errors_of_the_models_own_code_are_its_own(serve: Load) -> No
         loaded.call({"a": 1})
 
 
-def test_an_input_that_is_changed_reaches_nobody_else(serve: Load) -> None:
-    """Defaults and schemas of one request are not those of the next."""
+def test_an_input_that_is_changed_reaches_nobody_else(serve):
+    """Defaults and schemas that one request changes are unchanged for the next."""
     loaded = serve(model("self, a: list[int], b: list = None", "a.append(1); return {'a': a}"))
     variables = {"a": [0]}
     assert [loaded.call(dict(variables))["a"] for _ in range(2)] == [[0, 1], [0, 1]]

@@ -1,4 +1,4 @@
-"""Importing: a model's own modules are found, and are its alone."""
+"""Imports of a model's own modules, which no other model and no library sees."""
 
 from __future__ import annotations
 
@@ -51,12 +51,8 @@ FILES: dict[str, str | bytes] = {
     ],
 )
 @pytest.mark.parametrize("lazy", [False, True])
-def test_helper_modules_are_found(
-    serve: Load, statement: str, expression: str, result: str, lazy: bool
-) -> None:
-    """Absolute and relative imports work at the top of the file and inside a method that runs
-    later.
-    """
+def test_helper_modules_are_found(serve, statement, expression, result, lazy):
+    """Absolute and relative imports work at the top and inside a method that runs later."""
     if lazy and "*" in statement:
         pytest.skip("Python allows * at the top only")
     etls = HELPED.format(
@@ -79,8 +75,8 @@ def test_helpers_of_the_same_name_do_not_mix(serve: Load) -> None:
     assert [model.call({})["who"] for model in models] == ["AA", "BB"]
 
 
-def test_a_helper_named_like_the_standard_library_is_the_models_alone(serve: Load) -> None:
-    """json.py is json for its model's code, and for nobody else's."""
+def test_a_helper_named_like_the_standard_library_is_the_models_alone(serve):
+    """A helper json.py is json for its own model's code alone."""
     loaded = serve(
         HELPED.format(
             imports="import json, yaml\nimport logging.config",
@@ -106,12 +102,8 @@ def test_a_data_folder_does_not_hide_a_library(serve: Load) -> None:
     assert loaded.call({}) == {"who": "1"}
 
 
-def test_libraries_see_no_helper(
-    serve: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A library that tries `import ujson` while a model loads does not get the model's file of that
-    name.
-    """
+def test_libraries_see_no_helper(serve, tmp_path, monkeypatch):
+    """A library that tries `import ujson` during a load does not get the model's ujson.py."""
     (tmp_path / "trying_library.py").write_text(
         "try:\n    import fastthing\nexcept ImportError:\n    fastthing = None\n"
     )
@@ -120,10 +112,8 @@ def test_libraries_see_no_helper(
     assert sys.modules.pop("trying_library").fastthing is None
 
 
-def test_a_path_that_a_model_adds_is_taken_back(serve: Load) -> None:
-    """`sys.path.insert` works while the model loads; then the next model's modules are its own
-    again.
-    """
+def test_a_path_that_a_model_adds_is_taken_back(serve):
+    """`sys.path.insert` works during the load, and the next model finds its own modules."""
     etls = churn(
         top="import sys, os\nsys.path.insert(0, os.path.dirname(__file__) + '/lib')\n"
         "import feature",
@@ -166,8 +156,8 @@ import scalers; sys.stdout.buffer.write(pickle.dumps(scalers.Scaler(3)))"""
     assert "scalers" not in sys.modules
 
 
-def test_a_pickle_of_main_gets_advice(serve: Load) -> None:
-    """The commonest broken pickle is told what to do."""
+def test_a_pickle_of_main_gets_advice(serve):
+    """The most common broken pickle gets a hint."""
     pickled = b"c__main__\nScalerOfMain\n."
     fault = broken(
         serve, churn("pickle.load(open(path + 'm.pkl', 'rb'))", "import pickle"), {"m.pkl": pickled}
@@ -180,8 +170,8 @@ def test_a_pickle_of_main_gets_advice(serve: Load) -> None:
     )
 
 
-def test_an_import_that_leaves_the_folder_gets_advice(serve: Load) -> None:
-    """The folder is all there is of a model: what lies beside it is not exported with it."""
+def test_an_import_that_leaves_the_folder_gets_advice(serve):
+    """The hint says that only the folder itself belongs to the model."""
     fault = broken(serve, churn(top="from ..common import feature"))
     assert fault.message == "ModuleNotFoundError: No module named 'common'"
     assert "common lies outside of the model's folder, whose code must be complete" in str(
@@ -212,10 +202,8 @@ def test_dataclasses_and_type_hints_of_helpers_work(serve: Load) -> None:
     assert loaded.call({}) == {"who": ["{'x': <class 'int'>}", True]}
 
 
-def test_no_byte_code_is_written_nor_read(serve: Load, root: Path) -> None:
-    """A release is never modified, and byte code that was committed does not run instead of its
-    source.
-    """
+def test_no_byte_code_is_written_nor_read(serve, root):
+    """A release is never modified, and committed byte code does not replace its source."""
     serve(
         HELPED.format(imports="import helpers", lazy="pass", expression="1"),
         {"helpers.py": "x = 1"},

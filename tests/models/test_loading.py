@@ -1,4 +1,4 @@
-"""Loading: imports, instances, and what a model may do to the process meanwhile."""
+"""Loading: imports, instances, and the state of the process that a model may change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import threading
 import time
 import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -48,8 +47,8 @@ def test_init_gets_the_folder_if_it_takes_an_argument(
     assert loaded.instance.got == (f"{root}/Churn/" if gets else None)
 
 
-def test_a_model_tells_of_itself(serve: Load, find: Find) -> None:
-    """Name, version, documentation, examples and whether its calls may overlap."""
+def test_a_model_tells_of_itself(serve, find):
+    """A loaded model has name, version, documentation, examples and lock."""
     loaded = serve(
         '"""The file."""\n'
         + churn(predict="self.x = 1").replace(
@@ -72,8 +71,8 @@ def test_a_model_tells_of_itself(serve: Load, find: Find) -> None:
     assert loaded.lock is not None
 
 
-def test_loading_never_calls_the_model(serve: Load, tmp_path: Path) -> None:
-    """Not even with its examples: what was used before a fork breaks after it."""
+def test_loading_never_calls_the_model(serve, tmp_path):
+    """Its examples are not run either: libraries that were used do not survive the fork."""
     mark = tmp_path / "called"
     serve(churn(predict=f"open({str(mark)!r}, 'w')"), {"examples/a.json": '{"variables": {}}'})
     assert not mark.exists()
@@ -90,10 +89,8 @@ def test_loading_never_calls_the_model(serve: Load, tmp_path: Path) -> None:
         ('{"variables": {}, "respones": {}}', "unknown key 'respones'", None),
     ],
 )
-def test_a_bad_example_is_told_by_file(
-    serve: Load, content: str, message: str, line: int | None
-) -> None:
-    """An example that is none breaks the model, named with file and line."""
+def test_a_bad_example_is_told_by_file(serve, content, message, line):
+    """A malformed example breaks the model, and is named with file and line."""
     fault = broken(serve, churn(), {"examples/bad.json": content})
     assert (fault.stage, fault.file, fault.line) == ("example", "examples/bad.json", line)
     assert message in fault.message
@@ -136,12 +133,8 @@ def test_a_bad_example_is_told_by_file(
         ("open('nothing.txt')\n", {}, "No such file or directory: 'nothing.txt'", "etls.py", 1),
     ],
 )
-def test_what_an_import_raises_is_a_fault_with_its_place(
-    serve: Load, etls: str, files: dict[str, Any], message: str, file: str, line: int
-) -> None:
-    """Whatever model code raises at import, the innermost line of the folder is told, and the
-    process lives.
-    """
+def test_what_an_import_raises_is_a_fault_with_its_place(serve, etls, files, message, file, line):
+    """Whatever an import raises, the fault has the innermost line in the folder."""
     fault = broken(serve, etls + churn(), files)
     assert message in fault.message
     assert (fault.stage, fault.file, fault.line) == ("load", file, line)
@@ -151,8 +144,8 @@ def test_what_an_import_raises_is_a_fault_with_its_place(
 @pytest.mark.parametrize(
     "statement", ["raise ValueError('no')", "raise SystemExit(4)", "raise KeyboardInterrupt"]
 )
-def test_what_init_raises_is_a_fault(serve: Load, statement: str) -> None:
-    """The constructor too."""
+def test_what_init_raises_is_a_fault(serve, statement):
+    """What the constructor raises is a fault with its place."""
     fault = broken(serve, churn(statement))
     assert (fault.stage, fault.file, fault.line) == ("load", "etls.py", 6)
 
@@ -186,12 +179,8 @@ def test_a_fault_tells_no_path_of_the_service(serve: Load, root: Path) -> None:
         ("sklearn.no_such_module", "the installed scikit-learn has no sklearn.no_such_module"),
     ],
 )
-def test_a_missing_library_is_told_with_the_line_to_add(
-    serve: Load, module: str, hint: str
-) -> None:
-    """The name to install is not always the name to import; one that nobody knows may be the user's
-    own code.
-    """
+def test_a_missing_library_is_told_with_the_line_to_add(serve, module, hint):
+    """The hint has the package's name, which may differ from the module's."""
     fault = broken(serve, churn(top=f"import {module}"))
     assert fault.message.startswith("ModuleNotFoundError: No module named")
     assert hint in str(fault.hint)
@@ -205,8 +194,8 @@ def test_a_missing_library_is_told_with_the_line_to_add(
         "class Churn:\n    transform_predict = 1\n",
     ],
 )
-def test_a_class_whose_method_is_missing_after_all(serve: Load, etls: str) -> None:
-    """What only the import can tell is told by the import."""
+def test_a_class_whose_method_is_missing_after_all(serve, etls):
+    """An inherited method that is missing is found by the import."""
     fault = broken(serve, etls, {"base.py": "class Base: pass"})
     assert fault.stage == "load"
 
@@ -221,8 +210,8 @@ def test_a_folder_with_a_static_fault_is_not_imported(write: Write, find: Find) 
 # --- the others -----------------------------------------------------------------------------------
 
 
-def test_files_are_found_relative_to_the_folder_while_loading(serve: Load) -> None:
-    """open('model.txt') works at load; afterwards the working directory is the service's again."""
+def test_files_are_found_relative_to_the_folder_while_loading(serve):
+    """open('model.txt') works at load; then the working directory is the old one."""
     before = Path.cwd()
     loaded = serve(
         churn("self.x = open('model.txt').read()", predict="return {'x': self.x}"),
@@ -233,12 +222,8 @@ def test_files_are_found_relative_to_the_folder_while_loading(serve: Load) -> No
 
 
 @pytest.mark.parametrize("fails", ["", "raise ValueError"])
-def test_nothing_that_is_shared_is_changed_by_a_model(
-    serve: Load, write: Write, fails: str
-) -> None:
-    """Working directory, path, streams, json, builtins, signals, warnings, logging: as before, also
-    after a failure.
-    """
+def test_nothing_that_is_shared_is_changed_by_a_model(serve, write, fails):
+    """Directory, path, streams, modules, signals, warnings and logging are restored."""
     etls = churn(
         top=f"""
 import builtins, json, logging, os, signal, socket, sys, threading, time, warnings
@@ -300,8 +285,8 @@ def test_protected_streams_cannot_be_closed(monkeypatch: pytest.MonkeyPatch) -> 
     assert stream.getvalue() == "still here\n"
 
 
-def test_models_load_in_any_thread(write: Write, find: Find, serve: Load) -> None:
-    """Without preload they load where the worker wants."""
+def test_models_load_in_any_thread(write, find, serve):
+    """Without preload, models load in a thread of the worker."""
     write("Churn", churn())
     loaded = []
     thread = threading.Thread(target=lambda: loaded.append(serve(churn())))
@@ -310,8 +295,8 @@ def test_models_load_in_any_thread(write: Write, find: Find, serve: Load) -> Non
     assert dump(loaded[0].call({})) == b"{}"
 
 
-def test_descriptors_do_not_leak(serve: Load, write: Write, find: Find) -> None:
-    """Loading takes no descriptor that it does not give back."""
+def test_descriptors_do_not_leak(serve, write, find):
+    """Loading closes every descriptor that it opens."""
     serve(churn())
     before = len(list(Path("/proc/self/fd").iterdir()))
     for number in range(5):

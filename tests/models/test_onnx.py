@@ -1,4 +1,4 @@
-"""Ready artefacts in ONNX: a graph is a model, with the answers of what it was made from."""
+"""ONNX graphs: a model answers as what the graph was made from."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def graph(fitted: Any, features: str = "", **options: Any) -> bytes:
 
 
 @pytest.mark.parametrize("features", ["", "a, b, c d", '["a", "b", "c d"]'])
-def test_onnx_with_one_table(put: Put, features: str) -> None:
-    """Names from its metadata, else `x`; a label with its probabilities."""
+def test_onnx_with_one_table(put, features):
+    """Variables are the metadata's names, else `x`; the label comes with its probabilities."""
     fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression())
     fitted.fit(FRAME.to_numpy(), LABELS)
     model = put(graph(fitted, features), "model.onnx")
@@ -46,8 +46,8 @@ def test_onnx_with_one_table(put: Put, features: str) -> None:
         bind(model, {"x": [1, 2]})
 
 
-def test_onnx_with_an_input_a_column(put: Put) -> None:
-    """Numbers and texts by the inputs' names."""
+def test_onnx_with_an_input_a_column(put):
+    """Variables are the names of the inputs, numbers and texts."""
     columns = compose.make_column_transformer(
         (pre.StandardScaler(), ["a"]), (pre.OneHotEncoder(), ["kind"])
     )
@@ -64,8 +64,8 @@ def test_onnx_with_an_input_a_column(put: Put) -> None:
         bind(model, {"a": 1, "kind": 2})
 
 
-def test_onnx_regression(put: Put) -> None:
-    """One output of one column is a number."""
+def test_onnx_regression(put):
+    """One output of one column is answered as a number."""
     fitted = linear_model.LinearRegression().fit(FRAME.to_numpy(), NUMBERS)
     answers = together(put(graph(fitted), "model.onnx"), {"x": [0.5, 0, 0]}, {"x": [1, 0, 0]})
     assert answers == [
@@ -75,7 +75,7 @@ def test_onnx_regression(put: Put) -> None:
 
 
 def of_shape(shape: list[Any], outputs: int = 1, kind: int = TensorProto.FLOAT) -> bytes:
-    """A graph that gives back its input, under one or several names."""
+    """A graph that returns its input, under one or several names."""
     names = [f"out{place}" for place in range(outputs)]
     nodes = [helper.make_node("Identity", ["picture"], [name]) for name in names]
     ends = [helper.make_tensor_value_info(name, kind, shape) for name in names]
@@ -86,8 +86,8 @@ def of_shape(shape: list[Any], outputs: int = 1, kind: int = TensorProto.FLOAT) 
     return bytes(model.SerializeToString())
 
 
-def test_onnx_of_any_shape(put: Put) -> None:
-    """Nested lists of the input's shape; several outputs by their names."""
+def test_onnx_of_any_shape(put):
+    """Inputs are nested lists of their shape, and outputs are answered by their names."""
     model = put(of_shape(["n", 2, 2], outputs=2), "model.onnx")
     one, two = [[1, 2], [3, 4]], [[5, 6], [7, 8]]
     assert together(model, {"picture": one}, {"picture": two}) == [
@@ -104,8 +104,8 @@ def test_onnx_for_one_row_only(put: Put) -> None:
     assert model.call({"x": [1, 2, 3]}) == {"prediction": [1, 2, 3]}
 
 
-def test_onnx_of_a_type_that_json_has_not(put: Put) -> None:
-    """Named, with what to do."""
+def test_onnx_of_a_type_that_json_has_not(put):
+    """The fault names the type, with a hint."""
     kind = helper.make_tensor_sequence_value_info
     parts = [kind(name, TensorProto.FLOAT, ["n"]) for name in ("parts", "out")]
     made = helper.make_graph(

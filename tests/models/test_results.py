@@ -1,4 +1,4 @@
-"""What a model returns, as the client reads it."""
+"""The results of models, as clients read them."""
 
 from __future__ import annotations
 

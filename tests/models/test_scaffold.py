@@ -24,7 +24,7 @@ def test_a_new_model_passes_its_check(root: Path) -> None:
         ]
     found = check(discover(root), timeout=patient(30), environ=os.environ)
     assert {result.name: result.fault for result in found} == dict.fromkeys(names)
-    assert all(result.examples == 1 for result in found)
+    assert all(result.measured.examples == 1 for result in found)
 
 
 def test_the_root_is_made(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the check reads from a model's source: which class is meant, and how its method behaves."""
+"""The static analysis of a model's source: which class is the model, and how its method behaves."""
 
 from __future__ import annotations
 
@@ -38,10 +38,8 @@ def method(name: str, body: str = "return {}", base: str = "", kind: str = "def"
         ("import base\n\nclass transform_predict(base.Base):\n    pass\n", "transform_predict"),
     ],
 )
-def test_the_class_that_is_meant(write: Write, find: Find, etls: str, chosen: str) -> None:
-    """The only class with the method; of several the folder's namesake, else `transform_predict`,
-    else the derived.
-    """
+def test_the_class_that_is_meant(write, find, etls, chosen):
+    """The only class with the method, else the folder's namesake, or the derived one."""
     write("Churn", etls)
     assert (find("Churn").fault, find("Churn").class_name) == (None, chosen)
 
@@ -49,14 +47,14 @@ def test_the_class_that_is_meant(write: Write, find: Find, etls: str, chosen: st
 @pytest.mark.parametrize(
     ("folder", "name"), [("credit-risk", "CreditRisk"), ("credit-risk", "credit_risk")]
 )
-def test_a_hyphen_does_not_matter(write: Write, find: Find, folder: str, name: str) -> None:
-    """A class cannot have the folder's hyphens, and is its namesake all the same."""
+def test_a_hyphen_does_not_matter(write, find, folder, name):
+    """A class is the namesake of a folder whose name has hyphens."""
     write(folder, method("Other") + method(name))
     assert find(folder).class_name == name
 
 
-def test_two_classes_are_refused_by_name(write: Write, find: Find) -> None:
-    """Where no rule chooses, the candidates are named, and what to do."""
+def test_two_classes_are_refused_by_name(write, find):
+    """Where no rule chooses, the fault names the candidates, with a hint."""
     write("Churn", method("First") + method("Second"))
     fault = fault_of(find("Churn"))
     assert (fault.stage, fault.file, fault.line) == ("static", "etls.py", 5)
@@ -76,8 +74,8 @@ def test_two_classes_are_refused_by_name(write: Write, find: Find) -> None:
         ("class Churn(object):\n    def predict(self): ...\n", "classes: Churn"),
     ],
 )
-def test_no_class_is_refused(write: Write, find: Find, etls: str, told: str) -> None:
-    """A file without the method is refused, with the classes it has."""
+def test_no_class_is_refused(write, find, etls, told):
+    """A file without the method is refused, and its classes are listed."""
     write("Churn", etls)
     assert told in fault_of(find("Churn")).message
     assert "def transform_predict(self, variables)" in str(fault_of(find("Churn")).hint)
@@ -94,12 +92,8 @@ def test_no_class_is_refused(write: Write, find: Find, etls: str, told: str) -> 
         (b"x = " + b"-" * 100_000 + b"1", None),
     ],
 )
-def test_what_does_not_parse_is_refused_with_its_line(
-    write: Write, find: Find, etls: bytes, line: int | None
-) -> None:
-    """A syntax error is told by line; bytes that are no text and nesting without end are faults,
-    not crashes.
-    """
+def test_what_does_not_parse_is_refused_with_its_line(write, find, etls, line):
+    """Syntax errors, bytes that are no text and endless nesting are faults, not crashes."""
     write("Churn", files={"etls.py": etls})
     fault = fault_of(find("Churn"))
     assert (fault.stage, fault.file) == ("static", "etls.py")
@@ -147,14 +141,14 @@ def test_a_method_that_writes_self_is_seen(write: Write, find: Find, body: str) 
         "return self.helper()\n    def helper(self):\n        x = self.y\n        return {}",
     ],
 )
-def test_a_method_that_only_reads_is_not_held_back(write: Write, find: Find, body: str) -> None:
-    """A model that does not change itself is called side by side."""
+def test_a_method_that_only_reads_is_not_held_back(write, find, body):
+    """Calls of a model that does not change itself may overlap."""
     write("Churn", method("Churn", body))
     assert (find("Churn").fault, find("Churn").writes_self) == (None, False)
 
 
-def test_inherited_methods_are_looked_into(write: Write, find: Find) -> None:
-    """What a base class of the same file does counts too; `async def` is seen there."""
+def test_inherited_methods_are_looked_into(write, find):
+    """A base class of the same file counts, for `async def` and for writes to self."""
     write(
         "Churn", method("Base", "self.x = 1", kind="async def") + "class Churn(Base):\n    pass\n"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelsync.processes.oom import KEPT, OomKills, counter, kills, workers_first
+from modelsync.processes.oom import KEPT, OomKills, find_counter, prefer_as_oom_victim, read_kills
 
 EVENTS = "low 0\nhigh 0\nmax 2311\noom 3\noom_kill {}\noom_group_kill 0\n"
 CONTROL = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"
@@ -65,9 +65,9 @@ def test_the_counter_of_ones_own_cgroup_is_found(
         v2(root, point) if version == 2 else v1(root, point, "cpu,memory"),
     ]
     (proc / "mountinfo").write_text("\n".join(mounts) + "\n")
-    found = counter(proc)
+    found = find_counter(proc)
     assert found == file
-    assert kills(found) == 4
+    assert read_kills(found) == 4
 
 
 def test_no_counter_no_kills(tmp_path: Path, proc: Path) -> None:
@@ -76,7 +76,7 @@ def test_no_counter_no_kills(tmp_path: Path, proc: Path) -> None:
     """
     point = tmp_path / "cgroup"
     point.mkdir()
-    assert counter(tmp_path / "missing") is None
+    assert find_counter(tmp_path / "missing") is None
     for cgroup, mount in [
         ("0::/\n", v2("/", point)),
         (f"0::{POD}\n", v2("/else", point)),
@@ -86,13 +86,13 @@ def test_no_counter_no_kills(tmp_path: Path, proc: Path) -> None:
     ]:
         (proc / "cgroup").write_text(cgroup)
         (proc / "mountinfo").write_text(f"{mount}\n")
-        assert counter(proc) is None
+        assert find_counter(proc) is None
     (point / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\n")
     (proc / "cgroup").write_text("4:memory:/\n")
     (proc / "mountinfo").write_text(v1("/", point))
-    assert counter(proc) is None
+    assert find_counter(proc) is None
     nobody = OomKills(None)
-    nobody.look(0.0)
+    nobody.refresh(0.0)
     assert not nobody.claim(0.0)
 
 
@@ -118,7 +118,7 @@ def test_a_victim_may_take_its_time(file: Path) -> None:
     oom = OomKills(file)
     file.write_text(EVENTS.format(8))
     for second in range(3):
-        oom.look(float(second))
+        oom.refresh(float(second))
     assert oom.claim(3.0)
     assert not oom.claim(3.0)
 
@@ -129,7 +129,7 @@ def test_a_kill_without_a_victim_is_forgotten(file: Path) -> None:
     """
     oom = OomKills(file)
     file.write_text(EVENTS.format(8))
-    oom.look(0.0)
+    oom.refresh(0.0)
     assert not oom.claim(KEPT)
 
 
@@ -146,7 +146,7 @@ def test_a_counter_that_cannot_be_read_for_a_while_tells_nothing(file: Path) -> 
 def test_a_worker_is_preferred(proc: Path, before: str, after: str) -> None:
     """By a tenth of the memory, and never beyond what the kernel takes."""
     (proc / "oom_score_adj").write_text(f"{before}\n")
-    workers_first(proc)
+    prefer_as_oom_victim(proc)
     assert (proc / "oom_score_adj").read_text() == after
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -16,8 +17,9 @@ import pytest
 
 from modelsync.deadline import Deadline
 from modelsync.errors import ReleaseUnreadable, StorageFailed, SyncTimeout
-from modelsync.models.types import Fault, ModelEntry, ModelName, TreeHash
-from modelsync.releases.store import Release, Releases, environment
+from modelsync.models.types import Fault, Measurements, ModelEntry, ModelName, ModelSpec, TreeHash
+from modelsync.releases.environment import environment
+from modelsync.releases.store import Release, Releases
 from modelsync.sync.status import Status, read_status, write_status
 from tests.waiting import patient
 
@@ -26,11 +28,10 @@ ENVIRONMENT = environment()
 
 
 def entry(name: str, fault: Fault | None = None) -> ModelEntry:
-    return ModelEntry(
-        name=ModelName(name), state="ready" if not fault else "failed", version=TreeHash("1" * 40),
-        wanted_version=TreeHash("1" * 40), release=OLD, folder=f"models_serve/{name}", fault=fault,
-        call_seconds=0.001,
-    )  # fmt: skip
+    path = Path("models_serve", name)
+    spec = ModelSpec(ModelName(name), path, TreeHash("1" * 40), class_name=name, is_async=True)
+    measured = Measurements(call_seconds=0.001)
+    return ModelEntry.of(spec, path, fault=fault, release=OLD, measured=measured)
 
 
 def publish(
@@ -67,8 +68,58 @@ def test_a_published_release_reads_back_the_same(tmp_path: Path) -> None:
     assert names(published.path) == ["models_serve", "release.json", "serve_models.py"]
 
 
+WRITTEN_BEFORE = """{
+ "format": 1, "id": "%(id)s", "commit": "%(id)s", "source": "git", "environment": "0123",
+ "created": "2026-01-01T00:00:00Z", "origin": "host/repo",
+ "models": {
+  "Churn": {
+   "name": "Churn", "state": "stale", "version": "%(one)s", "wanted_version": "%(two)s",
+   "release": "%(id)s", "folder": "models_serve/Churn", "class_name": "Churn",
+   "writes_self": true, "is_async": false,
+   "fault": {"stage": "load", "message": "no", "file": "etls.py", "line": 3, "hint": null},
+   "load_seconds": 0.5, "call_seconds": 0.001, "examples": 2, "artefact": ""
+  },
+  "Wine": {
+   "name": "Wine", "state": "failed", "version": "", "wanted_version": "%(two)s",
+   "release": "%(id)s", "folder": "models_serve/Wine", "class_name": "",
+   "writes_self": false, "is_async": false,
+   "fault": {"stage": "name", "message": "no", "file": null, "line": null, "hint": null},
+   "load_seconds": null, "call_seconds": null, "examples": 0, "artefact": "model.onnx"
+  }
+ },
+ "written_by_a_newer_version": true
+}
+"""
+
+
+def test_a_release_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """After an upgrade the release that serves goes on: format 1 keeps its flat keys."""
+    path = publish(Releases(tmp_path), NEW).path
+    text = WRITTEN_BEFORE % {"id": NEW, "one": "1" * 40, "two": "2" * 40}
+    (path / "release.json").write_text(text)
+    release = Releases(tmp_path).current()
+    assert release
+    assert (release.commit, release.origin) == (NEW, "host/repo")
+    churn, wine = release.models[ModelName("Churn")], release.models[ModelName("Wine")]
+    assert (churn.version, churn.wanted_version) == ("1" * 40, "2" * 40)
+    assert (churn.folder, churn.spec.class_name) == ("models_serve/Churn", "Churn")
+    assert (churn.spec.writes_self, churn.spec.is_async) == (True, False)
+    assert churn.fault == Fault("load", "no", "etls.py", 3)
+    assert churn.measured == Measurements(0.5, 0.001, 2)
+    assert (wine.state, wine.version, wine.spec.artefact) == ("failed", "", "model.onnx")
+
+
+def test_every_key_of_an_earlier_version_is_written(tmp_path: Path) -> None:
+    """An earlier version that comes back after an upgrade finds all that it reads."""
+    path = publish(Releases(tmp_path), NEW, Churn=entry("Churn")).path
+    old = json.loads(WRITTEN_BEFORE)
+    new = json.loads((path / "release.json").read_text())
+    assert old.keys() - {"written_by_a_newer_version"} == new.keys()
+    assert old["models"]["Churn"].keys() == new["models"]["Churn"].keys()
+
+
 def test_names_that_are_no_text_do_not_stop_a_report(tmp_path: Path) -> None:
-    """A fault that quotes a name which is not UTF-8 is written, its odd bytes replaced."""
+    """A fault that quotes a file name which is no UTF-8 is written, its odd bytes replaced."""
     publish(
         Releases(tmp_path), NEW, Churn=entry("Churn", Fault("static", os.fsdecode(b"bad \xff")))
     )

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from modelsync.rollout.decision import Seen, State, Step, decide
+from modelsync.rollout.decision import Observed, RolloutState, Step, decide
 from modelsync.settings import NO_REVISION, Revision
 
 OLD, TIP, OTHER = "a" * 40, "b" * 40, "c" * 40
@@ -18,17 +18,17 @@ HERE = "environment"
 Fate = Literal["gets ready", "gets stuck", "is rejected by the check"]
 
 
-def pods(progress: str, pin: str = "", **more: object) -> Seen:
+def pods(progress: str, pin: str = "", **more: object) -> Observed:
     """A Deployment of three replicas that is so far."""
     found = {
-        "done": Seen(wanted=3, total=3, updated=3, available=3),
-        "under way": Seen(wanted=3, total=4, updated=1, available=3),
-        "stuck": Seen(wanted=3, total=4, updated=1, available=3, timed_out=True),
-        "not observed": Seen(
+        "done": Observed(wanted=3, total=3, updated=3, available=3),
+        "under way": Observed(wanted=3, total=4, updated=1, available=3),
+        "stuck": Observed(wanted=3, total=4, updated=1, available=3, timed_out=True),
+        "not observed": Observed(
             wanted=3, total=3, updated=3, available=3, observed=False, timed_out=True
         ),
-        "paused": Seen(wanted=3, total=4, updated=1, available=3, paused=True),
-        "empty": Seen(),
+        "paused": Observed(wanted=3, total=4, updated=1, available=3, paused=True),
+        "empty": Observed(),
     }[progress]
     return replace(found, pin=Revision(pin) if pin else NO_REVISION, **more)  # type: ignore[arg-type]
 
@@ -39,43 +39,45 @@ PROGRESS = ("done", "under way", "stuck", "not observed", "paused", "empty")
 @pytest.mark.parametrize(
     ("seen", "progress"),
     [
-        (Seen(wanted=2, total=2, updated=2, available=2), "done"),
-        (Seen(wanted=2, total=3, updated=2, available=3), "under way"),  # an old pod is left
-        (Seen(wanted=2, total=2, updated=2, available=1), "under way"),
-        (Seen(wanted=5, total=2, updated=2, available=2), "under way"),  # just scaled
+        (Observed(wanted=2, total=2, updated=2, available=2), "done"),
+        (Observed(wanted=2, total=3, updated=2, available=3), "under way"),  # an old pod is left
+        (Observed(wanted=2, total=2, updated=2, available=1), "under way"),
+        (Observed(wanted=5, total=2, updated=2, available=2), "under way"),  # just scaled
         (
-            Seen(wanted=2, total=2, updated=2, available=2, observed=False),
+            Observed(wanted=2, total=2, updated=2, available=2, observed=False),
             "under way",
         ),  # just patched
-        (Seen(wanted=2, total=3, updated=1, available=2, timed_out=True), "stuck"),
+        (Observed(wanted=2, total=3, updated=1, available=2, timed_out=True), "stuck"),
         (
-            Seen(wanted=2, total=3, updated=1, available=2, timed_out=True, observed=False),
+            Observed(wanted=2, total=3, updated=1, available=2, timed_out=True, observed=False),
             "under way",
         ),
-        (Seen(wanted=2, total=2, updated=2, available=2, timed_out=True), "done"),
-        (Seen(wanted=2, total=3, updated=1, available=2, paused=True), "paused"),
-        (Seen(), "empty"),
+        (Observed(wanted=2, total=2, updated=2, available=2, timed_out=True), "done"),
+        (Observed(wanted=2, total=3, updated=1, available=2, paused=True), "paused"),
+        (Observed(), "empty"),
     ],
 )
-def test_progress(seen: Seen, progress: str) -> None:
+def test_progress(seen: Observed, progress: str) -> None:
     """Rolled out is what is ready in every pod, with no old pod left; conditions of an earlier
     change do not count.
     """
     assert seen.progress == progress
 
 
-def worlds() -> Iterator[tuple[Seen, State]]:
+def worlds() -> Iterator[tuple[Observed, RolloutState]]:
     """Every Deployment with every state beside it."""
     commits = ("", OLD, TIP, OTHER)
     for progress, pin, revision, good, rejected, where in product(
         PROGRESS, commits, commits, commits, commits, (HERE, "elsewhere", "")
     ):
         if rejected or where == "":
-            state = State(revision, Revision(good) if good else NO_REVISION, rejected, where)
+            state = RolloutState(revision, Revision(good) if good else NO_REVISION, rejected, where)
             yield pods(progress, pin), state
 
 
-def live(seen: Seen, state: State, fate: Fate) -> tuple[Seen, State, list[Step]]:
+def live(
+    seen: Observed, state: RolloutState, fate: Fate
+) -> tuple[Observed, RolloutState, list[Step]]:
     """What a run makes of a world, with the pods of the tip having this fate; no step may come for
     ever.
     """
@@ -150,7 +152,7 @@ def test_an_undo_by_hand_is_respected() -> None:
     """The tip was rolled out and is no longer pinned: it is rejected for good, and what was chosen
     is what counts.
     """
-    state = State(revision=TIP, good=Revision(TIP))
+    state = RolloutState(revision=TIP, good=Revision(TIP))
     for progress in ("done", "under way", "stuck", "not observed"):
         seen = pods(progress, OLD)
         assert decide(TIP, seen, state, HERE) is Step.RESPECT
@@ -164,14 +166,17 @@ def test_an_undo_by_hand_is_respected() -> None:
 
 def test_a_lost_pin_is_no_undo() -> None:
     """`kubectl replace` takes the annotation away: the commit is pinned again."""
-    assert decide(TIP, pods("done"), State(revision=TIP, good=Revision(TIP)), HERE) is Step.CHECK
+    assert (
+        decide(TIP, pods("done"), RolloutState(revision=TIP, good=Revision(TIP)), HERE)
+        is Step.CHECK
+    )
 
 
 def test_a_commit_that_was_ready_once_is_not_blamed() -> None:
     """A bad image, or a cluster without room, keeps pods of a good commit from getting ready: it
     stays pinned.
     """
-    state = State(revision=TIP, good=Revision(TIP))
+    state = RolloutState(revision=TIP, good=Revision(TIP))
     assert decide(TIP, pods("stuck", TIP), state, HERE) is Step.REST
 
 
@@ -179,7 +184,7 @@ def test_a_roll_back_goes_to_what_was_ready_last() -> None:
     """Not to a commit that never was: of two bad ones in a row, the second goes back to the one
     before the first.
     """
-    state = State(revision=OTHER, good=Revision(OLD))
+    state = RolloutState(revision=OTHER, good=Revision(OLD))
     end, after, steps = live(pods("stuck", OTHER), state, "gets stuck")
     assert steps == [Step.CHECK, Step.NOTE, Step.WAIT, Step.REJECT_STUCK, Step.PIN_BACK]
     assert (end.pin.commit, after.rejected, after.good.commit) == (OLD, TIP, OLD)
@@ -195,5 +200,5 @@ def test_what_was_pinned_by_hand_is_gone_back_to() -> None:
 def test_models_known_to_be_broken_are_remembered() -> None:
     """The good pin keeps its exceptions, so that pods of a roll-back know them."""
     pin = Revision(OLD, frozenset({"Churn"}))
-    state = State().settling(pin)
+    state = RolloutState().settling(pin)
     assert state.good == pin

@@ -122,7 +122,7 @@ def test_a_commit_that_only_its_id_leads_to(server: GitServer, tmp_path: Path) -
         answered_by(service, pinned, 0)
 
 
-# --- on trial -------------------------------------------------------------------------------------
+# --- on probation ---------------------------------------------------------------------------------
 
 HERE_ONLY = """import os
 
@@ -178,7 +178,7 @@ class Model:
 """
 
 
-def test_a_model_that_breaks_after_the_check_keeps_a_pod_on_trial_unready(
+def test_a_model_that_breaks_after_the_check_keeps_a_pod_on_probation_unready(
     server: GitServer, tmp_path: Path
 ) -> None:
     """It loads in the check and not where it would serve: unready and alive, tried again, never

@@ -25,7 +25,7 @@ from tests.service.following import NO_PROXY, push
 from tests.waiting import patient, until
 
 ROOT = Path(__file__).resolve().parents[2]
-LANE = "modelsync.processes.gunicorn_worker.ModelsyncWorker"
+WORKER_CLASS = "modelsync.processes.gunicorn_worker.ModelsyncWorker"
 
 
 @contextmanager
@@ -87,8 +87,8 @@ def gunicorn(worker_class: str, *options: str) -> tuple[str, ...]:
         ("app.py",),
         gunicorn("sync"),
         gunicorn("gthread", "--threads", "4"),
-        gunicorn(LANE),
-        gunicorn(LANE, "--preload", "--workers", "2"),
+        gunicorn(WORKER_CLASS),
+        gunicorn(WORKER_CLASS, "--preload", "--workers", "2"),
     ],
     ids=["app.py", "sync", "gthread", "dataplane", "dataplane, preloaded"],
 )

@@ -192,7 +192,7 @@ def test_what_serves_goes_on_and_not_the_image(
         answered_by(service, commit, 0)
 
 
-def test_a_commit_on_trial_has_no_substitute(
+def test_a_commit_on_probation_has_no_substitute(
     server: GitServer, image: Path, tmp_path: Path
 ) -> None:
     """A pod of a rollout that cannot fetch its commit must not look as if that had become ready."""

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from modelsync.errors import SettingsError
-from modelsync.sync.schedule import Schedule, local_zone, retry_after
+from modelsync.sync.schedule import Schedule, local_zone
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -103,18 +103,6 @@ def test_bad_text_says_what_to_write(text: str) -> None:
         SettingsError, match=r"MODELSYNC_SYNC_CRON .* write five cron fields .*@every 5m"
     ):
         Schedule.parse(text)
-
-
-def test_retries_back_off_with_jitter() -> None:
-    """After a success none is due; then each wait is about double the last, never over five
-    minutes, never the same.
-    """
-    assert retry_after(0, 0.5) is None
-    waits = [retry_after(failures, 1.0) or 0.0 for failures in range(1, 2000)]
-    assert waits[:4] == [5.0, 10.0, 20.0, 40.0]
-    assert waits == sorted(waits)
-    assert waits[-1] == 300.0
-    assert [retry_after(1, spread) for spread in (0.0, 0.5)] == [2.5, 3.75]
 
 
 def test_intervals_are_whole() -> None:

@@ -1,1 +1,1 @@
-"""Models without code: one file per format, in a registry."""
+"""Artefacts: files that are a model without any code. One module per format, in a registry."""

@@ -1,86 +1,76 @@
-"""Estimators as scikit-learn defines them, called with all rows at once.
+"""Adapts estimators, as scikit-learn defines them, to calls with all rows at once.
 
-How is read off an estimator when it loads: what it takes (`inputs`), and whether its label follows
-from its probabilities. It is never called for that, because it loads before the fork.
+How an estimator is called follows from its attributes when it loads: what it takes (`inputs`), and
+whether its label follows from its probabilities. It is not called for that, because it loads before
+the workers are forked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from modelsync.errors import ModelBroken
 from modelsync.models import results
 from modelsync.models.artefacts import inputs
+from modelsync.models.artefacts.format import LoadedArtefact
 from modelsync.models.artefacts.inputs import is_known, steps_of
-from modelsync.models.discovery.source_analysis import FILE
-from modelsync.models.loading.batching import Batch
+from modelsync.models.binding.batching import Batch
+from modelsync.models.convention import FILE
 from modelsync.models.types import Fault
 
 Outputs = list[dict[str, Any]]
 
-DECIDED = {
-    *(
-        "LogisticRegression",
-        "LogisticRegressionCV",
-        "LinearDiscriminantAnalysis",
-        "QuadraticDiscriminantAnalysis",
-    ),
-    *("GaussianNB", "BernoulliNB", "MultinomialNB", "ComplementNB", "CategoricalNB"),
-    *(
-        "DecisionTreeClassifier",
-        "ExtraTreeClassifier",
-        "RandomForestClassifier",
-        "ExtraTreesClassifier",
-    ),
-    *("GradientBoostingClassifier", "HistGradientBoostingClassifier"),
+PREDICTS_MOST_PROBABLE = {
+    "LogisticRegression",
+    "LogisticRegressionCV",
+    "LinearDiscriminantAnalysis",
+    "QuadraticDiscriminantAnalysis",
+    "GaussianNB",
+    "BernoulliNB",
+    "MultinomialNB",
+    "ComplementNB",
+    "CategoricalNB",
+    "DecisionTreeClassifier",
+    "ExtraTreeClassifier",
+    "RandomForestClassifier",
+    "ExtraTreesClassifier",
+    "GradientBoostingClassifier",
+    "HistGradientBoostingClassifier",
 }
-"""scikit-learn's classifiers whose `predict` is the class of the greatest probability: they are
-asked once.
+"""scikit-learn's classifiers whose `predict` is the class of the greatest probability: for them
+`predict_proba` is called alone.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A ready artefact: what was loaded, how it is called, and a text for the API reference.
-
-    `batches`: several rows can be in one call.
-    """
-
-    instance: Any
-    batch: Batch
-    doc: str
-    batches: bool = True
-
-
-def read(loaded: Any, file: str) -> Ready:
-    """Decide how what `file` held is called. Raises ModelBroken where it cannot predict."""
-    if isinstance(loaded, type) or not (hasattr(loaded, "predict") or hasattr(loaded, "transform")):
-        shown = (
-            f"the class {loaded.__name__}"
-            if isinstance(loaded, type)
-            else f"a {type(loaded).__name__}"
-        )
-        message = f"holds {shown}, which has neither predict nor transform"
-        raise ModelBroken(Fault("load", message, file, hint=f"add an {FILE} that uses it"))
+def adapt(loaded: Any, file: str) -> LoadedArtefact:
+    """Decide how an object from `file` is called. Raises ModelBroken where it cannot predict."""
+    _refuse_others(loaded, file)
     steps = list(steps_of(loaded))
     _refuse_unfitted(steps, file)
     for step in steps:
-        _run_alone(step)
-    row, schema, made, steps = inputs.read(steps)
+        _use_one_thread(step)
+    row, schema, gather, steps = inputs.read(steps)
     *transformers, last = steps
     transforms = [step.transform for step in transformers]
     answer = _answer(last)
 
     def call(rows: list[Any]) -> Outputs:
-        x = made(rows)
+        x = gather(rows)
         for transform in transforms:
             x = transform(x)
         return answer(x)
 
     doc = f"The ready model in {file}: {', '.join(type(step).__name__ for step in steps)}."
-    return Ready(loaded, Batch(row, call, schema), doc)
+    return LoadedArtefact(loaded, Batch(row, call, schema), doc)
+
+
+def _refuse_others(loaded: Any, file: str) -> None:
+    is_class = isinstance(loaded, type)
+    if is_class or not (hasattr(loaded, "predict") or hasattr(loaded, "transform")):
+        shown = f"the class {loaded.__name__}" if is_class else f"a {type(loaded).__name__}"
+        message = f"holds {shown}, which has neither predict nor transform"
+        raise ModelBroken(Fault("load", message, file, hint=f"add an {FILE} that uses it"))
 
 
 def _refuse_unfitted(steps: Sequence[Any], file: str) -> None:
@@ -98,15 +88,16 @@ def _refuse_unfitted(steps: Sequence[Any], file: str) -> None:
                 ) from None
 
 
-def _run_alone(step: Any) -> None:
-    """Have it use the thread that calls: starting others costs more than a few rows take, and the
-    workers are many.
+def _use_one_thread(step: Any) -> None:
+    """Have an estimator compute in the calling thread.
+
+    Starting other threads takes longer than a few rows do, and the workers share out the cores.
     """
     if is_known(step) and getattr(step, "n_jobs", None) not in (None, 1):
         step.n_jobs = 1
 
 
-# --- what comes out -------------------------------------------------------------------------------
+# --- outputs -------------------------------------------------------------------------------------
 
 
 def _answer(last: Any) -> Callable[[Any], Outputs]:
@@ -117,7 +108,11 @@ def _answer(last: Any) -> Callable[[Any], Outputs]:
     predict_proba = getattr(last, "predict_proba", None)
     if classes is None or predict_proba is None:
         return lambda x: [{"prediction": value} for value in _listed(predict(x))]
-    if is_known(last) and type(last).__name__ in DECIDED and not isinstance(classes, list):
+    if (
+        is_known(last)
+        and type(last).__name__ in PREDICTS_MOST_PROBABLE
+        and not isinstance(classes, list)
+    ):
         return _most_probable(predict_proba, _listed(classes))
     return _both(predict, predict_proba, classes)
 
@@ -140,8 +135,9 @@ def _most_probable(
 def _both(
     predict: Callable[[Any], Any], predict_proba: Callable[[Any], Any], classes: Any
 ) -> Callable[[Any], Outputs]:
-    """Ask for the label and for the probabilities; of several outputs (`classes` is a list) each is
-    a list.
+    """Call `predict` and `predict_proba`.
+
+    An estimator of several outputs has a list of `classes`, and each prediction is a list.
     """
     keys = (
         [_keys(_listed(one)) for one in classes]
@@ -177,12 +173,12 @@ def _by_key(keys: Sequence[Any], row: Any) -> Any:
 
 
 def _keys(labels: list[Any]) -> list[str]:
-    """The labels as keys of a JSON object."""
+    """Return the labels as keys of a JSON object."""
     return [results.as_key(label) for label in labels]
 
 
 def _listed(values: Any) -> list[Any]:
-    """Arrays, sparse matrices, Series and DataFrames as lists, one element a row."""
+    """Return an array, sparse matrix, Series or DataFrame as a list with one element per row."""
     import numpy as np
 
     dense = values.toarray() if hasattr(values, "toarray") else values

@@ -1,8 +1,7 @@
-"""What an estimator takes, read off it when it loads: names, types, and whether an array of numbers
-will do.
+"""Reads the inputs of an estimator off its attributes: names, types, and whether it takes an array.
 
-Columns by name need a DataFrame, which costs more than many an estimator; most look at numbers
-only.
+An array of shape (rows, inputs) is made where the estimator computes with numbers only, as most do:
+a DataFrame costs more time than many estimators.
 """
 
 from __future__ import annotations
@@ -13,15 +12,17 @@ from typing import Any, NamedTuple
 
 from modelsync.models.artefacts import rows
 from modelsync.models.artefacts.rows import NUMBERS, Number, Scalar
-from modelsync.models.loading.binding import Call, Schema
+from modelsync.models.binding.validation import Call, Schema
 
 FORESTS = {"sklearn.ensemble._forest", "sklearn.ensemble._gb"}
 """Ensembles that fit their members on arrays, whatever they get themselves."""
 
 
 class Inputs(NamedTuple):
-    """`row` makes a row of `variables`, `schema` is a row's, `gather` makes the input of rows,
-    which `steps` take.
+    """How the input of an estimator is made.
+
+    `row` makes a row of `variables`, whose JSON schema is `schema`; `gather` makes of rows the
+    array, DataFrame or list that the first of the `steps` takes.
     """
 
     row: Call
@@ -31,9 +32,7 @@ class Inputs(NamedTuple):
 
 
 def steps_of(estimator: Any) -> Iterator[Any]:
-    """The transformers and the last estimator that a call of a pipeline goes through, one after
-    another.
-    """
+    """Yield the transformers and the last estimator of a pipeline, in the order of their calls."""
     kind = type(estimator)
     if kind.__module__ == "sklearn.pipeline" and kind.__name__ == "Pipeline":
         kept = [step for _, step in estimator.steps if step is not None and step != "passthrough"]
@@ -48,12 +47,12 @@ def steps_of(estimator: Any) -> Iterator[Any]:
 
 
 def is_known(step: Any) -> bool:
-    """Whether it is one of scikit-learn's own, of which is known what they do."""
+    """Tell whether the estimator is one of scikit-learn's own, whose behaviour is known."""
     return type(step).__module__.startswith("sklearn.")
 
 
 def read(steps: list[Any]) -> Inputs:
-    """Read off the steps of an estimator what the first of them takes."""
+    """Read the inputs of the first step, and simplify the steps where they all take arrays."""
     first = steps[0]
     names = getattr(first, "feature_names_in_", None)
     count = getattr(first, "n_features_in_", None)
@@ -61,7 +60,7 @@ def read(steps: list[Any]) -> Inputs:
         types = _types(first, [str(name) for name in names], steps)
         row, schema = rows.named(types)
         if all(_is_plain(step) for step in steps):
-            # Without the names they were fitted with they do not miss them in an array.
+            # With their names they would warn that an array has none.
             return Inputs(row, schema, _numbers, [_nameless(step) for step in steps])
         return Inputs(row, schema, _frame(list(types)), steps)
     if count is not None:
@@ -75,7 +74,7 @@ def read(steps: list[Any]) -> Inputs:
 
 
 def _tags(step: Any) -> Any:
-    """What scikit-learn says of an estimator's input; None for those of others, and before its
+    """Return scikit-learn's input tags of its own estimators; None for others, and before its
     version 1.6.
     """
     if not is_known(step):
@@ -88,7 +87,7 @@ def _tags(step: Any) -> Any:
 
 
 def _takes_numbers(step: Any) -> bool:
-    """Whether it computes with all that it gets: then the types of its inputs are known."""
+    """Tell whether the estimator computes with all its inputs, so that they must be numbers."""
     from sklearn.base import MetaEstimatorMixin
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import FeatureUnion
@@ -108,7 +107,7 @@ def _takes_numbers(step: Any) -> bool:
 
 
 def _members(step: Any) -> list[Any]:
-    """The fitted estimators that one is made of, as far as scikit-learn has names for them."""
+    """Return the fitted estimators inside a meta-estimator, by scikit-learn's attribute names."""
     if hasattr(step, "transformer_list"):
         return [member for _, member in step.transformer_list if not isinstance(member, str)]
     if hasattr(step, "calibrated_classifiers_"):
@@ -119,8 +118,8 @@ def _members(step: Any) -> list[Any]:
 
 
 def _is_plain(step: Any) -> bool:
-    """Whether an array of numbers is all that it ever looks at, and that nothing within it misses
-    its names.
+    """Tell whether an array of numbers is all that the estimator uses, and that no estimator inside
+    it needs the names.
     """
     from sklearn.base import MetaEstimatorMixin
     from sklearn.pipeline import FeatureUnion
@@ -142,7 +141,7 @@ def _nameless(step: Any) -> Any:
 
 
 def _types(first: Any, names: list[str], steps: Sequence[Any]) -> dict[str, Any]:
-    """The type of each input that is used, by its name."""
+    """Return the type of each input that is used, by its name."""
     from sklearn.compose import ColumnTransformer
 
     if not isinstance(first, ColumnTransformer):
@@ -169,8 +168,9 @@ def _type(within: list[Any], after: Sequence[Any]) -> Any:
 
 
 def _columns(columns: Any, names: list[str]) -> list[str]:
-    """The names of the columns that a part of a ColumnTransformer takes: by name, position, slice
-    or mask.
+    """Return the names of the columns that a part of a ColumnTransformer takes.
+
+    `columns`: a name, or names, positions, a slice or a mask.
     """
     import numpy as np
 
@@ -188,8 +188,9 @@ def _columns(columns: Any, names: list[str]) -> list[str]:
 
 
 def _number(steps: Sequence[Any]) -> Any:
-    """The type of an input of numbers: null is one where an imputer fills it in, or all steps take
-    it as missing.
+    """Return the type of an input of numbers.
+
+    It includes null where an imputer fills it in, or where all steps take it as missing.
     """
     for step in steps:
         if type(step).__module__.startswith("sklearn.impute."):

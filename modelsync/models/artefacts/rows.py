@@ -1,5 +1,7 @@
-"""From `variables` to a row of a ready artefact's inputs: cheap where all is well, and then exact
-about what is not.
+"""Makes of `variables` a row of an artefact's inputs.
+
+Types are compared first, which is cheap; pydantic validates only the variables that do not fit, and
+names them.
 """
 
 from __future__ import annotations
@@ -10,14 +12,20 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from modelsync.models.loading import binding
-from modelsync.models.loading.binding import Call, Schema, Variables
+from modelsync.models.binding.validation import (
+    Call,
+    Schema,
+    Variables,
+    members,
+    schema_of,
+    validator_of,
+)
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
-"""What an input of numbers takes; JSON has no others than finite ones."""
+"""The type of an input of numbers; JSON has only finite ones."""
 
 Scalar = bool | int | float | str | None
-"""What an input takes of which nothing is known, a category for one."""
+"""The type of an input of which nothing is known, for example a category."""
 
 NUMBERS = frozenset({int, float})
 _SCALARS = frozenset({bool, int, float, str, type(None)})
@@ -26,16 +34,17 @@ _PLAIN: Mapping[Any, frozenset[Any]] = {
     **{kind: frozenset({kind}) for kind in (bool, int, str)},
     Scalar: _SCALARS,
 }
-"""Values of these types need no validation."""
+"""The Python types whose values need no validation, by type of input."""
 
 
 def named(types: Mapping[str, Any]) -> tuple[Call, Schema]:
-    """A row is a tuple of the values of these names, in this order; other variables are left out.
+    """Make rows that are tuples of the values of these names, in this order; others are dropped.
 
-    The function raises VariablesInvalid naming each that is missing or of another type.
+    Returns the function that makes one, and the JSON schema of `variables`. The function raises
+    VariablesInvalid, which names each variable that is missing or of another type.
     """
-    adapter = binding.members(dict(types))
-    check, schema = binding.checked(adapter), binding.schema_of(adapter)
+    adapter = members(dict(types))
+    check, schema = validator_of(adapter), schema_of(adapter)
     names = tuple(types)
     pick = (
         itemgetter(*names)
@@ -68,10 +77,10 @@ def named(types: Mapping[str, Any]) -> tuple[Call, Schema]:
 
 
 def positional(count: int | None, kind: Any = Number) -> tuple[Call, Schema]:
-    """A row is the list `x`, of `count` values; None: of as many as there are."""
+    """Make rows that are the list `x`, of `count` values, or of any number where that is None."""
     values = Annotated[list[kind], Field(min_length=count, max_length=count)]
-    adapter = binding.members({"x": values})
-    check = binding.checked(adapter)
+    adapter = members({"x": values})
+    check = validator_of(adapter)
     plain = _PLAIN.get(kind, frozenset())
 
     def row(variables: Variables) -> Any:
@@ -84,11 +93,11 @@ def positional(count: int | None, kind: Any = Number) -> tuple[Call, Schema]:
             return x
         return check(variables)["x"]
 
-    return row, binding.schema_of(adapter)
+    return row, schema_of(adapter)
 
 
 def whole(kind: Any) -> tuple[Call, Schema]:
-    """A row is the value `x`, of this type: a text, or something that only the model knows."""
-    adapter = binding.members({"x": kind})
-    check = binding.checked(adapter)
-    return (lambda variables: check(variables)["x"]), binding.schema_of(adapter)
+    """Make rows that are the value `x`, of this type: str, or Any where the type is unknown."""
+    adapter = members({"x": kind})
+    check = validator_of(adapter)
+    return (lambda variables: check(variables)["x"]), schema_of(adapter)

@@ -1,5 +1,5 @@
-"""Checks models in a child process, with a time limit each: what a model does there, it does to
-nobody else.
+"""Checks models in child processes, with a time limit for each, so that no model harms another one
+or the service.
 """
 
 from __future__ import annotations
@@ -21,34 +21,43 @@ from typing import Any
 import orjson
 
 from modelsync.models import diagnosis
-from modelsync.models.diagnosis import plain
+from modelsync.models.serialization import from_json, to_json
 from modelsync.models.types import CheckResult, Fault, FaultStage, ModelName, ModelSpec
 from modelsync.observability.redaction import redacted
 
-START_TIMEOUT = 60.0  # seconds a check process may take to start, on a machine that is busy
-GRACE = 0.5  # seconds past a model's limit, in which the child still writes down where it hangs
-TAIL = 4096  # bytes kept of what the models print
-# seconds; how soon the end of a child is seen whose pipes live on in processes it left behind
+START_TIMEOUT = 60.0
+"""Seconds that a check process may take to start, on a machine that is busy."""
+
+GRACE = 0.5
+"""Seconds beyond a model's time limit, in which the child still writes where the model hangs."""
+
+TAIL = 4096
+"""Bytes that are kept of the models' output."""
+
 TICK = 0.1
+"""Seconds between two looks at the child: processes that it left behind may keep its pipes open."""
+
+MAX_HINT = 200
+"""Characters of a model's last output in a hint."""
 
 Progress = Callable[[CheckResult], None]
 
 
 def check(
-    folders: Sequence[ModelSpec],
+    specs: Sequence[ModelSpec],
     *,
     timeout: float,
     environ: Mapping[str, str],
     beside: Collection[str] = (),
     on_progress: Progress | None = None,
 ) -> list[CheckResult]:
-    """Load the models and run their examples; one result for each folder, in their order.
+    """Load the models and run their examples; return one result for each, in their order.
 
-    `timeout`: seconds for loading one model and all its examples. `environ`: the whole environment
-    of the child, so without the service's secrets. `beside`: names of what lies near the models,
-    but in none of them (`common/`, `shared.py`). `on_progress` is called with each result as it
-    comes. A model that does not end or ends the process is broken, the others are checked by a new
-    child. No process that a model started in the child's process group outlives the call.
+    `timeout`: seconds for loading one model and running its examples. `environ`: the whole
+    environment of the child, so without the service's secrets. `beside`: names beside the models'
+    folders (`common/`, `shared.py`), for hints. `on_progress` is called with each result as it
+    comes. A model that does not end, or that ends the process, is broken, and a new child checks
+    the others. No process that a model started in the child's process group outlives this call.
     """
     results: dict[ModelName, CheckResult] = {}
 
@@ -58,20 +67,20 @@ def check(
         if on_progress:
             on_progress(result)
 
-    for folder in folders:
-        if folder.fault:
-            record(CheckResult(folder.name, folder.version, folder.fault))
-    while waiting := [folder for folder in folders if folder.name not in results]:
+    for spec in specs:
+        if spec.fault:
+            record(CheckResult(spec.name, spec.version, spec.fault))
+    while waiting := [spec for spec in specs if spec.name not in results]:
         for result in CheckChild(waiting, timeout).run(environ, record):
             record(result)
-    return [results[folder.name] for folder in folders]
+    return [results[spec.name] for spec in specs]
 
 
 @dataclass(slots=True)
 class CheckChild:
-    """One check process and what it has told so far."""
+    """One check process, and what it has reported so far."""
 
-    folders: Sequence[ModelSpec]
+    specs: Sequence[ModelSpec]
     timeout: float
     current: ModelSpec | None = None
     finished: int = 0
@@ -80,70 +89,56 @@ class CheckChild:
     deadline: float = 0.0
 
     def run(self, environ: Mapping[str, str], record: Progress) -> list[CheckResult]:
-        """Run until all folders are checked or one of them ended the process; the results that
-        follow from that.
+        """Run until the child has checked all models, or one of them has ended it.
+
+        Passes what the child reports to `record`, and returns the results that follow from its end.
         """
         with tempfile.TemporaryDirectory(
             prefix="modelsync-check-", ignore_cleanup_errors=True
-        ) as scratch:
-            trace = Path(scratch, "trace")
-            job = Path(scratch, "job.json")
-            job.write_bytes(self._job(trace))
-            # Models run with a directory of their own as the working directory: what they write
-            # there is not kept.
-            work = Path(scratch, "work")
-            work.mkdir()
+        ) as name:
+            scratch = Path(name)
+            trace = scratch / "trace"
             reader, writer = os.pipe()
             with os.fdopen(reader, "rb", buffering=0) as events:
                 try:
-                    process = subprocess.Popen(
-                        [
-                            sys.executable,
-                            "-P",
-                            "-m",
-                            "modelsync.models.check.child",
-                            str(job),
-                            str(writer),
-                        ],
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.PIPE,
-                        stderr=subprocess.STDOUT,
-                        pass_fds=(writer,),
-                        env=dict(environ),
-                        cwd=work,
-                        start_new_session=True,
-                    )
+                    process = self._start(scratch, trace, writer, environ)
                 finally:
                     os.close(writer)
                 try:
                     in_time = self._listen(process, events.fileno(), record)
                 finally:
                     _kill_group(process)
-            if self.finished == len(self.folders):
+            if self.finished == len(self.specs):
                 return []
-            return self._lost(
-                process.returncode,
-                in_time,
-                trace.read_text("utf-8", "replace") if trace.exists() else "",
-            )
+            stack = trace.read_text("utf-8", "replace") if trace.exists() else ""
+            return self._lost(process.returncode, in_time, stack)
+
+    def _start(
+        self, scratch: Path, trace: Path, events: int, environ: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        job = scratch / "job.json"
+        job.write_bytes(self._job(trace))
+        # The working directory is empty, and removed afterwards with all that models write there.
+        work = scratch / "work"
+        work.mkdir()
+        command = [sys.executable, "-P", "-m", "modelsync.models.check.child"]
+        return subprocess.Popen(
+            [*command, str(job), str(events)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(events,),
+            env=dict(environ),
+            cwd=work,
+            start_new_session=True,
+        )
 
     def _job(self, trace: Path) -> bytes:
-        folders = [
-            {
-                "name": folder.name,
-                "path": str(folder.path.absolute()),
-                "version": folder.version,
-                "class_name": folder.class_name,
-                "writes_self": folder.writes_self,
-                "is_async": folder.is_async,
-                "artefact": folder.artefact,
-            }
-            for folder in self.folders
-        ]
-        return orjson.dumps({"timeout": self.timeout, "trace": str(trace), "folders": folders})
+        models = [to_json(replace(spec, path=spec.path.absolute())) for spec in self.specs]
+        return orjson.dumps({"timeout": self.timeout, "trace": str(trace), "models": models})
 
     def _listen(self, process: subprocess.Popen[bytes], events: int, record: Progress) -> bool:
-        """Follow the child until it is done or dead (true) or out of time (false)."""
+        """Read from the child until it is done or dead (True) or out of time (False)."""
         assert process.stdout is not None
         output = process.stdout.fileno()
         self.deadline = time.monotonic() + START_TIMEOUT
@@ -151,7 +146,7 @@ class CheckChild:
             for number in (events, output):
                 os.set_blocking(number, False)
                 selector.register(number, selectors.EVENT_READ)
-            while self.finished < len(self.folders):
+            while self.finished < len(self.specs):
                 ended = process.poll() is not None
                 for key, _ in selector.select(0 if ended else TICK):
                     if not (chunk := _read(key.fd)):
@@ -161,7 +156,7 @@ class CheckChild:
                     else:
                         self._take(chunk, record)
                 if ended:
-                    # All that it wrote before its end is in the pipes: one more round has read it.
+                    # All that it wrote before its end is in the pipes; one more round reads it.
                     self._drain(events, output, record)
                     return True
                 if time.monotonic() > self.deadline:
@@ -171,20 +166,21 @@ class CheckChild:
     def _drain(self, events: int, output: int, record: Progress) -> None:
         while chunk := _read(events):
             self._take(chunk, record)
-        # A process that the model left behind may write for ever.
+        # Not to the end: a process that the model left behind may write for ever.
         for _ in range(64):
             if not (chunk := _read(output)):
                 break
             self.tail = (self.tail + chunk)[-TAIL:]
 
     def _take(self, chunk: bytes, record: Progress) -> None:
+        """Record the steps that the child has reported; set the deadline of the next one."""
         self.events += chunk
         *lines, rest = self.events.split(b"\n")
         self.events = bytearray(rest)
         for line in lines:
             step = orjson.loads(line)
             if "started" in step:
-                self.current = self.folders[self.finished]
+                self.current = self.specs[self.finished]
                 self.deadline = time.monotonic() + self.timeout + GRACE
             else:
                 self.current = None
@@ -193,17 +189,19 @@ class CheckChild:
                 record(_result(step["finished"]))
 
     def _lost(self, code: int, in_time: bool, trace: str) -> list[CheckResult]:
-        """What the end of the child says about the model it was at; without one it never started,
-        for any model.
+        """Return the results that follow from the end of the child.
+
+        The model that it was checking is to blame; without one the child did not start, for any.
         """
-        blamed = [self.current] if self.current else self.folders[self.finished :]
+        blamed = [self.current] if self.current else self.specs[self.finished :]
         return [
-            CheckResult(folder.name, folder.version, self._fault(folder, code, in_time, trace))
-            for folder in blamed
+            CheckResult(spec.name, spec.version, self._fault(spec, code, in_time, trace))
+            for spec in blamed
         ]
 
-    def _fault(self, folder: ModelSpec, code: int, in_time: bool, trace: str) -> Fault:
-        file, line = _place(trace, folder.path.absolute())
+    def _fault(self, spec: ModelSpec, code: int, in_time: bool, trace: str) -> Fault:
+        folder = spec.path.absolute()
+        file, line = _place(trace, folder)
         stage: FaultStage = "crash" if in_time else "timeout"
         if not self.current:
             message = "the check process did not start"
@@ -211,20 +209,14 @@ class CheckChild:
             message = f"ended the check process with {_ending(code)}"
         else:
             message = f"did not load and answer its examples within {self.timeout:g} s"
-        last = plain(
-            self.tail.decode("utf-8", "replace").strip().rpartition("\n")[2], folder.path.absolute()
-        )
-        return Fault(
-            stage,
-            message,
-            file,
-            line,
-            hint=f"its last output: {last[:200]}" if last and in_time else None,
-        )
+        output = self.tail.decode("utf-8", "replace").strip()
+        last = diagnosis.plain(output.rpartition("\n")[2], folder)
+        hint = f"its last output: {last[:MAX_HINT]}" if last and in_time else None
+        return Fault(stage, message, file, line, hint)
 
 
 def _read(number: int) -> bytes:
-    """What a pipe holds; empty at its end, and where it holds nothing now."""
+    """Return what a pipe holds; empty at its end, and where it holds nothing now."""
     try:
         return os.read(number, 1 << 16)
     except BlockingIOError:
@@ -232,18 +224,19 @@ def _read(number: int) -> bytes:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End the child and all that its models started in its group; also after it has died itself."""
+    """Kill the child and all that its models started in its group, also after its own end."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def _result(step: dict[str, Any]) -> CheckResult:
-    found = step.pop("fault")
-    # The child knows none of the service's own secrets, but its models may have read one from where
-    # it is.
-    fault = Fault(**found | {"message": redacted(found["message"])}) if found else None
-    return CheckResult(**step, fault=fault)
+def _result(values: dict[str, Any]) -> CheckResult:
+    result = from_json(CheckResult, values)
+    if result.fault is None:
+        return result
+    # The child has none of the service's secrets, but its models may have read one elsewhere.
+    fault = replace(result.fault, message=redacted(result.fault.message))
+    return replace(result, fault=fault)
 
 
 def _ending(code: int) -> str:
@@ -254,7 +247,9 @@ def _ending(code: int) -> str:
 
 
 def _place(trace: str, folder: Path) -> tuple[str | None, int | None]:
-    """The innermost line within a folder of what faulthandler wrote (most recent call first)."""
+    """Return file and line of the innermost call within a folder, from faulthandler's traceback
+    (most recent call first).
+    """
     for parent in (folder, folder.resolve()):
         for name, line in re.findall(r'File "([^"]+)", line (\d+)', trace):
             if Path(name).is_relative_to(parent):

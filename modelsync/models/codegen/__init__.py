@@ -1,1 +1,1 @@
-"""Writes serve_models.py and the folder of a new model."""
+"""Writes code: `serve_models.py` of a release, and the folder of a new model."""

@@ -1,47 +1,42 @@
-"""Writes `serve_models.py`, the readable list of a release's routes, and runs it."""
+"""Writes `serve_models.py`, a readable list of the routes of a release, and runs it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from modelsync.models.serialization import to_json
 from modelsync.models.types import Fault, ModelEntry
 
 
 class Routes(Protocol):
-    """What a `serve_models.py` registers its models with. `folder` is relative to the release's
-    directory.
+    """The object with which a `serve_models.py` registers its models.
+
+    `folder` is relative to the directory of the release.
     """
 
-    def model(
-        self,
-        name: str,
-        *,
-        folder: str,
-        version: str,
-        class_name: str = "",
-        writes_self: bool = False,
-        is_async: bool = False,
-        artefact: str = "",
-    ) -> None:
-        """A model that serves; one that is stale serves an earlier version."""
+    def model(self, name: str, *, folder: str, version: str, **properties: Any) -> None:
+        """Add a model that serves; a stale one serves an earlier version.
+
+        `properties`: the other fields of its `ModelSpec` that differ from their defaults.
+        """
 
     def unavailable(self, name: str, *, reason: str) -> None:
-        """A model of which no version can serve."""
+        """Add a model of which no version can serve."""
 
     def all(self) -> None:
-        """The route that asks every model."""
+        """Add the route that asks every model."""
 
 
 def generate(entries: Sequence[ModelEntry], *, base_url: str, release: str) -> str:
-    """Write the Python source that registers the models of a release, sorted by name.
+    """Return the Python source that registers the models of a release, sorted by name.
 
-    The same release gives the same text. Names, reasons and all else that comes from a repository
-    are quoted, so that they cannot become code. `base_url` has no slashes around it and may be
-    empty.
+    The same release gives the same text. Names, reasons and everything else from a repository is
+    quoted, so that it cannot become code. `base_url` has no slashes around it and may be empty.
     """
     entries = sorted(entries, key=lambda entry: entry.name)
     routes = _table(entries, f"/{base_url}/" if base_url else "/")
@@ -55,15 +50,15 @@ def generate(entries: Sequence[ModelEntry], *, base_url: str, release: str) -> s
 def run(path: Path, routes: Routes) -> None:
     """Run a generated file: call its `register` with `routes`.
 
-    Raises OSError where it cannot be read, and what its code raises.
+    Raises OSError where it cannot be read, and whatever its code raises.
     """
     names: dict[str, Any] = {"__name__": "serve_models", "__file__": str(path)}
-    exec(compile(path.read_bytes(), str(path), "exec"), names)  # noqa: S102 - our own file, in the state directory
+    exec(compile(path.read_bytes(), str(path), "exec"), names)  # noqa: S102 - a generated file of the state directory
     names["register"](routes)
 
 
 def _environment() -> Environment:
-    environment = Environment(  # noqa: S701 - it writes Python, not HTML: `literal` and `quoted` escape
+    environment = Environment(  # noqa: S701 - Python, not HTML: `literal` and `quoted` escape
         loader=PackageLoader("modelsync.models.codegen"),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
@@ -92,23 +87,24 @@ def _note(entry: ModelEntry) -> str:
 
 
 def _arguments(entry: ModelEntry) -> str:
-    kind = {"artefact": entry.artefact} if entry.artefact else {"class_name": entry.class_name}
-    given = {"folder": entry.folder, **kind, "version": str(entry.version)}
-    flags = {"writes_self": entry.writes_self, "is_async": entry.is_async}
-    words = [f"{key}={_literal(value)}" for key, value in given.items()]
-    words += [f"{key}=True" for key, value in flags.items() if value]
-    return ", ".join([_literal(entry.name), *words])
+    """Return the arguments of `Routes.model`, properties only where they are not the defaults."""
+    values = to_json(entry.spec)
+    given = {
+        item.name: values[item.name]
+        for item in fields(entry.spec)
+        if item.name not in ("name", "path") and getattr(entry.spec, item.name) != item.default
+    }
+    named = {"folder": entry.folder, **given}
+    return ", ".join([_literal(entry.name), *(f"{key}={_literal(named[key])}" for key in named)])
 
 
 def _reason(fault: Fault | None) -> str:
     return str(fault) if fault else "unknown"
 
 
-def _literal(text: str) -> str:
-    """A string as Python source, in double quotes where that needs no escapes, as formatters write
-    it.
-    """
-    literal = repr(str(text))
+def _literal(value: Any) -> str:
+    """Return a JSON value as Python source; strings in double quotes, if that needs no escapes."""
+    literal = repr(value)
     return (
         f'"{literal[1:-1]}"'
         if literal[0] == "'" and '"' not in literal and "\\" not in literal
@@ -117,5 +113,5 @@ def _literal(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A text that stays one line of a docstring, whatever it holds."""
+    """Return any text as one line that can stand in a docstring."""
     return text.encode("unicode_escape").decode().replace('"', '\\"')

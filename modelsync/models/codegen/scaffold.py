@@ -1,4 +1,4 @@
-"""A new model's folder, from a template that already serves and passes its check."""
+"""Makes the folder of a new model from a template, which serves as it is and passes its check."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ TEMPLATE = "new"
 
 
 def create(name: str, root: Path) -> list[Path]:
-    """Make `root`/`name` with an `etls.py` and an example; the files that were written.
+    """Make `root`/`name` with an `etls.py` and an example; return the paths of the files.
 
-    Raises ModelBroken (stage `name`) where no model can have that name, or there is one already,
-    also one that differs only in case; then nothing is written.
+    Raises ModelBroken (stage `name`), and writes nothing, where no model can have that name, or
+    where a folder of that name exists, also with other upper and lower case.
     """
     fault = name_fault(name) or _taken(name, root)
     if fault:
         raise ModelBroken(fault)
-    environment = Environment(  # noqa: S701 - it writes Python, and the name holds letters, digits, - and _ only
+    environment = Environment(  # noqa: S701 - Python, and names are of letters, digits, - and _
         loader=PackageLoader("modelsync.models.codegen", f"templates/{TEMPLATE}"),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
@@ -52,7 +52,7 @@ def _taken(name: str, root: Path) -> Fault | None:
 
 
 def _class_name(name: str) -> str:
-    """The folder's name as a class: `credit-risk` is `CreditRisk`."""
+    """Return the name of the class for a folder: `CreditRisk` for `credit-risk`."""
     parts = [part for part in name.split("-") if part]
     joined = (
         name

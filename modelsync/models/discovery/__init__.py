@@ -1,1 +1,1 @@
-"""Finds the model folders of a directory without running any of their code."""
+"""Finds the model folders of a directory, without running any of their code."""

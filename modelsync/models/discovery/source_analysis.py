@@ -1,40 +1,42 @@
-"""What `etls.py` says about itself: which class is the model and how its method behaves. Read,
-never run.
-"""
+"""Reads an `etls.py`, without running it: which class is the model, and how its method behaves."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
-from modelsync.models.types import Fault
+from modelsync.models.convention import BATCH, FILE, METHOD
+from modelsync.models.types import Fault, ModelSpec
 
-METHOD = "transform_predict"
-BATCH = "transform_predict_batch"
-"""The method that takes a list of rows; a class has one of the two, or both."""
-
-FILE = "etls.py"
-
-# Methods that change the list, dict, set, array or estimator they are called on.
+# Methods that change the list, dict, set, array or estimator on which they are called.
 MUTATORS = {
-    *(
-        "append",
-        "appendleft",
-        "extend",
-        "extendleft",
-        "insert",
-        "remove",
-        "pop",
-        "popitem",
-        "popleft",
-        "clear",
-    ),
-    *("update", "setdefault", "add", "discard", "sort", "reverse", "rotate"),
-    *("fit", "partial_fit", "fit_transform", "__setitem__", "__delitem__", "__setattr__"),
+    "append",
+    "appendleft",
+    "extend",
+    "extendleft",
+    "insert",
+    "remove",
+    "pop",
+    "popitem",
+    "popleft",
+    "clear",
+    "update",
+    "setdefault",
+    "add",
+    "discard",
+    "sort",
+    "reverse",
+    "rotate",
+    "fit",
+    "partial_fit",
+    "fit_transform",
+    "__setitem__",
+    "__delitem__",
+    "__setattr__",
 }
 
-# Bases that hold no `transform_predict`, so a class on top of them alone cannot inherit it.
+# Bases without `transform_predict`: a class of these alone cannot inherit it.
 PLAIN_BASES = {
     "object",
     "ABC",
@@ -50,37 +52,41 @@ PLAIN_BASES = {
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-@dataclass(frozen=True, slots=True)
-class ModelClass:
-    """The class of a folder's model, as its source shows it."""
+def describe(spec: ModelSpec, source: bytes) -> ModelSpec:
+    """Return the spec with what the text of its `etls.py` tells, or with a fault.
 
-    name: str
-    writes_self: bool = False
-    is_async: bool = False
-
-
-def read(source: bytes, folder: str) -> ModelClass | Fault:
-    """Find the model's class in the text of an `etls.py`.
-
-    `folder` is the model's name: of several classes the one named like it is meant.
+    Of several classes with the method, the one that is named like the model is meant.
     """
+    tree = _parse(source)
+    if isinstance(tree, Fault):
+        return replace(spec, fault=tree)
+    classes = {node.name: node for node in _classes(tree.body)}
+    chosen = _choose(classes, spec.name)
+    if isinstance(chosen, Fault):
+        return replace(spec, fault=chosen)
+    members = _members(classes, chosen)
+    method = members.get(METHOD)
+    return replace(
+        spec,
+        class_name=chosen,
+        writes_self=_writes_self(members, chosen),
+        is_async=isinstance(method, ast.AsyncFunctionDef),
+        fault=_batch_fault(method, members.get(BATCH)),
+    )
+
+
+def _parse(source: bytes) -> ast.Module | Fault:
     try:
-        tree = ast.parse(source, FILE)
+        return ast.parse(source, FILE)
     except SyntaxError as error:
         return Fault("static", f"{type(error).__name__}: {error.msg}", FILE, error.lineno or None)
-    except (
-        ValueError,
-        RecursionError,
-        MemoryError,
-    ) as error:  # a null byte; nesting that no parser takes
+    except (ValueError, RecursionError, MemoryError) as error:
+        # A null byte, or nesting that is too deep for the parser.
         return Fault("static", f"{FILE} cannot be parsed: {error or type(error).__name__}", FILE)
-    classes = {node.name: node for node in _classes(tree.body)}
-    chosen = _choose(classes, folder)
-    return chosen if isinstance(chosen, Fault) else _describe(classes, chosen)
 
 
 def _classes(body: Sequence[ast.stmt]) -> Iterator[ast.ClassDef]:
-    """The classes of a module, those under an `if` or `try` at its top included."""
+    """Yield the classes of a module, also those in an `if`, `try` or `with` at its top level."""
     for node in body:
         if isinstance(node, ast.ClassDef):
             yield node
@@ -91,7 +97,7 @@ def _classes(body: Sequence[ast.stmt]) -> Iterator[ast.ClassDef]:
                 yield from _classes(handler.body)
 
 
-# --- which class ----------------------------------------------------------------------------------
+# --- the class ------------------------------------------------------------------------------------
 
 
 def _choose(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
@@ -99,17 +105,11 @@ def _choose(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
         name for name in classes if not _members(classes, name).keys().isdisjoint((METHOD, BATCH))
     ]
     if not found:
-        # The method may come from a class of another file, which only the import can tell.
+        # The method may come from a class of another file, which only an import can tell.
         found = [name for name in classes if _inherits_from_elsewhere(classes, name)]
         if chosen := _named(found, folder):
             return chosen
-        return Fault(
-            "static",
-            f"no class with a {METHOD} method"
-            + (f" (classes: {', '.join(classes)})" if classes else ""),
-            FILE,
-            hint=f"write class {folder.replace('-', '_')} with def {METHOD}(self, variables) that returns a dict",
-        )
+        return _no_class(classes, folder)
     if len(found) == 1:
         return found[0]
     bases = {base for name in found for base in _bases(classes[name])}
@@ -122,12 +122,20 @@ def _choose(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
         f"several classes have a {METHOD} method: {listed}",
         FILE,
         classes[found[1]].lineno,
-        hint=f"name one of them {folder.replace('-', '_')} or {METHOD}, or rename the method in the others",
+        hint=f"name one of them {folder.replace('-', '_')} or {METHOD}, "
+        "or rename the method in the others",
     )
 
 
+def _no_class(classes: dict[str, ast.ClassDef], folder: str) -> Fault:
+    seen = f" (classes: {', '.join(classes)})" if classes else ""
+    method = f"def {METHOD}(self, variables) that returns a dict"
+    hint = f"write class {folder.replace('-', '_')} with {method}"
+    return Fault("static", f"no class with a {METHOD} method{seen}", FILE, hint=hint)
+
+
 def _named(found: Sequence[str], folder: str) -> str | None:
-    """The class that is named like the folder, else the one of the original convention."""
+    """Return the class that is named like the folder, else that of the original convention."""
     if folder in found:
         return folder
     # A class cannot have a folder's hyphens: credit-risk is CreditRisk or credit_risk.
@@ -146,30 +154,33 @@ def _bases(node: ast.ClassDef) -> list[str]:
 
 
 def _inherits_from_elsewhere(classes: dict[str, ast.ClassDef], name: str) -> bool:
-    for base in classes[name].bases:
-        target = base.value if isinstance(base, ast.Subscript) else base
-        known = (
-            target.id
-            if isinstance(target, ast.Name)
-            else target.attr
-            if isinstance(target, ast.Attribute)
-            else ""
-        )
-        if known in classes:
-            if known != name and _inherits_from_elsewhere(
-                {k: v for k, v in classes.items() if k != name}, known
-            ):
+    """Tell whether a class has a base outside of this file that may have the method."""
+    others = {key: node for key, node in classes.items() if key != name}
+    for base in map(_base_name, classes[name].bases):
+        if base in others:
+            if _inherits_from_elsewhere(others, base):
                 return True
-        elif known not in PLAIN_BASES:
+        elif base != name and base not in PLAIN_BASES:
             return True
     return False
+
+
+def _base_name(base: ast.expr) -> str:
+    """Return the name of a base without modules before it and types in brackets after it."""
+    match base:
+        case ast.Subscript(value=value):
+            return _base_name(value)
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
 
 
 def _members(
     classes: dict[str, ast.ClassDef], name: str, seen: frozenset[str] = frozenset()
 ) -> dict[str, Function | None]:
-    """The methods of a class and of its bases in the same file; None for one that is assigned
-    instead of defined.
+    """Return the methods of a class and of its bases in this file, by name.
+
+    None stands for one that is assigned from something else than a method of the class.
     """
     members: dict[str, Function | None] = {}
     for base in reversed(_bases(classes[name])):
@@ -186,20 +197,11 @@ def _members(
     return members
 
 
-# --- how it behaves -------------------------------------------------------------------------------
-
-
-def _describe(classes: dict[str, ast.ClassDef], name: str) -> ModelClass | Fault:
-    members = _members(classes, name)
-    method, batch = members.get(METHOD), members.get(BATCH)
-    if fault := _batch_fault(method, batch):
-        return fault
-    is_async = isinstance(method, ast.AsyncFunctionDef)
-    return ModelClass(name, _writes_self(members, name), is_async)
+# --- its methods ----------------------------------------------------------------------------------
 
 
 def _batch_fault(method: Function | None, batch: Function | None) -> Fault | None:
-    """Why a class's batch method cannot be called, or None."""
+    """Return why a class's batch method cannot be called; None where it can."""
     if batch is None:
         return None
     for function in (batch, method):
@@ -227,8 +229,8 @@ def _batch_fault(method: Function | None, batch: Function | None) -> Fault | Non
 
 
 def _writes_self(members: dict[str, Function | None], class_name: str) -> bool:
-    """Whether a predicting method, or one that it reaches through `self`, changes the instance or
-    its class.
+    """Tell whether a predicting method changes the instance or its class, also through other
+    methods that it calls on `self`.
     """
     waiting, reached = [METHOD, BATCH], {METHOD, BATCH}
     while waiting:
@@ -280,7 +282,7 @@ def _hits(target: ast.expr, owners: set[str]) -> bool:
 
 
 def _root(node: ast.expr) -> str | None:
-    """The name at the left end of `a.b[c].d`."""
+    """Return the name at the left end of a chain of attributes and subscripts."""
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
     return node.id if isinstance(node, ast.Name) else None

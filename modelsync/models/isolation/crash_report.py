@@ -1,8 +1,7 @@
-"""What is left of a worker that has crashed: which model it was calling, in the words of
-`faulthandler`.
+"""Keeps the traceback of a worker that crashes, which tells the model that it was calling.
 
-The file is made by the master before the fork, has no name, and is written by the worker at its
-end: from the handler of a fatal signal, or because a model calls `os._exit`.
+The master makes the file, which has no name, before the fork. `faulthandler` writes it in the
+worker: from the handler of a fatal signal, or when a model calls `os._exit`.
 """
 
 from __future__ import annotations
@@ -16,39 +15,42 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-LONGEST = 64 * 1024
-"""Bytes of last words that are read."""
+MAX_REPORT = 64 * 1024
+"""Bytes of a report that are read."""
 
-STACK = 64 * 1024
-"""Bytes of stack for a handler; a processor's registers alone can take more than 8 KiB."""
+STACK_SIZE = 64 * 1024
+"""Bytes of stack for a signal handler; a processor's registers alone can take more than 8 KiB."""
 
 
 class CrashReport:
-    """One worker's, shared with its master."""
+    """The crash report of one worker, which shares the file with its master."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the worker lives
 
     def listen(self) -> None:
-        """In the worker: from now on a crash leaves its traceback here."""
+        """In the worker: write the traceback of a crash from now on.
+
+        This replaces `os._exit` and enables `faulthandler`, for this process alone.
+        """
         signal.signal(signal.SIGABRT, signal.SIG_DFL)
         faulthandler.enable(self._file)
         worker, exit_now = os.getpid(), os._exit
 
-        def noted(status: int) -> NoReturn:
-            if os.getpid() == worker:  # and not a process that a model has forked
+        def report_and_exit(status: int) -> NoReturn:
+            if os.getpid() == worker:  # not in a process that a model has forked
                 faulthandler.dump_traceback(self._file)
             exit_now(status)
 
-        vars(os)["_exit"] = noted
+        vars(os)["_exit"] = report_and_exit
 
     def read(self) -> str:
-        """In the master: what the worker left; empty where it ended in another way."""
+        """In the master: return the traceback; empty where the worker ended in another way."""
         self._file.seek(0)
-        return self._file.read(LONGEST).decode("utf-8", "replace")
+        return self._file.read(MAX_REPORT).decode("utf-8", "replace")
 
     def close(self) -> None:
-        """Forget it."""
+        """Close the file."""
         self._file.close()
 
 
@@ -59,21 +61,25 @@ class _Stack(ctypes.Structure):
 
 
 def signal_stack() -> object:
-    """Let the calling thread tell of its own stack overflow; keep the result as long as the thread
-    lives.
+    """Give the calling thread a stack for signal handlers; keep the result until the thread ends.
 
-    A handler needs a stack to run on: `faulthandler` sets one aside for the main thread alone.
+    With it `faulthandler` can report a stack overflow of this thread. It makes one for the main
+    thread alone.
     """
-    memory = ctypes.create_string_buffer(STACK)
-    ctypes.CDLL(None).sigaltstack(ctypes.byref(_Stack(ctypes.addressof(memory), 0, STACK)), None)
+    memory = ctypes.create_string_buffer(STACK_SIZE)
+    ctypes.CDLL(None).sigaltstack(
+        ctypes.byref(_Stack(ctypes.addressof(memory), 0, STACK_SIZE)), None
+    )
     return memory
 
 
-def crashed_model(words: str, models: Path) -> str | None:
-    """The model whose code ran in the thread that crashed, by the folder below `models` that it
-    lies in.
+def crashed_model(report: str, models: Path) -> str | None:
+    """Return the name of the model whose code ran in the thread that crashed.
+
+    It is the name of the folder below `models` in which the innermost such line of the report lies.
+    None where the thread ran no model.
     """
-    _, found, thread = words.partition("Current thread")
+    _, found, thread = report.partition("Current thread")
     if not found:
         return None
     thread = thread.partition("\n\n")[0]

@@ -1,8 +1,7 @@
-"""What a model that is called cannot do to a process that serves others too.
+"""Guards what all models of a process share: streams, descriptors, the working directory, modules.
 
-For processes that exist to run models (a generation and its workers, the check), from before the
-first one is loaded until their end: `install` cannot be undone. While a model loads,
-`process_state` takes care of all the rest.
+They act while a model is called, and cannot be undone. While a model loads, `process_state`
+restores everything else.
 """
 
 from __future__ import annotations
@@ -18,72 +17,36 @@ from typing import Any
 
 from modelsync.models.isolation import process_state
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-_told: set[tuple[str, str]] = set()
-_home: int | None = None
+_reported: set[tuple[str, str]] = set()
+_descriptors_are_protected = False
+_home: int | None = None  # a descriptor of the working directory, once its changes are recorded
 _moved = False
 
 
-def install() -> None:
-    """Protect the standard streams, the functions everybody uses and the working directory, from
-    now on.
-    """
-    global _home
+# --- standard streams -----------------------------------------------------------------------------
+
+
+def buffer_lines() -> None:
+    """Have the standard streams write each line at its end."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                line_buffering=True
-            )  # what a model prints is read beside the log, and not hours later
-    process_state.protect_streams()
-    if _home is not None:
-        return
-    _home = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    vars(os).update(
-        close=_sparing_streams(os.close),
-        closerange=_sparing_streams_in_range(os.closerange),
-        chdir=_noted(os.chdir),
-        fchdir=_noted(os.fchdir),
-    )
-    for module in process_state.MODULES:
-        module.__class__ = _Fenced
+            stream.reconfigure(line_buffering=True)
 
 
-def restore_cwd() -> None:
-    """Return to the working directory where a model has left it: after each call, so it costs
-    nothing else.
-    """
-    global _moved
-    if _moved and _home is not None:
-        os.fchdir(_home)
-        _moved = False
-
-
-class _Fenced(ModuleType):
-    """A module that takes new names and keeps those that it has: `json.dumps = ...` has no effect."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if vars(self).get(name, value) is value:
-            super().__setattr__(name, value)
-        else:
-            self._refuse(name)
-
-    def __delattr__(self, name: str) -> None:
-        self._refuse(name)
-
-    def _refuse(self, name: str) -> None:
-        if (self.__name__, name) not in _told:
-            _told.add((self.__name__, name))
-            log.warning(
-                "%s.%s was not replaced: all models share it", self.__name__, name, stack_info=True
-            )
+def protect_descriptors() -> None:
+    """Have `os.close` and `os.closerange` spare stdin, stdout and stderr."""
+    global _descriptors_are_protected
+    if not _descriptors_are_protected:
+        _descriptors_are_protected = True
+        vars(os).update(
+            close=_sparing_streams(os.close),
+            closerange=_sparing_streams_in_range(os.closerange),
+        )
 
 
 def _sparing_streams(close: Callable[[int], None]) -> Callable[[int], None]:
-    """`os.close` for all but stdin, stdout and stderr: their numbers would soon be those of a
-    client's connection.
-    """
-
     @wraps(close)
     def spare(fd: int) -> None:
         if fd not in (0, 1, 2):
@@ -100,11 +63,61 @@ def _sparing_streams_in_range(closerange: Callable[[int, int], None]) -> Callabl
     return spare
 
 
-def _noted(change: Callable[[Any], None]) -> Callable[[Any], None]:
+# --- the working directory ------------------------------------------------------------------------
+
+
+def track_cwd() -> None:
+    """Have `os.chdir` and `os.fchdir` record that they were called, for `restore_cwd`."""
+    global _home
+    if _home is None:
+        _home = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        vars(os).update(chdir=_recorded(os.chdir), fchdir=_recorded(os.fchdir))
+
+
+def restore_cwd() -> None:
+    """Return to the working directory of the process, if a model has left it.
+
+    This runs after each call of a model, so it makes no system call where nothing has changed.
+    """
+    global _moved
+    if _moved and _home is not None:
+        os.fchdir(_home)
+        _moved = False
+
+
+def _recorded(change: Callable[[Any], None]) -> Callable[[Any], None]:
     @wraps(change)
-    def note(path: Any) -> None:
+    def record(path: Any) -> None:
         global _moved
         change(path)
         _moved = True
 
-    return note
+    return record
+
+
+# --- modules --------------------------------------------------------------------------------------
+
+
+def protect_modules() -> None:
+    """Have the shared modules refuse to replace or delete the names that they have."""
+    for module in process_state.SHARED_MODULES:
+        module.__class__ = _ProtectedModule
+
+
+class _ProtectedModule(ModuleType):
+    """A module that takes new names and keeps those it has: `json.dumps = ...` has no effect."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if vars(self).get(name, value) is value:
+            super().__setattr__(name, value)
+        else:
+            self._refuse(name)
+
+    def __delattr__(self, name: str) -> None:
+        self._refuse(name)
+
+    def _refuse(self, name: str) -> None:
+        if (self.__name__, name) not in _reported:
+            _reported.add((self.__name__, name))
+            message = "%s.%s was not replaced: all models share it"
+            _log.warning(message, self.__name__, name, stack_info=True)

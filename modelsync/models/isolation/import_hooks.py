@@ -1,11 +1,10 @@
-"""Imports the modules of a model's folder under unique names, so that no two models and no library
-ever mix.
+"""Imports the modules of a model's folder under unique names, apart from all other modules.
 
-The folder of the model `Churn` is the package `modelsync_models.Churn_1f0c9ab2`, and only such
-names are in `sys.modules`. What its code says is resolved per folder: its modules run with an
-`__import__` of their own, which looks into the folder first. That holds for every `import`
-statement of that code, also for one in a method that runs years later, and for nobody else's: a
-helper named `json.py` is `json` for its own model alone.
+The folder of the model `Churn` is the package `modelsync_models.Churn_1f0c9ab2`, and `sys.modules`
+holds only such names. The modules of a folder run with an `__import__` of their own, which looks
+into the folder first. This holds for every `import` statement of their code, also inside a method
+that runs much later, and for no other code: a helper named `json.py` is `json` for its own model
+alone.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class Package:
         self._held: dict[str, bool] = {}
 
     def holds(self, top: str) -> bool:
-        """Whether the folder has a module or package of that top-level name."""
+        """Tell whether the folder has a module or package of that top-level name."""
         if (known := self._held.get(top)) is None:
             known = self._held[top] = self._look(top)
         return known
@@ -60,8 +59,8 @@ class Package:
         inner = self.folder / top
         if (inner / "__init__.py").is_file():
             return True
-        # As everywhere in Python, a folder without __init__.py comes last: `data/` does not hide a
-        # library `data`.
+        # As everywhere in Python, a folder without __init__.py comes last: a folder `data/` does
+        # not hide a library `data`.
         return inner.is_dir() and not _is_known(top) and any(inner.rglob("*.py"))
 
     def _resolve(
@@ -72,11 +71,10 @@ class Package:
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> ModuleType:
-        """Stand in for `__import__` in the folder's modules."""
+        """Replace `__import__` in the folder's modules."""
         top = name.partition(".")[0]
-        # An empty list as fromlist is what C code passes, the unpickler above all: it takes the
-        # module from sys.modules afterwards, where only the plain name would do. `_Unpickling`
-        # gives it that name.
+        # C code, above all the unpickler, passes an empty list as fromlist and then takes the
+        # module from sys.modules by its plain name, which `_PlainNames` provides.
         if level or fromlist == [] or not self.holds(top):
             return _import(name, globals, locals, fromlist or (), level)
         leaf = _import(f"{self.name}.{name}", globals, locals, fromlist or (), 0)
@@ -87,7 +85,7 @@ class Package:
         return importlib.import_module(f"{self.name}.{module}")
 
     def close(self) -> None:
-        """Forget the modules, and what they hold: for a model that failed or is done with."""
+        """Remove the modules and free what they hold, when the model has failed or is unloaded."""
         for name in [
             name for name in sys.modules if name == self.name or name.startswith(f"{self.name}.")
         ]:
@@ -102,15 +100,18 @@ _packages: dict[str, Package] = {}
 _numbers = count(2)
 
 
-def open_package(folder: Path, label: str) -> Package:
-    """Make the package of a folder. `label` (name and version) is what tracebacks and pickles show
-    of it.
-    """
+def install() -> None:
+    """Add the package of all models, and the finder of the packages in it, to the import system."""
     if ROOT not in sys.modules:
         root = ModuleType(ROOT, "The models, each in a package of its own.")
         root.__path__ = []
         sys.modules[ROOT] = root
         sys.meta_path.insert(0, _Folders())
+
+
+def open_package(folder: Path, label: str) -> Package:
+    """Make the package of a folder. Tracebacks and pickles show its `label` (name and version)."""
+    install()
     name = f"{ROOT}.{label}"
     if name in _packages:  # the same version from another place
         name = f"{name}_{next(_numbers)}"
@@ -119,7 +120,7 @@ def open_package(folder: Path, label: str) -> Package:
 
 
 def close_package(name: str) -> None:
-    """Close a package by its name; nothing where there is none."""
+    """Close a package by its name; do nothing where there is none."""
     if package := _packages.get(name):
         package.close()
 
@@ -130,8 +131,8 @@ def close_package(name: str) -> None:
 class _Source(SourceFileLoader):
     """Runs a module with its folder's `__import__`, and neither reads nor writes byte code.
 
-    A release is never modified, and a `.pyc` that somebody committed would run instead of the
-    source beside it.
+    A release is never modified, and a `.pyc` in the repository would run instead of the source
+    beside it.
     """
 
     def get_code(self, fullname: str) -> CodeType:
@@ -146,7 +147,7 @@ class _Source(SourceFileLoader):
 
 
 class _Folders(MetaPathFinder):
-    """Finds `modelsync_models.<package>` and what is in it."""
+    """Finds the packages `modelsync_models.<package>` and their modules."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -173,16 +174,16 @@ def _package_spec(package: Package) -> ModuleSpec:
     return spec
 
 
-# --- pickles, which know plain names --------------------------------------------------------------
+# --- plain names, for pickles ---------------------------------------------------------------------
 
 
 @contextmanager
 def plain_names(package: Package) -> Iterator[None]:
-    """Let pickles find `helpers.Scaler` under the name they know, while the model loads.
+    """Let pickles find `helpers.Scaler` under its plain name, while the model loads.
 
-    After it `sys.modules` holds none of these names, nor any module of the folder that the model's
-    code imported past us (with `sys.path.insert(0, path)`), so that the next model's `helpers` is
-    its own.
+    Afterwards `sys.modules` holds none of these names, nor any module of the folder that the
+    model's code imported through `sys.path.insert(0, path)`, so that the next model finds its own
+    `helpers`.
     """
     before = set(sys.modules)
     finder = _PlainNames(package)
@@ -204,9 +205,9 @@ def _lies_in(module: ModuleType, folder: Path) -> bool:
 
 
 class _PlainNames(MetaPathFinder):
-    """Answers `helpers` with `modelsync_models.Churn_1f0c9ab2.helpers`.
+    """Finds `modelsync_models.Churn_1f0c9ab2.helpers` under the name `helpers`.
 
-    Never for a name of the standard library or of an installed package, and never for an `import`
+    It finds no name of the standard library or of an installed package, and nothing for an `import`
     statement of a library: many try `import something` to see whether it is installed.
     """
 
@@ -222,7 +223,7 @@ class _PlainNames(MetaPathFinder):
             top == ROOT
             or _is_known(top, self.path)
             or not self.package.holds(top)
-            or not _may_ask(sys._getframe(1))
+            or not _may_use_plain_names(sys._getframe(1))
         ):
             return None
         return ModuleSpec(fullname, _Alias(f"{self.package.name}.{fullname}"))
@@ -233,13 +234,12 @@ class _Alias(Loader):
         self.name = name
 
     def exec_module(self, module: ModuleType) -> None:
-        # The import system takes what is in sys.modules after this, so the caller gets the very
-        # module.
+        # The import system takes the module from sys.modules then: the caller gets the original.
         sys.modules[module.__name__] = importlib.import_module(self.name)
 
 
 def _is_known(top: str, path: list[str] | None = None) -> bool:
-    """Whether the standard library or an installed package has that name."""
+    """Tell whether the standard library or an installed package has that name."""
     return top in sys.stdlib_module_names or PathFinder.find_spec(top, path) is not None
 
 
@@ -248,9 +248,10 @@ _MACHINERY = ("<frozen importlib", __file__, _IMPORT_MODULE)
 _IMPORT_NAME = dis.opmap["IMPORT_NAME"]
 
 
-def _may_ask(frame: FrameType | None) -> bool:
-    """Whether the code that imports is the model's own or an unpickler, and no library's `import`
-    statement.
+def _may_use_plain_names(frame: FrameType | None) -> bool:
+    """Tell whether the importing code is the model's own or an unpickler.
+
+    The `import` statement of a library may not use plain names.
     """
     by_call = False
     while frame and (file := frame.f_code.co_filename).startswith(_MACHINERY):

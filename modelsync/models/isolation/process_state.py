@@ -1,6 +1,4 @@
-"""What all models of a process share, put back after one of them has loaded: nobody else may notice
-that it did.
-"""
+"""Saves and restores the state that all models of a process share, while one of them loads."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ from typing import Any, BinaryIO, TextIO
 
 import orjson
 
-MODULES: tuple[ModuleType, ...] = (
+SHARED_MODULES: tuple[ModuleType, ...] = (
     builtins,
     json,
     json.decoder,
@@ -33,23 +31,23 @@ MODULES: tuple[ModuleType, ...] = (
     socket,
     time,
 )
-"""Modules whose functions everybody uses, and that a model may have patched (`json.dumps = ...`).
-"""
+"""Modules that the service and all models use, and that a model may patch (`json.dumps = ...`)."""
 
 OUR_LOGGERS = {"modelsync", "gunicorn", "py"}
+"""The service's loggers, by the first part of their names; `py` is that of warnings."""
 
 
 @contextmanager
-def kept(folder: Path) -> Iterator[None]:
-    """Run the body with `folder` as the working directory, then restore what the process shares.
+def preserved(folder: Path) -> Iterator[None]:
+    """Run the body with `folder` as the working directory, then restore the state of the process.
 
     That is: the working directory, `sys.path`, the standard streams, signal handlers, warning
-    filters, the root logger and limits of the interpreter. Environment variables stay: libraries
-    read them later.
+    filters, the root logger and limits of the interpreter. Environment variables stay as the model
+    set them, because libraries read them later.
     """
     with ExitStack() as after:
-        for keep in (_interpreter, _streams, _signals, _logging, _directory):
-            after.callback(keep())
+        for save in (_interpreter, _streams, _signals, _logging, _directory):
+            after.callback(save())
         after.enter_context(warnings.catch_warnings())
         os.chdir(folder)
         # '' is the working directory: there it would offer the model's helpers to every library.
@@ -58,11 +56,12 @@ def kept(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def unpatched() -> Iterator[None]:
-    """Run model code, then put back what it replaced in `MODULES`: already our own next line may
-    need it.
+def restored_modules() -> Iterator[None]:
+    """Run model code, then restore what it replaced in `SHARED_MODULES`.
+
+    This happens right after the model's code, because the next line of ours may use such a module.
     """
-    before = [(module, dict(vars(module))) for module in MODULES]
+    before = [(module, dict(vars(module))) for module in SHARED_MODULES]
     try:
         yield
     finally:
@@ -74,10 +73,10 @@ def unpatched() -> Iterator[None]:
 
 
 def snapshot() -> Callable[[], None]:
-    """Remember limits, import paths and logging as they are now; the result puts them back, as
-    often as it is called.
+    """Save limits, import paths and logging; the returned function restores them, any number of
+    times.
 
-    For what models change when they are called, too seldom to look for it after each call.
+    For changes that models make when they are called: too rare to look for after each call.
     """
     restores = _interpreter(), _logging()
 
@@ -91,7 +90,7 @@ def snapshot() -> Callable[[], None]:
 def _directory() -> Callable[[], None]:
     try:
         before = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:  # it has been deleted; nowhere to return to
+    except OSError:  # the directory has been deleted
         return lambda: os.chdir("/")
 
     def restore() -> None:
@@ -148,9 +147,7 @@ def _logging() -> Callable[[], None]:
     root = logging.root
     handlers, disabled = list(root.handlers), root.manager.disable
     for name in OUR_LOGGERS:
-        logging.getLogger(
-            name
-        )  # so that it is there for a model to change, and for us to change back
+        logging.getLogger(name)  # it must exist now: a model that makes it could disable it
     loggers = [
         logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger)
     ]
@@ -175,7 +172,7 @@ def _logging() -> Callable[[], None]:
 
 
 class Uncloseable:
-    """A stream that a model can use but not close; what it keeps of it (a log handler) goes on
+    """A stream that a model can use but not close. A log handler that a model makes of it goes on
     working.
     """
 
@@ -187,8 +184,8 @@ class Uncloseable:
 
     @property
     def buffer(self) -> Any:
-        """The bytes beneath, as uncloseable: who wraps them anew closes them when that wrapper is
-        forgotten.
+        """The binary stream beneath, uncloseable too: a new wrapper of it closes it when it is
+        garbage-collected.
         """
         return (
             Uncloseable(self._stream.buffer)
@@ -203,7 +200,7 @@ class Uncloseable:
         """Do nothing: the stream belongs to the process."""
 
     def detach(self) -> Any:
-        """Refuse, as a stream does that has no buffer beneath."""
+        """Raise OSError: the stream belongs to the process."""
         raise OSError("the stream belongs to the process")
 
     def __enter__(self) -> Uncloseable:
@@ -213,7 +210,7 @@ class Uncloseable:
 
 
 def protect_streams() -> None:
-    """Make the process's stdout and stderr uncloseable for the code that runs in it from now on."""
+    """Replace stdout and stderr with streams that cannot be closed; those already replaced stay."""
     for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, Uncloseable):

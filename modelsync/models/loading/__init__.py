@@ -1,1 +1,1 @@
-"""Loads a model: imports its folder, makes its instance, reads its signature."""
+"""Loads models into the process."""

@@ -1,4 +1,4 @@
-"""What the annotations of a method's parameters mean, for binding."""
+"""Resolves the annotations of a method's parameters, and tells kinds of types apart."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ import typing_extensions
 from pydantic import BaseModel
 
 from modelsync.errors import ModelBroken
-from modelsync.models.discovery.source_analysis import FILE, METHOD
+from modelsync.models.convention import FILE, METHOD
 from modelsync.models.types import Fault
 
 DICTS = (dict, Mapping, MutableMapping)
 
 
 def resolve(parameter: inspect.Parameter, method: Callable[..., Any]) -> Any:
-    """The type an annotation means, also where it is written as a string; Any where there is none."""
+    """Return the type that a parameter is annotated with, also as a string; Any without annotation.
+
+    Raises ModelBroken where a name in it is not defined.
+    """
     annotation = parameter.annotation
     if annotation is inspect.Parameter.empty:
         return Any
@@ -33,11 +36,11 @@ def resolve(parameter: inspect.Parameter, method: Callable[..., Any]) -> Any:
         text = str(annotation)
         if text.rpartition(".")[2] == "DataFrame":  # imported for type checkers only
             return "DataFrame"
-        raise broken(parameter.name, text, f"{type(error).__name__}: {error}") from error
+        raise unfillable(parameter.name, text, f"{type(error).__name__}: {error}") from error
 
 
 def without_none(hint: Any) -> Any:
-    """`X` of `X | None`: variables are always there, so the None does not matter."""
+    """Return `X` for `X | None`: a request always has variables, so None never occurs."""
     if get_origin(hint) in (Union, types.UnionType):
         rest = [part for part in get_args(hint) if part is not types.NoneType]
         return rest[0] if len(rest) == 1 else Union[tuple(rest)]  # noqa: UP007 - of a tuple
@@ -45,12 +48,12 @@ def without_none(hint: Any) -> Any:
 
 
 def is_dict(kind: Any) -> bool:
-    """Whether it is a dict or Mapping of any kind."""
+    """Tell whether the type is a dict or Mapping, with or without types of keys and values."""
     return kind in DICTS or get_origin(kind) in DICTS
 
 
 def is_dataframe(kind: Any) -> bool:
-    """Whether it is pandas' DataFrame; asked by name, because most models do not need pandas."""
+    """Tell whether the type is pandas' DataFrame, by its name: most models do not need pandas."""
     if kind == "DataFrame":
         return True
     return getattr(kind, "__name__", "") == "DataFrame" and getattr(
@@ -59,8 +62,8 @@ def is_dataframe(kind: Any) -> bool:
 
 
 def is_structure(kind: Any) -> bool:
-    """Whether it describes the object as a whole: a pydantic model, dataclass or TypedDict, or a
-    choice of these.
+    """Tell whether the type describes a whole object: a pydantic model, a dataclass, a TypedDict
+    or a union of these.
     """
     if get_origin(kind) is Annotated:
         return is_structure(get_args(kind)[0])
@@ -76,8 +79,8 @@ def is_structure(kind: Any) -> bool:
     )
 
 
-def broken(parameter: str, annotation: Any, reason: str) -> ModelBroken:
-    """That a parameter's type cannot be filled."""
+def unfillable(parameter: str, annotation: Any, reason: str) -> ModelBroken:
+    """Return the error for a parameter whose type cannot be filled from JSON."""
     shown = annotation.__qualname__ if isinstance(annotation, type) else annotation
     message = f"{METHOD}: parameter {parameter}: {shown} cannot be filled from JSON: {reason}"
     return ModelBroken(

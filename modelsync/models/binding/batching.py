@@ -1,19 +1,19 @@
-"""`transform_predict_batch(self, rows) -> list`: what its rows are, decided once, from its
-signature, at load.
+"""Binds `transform_predict_batch(self, rows) -> list`; its signature decides what the rows are.
 
-It is called with the requests that have arrived together, a row each, and returns as many dicts in
-the same order; an exception in that list fails its own request alone. Clients still send one row,
-and a class may have this method alone.
+The method is called with the requests that have arrived together, one row each, and returns as many
+dicts in the same order; an exception in that list fails only its own request. Clients still send
+one row. A class may have this method alone.
 
 | `rows` is annotated | it receives |
 |---|---|
-| not at all, or `list` | a list of what `transform_predict` takes: validated instances, or dicts of its validated and |
-| | defaulted arguments; without that method, or where it takes any object, the `variables` objects as dicts |
+| not at all, or `list` | a list of what `transform_predict` takes: validated instances, or dicts |
+| | of its validated and defaulted arguments; without that method, or where it |
+| | takes any object, the `variables` objects as dicts |
 | `list[dict]` | the same, but always dicts |
 | `list[X]`, a pydantic model, dataclass or TypedDict | a list of validated instances |
 | `pandas.DataFrame` | one DataFrame with a row per request, as `pandas.json_normalize` gives |
 
-`tuple` or a DataFrame with a row each may be returned in place of the list.
+Instead of the list, the method may return a tuple, or a DataFrame with one row per request.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from modelsync.errors import ModelBroken, ModelRaised
-from modelsync.models.discovery.source_analysis import BATCH, FILE
-from modelsync.models.loading import binding, typehints
-from modelsync.models.loading.binding import Call, Form, Schema, Variables
+from modelsync.models.binding import typehints
+from modelsync.models.binding.methods import VARIADIC, Form
+from modelsync.models.binding.validation import Call, Schema, Variables, structure
+from modelsync.models.convention import BATCH, FILE
 from modelsync.models.types import Fault
 
 LISTS = (list, Sequence, MutableSequence, Iterable, Collection)
@@ -38,9 +39,9 @@ CallBatch = Callable[[list[Any]], list[Any]]
 class Batch:
     """How a model is called with several requests.
 
-    `row` makes a row of `variables` and raises VariablesInvalid. `call` takes rows; it raises what
-    the method raises, and ModelRaised where that returns no list. `schema` is a row's, None where
-    any object will do.
+    `row` makes a row of `variables` and raises VariablesInvalid. `call` takes a list of rows and
+    returns as many results; it raises what the method raises, and ModelRaised where the method
+    returns no list. `schema` is the JSON schema of `variables`, None where any object is accepted.
     """
 
     row: Call
@@ -48,7 +49,7 @@ class Batch:
     schema: Schema | None
 
     def one(self, variables: Variables) -> Any:
-        """A batch of one: how a model is called that has no other method."""
+        """Call a batch of one row, for a model that has no other method."""
         results = self.call([self.row(variables)])
         if len(results) != 1:
             raise ModelRaised("ValueError", f"{BATCH} returned {len(results)} results for 1 row")
@@ -58,33 +59,31 @@ class Batch:
 
 
 def bind(batch: Callable[..., Any], single: Form | None) -> Batch:
-    """Read the signature of the batch method; `single` is the form of `transform_predict`, None
-    where there is none.
+    """Read the signature of the batch method.
 
-    Raises ModelBroken where the signature does not take rows.
+    `single` is the form of `transform_predict`, None where the class has no such method. Raises
+    ModelBroken where the signature does not take rows.
     """
-    parameter = _rows(batch)
+    parameter = _rows_parameter(batch)
     kind = typehints.without_none(typehints.resolve(parameter, batch))
     single = single or Form("object")
     if typehints.is_dataframe(kind):
         return Batch(_dict(single), _listed(_normalized(batch)), single.schema)
-    row = _row(parameter, kind)
+    row = _row_type(parameter, kind)
     if row is Any and single.validate and single.kind == "structure":
         return Batch(single.validate, _listed(batch), single.schema)
     if row is Any or typehints.is_dict(row):
         return Batch(_dict(single), _listed(batch), single.schema)
-    validate, schema = binding.structure(parameter.name, row)
+    validate, schema = structure(parameter.name, row)
     return Batch(validate, _listed(batch), schema)
 
 
-def _rows(batch: Callable[..., Any]) -> inspect.Parameter:
+def _rows_parameter(batch: Callable[..., Any]) -> inspect.Parameter:
     signature = inspect.signature(batch)
     if inspect.iscoroutinefunction(batch):
         raise _broken(f"async def {BATCH}: a batch is called, not awaited", "make it a plain def")
     parameters = list(signature.parameters.values())
-    required = [
-        one for one in parameters if one.default is one.empty and one.kind not in binding.VARIADIC
-    ]
+    required = [one for one in parameters if one.default is one.empty and one.kind not in VARIADIC]
     by_place = [one for one in parameters if one.kind not in (one.KEYWORD_ONLY, one.VAR_KEYWORD)]
     if not by_place or any(one is not by_place[0] for one in required):
         raise _broken(
@@ -96,8 +95,8 @@ def _rows(batch: Callable[..., Any]) -> inspect.Parameter:
     return parameter
 
 
-def _row(parameter: inspect.Parameter, kind: Any) -> Any:
-    """The type of one row; Any where it is not said."""
+def _row_type(parameter: inspect.Parameter, kind: Any) -> Any:
+    """Return the type of one row; Any where the annotation does not tell."""
     if kind in (Any, object) or kind in LISTS:
         return Any
     if get_origin(kind) in LISTS:
@@ -107,7 +106,10 @@ def _row(parameter: inspect.Parameter, kind: Any) -> Any:
         if typehints.is_dict(row) or typehints.is_structure(row):
             return row
     shown = kind.__qualname__ if isinstance(kind, type) and not get_args(kind) else kind
-    hint = "take list, list[dict], a list of a pydantic model, dataclass or TypedDict, or a pandas.DataFrame"
+    hint = (
+        "take list, list[dict], a list of a pydantic model, dataclass or TypedDict, "
+        "or a pandas.DataFrame"
+    )
     raise _broken(f"{BATCH}: parameter {parameter.name}: {shown} is no list of rows", hint)
 
 
@@ -115,19 +117,19 @@ def _broken(message: str, hint: str) -> ModelBroken:
     return ModelBroken(Fault("load", message, FILE, hint=hint))
 
 
-# --- a row ----------------------------------------------------------------------------------------
+# --- rows -----------------------------------------------------------------------------------------
 
 
-def _as_it_is(variables: Variables) -> Any:
+def _unchanged(variables: Variables) -> Any:
     return variables
 
 
 def _dict(single: Form) -> Call:
-    """A row that is a dict. What `transform_predict` refuses is refused here too."""
+    """Return the function that makes rows which are dicts; it refuses what `single` refuses."""
     if (validate := single.validate) is None:
-        return _as_it_is
+        return _unchanged
     if single.kind == "arguments":
-        named = [one for one in single.parameters if one.kind not in binding.VARIADIC]
+        named = [one for one in single.parameters if one.kind not in VARIADIC]
         defaults = {one.name: one.default for one in named if one.default is not one.empty}
         return lambda variables: {**defaults, **validate(variables)}
 
@@ -142,9 +144,8 @@ def _dict(single: Form) -> Call:
 
 
 def _normalized(batch: Callable[[Any], Any]) -> Callable[[list[Any]], Any]:
-    from pandas import (
-        json_normalize,
-    )  # only now: a service without such models never pays for pandas
+    # Imported here: a service without such models never loads pandas.
+    from pandas import json_normalize
 
     return lambda rows: batch(json_normalize(rows))
 

@@ -1,37 +1,15 @@
-"""`modelsync check`, `generate` and `new`: what a folder of models is found to be, before anything
-serves it.
-"""
+"""`modelsync check`: what it tells of models before they are pushed."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import BAD
 from tests.command import modelsync
-
-ROOT = Path(__file__).parents[2]
-
-# --- check ----------------------------------------------------------------------------------------
-
-GOOD = "class Good:\n    def transform_predict(self, a: int = 1):\n        return {'a': a}\n"
-BAD = (
-    "import json\nimport no_such_library\n\nclass Bad:\n    def transform_predict(self):\n"
-    "        return {}\n"
-)
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    """A folder with a good model, one that lacks a library, and one whose source is no Python."""
-    folder = tmp_path / "models_serve"
-    for name, code in (("Good", GOOD), ("Bad", BAD), ("Ugly", "class Ugly:\n    def (\n")):
-        (folder / name).mkdir(parents=True)
-        (folder / name / "etls.py").write_text(code)
-    return folder
 
 
 @pytest.mark.parametrize("path", [".", "models_serve"])
@@ -114,8 +92,8 @@ def test_check_of_nothing(tmp_path: Path) -> None:
 def test_check_hides_the_secrets(tmp_path: Path) -> None:
     """A model that is checked does not see the service's secrets; it sees all other variables."""
     code = (
-        "import os\n\nraise RuntimeError(os.environ['MY_OWN'] + "
-        "str(os.environ.get('gitpassword')))\n"
+        "import os\n\n"
+        "raise RuntimeError(os.environ['MY_OWN'] + str(os.environ.get('gitpassword')))\n"
     )
     (tmp_path / "M").mkdir()
     (tmp_path / "M" / "etls.py").write_text(
@@ -125,51 +103,3 @@ def test_check_hides_the_secrets(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "visible-None" in done.stderr
     assert "hidden-pw" not in done.stdout + done.stderr
-
-
-# --- generate, new --------------------------------------------------------------------------------
-
-
-def test_generate_lists_every_route(models: Path) -> None:
-    """`generate` writes serve_models.py beside the models, prints the routes, and names the folders
-    it refused.
-    """
-    done = modelsync("generate", cwd=models.parent, baseUrl="api/v1")
-    assert done.returncode == 0, done.stderr
-    assert "POST /api/v1/Good" in done.stdout
-    assert "models_serve/Ugly/etls.py:2" in done.stderr
-    written = (models.parent / "serve_models.py").read_text()
-    compile(written, "serve_models.py", "exec")
-    assert "Good" in written
-
-
-def test_generate_takes_a_folder_and_a_file(models: Path) -> None:
-    """Folder and output may be given; create_serve_models.py is the same command."""
-    done = modelsync("generate", "models_serve", "--output", "elsewhere.py", cwd=models.parent)
-    assert done.returncode == 0, done.stderr
-    thin = subprocess.run(
-        [sys.executable, str(ROOT / "create_serve_models.py")],
-        cwd=models.parent,
-        capture_output=True,
-        text=True,
-    )
-    assert thin.returncode == 0, thin.stderr
-    assert (models.parent / "serve_models.py").read_bytes() == (
-        models.parent / "elsewhere.py"
-    ).read_bytes()
-
-
-def test_a_new_model_passes_its_check(tmp_path: Path) -> None:
-    """`new` makes a folder that works as it is; a name that cannot be a route, or is taken, is
-    refused.
-    """
-    assert modelsync("new", "Weather", cwd=tmp_path).returncode == 0
-    assert (tmp_path / "models_serve" / "Weather" / "etls.py").is_file()
-    done = modelsync("check", "models_serve/Weather", cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    for name in ("Weather", "all", "9lives", "a/b"):
-        refused = modelsync("new", name, cwd=tmp_path)
-        assert refused.returncode != 0
-        assert len(refused.stderr.splitlines()) == 1
-    assert modelsync("new", "Other", "--in", "elsewhere", cwd=tmp_path).returncode == 0
-    assert (tmp_path / "elsewhere" / "Other" / "etls.py").is_file()

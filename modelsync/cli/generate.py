@@ -1,0 +1,60 @@
+"""`modelsync generate`: the readable list of routes, for a folder of models."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from modelsync.cli.command import FOLDER, load_settings
+from modelsync.cli.faults import show_fault
+
+if TYPE_CHECKING:
+    from modelsync.models.types import ModelEntry, ModelSpec
+
+
+@click.command(short_help="Write serve_models.py, the list of routes.")
+@click.argument("folder", type=FOLDER, required=False)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write; by default serve_models.py beside FOLDER.",
+)
+def generate(folder: Path | None, output: Path | None) -> int:
+    """Write serve_models.py, which lists every route, for the models in FOLDER (by default
+    models_serve).
+
+    It is for reading: a service writes its own for each release that it serves.
+    """
+    settings = load_settings()
+    root = folder or settings.state.models
+    if not root.is_dir():
+        raise click.BadParameter(f"{root} is no folder", param_hint="FOLDER")
+    from modelsync.files import tree_hash, write_atomically
+    from modelsync.models.codegen import generator
+    from modelsync.models.discovery.folders import discover
+
+    output = (output or root.resolve().parent / "serve_models.py").resolve()
+    folders = discover(root)
+    entries = [_entry(model, output.parent) for model in folders]
+    code = generator.generate(entries, base_url=settings.server.base_url, release=tree_hash(root))
+    write_atomically(output, code.encode())
+    for model in folders:
+        if model.fault is None:
+            click.echo(f"POST /{'/'.join(filter(None, (settings.server.base_url, model.name)))}")
+        else:
+            show_fault(model, model.fault)
+    refused = sum(model.fault is not None for model in folders)
+    routes = len(folders) - refused
+    click.echo(f"wrote {os.path.relpath(output)}: {routes} routes, {refused} folders refused")
+    return 0
+
+
+def _entry(model: ModelSpec, beside: Path) -> ModelEntry:
+    """The entry of a model in generated code, which knows only what the static check found."""
+    from modelsync.models.types import ModelEntry
+
+    path = Path(os.path.relpath(model.path.resolve(), beside))
+    return ModelEntry.of(model, path, fault=model.fault)

@@ -1,0 +1,25 @@
+"""`modelsync serve`: the service itself."""
+
+from __future__ import annotations
+
+import click
+
+from modelsync.cli.command import start
+
+
+@click.command(short_help="Serve the models of a repository or of a folder.")
+@click.option("--watch", is_flag=True, help="Standalone: swap to the new code when a file changes.")
+def serve(watch: bool) -> int:
+    """Serve the models of the repository that the setting gitPath names, or of the folder
+    models_serve/ without one.
+
+    The repository is followed: what is pushed is checked, and serves without a request being lost.
+    SIGHUP asks for a sync now; SIGTERM and Ctrl-C let requests in flight finish.
+    """
+    settings = start()
+    if watch and not settings.standalone:
+        raise click.UsageError("--watch follows a local folder, but gitPath is set")
+    from modelsync.cli.announcer import Announcer
+    from modelsync.processes import supervisor
+
+    return supervisor.serve(settings, watch=watch, announce=Announcer(settings))

@@ -1,0 +1,19 @@
+"""`modelsync version`: the versions that a bug report needs."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(short_help="Tell the versions, for a bug report.")
+def version() -> None:
+    """Tell the versions of modelsync, Python and what matters in a bug report."""
+    import platform
+    from importlib import metadata
+
+    from modelsync import __version__
+
+    parts = [
+        f"{name} {metadata.version(name)}" for name in ("gunicorn", "flask", "uvloop", "pydantic")
+    ]
+    click.echo(f"modelsync {__version__} (Python {platform.python_version()}, {', '.join(parts)})")

@@ -1,0 +1,164 @@
+"""Binds the `variables` of a request to a model's method, by the method's signature."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NotRequired, Optional
+
+from pydantic import ConfigDict, Field
+
+from modelsync.models.binding.typehints import (
+    is_dataframe,
+    is_dict,
+    is_structure,
+    resolve,
+    without_none,
+)
+from modelsync.models.binding.validation import (
+    Call,
+    Schema,
+    Validate,
+    Variables,
+    adapter_of,
+    schema_of,
+    structure,
+    typed_dict,
+    validator_of,
+)
+
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a method takes.
+
+    `kind`: nothing; the `variables` object, as it is or as a DataFrame of one row; one validated
+    instance of a structure; or the members of `variables` as arguments. `parameters`: those of the
+    method. `validate` is None where nothing is validated, `schema` where any object is accepted.
+    """
+
+    kind: Literal["nothing", "object", "dataframe", "structure", "arguments"]
+    parameters: tuple[inspect.Parameter, ...] = ()
+    validate: Validate | None = None
+    schema: Schema | None = None
+
+
+def bind(method: Callable[..., Any], *, dataframe: bool = False) -> tuple[Call, Schema | None]:
+    """Return the function that takes `variables` and calls the method, and the JSON schema of
+    `variables`.
+
+    The schema is None where the method takes any object. `dataframe`: a single parameter without
+    annotation gets a DataFrame of one row (the original convention: the class is named
+    `transform_predict`). The function raises VariablesInvalid, before it calls the method, where
+    the variables do not fit. For an `async def` method it returns the method's awaitable.
+
+    Raises ModelBroken where the signature cannot be filled from a JSON object.
+    """
+    form = form_of(method, dataframe=dataframe)
+    return caller(method, form), form.schema
+
+
+def form_of(method: Callable[..., Any], *, dataframe: bool = False) -> Form:
+    """Read a method's signature; `dataframe` as for `bind`.
+
+    Raises ModelBroken where the signature cannot be filled from a JSON object.
+    """
+    parameters = tuple(inspect.signature(method).parameters.values())
+    named = tuple(parameter for parameter in parameters if parameter.kind not in VARIADIC)
+    hints = {parameter.name: resolve(parameter, method) for parameter in named}
+    if not parameters or (not named and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL):
+        return Form("nothing", schema={"type": "object", "properties": {}})
+    if len(named) == 1 and (form := _whole_object(named[0], hints[named[0].name], dataframe)):
+        return form
+    open_ended = parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
+    if open_ended and not hints:
+        return Form("arguments", parameters)
+    adapter = adapter_of(hints, _arguments(parameters, hints, open_ended))
+    return Form("arguments", parameters, validator_of(adapter), schema_of(adapter))
+
+
+def _whole_object(parameter: inspect.Parameter, hint: Any, dataframe: bool) -> Form | None:
+    """Return the form of a method whose one parameter takes `variables` as a whole, else None."""
+    kind = without_none(hint)
+    if kind in (Any, object) or is_dict(kind):
+        original = dataframe and parameter.annotation is inspect.Parameter.empty
+        return Form("dataframe" if original else "object", (parameter,))
+    if is_dataframe(kind):
+        return Form("dataframe", (parameter,))
+    if is_structure(kind):
+        return Form("structure", (parameter,), *structure(parameter.name, kind))
+    return None
+
+
+def caller(method: Callable[..., Any], form: Form) -> Call:
+    """Return the function that takes `variables` and calls a method of this form."""
+    match form.kind:
+        case "nothing":
+            return lambda _variables: method()
+        case "arguments":
+            return _by_name(method, form)
+    one: Callable[[Any], Any] = _one(method, form.parameters[0])
+    if form.kind == "dataframe":
+        # Imported here: a service without such models never loads pandas.
+        from pandas import json_normalize
+
+        return lambda variables: one(json_normalize(variables))
+    if (validate := form.validate) is not None:
+        return lambda variables: one(validate(variables))
+    return one
+
+
+def _one(method: Callable[..., Any], parameter: inspect.Parameter) -> Call:
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+        name = parameter.name
+        return lambda variables: method(**{name: variables})
+    return method  # the method itself: a call of it costs nothing more
+
+
+def _by_name(method: Callable[..., Any], form: Form) -> Call:
+    if (validate := form.validate) is None:
+        return lambda variables: method(**variables)
+    positional = [p.name for p in form.parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY]
+    if not positional:
+        return lambda variables: method(**validate(variables))
+
+    def call(variables: Variables) -> Any:
+        arguments = validate(variables)
+        first = [arguments.pop(name) for name in positional if name in arguments]
+        return method(*first, **arguments)
+
+    return call
+
+
+def _arguments(
+    parameters: tuple[inspect.Parameter, ...], hints: dict[str, Any], open_ended: bool
+) -> Any:
+    """Return the signature as a TypedDict, in which any name can be a key.
+
+    Python fills in the default of a variable that is missing. Variables that the signature does not
+    name are dropped, because `/all` gives the same ones to every model; `open_ended` (`**kwargs`)
+    passes them.
+    """
+    keys: dict[str, Any] = {}
+    for parameter in parameters:
+        if parameter.kind in VARIADIC:
+            continue
+        hint = hints[parameter.name]
+        if parameter.default is None and hint is not Any:
+            hint = Optional[hint]  # noqa: UP045 - the hint may be a type that knows no |
+        if parameter.default is not inspect.Parameter.empty:
+            shown = _schema_default(parameter.default)
+            hint = NotRequired[Annotated[hint, Field(json_schema_extra=shown)] if shown else hint]
+        keys[parameter.name] = hint
+    return typed_dict("Variables", keys, ConfigDict(extra="allow" if open_ended else "ignore"))
+
+
+def _schema_default(default: Any) -> Schema | None:
+    """Return the default as JSON schema has it; None where JSON cannot hold it."""
+    if isinstance(default, float) and not math.isfinite(default):
+        return None
+    return {"default": default} if isinstance(default, str | int | float | None) else None

@@ -1,0 +1,32 @@
+"""The names that make a folder a model: its code's file, the methods of its class, its examples."""
+
+from __future__ import annotations
+
+FILE = "etls.py"
+"""The file with the model's class."""
+
+METHOD = "transform_predict"
+"""The method that answers one request."""
+
+BATCH = "transform_predict_batch"
+"""The method that answers a list of rows. A class has `METHOD`, `BATCH` or both."""
+
+EXAMPLES = "examples"
+"""The folder with the model's examples, inside its own folder."""
+
+RESERVED = frozenset(
+    {
+        "all",
+        "usage",
+        "docs",
+        "openapi.json",
+        "sync",
+        "livez",
+        "readyz",
+        "metrics",
+        "v2",
+        "static",
+        "favicon.ico",
+    }
+)
+"""Names of the service's own routes, in lower case: a model must not have one, in any case."""

@@ -1,0 +1,61 @@
+"""The list of the patches that a process which runs models installs, before it loads the first one.
+
+Such processes are a generation's master and workers, and the check. The patches stay until the end
+of the process. Installing them again, as a worker does after the fork, changes only what is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modelsync.models.isolation import guards, import_hooks, process_state
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A change of the interpreter: what it changes, why, and the function that makes it."""
+
+    name: str
+    reason: str
+    install: Callable[[], None]
+
+
+PATCHES: tuple[Patch, ...] = (
+    Patch(
+        "sys.stdout and sys.stderr write whole lines",
+        "what a model prints stands beside the log lines of its time, not hours later",
+        guards.buffer_lines,
+    ),
+    Patch(
+        "sys.stdout and sys.stderr cannot be closed",
+        "a model that closes them would silence the log and every other model",
+        process_state.protect_streams,
+    ),
+    Patch(
+        "os.close and os.closerange keep descriptors 0, 1 and 2",
+        "the kernel would give their numbers to the next connection of a client",
+        guards.protect_descriptors,
+    ),
+    Patch(
+        "os.chdir and os.fchdir record the change",
+        "each call ends in the same directory, and costs no system call where none has changed it",
+        guards.track_cwd,
+    ),
+    Patch(
+        "shared modules keep their functions",
+        "`json.dumps = ...` in one model would reach every other one and the server",
+        guards.protect_modules,
+    ),
+    Patch(
+        "sys.meta_path finds the packages of models",
+        "two models may have a helpers.py each, which no library ever sees",
+        import_hooks.install,
+    ),
+)
+
+
+def install() -> None:
+    """Install every patch of the list."""
+    for patch in PATCHES:
+        patch.install()

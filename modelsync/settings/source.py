@@ -1,0 +1,169 @@
+"""The settings of what is served: the repository, its syncs, its rollout in a cluster.
+
+The first paragraph of a class's docstring is the title of its table in the README.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from modelsync.settings import parsers
+from modelsync.settings.definition import secret, setting
+from modelsync.settings.revision import Revision
+from modelsync.settings.secret import Secret
+
+OnBrokenModel = Literal["previous", "drop", "reject"]
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """The repository that is followed. Without `gitPath` the service is standalone and serves a
+    local folder.
+    """
+
+    path: str = setting(
+        "gitPath", "", parsers.text, "URL of the repository, https://... or ssh; unset: standalone"
+    )
+    user: str = setting(
+        "usergit",
+        "",
+        parsers.text,
+        "user for HTTPS (with a token: any name, or the one your host asks for)",
+    )
+    password: Secret = secret("gitpassword", "password or access token for HTTPS")
+    password_file: Path | None = setting(
+        "MODELSYNC_GIT_PASSWORD_FILE",
+        None,
+        parsers.path,
+        "file that holds it instead; read again at each sync",
+    )
+    ref: str = setting("MODELSYNC_GIT_REF", "HEAD", parsers.text, "branch, tag or commit to follow")
+    revision: Revision = setting(
+        "MODELSYNC_GIT_REVISION",
+        Revision(),
+        Revision.parse,
+        "full commit id to serve instead of what the ref points to; set by `modelsync rollout`",
+    )
+    proven: Revision = setting(
+        "MODELSYNC_GIT_PROVEN",
+        Revision(),
+        Revision.parse,
+        "the last revision that became ready in every pod; "
+        "one that is not is served only if no more of it is broken "
+        "than `modelsync rollout` found",
+    )
+    subdir: str = setting(
+        "MODELSYNC_GIT_SUBDIR",
+        "",
+        parsers.subdirectory,
+        "folder of the repository that holds the model folders",
+    )
+    ssh_key_file: Path | None = setting(
+        "MODELSYNC_GIT_SSH_KEY_FILE", None, parsers.path, "private key for ssh"
+    )
+    known_hosts_file: Path | None = setting(
+        "MODELSYNC_GIT_KNOWN_HOSTS_FILE",
+        None,
+        parsers.path,
+        "host keys for ssh; an unknown host is never trusted",
+    )
+    protocols: frozenset[str] = setting(
+        "MODELSYNC_GIT_PROTOCOLS",
+        frozenset({"https", "ssh"}),
+        parsers.protocols,
+        "allowed transports; http and file only if named here",
+        shown="https,ssh",
+    )
+    cache: Path | None = setting(
+        "MODELSYNC_GIT_CACHE",
+        None,
+        parsers.path,
+        "folder, shared by all pods, with what was fetched last: "
+        "to start from while the repository cannot be reached",
+    )
+    fallback: bool = setting(
+        "MODELSYNC_GIT_FALLBACK",
+        False,
+        parsers.boolean,
+        "serve the folder MODELSYNC_MODELS while neither repository nor cache can be reached "
+        "and nothing else serves",
+    )
+
+    @property
+    def on_probation(self) -> bool:
+        """Whether this is a pod of a rollout whose commit has not become ready everywhere yet."""
+        return bool(self.revision) and self.revision.commit != self.proven.commit
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """When to look for a new commit, and what to do with one that is broken."""
+
+    cron: str = setting(
+        "MODELSYNC_SYNC_CRON",
+        "0 2 * * *",
+        parsers.text,
+        'when to sync: cron, local time; or "@every 5m"; or "off"',
+    )
+    timeout: float = setting(
+        "MODELSYNC_SYNC_TIMEOUT",
+        120.0,
+        parsers.seconds,
+        "time one whole sync may take, retries included",
+        shown="120s",
+    )
+    jitter: float = setting(
+        "MODELSYNC_SYNC_JITTER",
+        60.0,
+        parsers.seconds,
+        "a scheduled sync starts up to this much later, so that replicas do not start at once",
+        shown="60s",
+    )
+    on_broken_model: OnBrokenModel = setting(
+        "MODELSYNC_ON_BROKEN_MODEL",
+        "previous",
+        parsers.choice(OnBrokenModel),
+        "a broken model: goes on as `previous` version, is `drop`ped, "
+        "or the whole commit is `reject`ed",
+    )
+    check_timeout: float = setting(
+        "MODELSYNC_CHECK_TIMEOUT",
+        60.0,
+        parsers.seconds,
+        "time one model may take to load and run its examples in the check",
+        shown="60s",
+    )
+    keep_releases: int = setting(
+        "MODELSYNC_KEEP_RELEASES",
+        3,
+        parsers.integer(2, 1000),
+        "releases kept on disk, the current one included",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """`modelsync rollout`, which brings a new commit to all pods of a Kubernetes Deployment."""
+
+    deployment: str = setting(
+        "MODELSYNC_ROLLOUT_DEPLOYMENT", "", parsers.name, "name of the Deployment"
+    )
+    namespace: str = setting(
+        "MODELSYNC_ROLLOUT_NAMESPACE", "", parsers.name, "its namespace", shown="the pod's own"
+    )
+    state: str = setting(
+        "MODELSYNC_ROLLOUT_STATE",
+        "",
+        parsers.name,
+        "name of the ConfigMap that holds what was rolled out and what was rejected",
+        shown="the Deployment's name with `-rollout`",
+    )
+    timeout: float = setting(
+        "MODELSYNC_ROLLOUT_TIMEOUT",
+        900.0,
+        parsers.seconds,
+        "time one run may take; the next one goes on where it ended",
+        shown="15m",
+    )

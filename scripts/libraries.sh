@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Makes a virtual environment and installs into it, with uv, or with pip where no uv can be had. Step by step, in order:
+#
+#   scripts/libraries.sh VENV STEP...
+#
+#   create             an empty environment of $PYTHON
+#   lock=FILE          what a lock file names, verified by its hashes
+#   models=FILE        requirements-models.txt, if it is there, which may not change what FILE, a lock file, names
+#   editable           modelsync itself, as this folder; wheel=FILE: from a wheel; package: as a copy of this folder
+#   compile            bytecode of all files but tests
+#   warm               bytecode of what the service and the examples import, which takes a fifth of that time
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fail() { printf 'modelsync: %s\n' "$*" >&2; exit 1; }
+
+python=${PYTHON:-python3} venv=$1 own=requirements-models.txt
+shift
+
+uv() { "$python" -m scripts.uv "$@"; }
+tool=uv
+uv --version >/dev/null || { tool=pip; echo "modelsync: taking pip instead, which is slower" >&2; }
+
+create() {
+    if [[ $tool == uv ]]; then
+        uv venv --quiet --clear --python "$("$python" -c 'import sys; print(sys.executable)')" "$venv"
+    else
+        "$python" -c 'import ensurepip, venv' 2>/dev/null \
+            || fail "$python has neither uv nor pip; install one of them (Debian: apt install python3-venv)"
+        "$python" -m venv --clear "$venv"
+    fi
+}
+
+install() {  # what follows, uv and pip understand alike
+    if [[ $tool == uv ]]; then
+        uv pip install --quiet --python "$venv/bin/python" "$@"
+    else
+        # It warns of editable installations, each time.
+        PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check "$@" >&2
+    fi
+}
+
+from_lock() {
+    install --require-hashes --no-deps --requirement "$1" || fail "$tool could not install $1; its message is above"
+}
+
+# The user's own lines, over ours, which are constraints; without hashes, for else the user's would need them too.
+of_models() {
+    local pins=$venv/pins.txt
+    sed -nE 's/^([A-Za-z0-9._-]+==[^\\]*)\\?$/\1/p' "$1" >"$pins"
+    install --constraint "$pins" --requirement requirements.txt \
+        || fail "requirements.txt does not match $1 (see above). A library for your models belongs into $own;" \
+            "after changing a pin, run \`make lock\`"
+    [[ -f $own ]] || return 0
+    install --constraint "$pins" --requirement "$own" \
+        || fail "$own cannot be installed beside the service's own libraries (see above). Change its line;" \
+            "or, if a model needs another version of one of ours, its pin in requirements.txt, and run \`make lock\`"
+}
+
+modelsync() {
+    install --no-deps "$@" || fail "$tool could not install modelsync itself; its message is above"
+}
+
+bytecode() { "$venv/bin/python" -m compileall -qq "$@" || true; }
+
+# Python writes bytecode as it imports, but one file after the other, each process again while there is none, and never
+# where PYTHONDONTWRITEBYTECODE is set. Importing in two processes takes half the time. An import that fails is told
+# where it matters.
+warm() {
+    imports() { env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -c "import $1" 2>/dev/null || true; }
+    imports 'joblib, sklearn.linear_model, sklearn.pipeline' &
+    imports 'pandas, pydantic, click, flask, git, gunicorn.app.base, orjson, prometheus_client, requests, rich.console' &
+    bytecode modelsync
+    wait
+}
+
+for step in "$@"; do
+    case $step in
+        create) create ;;
+        lock=*) from_lock "${step#*=}" ;;
+        models=*) of_models "${step#*=}" ;;
+        editable) modelsync --editable . ;;
+        wheel=*) modelsync "${step#*=}" ;;
+        package) modelsync . ;;
+        compile) bytecode -j 0 -x /tests/ "$venv/lib"; [[ ! -d modelsync ]] || bytecode modelsync ;;
+        warm) warm ;;
+        *) fail "libraries.sh: no such step: $step" ;;
+    esac
+done

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Runs tests against the wheel: it is built, installed into an environment outside of this folder, and tested from a copy
+# of the repository that has no modelsync/. `scripts/test_wheel.sh [PYTEST ARGUMENT...]`; PYTHON chooses the interpreter.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+export PYTHON=${PYTHON:-python3}
+work=$(mktemp -d "${TMPDIR:-/tmp}/modelsync-wheel.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+"$PYTHON" -m scripts.uv build --quiet --wheel --out-dir "$work/dist" .
+wheel=("$work"/dist/modelsync-*.whl)
+scripts/libraries.sh "$work/venv" create lock=requirements-dev.lock "wheel=${wheel[0]}" warm
+
+mkdir "$work/repository"
+git ls-files -z --cached --others --exclude-standard -- . ':!modelsync' \
+    | tar --create --null --ignore-failed-read --files-from=- 2>/dev/null | tar --extract --directory="$work/repository"
+cd "$work/repository"
+
+# A bit of everything: the command, models of each kind, HTTP byte by byte, whole services that swap releases.
+chosen=(tests/test_cli.py tests/test_cli_models.py tests/test_examples.py tests/models tests/wire tests/service/test_swap.py)
+[[ " $* " == *" tests/"* ]] && chosen=()
+unset PYTHONPATH
+"$work/venv/bin/python" -c 'import modelsync; print("testing", modelsync.__version__, "in", *modelsync.__path__)'
+"$work/venv/bin/python" -m pytest -n auto --dist worksteal -m "not image and not cluster" "${chosen[@]}" "$@"

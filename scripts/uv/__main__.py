@@ -1,0 +1,50 @@
+"""`python -m scripts.uv ARGUMENTS`: becomes uv. Exit code 69 where no uv can be had: the caller then takes pip."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from shutil import which
+
+from scripts.uv.configuration import for_uv
+from scripts.uv.download import NoUv, download
+
+OLDEST = (0, 9)
+"""The oldest release of uv that is taken from PATH."""
+UNAVAILABLE = 69
+"""EX_UNAVAILABLE of sysexits.h."""
+
+
+def main(arguments: list[str]) -> int:
+    """Replace this process with uv; returns only where there is none."""
+    try:
+        program = installed(os.environ) or download(os.environ)
+        environ = for_uv(os.environ)
+    except (NoUv, OSError, configparser.Error) as error:
+        print(f"modelsync: cannot get uv: {error}", file=sys.stderr)
+        return UNAVAILABLE
+    os.execve(program, [program, *arguments], environ)
+
+
+def installed(environ: Mapping[str, str]) -> Path | None:
+    """Find a uv on PATH that is not older than `OLDEST`."""
+    program = which("uv", path=environ.get("PATH"))
+    if program is None:
+        return None
+    try:  # pyenv's stand-in, for instance, fails where uv belongs to another Python
+        said = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    found = re.match(r"uv (\d+)\.(\d+)", said)
+    return Path(program) if found and tuple(map(int, found.groups())) >= OLDEST else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

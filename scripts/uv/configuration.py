@@ -1,0 +1,75 @@
+"""pip's configuration, and the same said to uv: a machine that is set up for pip needs nothing else."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+def option(name: str, environ: Mapping[str, str]) -> str | None:
+    """Give an option of pip, such as `index-url`, as pip finds it: the environment wins over files."""
+    if value := environ.get(f"PIP_{name.upper().replace('-', '_')}"):
+        return value
+    found = None
+    for file in config_files(environ):
+        config = configparser.RawConfigParser()
+        config.read(file, encoding="utf-8")
+        for section in ("global", "install"):
+            found = config.get(section, name, fallback=found)
+    return found
+
+
+def config_files(environ: Mapping[str, str]) -> Iterator[Path]:
+    """Yield the files that pip reads on Unix, the strongest last."""
+    override = environ.get("PIP_CONFIG_FILE")
+    if override == os.devnull:
+        return
+    home = Path(environ.get("HOME") or Path.home())
+    yield from (
+        Path(folder, "pip", "pip.conf")
+        for folder in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":")
+    )
+    yield Path("/etc/pip.conf")
+    if not override or not Path(override).exists():
+        yield home / ".pip" / "pip.conf"
+        yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config", "pip", "pip.conf")
+    yield Path(sys.prefix, "pip.conf")
+    if override:
+        yield Path(override)
+
+
+def find_links(environ: Mapping[str, str]) -> list[str]:
+    """List pip's folders and pages of files; like pip, without the folders that are not there."""
+    places = (option("find-links", environ) or "").split()
+    return [place for place in places if urlsplit(place).scheme or Path(place).is_dir()]
+
+
+def for_uv(environ: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment for uv: what pip is told, unless uv is told otherwise.
+
+    uv asks one index after the other and takes the first that knows a package; pip takes the best of all. It trusts
+    authorities of its own; pip trusts the system's.
+    """
+    said = {
+        "UV_DEFAULT_INDEX": option("index-url", environ) if "UV_INDEX_URL" not in environ else None,
+        "UV_INDEX": option("extra-index-url", environ)
+        if "UV_EXTRA_INDEX_URL" not in environ
+        else None,
+        "UV_NO_INDEX": option("no-index", environ),
+        "UV_FIND_LINKS": ",".join(find_links(environ)),
+        "UV_INSECURE_HOST": option("trusted-host", environ),
+        "UV_HTTP_TIMEOUT": option("timeout", environ) or option("default-timeout", environ),
+        "SSL_CERT_FILE": option("cert", environ),
+        "ALL_PROXY": option("proxy", environ),
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_PYTHON_DOWNLOADS": "never",
+    }
+    if not (
+        said["SSL_CERT_FILE"] or {"SSL_CERT_FILE", "SSL_CERT_DIR", "UV_NATIVE_TLS"} & set(environ)
+    ):
+        said["UV_SYSTEM_CERTS"] = "true"
+    return {name: " ".join(value.split()) for name, value in said.items() if value} | dict(environ)
