@@ -19,7 +19,6 @@ from pathlib import Path
 
 import pytest
 
-from scripts.uv import configuration
 from scripts.uv.configuration import for_uv, option
 from scripts.uv.download import Pin, fits
 
@@ -207,7 +206,7 @@ def test_the_index_is_the_one_that_pip_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each place of pip's configuration counts, the stronger over the weaker, the environment over all."""
-    monkeypatch.setattr(configuration.sys, "prefix", str(tmp_path / "venv"))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
     environ = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path / "xdg")}
     places = [
         tmp_path / "xdg" / "pip" / "pip.conf",

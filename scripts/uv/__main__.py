@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     except (NoUv, OSError, configparser.Error) as error:
         print(f"modelsync: cannot get uv: {error}", file=sys.stderr)
         return UNAVAILABLE
-    os.execve(program, [program, *arguments], environ)
+    os.execve(program, [str(program), *arguments], environ)
 
 
 def installed(environ: Mapping[str, str]) -> Path | None:

@@ -32,7 +32,7 @@ from sklearn.svm import SVC
 
 from modelsync.errors import ModelBroken, VariablesInvalid
 from tests.models.code import bind, fault_of, schema_of
-from tests.models.conftest import Put
+from tests.models.conftest import Load, Put, Write
 from tests.models.fitted import FRAME, LABELS, MIXED, NUMBERS, VARIABLES, expected, together
 
 # --- what goes in ---------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ STEPS = {
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
-def test_the_names_it_was_fitted_with_are_its_variables(put, kind):
+def test_the_names_it_was_fitted_with_are_its_variables(put: Put, kind: str) -> None:
     """The order of variables is free, others are dropped, and the estimator warns of nothing."""
     fitted = clone(CLASSIFIERS[kind]).fit(FRAME, LABELS)
     model = put(fitted)
@@ -95,7 +95,7 @@ def test_the_names_it_was_fitted_with_are_its_variables(put, kind):
 
 
 @pytest.mark.parametrize("kind", sorted(CLASSIFIERS.keys() - {"columns"}))
-def test_fitted_on_arrays_it_takes_x(put, kind):
+def test_fitted_on_arrays_it_takes_x(put: Put, kind: str) -> None:
     """`x` is a list of as many numbers as the estimator has inputs."""
     fitted = clone(CLASSIFIERS[kind]).fit(FRAME.to_numpy(), LABELS)
     model = put(fitted)
@@ -109,7 +109,7 @@ def test_fitted_on_arrays_it_takes_x(put, kind):
         bind(model, {"a": 1})
 
 
-def test_each_field_that_does_not_fit_is_named(put):
+def test_each_field_that_does_not_fit_is_named(put: Put) -> None:
     """An error names all bad fields at once; text that reads as a number is accepted."""
     model = put(linear_model.LogisticRegression().fit(FRAME, LABELS))
     with pytest.raises(VariablesInvalid) as caught:
@@ -124,7 +124,7 @@ def test_each_field_that_does_not_fit_is_named(put):
             bind(model, {"a": wrong, "b": 0, "c d": 0})
 
 
-def test_one_feature(put):
+def test_one_feature(put: Put) -> None:
     """An estimator with a single column is called like any other."""
     fitted = linear_model.LogisticRegression().fit(FRAME[["a"]], LABELS)
     assert together(put(fitted), {"a": 2}, {"a": -1}) == expected(
@@ -132,7 +132,7 @@ def test_one_feature(put):
     )
 
 
-def test_null_is_a_number_where_one_may_be_missing(put):
+def test_null_is_a_number_where_one_may_be_missing(put: Put) -> None:
     """null is accepted where an imputer or boosted trees take it, and refused elsewhere."""
     row = {"a": None, "b": 1, "c d": 2}
     for place, fitted in enumerate(
@@ -150,7 +150,7 @@ def test_null_is_a_number_where_one_may_be_missing(put):
             bind(model, {"b": 1, "c d": 2})
 
 
-def test_columns_of_texts(put):
+def test_columns_of_texts(put: Put) -> None:
     """Categories and texts keep their type, numbers are validated, unused columns not required."""
     columns = compose.make_column_transformer(
         (pipeline.make_pipeline(impute.SimpleImputer(), pre.StandardScaler()), ["a"]),
@@ -174,7 +174,7 @@ def test_columns_of_texts(put):
         together(model, rows[0], {**rows[1], "kind": "huge"})
 
 
-def test_categories_of_arrays(put):
+def test_categories_of_arrays(put: Put) -> None:
     """An estimator that was fitted on an array of texts takes texts in `x`."""
     x = MIXED[["kind"]].to_numpy(dtype=object)
     fitted = pipeline.make_pipeline(pre.OneHotEncoder(), linear_model.LogisticRegression()).fit(
@@ -185,7 +185,7 @@ def test_categories_of_arrays(put):
     )
 
 
-def test_texts_and_objects(put):
+def test_texts_and_objects(put: Put) -> None:
     """An estimator without names and number of inputs takes `x`, or the variables themselves."""
     texts = ["good day", "bad night"] * 5
     fitted = pipeline.make_pipeline(TfidfVectorizer(), linear_model.LogisticRegression()).fit(
@@ -240,13 +240,15 @@ def test_a_class_of_the_folder_can_be_in_it(put: Put) -> None:
         (compose.TransformedTargetRegressor(), NUMBERS, {"prediction": pytest.approx(2.0)}),
     ],
 )
-def test_other_estimators_answer_their_prediction(put, estimator, y, answer):
+def test_other_estimators_answer_their_prediction(
+    put: Put, estimator: Any, y: Any, answer: dict[str, Any]
+) -> None:
     """Regressors, clusterers, transformers and several outputs answer `prediction` alone."""
     x = FRAME.to_numpy()
     assert together(put(estimator.fit(x, y)), {"x": [0.5, 1.0, -0.25]}) == [answer]
 
 
-def test_several_labels_at_once(put):
+def test_several_labels_at_once(put: Put) -> None:
     """A classifier of several outputs answers a prediction and probabilities for each."""
     y = np.c_[LABELS == "yes", FRAME.b > 0].astype(int)
     x = {"x": [3.0, 3.0, 0.0]}
@@ -260,7 +262,7 @@ def test_several_labels_at_once(put):
         assert answer["probabilities"][0]["1"] > 0.5
 
 
-def test_the_label_is_that_of_predict(put):
+def test_the_label_is_that_of_predict(put: Put) -> None:
     """`predict` gives the label, also where a threshold makes it differ from the probabilities."""
     tuned = model_selection.FixedThresholdClassifier(
         linear_model.LogisticRegression(), threshold=0.9, pos_label="yes"
@@ -295,7 +297,7 @@ def test_the_label_is_that_of_predict(put):
         ),
     ],
 )
-def test_what_is_no_model_is_refused(put, thing, message):
+def test_what_is_no_model_is_refused(put: Put, thing: Any, message: str) -> None:
     """A file without a model is refused at load, with a hint."""
     with pytest.raises(ModelBroken) as caught:
         put(thing)
@@ -303,7 +305,7 @@ def test_what_is_no_model_is_refused(put, thing, message):
 
 
 @pytest.mark.parametrize("file", ["model.pkl", "model.joblib", "model.skops", "model.onnx"])
-def test_a_damaged_file_is_that_models_fault(write, serve, file):
+def test_a_damaged_file_is_that_models_fault(write: Write, serve: Load, file: str) -> None:
     """Whatever the library raises becomes the model's fault."""
     write("Ready", files={file: b"\x80nonsense"})
     with pytest.raises(ModelBroken):
@@ -313,7 +315,9 @@ def test_a_damaged_file_is_that_models_fault(write, serve, file):
 @pytest.mark.parametrize(
     ("file", "library"), [("model.skops", "skops"), ("model.onnx", "onnxruntime")]
 )
-def test_a_missing_library_is_told(write, serve, monkeypatch, file, library):
+def test_a_missing_library_is_told(
+    write: Write, serve: Load, monkeypatch: pytest.MonkeyPatch, file: str, library: str
+) -> None:
     """The fault names the line to add to the requirements."""
     write("Ready", files={file: b"x"})
     for name in [name for name in sys.modules if name.partition(".")[0] == library]:
@@ -328,7 +332,9 @@ def test_a_missing_library_is_told(write, serve, monkeypatch, file, library):
     )
 
 
-def test_another_version_of_scikit_learn_is_a_note(put, caplog):
+def test_another_version_of_scikit_learn_is_a_note(
+    put: Put, caplog: pytest.LogCaptureFixture
+) -> None:
     """The warning goes to the log once, and the model serves."""
     fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression()).fit(
         FRAME, LABELS
@@ -356,7 +362,7 @@ class Suspicious(pre.StandardScaler):
     """A type that skops does not know."""
 
 
-def test_skops(put):
+def test_skops(put: Put) -> None:
     """Trusted types are loaded; others are named and not loaded."""
     fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression()).fit(
         FRAME, LABELS

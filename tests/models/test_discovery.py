@@ -42,7 +42,7 @@ def test_versions_that_git_knows_are_taken(root: Path, write: Write) -> None:
     assert versions["Other"] == tree_hash(root / "Other")
 
 
-def test_what_is_no_model_is_left_out(root, write):
+def test_what_is_no_model_is_left_out(root: Path, write: Write) -> None:
     """Hidden folders, caches, folders without etls.py and plain files are no models."""
     write(".hidden", GOOD)
     write("__pycache__", GOOD)
@@ -53,7 +53,7 @@ def test_what_is_no_model_is_left_out(root, write):
     assert discover(root / "absent") == []
 
 
-def test_nothing_of_a_model_runs(root, write, tmp_path):
+def test_nothing_of_a_model_runs(root: Path, write: Write, tmp_path: Path) -> None:
     """The static analysis reads code and never executes it."""
     mark = tmp_path / "ran"
     write("Churn", f"open({str(mark)!r}, 'w')\n{GOOD}")
@@ -99,7 +99,7 @@ def test_reserved_names_are_refused(root: Path, write: Write, name: str) -> None
         b"\xff".decode("utf-8", "surrogateescape"),
     ],
 )
-def test_odd_names_are_refused(root, write, name):
+def test_odd_names_are_refused(root: Path, write: Write, name: str) -> None:
     """A name that cannot stand in a URL is refused, with what is allowed; also if not UTF-8."""
     write(name, GOOD)
     [folder] = discover(root)
@@ -138,20 +138,20 @@ def test_a_ready_artefact_is_a_model(write: Write, find: Find, artefact: str) ->
     assert find("Coded").artefact == ""
 
 
-def test_several_artefacts_are_refused(write, find):
+def test_several_artefacts_are_refused(write: Write, find: Find) -> None:
     """Which of them is the model cannot be told."""
     write("Two", files={"a.joblib": b"x", "model.onnx": b"x"})
     assert fault_of(find("Two")).message == "several artefacts and no etls.py: a.joblib, model.onnx"
     assert "keep the one that is the model" in str(fault_of(find("Two")).hint)
 
 
-def test_a_misspelt_file_beside_an_artefact_is_told(write, find):
+def test_a_misspelt_file_beside_an_artefact_is_told(write: Write, find: Find) -> None:
     """The artefact is not served without the code that was meant to be there."""
     write("Churn", files={"etl.py": GOOD, "model.joblib": b"x"})
     assert fault_of(find("Churn")).hint == "rename it to etls.py"
 
 
-def test_a_folder_is_no_artefact(root, write, find):
+def test_a_folder_is_no_artefact(root: Path, write: Write, find: Find) -> None:
     """A folder with the name of an artefact is refused."""
     write("Odd", files={"model.joblib/part": b"x"})
     assert "model.joblib" in str(find("Odd").fault)
@@ -212,13 +212,13 @@ def test_a_folder_that_is_a_link_is_refused(root: Path, write: Write, tmp_path: 
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_an_unreadable_file_is_a_fault(write, find):
+def test_an_unreadable_file_is_a_fault(write: Write, find: Find) -> None:
     """A file that cannot be read breaks only its own model."""
     (write("Churn", GOOD) / "etls.py").chmod(0)
     assert "cannot be read" in fault_of(find("Churn")).message
 
 
-def test_an_etls_that_is_a_folder_is_a_fault(write, find):
+def test_an_etls_that_is_a_folder_is_a_fault(write: Write, find: Find) -> None:
     """A folder in the place of etls.py does not end the discovery of others."""
     write("Churn", files={"etls.py/x": "x"})
     assert "cannot be read" in fault_of(find("Churn")).message

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelsync.models.codegen.generator import generate, run
-from modelsync.models.types import Fault, ModelEntry, ModelName, ModelSpec, TreeHash
+from modelsync.models.types import Fault, ModelEntry, ModelName, ModelSpec, ModelState, TreeHash
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "serve_models.py"
 
@@ -30,7 +30,13 @@ class Recording:
         self.calls.append("all")
 
 
-def entry(name: str, state="ready", version="a" * 40, fault=None, **given) -> ModelEntry:
+def entry(
+    name: str,
+    state: ModelState = "ready",
+    version: str = "a" * 40,
+    fault: Fault | None = None,
+    **given: Any,
+) -> ModelEntry:
     spec = ModelSpec(ModelName(name), Path("models_serve", name), TreeHash(version), **given)
     return ModelEntry(spec, state, TreeHash("c" * 40), "r1", fault)
 
@@ -62,7 +68,7 @@ def recorded(text: str, path: Path) -> list[Any]:
     return routes.calls
 
 
-def test_it_reads_as_the_golden_copy():
+def test_it_reads_as_the_golden_copy() -> None:
     """People read the generated file; UPDATE_GOLDEN=1 writes the copy anew."""
     text = generate(ENTRIES, base_url="models", release="1f0c9ab2")
     if os.environ.get("UPDATE_GOLDEN"):
@@ -111,7 +117,7 @@ def test_nothing_that_comes_from_a_repository_becomes_code(tmp_path: Path) -> No
     ("base", "route"),
     [("", "POST /Churn "), ("models", "POST /models/Churn "), ("a/b", "POST /a/b/Churn ")],
 )
-def test_routes_are_listed_below_the_base(base, route):
+def test_routes_are_listed_below_the_base(base: str, route: str) -> None:
     """The docstring lists the URLs with their prefix."""
     text = generate(ENTRIES, base_url=base, release="r")
     assert route in text

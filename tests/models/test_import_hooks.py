@@ -51,7 +51,9 @@ FILES: dict[str, str | bytes] = {
     ],
 )
 @pytest.mark.parametrize("lazy", [False, True])
-def test_helper_modules_are_found(serve, statement, expression, result, lazy):
+def test_helper_modules_are_found(
+    serve: Load, statement: str, expression: str, result: str, lazy: bool
+) -> None:
     """Absolute and relative imports work at the top and inside a method that runs later."""
     if lazy and "*" in statement:
         pytest.skip("Python allows * at the top only")
@@ -75,7 +77,7 @@ def test_helpers_of_the_same_name_do_not_mix(serve: Load) -> None:
     assert [model.call({})["who"] for model in models] == ["AA", "BB"]
 
 
-def test_a_helper_named_like_the_standard_library_is_the_models_alone(serve):
+def test_a_helper_named_like_the_standard_library_is_the_models_alone(serve: Load) -> None:
     """A helper json.py is json for its own model's code alone."""
     loaded = serve(
         HELPED.format(
@@ -102,7 +104,9 @@ def test_a_data_folder_does_not_hide_a_library(serve: Load) -> None:
     assert loaded.call({}) == {"who": "1"}
 
 
-def test_libraries_see_no_helper(serve, tmp_path, monkeypatch):
+def test_libraries_see_no_helper(
+    serve: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A library that tries `import ujson` during a load does not get the model's ujson.py."""
     (tmp_path / "trying_library.py").write_text(
         "try:\n    import fastthing\nexcept ImportError:\n    fastthing = None\n"
@@ -112,7 +116,7 @@ def test_libraries_see_no_helper(serve, tmp_path, monkeypatch):
     assert sys.modules.pop("trying_library").fastthing is None
 
 
-def test_a_path_that_a_model_adds_is_taken_back(serve):
+def test_a_path_that_a_model_adds_is_taken_back(serve: Load) -> None:
     """`sys.path.insert` works during the load, and the next model finds its own modules."""
     etls = churn(
         top="import sys, os\nsys.path.insert(0, os.path.dirname(__file__) + '/lib')\n"
@@ -156,7 +160,7 @@ import scalers; sys.stdout.buffer.write(pickle.dumps(scalers.Scaler(3)))"""
     assert "scalers" not in sys.modules
 
 
-def test_a_pickle_of_main_gets_advice(serve):
+def test_a_pickle_of_main_gets_advice(serve: Load) -> None:
     """The most common broken pickle gets a hint."""
     pickled = b"c__main__\nScalerOfMain\n."
     fault = broken(
@@ -170,7 +174,7 @@ def test_a_pickle_of_main_gets_advice(serve):
     )
 
 
-def test_an_import_that_leaves_the_folder_gets_advice(serve):
+def test_an_import_that_leaves_the_folder_gets_advice(serve: Load) -> None:
     """The hint says that only the folder itself belongs to the model."""
     fault = broken(serve, churn(top="from ..common import feature"))
     assert fault.message == "ModuleNotFoundError: No module named 'common'"
@@ -202,7 +206,7 @@ def test_dataclasses_and_type_hints_of_helpers_work(serve: Load) -> None:
     assert loaded.call({}) == {"who": ["{'x': <class 'int'>}", True]}
 
 
-def test_no_byte_code_is_written_nor_read(serve, root):
+def test_no_byte_code_is_written_nor_read(serve: Load, root: Path) -> None:
     """A release is never modified, and committed byte code does not replace its source."""
     serve(
         HELPED.format(imports="import helpers", lazy="pass", expression="1"),

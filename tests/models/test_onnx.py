@@ -28,7 +28,7 @@ def graph(fitted: Any, features: str = "", **options: Any) -> bytes:
 
 
 @pytest.mark.parametrize("features", ["", "a, b, c d", '["a", "b", "c d"]'])
-def test_onnx_with_one_table(put, features):
+def test_onnx_with_one_table(put: Put, features: str) -> None:
     """Variables are the metadata's names, else `x`; the label comes with its probabilities."""
     fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression())
     fitted.fit(FRAME.to_numpy(), LABELS)
@@ -46,7 +46,7 @@ def test_onnx_with_one_table(put, features):
         bind(model, {"x": [1, 2]})
 
 
-def test_onnx_with_an_input_a_column(put):
+def test_onnx_with_an_input_a_column(put: Put) -> None:
     """Variables are the names of the inputs, numbers and texts."""
     columns = compose.make_column_transformer(
         (pre.StandardScaler(), ["a"]), (pre.OneHotEncoder(), ["kind"])
@@ -64,7 +64,7 @@ def test_onnx_with_an_input_a_column(put):
         bind(model, {"a": 1, "kind": 2})
 
 
-def test_onnx_regression(put):
+def test_onnx_regression(put: Put) -> None:
     """One output of one column is answered as a number."""
     fitted = linear_model.LinearRegression().fit(FRAME.to_numpy(), NUMBERS)
     answers = together(put(graph(fitted), "model.onnx"), {"x": [0.5, 0, 0]}, {"x": [1, 0, 0]})
@@ -86,7 +86,7 @@ def of_shape(shape: list[Any], outputs: int = 1, kind: int = TensorProto.FLOAT) 
     return bytes(model.SerializeToString())
 
 
-def test_onnx_of_any_shape(put):
+def test_onnx_of_any_shape(put: Put) -> None:
     """Inputs are nested lists of their shape, and outputs are answered by their names."""
     model = put(of_shape(["n", 2, 2], outputs=2), "model.onnx")
     one, two = [[1, 2], [3, 4]], [[5, 6], [7, 8]]
@@ -104,7 +104,7 @@ def test_onnx_for_one_row_only(put: Put) -> None:
     assert model.call({"x": [1, 2, 3]}) == {"prediction": [1, 2, 3]}
 
 
-def test_onnx_of_a_type_that_json_has_not(put):
+def test_onnx_of_a_type_that_json_has_not(put: Put) -> None:
     """The fault names the type, with a hint."""
     kind = helper.make_tensor_sequence_value_info
     parts = [kind(name, TensorProto.FLOAT, ["n"]) for name in ("parts", "out")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 from modelsync.models.isolation.patches import PATCHES
 
@@ -28,7 +29,7 @@ print("still here")
 """
 
 
-def test_a_process_that_runs_models_is_protected(tmp_path):
+def test_a_process_that_runs_models_is_protected(tmp_path: Path) -> None:
     """One call installs all patches, and a second one, after the fork, changes nothing."""
     found = subprocess.run(
         [sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -36,7 +37,7 @@ def test_a_process_that_runs_models_is_protected(tmp_path):
     assert (found.returncode, found.stdout) == (0, "still here\n"), found.stderr
 
 
-def test_every_patch_says_what_and_why():
+def test_every_patch_says_what_and_why() -> None:
     """The list tells a reader all that differs from a plain interpreter."""
     assert all(patch.name and patch.reason for patch in PATCHES)
     assert len({patch.name for patch in PATCHES}) == len(PATCHES)

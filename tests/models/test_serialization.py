@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ print(json.dumps(colours))
 """
 
 
-def test_a_new_property_of_a_model_is_defined_in_one_place(tmp_path):
+def test_a_new_property_of_a_model_is_defined_in_one_place(tmp_path: Path) -> None:
     """One line in `types.py` takes it through check, release.json and serve_models.py to the model."""
     source = Path(modelsync.__file__).parent
     shutil.copytree(source, tmp_path / "modelsync", ignore=shutil.ignore_patterns("__pycache__"))
@@ -102,12 +103,12 @@ MEASURED = Measurements(0.5, 0.001, 2)
     ],
     ids=lambda entry: entry.state,
 )
-def test_an_entry_reads_back_the_same(entry):
+def test_an_entry_reads_back_the_same(entry: Any) -> None:
     """What `release.json` holds of a model gives the same entry."""
     assert entry_from_json(json.loads(json.dumps(entry_to_json(entry)))) == entry
 
 
-def test_an_entry_is_one_flat_object():
+def test_an_entry_is_one_flat_object() -> None:
     """`release.json` has no nested objects but the fault: people and older versions read it."""
     values = entry_to_json(ModelEntry.of(SPEC, SPEC.path, fault=FAULT, release="a"))
     assert [key for key, value in values.items() if isinstance(value, dict)] == ["fault"]
@@ -118,14 +119,14 @@ def test_an_entry_is_one_flat_object():
     )
 
 
-def test_unknown_keys_are_ignored():
+def test_unknown_keys_are_ignored() -> None:
     """What a newer version has written can be read."""
     values = {**to_json(SPEC), "fault": {**to_json(FAULT), "later": 1}, "later": {"a": 1}}
     assert from_json(ModelSpec, values).fault == FAULT
     assert from_json(CheckResult, {"name": "A", "version": "1"}).measured == Measurements()
 
 
-def test_what_has_no_default_must_be_there():
+def test_what_has_no_default_must_be_there() -> None:
     """A name and a version are no details."""
     with pytest.raises(TypeError, match="version"):
         from_json(CheckResult, {"name": "A"})

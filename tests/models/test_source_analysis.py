@@ -38,7 +38,7 @@ def method(name: str, body: str = "return {}", base: str = "", kind: str = "def"
         ("import base\n\nclass transform_predict(base.Base):\n    pass\n", "transform_predict"),
     ],
 )
-def test_the_class_that_is_meant(write, find, etls, chosen):
+def test_the_class_that_is_meant(write: Write, find: Find, etls: str, chosen: str) -> None:
     """The only class with the method, else the folder's namesake, or the derived one."""
     write("Churn", etls)
     assert (find("Churn").fault, find("Churn").class_name) == (None, chosen)
@@ -47,13 +47,13 @@ def test_the_class_that_is_meant(write, find, etls, chosen):
 @pytest.mark.parametrize(
     ("folder", "name"), [("credit-risk", "CreditRisk"), ("credit-risk", "credit_risk")]
 )
-def test_a_hyphen_does_not_matter(write, find, folder, name):
+def test_a_hyphen_does_not_matter(write: Write, find: Find, folder: str, name: str) -> None:
     """A class is the namesake of a folder whose name has hyphens."""
     write(folder, method("Other") + method(name))
     assert find(folder).class_name == name
 
 
-def test_two_classes_are_refused_by_name(write, find):
+def test_two_classes_are_refused_by_name(write: Write, find: Find) -> None:
     """Where no rule chooses, the fault names the candidates, with a hint."""
     write("Churn", method("First") + method("Second"))
     fault = fault_of(find("Churn"))
@@ -74,7 +74,7 @@ def test_two_classes_are_refused_by_name(write, find):
         ("class Churn(object):\n    def predict(self): ...\n", "classes: Churn"),
     ],
 )
-def test_no_class_is_refused(write, find, etls, told):
+def test_no_class_is_refused(write: Write, find: Find, etls: str, told: str) -> None:
     """A file without the method is refused, and its classes are listed."""
     write("Churn", etls)
     assert told in fault_of(find("Churn")).message
@@ -92,7 +92,9 @@ def test_no_class_is_refused(write, find, etls, told):
         (b"x = " + b"-" * 100_000 + b"1", None),
     ],
 )
-def test_what_does_not_parse_is_refused_with_its_line(write, find, etls, line):
+def test_what_does_not_parse_is_refused_with_its_line(
+    write: Write, find: Find, etls: bytes, line: int | None
+) -> None:
     """Syntax errors, bytes that are no text and endless nesting are faults, not crashes."""
     write("Churn", files={"etls.py": etls})
     fault = fault_of(find("Churn"))
@@ -141,13 +143,13 @@ def test_a_method_that_writes_self_is_seen(write: Write, find: Find, body: str) 
         "return self.helper()\n    def helper(self):\n        x = self.y\n        return {}",
     ],
 )
-def test_a_method_that_only_reads_is_not_held_back(write, find, body):
+def test_a_method_that_only_reads_is_not_held_back(write: Write, find: Find, body: str) -> None:
     """Calls of a model that does not change itself may overlap."""
     write("Churn", method("Churn", body))
     assert (find("Churn").fault, find("Churn").writes_self) == (None, False)
 
 
-def test_inherited_methods_are_looked_into(write, find):
+def test_inherited_methods_are_looked_into(write: Write, find: Find) -> None:
     """A base class of the same file counts, for `async def` and for writes to self."""
     write(
         "Churn", method("Base", "self.x = 1", kind="async def") + "class Churn(Base):\n    pass\n"

@@ -152,5 +152,5 @@ def test_a_worker_is_preferred(proc: Path, before: str, after: str) -> None:
 
 def test_nothing_to_prefer_by(proc: Path) -> None:
     """Without a kernel that has the file a worker starts all the same, and none is made."""
-    workers_first(proc)
+    prefer_as_oom_victim(proc)
     assert list(proc.iterdir()) == []

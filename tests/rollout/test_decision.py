@@ -192,7 +192,7 @@ def test_a_roll_back_goes_to_what_was_ready_last() -> None:
 
 def test_what_was_pinned_by_hand_is_gone_back_to() -> None:
     """A roll-back goes to a commit that was pinned by hand and became ready."""
-    state = State(revision=OLD, good=Revision(OLD))
+    state = RolloutState(revision=OLD, good=Revision(OLD))
     end, _, _ = live(pods("done", OTHER), state, "gets stuck")
     assert end.pin.commit == OTHER
 

@@ -63,6 +63,9 @@ def fields(draw: st.DrawFn, name: str = "") -> str:
     return f"{shown}{before}:{draw(SPACES)}{value}{draw(SPACES)}"
 
 
+DECIDING = st.sampled_from(
+    [f"{name}: {value}" for name in VALUES if name not in PROXIED for value in VALUES[name]]
+)
 PROXY_FIELDS = st.sampled_from(PROXIED).flatmap(fields)
 GOOD = ("Host: a", "Content-Type: application/json", f"Content-Length: {len(BODY)}")
 GOOD_LINE = "POST /models/Echo HTTP/1.1"
@@ -90,11 +93,15 @@ def changed(draw: st.DrawFn, lines: list[str]) -> list[str]:
     """The fields with one more, less, twice or in the place of another, or in another order."""
     other = list(lines)
     place = draw(st.integers(0, len(lines) - 1))
-    match draw(st.sampled_from(["proxy", "add", "add", "add", "drop", "twice", "replace", "turn"])):
+    match draw(
+        st.sampled_from(["proxy", "add", "decide", "decide", "drop", "twice", "replace", "turn"])
+    ):
         case "proxy":
             other.insert(place, draw(PROXY_FIELDS))
         case "add":
             other.insert(place, draw(fields()))
+        case "decide":
+            other.insert(place, draw(DECIDING))
         case "drop":
             del other[place]
         case "twice":

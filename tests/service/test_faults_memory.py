@@ -16,7 +16,7 @@ import psutil
 import pytest
 import requests
 
-from modelsync.processes.oom import WORKERS_FIRST
+from modelsync.processes.oom import OOM_SCORE
 from tests.fixtures.cgroups import limited
 from tests.fixtures.load import load
 from tests.fixtures.service import Service, answers, serving, write_model
@@ -88,7 +88,7 @@ def test_workers_go_first(client: Client) -> None:
     base = adjusted(client.service.process.pid)
     assert adjusted(master.pid) == base
     assert {adjusted(worker.pid) for worker in until(lambda: both(client.service))} == {
-        min(1000, base + WORKERS_FIRST)
+        min(1000, base + OOM_SCORE)
     }
 
 
