@@ -21,7 +21,7 @@ class Constant:
     def __init__(self, value: int) -> None:
         self.value = value
 
-    def predict(self, rows: list[Any]) -> list[int]:
+    def predict(self, rows: list[Any]) -> list[Any]:
         return [self.value for _ in rows]
 
 
