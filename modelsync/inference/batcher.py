@@ -139,6 +139,7 @@ class SequentialCaller(RequestQueue):
                 self._postpone(pending[count:])
                 break
         self._deliver(called, outcomes)
+        outcomes.clear()  # exceptions that hold this frame: see `Invocation.take`
 
     def _submit(self, request: Pending) -> None:
         done = self._threadsafe(request.finish)

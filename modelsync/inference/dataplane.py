@@ -148,7 +148,7 @@ class DataPlane:
                 call.outcome = copy_context().run(runner.call, payload, codec)
             self.latencies[model.name].record(call.seconds)
             if call.claimed:
-                done(self.explain(call.outcome, model, request_id))
+                done(self.explain(call.take(), model, request_id))
 
         def on_expired(error: DeadlineExceeded) -> None:
             runner.give_up()
@@ -172,7 +172,7 @@ class DataPlane:
             with Invocation(self.counters.rows[model.name], started, ticket=ticket) as call:
                 call.outcome = await runner.call_async(payload, codec)
             if call.claimed:
-                done(self.explain(call.outcome, model, request_id))
+                done(self.explain(call.take(), model, request_id))
 
         def on_expired(error: DeadlineExceeded) -> None:
             self._refuse(model.name, error, started, done)

@@ -93,9 +93,6 @@ class Invocation:
         if error is not None:
             if self._passes(error):
                 return False
-            # Without the frame of the `with`, which holds this object, and so the error: such a
-            # cycle would keep a result of 100 MB until the collector comes.
-            error.__traceback__ = trace.tb_next if trace else None
             self._failed(error)
         self.seconds = now - self._began
         if self._ticket is not None:
@@ -103,6 +100,15 @@ class Invocation:
         if self.claimed:
             self._observe(now)
         return error is not None
+
+    def take(self) -> RawOutcome:
+        """Return the outcome and forget it.
+
+        An exception holds the frames that it came through, one of which holds this object: a cycle
+        that would keep a result of 100 MB in memory until the garbage collector runs.
+        """
+        outcome, self.outcome = self.outcome, b""
+        return outcome
 
     def _passes(self, error: BaseException) -> bool:
         """Return whether the deadline has ended the call, so that the exception goes on."""

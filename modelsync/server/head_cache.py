@@ -184,6 +184,7 @@ class HeadCache:
             return
         request = head.request_with(body, identity, started)
         answer = self.failure(queue.explain(outcome, request.request_id), head, request)
+        del outcome  # an exception that holds this frame: see `Invocation.take`
         channel.transport.write(self.responses.render(request, answer, close=False))
         self.log.answered(request, answer, channel.client, queue.model.name)
 
