@@ -1,7 +1,7 @@
-"""Every error modelsync raises on purpose: one tree, no third-party imports, no status codes.
+"""All errors that modelsync raises on purpose: one tree, no third-party imports, no status codes.
 
-`modelsync/problems.py` maps the request errors to HTTP, `modelsync/cli/command.py` maps the others
-to exit codes.
+`modelsync/problems.py` maps request errors to HTTP, `modelsync/cli/command.py` maps the others to
+exit codes.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ from typing import ClassVar
 
 
 class ModelsyncError(Exception):
-    """Base of all expected failures: `str()` is one line that a user can act on and that holds no
-    secret.
+    """Base of all expected errors.
+
+    `str()` is one line that a user can act on and that holds no secret.
     """
 
     reason: ClassVar[str] = "error"
 
 
 class SettingsError(ModelsyncError):
-    """A setting is missing, unknown or malformed; the process ends with exit code 2."""
+    """A setting is missing, unknown or malformed; the process exits with code 2."""
 
     reason = "settings"
 
 
-# --- following the source -------------------------------------------------------------------------
+# --- syncs ----------------------------------------------------------------------------------------
 
 
 class SyncError(ModelsyncError):
-    """A sync did not bring a new release; the last good one goes on.
+    """A sync did not publish a new release; the last good one continues to serve.
 
-    `reason` is the label of `modelsync_sync_failures_total`. Retries make sense only where
+    `reason` is the label of `modelsync_sync_failures_total`. A retry makes sense only if
     `transient` is true.
     """
 
@@ -40,38 +41,38 @@ class SyncError(ModelsyncError):
 
 
 class RemoteUnreachable(SyncError):
-    """DNS, connect, reset, or a server error of the remote."""
+    """The remote cannot be reached: DNS, connection, reset, or a server error of the remote."""
 
     reason = "unreachable"
     transient = True
 
 
 class SyncTimeout(SyncError):
-    """The whole-sync deadline passed."""
+    """The deadline of the whole sync has passed."""
 
     reason = "timeout"
 
 
 class AuthFailed(SyncError):
-    """The remote refused the credentials (401, 403, SSH key)."""
+    """The remote has refused the credentials (401, 403, SSH key)."""
 
     reason = "auth"
 
 
 class UntrustedRemote(SyncError):
-    """TLS verification failed or the SSH host key is unknown or changed."""
+    """TLS verification has failed, or the SSH host key is unknown or has changed."""
 
     reason = "untrusted"
 
 
 class RefNotFound(SyncError):
-    """The branch, tag or commit does not exist (also an empty repository)."""
+    """The branch, tag or commit does not exist; an empty repository has none."""
 
     reason = "ref"
 
 
 class MirrorCorrupt(SyncError):
-    """The local mirror is damaged; it is rebuilt once before this is raised."""
+    """The local mirror is damaged; a sync rebuilds it once before it raises this."""
 
     reason = "corrupt"
 
@@ -83,14 +84,15 @@ class StorageFailed(SyncError):
 
 
 class NoModels(SyncError):
-    """The commit holds no model folder at all, so it is not published."""
+    """The commit has no model folder, so it is not published."""
 
     reason = "no_models"
 
 
 class ReleaseRejected(SyncError):
-    """A model of the commit is broken and the policy is `reject`, or its generation did not become
-    ready.
+    """The commit is not accepted.
+
+    A model of it is broken and the policy is `reject`, or its generation did not become ready.
     """
 
     reason = "rejected"
@@ -103,8 +105,9 @@ class ProbationFailed(SyncError):
 
 
 class UpdateDied(SyncError):
-    """The process of the update did not start or did not end by itself: killed, out of memory, or a
-    bug of ours.
+    """The process of the update did not start, or did not end by itself.
+
+    It was killed, ran out of memory, or met a bug of modelsync.
     """
 
     reason = "died"
@@ -120,15 +123,13 @@ class ReleaseUnreadable(ModelsyncError):
 
 
 class ClusterUnreachable(ModelsyncError):
-    """The API server did not answer, or not with sense, until it was too late; what was asked may
-    have been done.
-    """
+    """The API server did not answer in time, or not sensibly; the change may have been made."""
 
     reason = "cluster"
 
 
 class Conflict(ModelsyncError):
-    """Somebody else has changed the object since it was read; look again, and decide again."""
+    """The object has changed since it was read: read it again, and decide again."""
 
     reason = "conflict"
 
@@ -137,7 +138,7 @@ class Conflict(ModelsyncError):
 
 
 class ModelBroken(ModelsyncError):
-    """A model folder cannot be loaded. `fault` tells where and why."""
+    """A model folder cannot be loaded; `fault` holds the place and the reason."""
 
     reason = "model"
 
@@ -150,14 +151,15 @@ class ModelBroken(ModelsyncError):
 
 
 class RequestError(ModelsyncError):
-    """One request cannot be answered as asked; other requests are unaffected."""
+    """One request has failed; other requests are unaffected."""
 
     reason = "request"
 
 
 class MalformedBody(RequestError):
-    """The body is not the JSON object that the route takes. `position`: byte or character offset,
-    where known.
+    """The body is not the JSON object that the route expects.
+
+    `position` is the offset of the error in bytes or characters, None if unknown.
     """
 
     reason = "malformed"
@@ -174,7 +176,7 @@ class UnsupportedBody(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """The body is over `MODELSYNC_MAX_BODY` bytes."""
+    """The body is larger than `MODELSYNC_MAX_BODY` bytes."""
 
     reason = "body_too_large"
 
@@ -188,7 +190,7 @@ class InvalidField:
 
 
 class VariablesInvalid(RequestError):
-    """`variables` does not fit the model's signature; `fields` names each one that does not."""
+    """`variables` does not fit the model's signature; `fields` holds each invalid field."""
 
     reason = "invalid"
 
@@ -198,7 +200,7 @@ class VariablesInvalid(RequestError):
 
 
 class UnknownModel(RequestError):
-    """No model of that name; `near` holds names that look like it."""
+    """No model has that name; `near` holds similar names."""
 
     reason = "unknown_model"
 
@@ -210,8 +212,9 @@ class UnknownModel(RequestError):
 
 
 class ModelRaised(RequestError):
-    """The model's code raised, exited or returned what cannot be served. `kind` is the exception's
-    type name.
+    """The model's code has raised an exception, has exited, or its result cannot be encoded.
+
+    `kind` is the name of the exception's type.
     """
 
     reason = "model_error"
@@ -222,8 +225,9 @@ class ModelRaised(RequestError):
 
 
 class ModelUnavailable(RequestError):
-    """The model is listed but not loaded, or switched off. `retry_after` in seconds, where waiting
-    can help.
+    """The model is listed but not loaded, or its circuit is open.
+
+    `retry_after` is in seconds, None if waiting does not help.
     """
 
     reason = "unavailable"
@@ -234,7 +238,7 @@ class ModelUnavailable(RequestError):
 
 
 class Overloaded(RequestError):
-    """The queue of waiting predictions is full. `retry_after` in seconds."""
+    """The queue of waiting predictions is full; `retry_after` is in seconds."""
 
     reason = "overloaded"
 
@@ -244,19 +248,19 @@ class Overloaded(RequestError):
 
 
 class DeadlineExceeded(RequestError):
-    """The model did not answer within its deadline."""
+    """The model has not answered within its deadline."""
 
     reason = "timeout"
 
 
 class Unauthenticated(RequestError):
-    """No token, or one that nobody has."""
+    """The request has no token, or an unknown one."""
 
     reason = "unauthenticated"
 
 
 class Forbidden(RequestError):
-    """The token lacks the scope, or no token of that scope has been set."""
+    """The token lacks the scope, or no token of the scope is set."""
 
     reason = "forbidden"
 
@@ -274,4 +278,4 @@ REQUEST_ERRORS: tuple[type[RequestError], ...] = (
     Unauthenticated,
     Forbidden,
 )
-"""Every kind of request error: each is counted by its `reason` and has a status in `problems`."""
+"""All kinds of request errors: each is counted by its `reason` and has a status in `problems`."""

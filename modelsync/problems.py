@@ -1,5 +1,6 @@
-"""Errors as HTTP answers: RFC 9457 problem details, one shape on every route, one place that knows
-status codes.
+"""Errors as HTTP answers: problem details (RFC 9457) of one shape on every route.
+
+This is the one place that knows the status codes of errors.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ STATUS: dict[type[errors.RequestError], int] = {
 }
 
 STATUS_BY_REASON = {"ok": 200} | {kind.reason: status for kind, status in STATUS.items()}
-"""The status of an answer by the reason under which it is counted."""
+"""The status of an answer by the reason in the counters."""
 
 Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer, ready to be written.
+    """A complete answer.
 
-    `headers` are those that belong to this answer alone, `version` is that of the model whose result
-    it is.
+    `headers` are those of this answer only; `version` is that of the model whose result the body
+    is, else empty.
     """
 
     status: int
@@ -52,12 +53,12 @@ class Answer:
 
 
 def status_of(error: errors.RequestError) -> int:
-    """The status code of a request error."""
+    """Return the status code of a request error."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
 def members(error: errors.RequestError) -> dict[str, Any]:
-    """What a problem of this kind tells besides its detail, for a program to read."""
+    """Return the members of a problem document that only this kind of error has."""
     match error:
         case errors.VariablesInvalid():
             return {"errors": [{"field": f.field, "message": f.message} for f in error.fields]}
@@ -71,7 +72,7 @@ def members(error: errors.RequestError) -> dict[str, Any]:
 
 
 def headers_of(error: errors.RequestError) -> Headers:
-    """Headers that an error asks for: when to come back, how to authenticate."""
+    """Return the headers that an error needs: `Retry-After` in seconds, `WWW-Authenticate`."""
     match error:
         case (
             errors.Overloaded(retry_after=seconds)
@@ -92,8 +93,9 @@ def document(
     release: str | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """The members of a problem document (RFC 9457 section 3.1), `model` and `release` null where
-    there is none.
+    """Return the members of a problem document (RFC 9457 section 3.1).
+
+    `model` and `release` are null without one. `more` are further members.
     """
     return {
         "title": HTTPStatus(status).phrase,
@@ -107,7 +109,7 @@ def document(
 
 
 def detail_of(answer: Answer) -> str:
-    """What an answer says is the matter, where it is a problem document."""
+    """Return the `detail` of an answer that is a problem document, else empty."""
     if answer.content_type != PROBLEM or not answer.body:
         return ""
     detail: str = orjson.loads(answer.body)["detail"]
@@ -121,7 +123,7 @@ def of(
     model: str | None = None,
     release: str | None = None,
 ) -> dict[str, Any]:
-    """The problem document of a request error."""
+    """Return the problem document of a request error."""
     return document(
         status_of(error),
         str(error),
@@ -139,7 +141,7 @@ def answer(
     model: str | None = None,
     release: str | None = None,
 ) -> Answer:
-    """The answer to a request that failed with `error`."""
+    """Return the answer of a request that failed with `error`."""
     body = of(error, request_id=request_id, model=model, release=release)
     return Answer(body["status"], _dump(body), PROBLEM, headers_of(error))
 
@@ -147,5 +149,5 @@ def answer(
 def _dump(body: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(body)
-    except TypeError:  # a model's message may be text that UTF-8 has no bytes for
+    except TypeError:  # a model's message may hold surrogates, which UTF-8 cannot encode
         return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")

@@ -1,3 +1,4 @@
-"""The data plane: calls models under deadlines, in batches, behind a circuit breaker. Knows no
-HTTP.
+"""The data plane: calls models under deadlines, in batches, behind a circuit breaker.
+
+It takes variables and gives outcomes, and knows no HTTP.
 """

@@ -1,6 +1,6 @@
-"""Models whose method is `async def`: awaited side by side in one event loop of their own.
+"""Runs the coroutines of models whose method is `async def`, all in one event loop of their own.
 
-The loop is not the worker's, so a coroutine that blocks holds up other `async def` models only,
+The loop is not the worker's, so that a coroutine that blocks delays other `async def` models only,
 never a probe.
 """
 
@@ -16,7 +16,7 @@ from modelsync.inference.timeouts import Ticket, Timeouts
 
 
 class AsyncRunner:
-    """At most `limit` coroutines at a time, each cancelled after `timeout` seconds."""
+    """Runs at most `limit` coroutines at a time and cancels each after `timeout` seconds."""
 
     def __init__(self, limit: int, timeout: float) -> None:
         self.limit = limit
@@ -30,16 +30,17 @@ class AsyncRunner:
         work: Callable[[Ticket], Coroutine[Any, Any, None]],
         on_expired: Callable[[DeadlineExceeded], None],
     ) -> None:
-        """Await `work(ticket)`, which claims the ticket before it answers.
+        """Start `work(ticket)`, which must claim the ticket before it answers.
 
-        At the deadline `on_expired` is called instead. Raises Overloaded if `limit` coroutines run.
+        At the deadline the coroutine is cancelled and `on_expired` is called instead. Raises
+        Overloaded if `limit` coroutines are running.
         """
         with self._lock:
             if self.running >= self.limit:
                 message = f"{self.limit} predictions are running already; try again"
                 raise Overloaded(message, retry_after=1)
             self.running += 1
-            loop = self._loop = self._loop or _started()
+            loop = self._loop = self._loop or _start_loop()
 
         def expire() -> None:
             on_expired(DeadlineExceeded(f"no answer within {self._timeouts.timeout:g} s"))
@@ -56,7 +57,7 @@ class AsyncRunner:
                 self.running -= 1
 
 
-def _started() -> asyncio.AbstractEventLoop:
+def _start_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="modelsync-async", daemon=True).start()
     return loop

@@ -1,8 +1,8 @@
-"""Requests for one model that have arrived in the same turn of the event loop.
+"""Queues of the requests for one model that arrive in the same turn of the event loop.
 
-Models that take several rows are called once for all of them, the others one after another. Either
+A model that takes several rows is called once for all of them, another model once for each. Either
 way the answers are delivered together: each write wakes up a client, and a write between two calls
-costs more than many a model.
+costs more than many models do.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from modelsync.inference.thread_pool import Job
 from modelsync.inference.timeouts import Ticket
 
 MAX_BATCH = 256
-"""Requests in one call at most; those beyond are the next call."""
+"""Requests in one call; any more of them make the next call."""
 
 MAX_TURN = 0.001
-"""Seconds of calls after which answers are written and other clients are heard, even if more calls
-are to be made.
+"""Seconds of calls in one turn; the loop then writes the answers and reads from other clients.
+
+The requests that are left are called in the next turn.
 """
 
 
 class Pending(Protocol):
-    """A request that waits in a queue. `started` is a time of `perf_counter`."""
+    """A request that waits in a queue; `started` is a time of `perf_counter` in seconds."""
 
     payload: bytes
     started: float
@@ -43,11 +44,11 @@ class Pending(Protocol):
         """Return the request's id."""
 
     def finish(self, outcome: Outcome) -> None:
-        """Answer the request. Called once, in the loop's thread."""
+        """Answer the request; called once, in the loop's thread."""
 
 
 class PendingRequest:
-    """A request that is answered by a callback."""
+    """A pending request whose outcome goes to the callback `done`."""
 
     __slots__ = ("_request_id", "finish", "payload", "started")
 
@@ -63,9 +64,9 @@ class PendingRequest:
 
 
 class RequestQueue(ABC):
-    """The requests of one protocol for one model in this turn of the loop.
+    """The pending requests of one protocol for one model; each turn of the loop empties the queue.
 
-    `batches`: one call answers several requests.
+    `batches` is true if one call answers several requests.
     """
 
     batches = False
@@ -84,13 +85,13 @@ class RequestQueue(ABC):
         self._pending: list[Pending] = []
 
     def add(self, request: Pending) -> None:
-        """Answer a request together with all others that arrive in this turn."""
+        """Answer a request together with the others that arrive in this turn."""
         if not self._pending:
             self._loop.call_soon(self._flush)
         self._pending.append(request)
 
     def explain(self, outcome: RawOutcome, request_id: str) -> Outcome:
-        """Turn what a call has raised into the error that the client is told."""
+        """Return a call's outcome with an exception turned into the error that the client gets."""
         return self._dataplane.explain(outcome, self.model.runner.model, request_id)
 
     def _flush(self) -> None:
@@ -99,7 +100,7 @@ class RequestQueue(ABC):
 
     @abstractmethod
     def _call(self, pending: Sequence[Pending]) -> None:
-        """Call the model for all requests, and deliver the outcomes."""
+        """Call the model for all requests and deliver the outcomes."""
 
     def _deliver(self, pending: Sequence[Pending], outcomes: Sequence[RawOutcome]) -> None:
         for request, outcome in zip(pending, outcomes, strict=True):
@@ -110,7 +111,7 @@ class RequestQueue(ABC):
 
 
 class SequentialCaller(RequestQueue):
-    """For a model that takes one request at a time."""
+    """The queue of a model that takes one request at a time."""
 
     def __init__(
         self,
@@ -129,7 +130,7 @@ class SequentialCaller(RequestQueue):
         outcomes: list[RawOutcome] = []
         began = perf_counter()
         for count, request in enumerate(pending, 1):
-            if not model.in_loop:  # a request before this one has shown that it is slow
+            if not model.in_loop:  # an earlier request has shown that it is slow
                 self._submit(request)
                 continue
             outcomes.append(model.call(request.payload, codec, request.started))
@@ -146,14 +147,14 @@ class SequentialCaller(RequestQueue):
         )
 
     def _postpone(self, pending: Sequence[Pending]) -> None:
-        """Call for these in the next turn, before requests that come until then."""
+        """Call the model for these in the next turn, before requests that arrive until then."""
         if pending:
             self._loop.call_soon(self._flush)
             self._pending[:0] = pending
 
 
 class MicroBatcher(RequestQueue):
-    """For a model that takes several requests in one call."""
+    """The queue of a model that takes several requests in one call."""
 
     batches = True
 
@@ -178,13 +179,13 @@ class MicroBatcher(RequestQueue):
             if call.claimed:
                 self._loop.call_soon_threadsafe(self._delivered, batch, call.outcomes)
 
-        def expired(error: DeadlineExceeded) -> None:
+        def on_expired(error: DeadlineExceeded) -> None:
             runner.give_up()
             self._loop.call_soon_threadsafe(self._refuse, batch, error)
 
         try:
-            dataplane.model(name)  # raises if its circuit is open
-            dataplane.pool.submit(Job(name, work, expired, {"model": name}))
+            dataplane.model(name)  # raises ModelUnavailable if its circuit is open
+            dataplane.pool.submit(Job(name, work, on_expired, {"model": name}))
         except RequestError as error:
             self._refuse(batch, error)
 
@@ -193,7 +194,7 @@ class MicroBatcher(RequestQueue):
         self._deliver(batch, outcomes)
 
     def _refuse(self, batch: Sequence[Pending], error: RequestError) -> None:
-        """Answer requests that no call answers: observed here, since there is no invocation."""
+        """Answer requests that no call answers, and count them, since no invocation does."""
         now = perf_counter()
         for request in batch:
             self.model.row.observe(reason_of(error), now - request.started)

@@ -1,10 +1,10 @@
-"""What the workers of a generation know of each other's bad experiences: one byte a model, shared
-by all of them.
+"""The circuit breaker: stops calls of models that have crashed or blocked worker processes.
 
-A model that keeps ending its worker is switched off, by the master, until another version of it
-serves; a file tells the other generations, of crashes that were not enough too. One that has hung
-in a worker's event loop is kept out of all of them, by that worker. The page is anonymous memory,
-mapped before the fork.
+The master opens a model's circuit when calls of the model keep ending workers; the circuit stays
+open until another version of the model serves. A file shares this, and crashes that were not
+enough, with the other generations. A worker whose event loop was blocked by a model keeps that
+model out of the loops of all workers. The state is one byte for each model in anonymous memory,
+mapped before the fork, so that all workers of a generation share it.
 """
 
 from __future__ import annotations
@@ -20,100 +20,97 @@ import orjson
 from modelsync.files import write_atomically
 
 MAX_CRASHES = 3.0
-"""Crashes with one suspect after which it is switched off; a crash with n suspects counts 1/n for
-each.
-"""
+"""Crashes that open a model's circuit; a crash with n suspects counts 1/n for each of them."""
 
 WINDOW = 600.0
 """Seconds after which a crash is forgotten."""
 
-
-ON, THREADS_ONLY, OFF = range(3)
+CLOSED, THREADS_ONLY, OPEN = range(3)
 
 
 def memory_file(home: Path) -> Path:
-    """The file in the state directory; the supervisor removes it when it starts."""
+    """Return the file in the state directory; the supervisor removes it when it starts."""
     return home / "run" / "switched-off.json"
 
 
 class CircuitBreaker:
-    """One switch a model, all on at first but those that `file` names with the same version."""
+    """A circuit for each model, closed at first; those that `file` names are open.
+
+    `versions` holds the version of each model by its name. Open circuits and crashes are kept by
+    name and version, so that none of them counts against another version.
+    """
 
     def __init__(self, versions: Mapping[str, str], file: Path | None = None) -> None:
         self._ids = {name: f"{name} {version}" for name, version in versions.items()}
         self._file = file
         self._index = {name: index for index, name in enumerate(versions)}
-        self._page = mmap.mmap(-1, max(1, len(versions)))
-        # By id: what another version of a model has done is held against that version alone.
-        self._off: set[str] = set()
+        self._states = mmap.mmap(-1, max(1, len(versions)))
+        self._open_ids: set[str] = set()
         self._crashes: set[tuple[float, frozenset[str]]] = set()
-        self._recall()
-        self._switch_off()
+        self._load()
+        self._open_circuits()
 
     def is_open(self, model: str) -> bool:
-        """Whether `model` is switched off."""
+        """Return whether `model` must not be called at all."""
         index = self._index.get(model)
-        return index is not None and self._page[index] == OFF
+        return index is not None and self._states[index] == OPEN
 
     def threads_only(self, model: str) -> bool:
-        """Whether `model` must not be called in an event loop."""
+        """Return whether `model` must not be called in an event loop."""
         index = self._index.get(model)
-        return index is not None and self._page[index] != ON
+        return index is not None and self._states[index] != CLOSED
 
     def force_threads(self, model: str) -> None:
         """Keep `model` out of the event loops of this generation."""
         index = self._index.get(model)
-        if index is not None and self._page[index] == ON:
-            self._page[index] = THREADS_ONLY
+        if index is not None and self._states[index] == CLOSED:
+            self._states[index] = THREADS_ONLY
 
     def crashed(self, suspects: Sequence[str], now: float) -> list[str]:
-        """Note that a worker died while it called `suspects`; returns the models that this breaker
-        off.
+        """Record that a worker died while it called `suspects`; return models whose circuit opens.
 
-        `now` in seconds of the monotonic clock, which is one for all processes.
+        `now` is in seconds of the monotonic clock, which all processes share.
         """
-        self._recall()
+        self._load()
         self._crashes.add((now, frozenset(self._ids.get(name, name) for name in suspects)))
         self._crashes = {crash for crash in self._crashes if crash[0] > now - WINDOW}
-        strikes: dict[str, float] = defaultdict(float)
+        counts: dict[str, float] = defaultdict(float)
         for _, models in self._crashes:
-            if models.isdisjoint(
-                self._off
-            ):  # else it is explained: nobody else who was there is suspected of it
+            # An open circuit explains the crash: the other suspects are cleared of it.
+            if models.isdisjoint(self._open_ids):
                 for model in models:
-                    strikes[model] += 1 / len(models)
-        self._off.update(model for model, number in strikes.items() if number >= MAX_CRASHES)
-        guilty = self._switch_off()  # before the disk is waited for: the next call comes at once
-        self._remember()
-        return guilty
+                    counts[model] += 1 / len(models)
+        self._open_ids.update(model for model, count in counts.items() if count >= MAX_CRASHES)
+        opened = self._open_circuits()  # before the slow disk: the next call may come at once
+        self._save()
+        return opened
 
-    def _switch_off(self) -> list[str]:
-        guilty = [
+    def _open_circuits(self) -> list[str]:
+        """Set the shared state of the models in `_open_ids`; return those that were not open."""
+        opened = [
             name
-            for name, known in self._ids.items()
-            if known in self._off and not self.is_open(name)
+            for name, model_id in self._ids.items()
+            if model_id in self._open_ids and not self.is_open(name)
         ]
-        for name in guilty:
-            self._page[self._index[name]] = OFF
-        return sorted(guilty)
+        for name in opened:
+            self._states[self._index[name]] = OPEN
+        return sorted(opened)
 
-    def _recall(self) -> None:
-        """Add what other generations have written, a draining one perhaps a moment ago."""
+    def _load(self) -> None:
+        """Add what other generations have written; one that drains may still crash."""
         if self._file is None:
             return
-        with contextlib.suppress(
-            OSError, ValueError, KeyError, TypeError
-        ):  # not there, or damaged: it is written anew
+        # A missing or damaged file is written anew.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             found = orjson.loads(self._file.read_bytes())
-            self._off.update(found["off"])
+            self._open_ids.update(found["off"])
             self._crashes.update((time, frozenset(models)) for time, models in found["crashes"])
 
-    def _remember(self) -> None:
-        if self._file:
-            crashes = [(time, sorted(models)) for time, models in self._crashes]
-            with contextlib.suppress(
-                OSError
-            ):  # a full disk: then the next generation has to find out for itself
-                write_atomically(
-                    self._file, orjson.dumps({"off": sorted(self._off), "crashes": crashes})
-                )
+    def _save(self) -> None:
+        if self._file is None:
+            return
+        crashes = [(time, sorted(models)) for time, models in self._crashes]
+        content = orjson.dumps({"off": sorted(self._open_ids), "crashes": crashes})
+        # On a full disk the next generation has to find out for itself.
+        with contextlib.suppress(OSError):
+            write_atomically(self._file, content)

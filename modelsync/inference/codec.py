@@ -1,4 +1,4 @@
-"""What the data plane asks of a protocol: variables out of a payload, a payload out of a result."""
+"""The interface of a protocol to the data plane: `decode` a payload, `encode` a result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 class Codec(Protocol):
     """The two halves of a protocol that run inside a call of a model.
 
-    They run there, and not in the event loop, because decoding 10 MB would stop the loop, and
+    They run there, and not in the event loop, because decoding 10 MB would block the loop, and
     because encoding calls methods of the model's own objects.
     """
 
@@ -16,4 +16,4 @@ class Codec(Protocol):
         """Return the variables of a request. Raises MalformedBody."""
 
     def encode(self, result: Any, /) -> bytes:
-        """Return a model's result as the protocol writes it. Raises ModelRaised."""
+        """Return a model's result in the bytes of the protocol. Raises ModelRaised."""

@@ -1,7 +1,7 @@
-"""The data plane: answers requests with models. Variables in, outcomes out; it knows no HTTP.
+"""The data plane: answers requests by calling models, and knows no HTTP.
 
-It calls models under a deadline, in a bounded queue, counted, behind an edge that no exception of a
-model passes, SystemExit among them. In which bytes variables and results travel, a `Codec` knows.
+It calls models under a deadline and in a bounded queue, counts the calls, and turns every exception
+of a model into an outcome, SystemExit included. A `Codec` decodes payloads and encodes results.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from modelsync.errors import (
 from modelsync.inference.async_runner import AsyncRunner
 from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.codec import Codec
+from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.invocation import INTERRUPTED, Invocation
 from modelsync.inference.latency import LatencyTracker
 from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.runners import ModelRunner, RawOutcome
-from modelsync.inference.thread_pool import CallTimeout, Job, ThreadPool
+from modelsync.inference.thread_pool import Job, ThreadPool
 from modelsync.inference.timeouts import Ticket
 from modelsync.models.diagnosis import hide_paths
 from modelsync.models.types import LoadedModel
@@ -37,18 +38,21 @@ from modelsync.observability.redaction import redacted
 log = logging.getLogger(__name__)
 
 MESSAGE_LIMIT = 1000
-"""Characters of a model's exception that a client sees."""
+"""Characters of a model's exception that a client gets."""
 
 CIRCUIT_OPEN_RETRY = 60
+"""Seconds after which a client may try a model again whose circuit is open."""
+
 NO_RELEASE_RETRY = 1
-"""Seconds after which a client may try again."""
+"""Seconds after which a client may try again before the first release."""
 
 
 class DataPlane:
     """The models of one release, ready to answer.
 
     `unavailable` holds the models that are listed but not loaded, with the reason. `release` is the
-    release's commit, `folder` the path of its models, which no message may show.
+    release's commit, `folder` the path of its models, which is removed from messages. `threads` and
+    `max_queue` limit the thread pool, `timeout` is the deadline of a call in seconds.
     """
 
     def __init__(
@@ -71,7 +75,7 @@ class DataPlane:
         self.counters = counters
         self.timeout = timeout
         self.breaker = breaker or CircuitBreaker({})
-        # A call in the loop that takes a lock might wait there for one that runs in a thread.
+        # A call in the loop must not wait for a lock that a call in a thread holds.
         self.latencies = {
             name: LatencyTracker(
                 model.call_seconds, allowed=not model.is_async and model.lock is None
@@ -84,13 +88,13 @@ class DataPlane:
 
     @property
     def names(self) -> list[str]:
-        """Every listed model, loaded or not, sorted."""
+        """The names of all listed models, loaded or not, sorted."""
         return sorted({*self.models, *self.unavailable})
 
     def model(self, name: str) -> LoadedModel:
         """Return the loaded model of that name.
 
-        Raises UnknownModel, naming those that look like it, or ModelUnavailable with the reason.
+        Raises UnknownModel with the most similar names, or ModelUnavailable with the reason.
         """
         if (model := self.models.get(name)) is None:
             if (reason := self.unavailable.get(name)) is not None:
@@ -109,17 +113,17 @@ class DataPlane:
         return model
 
     def submit(self, name: str, payload: bytes, codec: Codec, request_id: str, done: Done) -> None:
-        """Answer one request without waiting: `done` gets the outcome."""
-        asked = perf_counter()
+        """Answer one request without waiting: `done` gets the outcome, in any thread."""
+        started = perf_counter()
         try:
             model = self.model(name)
             call = self._await if model.is_async else self._call
-            call(self.runners[name], payload, codec, request_id, asked, done)
+            call(self.runners[name], payload, codec, request_id, started, done)
         except RequestError as error:
-            self._refuse(name, error, asked, done)
+            self._refuse(name, error, started, done)
 
     def predict(self, name: str, payload: bytes, codec: Codec, request_id: str) -> Outcome:
-        """`submit`, and wait for the outcome; for a caller that has a thread to spend."""
+        """Answer one request and wait for the outcome; for callers that may block."""
         future: Future[Outcome] = Future()
         self.submit(name, payload, codec, request_id, future.set_result)
         return future.result()
@@ -132,26 +136,26 @@ class DataPlane:
         payload: bytes,
         codec: Codec,
         request_id: str,
-        asked: float,
+        started: float,
         done: Done,
     ) -> None:
         model = runner.model
 
         def work(ticket: Ticket) -> None:
-            with Invocation(self.counters.rows[model.name], asked, ticket=ticket) as call:
-                # In a context of its own: decimal's precision and numpy's error state are of this
-                # call alone.
+            with Invocation(self.counters.rows[model.name], started, ticket=ticket) as call:
+                # In a context of its own, so that decimal's precision and numpy's error state, if
+                # the model sets them, end with this call.
                 call.outcome = copy_context().run(runner.call, payload, codec)
             self.latencies[model.name].record(call.seconds)
             if call.claimed:
                 done(self.explain(call.outcome, model, request_id))
 
-        def expired(error: DeadlineExceeded) -> None:
+        def on_expired(error: DeadlineExceeded) -> None:
             runner.give_up()
-            self._refuse(model.name, error, asked, done)
+            self._refuse(model.name, error, started, done)
 
         fields = {"model": model.name, "request_id": request_id}
-        self.pool.submit(Job(model.name, work, expired, fields))
+        self.pool.submit(Job(model.name, work, on_expired, fields))
 
     def _await(
         self,
@@ -159,34 +163,34 @@ class DataPlane:
         payload: bytes,
         codec: Codec,
         request_id: str,
-        asked: float,
+        started: float,
         done: Done,
     ) -> None:
         model = runner.model
 
         async def work(ticket: Ticket) -> None:
-            with Invocation(self.counters.rows[model.name], asked, ticket=ticket) as call:
+            with Invocation(self.counters.rows[model.name], started, ticket=ticket) as call:
                 call.outcome = await runner.call_async(payload, codec)
             if call.claimed:
                 done(self.explain(call.outcome, model, request_id))
 
-        def expired(error: DeadlineExceeded) -> None:
-            self._refuse(model.name, error, asked, done)
+        def on_expired(error: DeadlineExceeded) -> None:
+            self._refuse(model.name, error, started, done)
 
-        self.async_runner.submit(work, expired)
+        self.async_runner.submit(work, on_expired)
 
-    def _refuse(self, name: str, error: RequestError, asked: float, done: Done) -> None:
-        """Answer a request that no call answers, because it was refused or given up."""
+    def _refuse(self, name: str, error: RequestError, started: float, done: Done) -> None:
+        """Answer a request that no call answers: it was refused, or its deadline has passed."""
         if row := self.counters.rows.get(name):
-            row.observe(error.reason, perf_counter() - asked)
+            row.observe(error.reason, perf_counter() - started)
         done(error)
 
-    # --- what a failure says ----------------------------------------------------------------------
+    # --- messages of failures ---------------------------------------------------------------------
 
     def explain(self, outcome: RawOutcome, model: LoadedModel, request_id: str) -> Outcome:
-        """Turn what a call has raised into the error that the client is told.
+        """Return a call's outcome with an exception turned into the error that the client gets.
 
-        The model's own failures are logged, with their traceback.
+        Failures of the model itself are logged with their traceback.
         """
         if isinstance(outcome, bytes):
             return outcome
@@ -194,13 +198,8 @@ class DataPlane:
             return DeadlineExceeded(INTERRUPTED)
         fields = {"model": model.name, "version": model.version, "request_id": request_id}
         if isinstance(outcome, ModelRaised):
-            log.error(
-                "%s: %s",
-                model.name,
-                outcome,
-                exc_info=outcome.__cause__,
-                extra={"fields": fields},
-            )
+            cause = outcome.__cause__
+            log.error("%s: %s", model.name, outcome, exc_info=cause, extra={"fields": fields})
         if isinstance(outcome, RequestError):
             return outcome
         kind = type(outcome).__name__

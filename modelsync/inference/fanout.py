@@ -11,7 +11,7 @@ from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.outcome import Done, Outcome
 
 Outcomes = Mapping[str, Outcome]
-"""The outcome of each model that was asked, by its name, in the order in which they were asked."""
+"""The outcomes by the names of the models, in the order in which the models were asked."""
 
 
 def submit_all(
@@ -22,9 +22,9 @@ def submit_all(
     done: Callable[[Outcomes], None],
     names: Sequence[str] = (),
 ) -> None:
-    """Ask every model (or `names`) without waiting: `done` gets all outcomes at once.
+    """Ask all models, or those of `names`, without waiting: `done` gets all outcomes at once.
 
-    Raises MalformedBody, before any model is asked.
+    Raises MalformedBody before any model is asked.
     """
     wanted = list(dict.fromkeys(names)) or dataplane.names
     codec.decode(payload)
@@ -40,7 +40,7 @@ def submit_all(
                 gathered[name] = outcome
                 last = len(gathered) == len(wanted)
             if last:
-                done({one: gathered[one] for one in wanted})
+                done({each: gathered[each] for each in wanted})
 
         return keep
 
@@ -55,7 +55,10 @@ def predict_all(
     request_id: str,
     names: Sequence[str] = (),
 ) -> Outcomes:
-    """`submit_all`, and wait for the outcomes; for a caller that has a thread to spend."""
+    """Ask all models, or those of `names`, and wait; for callers that may block.
+
+    Raises MalformedBody before any model is asked.
+    """
     future: Future[Outcomes] = Future()
     submit_all(dataplane, payload, codec, request_id, future.set_result, names)
     return future.result()

@@ -1,10 +1,11 @@
-"""One call of a model: counted, timed, watched, and nothing that the model raises passes it.
+"""Invocations: count, time and watch each call of a model, and catch the exceptions of the model.
 
-    with Invocation(row, asked) as call:
+    with Invocation(row, started) as call:
         call.outcome = runner.call(payload, codec)
 
-Afterwards `call.outcome` is what the block set, or what it raised. A call that its deadline has
-overtaken (`claimed` is false) answers nobody and is not observed: the deadline has been.
+Afterwards `call.outcome` is the value that the block set, or the exception that it raised. If the
+deadline has answered before the call ended, `claimed` is false: the call must not answer, and it is
+not counted, because the deadline has been.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from modelsync.errors import DeadlineExceeded, ModelRaised, RequestError
+from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.runners import RawOutcome
-from modelsync.inference.thread_pool import CallTimeout
 from modelsync.inference.timeouts import Ticket
 from modelsync.inference.watchdog import Watchdog
 from modelsync.observability.counters import OK, Row
@@ -25,27 +26,36 @@ from modelsync.observability.counters import OK, Row
 INTERRUPTED = "the call was interrupted: it blocked all others; the model moves to threads now"
 
 
-class Asked(Protocol):
-    """A request. `started` is a time of `perf_counter`."""
+class TimedRequest(Protocol):
+    """A request that arrived at `started`, a time of `perf_counter` in seconds."""
 
     started: float
 
 
 class Invocation:
-    """A call for one request, asked for at `asked`, a time of `perf_counter`.
+    """A call for one request that arrived at `started`, a time of `perf_counter` in seconds.
 
-    `seconds` is how long the call took. Without a `ticket` the call runs in the event loop: there a
-    CallTimeout, which the watchdog raises, is the call's outcome; in a thread it ends the thread.
+    `seconds` is the duration of the call. Without a `ticket` the call runs in the event loop: there
+    a CallTimeout, which the watchdog raises, is the call's outcome; in a thread it ends the thread.
     """
 
-    __slots__ = ("_began", "_row", "_ticket", "_watchdog", "asked", "claimed", "outcome", "seconds")
+    __slots__ = (
+        "_began",
+        "_row",
+        "_ticket",
+        "_watchdog",
+        "claimed",
+        "outcome",
+        "seconds",
+        "started",
+    )
 
     size = 1
 
     def __init__(
         self,
         row: Row,
-        asked: float = 0.0,
+        started: float = 0.0,
         *,
         ticket: Ticket | None = None,
         watchdog: Watchdog | None = None,
@@ -54,7 +64,7 @@ class Invocation:
         self._ticket = ticket
         self._watchdog = watchdog
         self._began = 0.0
-        self.asked = asked
+        self.started = started
         self.outcome: RawOutcome = b""
         self.claimed = True
         self.seconds = 0.0
@@ -92,12 +102,12 @@ class Invocation:
         return error is not None
 
     def _passes(self, error: BaseException) -> bool:
-        """Whether it was us who ended the call: there is nobody left to answer."""
+        """Return whether the deadline has ended the call, so that the exception goes on."""
         if self._ticket is None:
             return False
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
-            return task is not None and task.cancelling() > 0  # any other is the model's own
+            return task is not None and task.cancelling() > 0  # else the model raised it
         return isinstance(error, CallTimeout)
 
     def _failed(self, error: BaseException) -> None:
@@ -106,18 +116,18 @@ class Invocation:
     def _observe(self, now: float) -> None:
         outcome = self.outcome
         reason = OK if type(outcome) is bytes else reason_of(outcome)
-        self._row.observe(reason, now - self.asked)
+        self._row.observe(reason, now - self.started)
 
 
 class BatchInvocation(Invocation):
-    """A call for several requests: `outcomes` has one for each, in their order."""
+    """A call for several requests; `outcomes` has one for each, in their order."""
 
     __slots__ = ("_requests", "outcomes", "size")
 
     def __init__(
         self,
         row: Row,
-        requests: Sequence[Asked],
+        requests: Sequence[TimedRequest],
         *,
         ticket: Ticket | None = None,
         watchdog: Watchdog | None = None,
@@ -138,7 +148,7 @@ class BatchInvocation(Invocation):
 
 
 def reason_of(outcome: RawOutcome) -> str:
-    """The name under which an outcome is counted."""
+    """Return the name under which an outcome is counted."""
     if isinstance(outcome, bytes):
         return OK
     if isinstance(outcome, CallTimeout):

@@ -1,9 +1,8 @@
-"""Whether a model is fast enough to be called in the event loop; measured by the check, corrected
-by what is seen.
+"""Decides by latency whether a model is called in the event loop or in a thread.
 
-A call in the loop saves the way to a thread and back, which costs more than most models do. It
-holds up every other client of the worker meanwhile, so it is for calls of at most `LOOP_MAX`
-seconds.
+A call in the loop saves the switch to a thread and back, which costs more than most models do. It
+holds up every other client of the worker meanwhile, so the loop is for calls of at most `LOOP_MAX`
+seconds. The check measures each model first; each worker corrects that by its own calls.
 """
 
 from __future__ import annotations
@@ -11,26 +10,28 @@ from __future__ import annotations
 from pathlib import Path
 
 LOOP_MAX = 0.005
-"""Seconds a call may take in the loop."""
+"""Seconds that a call in the loop may take."""
 
 INLINE_MAX = 30e-6
 """Seconds of a call that costs no more than waking up the client who waits for it."""
 
 STRIKES = 3
-"""Calls over the limit, within the last hundred or so, after which a model goes to the threads; one
-that takes ten times the limit goes at once.
+"""Calls over `LOOP_MAX`, of the last hundred or so, after which a model moves to the threads.
+
+One call that takes ten times `LOOP_MAX` is enough.
 """
 
 STREAK = 100
-"""Fast calls in a row after which a model that was in the threads comes (back) to the loop; twice
-as many each time.
+"""Fast calls in a row after which a model moves from the threads to the loop.
+
+The number doubles each time the model goes back to the threads.
 """
 
 
 class RunQueue:
-    """How long this thread has waited for a processor: time that a slow call is not to blame for.
+    """The time that this thread has waited for a processor, which is no fault of a slow call.
 
-    Linux tells it per thread (`/proc/thread-self/schedstat`, second field, in nanoseconds);
+    Linux counts it for each thread (`/proc/thread-self/schedstat`, second field, in nanoseconds);
     elsewhere it is 0.
     """
 
@@ -39,7 +40,7 @@ class RunQueue:
         self._before = self._total()
 
     def waited(self) -> float:
-        """Seconds since it was last asked."""
+        """Return the seconds waited since the last call of this method."""
         before, self._before = self._before, self._total()
         return self._before - before
 
@@ -51,7 +52,11 @@ class RunQueue:
 
 
 class LatencyTracker:
-    """One model's speed in one worker. Threads may call `seen` at once: a lost count is harmless."""
+    """The latency of one model in one worker; `call_seconds` is what the check has measured.
+
+    `allowed`: the loop may call the model at all. Several threads may call `record` at the same
+    time: a lost count is harmless.
+    """
 
     __slots__ = ("_fast", "_needed", "_slow", "allowed", "in_loop")
 
@@ -62,10 +67,8 @@ class LatencyTracker:
         self._fast = 0
         self._needed = STREAK
 
-    def slow(self, seconds: float) -> bool:
-        """Note a call in the loop that was over the limit; returns whether the model goes to the
-        threads for it.
-        """
+    def record_slow(self, seconds: float) -> bool:
+        """Record a call in the loop over `LOOP_MAX`; return whether the model moves to threads."""
         self._slow = self._slow * 0.97 + 1.0
         if seconds < 10 * LOOP_MAX and self._slow < STRIKES:
             return False
@@ -76,7 +79,7 @@ class LatencyTracker:
         return True
 
     def record(self, seconds: float) -> None:
-        """Note a call in a thread."""
+        """Record a call in a thread; enough fast ones move the model to the loop."""
         self._fast = self._fast + 1 if seconds <= LOOP_MAX else 0
         if self._fast >= self._needed and self.allowed:
             self.in_loop = True

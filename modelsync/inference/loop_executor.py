@@ -1,8 +1,8 @@
-"""The data plane as one worker's event loop uses it.
+"""Calls the models of a data plane from a worker's event loop.
 
-No waiting is built in: a lone request is answered alone and at once; requests that have arrived
-together are called together. Everything here runs in the loop's thread, but for slow batches, which
-the models' threads call.
+Nothing waits for a batch to fill: a single request is answered at once, and requests that have
+arrived together are answered together. Everything here runs in the loop's thread, except for slow
+batches, which the thread pool runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from modelsync.inference.watchdog import Watchdog
 T = TypeVar("T")
 
 INTERRUPT_AFTER = 1.0
-"""Seconds after which the watchdog interrupts a call in the loop, if that is possible."""
+"""Seconds after which the watchdog interrupts a call in the loop; one blocked in C goes on."""
 
 
 class LoopExecutor:
@@ -49,15 +49,15 @@ class LoopExecutor:
         self.tick()
 
     def tick(self) -> None:
-        """Take over what other threads and workers have found out; called a few times a second."""
+        """Refresh the state of all models; called a few times a second."""
         self._run_queue.waited()
         for model in self.models.values():
             model.refresh()
 
     def submit(self, name: str, payload: bytes, codec: Codec, request_id: str, done: Done) -> None:
-        """`DataPlane.submit` for the loop's thread.
+        """Answer one request without waiting, as `DataPlane.submit` does.
 
-        `done` is called in that thread, perhaps before this returns.
+        `done` is called in the loop's thread, perhaps before this method returns.
         """
         queue = self.queue(name, codec)
         if queue is not None and (queue.batches or queue.model.in_loop):
@@ -66,7 +66,7 @@ class LoopExecutor:
             self._dataplane.submit(name, payload, codec, request_id, self.threadsafe(done))
 
     def queue(self, name: str, codec: Codec) -> RequestQueue | None:
-        """Return where a protocol's requests for a model wait for one another, if it is loaded."""
+        """Return the queue of a protocol's requests for a model, None if it is not loaded."""
         queue = self._queues.get((name, codec))
         if queue is None and (model := self.models.get(name)) is not None:
             queue = self._queues[name, codec] = self._queue(model, codec)
@@ -78,7 +78,7 @@ class LoopExecutor:
         return SequentialCaller(model, codec, self._dataplane, self._loop, self.threadsafe)
 
     def threadsafe(self, done: Callable[[T], None]) -> Callable[[T], None]:
-        """Return a callback that calls `done` in the loop, whichever thread calls it."""
+        """Return a callback that any thread may call: it calls `done` in the loop's thread."""
 
         def deliver(value: T) -> None:
             if threading.get_ident() == self._thread:

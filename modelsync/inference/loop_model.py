@@ -1,4 +1,4 @@
-"""One model as one worker's event loop calls it."""
+"""Calls one model in the thread of a worker's event loop."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextvars import copy_context
 
 from modelsync.inference.codec import Codec
 from modelsync.inference.dataplane import DataPlane
-from modelsync.inference.invocation import Asked, BatchInvocation, Invocation
+from modelsync.inference.interrupt import CallTimeout
+from modelsync.inference.invocation import BatchInvocation, Invocation, TimedRequest
 from modelsync.inference.latency import INLINE_MAX, LOOP_MAX, RunQueue
 from modelsync.inference.runners import ModelRunner, RawOutcome
-from modelsync.inference.thread_pool import CallTimeout
 from modelsync.inference.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
 
 class LoopModel:
-    """Calls a model in the loop's thread.
+    """A model in one event loop.
 
-    `in_loop`: the model is fast enough to be called there at all. `inline`: it is so fast that its
-    requests need not wait for one another.
+    `in_loop`: the model is fast enough for the loop. `inline`: it is so fast that requests are
+    called as they arrive, without a queue.
     """
 
     __slots__ = (
@@ -46,7 +46,7 @@ class LoopModel:
         self.row = dataplane.counters.loop_row(self.name)
         self.in_loop = False
         self.inline = False
-        # What the model does to decimal's precision or numpy's error state stays in this context.
+        # If the model sets decimal's precision or numpy's error state, it stays in this context.
         self._in_context = copy_context().run
         self._invocation = Invocation(self.row, watchdog=watchdog)
         self._dataplane = dataplane
@@ -55,13 +55,13 @@ class LoopModel:
         self._watchdog = watchdog
 
     def refresh(self) -> None:
-        """Decide anew whether the loop calls the model: by its latency and its record."""
+        """Decide by latency and circuit breaker whether the loop calls the model."""
         self.in_loop = self._latency.in_loop and not self._dataplane.breaker.threads_only(self.name)
 
-    def call(self, payload: bytes, codec: Codec, asked: float) -> RawOutcome:
-        """Call the model for one request, asked for at `asked`, a time of `perf_counter`."""
+    def call(self, payload: bytes, codec: Codec, started: float) -> RawOutcome:
+        """Call the model for one request that arrived at `started` (`perf_counter`, seconds)."""
         call = self._invocation
-        call.asked = asked
+        call.started = started
         try:
             with call:
                 call.outcome = self._in_context(self.runner.call, payload, codec)
@@ -69,7 +69,7 @@ class LoopModel:
             return late
         seconds = call.seconds
         if seconds > INLINE_MAX:
-            # Twice, so that a model at the limit does not change its way with every call.
+            # Twice the limit, so that a model near it does not switch with every call.
             self.inline = self.inline and seconds <= 2 * INLINE_MAX
             if seconds > LOOP_MAX:
                 self._slow(seconds)
@@ -78,9 +78,9 @@ class LoopModel:
         return call.outcome
 
     def call_batch(
-        self, payloads: Sequence[bytes], codec: Codec, requests: Sequence[Asked]
+        self, payloads: Sequence[bytes], codec: Codec, requests: Sequence[TimedRequest]
     ) -> Sequence[RawOutcome]:
-        """Call the model once for several requests; one outcome for each."""
+        """Call the model once for several requests; return one outcome for each."""
         call = BatchInvocation(self.row, requests, watchdog=self._watchdog)
         try:
             with call:
@@ -93,9 +93,9 @@ class LoopModel:
         return call.outcomes
 
     def _slow(self, seconds: float) -> None:
-        """Record a call that took longer than a call in the loop may."""
+        """Record a call over `LOOP_MAX`; the model moves to threads if that happens often."""
         seconds -= self._run_queue.waited()
-        if seconds > LOOP_MAX and self._latency.slow(seconds):
+        if seconds > LOOP_MAX and self._latency.record_slow(seconds):
             self.in_loop = False
             log.info(
                 "%s took %.1f ms in the event loop: it moves to threads", self.name, seconds * 1000

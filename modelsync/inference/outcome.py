@@ -1,4 +1,4 @@
-"""What becomes of a request: the encoded result, or the error that explains why there is none."""
+"""The outcome of a request: the encoded result, or the error that the client gets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from modelsync.errors import RequestError
 
 Outcome = bytes | RequestError
+"""The encoded result, or the error that explains why there is none."""
 
 Done = Callable[[Outcome], None]
-"""Called exactly once with the outcome of a request, in whichever thread has it."""
+"""Called exactly once with the outcome of a request, in any thread."""

@@ -1,7 +1,7 @@
-"""Runners: where a model runs, and how its code is kept from the rest of the process.
+"""Runners: load a model, call it, and keep its code apart from the rest of the process.
 
-`InProcessRunner` calls a model in this process. Everything that patches the interpreter for the
-sake of models (guards, import hooks, crash reports) lies behind it, in `modelsync.models.isolation`.
+`InProcessRunner` calls a model in this process. All patches of the interpreter for models (guards,
+import hooks, crash reports) are behind it, in `modelsync.models.isolation`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Self
 
 from modelsync.errors import ModelRaised
 from modelsync.inference.codec import Codec
-from modelsync.inference.thread_pool import CallTimeout
+from modelsync.inference.interrupt import CallTimeout
 from modelsync.models.isolation import guards
 from modelsync.models.loading import loader
 from modelsync.models.types import LoadedModel, ModelSpec
 
 RawOutcome = bytes | BaseException
-"""The encoded result of one request, or what the model, its validator or its result raised."""
+"""The encoded result of one request, or the exception of the model, its validator or its result."""
 
 
 class ModelRunner(ABC):
-    """One model, ready to be called. `model` describes it: its schema, examples and version."""
+    """One model, ready to be called; `model` describes it: schema, examples and version."""
 
     def __init__(self, model: LoadedModel) -> None:
         self.model = model
@@ -38,34 +38,34 @@ class ModelRunner(ABC):
     def call(self, payload: bytes, codec: Codec) -> bytes:
         """Answer one request.
 
-        Raises MalformedBody, VariablesInvalid, ModelRaised and whatever the model raises,
-        SystemExit and KeyboardInterrupt among them.
+        Raises MalformedBody, VariablesInvalid, ModelRaised and every exception of the model,
+        SystemExit and KeyboardInterrupt included.
         """
 
     @abstractmethod
     async def call_async(self, payload: bytes, codec: Codec) -> bytes:
-        """Answer one request with a model whose method is `async def`. Raises as `call`."""
+        """Answer one request with a model whose method is `async def`; raises as `call` does."""
 
     @abstractmethod
     def call_batch(self, payloads: Sequence[bytes], codec: Codec) -> list[RawOutcome]:
-        """Answer several requests with one call of a model that has `call_batch`.
+        """Answer several requests with one call; return one outcome for each, in their order.
 
-        A request that cannot be bound, or whose result cannot be encoded, fails alone. If the call
-        itself raises, each request is called alone, so that only the one to blame fails. Raises
-        CallTimeout.
+        Only for a model that has `call_batch`. A request that cannot be bound, or whose result
+        cannot be encoded, fails alone. If the call itself raises, each request is called alone, so
+        that only those fail that raise by themselves. Raises CallTimeout.
         """
 
     @abstractmethod
     def give_up(self) -> None:
-        """Go on without a call that has passed its deadline: it may never end."""
+        """Prepare for further calls while one that has passed its deadline may still run."""
 
     @abstractmethod
     def warm_up(self) -> None:
-        """Call the model once with its first example, so that no client waits for a cold start."""
+        """Call the model with its first example, so that no client waits for a cold start."""
 
     @abstractmethod
     def close(self) -> None:
-        """Free what the model holds. It must not be called any more."""
+        """Free the resources of the model; it must not be called afterwards."""
 
 
 class InProcessRunner(ModelRunner):
@@ -73,11 +73,11 @@ class InProcessRunner(ModelRunner):
 
     @classmethod
     def load(cls, spec: ModelSpec) -> Self:
-        """Import the model's folder and make its instance. Raises ModelBroken."""
+        """Import the model's folder and create its instance. Raises ModelBroken."""
         return cls(loader.load(spec))
 
     def call(self, payload: bytes, codec: Codec) -> bytes:
-        """Decode, call, encode; under the model's lock where its calls must not overlap."""
+        """Decode, call and encode, under the model's lock if its calls must not overlap."""
         model = self.model
         try:
             if model.lock is None:
@@ -89,7 +89,7 @@ class InProcessRunner(ModelRunner):
             guards.restore_cwd()
 
     async def call_async(self, payload: bytes, codec: Codec) -> bytes:
-        """Decode, await, encode."""
+        """Decode, await and encode."""
         try:
             return codec.encode(await self.model.call(codec.decode(payload)))
         finally:
@@ -107,15 +107,15 @@ class InProcessRunner(ModelRunner):
         assert model.bind
         assert model.call_batch
         outcomes: list[RawOutcome] = [b""] * len(payloads)
-        rows, places = [], []
-        for place, payload in enumerate(payloads):
+        rows, indexes = [], []
+        for index, payload in enumerate(payloads):
             try:
                 rows.append(model.bind(codec.decode(payload)))
-                places.append(place)
+                indexes.append(index)
             except CallTimeout:
                 raise
             except BaseException as error:  # noqa: BLE001  a validator may be the model's code
-                outcomes[place] = error
+                outcomes[index] = error
         try:
             with model.lock or nullcontext():
                 results = model.call_batch(rows) if rows else []
@@ -123,11 +123,11 @@ class InProcessRunner(ModelRunner):
         except CallTimeout:
             raise
         except BaseException as error:  # noqa: BLE001  the edge of the model's code
-            for place in places:
-                outcomes[place] = self._alone(payloads[place], codec) if len(rows) > 1 else error
+            for index in indexes:
+                outcomes[index] = self._alone(payloads[index], codec) if len(rows) > 1 else error
             return outcomes
-        for place, result in zip(places, results, strict=True):
-            outcomes[place] = _encoded(result, codec)
+        for index, result in zip(indexes, results, strict=True):
+            outcomes[index] = _encoded(result, codec)
         return outcomes
 
     def _alone(self, payload: bytes, codec: Codec) -> RawOutcome:
@@ -139,12 +139,15 @@ class InProcessRunner(ModelRunner):
             return error
 
     def give_up(self) -> None:
-        """Give the model another lock: the call that hangs holds the old one, perhaps for ever."""
+        """Give the model another lock: the call that hangs may hold the old one for ever."""
         if self.model.lock is not None:
             self.model.lock = threading.Lock()
 
     def warm_up(self) -> None:
-        """Call the model; the check has run the same example, so a failure shows when it is used."""
+        """Call the model with its first example.
+
+        A failure is ignored: the check has run the same example, and the next request shows it.
+        """
         model = self.model
         if model.examples and not model.is_async:
             with suppress(BaseException):
@@ -152,7 +155,7 @@ class InProcessRunner(ModelRunner):
             guards.restore_cwd()
 
     def close(self) -> None:
-        """Forget the model's modules."""
+        """Remove the model's modules from `sys.modules`."""
         loader.unload(self.model)
 
 

@@ -1,6 +1,4 @@
-"""What a serving process holds: its settings, one release with its models, and the way to ask the
-supervisor.
-"""
+"""The service of one process: settings, one release with its models, and requests for a sync."""
 
 from __future__ import annotations
 
@@ -25,16 +23,20 @@ from modelsync.sync.status import Status, read_status
 
 log = logging.getLogger(__name__)
 
-SWITCHED_OFF = "switched off: calling it has ended several worker processes, the log says how; push a new version of it"
+SWITCHED_OFF = (
+    "switched off: calling it has ended several worker processes, the log says how; "
+    "push a new version of it"
+)
 
 
 @dataclass(slots=True)
 class Service:
-    """One release in one process. `release` is None before the first one: then nothing predicts and
-    readiness is 503.
+    """One release in one process.
 
-    `request_sync` asks the supervisor for a sync; None where the process runs without one.
-    `draining` is set once the process has begun to end.
+    `release` is None before the first one: then no model answers and `/readyz` is 503. `faults`
+    holds the models that are not loaded, with the reason. `request_sync` asks the supervisor for a
+    sync; it is None in a process without supervisor. `draining` is true once the process has begun
+    to end.
     """
 
     settings: Settings
@@ -47,26 +49,26 @@ class Service:
 
     @property
     def models(self) -> dict[str, LoadedModel]:
-        """The models that are loaded, by name."""
+        """The loaded models by name."""
         return self.dataplane.models
 
     @property
     def base(self) -> str:
-        """The URL prefix: empty, or with a slash in front and none behind."""
+        """The URL prefix: empty, or with a slash at its start and none at its end."""
         return f"/{self.settings.server.base_url}" if self.settings.server.base_url else ""
 
     @property
     def commit(self) -> str | None:
-        """The commit (standalone: the content digest) that answers; None before the first release."""
+        """The commit of the release (standalone: its content digest), None before the first one."""
         return self.release.commit if self.release else None
 
     @property
     def entries(self) -> dict[ModelName, ModelEntry]:
-        """Every model of the release, loaded or not."""
+        """All models of the release, loaded or not."""
         return self.release.models if self.release else {}
 
     def status(self) -> Status:
-        """What the last sync brought, as the supervisor wrote it."""
+        """Return the result of the last sync, as the update wrote it."""
         return read_status(self.settings.state.home)
 
     def totals(self) -> dict[str, totals.Totals]:
@@ -74,7 +76,7 @@ class Service:
         return totals.read(counters.folder(self.settings.state.home))
 
     def not_ready(self) -> str | None:
-        """Why no request should be sent here; None where the service is ready."""
+        """Return why no request should be sent here, None if the service is ready."""
         if self.draining:
             return "the process is ending"
         if self.release is not None:
@@ -87,19 +89,17 @@ class Service:
         )
 
     def why_not(self, name: str) -> str:
-        """Why that model is listed but not called: not loaded, or switched off; empty where it is
-        called.
-        """
+        """Return why a model is listed but not called: not loaded, or switched off; else empty."""
         return self.faults.get(name) or (
             SWITCHED_OFF if self.dataplane.breaker.is_open(name) else ""
         )
 
     def unavailable(self) -> dict[str, str]:
-        """The models that are listed but not called, with the reason."""
+        """Return the models that are listed but not called, with the reason."""
         return {name: reason for name in self.dataplane.names if (reason := self.why_not(name))}
 
     def after_fork(self) -> None:
-        """Give this process counters of its own; called in each worker once it has been forked."""
+        """Give this process counters of its own; called in each worker after the fork."""
         if os.getpid() != self._pid:
             self._pid = os.getpid()
             self.dataplane.counters = Counters(

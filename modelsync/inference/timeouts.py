@@ -1,4 +1,4 @@
-"""Timeouts of calls in flight: one thread watches all of them, and sleeps while there are none."""
+"""Timeouts of calls: one thread watches the deadlines of all calls, and ends when none is left."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from collections.abc import Callable
 from time import monotonic, sleep
 
 TICK = 0.05
-"""Seconds between two looks at the deadlines."""
+"""Seconds between two checks of the deadlines."""
 
 
 class Ticket:
-    """A call under a deadline: finished by whoever claims it first, the call itself or its
-    deadline.
-    """
+    """The right to answer one call, claimed once: by the call itself or by its deadline."""
 
     __slots__ = ("_first", "_on_expired", "deadline")
 
@@ -24,46 +22,44 @@ class Ticket:
         self._first = threading.Lock()
 
     def claim(self) -> bool:
-        """Whether the caller is the first, and so the one that may answer."""
+        """Return True to the first caller, which alone may answer, and False to all others."""
         if not self._first.acquire(blocking=False):
             return False
-        # It holds the call, which holds this ticket: each request would stay, body and answer,
-        # until the collector comes, and as long as a slower call is watched before it.
+        # The callback holds the job, which holds this ticket. Without this line each request, body
+        # and answer, would stay in memory until the garbage collector runs, and as long as a slower
+        # call before it is watched.
         self._on_expired = None
         return True
 
     def expire(self) -> Callable[[], None] | None:
-        """What to call because its time is over; None where the call was first."""
+        """Claim the ticket for the deadline; return the callback, None if the call was first."""
         on_expired = self._on_expired
         return on_expired if self.claim() else None
 
     @property
     def finished(self) -> bool:
-        """Whether somebody has claimed it."""
+        """Whether the ticket has been claimed."""
         return self._first.locked()
 
 
 class Timeouts:
-    """Calls `on_expired` of every ticket that nobody has claimed within `timeout` seconds."""
+    """Calls `on_expired` of every ticket that is not claimed within `timeout` seconds."""
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
-        self._tickets: deque[Ticket] = (
-            deque()
-        )  # in order of deadline, because the timeout is one for all
+        # In the order of their deadlines, because all tickets have the same timeout.
+        self._tickets: deque[Ticket] = deque()
         self._lock = threading.Lock()
         self._watching = False
 
     def start(self, on_expired: Callable[[], None]) -> Ticket:
-        """A ticket whose time runs from now. `on_expired` is called in the watching thread."""
+        """Return a ticket whose time runs from now; the watching thread calls `on_expired`."""
         with self._lock:
             ticket = Ticket(monotonic() + self.timeout, on_expired)
             self._tickets.append(ticket)
             if not self._watching:
                 self._watching = True
-                threading.Thread(
-                    target=self._watch, name="modelsync-deadlines", daemon=True
-                ).start()
+                threading.Thread(target=self._watch, name="modelsync-timeouts", daemon=True).start()
         return ticket
 
     def _watch(self) -> None:
@@ -78,9 +74,7 @@ class Timeouts:
                 on_expired()
 
     def _take_expired(self, now: float) -> list[Callable[[], None]]:
-        """Drop finished tickets from the front; claim those whose time is over and give what to
-        call for them.
-        """
+        """Drop claimed tickets from the front; claim expired ones and return their callbacks."""
         expired = []
         while self._tickets and (self._tickets[0].finished or self._tickets[0].deadline <= now):
             if on_expired := self._tickets.popleft().expire():

@@ -36,7 +36,7 @@ from modelsync.observability import counters, logs, totals
 from modelsync.processes.gunicorn_worker import ModelsyncWorker
 from modelsync.processes.oom import OomKills, find_counter
 from modelsync.releases.store import Releases
-from modelsync.server.acceptor import ConnectionCounts
+from modelsync.server.connection_counts import ConnectionCounts
 from modelsync.settings import Settings
 
 log = logging.getLogger("modelsync.processes.gunicorn_master")  # also where it runs as __main__

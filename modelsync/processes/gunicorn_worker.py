@@ -23,8 +23,8 @@ from modelsync.inference.serving import Service
 from modelsync.models.isolation import patches, process_state
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.processes.oom import prefer_as_oom_victim
-from modelsync.server.acceptor import ConnectionCounts
 from modelsync.server.connection import LINGER
+from modelsync.server.connection_counts import ConnectionCounts
 from modelsync.server.server import Server
 
 _exit = os._exit

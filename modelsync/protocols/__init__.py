@@ -1,1 +1,1 @@
-"""Codecs: between the bytes of a protocol and the variables and results of the data plane."""
+"""Codecs: translate between the bytes of a protocol and variables and results of the data plane."""

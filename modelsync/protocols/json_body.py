@@ -1,4 +1,4 @@
-"""The body of a prediction request: `{"variables": {...}}`, read strictly."""
+"""Strict parser of the body of a prediction request, `{"variables": {...}}`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ import orjson
 from modelsync.errors import MalformedBody
 
 WANTED = 'send {"variables": {...}}'
+"""The end of each message about a body of another shape."""
+
 BOM = b"\xef\xbb\xbf"
-LARGEST_SCANNED = 64 * 1024  # bytes; in a longer body a duplicate key is named without its position
+"""The byte order mark in UTF-8, which RFC 8259 section 8.1 forbids."""
+
+MAX_SCANNED = 64 * 1024
+"""Bytes of a body; in a longer one a duplicate key is named without its position."""
 
 _loads = orjson.loads
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """Take the variables out of a request body.
+    """Return the variables of a request body.
 
-    Raises MalformedBody, with line and column where they are known: malformed, empty or truncated
-    JSON, invalid UTF-8, a byte order mark, NaN, nesting deeper than 1,024, numbers that no double
-    holds, duplicate keys, no `variables`, or one that is no object. Keys beside `variables` are
-    left to those who know them.
+    Raises MalformedBody, with line and column if they are known, for malformed, empty or truncated
+    JSON, invalid UTF-8, a byte order mark, NaN, nesting deeper than 1,024, numbers that do not fit
+    a double, duplicate keys, and `variables` that are missing or no object. Other keys of the body
+    are ignored.
     """
     try:
         document = _loads(body)
@@ -36,9 +41,9 @@ def parse(body: bytes) -> dict[str, Any]:
         if "variables" in document:
             raise MalformedBody(f"variables is {_kind(variables)}, not an object; {WANTED}")
         raise MalformedBody(f"the body holds no variables; {WANTED}")
-    # Every key brings a colon, so as many colons as keys means that none was given twice. Only what
-    # differs (nested objects, colons in texts) is counted through, and only what then differs is
-    # parsed again, slowly.
+    # Every key comes with a colon, so as many colons as keys means that no key came twice. If the
+    # numbers differ, because of nested objects or colons in texts, all keys are counted; if they
+    # still differ, the body is parsed again, slowly.
     colons = body.count(b":")
     if colons != len(document) + len(variables) and colons != _count(document):
         _refuse_duplicates(body)
@@ -46,7 +51,7 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def _count(document: Any) -> int:
-    """The number of keys in all objects of a document."""
+    """Return the number of keys in all objects of a document."""
     keys, waiting = 0, [document]
     while waiting:
         value = waiting.pop()
@@ -69,7 +74,7 @@ def _kind(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-# --- what is wrong, and where ---------------------------------------------------------------------
+# --- errors and their positions -------------------------------------------------------------------
 
 
 def _refuse(body: bytes, error: orjson.JSONDecodeError) -> NoReturn:
@@ -99,8 +104,8 @@ class _Duplicate(Exception):
 
 
 def _refuse_duplicates(body: bytes) -> None:
-    """Raise MalformedBody if some object of a valid document has a key twice."""
-    if len(body) <= LARGEST_SCANNED:
+    """Check that no object of a valid document has a key twice. Raises MalformedBody."""
+    if len(body) <= MAX_SCANNED:
         _scan(body)
         return
     try:
@@ -108,9 +113,8 @@ def _refuse_duplicates(body: bytes) -> None:
     except _Duplicate as error:
         raise MalformedBody(_twice(str(error))) from None
     except RecursionError:
-        raise MalformedBody(
-            "the body is nested too deep to be checked for duplicate keys"
-        ) from None
+        message = "the body is nested too deep to be checked for duplicate keys"
+        raise MalformedBody(message) from None
 
 
 def _twice(key: str) -> str:
@@ -129,7 +133,7 @@ _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?|[{}]')
 
 
 def _scan(body: bytes) -> None:
-    """Raise MalformedBody where a key stands that its object has had already."""
+    """Check as `_refuse_duplicates` does, and give the position of the second key."""
     objects: list[set[str]] = []
     for token in _TOKEN.finditer(body):
         if token[0] == b"{":

@@ -1,4 +1,4 @@
-"""The native protocol: `{"variables": {...}}` in, the model's result as JSON out.
+"""The native protocol: a request is `{"variables": {...}}`, an answer the model's result as JSON.
 
 Failures are problem documents (RFC 9457), also as members of the answer of `/all`.
 """
@@ -17,7 +17,7 @@ from modelsync.protocols import json_body
 
 
 class NativeCodec:
-    """`decode` and `encode` for the data plane; `answer` and `answer_all` for HTTP."""
+    """The codec of the data plane, with `answer` and `answer_all` for HTTP."""
 
     decode = staticmethod(json_body.parse)
     encode = staticmethod(results.dump)
@@ -31,7 +31,7 @@ class NativeCodec:
         release: str | None,
         request_id: str,
     ) -> Answer:
-        """Return the answer to a request for the model `name`; `model` is None if not loaded."""
+        """Return the answer of a request for the model `name`; `model` is None if not loaded."""
         if isinstance(outcome, bytes):
             return Answer(200, outcome, version=model.version if model else "")
         return problems.answer(outcome, request_id=request_id, model=name, release=release)
@@ -39,9 +39,9 @@ class NativeCodec:
     def answer_all(
         self, outcomes: Outcomes, *, flat: bool, release: str | None, request_id: str
     ) -> Answer:
-        """Return one JSON object with each result, or its problem, under its model's name.
+        """Return one JSON object with each model's result, or its problem, under the model's name.
 
-        `flat` puts the members of all results side by side.
+        `flat` merges the members of all results into one object; problems keep their names.
         """
         bodies = {
             name: outcome

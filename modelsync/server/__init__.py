@@ -1,1 +1,1 @@
-"""HTTP/1.1 in an event loop, from the socket to the data plane. Knows no Flask."""
+"""HTTP/1.1 in an event loop, from the socket to the data plane, without Flask."""

@@ -1,9 +1,9 @@
-"""One line a request, cheap enough to stay on: formatted by hand, written together a few times a
-second.
+"""The access log: one JSON line for each request, written a few times a second.
 
-The lines are what `modelsync.observability.logs` would write for the same record. Only the detail
-of a problem needs redaction: the path comes without its query, the request id is of a safe
-alphabet. To a person's terminal they go through the ordinary logger.
+It formats the lines itself, which is cheap enough to leave it on; they equal the lines that
+`modelsync.observability.logs` writes for the same record. Only the detail of a problem needs
+redaction: the path comes without its query, and the request id has a safe alphabet. Where the log
+is text, for a terminal, the records go through the ordinary logger.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from modelsync.server.request import Request
 log = logging.getLogger("modelsync.access")
 
 _STANDARD = {"time", "level", "logger"}
+"""Members of a line that the ordinary logger adds itself."""
 
-LONGEST = 300
+MAX_DETAIL = 300
 """Characters of a problem's detail."""
 
-MOST = 512
-"""Lines that are written at once even if their time has not come."""
+MAX_LINES = 512
+"""Lines after which the log is written without waiting for the next `flush`."""
 
 
 class AccessLog:
-    """The access log of one worker. `flush` is called a few times a second, and at the end."""
+    """The access log of one worker; `flush` is called a few times a second, and at the end."""
 
     def __init__(self) -> None:
         self.enabled = log.isEnabledFor(logging.INFO)
@@ -46,7 +47,7 @@ class AccessLog:
 
     def add(
         self,
-        what: str,
+        endpoint: str,
         status: int,
         *,
         client: str | None,
@@ -56,24 +57,27 @@ class AccessLog:
         seconds: float,
         detail: str = "",
     ) -> None:
-        """Note an answered request; `what` is its method and path, `size` in bytes, `detail` what
-        was the matter.
+        """Add the line of a request.
+
+        `endpoint` is its method and path, `size` that of the answer's body in bytes, `seconds` the
+        time from the request's arrival, `detail` the reason of a failure.
         """
         fields = {"client": client, "request_id": request_id, "model": model}
         if detail:
-            fields["detail"] = redacted(detail, LONGEST)
+            fields["detail"] = redacted(detail, MAX_DETAIL)
         if self._fd is None:
             measured = {"bytes": size, "seconds": round(seconds, 6), "pid": self._pid}
-            log.info("%s %d", what, status, extra={"fields": fields | measured})
+            log.info("%s %d", endpoint, status, extra={"fields": fields | measured})
             return
-        head, tail = orjson.dumps(f"{what} {status}"), orjson.dumps(fields)
+        head, tail = orjson.dumps(f"{endpoint} {status}"), orjson.dumps(fields)
         self._append(
-            b'{"time":"%b","level":"info","logger":"modelsync.access","message":%b,%b,"bytes":%d,"seconds":%.6f,"pid":%d}\n'
+            b'{"time":"%b","level":"info","logger":"modelsync.access","message":%b,%b,'
+            b'"bytes":%d,"seconds":%.6f,"pid":%d}\n'
             % (self._now(), head, tail[1:-1], size, seconds, self._pid)
         )
 
     def answered(self, request: Request, answer: Answer, client: bytes, model: str | None) -> None:
-        """Log one line for a request; `model` is the name of the one that it was for."""
+        """Add the line of a request and its answer; `model` is the name of its model, if any."""
         if self.enabled:
             self.add(
                 f"{request.method.decode('latin-1')} {request.path.decode('latin-1')}",
@@ -86,65 +90,57 @@ class AccessLog:
                 detail=problems.detail_of(answer) if answer.status >= 400 else "",
             )
 
-    def template(self, what: str, model: str) -> bytes:
-        """A line for successes that differ in client, id, size and time only, for `add_again`."""
-        fixed = (
-            b'","level":"info","logger":"modelsync.access","message":%b,"model":%b,"client":"'
-            % (
-                orjson.dumps(f"{what} 200"),
-                orjson.dumps(model),
-            )
-        )
-        return (
-            fixed.replace(b"%", b"%%")
-            + b'%%b","request_id":"%%b","bytes":%%d,"seconds":%%.6f,"pid":%d}\n' % self._pid
-        )
+    def template(self, endpoint: str, model: str) -> bytes:
+        """Return the line of a successful request without its time, for `add_success`.
 
-    def add_again(
+        It has the placeholders of client, request id, size and seconds.
+        """
+        message, name = orjson.dumps(f"{endpoint} 200"), orjson.dumps(model)
+        fixed = b'","level":"info","logger":"modelsync.access","message":%b,"model":%b,"client":"'
+        rest = b'%%b","request_id":"%%b","bytes":%%d,"seconds":%%.6f,"pid":%d}\n'
+        return (fixed % (message, name)).replace(b"%", b"%%") + rest % self._pid
+
+    def add_success(
         self, template: bytes, client: bytes, request_id: bytes, size: int, seconds: float
     ) -> None:
-        """Note an answered request whose line has been prepared; `client` is an address, or empty."""
+        """Add the line of a successful request from its `template`; `client` may be empty."""
         if self._fd is None:
             line = orjson.loads(b'{"time":"' + template % (client, request_id, size, seconds))
             message = line.pop("message")
-            log.info(
-                "%s", message, extra={"fields": {key: line[key] for key in line.keys() - _STANDARD}}
-            )
+            fields = {key: line[key] for key in line.keys() - _STANDARD}
+            log.info("%s", message, extra={"fields": fields})
             return
         self._append(b'{"time":"' + self._now() + template % (client, request_id, size, seconds))
 
     def flush(self) -> None:
-        """Write what has been noted."""
+        """Write all lines that have been added."""
         if self._lines and self._fd is not None:
             data, self._lines = b"".join(self._lines), []
-            with contextlib.suppress(
-                OSError
-            ):  # a full disk, a reader that has gone: as logging does, go on without
+            # On a full disk, or without a reader, the lines are lost, as with `logging`.
+            with contextlib.suppress(OSError):
                 while data:
                     data = data[os.write(self._fd, data) :]
 
     def _append(self, line: bytes) -> None:
         self._lines.append(line)
-        if len(self._lines) >= MOST:
+        if len(self._lines) >= MAX_LINES:
             self.flush()
 
     def _now(self) -> bytes:
         millisecond = int(time() * 1000)
         if millisecond != self._millisecond:
             self._millisecond = millisecond
-            moment = datetime.fromtimestamp(millisecond / 1000, UTC).isoformat(
-                timespec="milliseconds"
-            )
-            self._moment = moment.replace("+00:00", "Z").encode()
+            moment = datetime.fromtimestamp(millisecond / 1000, UTC)
+            text = moment.isoformat(timespec="milliseconds")
+            self._moment = text.replace("+00:00", "Z").encode()
         return self._moment
 
 
 def _json_stream() -> int | None:
-    """A descriptor of its own for the stream that JSON lines go to; None where the log is text."""
+    """Return a new descriptor of the stream of JSON lines, None where the log is text."""
     for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler) and isinstance(
-            handler.formatter, JsonFormatter
-        ):
+        is_json = isinstance(handler.formatter, JsonFormatter)
+        if isinstance(handler, logging.StreamHandler) and is_json:
             try:
                 return os.dup(handler.stream.fileno())
             except (OSError, ValueError):  # a stream in memory, in tests

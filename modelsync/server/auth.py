@@ -1,11 +1,10 @@
-"""Who may do what: bearer tokens with the scopes predict, train and admin. Free of Flask: the
-worker asks it too.
+"""Authorization by bearer tokens (RFC 6750) with the scopes predict, train and admin.
 
-A wider scope holds the narrower ones: an admin token may train, a train token may predict. What
-each scope opens:
+It is free of Flask, because the event loop uses it too. A wider scope includes the narrower ones:
+an admin token may train, a train token may predict. What each scope allows:
 
-- predict: predicting and everything that tells of the models (the page, status, usage, OpenAPI, the last sync). Open to
-  everybody while no predict token is set.
+- predict: predictions and all that describes the models (the page, status, usage, OpenAPI, the last
+  sync). Open to everybody while no predict token is set.
 - train: fitting models. Refused to everybody until a train or an admin token is set.
 - admin: syncing. Refused to everybody until an admin token is set.
 
@@ -30,41 +29,44 @@ log = logging.getLogger(__name__)
 Scope = Literal["predict", "train", "admin"]
 
 SCOPES: tuple[Scope, ...] = ("predict", "train", "admin")
-"""From the narrowest to the widest; each holds those before it."""
+"""From the narrowest scope to the widest; each includes those before it."""
 
 SETTING: dict[Scope, str] = {
     "predict": "MODELSYNC_PREDICT_TOKENS",
     "train": "MODELSYNC_TRAIN_TOKENS",
     "admin": "MODELSYNC_ADMIN_TOKENS",
 }
+"""The setting that holds the tokens of a scope."""
 
 REREAD = 1.0
-"""Seconds after which the tokens are read again, so that rotated files need no restart and requests
-read no files.
+"""Seconds after which the tokens are read again.
+
+Rotated files then need no restart, and requests do not wait for the disk.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class _Tokens:
-    """SHA-256 digests by scope: equal lengths for the comparison, and no token kept in memory."""
+    """SHA-256 digests of the tokens, so that all have one length and no token stays in memory."""
 
     digests: tuple[tuple[Scope, bytes], ...]
     read_at: float
 
     def scopes_of(self, token: bytes) -> set[Scope]:
-        """The scopes of a token. Every known token is compared, so the time tells nothing about any
-        of them.
+        """Return the scopes of a token.
+
+        Every known token is compared, so that the duration reveals nothing about any of them.
         """
         digest = sha256(token).digest()
         return {scope for scope, known in self.digests if hmac.compare_digest(digest, known)}
 
-    def any_from(self, scope: Scope) -> bool:
-        """Whether some token holds `scope`."""
+    def has_any(self, scope: Scope) -> bool:
+        """Return whether some token has `scope`, or a wider one."""
         return any(SCOPES.index(held) >= SCOPES.index(scope) for held, _ in self.digests)
 
 
 class Authorizer:
-    """Asks for a token where one is needed."""
+    """Checks the token of a request against the tokens of the settings."""
 
     def __init__(self, access: Access, clock: Callable[[], float] = monotonic) -> None:
         self._secrets: Mapping[Scope, Secret] = {
@@ -78,19 +80,19 @@ class Authorizer:
 
     @property
     def open_to_all(self) -> bool:
-        """Whether anybody may predict."""
+        """Whether predictions need no token."""
         return not self._secrets["predict"]
 
     def require(self, scope: Scope, authorization: str | None) -> None:
-        """Return where the `Authorization` header's token holds `scope`.
+        """Check that the token of the `Authorization` header has `scope`.
 
-        Raises Unauthenticated without a known token, Forbidden where the token is too narrow or
-        nobody has the scope.
+        Raises Unauthenticated without a known token, Forbidden if the scope of the token is too
+        narrow or no token of the scope is set.
         """
         if scope == "predict" and self.open_to_all:
             return
         tokens = self._current()
-        if scope != "predict" and not tokens.any_from(scope):
+        if scope != "predict" and not tokens.has_any(scope):
             raise Forbidden(f"nobody may do this until a token is set: {_settings(scope)}")
         held = tokens.scopes_of(_bearer(authorization))
         if not held:
@@ -107,14 +109,15 @@ class Authorizer:
         digests = [
             (scope, sha256(token.strip().encode()).digest())
             for scope, secret in self._secrets.items()
-            for token in self._text(scope, secret).split(",")
+            for token in self._read_setting(scope, secret).split(",")
             if token.strip()
         ]
         return _Tokens(tuple(digests), self._clock())
 
-    def _text(self, scope: Scope, secret: Secret) -> str:
-        """The tokens of a scope as they are written; none where their file cannot be read: shut
-        rather than open.
+    def _read_setting(self, scope: Scope, secret: Secret) -> str:
+        """Return the setting of a scope, empty if its file cannot be read.
+
+        No token then has the scope: access is refused rather than granted.
         """
         try:
             text = secret.read()
@@ -128,8 +131,9 @@ class Authorizer:
 
 
 def _bearer(authorization: str | None) -> bytes:
-    """The token of an `Authorization` header as the bytes that were sent (headers are decoded as
-    Latin-1).
+    """Return the token of an `Authorization` header in the bytes that the client has sent.
+
+    Headers are decoded as Latin-1. Raises Unauthenticated if the header holds no token.
     """
     if not authorization:
         raise Unauthenticated(
@@ -145,5 +149,5 @@ def _bearer(authorization: str | None) -> bytes:
 
 
 def _settings(scope: Scope) -> str:
-    names = [SETTING[one] for one in SCOPES[SCOPES.index(scope) :]]
+    names = [SETTING[allowed] for allowed in SCOPES[SCOPES.index(scope) :]]
     return " or ".join(names)

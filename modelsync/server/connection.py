@@ -1,7 +1,7 @@
-"""HTTP/1.1 on one connection: requests are answered in their order, and every wait has a limit.
+"""One HTTP/1.1 connection: answers requests in their order and limits every wait for the client.
 
-Pipelining and the limits in time are here; `RequestParser` makes requests of bytes. A request that
-breaks a rule is answered with a problem and ends the connection; none reaches a model.
+Pipelining and time limits are here; `RequestParser` parses the bytes. A request that breaks a rule
+never reaches a model: it is answered with a problem, and the connection ends.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from modelsync.server.rules import ProtocolError
 from modelsync.server.state import ServerState
 
 MAX_PIPELINED = 32
-"""Requests of one connection that may be in work at once; reading pauses there."""
+"""Requests of one connection that may wait for an answer; then reading pauses."""
 
 LINGER = 2.0
-"""Seconds a closing connection still reads, so that the answer is not lost to a reset (RFC 9112
-section 9.6).
+"""Seconds for which a closing connection still reads (RFC 9112 section 9.6).
+
+A reset would otherwise destroy the answer before the client reads it.
 """
 
 
 class Connection(asyncio.Protocol):
-    """One client. `deadline` is a time of the loop's clock, 0 if the client has nothing to do."""
+    """One client; `deadline` is a time of the loop's clock, 0 if the client has nothing to do."""
 
     __slots__ = (
         "_closing", "_exchanges", "_heads", "_log", "_parser", "_paused", "_responses", "_router",
@@ -119,36 +120,37 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def _expect(self, seconds: float) -> None:
-        """Give the client so long for what it has to do next, 0: nothing; first it has to read what
-        is sent to it.
+        """Limit the time for the client's next step, 0: it has none.
+
+        While the client does not read its answers, the limit for that stays.
         """
         if self._writable:
             self.deadline = self._state.now() + seconds if seconds else 0.0
 
-    # --- what the reader tells --------------------------------------------------------------------
+    # --- events of the parser ---------------------------------------------------------------------
 
     def begun(self) -> None:
-        """A request begins. Raises ProtocolError where the last one has come."""
+        """A request begins. Raises ProtocolError after the last request of the connection."""
         if self._ends():
             raise ProtocolError(400, "more data after Connection: close")
         self._expect(self._state.header_timeout)
 
     def head_read(self, *, waits: bool) -> None:
-        """A head has come; `waits`: its body comes only once that is asked for."""
-        # Behind unanswered requests the client hears nothing, and sends its body anyway.
+        """A head is complete; `waits`: the client sends the body after `100 Continue` only."""
+        # While earlier answers are due nothing may be sent; the client sends its body anyway.
         if waits and not self._exchanges:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._expect(self._state.body_timeout)
 
     def received(self, request: Request, whole: bytes) -> None:
-        """A request has come; `whole` is its bytes where it has come in one piece, else empty."""
+        """A request is complete; `whole` is its bytes if they came in one piece, else empty."""
         request.request_id = self._state.request_id(request.header(b"x-request-id"))
         if whole:
             self._heads.learn(whole, request)
         self.exchange(request)
 
     def exchange(self, request: Request) -> None:
-        """Have a whole request answered, after those before it."""
+        """Route a complete request; its answer follows those of the requests before it."""
         self._state.requests += 1
         exchange = Exchange(request)
         self._exchanges.append(exchange)
@@ -157,14 +159,14 @@ class Connection(asyncio.Protocol):
         self._update_reading()
 
     def wait(self, exchange: Exchange) -> None:
-        """Take note of a request whose answer comes later; `answered` or `finished` gives it."""
+        """Queue a request whose answer comes later, through `answered` or `finished`."""
         self._exchanges.append(exchange)
         self.deadline = 0.0
 
     # --- answering --------------------------------------------------------------------------------
 
     def _reject(self, status: int, detail: str) -> None:
-        """Answer what is due, then this problem, then end the connection."""
+        """Send the answers that are due, then a problem, then end the connection."""
         request = self._parser.drop()
         if self._ends():
             return
@@ -178,16 +180,18 @@ class Connection(asyncio.Protocol):
         self.answered(exchange, self._responses.problem(status, detail, request.request_id))
 
     def _ends(self) -> bool:
-        """Whether nothing is said any more behind what is due: what still comes is for nobody."""
+        """Return whether the last answer is already determined: further requests are ignored."""
         return self._closing or bool(self._exchanges and self._exchanges[-1].close)
 
     def timed_out(self) -> None:
-        """The client did not do in time what it had to: tell it where that makes sense, and end the
-        connection.
+        """End the connection, because the client has missed its deadline.
+
+        A request that has begun is answered with 408 first. A client that reads slowly, but reads,
+        gets more time.
         """
         self.deadline = 0.0
         if not self._writable and (unsent := self.transport.get_write_buffer_size()) < self._unsent:
-            self._unsent = unsent  # slow, but it reads
+            self._unsent = unsent  # slow, but it does read
             self.deadline = self._state.now() + self._state.write_timeout
         elif self._closing or not self._writable:
             self.transport.abort()
@@ -197,39 +201,36 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
     def close_when_idle(self) -> None:
-        """End the connection now if nothing is due on it; what is due says `Connection: close`
-        anyway.
-        """
+        """End the connection if no answer is due; one that is due says `Connection: close`."""
         if not self._exchanges and not self._parser.in_message and not self._closing:
             self.transport.close()
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
-        """Answer a request that waits, when those before it have been."""
+        """Send the answer of a request, after the answers of those before it."""
         request = exchange.request
         self._log.answered(request, answer, self.client, self._router.model_at(request.path))
         if self.transport.is_closing():
             return
-        # Those behind it in the pipeline are in work already: the last one ends the connection.
+        # Later requests of the pipeline are under way already: the last one ends the connection.
         last = not self._exchanges or exchange is self._exchanges[-1]
         exchange.close = exchange.close or (self._state.draining and last)
         exchange.output = self._responses.render(exchange.request, answer, close=exchange.close)
         self._flush()
 
     def finished(self, exchange: Exchange) -> None:
-        """`answered` for an exchange that has its output and keeps the connection."""
+        """Send the `output` of an exchange that keeps the connection, in its order."""
         if self.transport.is_closing():
             return
         if len(self._exchanges) == 1 and self._writable and not self._parser.in_message:
             self._exchanges.clear()
             self.deadline = self._state.idle_deadline
-            self.transport.write(
-                exchange.output or b""
-            )  # may set another: a client that does not read
+            # May set another deadline: that of a client that does not read.
+            self.transport.write(exchange.output or b"")
         else:
             self._flush()
 
     def _flush(self) -> None:
-        """Write the answers whose turn it is."""
+        """Write all answers up to the first that is not ready."""
         exchanges = self._exchanges
         while exchanges and (output := exchanges[0].output) is not None and self._writable:
             exchange = exchanges.popleft()
@@ -242,9 +243,7 @@ class Connection(asyncio.Protocol):
         self._update_reading()
 
     def _linger(self) -> None:
-        """Send no more, and read and drop what is still on its way, until the client closes or
-        LINGER is over.
-        """
+        """Send no more, but read and drop data, until the client closes or `LINGER` is over."""
         self._closing = True
         self._exchanges.clear()
         self._expect(LINGER)
@@ -255,7 +254,7 @@ class Connection(asyncio.Protocol):
             self.transport.write_eof()
 
     def _update_reading(self) -> None:
-        """Stop reading while the client asks faster than it takes answers."""
+        """Pause reading while the client sends requests faster than it reads answers."""
         pause = len(self._exchanges) >= MAX_PIPELINED or not self._writable
         if pause is not self._paused and not self._closing and not self.transport.is_closing():
             self._paused = pause

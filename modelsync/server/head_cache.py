@@ -1,7 +1,7 @@
-"""Heads of requests like some that have been seen before: the short way from a client to a model.
+"""The cache of parsed heads: a request with a known head goes to its model without the parser.
 
-The verdict of the parser and the rules on a head holds for all heads of the same `head_key`; and,
-for a second, that their token may predict. Everything else takes the long way, through the router.
+What the parser and the rules have found for a head holds for all heads with the same `head_key`;
+that their token may predict is cached for a second. All other requests go through the router.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from modelsync.server.router import Router
 from modelsync.server.state import ServerState
 
 MAX_HEADS = 1024
-"""Heads that are remembered; over it all are forgotten, and learnt again as they come."""
+"""Heads in the cache; when it is full it is emptied, and filled again by the next requests."""
 
 MAX_SEEN = 8192
-"""Heads of which it is remembered that they have been seen once."""
+"""Heads that are known to have come once; a head is cached when it comes again."""
 
 _NOT_CACHED = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
+"""Fields whose requests always need the parser."""
 
 
 class CachedHead:
-    """The verdict on all heads of one `head_key`, found when the parser saw the first of them.
+    """What all heads of one `head_key` have in common, as the parser found it in the first of them.
 
-    `admitted_until`, a time of `perf_counter`, says how long their token may predict without being
-    asked for again; `queue` is where requests wait for the model that answers here.
+    `request` holds their decisive fields, `queue` takes the requests for their model. Until
+    `admitted_until`, a time of `perf_counter` in seconds, their token is not checked again.
     """
 
     __slots__ = ("admitted_until", "fields", "log_line", "queue", "request")
@@ -59,33 +60,31 @@ class CachedHead:
 
 
 KnownHead = tuple[CachedHead, int, bytes]
-"""A cached head, the length of the request's body in bytes, and the client's own id for the request,
-empty without one.
-"""
+"""A cached head, the length of the body in bytes, and the client's request id or empty bytes."""
 
 
 class Channel(Protocol):
-    """A connection as the cache uses it."""
+    """What the cache needs of a connection."""
 
     client: bytes
     deadline: float
     transport: asyncio.Transport
 
     def exchange(self, request: Request) -> None:
-        """Have a request answered by the router."""
+        """Send a request to the router."""
 
     def wait(self, exchange: Exchange) -> None:
         """Queue a request whose answer comes later."""
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
-        """Answer a request that waits."""
+        """Send the answer of a queued request."""
 
     def finished(self, exchange: Exchange) -> None:
-        """Answer a request that waits and whose `output` is set."""
+        """Send the `output` of a queued request."""
 
 
 class HeadCache:
-    """The heads that one worker has learnt: in `known` by their bytes."""
+    """The cached heads of one worker; `known` holds them by their bytes."""
 
     def __init__(
         self, state: ServerState, router: Router, responses: Responses, log: AccessLog
@@ -99,7 +98,7 @@ class HeadCache:
         self.log = log
 
     def find(self, data: bytes) -> KnownHead | None:
-        """Return what is known of a head that may never have come before, by its `head_key`."""
+        """Return the known head with the same `head_key` as these bytes, None without one."""
         found = head_key(data)
         if found is None:
             return None
@@ -115,7 +114,7 @@ class HeadCache:
         return known
 
     def learn(self, data: bytes, request: Request) -> None:
-        """Remember the head of a request that has come whole as `data`."""
+        """Cache the head of a request that has come as `data`, in one piece."""
         end = data.find(b"\r\n\r\n") + 4
         whole = len(data) == end + len(request.body)
         if request.version != "1.1" or not request.keep_alive or not whole:
@@ -133,7 +132,7 @@ class HeadCache:
         self._by_key[found[0]] = self._cached(request, queue)
 
     def _seen_before(self, data: bytes) -> bool:
-        """Return whether these bytes come again: what comes once must not push out the others."""
+        """Return whether these bytes have come before; heads that come once are not cached."""
         mark = hash(data)
         if mark in self._seen:
             return True
@@ -150,7 +149,7 @@ class HeadCache:
         return CachedHead(general, queue, line)
 
     def answer(self, channel: Channel, head: CachedHead, body: bytes, request_id: bytes) -> None:
-        """Answer a request with a known head: now, or at the end of this turn of the loop."""
+        """Answer a request with a known head, now or at the end of this turn of the loop."""
         started = perf_counter()
         state, queue = self.state, head.queue
         identity = request_id or state.new_id()
@@ -181,7 +180,7 @@ class HeadCache:
             channel.transport.write(self.responses.success(identity, head.fields, outcome))
             if self.log.enabled:
                 seconds = perf_counter() - started
-                self.log.add_again(head.log_line, channel.client, identity, len(outcome), seconds)
+                self.log.add_success(head.log_line, channel.client, identity, len(outcome), seconds)
             return
         request = head.request_with(body, identity, started)
         answer = self.failure(queue.explain(outcome, request.request_id), head, request)
@@ -189,11 +188,11 @@ class HeadCache:
         self.log.answered(request, answer, channel.client, queue.model.name)
 
     def failure(self, outcome: Outcome, head: CachedHead, request: Request) -> Answer:
-        """Return the answer to a request that failed, or whose answer is not a plain one."""
+        """Return the answer of a request that failed, or that ends its connection."""
         return self._router.answer(outcome, head.queue.model.name, request.request_id)
 
     def _admitted(self, head: CachedHead, now: float) -> bool:
-        """Return whether requests with this head may predict; if not, the router says why."""
+        """Return whether requests with this head may predict; else the router answers them."""
         try:
             self._router.admit(head.request)
         except RequestError:
@@ -203,7 +202,7 @@ class HeadCache:
 
 
 class CachedExchange(Exchange):
-    """A request with a known head that waits for others: a `Pending` of the batcher."""
+    """A request with a known head in a queue of the batcher (`Pending`)."""
 
     __slots__ = ("_cache", "_channel", "_head", "_identity", "payload", "started")
 
@@ -225,7 +224,7 @@ class CachedExchange(Exchange):
         self._identity = identity
 
     def identity(self) -> str:
-        """Return the request's id; from now on the request takes the long way."""
+        """Return the request's id, and set the full `request`: all answers but success need it."""
         if self.request is self._head.request:
             self.request = self._head.request_with(self.payload, self._identity, self.started)
         return self.request.request_id
@@ -238,7 +237,7 @@ class CachedExchange(Exchange):
             self._channel.finished(self)
             if cache.log.enabled:
                 seconds = perf_counter() - self.started
-                cache.log.add_again(
+                cache.log.add_success(
                     head.log_line, self._channel.client, self._identity, len(outcome), seconds
                 )
             return

@@ -1,5 +1,6 @@
-"""Which request bodies are taken: JSON in UTF-8, not compressed. Free of Flask, so that the worker
-asks it too.
+"""The media types of request bodies that are accepted: JSON in UTF-8, not compressed.
+
+It is free of Flask, because the event loop uses it too.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from email.message import Message
 from modelsync.errors import UnsupportedBody
 
 ADVICE = "send JSON with Content-Type: application/json"
+"""The end of each message about a content type."""
 
 
 def check_media_type(content_type: str | None, content_encoding: str | None = None) -> None:
-    """Raise UnsupportedBody unless the headers say JSON (`application/json` or
-    `application/*+json`) in UTF-8.
+    """Check the headers of a request's body. Raises UnsupportedBody unless it is JSON in UTF-8.
 
-    A missing content type is refused too, with an empty body as with any other: one rule, and no
-    guessing.
+    The media type is `application/json` or `application/*+json`. A missing content type is refused
+    too, even with an empty body, so that there is one rule and no guess.
     """
     if content_encoding and content_encoding.strip().lower() != "identity":
         raise UnsupportedBody(
@@ -35,7 +36,7 @@ def check_media_type(content_type: str | None, content_encoding: str | None = No
         raise UnsupportedBody(f"Content-Type {_shown(content_type)} is not taken: {ADVICE}")
     try:
         charset = str(header.get_param("charset", "utf-8")).lower()
-    except ValueError:  # a parameter's number (RFC 2231) that Python refuses to read
+    except ValueError:  # a parameter's number (RFC 2231) that Python cannot parse
         raise UnsupportedBody(
             f"Content-Type {_shown(content_type)} is not taken: {ADVICE}"
         ) from None

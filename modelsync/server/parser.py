@@ -1,7 +1,7 @@
-"""Requests out of the bytes of one connection: parse strictly, limit everything.
+"""Parses the bytes of one connection into requests, strictly and with limits on every size.
 
-The grammar is llhttp's in its strict mode (through httptools). What it leaves to the server is in
-`rules`; the limits in size are here.
+The grammar is that of llhttp in its strict mode (through httptools). `rules` checks what llhttp
+leaves to the server.
 """
 
 from __future__ import annotations
@@ -21,37 +21,47 @@ from modelsync.server.rules import (
 )
 
 MAX_URL = 8 * 1024
+"""Bytes of a request target."""
+
 MAX_HEADERS = 100
+"""Header fields of a request."""
+
 MAX_HEADER_BYTES = 32 * 1024
+"""Bytes of all header fields."""
+
+MAX_FIELD_BYTES = MAX_URL + MAX_HEADER_BYTES
+"""Bytes in a row that are no part of a body."""
+
 CHUNKING = 8
-"""How many times larger than its body a chunked message may be: a byte in a chunk of its own takes
-six.
-"""
+"""The factor by which a chunked message may exceed its body; chunks of one byte make it six."""
 
 
 class ParserEvents(Protocol):
-    """Who hears of what is read. Each of them may raise ProtocolError."""
+    """Receives the parser's events; each method may raise ProtocolError."""
 
     def begun(self) -> None:
         """A request begins."""
 
     def head_read(self, *, waits: bool) -> None:
-        """A head has come; `waits`: its body comes only once that is asked for."""
+        """A head is complete; `waits`: the client sends the body after `100 Continue` only."""
 
     def received(self, request: Request, whole: bytes) -> None:
-        """A request has come; `whole` is its bytes where it has come in one piece, else empty."""
+        """A request is complete; `whole` is its bytes if they came in one piece, else empty."""
 
 
 class RequestParser:
-    """`in_message`: a request has begun and not ended; `in_head`: nor has its head."""
+    """Parses the requests of one connection; `max_body` is in bytes.
+
+    `in_message`: a request has begun and not ended; `in_head`: nor has its head.
+    """
 
     __slots__ = (
-        "_body", "_body_size", "_client", "_fields", "_header_bytes", "_max_body", "_parser", "_received",
-        "_request", "_url", "_whole", "in_head", "in_message",
+        "_body", "_body_size", "_events", "_fields", "_header_bytes", "_max_body", "_parser",
+        "_received", "_request", "_url", "_whole", "in_head", "in_message",
     )  # fmt: skip
 
-    def __init__(self, client: ParserEvents, max_body: int) -> None:
-        self._client = client
+    def __init__(self, events: ParserEvents, max_body: int) -> None:
+        self._events = events
         self._max_body = max_body
         self._parser = httptools.HttpRequestParser(self)
         self._request = Request()
@@ -66,8 +76,9 @@ class RequestParser:
         self.in_head = False
 
     def feed(self, data: bytes, *, begins: bool) -> None:
-        """Read what has come; `begins`: a request, nothing is due before it. Raises ProtocolError,
-        and is of no use then.
+        """Parse data; `begins`: it starts a request, and no answer is due before it.
+
+        Raises ProtocolError; the parser must not be used afterwards.
         """
         self._whole = data if begins else b""
         while data:
@@ -75,13 +86,13 @@ class RequestParser:
         self._whole = b""
 
     def drop(self) -> Request:
-        """Forget the request that is being read, and return what there is of it."""
+        """Drop the request that is being parsed, and return the part that has been."""
         request = self._request if self.in_message else Request()
         self.in_message = False
         return request
 
     def _feed(self, data: bytes) -> bytes:
-        """Parse; returns what is to be parsed after a request for another protocol."""
+        """Parse data; return the data that is left after a request for another protocol."""
         request, body_size = self._request if self.in_message else None, self._body_size
         try:
             self._parser.feed_data(data)
@@ -100,18 +111,17 @@ class RequestParser:
         return b""
 
     def _limit(self, size: int, *, grown: bool) -> None:
-        """Bound what the parser may hold of fields, chunk extensions and trailers that never end.
+        """Limit fields, chunk extensions and trailers that never end. Raises ProtocolError.
 
-        `grown`: there was more of the body among these bytes.
+        `size` is in bytes; `grown`: these bytes held a part of the body.
         """
         self._received += size
         self._fields = 0 if grown else self._fields + size
-        if self._fields > MAX_URL + MAX_HEADER_BYTES:
+        if self._fields > MAX_FIELD_BYTES:
             raise ProtocolError(
-                431,
-                f"fields, or a chunk's extension, are larger than {MAX_URL + MAX_HEADER_BYTES} bytes",
+                431, f"fields, or a chunk's extension, are larger than {MAX_FIELD_BYTES} bytes"
             )
-        if self._received > MAX_URL + MAX_HEADER_BYTES + CHUNKING * self._max_body:
+        if self._received > MAX_FIELD_BYTES + CHUNKING * self._max_body:
             raise ProtocolError(
                 413, f"the message is more than {CHUNKING} times larger than the largest body"
             )
@@ -119,7 +129,7 @@ class RequestParser:
     # --- the parser's callbacks -------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        self._client.begun()
+        self._events.begun()
         self._request = Request()
         self._request.started = perf_counter()
         self._url = b""
@@ -136,8 +146,7 @@ class RequestParser:
 
     def on_header(self, name: bytes, value: bytes | None) -> None:
         if not self.in_head:
-            # a trailer: nothing that comes after the body may change what was decided before it
-            return
+            return  # a trailer: fields after the body must not change what was decided before it
         value = (value or b"").rstrip(b" \t")
         self._header_bytes += len(name) + len(value) + 4
         headers = self._request.headers
@@ -159,7 +168,7 @@ class RequestParser:
         if check_fields(request) > self._max_body:
             raise ProtocolError(413, f"the body is larger than {self._max_body} bytes")
         self.in_head = False
-        self._client.head_read(waits=expects_continue(request))
+        self._events.head_read(waits=expects_continue(request))
 
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)
@@ -173,14 +182,13 @@ class RequestParser:
         self.in_message = False
         request = self._request
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._client.received(request, self._whole)
+        self._events.received(request, self._whole)
 
     def _without_upgrade(self, rest: bytes) -> bytes:
-        """Read a request that asks for another protocol as if it did not, which RFC 9110 section
-        7.8 allows.
+        """Return a request for another protocol without its `Upgrade`, as bytes for a new parser.
 
-        llhttp ends at such a head and takes no body, so the head goes through a new parser without
-        its `Upgrade`.
+        A server may ignore that field (RFC 9110 section 7.8). llhttp stops at such a head and reads
+        no body. `rest` is the data after the head.
         """
         method, version = self._parser.get_method(), self._parser.get_http_version()
         fields = [b"%s: %s" % field for field in self._request.headers if field[0] != b"upgrade"]

@@ -1,4 +1,4 @@
-"""`/livez` and `/readyz`, answered in the event loop: no Flask, no thread, no model."""
+"""The probes `/livez` and `/readyz`, answered in the event loop without Flask, thread or model."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ ALIVE = Answer(200, b'{"status":"ok"}')
 
 
 def livez(service: Service, request_id: str = "") -> Answer:
-    """The process answers; restarting it would help nobody."""
+    """Return 200: the process answers, so a restart would not help."""
     return ALIVE
 
 
 def readyz(service: Service, request_id: str = "") -> Answer:
-    """Whether requests should be sent here: a release serves and the process is not ending.
+    """Return 200 if requests should be sent here: a release serves and the process is not ending.
 
-    A model that is not loaded or switched off is named but does not make the service unready: the
-    others answer. Why it is not is told where a token may be asked for, since it may be what the
-    model's code has said.
+    A model that is not loaded, or switched off, is named but does not make the service unready: the
+    others answer. The reason is left to routes that can ask for a token, since it may be a message
+    of the model's code.
     """
     if reason := service.not_ready():
-        # `reason`, as in the metrics: a rollout tells by it whether the commit is to blame.
+        # `reason` is that of the metrics: by it a rollout decides whether the commit is to blame.
         sync = service.status().reason if service.release is None else ""
         more = {"reason": sync} if sync else {}
         document = problems.document(

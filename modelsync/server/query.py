@@ -1,4 +1,7 @@
-"""What the query string of a prediction says. Free of Flask, so that the worker asks it too."""
+"""The query strings of predictions: the options of `/all`, and variables of a GET request.
+
+It is free of Flask, because the event loop uses it too.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +14,31 @@ import orjson
 from modelsync.errors import MalformedBody
 
 MAX_FIELDS = 1000
+"""Parameters of a query string."""
 
 OPTIONS = ("models", "flat")
+"""The parameters of `/all`."""
 
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 @dataclass(frozen=True, slots=True)
 class AllOptions:
-    """`?models=A,B&flat=true` of `POST /<base>/all`. No names: every model."""
+    """The options of `POST /<base>/all`, as in `?models=A,B&flat=true`; no names: all models."""
 
     names: tuple[str, ...] = ()
     flat: bool = False
 
 
 def all_options(query: str) -> AllOptions:
-    """Read the options of `/all`. Raises MalformedBody where one is unknown, or `flat` is neither
-    true nor false.
+    """Parse the options of `/all`.
+
+    Raises MalformedBody if one is unknown, or if `flat` is neither true nor false.
     """
     if not query:
         return AllOptions()
     fields = _fields(query)
-    if unknown := fields.keys() - OPTIONS:  # `?model=A`, misspelt, would ask every model
+    if unknown := fields.keys() - OPTIONS:  # else a misspelt `?model=A` would ask all models
         raise MalformedBody(
             f"unknown query parameter {min(unknown)[:100]!r}; known are {' and '.join(OPTIONS)}"
         )
@@ -44,15 +50,16 @@ def all_options(query: str) -> AllOptions:
 
 
 def body_of(query: str) -> bytes:
-    """The request body that `GET .../predict?a=1&b=x` stands for: each value is JSON where it reads
-    as such, else text.
+    """Return the request body with the variables of `GET .../predict?a=1&b=x`.
 
-    A name that comes several times becomes a list.
+    A value is parsed as JSON, or else is a text. A name that comes several times becomes a list.
+    Raises MalformedBody.
     """
-    fields = {name: [_value(text) for text in texts] for name, texts in _fields(query).items()}
-    return orjson.dumps(
-        {"variables": {name: v if len(v) > 1 else v[0] for name, v in fields.items()}}
-    )
+    variables: dict[str, Any] = {}
+    for name, texts in _fields(query).items():
+        values = [_value(text) for text in texts]
+        variables[name] = values if len(values) > 1 else values[0]
+    return orjson.dumps({"variables": variables})
 
 
 def _fields(query: str) -> dict[str, list[str]]:

@@ -1,10 +1,10 @@
-"""A request as it came, and an exchange: a request with the bytes of its answer."""
+"""Requests as the client sent them, and exchanges: requests with the bytes of their answers."""
 
 from __future__ import annotations
 
 
 class Request:
-    """One request; header names are in lower case. `started` is a time of `perf_counter`."""
+    """One request: header names are in lower case, `started` is a time of `perf_counter`."""
 
     __slots__ = (
         "body",
@@ -38,7 +38,7 @@ class Request:
 
 
 class Exchange:
-    """A request and the bytes of its answer, once there is one."""
+    """A request and the bytes of its answer; `close`: the connection ends after it."""
 
     __slots__ = ("close", "output", "request")
 

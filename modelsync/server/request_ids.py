@@ -1,4 +1,4 @@
-"""The id under which a request is logged and answered (`X-Request-ID`)."""
+"""Request ids: each request is logged and answered under one (`X-Request-ID`)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import re
 
 HEADER = "X-Request-ID"
 
-_ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
+_ACCEPTABLE = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 
 
-def accepted(given: bytes | None) -> bytes:
-    """The client's id where it can be trusted in a header and a log line, else nothing."""
-    return given if given and _ACCEPTED(given) else b""
+def acceptable(given: bytes | None) -> bytes:
+    """Return the client's id if it is safe in a header and a log line, else empty bytes."""
+    return given if given and _ACCEPTABLE(given) else b""
 
 
 def request_id(given: str | None = None) -> str:
-    """The client's id where it can be trusted in a header and a log line, else a new one (32 hex
-    digits).
-    """
-    return accepted((given or "").encode()).decode() or os.urandom(16).hex()
+    """Return the client's id if it is acceptable, else a new one of 32 hexadecimal digits."""
+    return acceptable((given or "").encode()).decode() or os.urandom(16).hex()

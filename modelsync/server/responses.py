@@ -1,7 +1,7 @@
-"""Responses: the bytes of each answer. Every response header of ours is named and written here.
+"""Renders the bytes of answers; all response headers of modelsync are named and written here.
 
-The head of a success that the cache of heads knows is put together from bytes made before; all other
-answers are rendered field by field. Both give the same fields in the same order.
+For successes with a cached head, most fields are rendered once and reused; all other answers are
+rendered field by field. Both ways give the same fields in the same order.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ RENDERED = frozenset(
         RELEASE,
     )
 )
-"""Fields that `Responses` writes itself for every answer, whatever a WSGI application says."""
+"""Fields, in lower case, that `Responses` writes itself instead of those of a WSGI application."""
 
 _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
 
 
 def signature(request_id: str, release: str | None, version: str | None) -> dict[str, str]:
-    """Return the fields that say to which request, release and model version an answer belongs."""
+    """Return the fields that name the request, the release and the model version of an answer."""
     fields = {REQUEST_ID: request_id, RELEASE: release, MODEL_VERSION: version}
     return {name: value for name, value in fields.items() if value}
 
 
 class Responses:
-    """Renders the answers of one worker. `release` is the commit that answers."""
+    """Renders the answers of one worker; `release` is the commit that serves."""
 
     def __init__(self, release: str | None) -> None:
         self.release = release
@@ -52,11 +52,11 @@ class Responses:
         self.tick()
 
     def tick(self) -> None:
-        """Update the date. Called a few times a second."""
+        """Update the date; called a few times a second."""
         self._constant = f"Date: {formatdate(usegmt=True)}\r\n{self._release}".encode()
 
     def render(self, request: Request, answer: Answer, *, close: bool) -> bytes:
-        """Return the bytes of an answer, head and body."""
+        """Return the bytes of an answer, head and body; `close` ends the connection."""
         head = [
             b"HTTP/1.1 %d %s\r\n" % (answer.status, _PHRASES.get(answer.status, b"")),
             self._constant,

@@ -1,4 +1,4 @@
-"""Router: sends each request to where it is answered, predictions to the data plane."""
+"""Routes requests: predictions to the data plane, all but probes to the WSGI application."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from modelsync.server.request import Request
 from modelsync.server.wsgi_bridge import WSGIBridge
 
 Respond = Callable[[Answer], None]
-"""Called once with the answer to a request, in the loop's thread."""
+"""Called once with the answer of a request, in the loop's thread."""
 
 
 class Router:
-    """The routes of one worker: models and probes here, all others through the WSGI application."""
+    """The routes of one worker: models and probes, and the WSGI application for all others."""
 
     def __init__(self, service: Service, executor: LoopExecutor, bridge: WSGIBridge) -> None:
         self._service = service
@@ -39,15 +39,15 @@ class Router:
         self._probes = {b"/livez": probes.livez, b"/readyz": probes.readyz}
 
     def model_at(self, path: bytes) -> str | None:
-        """Return the name of the model that is listed at a path."""
+        """Return the name of the model at a path, None if none is listed there."""
         return self._models.get(path)
 
     def queue_at(self, path: bytes) -> RequestQueue | None:
-        """Return where requests wait for the model at a path, None if no loaded model is there."""
+        """Return the queue of the model at a path, None if no loaded model is there."""
         return self._executor.queue(self._models.get(path, ""), NATIVE)
 
     def route(self, request: Request, respond: Respond) -> None:
-        """Send a request to where it is answered."""
+        """Send a request to its route; `respond` gets the answer."""
         path = request.path
         try:
             if request.method == b"POST" and (name := self._models.get(path)) is not None:
@@ -64,7 +64,7 @@ class Router:
             respond(self._refused(error, request))
 
     def admit(self, request: Request) -> None:
-        """Raise RequestError if the head refuses a prediction: credentials, content type."""
+        """Check credentials and content type of a prediction. Raises RequestError."""
         content_type = encoding = authorization = None
         for key, value in request.headers:
             if key == b"content-type":
@@ -77,7 +77,7 @@ class Router:
         check_media_type(_text(content_type), _text(encoding))
 
     def answer(self, outcome: Outcome, name: str, request_id: str) -> Answer:
-        """Return the answer that tells the outcome of a request for the model `name`."""
+        """Return the answer with the outcome of a request for the model `name`."""
         dataplane = self._dataplane
         return NATIVE.answer(
             outcome,
@@ -112,7 +112,7 @@ class Router:
         submit_all(self._dataplane, request.body, NATIVE, request.request_id, done, options.names)
 
     def _refused(self, error: RequestError, request: Request) -> Answer:
-        """Return the answer to a request that its head, or the lack of room, refuses."""
+        """Return the answer of a request that is refused before a model is called, and count it."""
         name = self._models.get(request.path)
         if row := self._dataplane.counters.rows.get(name or ""):
             row.observe(error.reason, perf_counter() - request.started)

@@ -1,5 +1,6 @@
-"""The rules of HTTP/1.1 (RFC 9112) that llhttp leaves to the server: methods, targets, Host,
-framing, expectations.
+"""The rules of HTTP/1.1 (RFC 9112) that llhttp leaves to the server.
+
+They concern methods, request targets, the Host header, framing and expectations.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OP
 
 
 class ProtocolError(Exception):
-    """The request breaks the protocol or a limit: answer `status` and end the connection."""
+    """A request breaks the protocol or a limit: it is answered `status`, the connection ends."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -19,7 +20,7 @@ class ProtocolError(Exception):
 
 
 def check_method(request: Request) -> None:
-    """Raise ProtocolError where this server does not know the method or the version."""
+    """Check the method and the version. Raises ProtocolError if this server does not know them."""
     if request.method not in METHODS:
         raise ProtocolError(501, "this server does not know the method")
     if request.version not in ("1.1", "1.0"):
@@ -27,8 +28,9 @@ def check_method(request: Request) -> None:
 
 
 def split_target(request: Request, target: bytes) -> None:
-    """Set path and query from the request target, in origin or absolute form (section 3.2). Raises
-    ProtocolError.
+    """Set path and query from the request target (section 3.2). Raises ProtocolError.
+
+    The target has the origin form or the absolute form, or is `*` for OPTIONS.
     """
     if not target.startswith(b"/"):
         if target == b"*" and request.method == b"OPTIONS":
@@ -45,10 +47,9 @@ def split_target(request: Request, target: bytes) -> None:
 
 
 def check_fields(request: Request) -> int:
-    """Check Host (section 3.2) and framing (section 6); returns the announced length of the body, 0
-    where none is.
+    """Check Host (section 3.2) and framing (section 6). Raises ProtocolError.
 
-    Raises ProtocolError.
+    Returns the length of the body in bytes as `Content-Length` announces it, 0 without that field.
     """
     hosts = lengths = codings = 0
     length = 0
@@ -68,20 +69,27 @@ def check_fields(request: Request) -> int:
             raise ProtocolError(400, "a header holds a control character")
     if hosts > 1 or (hosts == 0 and request.version == "1.1"):
         raise ProtocolError(400, "a request needs exactly one Host header")
+    _check_framing(request.version, length, lengths, codings)
+    return length
+
+
+def _check_framing(version: str, length: int, lengths: int, codings: int) -> None:
+    """Check that the length of the body is clear (section 6.3). Raises ProtocolError.
+
+    `length` is negative if malformed, `lengths` and `codings` count the fields.
+    """
     if lengths > 1 or length < 0 or codings > 1 or (lengths and codings):
         raise ProtocolError(
             400, "the length of the body is given in more than one way or malformed"
         )
-    if codings and request.version == "1.0":
+    if codings and version == "1.0":
         raise ProtocolError(400, "HTTP/1.0 has no transfer codings")
-    return length
 
 
 def expects_continue(request: Request) -> bool:
-    """Whether the client waits for `100 Continue` before it sends the body (RFC 9110 section
-    10.1.1).
+    """Return whether the client waits for `100 Continue` before it sends the body.
 
-    Raises ProtocolError where it expects something else.
+    Raises ProtocolError if it expects something else (RFC 9110 section 10.1.1).
     """
     expectation = request.header(b"expect")
     if expectation is not None and expectation.lower() != b"100-continue":

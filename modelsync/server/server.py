@@ -1,4 +1,4 @@
-"""One worker's server: composes its parts, accepts connections, and drains them at the end."""
+"""The server of one worker: composes its parts, accepts connections and drains them at the end."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from modelsync.inference.loop_executor import LoopExecutor
 from modelsync.inference.serving import Service
-from modelsync.server.acceptor import Acceptor, ConnectionCounts
+from modelsync.server.acceptor import Acceptor
 from modelsync.server.access_log import AccessLog
 from modelsync.server.connection import Connection
+from modelsync.server.connection_counts import ConnectionCounts
 from modelsync.server.head_cache import HeadCache
 from modelsync.server.responses import Responses
 from modelsync.server.router import Router
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 TICK = 0.25
-"""Seconds between two updates of what need not be looked at for each request."""
+"""Seconds between two updates of the state that need not be exact for each request."""
 
 
 class Server:
-    """Serves one process's connections in one event loop. All methods run in that loop."""
+    """Serves the connections of one process in one event loop; all methods run in that loop."""
 
     def __init__(
         self, service: Service, app: WSGIApplication, loop: asyncio.AbstractEventLoop
@@ -50,7 +51,7 @@ class Server:
     ) -> None:
         """Accept connections on these sockets from now on.
 
-        With `connection_counts` the server takes about as many as the other workers do.
+        With `connection_counts` the server takes about as many connections as the other workers.
         """
         state = self.state
         if connection_counts:
@@ -71,7 +72,7 @@ class Server:
         return Connection(self.state, self._router, self._responses, self._heads, self._log)
 
     def _tick(self) -> None:
-        """Update the date, enforce deadlines, take over what other workers have found out, log."""
+        """Update the date, enforce deadlines, refresh the models' states and write the log."""
         self._responses.tick()
         self.state.tick()
         self._executor.tick()
@@ -79,10 +80,11 @@ class Server:
         self._loop.call_later(TICK, self._tick)
 
     async def drain(self, linger: float, timeout: float) -> None:
-        """Stop accepting, answer what is under way, and return when all clients are gone.
+        """Stop accepting, answer the requests under way, and return when all clients have gone.
 
         The last answer on each connection says `Connection: close`. Idle connections stay open for
-        `linger` seconds, for requests that are already on their way to them; `timeout` is in seconds.
+        `linger` seconds, for requests that are already on their way. After `timeout` seconds the
+        method returns anyway.
         """
         state = self.state
         state.draining = self._service.draining = True

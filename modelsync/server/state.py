@@ -1,4 +1,4 @@
-"""What all connections of one worker share: limits, the clock, who is connected, whether it ends."""
+"""The state that all connections of one worker share: limits, clock, clients, draining."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
-from modelsync.server.request_ids import accepted
+from modelsync.server.request_ids import acceptable
 
 
 class Client(Protocol):
-    """A connection, as the state knows it. `deadline` is a time of the loop's clock, 0: none."""
+    """What the state needs of a connection; `deadline` is a time of the loop's clock, 0: none."""
 
     deadline: float
 
@@ -19,14 +19,14 @@ class Client(Protocol):
         """The deadline has passed."""
 
     def close_when_idle(self) -> None:
-        """End the connection now, if nothing is due on it."""
+        """End the connection if no answer is due."""
 
 
 class ServerState:
-    """The state of one worker's server. Times are seconds, `now` is the loop's clock.
+    """The state of one worker's server: times are in seconds, `now` is the loop's clock.
 
-    `requests` counts those that have been sent on to be answered. `report_count` is told the number
-    of connections whenever it changes, None once no more are accepted.
+    `requests` counts complete requests. `report_count` is called with the number of connections
+    when it changes, and with None when the worker accepts no more.
     """
 
     header_timeout = 15.0
@@ -46,18 +46,18 @@ class ServerState:
         self._ids = itertools.count()
 
     def opened(self, client: Client) -> None:
-        """A client has connected."""
+        """Add a client that has connected."""
         self.connections.add(client)
         self.report_count(len(self.connections))
 
     def closed(self, client: Client) -> None:
-        """A client has gone."""
+        """Remove a client whose connection has ended."""
         self.connections.discard(client)
         if not self.draining:
             self.report_count(len(self.connections))
 
     def tick(self) -> None:
-        """Enforce deadlines, and set the one that a connection gets which becomes idle now."""
+        """Enforce the clients' deadlines, and set the one of connections that become idle now."""
         now = self.now()
         self.idle_deadline = now + self.idle_timeout
         for client in [one for one in self.connections if 0 < one.deadline < now]:
@@ -65,10 +65,10 @@ class ServerState:
 
     def request_id(self, given: bytes | None) -> str:
         """Return the client's request id if it is acceptable, else a new one."""
-        return (accepted(given) or self.new_id()).decode()
+        return (acceptable(given) or self.new_id()).decode()
 
     def new_id(self) -> bytes:
         """Return a request id that is unique among all workers."""
-        # Random per worker, counted within: as unique as a random one each time, at a tenth of the
-        # cost.
+        # A random prefix for each worker and a counter: as unique as a random number for each
+        # request, at a tenth of the cost.
         return b"%b%08x" % (self._id_prefix, next(self._ids))

@@ -1,8 +1,7 @@
-"""Everything that is not a prediction: the Flask application, called as WSGI (PEP 3333) in threads
-of its own.
+"""Calls the Flask application as WSGI (PEP 3333), in a thread pool of its own.
 
-They are not the models' threads, so a status page answers while every model hangs, and the other
-way round.
+It answers all requests but predictions and probes. Its threads are not the models' threads, so that
+a status page answers while every model hangs, and a model answers while every page hangs.
 """
 
 from __future__ import annotations
@@ -31,35 +30,38 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 THREADS = 8
-MAX_WAITING = 256
+"""Requests that the application answers at a time."""
+
+MAX_QUEUE = 256
+"""Requests that may wait for a thread; any more are refused."""
 
 
 class WSGIBridge:
-    """Calls a WSGI application for one request at a time per thread."""
+    """Calls a WSGI application for `THREADS` requests at a time."""
 
     def __init__(self, app: WSGIApplication, settings: ServerSettings) -> None:
         self._app = app
         self._host = settings.host
         self._port = settings.port
-        # A page may wait for a prediction (`GET .../predict`), so it gets a little longer than one.
-        self._pool = ThreadPool(THREADS, MAX_WAITING, settings.predict_timeout + 5)
+        # A page may wait for a prediction (`GET .../predict`), so it gets 5 seconds more than one.
+        self._pool = ThreadPool(THREADS, MAX_QUEUE, settings.predict_timeout + 5)
 
     def submit(self, request: Request, done: Callable[[Answer], None]) -> None:
-        """Answer one request through the application. Raises Overloaded where too many wait."""
+        """Answer one request through the application. Raises Overloaded if too many wait."""
 
         def work(ticket: Ticket) -> None:
             answer = self._call(request)
             if ticket.claim():
                 done(answer)
 
-        def expired(error: DeadlineExceeded) -> None:
+        def on_expired(error: DeadlineExceeded) -> None:
             done(problems.answer(error, request_id=request.request_id))
 
-        self._pool.submit(
-            Job(request.path.decode("latin-1"), work, expired, {"request_id": request.request_id})
-        )
+        name, fields = request.path.decode("latin-1"), {"request_id": request.request_id}
+        self._pool.submit(Job(name, work, on_expired, fields))
 
     def _call(self, request: Request) -> Answer:
+        """Run the application on one request; an exception of it becomes an answer with 500."""
         status: list[str] = []
         headers: list[tuple[str, str]] = []
 
@@ -85,6 +87,7 @@ class WSGIBridge:
         return _answer(status[0], headers, written.getvalue())
 
     def _environ(self, request: Request) -> dict[str, Any]:
+        """Return the WSGI environment of a request (PEP 3333)."""
         environ: dict[str, Any] = {
             "REQUEST_METHOD": request.method.decode("latin-1"),
             "SCRIPT_NAME": "",
@@ -108,8 +111,7 @@ class WSGIBridge:
             text = value.decode("latin-1")
             if name == b"content-type":
                 environ["CONTENT_TYPE"] = text
-            # With an underscore a header could pass for another one, so such names are dropped (as
-            # nginx does).
+            # A name with an underscore could be taken for another header: dropped, as nginx does.
             elif name != b"content-length" and b"_" not in name:
                 key = f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"
                 environ[key] = f"{environ[key]},{text}" if key in environ else text
