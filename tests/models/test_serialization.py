@@ -68,7 +68,7 @@ print(json.dumps(colours))
 
 
 def test_a_new_property_of_a_model_is_defined_in_one_place(tmp_path: Path) -> None:
-    """One line in `types.py` takes it through check, release.json and serve_models.py to the model."""
+    """One line in `types.py` takes it through check and release.json to the model."""
     source = Path(modelsync.__file__).parent
     shutil.copytree(source, tmp_path / "modelsync", ignore=shutil.ignore_patterns("__pycache__"))
     types = tmp_path / "modelsync" / "models" / "types.py"

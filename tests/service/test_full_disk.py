@@ -95,10 +95,11 @@ def test_counting_on_a_full_disk(disk: Path) -> None:
     SIGBUS.
     """
     program = (
-        "import sys, pathlib\nfrom modelsync.observability.counters import Counters, retire\n"
+        "import sys, pathlib\nfrom modelsync.observability.counters import Counters\n"
+        "from modelsync.observability.totals import retire\n"
         "names = [str(n) for n in range(5000)]\ncounters = Counters(pathlib.Path(sys.argv[1]), "
         "names)\n"
-        "[counters.observe(name, 200, 0.1) for name in names]\n"
+        "[counters.rows[name].observe(200, 0.1) for name in names]\n"
         "retire(pathlib.Path(sys.argv[1]), 1)\nprint('counted')"
     )
     (disk / "filler").write_bytes(b"x" * 1_500_000)
