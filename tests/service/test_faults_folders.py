@@ -212,7 +212,7 @@ def test_a_generation_that_a_model_never_lets_load_is_given_up(tmp_path: Path) -
     models = tmp_path / "models"
     write_model(models, "Model", answers(0))
     leaving = (
-        "import os, time\nif 'generation' in open('/proc/self/cmdline').read():\n"
+        "import os, time\nif 'gunicorn_master' in open('/proc/self/cmdline').read():\n"
         "    if not os.fork():\n        time.sleep(600)\n    os._exit(3)\n" + answers(1)
     )
     with serving(tmp_path, models) as service:

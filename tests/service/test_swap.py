@@ -105,7 +105,7 @@ def test_a_generation_that_dies_while_loading_changes_nothing(tmp_path: Path) ->
     write_model(models, "Model", answers(0))
     deadly = f"""
 import os, sys
-if "generation" in " ".join(sys.argv) or "generation" in open("/proc/self/cmdline").read():
+if "gunicorn_master" in " ".join(sys.argv) or "gunicorn_master" in open("/proc/self/cmdline").read():
     os._exit(3)
 {answers(1)}"""
     with serving(tmp_path, models) as service:
@@ -131,7 +131,7 @@ def test_a_model_that_loads_in_the_check_only_is_not_swapped_in(
     models = tmp_path / "models"
     write_model(models, "Model", answers(0))
     flaky = (
-        "if 'generation' in open('/proc/self/cmdline').read():\n"
+        "if 'gunicorn_master' in open('/proc/self/cmdline').read():\n"
         f"    raise OSError('no mount here')\n{answers(1)}"
     )
     with serving(tmp_path, models, MODELSYNC_PRELOAD=preload) as service:
