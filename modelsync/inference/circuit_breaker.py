@@ -29,7 +29,7 @@ CLOSED, THREADS_ONLY, OPEN = range(3)
 
 
 def memory_file(home: Path) -> Path:
-    """Return the file in the state directory; the supervisor removes it when it starts."""
+    """Return the file of open circuits and crashes; the supervisor removes it when it starts."""
     return home / "run" / "switched-off.json"
 
 
@@ -66,7 +66,7 @@ class CircuitBreaker:
         if index is not None and self._states[index] == CLOSED:
             self._states[index] = THREADS_ONLY
 
-    def crashed(self, suspects: Sequence[str], now: float) -> list[str]:
+    def record_crash(self, suspects: Sequence[str], now: float) -> list[str]:
         """Record that a worker died while it called `suspects`; return models whose circuit opens.
 
         `now` is in seconds of the monotonic clock, which all processes share.

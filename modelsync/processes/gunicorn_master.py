@@ -102,7 +102,7 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
         totals.retire(self.metrics, worker.pid)
 
     def _record_crash(self, suspects: list[str]) -> None:
-        for name in self.breaker.crashed(suspects, monotonic()):
+        for name in self.breaker.record_crash(suspects, monotonic()):
             fields = {"event": "model_switched_off", "model": name}
             log.error(
                 "%s is switched off until its next version: it keeps ending workers",

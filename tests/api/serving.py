@@ -166,7 +166,7 @@ def switched_off(service: Service, name: str) -> Service:
     """The service after calls of that model have ended workers three times."""
     service.dataplane.breaker = CircuitBreaker({name: VERSION})
     for moment in range(3):
-        service.dataplane.breaker.crashed([name], moment)
+        service.dataplane.breaker.record_crash([name], moment)
     return service
 
 

@@ -14,7 +14,12 @@ VERSIONS = {"Bad": "v1", "Other": "v1"}
 def test_three_crashes_switch_a_model_off() -> None:
     """And nobody else; it is told once."""
     breaker = CircuitBreaker(VERSIONS)
-    assert [breaker.crashed(["Bad"], now) for now in (1.0, 2.0, 3.0, 4.0)] == [[], [], ["Bad"], []]
+    assert [breaker.record_crash(["Bad"], now) for now in (1.0, 2.0, 3.0, 4.0)] == [
+        [],
+        [],
+        ["Bad"],
+        [],
+    ]
     assert breaker.is_open("Bad")
     assert not breaker.is_open("Other")
 
@@ -22,16 +27,16 @@ def test_three_crashes_switch_a_model_off() -> None:
 def test_old_crashes_are_forgotten() -> None:
     """One now and then is no reason."""
     breaker = CircuitBreaker(VERSIONS)
-    assert not any(breaker.crashed(["Bad"], number * WINDOW / 2) for number in range(10))
+    assert not any(breaker.record_crash(["Bad"], number * WINDOW / 2) for number in range(10))
 
 
 def test_a_crash_that_is_explained_is_held_against_nobody_else() -> None:
     """Who was often beside the guilty one stays on."""
     breaker = CircuitBreaker(VERSIONS)
     for now in range(2):
-        assert breaker.crashed(["Bad", "Other"], now) == []
-    assert [breaker.crashed(["Bad"], now) for now in (2, 3)] == [[], ["Bad"]]
-    assert [breaker.crashed(["Other"], now) for now in (4, 5)] == [[], []]
+        assert breaker.record_crash(["Bad", "Other"], now) == []
+    assert [breaker.record_crash(["Bad"], now) for now in (2, 3)] == [[], ["Bad"]]
+    assert [breaker.record_crash(["Other"], now) for now in (4, 5)] == [[], []]
     assert not breaker.is_open("Other")
 
 
@@ -39,12 +44,12 @@ def test_crashes_on_both_sides_of_a_swap_are_added_up(tmp_path: Path) -> None:
     """Also where the generation before still drains, and crashes."""
     file = tmp_path / "off.json"
     old = CircuitBreaker(VERSIONS, file)
-    assert old.crashed(["Bad"], 1.0) == []
+    assert old.record_crash(["Bad"], 1.0) == []
     new = CircuitBreaker({**VERSIONS, "Other": "v2"}, file)
-    assert old.crashed(["Bad"], 2.0) == []
-    assert new.crashed(["Bad"], 3.0) == ["Bad"]
+    assert old.record_crash(["Bad"], 2.0) == []
+    assert new.record_crash(["Bad"], 3.0) == ["Bad"]
     assert CircuitBreaker(VERSIONS, file).is_open("Bad")
-    assert old.crashed(["Other"], 4.0) == ["Bad"]
+    assert old.record_crash(["Other"], 4.0) == ["Bad"]
     assert old.is_open("Bad")
 
 
@@ -55,12 +60,12 @@ def test_another_version_starts_afresh(tmp_path: Path) -> None:
     file = tmp_path / "off.json"
     before = CircuitBreaker(VERSIONS, file)
     for now in (1.0, 2.0, 3.0):
-        before.crashed(["Bad"], now)
+        before.record_crash(["Bad"], now)
         if now < 3:
-            before.crashed(["Other"], now)
+            before.record_crash(["Other"], now)
     after = CircuitBreaker({"Bad": "v2", "Other": "v2"}, file)
     assert not after.is_open("Bad")
-    assert [after.crashed(["Other"], now) for now in (4.0, 5.0)] == [[], []]
+    assert [after.record_crash(["Other"], now) for now in (4.0, 5.0)] == [[], []]
     assert CircuitBreaker(VERSIONS, file).is_open("Bad")
 
 
@@ -73,17 +78,17 @@ def test_a_damaged_file_is_written_anew(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
     breaker = CircuitBreaker(VERSIONS, file)
     for now in (1.0, 2.0, 3.0):
-        breaker.crashed(["Bad"], now)
+        breaker.record_crash(["Bad"], now)
     assert CircuitBreaker(VERSIONS, file).is_open("Bad")
 
 
 def test_a_disk_that_is_full_does_not_keep_a_model_on(tmp_path: Path) -> None:
     """This generation knows by itself."""
     breaker = CircuitBreaker(VERSIONS, tmp_path / "missing" / "off.json")
-    assert [breaker.crashed(["Bad"], now) for now in (1.0, 2.0, 3.0)] == [[], [], ["Bad"]]
+    assert [breaker.record_crash(["Bad"], now) for now in (1.0, 2.0, 3.0)] == [[], [], ["Bad"]]
 
 
 def test_a_folder_that_is_no_model_is_nothing_to_switch_off() -> None:
     """Code of the release that no model is, as the traceback names it."""
     breaker = CircuitBreaker(VERSIONS)
-    assert [breaker.crashed(["shared"], now) for now in (1.0, 2.0, 3.0)] == [[], [], []]
+    assert [breaker.record_crash(["shared"], now) for now in (1.0, 2.0, 3.0)] == [[], [], []]
