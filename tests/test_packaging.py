@@ -123,6 +123,14 @@ def test_the_wheel_has_every_file(tmp_path: Path) -> None:
     assert f"{info}/licenses/LICENSE" in names
 
 
+def test_the_wheel_is_tested_by_tests_that_are_there() -> None:
+    """The folders and files that scripts/test_wheel.sh runs exist."""
+    script = (ROOT / "scripts" / "test_wheel.sh").read_text("utf-8")
+    chosen = re.search(r"^chosen=\((tests/.*)\)$", script, re.MULTILINE)
+    assert chosen
+    assert [name for name in chosen[1].split() if not (ROOT / name).exists()] == []
+
+
 def test_types_are_for_others_too() -> None:
     """The marker of PEP 561 is in the package."""
     assert (files("modelsync") / "py.typed").is_file()
