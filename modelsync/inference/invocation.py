@@ -93,6 +93,9 @@ class Invocation:
         if error is not None:
             if self._passes(error):
                 return False
+            # Without the frame of the `with`, which holds this object, and so the error: such a
+            # cycle would keep a result of 100 MB until the collector comes.
+            error.__traceback__ = trace.tb_next if trace else None
             self._failed(error)
         self.seconds = now - self._began
         if self._ticket is not None:
@@ -106,8 +109,11 @@ class Invocation:
         if self._ticket is None:
             return False
         if isinstance(error, asyncio.CancelledError):
-            task = asyncio.current_task()
-            return task is not None and task.cancelling() > 0  # else the model raised it
+            try:
+                task = asyncio.current_task()
+            except RuntimeError:  # in a thread without an event loop: the model raised it
+                return False
+            return task is not None and task.cancelling() > 0
         return isinstance(error, CallTimeout)
 
     def _failed(self, error: BaseException) -> None:

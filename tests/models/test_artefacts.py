@@ -32,7 +32,7 @@ from sklearn.svm import SVC
 
 from modelsync.errors import ModelBroken, VariablesInvalid
 from tests.models.code import bind, fault_of, schema_of
-from tests.models.conftest import Put, Write
+from tests.models.conftest import Load, Put, Write
 from tests.models.fitted import FRAME, LABELS, MIXED, NUMBERS, VARIABLES, expected, together
 
 # --- what goes in ---------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ STEPS = {
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
-def test_the_names_it_was_fitted_with_are_its_variables(put: Put, kind: Any) -> None:
+def test_the_names_it_was_fitted_with_are_its_variables(put: Put, kind: str) -> None:
     """The order of variables is free, others are dropped, and the estimator warns of nothing."""
     fitted = clone(CLASSIFIERS[kind]).fit(FRAME, LABELS)
     model = put(fitted)
@@ -95,7 +95,7 @@ def test_the_names_it_was_fitted_with_are_its_variables(put: Put, kind: Any) -> 
 
 
 @pytest.mark.parametrize("kind", sorted(CLASSIFIERS.keys() - {"columns"}))
-def test_fitted_on_arrays_it_takes_x(put: Put, kind: Any) -> None:
+def test_fitted_on_arrays_it_takes_x(put: Put, kind: str) -> None:
     """`x` is a list of as many numbers as the estimator has inputs."""
     fitted = clone(CLASSIFIERS[kind]).fit(FRAME.to_numpy(), LABELS)
     model = put(fitted)
@@ -241,7 +241,7 @@ def test_a_class_of_the_folder_can_be_in_it(put: Put) -> None:
     ],
 )
 def test_other_estimators_answer_their_prediction(
-    put: Put, estimator: Any, y: Any, answer: Any
+    put: Put, estimator: Any, y: Any, answer: dict[str, Any]
 ) -> None:
     """Regressors, clusterers, transformers and several outputs answer `prediction` alone."""
     x = FRAME.to_numpy()
@@ -297,7 +297,7 @@ def test_the_label_is_that_of_predict(put: Put) -> None:
         ),
     ],
 )
-def test_what_is_no_model_is_refused(put: Put, thing: Any, message: Any) -> None:
+def test_what_is_no_model_is_refused(put: Put, thing: Any, message: str) -> None:
     """A file without a model is refused at load, with a hint."""
     with pytest.raises(ModelBroken) as caught:
         put(thing)
@@ -305,7 +305,7 @@ def test_what_is_no_model_is_refused(put: Put, thing: Any, message: Any) -> None
 
 
 @pytest.mark.parametrize("file", ["model.pkl", "model.joblib", "model.skops", "model.onnx"])
-def test_a_damaged_file_is_that_models_fault(write: Write, serve: Any, file: Any) -> None:
+def test_a_damaged_file_is_that_models_fault(write: Write, serve: Load, file: str) -> None:
     """Whatever the library raises becomes the model's fault."""
     write("Ready", files={file: b"\x80nonsense"})
     with pytest.raises(ModelBroken):
@@ -316,7 +316,7 @@ def test_a_damaged_file_is_that_models_fault(write: Write, serve: Any, file: Any
     ("file", "library"), [("model.skops", "skops"), ("model.onnx", "onnxruntime")]
 )
 def test_a_missing_library_is_told(
-    write: Write, serve: Any, monkeypatch: pytest.MonkeyPatch, file: Any, library: Any
+    write: Write, serve: Load, monkeypatch: pytest.MonkeyPatch, file: str, library: str
 ) -> None:
     """The fault names the line to add to the requirements."""
     write("Ready", files={file: b"x"})

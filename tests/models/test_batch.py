@@ -12,7 +12,7 @@ import pytest
 from modelsync.errors import ModelBroken, ModelRaised, VariablesInvalid
 from modelsync.models.check.checker import check
 from modelsync.models.discovery.folders import discover
-from modelsync.models.types import CheckResult
+from modelsync.models.types import CheckResult, LoadedModel
 from tests.models.code import bind, call_batch, fault_of, schema_of
 from tests.models.conftest import Find, Load, Write
 from tests.waiting import patient
@@ -48,12 +48,12 @@ def churn(
     )
 
 
-def rows_of(model: Any, *variables: Any) -> list[Any]:
+def rows_of(model: LoadedModel, *variables: dict[str, Any]) -> list[Any]:
     """The rows that the method received for these variables."""
-    return [result["row"] for result in model.call_batch([model.bind(one) for one in variables])]
+    return [result["row"] for result in call_batch(model, [bind(model, one) for one in variables])]
 
 
-def test_it_is_called_once_with_all_rows(serve: Any) -> None:
+def test_it_is_called_once_with_all_rows(serve: Load) -> None:
     """The method returns as many dicts as rows, in the same order."""
     model = serve(
         churn(
@@ -67,14 +67,14 @@ def test_it_is_called_once_with_all_rows(serve: Any) -> None:
     assert model.instance.calls == 1
 
 
-def test_it_may_be_the_only_method(serve: Any) -> None:
+def test_it_may_be_the_only_method(serve: Load) -> None:
     """A single request is answered by a batch of one row."""
     model = serve(churn())
     assert model.call({"age": 3}) == {"kind": "dict", "row": {"age": 3}}
     assert model.schema is None
 
 
-def test_a_model_without_it_takes_no_batches(serve: Any) -> None:
+def test_a_model_without_it_takes_no_batches(serve: Load) -> None:
     """Models without a batch method have none to call."""
     model = serve("class Churn:\n    def transform_predict(self, variables):\n        return {}\n")
     assert (model.bind, model.call_batch) == (None, None)
@@ -83,7 +83,7 @@ def test_a_model_without_it_takes_no_batches(serve: Any) -> None:
 @pytest.mark.parametrize(
     "rows", ["rows", "rows: list", "rows: 'list'", "rows: list[dict]", "rows: list[object]"]
 )
-def test_rows_are_dicts(serve: Any, rows: Any) -> None:
+def test_rows_are_dicts(serve: Load, rows: str) -> None:
     """Rows are dicts where no annotation tells otherwise."""
     assert rows_of(serve(churn(rows)), {"a": 1}, {"b": {"c": 2}}) == [{"a": 1}, {"b": {"c": 2}}]
 
@@ -92,7 +92,7 @@ def test_rows_are_dicts(serve: Any, rows: Any) -> None:
 @pytest.mark.parametrize(
     "given", [("rows: list[{}]", ""), ("rows", "customer: {}"), ("rows: list", "customer: {}")]
 )
-def test_rows_are_validated_instances(serve: Any, kind: Any, given: Any) -> None:
+def test_rows_are_validated_instances(serve: Load, kind: str, given: tuple[str, str]) -> None:
     """Rows, or else the single method's parameter, are annotated with the type of instances."""
     batch, single = (part.format(kind) for part in given)
     model = serve(churn(batch, single=single))
@@ -112,7 +112,7 @@ def test_rows_are_typed_dicts(serve: Load) -> None:
 
 
 @pytest.mark.parametrize("rows", ["rows", "rows: list", "rows: list[dict]"])
-def test_rows_hold_the_arguments_of_the_single_method(serve: Any, rows: Any) -> None:
+def test_rows_hold_the_arguments_of_the_single_method(serve: Load, rows: str) -> None:
     """Rows are validated, converted and have defaults; other variables are dropped."""
     model = serve(churn(rows, single="age: int, plan: str = 'small', limit: float | None = None"))
     assert rows_of(model, {"age": "3", "more": 1}, {"age": 4, "plan": "large"}) == [
@@ -124,7 +124,7 @@ def test_rows_hold_the_arguments_of_the_single_method(serve: Any, rows: Any) -> 
         bind(model, {"plan": "large"})
 
 
-def test_dicts_that_are_asked_for_are_checked_as_the_single_method_would(serve: Any) -> None:
+def test_dicts_that_are_asked_for_are_checked_as_the_single_method_would(serve: Load) -> None:
     """`list[dict]` beside a pydantic parameter gets dicts unchanged, and refuses bad ones."""
     model = serve(churn("rows: list[dict]", single="customer: Customer"))
     assert rows_of(model, {"age": 3}) == [{"age": 3}]
@@ -132,7 +132,7 @@ def test_dicts_that_are_asked_for_are_checked_as_the_single_method_would(serve: 
         bind(model, {})
 
 
-def test_rows_are_one_dataframe(serve: Any) -> None:
+def test_rows_are_one_dataframe(serve: Load) -> None:
     """A DataFrame has one row per request, flattened as `json_normalize` does."""
     model = serve(
         churn("rows: pd.DataFrame", "self.seen = rows; return [{'age': int(a)} for a in rows.age]")
@@ -145,9 +145,9 @@ def test_rows_are_one_dataframe(serve: Any) -> None:
     assert model.call({"age": 7}) == {"age": 7}
 
 
-def test_a_tuple_or_a_dataframe_may_be_returned(serve: Any) -> None:
+def test_a_tuple_or_a_dataframe_may_be_returned(serve: Load) -> None:
     """A tuple or a DataFrame with one row per request stands for a list."""
-    assert serve(churn(body="return tuple(rows)")).call_batch([{}, {}]) == [{}, {}]
+    assert call_batch(serve(churn(body="return tuple(rows)")), [{}, {}]) == [{}, {}]
     model = serve(churn("rows: pd.DataFrame", "return rows[['a']] * 2"), name="Other")
     assert call_batch(model, [{"a": 1}, {"a": 2}]) == [{"a": 2}, {"a": 4}]
 
@@ -155,13 +155,13 @@ def test_a_tuple_or_a_dataframe_may_be_returned(serve: Any) -> None:
 @pytest.mark.parametrize(
     "body", ["return None", "return {}", "return (row for row in rows)", "return 'ab'"]
 )
-def test_anything_else_is_told(serve: Any, body: str) -> None:
+def test_anything_else_is_told(serve: Load, body: str) -> None:
     """A result of another type is refused, and its type named."""
     with pytest.raises(ModelRaised, match="not a list"):
         call_batch(serve(churn(body=body)), [{}])
 
 
-def test_an_exception_in_the_list_is_that_requests_own(serve: Any) -> None:
+def test_an_exception_in_the_list_is_that_requests_own(serve: Load) -> None:
     """An exception in the list fails one request; in a single call it is raised."""
     model = serve(churn(body="return [ValueError('bad') if 'bad' in row else {} for row in rows]"))
     good, bad = call_batch(model, [{}, {"bad": 1}])
@@ -194,7 +194,7 @@ def test_async_batches_are_refused_before_anything_runs(write: Write, find: Find
 
 
 @pytest.mark.parametrize("signature", ["", "a, b", "rows, *, k", "*, rows", "rows, more, k=1"])
-def test_a_method_that_takes_no_rows_is_refused(write: Write, find: Find, signature: Any) -> None:
+def test_a_method_that_takes_no_rows_is_refused(write: Write, find: Find, signature: str) -> None:
     """The hint shows the signature that it should have."""
     write("Churn", churn(signature))
     assert (
@@ -209,23 +209,26 @@ def test_a_method_that_takes_no_rows_is_refused(write: Write, find: Find, signat
 @pytest.mark.parametrize(
     "signature", ["rows, k=1", "*rows", "rows, *more", "rows=None", "rows, **more", "rows, *, k=1"]
 )
-def test_other_parameters_may_be_optional(serve: Any, signature: Any) -> None:
+def test_other_parameters_may_be_optional(serve: Load, signature: str) -> None:
     """The method is called with one argument."""
-    assert serve(churn(signature, "return [{}]")).call_batch([{}]) == [{}]
+    assert call_batch(serve(churn(signature, "return [{}]")), [{}]) == [{}]
 
 
 @pytest.mark.parametrize(
     "kind", ["int", "dict", "Customer", "list[int]", "dict[str, list]", "set[dict]"]
 )
-def test_rows_of_another_type_are_refused(serve: Any, kind: Any) -> None:
+def test_rows_of_another_type_are_refused(serve: Load, kind: str) -> None:
     """The fault at load names the type, and the types that are possible."""
     with pytest.raises(ModelBroken, match=r"rows: .* is no list of rows \(take list, list\[dict\]"):
         serve(churn(f"rows: {kind}"))
 
 
-def test_inherited_methods_count(serve: Any) -> None:
+def test_inherited_methods_count(serve: Load) -> None:
     """A base in the same file or in a helper counts; mistakes of the latter are found at load."""
-    base = "class Base:\n    {kind} transform_predict_batch(self, {rows}):\n        return [{{}} for _ in rows]\n"
+    base = (
+        "class Base:\n    {kind} transform_predict_batch(self, {rows}):\n"
+        "        return [{{}} for _ in rows]\n"
+    )
     own = "from base import Base\nclass {}(Base):\n    pass\n".format
     good = {"base.py": base.format(kind="def", rows="rows")}
     assert call_batch(
@@ -305,7 +308,7 @@ def test_a_batch_that_answers_alike_passes(root: Path, write: Write, body: str) 
     ],
 )
 def test_a_batch_that_answers_otherwise_is_broken(
-    root: Path, write: Write, body: str, message: Any
+    root: Path, write: Write, body: str, message: str
 ) -> None:
     """Rows that are mixed up, dropped, joined or computed otherwise fail their example."""
     write("Churn", batched(body), EXAMPLES)
@@ -316,7 +319,10 @@ def test_a_batch_that_answers_otherwise_is_broken(
 
 def test_a_model_that_never_answers_twice_alike_is_not_compared(root: Path, write: Write) -> None:
     """A random number or the time differs in single calls as well."""
-    single = "import random\nclass Churn:\n    def transform_predict(self, x):\n        return {'y': random.random()}\n"
+    single = (
+        "import random\nclass Churn:\n    def transform_predict(self, x):\n"
+        "        return {'y': random.random()}\n"
+    )
     write("Churn", batched("return [{'y': random.random()} for _ in rows]", single), EXAMPLES)
     assert result(root).fault is None
 
@@ -335,7 +341,7 @@ def test_a_batch_method_alone_is_compared_too(root: Path, write: Write) -> None:
     assert "answered otherwise than alone" in str(result(root).fault)
 
 
-def test_dataframes_are_as_those_of_single_calls(serve: Any) -> None:
+def test_dataframes_are_as_those_of_single_calls(serve: Load) -> None:
     """The same variables give the same columns and types."""
     model = serve(churn("rows: pd.DataFrame", "self.seen = rows; return [{}] * len(rows)"))
     variables = {"a": 1, "b": "x", "c": 1.5, "d": None}

@@ -90,7 +90,7 @@ def test_no_parameter_gets_nothing(serve: Load) -> None:
     ],
 )
 @pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
-def test_one_dict_gets_the_object_itself(serve: Any, signature: Any, future: Any) -> None:
+def test_one_dict_gets_the_object_itself(serve: Load, signature: str, future: str) -> None:
     """One parameter that is a dict or without annotation gets the very object, uncopied."""
     loaded = serve(
         model(signature, "return rows", f"{future}from typing import Any, Dict, Mapping, Optional")
@@ -101,7 +101,7 @@ def test_one_dict_gets_the_object_itself(serve: Any, signature: Any, future: Any
     assert loaded.schema is None
 
 
-def test_one_keyword_only_dict(serve: Any) -> None:
+def test_one_keyword_only_dict(serve: Load) -> None:
     """A keyword-only parameter is passed by name."""
     assert serve(model("self, *, rows: dict", "return rows")).call({"a": 1}) == {"a": 1}
 
@@ -141,7 +141,7 @@ def test_the_original_class_may_ask_for_a_dict(serve: Load) -> None:
 
 
 def test_pandas_is_imported_only_where_it_is_needed(
-    serve: Any, monkeypatch: pytest.MonkeyPatch
+    serve: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that takes a dict does not import pandas."""
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
@@ -154,7 +154,7 @@ def test_pandas_is_imported_only_where_it_is_needed(
     ("etls", "kind"), [(PYDANTIC, "Customer"), (DATACLASS, "Customer"), (TYPED_DICT, "dict")]
 )
 @pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
-def test_structures_are_validated(serve: Any, etls: Any, kind: Any, future: Any) -> None:
+def test_structures_are_validated(serve: Load, etls: str, kind: str, future: str) -> None:
     """A pydantic model, dataclass or TypedDict is validated, and gives the schema."""
     loaded = serve(future + etls)
     assert loaded.call({"age": "42"}) == {"kind": kind, "age": 42}
@@ -188,7 +188,7 @@ def test_an_optional_structure_and_a_choice_of_two(serve: Load) -> None:
     assert call({"b": 1}) == {"kind": "B"}
 
 
-def test_several_are_bound_by_name(serve: Any) -> None:
+def test_several_are_bound_by_name(serve: Load) -> None:
     """Several parameters are validated, converted and defaulted; other variables are dropped."""
     loaded = serve(
         model(
@@ -234,7 +234,9 @@ def test_one_plain_type_is_bound_by_name(serve: Load) -> None:
         ("self, a: 'list[int]', b: 'int | None' = None", {"a": ["1"]}, {"a": [1], "b": None}),
     ],
 )
-def test_signatures_of_all_kinds(serve: Any, signature: Any, variables: Any, result: Any) -> None:
+def test_signatures_of_all_kinds(
+    serve: Load, signature: str, variables: dict[str, Any], result: dict[str, Any] | None
+) -> None:
     """Names of pydantic's own, positional-only, variadic, untyped and quoted ones all work."""
     got = serve(model(signature)).call(variables)
     got.pop("self")
@@ -273,7 +275,7 @@ def test_validation_errors_of_the_models_own_code_are_its_own(serve: Load) -> No
         loaded.call({"a": 1})
 
 
-def test_an_input_that_is_changed_reaches_nobody_else(serve: Any) -> None:
+def test_an_input_that_is_changed_reaches_nobody_else(serve: Load) -> None:
     """Defaults and schemas that one request changes are unchanged for the next."""
     loaded = serve(model("self, a: list[int], b: list = None", "a.append(1); return {'a': a}"))
     variables = {"a": [0]}

@@ -6,7 +6,6 @@ import os
 import signal
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -49,10 +48,9 @@ def test_good_models_are_measured(root: Path, write: Write) -> None:
     found = results(root)
     asks, bare = found["Asks"], found["Bare"]
     assert (asks.ok, asks.measured.examples, bare.ok, bare.measured.examples) == (True, 2, True, 0)
-    calls, loads = asks.measured.call_seconds, asks.measured.load_seconds
-    assert calls is not None
-    assert loads is not None
-    assert 0 < calls < loads + 1
+    assert asks.measured.call_seconds is not None
+    assert asks.measured.load_seconds is not None
+    assert min(asks.measured.call_seconds, asks.measured.load_seconds) > 0
     assert bare.measured.call_seconds is None
     assert asks.version == discover(root)[0].version
 
@@ -204,7 +202,7 @@ def test_a_model_that_prints_without_end_is_bounded(root: Path, write: Write) ->
     ],
 )  # fmt: skip
 def test_an_example_that_fails_breaks_the_model(
-    root: Path, write: Write, etls: Any, example: Any, message: Any
+    root: Path, write: Write, etls: str, example: str, message: str
 ) -> None:
     """The fault tells the expected and the actual answer, or the error."""
     write("Churn", etls, {"examples/happy.json": example, "data.txt": "x"})

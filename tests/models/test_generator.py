@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelsync.models.codegen.generator import generate, run
-from modelsync.models.types import Fault, ModelEntry, ModelName, ModelSpec, TreeHash
+from modelsync.models.types import Fault, ModelEntry, ModelName, ModelSpec, ModelState, TreeHash
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "serve_models.py"
 
@@ -31,7 +31,11 @@ class Recording:
 
 
 def entry(
-    name: str, state: Any = "ready", version: Any = "a" * 40, fault: Any = None, **given: Any
+    name: str,
+    state: ModelState = "ready",
+    version: str = "a" * 40,
+    fault: Fault | None = None,
+    **given: Any,
 ) -> ModelEntry:
     spec = ModelSpec(ModelName(name), Path("models_serve", name), TreeHash(version), **given)
     return ModelEntry(spec, state, TreeHash("c" * 40), "r1", fault)
@@ -113,7 +117,7 @@ def test_nothing_that_comes_from_a_repository_becomes_code(tmp_path: Path) -> No
     ("base", "route"),
     [("", "POST /Churn "), ("models", "POST /models/Churn "), ("a/b", "POST /a/b/Churn ")],
 )
-def test_routes_are_listed_below_the_base(base: Any, route: Any) -> None:
+def test_routes_are_listed_below_the_base(base: str, route: str) -> None:
     """The docstring lists the URLs with their prefix."""
     text = generate(ENTRIES, base_url=base, release="r")
     assert route in text

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -53,7 +52,7 @@ FILES: dict[str, str | bytes] = {
 )
 @pytest.mark.parametrize("lazy", [False, True])
 def test_helper_modules_are_found(
-    serve: Any, statement: Any, expression: Any, result: Any, lazy: Any
+    serve: Load, statement: str, expression: str, result: str, lazy: bool
 ) -> None:
     """Absolute and relative imports work at the top and inside a method that runs later."""
     if lazy and "*" in statement:
@@ -78,7 +77,7 @@ def test_helpers_of_the_same_name_do_not_mix(serve: Load) -> None:
     assert [model.call({})["who"] for model in models] == ["AA", "BB"]
 
 
-def test_a_helper_named_like_the_standard_library_is_the_models_alone(serve: Any) -> None:
+def test_a_helper_named_like_the_standard_library_is_the_models_alone(serve: Load) -> None:
     """A helper json.py is json for its own model's code alone."""
     loaded = serve(
         HELPED.format(
@@ -106,7 +105,7 @@ def test_a_data_folder_does_not_hide_a_library(serve: Load) -> None:
 
 
 def test_libraries_see_no_helper(
-    serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A library that tries `import ujson` during a load does not get the model's ujson.py."""
     (tmp_path / "trying_library.py").write_text(
@@ -117,7 +116,7 @@ def test_libraries_see_no_helper(
     assert sys.modules.pop("trying_library").fastthing is None
 
 
-def test_a_path_that_a_model_adds_is_taken_back(serve: Any) -> None:
+def test_a_path_that_a_model_adds_is_taken_back(serve: Load) -> None:
     """`sys.path.insert` works during the load, and the next model finds its own modules."""
     etls = churn(
         top="import sys, os\nsys.path.insert(0, os.path.dirname(__file__) + '/lib')\n"
@@ -161,7 +160,7 @@ import scalers; sys.stdout.buffer.write(pickle.dumps(scalers.Scaler(3)))"""
     assert "scalers" not in sys.modules
 
 
-def test_a_pickle_of_main_gets_advice(serve: Any) -> None:
+def test_a_pickle_of_main_gets_advice(serve: Load) -> None:
     """The most common broken pickle gets a hint."""
     pickled = b"c__main__\nScalerOfMain\n."
     fault = broken(
@@ -175,7 +174,7 @@ def test_a_pickle_of_main_gets_advice(serve: Any) -> None:
     )
 
 
-def test_an_import_that_leaves_the_folder_gets_advice(serve: Any) -> None:
+def test_an_import_that_leaves_the_folder_gets_advice(serve: Load) -> None:
     """The hint says that only the folder itself belongs to the model."""
     fault = broken(serve, churn(top="from ..common import feature"))
     assert fault.message == "ModuleNotFoundError: No module named 'common'"
@@ -207,7 +206,7 @@ def test_dataclasses_and_type_hints_of_helpers_work(serve: Load) -> None:
     assert loaded.call({}) == {"who": ["{'x': <class 'int'>}", True]}
 
 
-def test_no_byte_code_is_written_nor_read(serve: Any, root: Path) -> None:
+def test_no_byte_code_is_written_nor_read(serve: Load, root: Path) -> None:
     """A release is never modified, and committed byte code does not replace its source."""
     serve(
         HELPED.format(imports="import helpers", lazy="pass", expression="1"),

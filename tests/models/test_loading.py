@@ -48,7 +48,7 @@ def test_init_gets_the_folder_if_it_takes_an_argument(
     assert loaded.instance.got == (f"{root}/Churn/" if gets else None)
 
 
-def test_a_model_tells_of_itself(serve: Any, find: Find) -> None:
+def test_a_model_tells_of_itself(serve: Load, find: Find) -> None:
     """A loaded model has name, version, documentation, examples and lock."""
     loaded = serve(
         '"""The file."""\n'
@@ -72,7 +72,7 @@ def test_a_model_tells_of_itself(serve: Any, find: Find) -> None:
     assert loaded.lock is not None
 
 
-def test_loading_never_calls_the_model(serve: Any, tmp_path: Path) -> None:
+def test_loading_never_calls_the_model(serve: Load, tmp_path: Path) -> None:
     """Its examples are not run either: libraries that were used do not survive the fork."""
     mark = tmp_path / "called"
     serve(churn(predict=f"open({str(mark)!r}, 'w')"), {"examples/a.json": '{"variables": {}}'})
@@ -90,7 +90,9 @@ def test_loading_never_calls_the_model(serve: Any, tmp_path: Path) -> None:
         ('{"variables": {}, "respones": {}}', "unknown key 'respones'", None),
     ],
 )
-def test_a_bad_example_is_told_by_file(serve: Any, content: Any, message: Any, line: Any) -> None:
+def test_a_bad_example_is_told_by_file(
+    serve: Load, content: str, message: str, line: int | None
+) -> None:
     """A malformed example breaks the model, and is named with file and line."""
     fault = broken(serve, churn(), {"examples/bad.json": content})
     assert (fault.stage, fault.file, fault.line) == ("example", "examples/bad.json", line)
@@ -135,7 +137,7 @@ def test_a_bad_example_is_told_by_file(serve: Any, content: Any, message: Any, l
     ],
 )
 def test_what_an_import_raises_is_a_fault_with_its_place(
-    serve: Any, etls: Any, files: Any, message: Any, file: Any, line: Any
+    serve: Load, etls: str, files: dict[str, Any], message: str, file: str, line: int
 ) -> None:
     """Whatever an import raises, the fault has the innermost line in the folder."""
     fault = broken(serve, etls + churn(), files)
@@ -147,7 +149,7 @@ def test_what_an_import_raises_is_a_fault_with_its_place(
 @pytest.mark.parametrize(
     "statement", ["raise ValueError('no')", "raise SystemExit(4)", "raise KeyboardInterrupt"]
 )
-def test_what_init_raises_is_a_fault(serve: Any, statement: Any) -> None:
+def test_what_init_raises_is_a_fault(serve: Load, statement: str) -> None:
     """What the constructor raises is a fault with its place."""
     fault = broken(serve, churn(statement))
     assert (fault.stage, fault.file, fault.line) == ("load", "etls.py", 6)
@@ -182,7 +184,9 @@ def test_a_fault_tells_no_path_of_the_service(serve: Load, root: Path) -> None:
         ("sklearn.no_such_module", "the installed scikit-learn has no sklearn.no_such_module"),
     ],
 )
-def test_a_missing_library_is_told_with_the_line_to_add(serve: Any, module: Any, hint: Any) -> None:
+def test_a_missing_library_is_told_with_the_line_to_add(
+    serve: Load, module: str, hint: str
+) -> None:
     """The hint has the package's name, which may differ from the module's."""
     fault = broken(serve, churn(top=f"import {module}"))
     assert fault.message.startswith("ModuleNotFoundError: No module named")
@@ -197,7 +201,7 @@ def test_a_missing_library_is_told_with_the_line_to_add(serve: Any, module: Any,
         "class Churn:\n    transform_predict = 1\n",
     ],
 )
-def test_a_class_whose_method_is_missing_after_all(serve: Any, etls: Any) -> None:
+def test_a_class_whose_method_is_missing_after_all(serve: Load, etls: str) -> None:
     """An inherited method that is missing is found by the import."""
     fault = broken(serve, etls, {"base.py": "class Base: pass"})
     assert fault.stage == "load"
@@ -213,7 +217,7 @@ def test_a_folder_with_a_static_fault_is_not_imported(write: Write, find: Find) 
 # --- the others -----------------------------------------------------------------------------------
 
 
-def test_files_are_found_relative_to_the_folder_while_loading(serve: Any) -> None:
+def test_files_are_found_relative_to_the_folder_while_loading(serve: Load) -> None:
     """open('model.txt') works at load; then the working directory is the old one."""
     before = Path.cwd()
     loaded = serve(
@@ -225,7 +229,9 @@ def test_files_are_found_relative_to_the_folder_while_loading(serve: Any) -> Non
 
 
 @pytest.mark.parametrize("fails", ["", "raise ValueError"])
-def test_nothing_that_is_shared_is_changed_by_a_model(serve: Any, write: Write, fails: Any) -> None:
+def test_nothing_that_is_shared_is_changed_by_a_model(
+    serve: Load, write: Write, fails: str
+) -> None:
     """Directory, path, streams, modules, signals, warnings and logging are restored."""
     etls = churn(
         top=f"""
@@ -288,7 +294,7 @@ def test_protected_streams_cannot_be_closed(monkeypatch: pytest.MonkeyPatch) -> 
     assert stream.getvalue() == "still here\n"
 
 
-def test_models_load_in_any_thread(write: Write, find: Find, serve: Any) -> None:
+def test_models_load_in_any_thread(write: Write, find: Find, serve: Load) -> None:
     """Without preload, models load in a thread of the worker."""
     write("Churn", churn())
     loaded = []
@@ -298,7 +304,7 @@ def test_models_load_in_any_thread(write: Write, find: Find, serve: Any) -> None
     assert dump(loaded[0].call({})) == b"{}"
 
 
-def test_descriptors_do_not_leak(serve: Any, write: Write, find: Find) -> None:
+def test_descriptors_do_not_leak(serve: Load, write: Write, find: Find) -> None:
     """Loading closes every descriptor that it opens."""
     serve(churn())
     before = len(list(Path("/proc/self/fd").iterdir()))

@@ -28,7 +28,7 @@ def graph(fitted: Any, features: str = "", **options: Any) -> bytes:
 
 
 @pytest.mark.parametrize("features", ["", "a, b, c d", '["a", "b", "c d"]'])
-def test_onnx_with_one_table(put: Put, features: Any) -> None:
+def test_onnx_with_one_table(put: Put, features: str) -> None:
     """Variables are the metadata's names, else `x`; the label comes with its probabilities."""
     fitted = pipeline.make_pipeline(pre.StandardScaler(), linear_model.LogisticRegression())
     fitted.fit(FRAME.to_numpy(), LABELS)

@@ -12,7 +12,7 @@ import pytest
 
 from modelsync.models.artefacts import estimators, registry
 from modelsync.models.artefacts.format import ArtefactFormat, LoadedArtefact
-from tests.models.conftest import Find, Write
+from tests.models.conftest import Find, Load, Write
 
 
 class Constant:
@@ -30,7 +30,7 @@ def load(path: Path) -> LoadedArtefact:
 
 
 def test_a_format_is_one_line_of_the_registry(
-    serve: Any, find: Find, write: Write, monkeypatch: pytest.MonkeyPatch
+    serve: Load, find: Find, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Discovery and loading take a new format from the registry: nothing else knows formats."""
     write("Answer", None, {"model.constant": "42"})
@@ -55,7 +55,7 @@ def test_a_format_is_one_line_of_the_registry(
         ("model.pkl.md", None),
     ],
 )
-def test_the_name_of_a_file_tells_its_format(file: Any, name: str) -> None:
+def test_the_name_of_a_file_tells_its_format(file: str, name: str | None) -> None:
     """Pickles and graphs need a telling name: a folder may hold others that are no model."""
     found = registry.find(file)
     assert (found.name if found else None) == name

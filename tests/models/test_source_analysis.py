@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.models.code import fault_of
@@ -40,7 +38,7 @@ def method(name: str, body: str = "return {}", base: str = "", kind: str = "def"
         ("import base\n\nclass transform_predict(base.Base):\n    pass\n", "transform_predict"),
     ],
 )
-def test_the_class_that_is_meant(write: Write, find: Find, etls: Any, chosen: Any) -> None:
+def test_the_class_that_is_meant(write: Write, find: Find, etls: str, chosen: str) -> None:
     """The only class with the method, else the folder's namesake, or the derived one."""
     write("Churn", etls)
     assert (find("Churn").fault, find("Churn").class_name) == (None, chosen)
@@ -76,7 +74,7 @@ def test_two_classes_are_refused_by_name(write: Write, find: Find) -> None:
         ("class Churn(object):\n    def predict(self): ...\n", "classes: Churn"),
     ],
 )
-def test_no_class_is_refused(write: Write, find: Find, etls: Any, told: Any) -> None:
+def test_no_class_is_refused(write: Write, find: Find, etls: str, told: str) -> None:
     """A file without the method is refused, and its classes are listed."""
     write("Churn", etls)
     assert told in fault_of(find("Churn")).message
@@ -95,7 +93,7 @@ def test_no_class_is_refused(write: Write, find: Find, etls: Any, told: Any) -> 
     ],
 )
 def test_what_does_not_parse_is_refused_with_its_line(
-    write: Write, find: Find, etls: Any, line: Any
+    write: Write, find: Find, etls: bytes, line: int | None
 ) -> None:
     """Syntax errors, bytes that are no text and endless nesting are faults, not crashes."""
     write("Churn", files={"etls.py": etls})
