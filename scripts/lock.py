@@ -1,9 +1,9 @@
 """The lock files: every library that is installed, with its hashes. `make lock` writes them.
 
 `requirements.lock` is made from requirements.txt, `requirements-dev.lock` from that and
-requirements-dev.txt; a library has the same version in both. Versions stay as they are locked unless
-a pin changes; `make lock UPGRADE=1` takes the newest. A lock file begins with a digest of what it was
-made from, so that `make check` needs no index to find a stale one.
+requirements-dev.txt; a library has the same version in both. Versions stay as they are locked
+unless a pin changes; `make lock UPGRADE=1` takes the newest. A lock file begins with a digest of
+what it was made from, so that `make check` finds a stale one without an index.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def requirements(file: Path) -> Iterator[str]:
 
 
 def digest(lock: str, root: Path = ROOT) -> str:
-    """Give the SHA-256 of all that a lock file is made from: its requirements, without their order."""
+    """Give the SHA-256 of the requirements that a lock file is made from, in any order."""
     asked = sorted(line for name in INPUTS[lock] for line in requirements(root / name))
     return hashlib.sha256("\n".join(asked).encode()).hexdigest()
 
@@ -51,7 +51,7 @@ def stale(root: Path = ROOT) -> list[str]:
 
 
 def write(upgrade: bool) -> None:
-    """Resolve and write the lock files: the larger one first, whose versions the other one takes."""
+    """Resolve and write the lock files; the smaller one takes the larger one's versions."""
     for lock, constraints in ((DEV, []), (RUN, ["--constraint", DEV])):
         _compile(
             *INPUTS[lock],

@@ -1,7 +1,7 @@
 """Checks a release: `python -m scripts.release_check [TAG]`, see docs/releasing.md.
 
-The tag (by default the one of this commit, if it has one), modelsync's version, the files that repeat
-it and the newest entry of CHANGELOG.md have to agree, and that entry needs a date.
+The tag (by default the one of this commit, if it has one), modelsync's version, the files that
+repeat it and the newest entry of CHANGELOG.md have to agree, and that entry needs a date.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def contradictions(tag: str | None, version: str = __version__, root: Path = ROO
         yield f"the tag is {tag}, modelsync/__init__.py says {version}: v{version} is its tag"
     for path, text in stamped(version, root):
         if path.read_text("utf-8") != text:
-            yield f"{path.relative_to(root)} has another version than {version}: run `make generated manifests`"
+            name = path.relative_to(root)
+            yield f"{name} does not have the version {version}: run `make generated manifests`"
     yield from _changelog((root / "CHANGELOG.md").read_text("utf-8"), version)
     for lock in stale(root):
         yield f"{lock} is stale: run `make lock`"

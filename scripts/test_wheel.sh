@@ -18,7 +18,7 @@ git ls-files -z --cached --others --exclude-standard -- . ':!modelsync' \
 cd "$work/repository"
 
 # A bit of everything: the command, models of each kind, HTTP byte by byte, whole services that swap releases.
-chosen=(tests/test_cli.py tests/test_cli_models.py tests/test_examples.py tests/models tests/wire tests/service/test_swap.py)
+chosen=(tests/cli tests/models tests/protocols tests/server tests/service/test_swap.py tests/test_examples.py)
 [[ " $* " == *" tests/"* ]] && chosen=()
 unset PYTHONPATH
 "$work/venv/bin/python" -c 'import modelsync; print("testing", modelsync.__version__, "in", *modelsync.__path__)'

@@ -1,4 +1,4 @@
-""".ci/run and what calls it: GitHub's workflow and the hooks of pre-commit name steps and tools that exist."""
+""".ci/run, and what repeats its steps: GitHub's workflow and the hooks of pre-commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed: ranges, pins and locks of libraries, the wheel, the version, and the check before a release."""
+"""Ranges, pins and locks of libraries; the wheel; the version and the check of a release."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def locked(name: str) -> dict[str, list[str]]:
     return {pinned: re.findall(r"sha256:[0-9a-f]{64}", hashes) for pinned, hashes in entries}
 
 
-# --- libraries --------------------------------------------------------------------------------------------------------
+# --- libraries ------------------------------------------------------------------------------------
 
 
 def test_pins_are_within_the_ranges() -> None:
@@ -91,7 +91,7 @@ def test_a_stale_lock_file_is_found(tmp_path: Path) -> None:
     assert lock.stale(tmp_path) == [lock.RUN, lock.DEV]
 
 
-# --- the wheel --------------------------------------------------------------------------------------------------------
+# --- the wheel ------------------------------------------------------------------------------------
 
 
 def test_the_wheel_has_every_file(tmp_path: Path) -> None:
@@ -123,12 +123,20 @@ def test_the_wheel_has_every_file(tmp_path: Path) -> None:
     assert f"{info}/licenses/LICENSE" in names
 
 
+def test_the_wheel_is_tested_by_tests_that_are_there() -> None:
+    """The folders and files that scripts/test_wheel.sh runs exist."""
+    script = (ROOT / "scripts" / "test_wheel.sh").read_text("utf-8")
+    chosen = re.search(r"^chosen=\((tests/.*)\)$", script, re.MULTILINE)
+    assert chosen
+    assert [name for name in chosen[1].split() if not (ROOT / name).exists()] == []
+
+
 def test_types_are_for_others_too() -> None:
     """The marker of PEP 561 is in the package."""
     assert (files("modelsync") / "py.typed").is_file()
 
 
-# --- the version ------------------------------------------------------------------------------------------------------
+# --- the version ----------------------------------------------------------------------------------
 
 
 def copied(folder: Path, changelog: str) -> Path:
@@ -140,12 +148,12 @@ def copied(folder: Path, changelog: str) -> Path:
 
 
 def test_every_file_has_the_version() -> None:
-    """pyproject.toml, the Dockerfile, the chart and the manifests repeat the one of modelsync/__init__.py."""
+    """pyproject.toml, Dockerfile, chart and manifests repeat that of modelsync/__init__.py."""
     assert [path.name for path, text in version.stamped() if path.read_text("utf-8") != text] == []
 
 
 def test_a_release_is_of_one_version(tmp_path: Path) -> None:
-    """Tag, version, changelog and chart are compared, and each contradiction is told with what to do."""
+    """Tag, version, changelog and chart are compared; each contradiction says what to do."""
     root = copied(tmp_path, f"# Changelog\n\n## [{__version__}] - 2026-12-01\n")
     assert list(release_check.contradictions(f"v{__version__}", root=root)) == []
     assert list(release_check.contradictions(None, root=root)) == []
@@ -154,7 +162,8 @@ def test_a_release_is_of_one_version(tmp_path: Path) -> None:
     (root / "CHANGELOG.md").write_text("# Changelog\n\n## [9.9.9] - unreleased\n")
     assert list(release_check.contradictions("v9.9.9", root=root)) == [
         f"the tag is v9.9.9, modelsync/__init__.py says {__version__}: v{__version__} is its tag",
-        f"helm/modelsync/Chart.yaml has another version than {__version__}: run `make generated manifests`",
+        f"helm/modelsync/Chart.yaml does not have the version {__version__}: "
+        "run `make generated manifests`",
         f"CHANGELOG.md begins with 9.9.9, not with {__version__}",
     ]
 

@@ -1,4 +1,4 @@
-"""scripts/uv: a pinned uv from the package index that pip is configured for, and pip's configuration said to it."""
+"""scripts/uv: downloads a pinned uv from pip's index, and gives it pip's configuration."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ def checkout(tmp_path: Path, wheel: bytes) -> Path:
     folder = tmp_path / "checkout"
     shutil.copytree(ROOT / "scripts" / "uv", folder / "scripts" / "uv")
     (folder / "scripts" / "__init__.py").touch()
-    pin = f"uv==7.0.0 \\\n    --hash=sha256:{'ab' * 32} \\\n    --hash=sha256:{hashlib.sha256(wheel).hexdigest()}\n"
+    hashes = (f"--hash=sha256:{sha}" for sha in ("ab" * 32, hashlib.sha256(wheel).hexdigest()))
+    pin = " \\\n    ".join(["uv==7.0.0", *hashes])
     (folder / "scripts" / "uv" / "pinned.txt").write_text(pin)
     return folder
 
@@ -100,12 +101,13 @@ def uv(
     }
     return subprocess.run(
         [sys.executable, "-S", "-m", "scripts.uv", *arguments],
-        cwd=checkout, env={**clean, "PIP_INDEX_URL": index, **environ}, capture_output=True, text=True, timeout=60,
+        cwd=checkout, env={**clean, "PIP_INDEX_URL": index, **environ},
+        capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 
 
 def test_uv_comes_from_the_index_once(index: Index, wheel: bytes, checkout: Path) -> None:
-    """The pinned wheel of this machine is fetched into the cache; user and password go to the index alone."""
+    """The wheel of this machine goes into the cache; user and password to the index alone."""
     offer(
         index,
         wheel,
@@ -154,7 +156,7 @@ def test_an_index_without_uv_is_told_without_its_password(index: Index, checkout
 
 
 def test_an_extra_index_and_folders_may_have_it(index: Index, wheel: bytes, checkout: Path) -> None:
-    """What pip finds in find-links or in an extra index is found; a folder comes first and asks nobody."""
+    """find-links and extra indexes count; a folder comes first and asks nobody."""
     offer(index, wheel)
     done = uv(checkout, "x", index=f"{index.url}/missing", PIP_EXTRA_INDEX_URL=index.url)
     assert done.returncode == 0, done.stderr
@@ -205,7 +207,7 @@ def test_the_pin_is_read() -> None:
 def test_the_index_is_the_one_that_pip_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each place of pip's configuration counts, the stronger over the weaker, the environment over all."""
+    """Each place of pip's configuration counts; the environment wins over all."""
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
     environ = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path / "xdg")}
     places = [

@@ -1,6 +1,6 @@
-"""run.sh and scripts/venv.sh: what is installed into .venv, and what a machine is told that lacks something.
+"""run.sh and scripts/venv.sh: what they install, and what they say if something is missing.
 
-The package index is a folder of small wheels. uv is a real one, or a program that writes down how it was called.
+The package index is a folder of small wheels. uv is a real one, or it records its calls.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def build_editable(folder, *_):
 
 @dataclass
 class Checkout:
-    """A folder with run.sh and what it reads, and the folder of wheels that is its package index."""
+    """A folder with run.sh and what it reads, and a folder of wheels as its package index."""
 
     path: Path
     index: Path
@@ -56,10 +56,10 @@ class Checkout:
         """Put an empty package into the index."""
         file = (folder or self.index) / f"{name}-{version}-py3-none-any.whl"
         needed = f"Requires-Dist: {needs}\n" if needs else ""
-        info = f"{name}-{version}.dist-info"
+        info, head = f"{name}-{version}.dist-info", "Metadata-Version: 2.1\n"
         content = {
             f"{name}.py": f"def main():\n    print('{name} serves')\n",
-            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needed}",
+            f"{info}/METADATA": f"{head}Name: {name}\nVersion: {version}\n{needed}",
             f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
             f"{info}/entry_points.txt": entry_points,
         }
@@ -86,6 +86,7 @@ class Checkout:
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": str(self.index),
+            "UV_CACHE_DIR": str(self.index / "cache"),
         }
         clean = {
             name: value
@@ -94,15 +95,18 @@ class Checkout:
         }
         return subprocess.run(
             [str(self.path / "run.sh")], cwd="/", capture_output=True, text=True, timeout=100,
-            env={**clean, **where, "UV_CACHE_DIR": str(self.index / "cache"), "PYTHON": sys.executable, **environ},
+            env={**clean, **where, "PYTHON": sys.executable, **environ},
         )  # fmt: skip
 
     def installed(self) -> dict[str, str]:
         """Give what .venv has, by name."""
-        code = "from importlib.metadata import distributions as d; print(*(f'{x.name}={x.version}' for x in d()))"
+        listing = "for d in m.distributions(): print(f'{d.name}={d.version}')"
         python = self.path / ".venv" / "bin" / "python"
         words = subprocess.run(
-            [str(python), "-c", code], capture_output=True, text=True, check=True
+            [str(python), "-c", f"import importlib.metadata as m\n{listing}"],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.split()
         return dict(
             word.split("=") for word in words if not word.startswith(("pip=", "setuptools="))
@@ -156,11 +160,11 @@ def fake_python(checkout: Checkout, script: str) -> str:
     return str(file)
 
 
-# --- what is installed ------------------------------------------------------------------------------------------------
+# --- what is installed ----------------------------------------------------------------------------
 
 
 def test_run_installs_and_serves(checkout: Checkout, tool: dict[str, str]) -> None:
-    """What the lock file names, modelsync, and the models' own libraries; with pip, where no uv can be had, as well."""
+    """It installs the lock file, modelsync and the models' libraries; without uv by pip."""
     checkout.offer("theirs", "1.0", "ours>=1")
     checkout.models("theirs  # for Price")
     done = checkout.run(**tool)
@@ -183,7 +187,7 @@ def test_a_library_that_was_altered_is_not_installed(
 def test_a_models_library_that_does_not_fit_is_told(
     checkout: Checkout, tool: dict[str, str]
 ) -> None:
-    """Ours win; the message names the file and says what can be done. Afterwards the next run installs."""
+    """Ours win; the message names the file and says what to do. The next run installs again."""
     checkout.offer("ours", "2.0")
     checkout.offer("theirs", "1.0", "ours>=2")
     checkout.models("theirs")
@@ -215,7 +219,7 @@ def test_the_models_libraries_outlive_an_upgrade(checkout: Checkout) -> None:
 
 @pytest.mark.usefixtures("uv")
 def test_a_changed_pin_asks_for_a_new_lock(checkout: Checkout) -> None:
-    """A line that is added to requirements.txt is installed; a pin that differs from the lock file is an error."""
+    """A line added to requirements.txt is installed; a pin that the lock file lacks is an error."""
     checkout.offer("theirs", "1.0")
     requirements = checkout.path / "requirements.txt"
     requirements.write_text("ours==1.0\ntheirs\n")
@@ -237,7 +241,8 @@ def test_installing_happens_once(checkout: Checkout) -> None:
         case "$*" in
         --version) echo uv 0.99.0;;
         venv*) mkdir -p .venv/bin; ln -s /bin/true .venv/bin/python
-               printf '#!/bin/sh\\necho serving\\n' >.venv/bin/modelsync; chmod +x .venv/bin/modelsync;;
+               printf '#!/bin/sh\\necho serving\\n' >.venv/bin/modelsync
+               chmod +x .venv/bin/modelsync;;
         *) echo "$*" >>{log};;
         esac""")
     program.chmod(0o755)
@@ -251,7 +256,7 @@ def test_installing_happens_once(checkout: Checkout) -> None:
     assert len([call for call in calls if "--editable" in call]) == 1
 
 
-# --- a machine that lacks something -----------------------------------------------------------------------------------
+# --- a machine that lacks something ---------------------------------------------------------------
 
 
 def test_run_without_python(checkout: Checkout) -> None:

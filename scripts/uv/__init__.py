@@ -1,4 +1,5 @@
-"""Runs uv as pip is configured here: `python -m scripts.uv ARGUMENTS`. The uv of PATH, or a pinned one from the index.
+"""Runs uv with pip's configuration: `python -m scripts.uv ARGUMENTS`.
 
-Only the standard library is used, so that it works on a Debian that has neither pip nor venv.
+It takes the uv on PATH or downloads a pinned one from the package index. It uses only the standard
+library, so that it works on a Debian that has neither pip nor venv.
 """

@@ -1,4 +1,4 @@
-"""`python -m scripts.uv ARGUMENTS`: becomes uv. Exit code 69 where no uv can be had: the caller then takes pip."""
+"""Runs uv. The exit code is 69 if no uv can be had; the caller then takes pip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pip's configuration, and the same said to uv: a machine that is set up for pip needs nothing else."""
+"""Reads pip's configuration and translates it for uv."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 
 def option(name: str, environ: Mapping[str, str]) -> str | None:
-    """Give an option of pip, such as `index-url`, as pip finds it: the environment wins over files."""
+    """Give an option of pip, such as `index-url`; the environment wins over files."""
     if value := environ.get(f"PIP_{name.upper().replace('-', '_')}"):
         return value
     found = None
@@ -51,8 +51,8 @@ def find_links(environ: Mapping[str, str]) -> list[str]:
 def for_uv(environ: Mapping[str, str]) -> dict[str, str]:
     """Give the environment for uv: what pip is told, unless uv is told otherwise.
 
-    uv asks one index after the other and takes the first that knows a package; pip takes the best of all. It trusts
-    authorities of its own; pip trusts the system's.
+    uv takes a package from the first index that knows it; pip takes the best of all indexes. uv
+    trusts certificate authorities of its own; pip trusts the system's.
     """
     said = {
         "UV_DEFAULT_INDEX": option("index-url", environ) if "UV_INDEX_URL" not in environ else None,

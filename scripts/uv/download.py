@@ -1,4 +1,7 @@
-"""uv from the package index that pip is configured for. Only a wheel whose SHA-256 is in `pinned.txt` is unpacked."""
+"""Downloads uv from the package index that pip is configured for.
+
+It unpacks only a wheel whose SHA-256 is in `pinned.txt`.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,10 @@ class Pin:
 
 
 def download(environ: Mapping[str, str], pin: Pin | None = None) -> Path:
-    """Give the pinned uv in the user's cache, fetched if it is not there; raises NoUv or OSError where it cannot be."""
+    """Give the pinned uv in the user's cache; download it if it is not there.
+
+    Raises NoUv or OSError if that is not possible.
+    """
     pin = pin or Pin.read()
     program = _cache(environ) / f"uv-{pin.version}-{platform.machine()}" / "uv"
     if not program.exists():
@@ -78,7 +84,7 @@ def _unpacked(wheel: bytes) -> bytes:
 
 
 def _fetch(environ: Mapping[str, str], pin: Pin) -> bytes:
-    """Read the first wheel of the pinned release that this machine can run; its digest must be one of the pin's."""
+    """Read the first wheel that this machine can run, and verify its digest."""
     failed: OSError | None = None
     for place in _places(environ):
         url, opener = opener_for(place, environ)
@@ -116,7 +122,7 @@ def _places(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def opener_for(url: str, environ: Mapping[str, str]) -> tuple[str, OpenerDirector]:
-    """Split user and password off a URL; give it without them, and what sends them to that host alone."""
+    """Split user and password off a URL; the opener sends them to that host alone."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     bare = urlunsplit(parts._replace(netloc=host))
@@ -152,7 +158,7 @@ class _Links(HTMLParser):
 
 
 def _wheels(url: str, opener: OpenerDirector, version: str) -> list[str]:
-    """List the addresses of uv's wheels on a page or in a folder, of this release and for this machine."""
+    """List the addresses of this release's wheels for this machine, on a page or in a folder."""
     if url.startswith("file:"):
         found = [file.as_uri() for file in Path(unquote(urlsplit(url).path)).glob("uv-*.whl")]
     else:
@@ -172,7 +178,7 @@ def _name(url: str) -> str:
 
 
 def fits(wheel: str, machine: str | None = None, libc: tuple[str, str] | None = None) -> bool:
-    """Whether this machine runs a wheel, by its name: one of its platform tags (PEP 425, 600, 656) is the machine's."""
+    """Tell whether this machine runs a wheel, by its platform tags (PEP 425, 600, 656)."""
     machine, libc = machine or platform.machine(), libc or platform.libc_ver()
     tags = re.findall(
         r"(manylinux|musllinux|macosx)_(\d+)_(\d+)_(\w+)",
