@@ -201,6 +201,8 @@ class DataPlane:
             cause = outcome.__cause__
             log.error("%s: %s", model.name, outcome, exc_info=cause, extra={"fields": fields})
         if isinstance(outcome, RequestError):
+            # Its frames hold what the model was given and has returned: freed before the answer.
+            outcome.__traceback__ = outcome.__cause__ = outcome.__context__ = None
             return outcome
         kind = type(outcome).__name__
         log.error("%s raised %s", model.name, kind, exc_info=outcome, extra={"fields": fields})
