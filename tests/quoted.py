@@ -32,6 +32,8 @@ NOT_OURS = {
     *("stack_t", "oom_score_adj", "syncfs", "fsync", "memory.events", "memory.oom_control"),
     *("memory.oom.group", "OOMKilled", "debootstrap", "tmp_path", "Upgrade", "TZ", "wrk"),
     *("mapping", "requestBody", "taskset"),
+    # The user's own file, which git ignores, and all files of that kind.
+    *("requirements-models.txt", "requirements*.txt"),
     # A type variable of an explanation.
     "X",
     # The domain of the annotation `modelsync.dev/revision`.

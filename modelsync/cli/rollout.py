@@ -10,6 +10,9 @@ import click
 from modelsync.cli.command import start
 
 
+MISSING = "rollout needs the Kubernetes client: pip install 'modelsync[kubernetes]'"
+
+
 @click.command(short_help="Bring a new commit to all pods of a Deployment.")
 def rollout() -> int:
     """Bring the commit that the ref points to now to all pods of a Kubernetes Deployment, or take
@@ -27,6 +30,10 @@ def rollout() -> int:
     settings = start()
     # As SystemExit, so that the check's children and all temporary folders end with this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    from modelsync.rollout import job
-
+    try:
+        from modelsync.rollout import job
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] == "kubernetes":
+            raise click.ClickException(MISSING) from None
+        raise
     return job.run(settings)

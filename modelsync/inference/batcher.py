@@ -169,6 +169,7 @@ class MicroBatcher(RequestQueue):
                 self._call_in_thread(batch)
 
     def _call_in_thread(self, batch: Sequence[Pending]) -> None:
+        """Call the model for a batch in a thread of the pool; the loop delivers the outcomes."""
         name, runner, dataplane = self.model.name, self.model.runner, self._dataplane
         row = dataplane.counters.rows[name]
         payloads = [request.payload for request in batch]

@@ -139,6 +139,7 @@ class DataPlane:
         started: float,
         done: Done,
     ) -> None:
+        """Call a model in a thread of the pool, under its deadline."""
         model = runner.model
 
         def work(ticket: Ticket) -> None:

@@ -84,6 +84,7 @@ class Invocation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
+        """End the call: keep what it raised, claim the right to answer, count the outcome."""
         now = perf_counter()
         if (watchdog := self._watchdog) is not None:
             watchdog.calling = ""

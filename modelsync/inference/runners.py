@@ -103,6 +103,7 @@ class InProcessRunner(ModelRunner):
             guards.restore_cwd()
 
     def _call_batch(self, payloads: Sequence[bytes], codec: Codec) -> list[RawOutcome]:
+        """Answer a batch, without restoring the working directory: `call_batch` does."""
         model = self.model
         assert model.bind
         assert model.call_batch

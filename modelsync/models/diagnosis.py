@@ -137,8 +137,8 @@ def _place(error: BaseException, folder: Path) -> tuple[str | None, int | None]:
 # --- hints ----------------------------------------------------------------------------------------
 
 REQUIREMENTS = (
-    "the service's requirements.txt, not the repository's, "
-    "and run ./run.sh or build the image again"
+    "requirements-models.txt beside run.sh, since the repository's requirements.txt is not read; "
+    "then run ./run.sh or build the image again"
 )
 
 
@@ -160,11 +160,12 @@ def beside(fault: Fault | None, names: Collection[str]) -> Fault | None:
 def _outside_hint(name: str) -> str:
     return (
         f"{name} lies outside of the model's folder, whose code must be complete: copy it into the "
-        "folder, or make it a package and put that into the service's requirements.txt"
+        "folder, or make it a package and put that into requirements-models.txt"
     )
 
 
 def _hint(error: BaseException, folder: Path) -> str | None:
+    """Return what the author of a model can do about an error, None if nothing is known."""
     text = _text(error)[:MAX_MESSAGE]
     match error:
         case ModuleNotFoundError() if error.name:

@@ -26,7 +26,7 @@ from modelsync.processes.sync_loop import SyncLoop
 from modelsync.releases import owners
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
-from modelsync.sync import sources, update
+from modelsync.sync import rejection, sources
 from modelsync.sync.schedule import Schedule
 
 log = logging.getLogger(__name__)
@@ -188,7 +188,9 @@ class Supervisor:
                 reason=str(error),
             )
             try:
-                await asyncio.to_thread(update.reject, self.settings, release, serving, str(error))
+                await asyncio.to_thread(
+                    rejection.reject, self.settings, release, serving, str(error)
+                )
             except SyncError as problem:
                 log.error("the release cannot be taken back now: %s", problem)
                 return False

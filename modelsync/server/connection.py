@@ -77,6 +77,7 @@ class Connection(asyncio.Protocol):
         self._exchanges.clear()
 
     def data_received(self, data: bytes) -> None:
+        """Answer a request with a known head at once; give everything else to the parser."""
         if self._closing:
             return
         begins = not self._parser.in_message and not self._exchanges and self._writable

@@ -11,8 +11,7 @@ import logging
 import signal
 import sys
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Literal
 
 from modelsync import settings
@@ -37,22 +36,23 @@ from modelsync.releases.environment import environment
 from modelsync.releases.store import Release, Releases, Staging
 from modelsync.settings import Settings, child_environment
 from modelsync.sync import sources
-from modelsync.sync.entries import (
+from modelsync.sync.plan import (
+    decide,
     is_unchanged,
+    known_results,
     reject_broken,
     reject_newly_broken,
     report,
+    satisfied,
     with_problems,
 )
 from modelsync.sync.sources import Source, source_of, substitutes
 from modelsync.sync.status import (
     Status,
-    change_status,
     read_status,
     record_failure,
     record_success,
     rejection,
-    with_failure,
 )
 
 log = logging.getLogger("modelsync.sync.update")  # also where it runs as __main__
@@ -143,7 +143,7 @@ class Updater:
         current = sources.current(self._settings)
         status = read_status(self._home)
         if not force:
-            if current and (wanted, self._environment) in _satisfied(current, status):
+            if current and (wanted, self._environment) in satisfied(current, status):
                 return Outcome("unchanged", current)
             self._refuse_rejected(wanted, status)
         release_id = self._releases.next_id(wanted)
@@ -155,7 +155,7 @@ class Updater:
             beside = exported.beside - {f"{spec.name}/" for spec in specs}
             results = self._check(specs, beside, current, status)
             entries = [
-                self._decide(spec, results[spec.name], current, staging, release_id)
+                self._entry(spec, results[spec.name], current, staging, release_id)
                 for spec in specs
             ]
             report(entries)
@@ -208,25 +208,16 @@ class Updater:
         A version that serves already is not checked again in the same environment.
         """
         checked: Mapping[ModelName, ModelEntry] = {}
-        if current and self._environment in {one for _, one in _satisfied(current, status)}:
+        if current and self._environment in {one for _, one in satisfied(current, status)}:
             checked = current.models
-        results: dict[ModelName, CheckResult] = {}
-        unchecked = []
-        for spec in specs:
-            entry = checked.get(spec.name)
-            if spec.fault:
-                results[spec.name] = CheckResult(spec.name, spec.version, spec.fault)
-            elif entry and entry.state == "ready" and entry.version == spec.version:
-                results[spec.name] = CheckResult(spec.name, spec.version, measured=entry.measured)
-            else:
-                unchecked.append(spec)
-        if unchecked:
+        results = known_results(specs, checked)
+        if unchecked := [spec for spec in specs if spec.name not in results]:
             timeout = self._settings.sync.check_timeout
             found = check(unchecked, timeout=timeout, environ=child_environment(), beside=beside)
             results.update((result.name, result) for result in found)
         return results
 
-    def _decide(
+    def _entry(
         self,
         spec: ModelSpec,
         result: CheckResult,
@@ -234,29 +225,20 @@ class Updater:
         staging: Staging,
         release_id: str,
     ) -> ModelEntry:
-        """Return the entry of a model in the new release: its new version, the one that serves now,
-        or the reason for neither.
-        """
+        """Return the entry of a model, with the files of a previous version if that goes on."""
         before = current.models.get(spec.name) if current else None
-        entry = ModelEntry.of(
-            spec,
-            Path("models_serve", spec.name),
-            fault=result.fault,
-            release=before.release if before and before.version == spec.version else release_id,
-            measured=result.measured,
-        )
-        if result.ok or self._settings.sync.on_broken_model != "previous":
-            return entry
-        if current and before and before.version:
+        keep = self._settings.sync.on_broken_model == "previous"
+        entry = decide(spec, result, before, keep_previous=keep, release_id=release_id)
+        if current and before and entry.state == "stale":
             # A release holds all that it serves, so that older ones can be removed as soon as no
             # process runs them.
             with storage():
                 remove_tree(staging.models_serve / spec.name)
                 copy_tree(current.path / before.folder, staging.models_serve / spec.name)
-            return replace(before, state="stale", wanted_version=spec.version, fault=result.fault)
         return entry
 
     def _report(self, outcome: Outcome, wanted: str) -> None:
+        """Log the outcome and write it into the status."""
         event(
             log,
             logging.INFO,
@@ -275,39 +257,6 @@ class Updater:
             release=outcome.release.id,
             environment=self._environment,
         )
-
-
-# --- rejecting ------------------------------------------------------------------------------------
-
-
-def reject(config: Settings, release: Release, serving: Release | None, reason: str) -> None:
-    """Withdraw a published release that no generation could serve; `serving` is current again."""
-
-    def withdrawn(status: Status) -> Status:
-        return replace(
-            with_failure(status, ReleaseRejected.reason, reason),
-            served_commit=serving.commit if serving else "",
-            release=serving.id if serving else "",
-            environment=serving.environment if serving else "",
-            rejected={rejection(release.commit, release.environment): reason},
-        )
-
-    releases = Releases(config.state.home)
-    with releases.lock(Deadline(config.sync.timeout)):
-        if serving:
-            releases.make_current(serving)
-        change_status(config.state.home, withdrawn)
-
-
-def _satisfied(current: Release, status: Status) -> set[tuple[str, str]]:
-    """Return the pairs of commit and environment for which `current` is the wanted release.
-
-    The status counts only if it names this release: after a crash it may be an older one.
-    """
-    pairs = {(current.commit, current.environment)}
-    if status.release == current.id:
-        pairs.add((status.served_commit, status.environment))
-    return pairs
 
 
 def main() -> int:

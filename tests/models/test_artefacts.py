@@ -328,7 +328,7 @@ def test_a_missing_library_is_told(
     with pytest.raises(ModelBroken) as caught:
         serve(None, name="Ready")
     assert str(fault_of(caught.value).hint).startswith(
-        f"add the line {library} to the service's requirements.txt"
+        f"add the line {library} to requirements-models.txt"
     )
 
 

@@ -166,17 +166,17 @@ def test_a_fault_tells_no_path_of_the_service(serve: Load, root: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "hint"),
     [
-        ("cv2", "add the line opencv-python to the service's requirements.txt"),
-        ("bs4.element", "add the line beautifulsoup4 to the service's requirements.txt"),
+        ("cv2", "add the line opencv-python to requirements-models.txt"),
+        ("bs4.element", "add the line beautifulsoup4 to requirements-models.txt"),
         (
             "catboost",
-            "add the line catboost to the service's requirements.txt, not the repository's, and "
-            "run ./run.sh",
+            "add the line catboost to requirements-models.txt beside run.sh, since the repository's "
+            "requirements.txt is not read; then run ./run.sh",
         ),
         (
             "no_such_library",
-            "if no_such_library is a package from PyPI: add the line no_such_library to the "
-            "service's",
+            "if no_such_library is a package from PyPI: add the line no_such_library to "
+            "requirements-models.txt",
         ),
         ("no_such_library", "code of your own belongs into this folder"),
         ("sklearn.no_such_module", "the installed scikit-learn has no sklearn.no_such_module"),

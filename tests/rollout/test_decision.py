@@ -75,7 +75,7 @@ def worlds() -> Iterator[tuple[Observed, RolloutState]]:
             yield pods(progress, pin), state
 
 
-def live(
+def live(  # noqa: C901  a case for each step
     seen: Observed, state: RolloutState, fate: Fate
 ) -> tuple[Observed, RolloutState, list[Step]]:
     """What a run makes of a world, with the pods of the tip having this fate; no step may come for

@@ -98,6 +98,7 @@ def _names(text: str) -> list[str]:
 
 
 def _by_name(inputs: list[Any]) -> tuple[Any, Any, Callable[[list[Any]], dict[str, Any]]]:
+    """Return how variables become the inputs of a graph that takes a tensor for each variable."""
     import numpy as np
 
     types, plans = {}, []

@@ -116,6 +116,7 @@ class CheckChild:
     def _start(
         self, scratch: Path, trace: Path, events: int, environ: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
+        """Start the check process, in a session and a working directory of its own."""
         job = scratch / "job.json"
         job.write_bytes(self._job(trace))
         # The working directory is empty, and removed afterwards with all that models write there.

@@ -122,6 +122,7 @@ def _compare_batch(model: LoadedModel, spec: ModelSpec, alone: list[Any]) -> Non
 
 
 def _answer_batch(model: LoadedModel, batch: list[Example], spec: ModelSpec) -> list[Any]:
+    """Return the answers of a model to all examples in one call. Raises ModelBroken."""
     assert model.bind
     assert model.call_batch
     rows = []

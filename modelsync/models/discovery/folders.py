@@ -70,6 +70,7 @@ def _folders(root: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _examine(entry: os.DirEntry[str], versions: Mapping[str, str]) -> ModelSpec | None:
+    """Return the spec of a folder, None if it is not meant as a model."""
     path = Path(entry.path)
     version = TreeHash(versions.get(entry.name, ""))
     spec = ModelSpec(ModelName(_shown(entry.name)), path, version)
@@ -125,6 +126,7 @@ def _describe_artefact(spec: ModelSpec, files: list[str]) -> ModelSpec:
 
 
 def _content_fault(folder: Path, files: list[str], *, linked: bool) -> Fault | None:
+    """Return the fault of a folder with unsafe links or Git LFS pointers, None if it has none."""
     if linked:
         return Fault(
             "static", "the folder is a symbolic link", hint="put the folder itself in its place"

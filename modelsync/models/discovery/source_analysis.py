@@ -101,6 +101,7 @@ def _classes(body: Sequence[ast.stmt]) -> Iterator[ast.ClassDef]:
 
 
 def _choose(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
+    """Return the name of the class that is the model, or the fault that none or several can be."""
     found = [
         name for name in classes if not _members(classes, name).keys().isdisjoint((METHOD, BATCH))
     ]
@@ -252,6 +253,7 @@ def _writes_self(members: dict[str, Function | None], class_name: str) -> bool:
 
 
 def _writes(node: ast.AST, owners: set[str]) -> bool:
+    """Tell whether a statement or call changes an object that one of `owners` names."""
     match node:
         case ast.Assign(targets=targets) | ast.Delete(targets=targets):
             return any(_hits(target, owners) for target in targets)

@@ -101,6 +101,7 @@ def _directory() -> Callable[[], None]:
 
 
 def _interpreter() -> Callable[[], None]:
+    """Remember limits, hooks, tracing and import paths; return what restores them."""
     path, finders = list(sys.path), list(sys.meta_path)
     limit, interval = sys.getrecursionlimit(), sys.getswitchinterval()
     trace, hooks, digits, timeout = (
@@ -144,6 +145,7 @@ def _signals() -> Callable[[], None]:
 
 
 def _logging() -> Callable[[], None]:
+    """Remember the configuration of logging; return what restores it."""
     root = logging.root
     handlers, disabled = list(root.handlers), root.manager.disable
     for name in OUR_LOGGERS:
@@ -218,6 +220,7 @@ def protect_streams() -> None:
 
 
 def _streams() -> Callable[[], None]:
+    """Remember the standard streams and their descriptors; return what restores them."""
     before = {
         name: getattr(sys, name)
         for name in ("stdin", "stdout", "stderr", "__stdout__", "__stderr__")

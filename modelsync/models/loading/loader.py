@@ -79,6 +79,7 @@ def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
 
 
 def _instance(spec: ModelSpec, path: Path, package: import_hooks.Package) -> LoadedModel:
+    """Load a model that is a class: import the module, make the instance, bind its methods."""
     with process_state.restored_modules():
         module = package.load(FILE.removesuffix(".py"))
     kind = getattr(module, spec.class_name, None)

@@ -1,4 +1,7 @@
-"""Judges the models of a new release: which are broken, and whether any differs from before."""
+"""Plans a new release: what is to be checked, what each model's entry is, what the policy forbids.
+
+Nothing here reads a disk or runs a model: the same arguments give the same plan.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,31 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelsync.errors import ProbationFailed, ReleaseRejected
-from modelsync.models.types import Fault, ModelEntry, ModelName, ModelSpec, TreeHash
+from modelsync.models.types import (
+    CheckResult,
+    Fault,
+    ModelEntry,
+    ModelName,
+    ModelSpec,
+    TreeHash,
+)
 from modelsync.observability.logs import event
 from modelsync.releases.store import Release
 from modelsync.settings import Revision
+from modelsync.sync.status import Status
 
 _log = logging.getLogger("modelsync.sync.update")
+
+
+def satisfied(current: Release, status: Status) -> set[tuple[str, str]]:
+    """Return the pairs of commit and environment for which `current` is the wanted release.
+
+    The status counts only if it names this release: after a crash it may be an older one.
+    """
+    pairs = {(current.commit, current.environment)}
+    if status.release == current.id:
+        pairs.add((status.served_commit, status.environment))
+    return pairs
 
 
 def with_problems(
@@ -39,6 +61,48 @@ def with_problems(
         for name in others
         if problems[name]
     ]
+
+
+def known_results(
+    specs: Sequence[ModelSpec], checked: Mapping[ModelName, ModelEntry]
+) -> dict[ModelName, CheckResult]:
+    """Return the results that need no check, by name.
+
+    A model that cannot be loaded has its fault already. A version that serves, and is among those
+    that were `checked` in the same environment, keeps its result.
+    """
+    results: dict[ModelName, CheckResult] = {}
+    for spec in specs:
+        entry = checked.get(spec.name)
+        if spec.fault:
+            results[spec.name] = CheckResult(spec.name, spec.version, spec.fault)
+        elif entry and entry.state == "ready" and entry.version == spec.version:
+            results[spec.name] = CheckResult(spec.name, spec.version, measured=entry.measured)
+    return results
+
+
+def decide(
+    spec: ModelSpec,
+    result: CheckResult,
+    before: ModelEntry | None,
+    *,
+    keep_previous: bool,
+    release_id: str,
+) -> ModelEntry:
+    """Return the entry of a model in the new release.
+
+    That is its new version; or if it is broken and `keep_previous`, the version that serves
+    `before`, marked as stale; or the reason for neither.
+    """
+    if not result.ok and keep_previous and before and before.version:
+        return replace(before, state="stale", wanted_version=spec.version, fault=result.fault)
+    return ModelEntry.of(
+        spec,
+        Path("models_serve", spec.name),
+        fault=result.fault,
+        release=before.release if before and before.version == spec.version else release_id,
+        measured=result.measured,
+    )
 
 
 def reject_broken(entries: Sequence[ModelEntry]) -> None:
