@@ -1,7 +1,7 @@
 """`GET /metrics` for Prometheus: requests of all workers, state of the models, and syncs.
 
 Labels hold names of this release's models, known reasons and commits, never anything that a client
-sent. The route needs no token, as Prometheus expects, and tells no secret.
+sent. The route needs no token, as Prometheus expects, and exposes no secret.
 """
 
 from __future__ import annotations

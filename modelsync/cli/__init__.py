@@ -1,4 +1,4 @@
-"""The command `modelsync`: one file per verb. A verb imports what is heavy when it runs."""
+"""The command `modelsync`: one file per verb. A verb imports heavy modules only when it runs."""
 
 from __future__ import annotations
 

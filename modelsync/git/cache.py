@@ -42,7 +42,7 @@ class MirrorCache:
         self.mirror = self._home / "repo.git"
 
     def seen(self) -> str | None:
-        """The commit that the ref was when a pod last fetched it; None where none has."""
+        """The commit that the ref was when a pod last fetched it; None if no pod has."""
         try:
             commit = self._seen.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError):
@@ -52,7 +52,7 @@ class MirrorCache:
     def keep(self, mirror: Path, commit: str, *, tip: bool) -> None:
         """Copy a commit from a mirror that holds it; a failure is logged.
 
-        `tip`: the ref points to the commit now, which is noted for `seen`.
+        `tip`: the ref points to the commit now, which `seen` returns from now on.
         """
         if (self.mirror / "refs/kept" / commit).is_file() and (not tip or self.seen() == commit):
             return

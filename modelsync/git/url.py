@@ -1,7 +1,7 @@
 """The URL of the repository: whether it is safe, its parts, and its name.
 
-Nothing here runs git: what git would take for a command, an option or another transport is refused
-before git sees it.
+Nothing here runs git: text that git would take for a command, an option or another transport is
+refused first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Remote:
 def validate(git: Git) -> Remote:
     """Check the URL and the ref before git runs. Returns the remote.
 
-    Raises SettingsError, without secrets, for what git would take for a command, an option or
+    Raises SettingsError, without secrets, for text that git would take for a command, an option or
     another transport.
     """
     remote = parse(git)
@@ -46,9 +46,9 @@ def validate(git: Git) -> Remote:
 
 
 def parse(git: Git) -> Remote:
-    """Take the URL apart as git would (gitprotocol: "GIT URLS" in git-fetch(1)).
+    """Split the URL as git does (gitprotocol: "GIT URLS" in git-fetch(1)).
 
-    Raises SettingsError, without what may be secret, where the URL is not allowed.
+    Raises SettingsError, whose message holds no secret, if the URL is not allowed.
     """
     path = git.path
     _refuse_commands(path)
@@ -100,7 +100,7 @@ def _check_allowed(remote: Remote, git: Git) -> None:
 
 
 def _url(path: str) -> Remote:
-    """Take a URL with a scheme apart. Raises SettingsError for credentials in it."""
+    """Split a URL with a scheme. Raises SettingsError for credentials in it."""
     try:
         parts = urlsplit(path)
         user, at, host = parts.netloc.rpartition("@")

@@ -112,7 +112,7 @@ class Invocation:
         return outcome
 
     def _passes(self, error: BaseException) -> bool:
-        """Return whether the deadline has ended the call, so that the exception goes on."""
+        """Return whether the deadline has ended the call, so that the exception propagates."""
         if self._ticket is None:
             return False
         if isinstance(error, asyncio.CancelledError):

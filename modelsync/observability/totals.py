@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Totals:
-    """What one model has answered.
+    """The totals of one model.
 
     `reasons`: requests by one of `REASONS`; `buckets`: requests by duration, not cumulated;
     `batches`: calls with several requests by `BATCH_SIZES`; `batched`: the requests in them.

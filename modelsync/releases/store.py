@@ -117,7 +117,7 @@ class Releases:
         """Hold the lock of the state directory, which only one process can; the kernel releases it
         when the process dies.
 
-        Raises SyncTimeout where another process holds it until the deadline, StorageFailed where
+        Raises SyncTimeout if another process holds it until the deadline, StorageFailed if
         the lock file cannot be made.
         """
         with storage():
@@ -134,7 +134,7 @@ class Releases:
             os.close(number)
 
     def current(self) -> Release | None:
-        """Return the current release; None where there is none, or where it cannot be read, which
+        """Return the current release; None if there is none, or if it cannot be read, which
         is logged.
         """
         if not (name := self.current_id()):

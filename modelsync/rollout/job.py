@@ -132,7 +132,7 @@ class RolloutRun:
                 time.sleep(pause)
 
     def _refresh_tip(self) -> None:
-        """Read the ref again; a failure is logged, the rollout goes on."""
+        """Read the ref again; a failure is logged, the rollout continues."""
         try:
             tip = self._source.resolve(self._sync_deadline())
         except SyncError as error:  # pods on their way fetch by themselves
@@ -158,7 +158,7 @@ class RolloutRun:
         """Take one step.
 
         An Event is recorded before the state that it announces, so that a crash loses none; a
-        repeated Event is no second one.
+        repeated Event is not recorded again.
         """
         tip, short = self._tip, self._tip[:12]
         match step:
