@@ -65,7 +65,7 @@ def entries() -> Iterator[Entry]:
                     group,
                     twin,
                     "",
-                    f"file that holds {item.metadata['name']} instead; read again at each use",
+                    f"file that holds {item.metadata['name']}; read again at each use",
                     False,
                 )
 
