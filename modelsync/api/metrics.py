@@ -64,7 +64,7 @@ def _requests(service: Service) -> Iterator[Metric]:
     """Requests, failures, durations, running calls and batch sizes by model, of all workers."""
     requests = Counter(
         "modelsync_requests",
-        "Requests by status of the answer (0: any other; lost: none, the process has died).",
+        "Requests by status of the answer (0: any other; lost: not answered, the process died).",
         labels=["model", "code"],
     )
     failures = Counter(

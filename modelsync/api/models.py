@@ -49,7 +49,7 @@ def _status_operation(context: Context, model: LoadedModel) -> Operation:
         f"status_{model.name}",
         "models",
         f"State, version and schema of {model.name}",
-        {"200": success("What is known of the model")},
+        {"200": success("The state of the model")},
         problems=("404",),
         needs_token=context.predict_needs_token,
     )

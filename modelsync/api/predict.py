@@ -125,7 +125,7 @@ def _prediction(model: LoadedModel) -> Schema:
     if examples:
         media["examples"] = examples
     return {
-        "description": "What the model returned",
+        "description": "The result of the model",
         "headers": {name: reference("headers", name) for name in HEADERS},
         "content": {JSON: media},
     }

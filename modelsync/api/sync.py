@@ -58,7 +58,7 @@ def routes(context: Context) -> list[Route]:
         return replies.json(last_sync(service))
 
     about_status = read(
-        "sync_status", "How the last sync went", needs_token=context.predict_needs_token
+        "sync_status", "The result of the last sync", needs_token=context.predict_needs_token
     )
     return [
         Route("GET", path, sync_status, about_status, link="sync"),
@@ -168,4 +168,4 @@ def _webhook_secret(service: Service) -> str:
         return service.settings.access.webhook_secret.read()
     except SettingsError as error:
         log.error("%s: webhooks are refused until it can be read", error)
-        raise ModelUnavailable("the webhook secret cannot be read; the log tells why") from None
+        raise ModelUnavailable("the webhook secret cannot be read; the log says why") from None

@@ -31,7 +31,7 @@ def cli() -> None:
       modelsync new Price                make models_serve/Price from a template
       modelsync check                    load every model here and run its examples
       modelsync serve                    serve them at http://127.0.0.1:8080/models/
-      modelsync call Price age=42        ask the service that runs
+      modelsync call Price age=42        ask the running service
 
     Settings, such as the repository to follow (gitPath), are environment variables or lines of a
     file .env in the current directory; env.example and the README list them all.

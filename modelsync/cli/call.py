@@ -180,7 +180,7 @@ def _show_problem(answer: requests.Response) -> None:
         title, detail = f"{problem['status']} {problem['title']}", str(problem.get("detail") or "")
     except (ValueError, KeyError, TypeError):
         click.echo(
-            f"modelsync: {answer.status_code} {answer.reason}: this is no modelsync answer\n"
+            f"modelsync: {answer.status_code} {answer.reason}: this is not an answer of modelsync\n"
             f"{answer.text[:500]}",
             err=True,
         )

@@ -31,7 +31,7 @@ def generate(folder: Path | None, output: Path | None) -> int:
     settings = load_settings()
     root = folder or settings.state.models
     if not root.is_dir():
-        raise click.BadParameter(f"{root} is no folder", param_hint="FOLDER")
+        raise click.BadParameter(f"{root} is not a folder", param_hint="FOLDER")
     from modelsync.files import tree_hash, write_atomically
     from modelsync.models.codegen import generator
     from modelsync.models.discovery.folders import discover

@@ -29,7 +29,7 @@ def sync() -> int:
     for name, fault in outcome.faults.items():
         click.echo(f"  {name}: {fault}")
     if _signal_service(settings.state.home):
-        click.echo("the service that runs here was told")
+        click.echo("the running service has been signalled")
     return 0
 
 

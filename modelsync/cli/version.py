@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 
-@click.command(short_help="Tell the versions, for a bug report.")
+@click.command(short_help="Print the versions, for a bug report.")
 def version() -> None:
     """Print the versions of modelsync, Python and the libraries that matter in a bug report."""
     import platform

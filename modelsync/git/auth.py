@@ -168,7 +168,7 @@ def _known_hosts(git: Git) -> tuple[str, ...]:
 
 
 LOGINS: tuple[Login, ...] = (SshKey(), HttpsPassword())
-"""The first one that applies is used; where none does, git logs in nowhere."""
+"""The first login that applies is used; without one, git sends no credentials."""
 
 
 def validate(git: Git, remote: Remote) -> None:

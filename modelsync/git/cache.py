@@ -28,7 +28,7 @@ from modelsync.git.mirror import Mirror
 from modelsync.settings import Git
 
 WRITE_TIMEOUT = 20.0
-"""Seconds that writing a commit may take; the sync goes on without it."""
+"""Seconds that writing a commit may take; the sync continues without it."""
 
 _log = logging.getLogger(__name__)
 

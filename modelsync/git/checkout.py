@@ -89,7 +89,7 @@ class TreeWriter:
         elif shown(parts[0]) != parts[0]:
             reason = "is in a folder whose name is not UTF-8"
         elif entry.mode not in {"100644", "100664", "100755", "120000"}:
-            reason = f"is no file, folder or link (mode {entry.mode})"
+            reason = f"is not a file, folder or link (mode {entry.mode})"
         else:
             self.folders.add(parts[0])
             return True

@@ -168,7 +168,7 @@ def explain(stderr: str, remote: Remote, secrets: tuple[str, ...] = ()) -> SyncE
         (line for line in reversed(lines) if line.startswith(("fatal:", "error:"))),
         lines[-1] if lines else "",
     )
-    return SyncError(f"git failed: {_redacted(last, secrets) or 'without a word'}")
+    return SyncError(f"git failed: {_redacted(last, secrets) or 'without a message'}")
 
 
 def _redacted(line: str, secrets: tuple[str, ...]) -> str:

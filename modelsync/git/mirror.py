@@ -181,7 +181,7 @@ class Mirror:
             run("update-ref", f"refs/kept/{commit}", commit, local=True)
         if not _is_commit(run, commit):
             run("update-ref", "-d", f"refs/kept/{commit}", local=True)
-            raise RefNotFound(f"{commit} is no commit")
+            raise RefNotFound(f"{commit} is not a commit")
 
     def _fetch_everything(self, run: GitRunner) -> None:
         unshallow = ["--unshallow"] if (self._path / "shallow").exists() else []
@@ -263,7 +263,7 @@ class Mirror:
             if type(error) not in {SyncError, MirrorCorrupt}:
                 raise
             deadline.check()  # a git that was killed at the deadline looks like damage
-            _log.warning("the mirror is made anew: %s", error)
+            _log.warning("the mirror is being rebuilt: %s", error)
         with storage():
             remove_tree(self._path)
             maintenance.create(run, self._path)

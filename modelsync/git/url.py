@@ -40,7 +40,7 @@ def validate(git: Git) -> Remote:
         or re.search(r"[\s\x00-\x1f~^:?*\[\\\x7f]|\.\.|@\{|//", ref)
     ):
         raise SettingsError(
-            f"MODELSYNC_GIT_REF {ref!r} is no name of a branch or tag, and no commit"
+            f"MODELSYNC_GIT_REF {ref!r} is not the name of a branch or tag, nor a commit"
         )
     return remote
 
@@ -58,7 +58,7 @@ def parse(git: Git) -> Remote:
         remote = Remote(path, "ssh", scp[1])
     elif ":" in path.split("/")[0]:
         raise SettingsError(
-            "gitPath is no URL that is understood (credentials belong into usergit and gitpassword)"
+            "gitPath is not a valid URL (credentials belong in usergit and gitpassword)"
         )
     else:
         remote = Remote(
@@ -107,7 +107,7 @@ def _url(path: str) -> Remote:
         if not parts.hostname or (parts.port is not None and not parts.port):
             host = ""
     except ValueError:
-        raise SettingsError("gitPath is no URL that is understood") from None
+        raise SettingsError("gitPath is not a valid URL") from None
     if parts.scheme not in {"https", "http", "ssh", "file"} or not path.startswith(
         f"{parts.scheme}://"
     ):

@@ -156,7 +156,7 @@ class ModelEntry:
 
     `spec` describes the version that serves, or if none serves the one that the commit holds;
     its `path` is relative to the directory of the release. `wanted_version` is what the commit
-    holds, and `fault` tells why that does not serve (`spec.fault` is always None). `release` is the
+    holds, and `fault` says why that does not serve (`spec.fault` is always None). `release` is the
     id of the release in which `version` was first published.
     """
 

@@ -156,7 +156,7 @@ class Generation:
         if self.release and (
             response.status != 200 or response.headers["X-Modelsync-Release"] != self.release.commit
         ):
-            raise NotReady(f"its readiness probe says {response.status}")
+            raise NotReady(f"its readiness probe answers {response.status}")
 
     def open_gate(self) -> None:
         """Let its workers accept requests, also workers that are replaced later."""

@@ -213,7 +213,7 @@ def _log_death(pid: int, status: int, suspects: list[str], words: str, *, starve
     code = os.waitstatus_to_exitcode(status)
     names = {int(one): one.name for one in signal.Signals}  # real-time signals have none
     how = names.get(-code, f"signal {-code}") if code < 0 else f"exit code {code}"
-    said = "was ended by the kernel for want of memory" if starved else f"ended: {how}"
+    said = "was killed by the kernel because memory ran out" if starved else f"ended: {how}"
     calling = f", while it called {', '.join(suspects)}" if suspects else ""
     fields = {
         "event": "worker_ended",

@@ -147,7 +147,7 @@ class Supervisor:
         release = self._current_release()
         if not release and (other := self.releases.current()):
             log.warning(
-                "%s is of another source than the settings name: waiting for its first sync",
+                "%s comes from another source than the settings name: waiting for its first sync",
                 other.id,
             )
         try:

@@ -190,7 +190,7 @@ class SyncLoop:
 
     def _died(self, how: str) -> None:
         """Report the death of an update, which could not report it itself."""
-        record_failure(self._settings.state.home, UpdateDied(f"the process of the update {how}"))
+        record_failure(self._settings.state.home, UpdateDied(f"the update process {how}"))
 
 
 async def _run_for_ever(loop: Callable[[], Awaitable[None]]) -> None:
@@ -200,5 +200,5 @@ async def _run_for_ever(loop: Callable[[], Awaitable[None]]) -> None:
             await loop()
             return
         except Exception:  # the edge of a loop
-            log.exception("unexpected; going on")
+            log.exception("unexpected error; the loop continues")
             await asyncio.sleep(5)

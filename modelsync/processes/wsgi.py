@@ -44,5 +44,5 @@ def application() -> Flask:
 def _up_to_date(config: Settings) -> Release | None:
     try:
         return Updater(config).run().release
-    except SyncError:  # logged and in the status; what was served last goes on
+    except SyncError:  # logged and in the status; the last release continues to serve
         return sources.current(config)

@@ -114,7 +114,7 @@ class CachedSource(GitSource):
         assert self._cache
         if commit := self._revision or self._cache.seen():
             return commit
-        raise RefNotFound("the cache does not know the ref")
+        raise RefNotFound("the cache does not hold the ref")
 
 
 class FolderSource:
@@ -131,7 +131,7 @@ class FolderSource:
         """The digest of the folder's content, as git would compute it."""
         if not self._folder.is_dir():
             # The error reaches clients, so only the log names the path.
-            log.warning("%s is no folder", self._folder.absolute())
+            log.warning("%s is not a folder", self._folder.absolute())
             raise NoModels(
                 f"there is no folder {self._folder.name}/: "
                 "make it, or set gitPath or MODELSYNC_MODELS"
@@ -171,7 +171,7 @@ def substitutes(settings: Settings) -> Iterator[Source]:
 
 
 def current(settings: Settings) -> Release | None:
-    """The current release; None if it is of another source than the settings name."""
+    """The current release; None if it comes from another source than the settings name."""
     release = Releases(settings.state.home).current()
     return release if release and _is_from_source(settings, release) else None
 

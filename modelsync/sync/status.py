@@ -66,7 +66,7 @@ def read_status(home: Path) -> Status:
     except FileNotFoundError:
         return Status()
     except (OSError, ValueError, TypeError) as error:
-        _log.warning("status.json cannot be read and starts anew: %s", type(error).__name__)
+        _log.warning("status.json cannot be read and is replaced: %s", type(error).__name__)
         return Status()
 
 

@@ -124,12 +124,12 @@ class Updater:
             try:
                 outcome = self._update(source, source.resolve(deadline), deadline, force=False)
             except SyncError as problem:
-                log.warning("nothing to start from in the %s: %s", source.kind, problem)
+                log.warning("nothing to serve in the %s: %s", source.kind, problem)
                 continue
             event(
                 log,
                 logging.WARNING,
-                f"starts from the {source.kind} until the repository can be reached",
+                f"serves from the {source.kind} until the repository can be reached",
                 event="substitute",
                 source=source.kind,
                 reason=error.reason,

@@ -41,7 +41,7 @@ def load(folder: Path, file: str) -> LoadedArtefact:
     holds no model, and whatever the library raises.
     """
     artefact_format = find(file)
-    assert artefact_format, f"{file} is of no known format"
+    assert artefact_format, f"{file} has no known format"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         loaded = artefact_format.load(folder / file)

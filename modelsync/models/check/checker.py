@@ -244,7 +244,7 @@ def _result(values: dict[str, Any]) -> CheckResult:
 def _ending(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
-    hint = ", perhaps for want of memory" if code == -signal.SIGKILL else ""
+    hint = ", perhaps because memory ran out" if code == -signal.SIGKILL else ""
     return f"signal {-code} ({signal.Signals(-code).name}{hint})"
 
 

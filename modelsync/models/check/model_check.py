@@ -117,7 +117,7 @@ def _compare_batch(model: LoadedModel, spec: ModelSpec, alone: list[Any]) -> Non
             continue
         again = _run(model.call, example, spec)[1]
         if find_difference(one, again, comparison.BATCH) is None:
-            message = f"in a batch of {len(batch)} it is answered otherwise than alone"
+            message = f"in a batch of {len(batch)} it gets another answer than alone"
             raise _failed(example, f"{message}: {difference}")
 
 

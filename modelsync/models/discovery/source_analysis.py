@@ -53,7 +53,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def describe(spec: ModelSpec, source: bytes) -> ModelSpec:
-    """Return the spec with what the text of its `etls.py` tells, or with a fault.
+    """Return the spec with the properties found in the text of its `etls.py`, or with a fault.
 
     Of several classes with the method, the one that is named like the model is meant.
     """

@@ -1,4 +1,4 @@
-"""Keeps the traceback of a worker that crashes, which tells the model that it was calling.
+"""Keeps the traceback of a worker that crashes, which shows the model that it was calling.
 
 The master makes the file, which has no name, before the fork. `faulthandler` writes it in the
 worker: from the handler of a fatal signal, or when a model calls `os._exit`.
