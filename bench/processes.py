@@ -62,8 +62,8 @@ def reach_every_worker(
     body = orjson.dumps({"variables": variables})
     deadline = time.monotonic() + PATIENCE
     while not reached():
-        # A worker may take all connections of a round, so there are rounds: whose turn it is,
-        # nobody chooses.
+        # A client cannot choose its worker, and one worker may take all connections of a round,
+        # so there are rounds.
         assert time.monotonic() < deadline, (
             f"of {workers} workers only these answered {calls} times: {answered}"
         )

@@ -25,7 +25,7 @@ QUICK = Pace(rounds=1, warm_up=1.0, seconds=1.0)
 
 
 def main() -> int:
-    """0 where every figure meets its target."""
+    """0 if every figure meets its target."""
     arguments = _arguments()
     peers = contestants.peers()
     if arguments.peer:

@@ -55,9 +55,7 @@ class Contestant:
 
 
 def peers() -> list[Contestant]:
-    """Every peer of this folder; those that cannot be installed are found out when they are
-    started.
-    """
+    """Every peer of this folder; one that cannot be installed fails when it is started."""
     return [_peer(path.parent) for path in sorted(HERE.glob("*/peer.toml"))]
 
 
@@ -102,6 +100,6 @@ def _peer(folder: Path) -> Contestant:
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
+    """A port on which no process listens now."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])

@@ -19,7 +19,7 @@ class NotInstalled(Exception):
 
 
 def folder(key: str) -> Path:
-    """Where a peer's environment is."""
+    """The folder of a peer's environment."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "modelsync-bench" / key
 
@@ -42,7 +42,7 @@ def install(key: str) -> None:
 
 
 def versions(key: str, packages: tuple[str, ...]) -> str:
-    """The versions of what matters, as the environment itself tells them."""
+    """The installed versions of the named packages, read in the environment itself."""
     place = folder(key) / "bin" / "python"
     code = (
         "import sys, importlib.metadata as m; print(', '.join(f'{n} {m.version(n)}' for n in "

@@ -1,4 +1,4 @@
-"""The figures: which runs they take, and what becomes of the outcomes."""
+"""The figures: the runs that they need, and the rows made from the outcomes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ BETTER_IS_MORE, BETTER_IS_LESS = "≥", "≤"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table of figures. `measured` is None where something failed; `remark` says
-    what.
-    """
+    """One line of the table of figures. `measured` is None after a failure (in `remark`)."""
 
     what: str
     measured: float | None
@@ -47,7 +45,7 @@ class Row:
 
 
 class Figures:
-    """All runs of the comparison, and the rows that are read off them."""
+    """All runs of the comparison, and the rows made from them."""
 
     def __init__(self, peers: Sequence[Contestant]) -> None:
         self.peers = peers

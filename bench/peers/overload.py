@@ -46,7 +46,7 @@ KINDS = {"waits": WAITS, "computes": COMPUTES}
 
 @dataclass(frozen=True, slots=True)
 class Overload:
-    """What came of it: per second and, for latencies, sorted milliseconds."""
+    """The results: per second and, for latencies, sorted milliseconds."""
 
     kind: str
     capacity: float

@@ -1,4 +1,4 @@
-"""Rounds: every contestant in turn, then all again, so that whatever else the machine does hits all
+"""Rounds: every contestant in turn, then all again, so that other load on the machine affects all
 alike.
 """
 
@@ -44,7 +44,7 @@ class Run:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What tells it from all others."""
+        """The key that only this run has."""
         return (*self.start, self.connections, self.new_heads)
 
 
@@ -89,7 +89,7 @@ class Measured:
         for number in range(pace.rounds):
             progress(f"round {number + 1} of {pace.rounds}: the loop without a server")
             self.loop.append(_loop(pace.seconds))
-            turn = number * len(groups) // pace.rounds  # nobody always comes after the same one
+            turn = number * len(groups) // pace.rounds  # the order rotates
             for place, group in enumerate(groups[turn:] + groups[:turn]):
                 waiting = [run for run in group if self.of(run).samples or not self.of(run).failure]
                 if waiting:

@@ -45,7 +45,7 @@ class Running:
         self._expected = expected(model)
 
     def check(self) -> None:
-        """One request; AssertionError where its answer is not the model's."""
+        """One request; AssertionError if its answer is not the model's."""
         answer = requests.post(
             self.url + self.path, data=self.body, headers=self.headers, timeout=30
         )

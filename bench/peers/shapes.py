@@ -39,7 +39,7 @@ def _v2_result(answer: Any) -> Any:
 
 
 def _ready_result(answer: Any) -> Any:
-    """A ready artefact of modelsync tells each probability with its label."""
+    """A ready artefact of modelsync gives each probability with its label."""
     listed = isinstance(answer.get("probabilities"), dict)
     return {**answer, "probabilities": list(answer["probabilities"].values())} if listed else answer
 

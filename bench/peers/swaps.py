@@ -25,7 +25,7 @@ BODY = b'{"variables": {"a": 1, "b": 2.5}}'
 
 @dataclass(frozen=True, slots=True)
 class Swaps:
-    """What came of it."""
+    """The results."""
 
     swaps: int
     answered: int

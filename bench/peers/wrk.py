@@ -55,7 +55,7 @@ class Sample:
 
 
 def command(server: str, connections: int, seconds: float, script: str) -> list[str]:
-    """As it is run, and as the report shows it."""
+    """The command that runs, which the report shows."""
     return [
         "wrk",
         "-t1",
