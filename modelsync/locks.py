@@ -24,7 +24,7 @@ from typing import IO, Any
 from modelsync.deadline import Deadline
 
 POLL = 0.05
-"""Seconds between two tries, where there is a deadline: flock itself knows none."""
+"""Seconds between two tries, if there is a deadline: flock itself has none."""
 
 Descriptor = int | IO[Any]
 

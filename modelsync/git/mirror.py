@@ -69,7 +69,7 @@ class Mirror:
         """The folder of the mirror, which may not exist yet."""
         return self._path
 
-    # --- what is wanted ---
+    # --- the ref ---
 
     def resolve(self, deadline: Deadline) -> str:
         """Ask the remote which commit the ref is now. Raises SyncError.
@@ -110,7 +110,7 @@ class Mirror:
                 return commits.pop()
         raise RefNotFound(self._not_found())
 
-    # --- its objects ---
+    # --- objects ---
 
     def fetch(self, commit: str, deadline: Deadline) -> None:
         """Make sure that the mirror holds all files of a commit; the remote is asked only if not.
@@ -188,7 +188,7 @@ class Mirror:
         refs = ("+refs/heads/*:refs/remote/heads/*", "+refs/tags/*:refs/remote/tags/*")
         run("fetch", *_QUIETLY, "--prune", *unshallow, "--", self._remote.url, *refs)
 
-    # --- its folders ---
+    # --- folders ---
 
     def versions(self, commit: str, deadline: Deadline) -> dict[str, TreeHash]:
         """The tree hash of each folder in the subdirectory, without those that start with a dot.
@@ -228,7 +228,7 @@ class Mirror:
                     remove_tree(target)
                 raise
 
-    # --- trying again ---
+    # --- retries ---
 
     def _retried(self, deadline: Deadline, action: Callable[[], T]) -> T:
         """Call `action`, and again after a transient failure of the remote.

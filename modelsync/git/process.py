@@ -179,7 +179,7 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
 
 @cache
 def _gitpython() -> Any:
-    # Imported when it is needed: the import fails where git is not installed, and a standalone
+    # Imported when it is needed: the import fails if git is not installed, and a standalone
     # service needs none.
     try:
         import git

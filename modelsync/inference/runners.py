@@ -1,4 +1,4 @@
-"""Runners: load a model, call it, and keep its code apart from the rest of the process.
+"""Runners: load a model, call it, and isolate its code from the rest of the process.
 
 `InProcessRunner` calls a model in this process. All patches of the interpreter for models (guards,
 import hooks, crash reports) are behind it, in `modelsync.models.isolation`.

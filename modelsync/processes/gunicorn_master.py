@@ -39,7 +39,7 @@ from modelsync.releases.store import Releases
 from modelsync.server.connection_counts import ConnectionCounts
 from modelsync.settings import Settings
 
-log = logging.getLogger("modelsync.processes.gunicorn_master")  # also where it runs as __main__
+log = logging.getLogger("modelsync.processes.gunicorn_master")  # also when it runs as __main__
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]

@@ -71,7 +71,7 @@ class SyncLoop:
             for one in loops:
                 group.create_task(_run_for_ever(one))
 
-    # --- what asks for a sync ---------------------------------------------------------------------
+    # --- requests for a sync ----------------------------------------------------------------------
 
     def _read_requests(self) -> None:
         """Read the workers' requests for a sync; many bytes count as one request."""
@@ -122,7 +122,7 @@ class SyncLoop:
                 await asyncio.wait_for(self._requested.wait(), wait)
             self._requested.clear()
             self._plan(None)
-            self._failures += 1  # counts also where the next lines raise
+            self._failures += 1  # counts also if the next lines raise
             updated = await self._update()
             if (await self._serve_current() and updated) or self._rejected():
                 self._failures = 0

@@ -67,7 +67,7 @@ def _locked(home: Path, *, shared: bool = False) -> IO[str]:
     return file
 
 
-# --- one release for all that one parent has forked -----------------------------------------------
+# --- one release for all processes of one parent --------------------------------------------------
 
 
 def agree_on_release(home: Path, find: Callable[[], Release | None]) -> Release | None:

@@ -97,7 +97,7 @@ class Staging:
             (self.path / "release.json").write_bytes(_to_json(published))
             self.path.chmod(0o755)
             flush(self.path)
-            # This fails where a release of that id exists, because its folder is not empty: no
+            # This fails if a release of that id exists, because its folder is not empty: no
             # release is ever replaced.
             self.path.rename(path)
             fsync_dir(self._releases)

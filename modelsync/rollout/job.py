@@ -217,7 +217,7 @@ class RolloutRun:
 
     def _reject_stuck(self, seen: Observed, state: RolloutState) -> None:
         """Reject a commit that is pinned; the next step pins the good one."""
-        # Raises where the repository is unreachable: then pods cannot fetch from it either, and the
+        # Raises if the repository is unreachable: then pods cannot fetch from it either, and the
         # commit is not to blame.
         if (tip := self._source.resolve(self._sync_deadline())) != self._tip:
             self._tip = tip
@@ -233,7 +233,7 @@ class RolloutRun:
         self._announce("RolloutRolledBack", f"{tip[:12]} goes back to {back}: {why}", seen, state)
         self._cluster.write(state.rejecting(tip, self._environment, "deadline", why))
 
-    # --- telling ----------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------
 
     def _announce(self, reason: str, message: str, seen: Observed, state: RolloutState) -> None:
         """Record an Event of the Deployment, and log the same."""

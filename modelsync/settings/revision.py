@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 @dataclass(frozen=True, slots=True)
 class Revision:
     """A commit, and the models that were known to be broken in it when it was rolled out. False
-    where none is set.
+    if none is set.
 
     As text: the full hash, or `<hash> except Churn,Price`.
     """

@@ -108,7 +108,7 @@ def _overwrite(path: Path, data: bytes) -> None:
         file.write(data.ljust(path.stat().st_size))
 
 
-# --- what an attempt leaves -----------------------------------------------------------------------
+# --- records of an attempt ------------------------------------------------------------------------
 
 
 def record_failure(home: Path, error: SyncError, wanted: str = "", environment: str = "") -> None:

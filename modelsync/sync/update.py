@@ -55,7 +55,7 @@ from modelsync.sync.status import (
     rejection,
 )
 
-log = logging.getLogger("modelsync.sync.update")  # also where it runs as __main__
+log = logging.getLogger("modelsync.sync.update")  # also when it runs as __main__
 
 # Errors that another source does not cure, or that do not come from the repository.
 _NOT_AWAY = (NoModels, ReleaseRejected, ProbationFailed, StorageFailed)

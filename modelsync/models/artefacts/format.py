@@ -32,7 +32,7 @@ class ArtefactFormat:
 
     `pattern`: the names of such files, as a regular expression that the whole name matches. `load`:
     reads the file and decides how the model is called, without calling it; it imports the library
-    of the format only then. It raises ModelBroken where the file holds no model, and whatever the
+    of the format only then. It raises ModelBroken if the file holds no model, and whatever the
     library raises.
     """
 

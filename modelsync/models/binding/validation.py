@@ -88,7 +88,7 @@ def typed_dict(name: str, keys: dict[str, Any], config: ConfigDict) -> Any:
 
 def _build(kind: Any) -> TypeAdapter[Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(_modern(kind, ()))
-    _ = adapter.validator.validate_python  # raises where a part of the type is still unknown
+    _ = adapter.validator.validate_python  # raises if a part of the type is still unknown
     return adapter
 
 

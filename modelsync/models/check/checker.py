@@ -29,7 +29,7 @@ START_TIMEOUT = 60.0
 """Seconds that a check process may take to start, on a machine that is busy."""
 
 GRACE = 0.5
-"""Seconds beyond a model's time limit, in which the child still writes where the model hangs."""
+"""Seconds beyond a model's time limit, in which the child still reports where the model hangs."""
 
 TAIL = 4096
 """Bytes that are kept of the models' output."""

@@ -1,4 +1,4 @@
-"""Imports the modules of a model's folder under unique names, apart from all other modules.
+"""Imports the modules of a model's folder under unique names, isolated from all other modules.
 
 The folder of the model `Churn` is the package `modelsync_models.Churn_1f0c9ab2`, and `sys.modules`
 holds only such names. The modules of a folder run with an `__import__` of their own, which looks

@@ -39,7 +39,7 @@ PATCHES: tuple[Patch, ...] = (
     ),
     Patch(
         "os.chdir and os.fchdir record the change",
-        "each call ends in the same directory, and costs no system call where none has changed it",
+        "each call ends in the same directory, and costs no system call if none has changed it",
         guards.track_cwd,
     ),
     Patch(
