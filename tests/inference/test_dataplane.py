@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from modelsync.errors import ModelRaised
+from modelsync.errors import DeadlineExceeded, ModelRaised
 from modelsync.inference.dataplane import DataPlane
+from modelsync.inference.interrupt import CallTimeout
+from modelsync.inference.invocation import Invocation
 from modelsync.inference.loop_executor import LoopExecutor
 from modelsync.inference.outcome import Outcome
 from modelsync.inference.runners import InProcessRunner
@@ -67,6 +69,18 @@ def dataplane(
     assert total.in_flight == 0
 
 
+async def ask_in_loop(plane: DataPlane) -> list[Outcome]:
+    """Send three requests in one turn of the event loop."""
+    loop = asyncio.get_running_loop()
+    executor = LoopExecutor(plane, loop)
+    futures = [loop.create_future() for _ in range(3)]
+    for future in futures:
+        executor.submit("M", BODY, NATIVE, "id", future.set_result)
+    outcomes = await asyncio.wait_for(asyncio.gather(*futures), patient(3))
+    assert executor._watchdog.calling == ""
+    return outcomes
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_an_exception_that_cannot_be_shown_is_an_answer_in_threads(
     tmp_path: Path, name: str
@@ -84,17 +98,8 @@ def test_an_exception_that_cannot_be_shown_is_an_answer_in_the_loop(
     tmp_path: Path, name: str
 ) -> None:
     """Requests of the same turn get theirs, too."""
-
-    async def ask(plane: DataPlane) -> list[Outcome]:
-        loop = asyncio.get_running_loop()
-        executor = LoopExecutor(plane, loop)
-        futures = [loop.create_future() for _ in range(3)]
-        for future in futures:
-            executor.submit("M", BODY, NATIVE, "id", future.set_result)
-        return await asyncio.wait_for(asyncio.gather(*futures), patient(3))
-
     with dataplane(tmp_path, raises(KINDS[name]), seconds=1e-5) as plane:
-        outcomes = asyncio.run(ask(plane))
+        outcomes = asyncio.run(ask_in_loop(plane))
         assert [type(outcome) for outcome in outcomes] == [ModelRaised] * 3
     assert totals.read(tmp_path)["M"].reasons == {"model_error": 3.0}
 
@@ -112,3 +117,22 @@ def test_an_answer_that_fails_leaves_the_thread_in_the_pool(
         assert plane.predict("M", BODY, NATIVE, "id") == b"{}"
         assert plane.pool.running == 0
     assert "failed outside the model" in caplog.text
+
+
+def test_an_interrupt_in_the_end_of_a_call_counts_and_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call is no longer in flight, nor watched; its request has run out of time."""
+    ends, interrupted = Invocation.__exit__, iter([True])
+
+    def end(call: Invocation, *exception: Any) -> bool:
+        if next(interrupted, False):
+            raise CallTimeout
+        return ends(call, *exception)
+
+    monkeypatch.setattr(Invocation, "__exit__", end)
+    with dataplane(tmp_path, lambda variables: {}, seconds=1e-5) as plane:
+        (first, *others) = asyncio.run(ask_in_loop(plane))
+        assert isinstance(first, DeadlineExceeded)
+        assert others == [b"{}"] * 2
+    assert totals.read(tmp_path)["M"].reasons == {"ok": 2.0, "timeout": 1.0}
