@@ -4,6 +4,7 @@
 #   scripts/libraries.sh VENV STEP...
 #
 #   create             an empty environment of $PYTHON
+#   interpreter=TEXT   a note in VENV/.interpreter of what it was made of, for a later run if this one is cut short
 #   lock=FILE          what a lock file names, verified by its hashes
 #   models=FILE        requirements-models.txt, if it is there, which may not change what FILE, a lock file, names
 #   editable           modelsync itself, as this folder; wheel=FILE: from a wheel; package: as a copy of this folder
@@ -77,6 +78,7 @@ warm() {
 for step in "$@"; do
     case $step in
         create) create ;;
+        interpreter=*) echo "${step#*=}" >"$venv/.interpreter" ;;
         lock=*) from_lock "${step#*=}" ;;
         models=*) of_models "${step#*=}" ;;
         editable) modelsync --editable . ;;
