@@ -18,7 +18,7 @@ fail() { printf 'modelsync: %s\n' "$*" >&2; exit 1; }
 python=${PYTHON:-python3} venv=$1 own=requirements-models.txt
 shift
 
-uv() { "$python" -m scripts.uv "$@"; }
+uv() { PYTHONSAFEPATH='' "$python" -m scripts.uv "$@"; }  # scripts/ is found in the current directory
 tool=uv
 uv --version >/dev/null || { tool=pip; echo "modelsync: taking pip instead, which is slower" >&2; }
 
@@ -36,6 +36,10 @@ install() {  # what follows, uv and pip understand alike
     if [[ $tool == uv ]]; then
         uv pip install --quiet --python "$venv/bin/python" "$@"
     else
+        # An environment that uv made has no pip.
+        "$venv/bin/python" -c 'import pip' 2>/dev/null || "$venv/bin/python" -m ensurepip >/dev/null 2>&1 \
+            || fail "uv has made $venv, and now there is neither uv nor a pip for it;" \
+                "install one of them (Debian: apt install python3-venv)"
         # It warns of editable installations, each time.
         PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check "$@" >&2
     fi

@@ -286,6 +286,17 @@ def test_another_python_after_a_run_that_was_cut_short(checkout: Checkout) -> No
     assert not left.exists()
 
 
+@pytest.mark.usefixtures("uv")
+@pytest.mark.parametrize("tool", ["pip"], indirect=True)
+def test_pip_goes_on_where_uv_has_begun(checkout: Checkout, tool: dict[str, str]) -> None:
+    """An environment that uv made has no pip; where uv is away later, it gets one."""
+    assert checkout.run().returncode == 0
+    checkout.pin("2.0")
+    done = checkout.run(**tool)
+    assert (done.returncode, done.stdout) == (0, "modelsync serves\n"), done.stderr
+    assert checkout.installed()["ours"] == "2.0"
+
+
 # --- a machine that lacks something ---------------------------------------------------------------
 
 
