@@ -1,4 +1,4 @@
-"""`python -m bench [FIGURE ...]`: measure, print, and write RESULTS.md where all figures were
+"""`python -m bench [FIGURE ...]`: measure, print, and write RESULTS.md if all figures were
 measured.
 """
 
@@ -28,7 +28,7 @@ FIGURES: dict[str, Callable[[Path], Figure]] = {
 
 
 def main() -> int:
-    """0 where every figure meets its target."""
+    """0 if every figure meets its target."""
     parser = argparse.ArgumentParser(
         prog="python -m bench", description="the figures of bench/README.md"
     )

@@ -32,7 +32,7 @@ ENVIRON = {
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """A push that the host has taken and told of. Moments are of `time.time`, as in the service's
+    """A push that the host has taken and announced. Moments are of `time.time`, as in the service's
     log.
     """
 

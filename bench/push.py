@@ -84,7 +84,7 @@ def measure(folder: Path) -> Figure:
     notes = []
     for what, kind in (("plain Python", plain), ("scikit-learn and pandas", pandas)):
         progress(f"{MODELS} models, {what}")
-        # The figure speaks of small models; those that import 0.1 GB of libraries are told for
+        # The figure speaks of small models; those that import 0.1 GB of libraries are shown for
         # information.
         target = TARGET if kind is plain else None
         with hosted(folder / kind.__name__, _commit(kind, range(MODELS), 0)) as (host, service):

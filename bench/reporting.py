@@ -1,4 +1,4 @@
-"""What a benchmark has found, as text: each number beside its target, and their ratio."""
+"""The report of a benchmark, as text: each number beside its target, and their ratio."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Line:
     """One number. `runs` are the measurements it was taken from; `of` is the count that failures
     are counted in.
 
-    Without a `target` it is told for information. A `known` limit may miss its target without the
+    Without a `target` it is shown for information. A `known` limit may miss its target without the
     figure failing: the figure's notes say why.
     """
 
@@ -175,5 +175,5 @@ def _target(line: Line) -> str:
 
 
 def progress(text: str) -> None:
-    """Tell whoever waits what is being measured."""
+    """Print what is being measured."""
     print(f"  {text}", file=sys.stderr, flush=True)

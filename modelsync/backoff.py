@@ -1,6 +1,4 @@
-"""Exponential back-off with jitter: how long to wait before something that failed
-is tried again.
-"""
+"""Exponential back-off with jitter: the pause before each retry."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ class Backoff:
     """Pauses of `first` seconds, then twice as long each time, at most `most`.
 
     Up to half of a pause is left out at random ("equal jitter"), because replicas that failed
-    together must not all try again together. Nothing here waits or draws a number.
+    together must not all try again together. This class neither waits nor draws random numbers.
     """
 
     first: float

@@ -123,7 +123,9 @@ class ReleaseUnreadable(ModelsyncError):
 
 
 class ClusterUnreachable(ModelsyncError):
-    """The API server did not answer in time, or not sensibly; the change may have been made."""
+    """The API server did not answer in time, or its answer is invalid; the change may have been
+    made.
+    """
 
     reason = "cluster"
 

@@ -43,14 +43,16 @@ def tree_hash(folder: str | Path) -> str:
     target, empty folders, sockets and the like do not exist. (A folder with committed byte code has
     another hash in git: for a folder that came from git, git's own hash is the version.)
 
-    Raises OSError where something cannot be read, or is removed meanwhile.
+    Raises OSError if something cannot be read, or is removed meanwhile.
     """
     found = _tree(os.fspath(folder))
     return (found or _object(b"tree", b"")).hex()
 
 
 def _tree(folder: str) -> bytes | None:
-    """The binary hash of a folder's tree object; None for an empty folder, which git has not."""
+    """The binary hash of a folder's tree object; None for an empty folder, which git does not
+    store.
+    """
     entries: list[tuple[bytes, bytes]] = []  # what git sorts by, the entry
     with os.scandir(folder) as listing:
         for item in listing:

@@ -1,13 +1,13 @@
 """Locks between processes: `flock(2)` on a file or a folder. The only module that calls it.
 
-What the kernel guarantees, and the callers rely on:
+The callers rely on these guarantees of the kernel:
 
-- The kernel releases a lock when the last descriptor of it is closed, also where the process was
+- The kernel releases a lock when the last descriptor of it is closed, also if the process was
   killed: no crash leaves a lock behind, so none is ever broken by force or by age.
 - A lock belongs to the open file description: `fork` and `dup` share it, a second `open` of the
   same path, even by the same process, competes with it.
 - Any number of shared locks are held at once; an exclusive one excludes all others.
-- The lock is advisory: it holds up those alone who ask for it.
+- The lock is advisory: it delays only processes that ask for it.
 - It is a lock of the inode. A file that others lock must never be replaced or removed.
 
 On NFS Linux emulates it with byte-range locks; a volume that supports neither answers with OSError.
@@ -30,7 +30,7 @@ Descriptor = int | IO[Any]
 
 
 def open_for_lock(path: Path) -> int:
-    """Open a folder, or a file that is made where it is missing, for its lock alone.
+    """Open a folder, or a file that is made if it is missing, for its lock alone.
 
     Returns a descriptor; closing it releases the lock. Raises OSError.
     """
@@ -41,7 +41,7 @@ def open_for_lock(path: Path) -> int:
 def lock(file: Descriptor, *, shared: bool = False, deadline: Deadline | None = None) -> None:
     """Wait for the lock of an open file; without a deadline for as long as it takes.
 
-    Raises SyncTimeout at the deadline, OSError where the volume supports no locks.
+    Raises SyncTimeout at the deadline, OSError if the volume supports no locks.
     """
     if deadline is None:
         fcntl.flock(file, _kind(shared))
@@ -52,7 +52,7 @@ def lock(file: Descriptor, *, shared: bool = False, deadline: Deadline | None = 
 
 
 def try_lock(file: Descriptor, *, shared: bool = False) -> bool:
-    """Take the lock of an open file; False where another one is in its way. Raises OSError."""
+    """Take the lock of an open file; False if another lock excludes it. Raises OSError."""
     try:
         fcntl.flock(file, _kind(shared) | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -63,7 +63,7 @@ def try_lock(file: Descriptor, *, shared: bool = False) -> bool:
 def is_locked(path: Path, *, exclusively: bool = False) -> bool:
     """Whether some process holds the lock of an existing file or folder.
 
-    `exclusively`: shared locks do not count. Raises OSError where the path cannot be opened.
+    `exclusively`: shared locks do not count. Raises OSError if the path cannot be opened.
     """
     number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

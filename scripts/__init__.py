@@ -1,1 +1,1 @@
-"""What is run by hand or by `make`: artefacts of the examples, generated files."""
+"""Scripts that people or `make` run: artefacts of the examples, generated files, test machines."""

@@ -1,8 +1,7 @@
-"""What is generated of the chart but its schema: the block of settings in values.yaml, and the
-table in its README.
+"""Generates the block of settings in the chart's values.yaml, and the table in its README.
 
-A setting of the service that no other value of the chart stands for is a value `settings.<NAME>`,
-so a new setting can be set in the chart as soon as there is one.
+A setting of the service without a chart value of its own is the value `settings.<NAME>`, so each
+new setting can be set in the chart at once.
 """
 
 from __future__ import annotations
@@ -88,7 +87,7 @@ def _setting(entry: Entry) -> str:
 
 
 def _between(text: str, markers: tuple[str, str], content: str) -> str:
-    """The text with what stands between two lines replaced. Raises ValueError where one of them is
+    """The text with the part between two lines replaced. Raises ValueError if one of them is
     missing.
     """
     begin, end = markers

@@ -1,5 +1,4 @@
-"""The Helm that renders: what is installed, and `python -m scripts.chart_helm` (`make helm4`)
-builds Helm 4.
+"""Finds Helm for the chart's tests; `python -m scripts.chart_helm` (`make helm4`) builds Helm 4.
 
 Helm 3 comes from PyPI with requirements-dev.txt. Helm 4 is not there: it is built once with Go,
 into the user's cache, unless `make cluster` has done so already.
@@ -34,7 +33,7 @@ def _cache() -> Path:
 
 @cache
 def find(major: int) -> Path | None:
-    """A Helm of that major version; None where there is none."""
+    """A Helm of that major version; None if there is none."""
     of_cluster = sorted(_cache().glob(f"modelsync-cluster/programs/*/helm{major}"))
     found = [
         Path(sys.executable).with_name("helm"),
@@ -57,7 +56,7 @@ def render(
 ) -> list[dict[str, Any]]:
     """All objects of the chart with these values, the pod of `helm test` last.
 
-    Raises CalledProcessError, with Helm's message in `stderr`, where it refuses the values.
+    Raises CalledProcessError, with Helm's message in `stderr`, if it refuses the values.
     """
     helm = helm or find(3) or find(4)
     if helm is None:

@@ -1,8 +1,8 @@
-"""The plain manifests in k8s/, rendered from the chart: `make manifests`, and `make check` where
-they are stale.
+"""The plain manifests in k8s/, rendered from the chart: `make manifests`, and `make check` finds
+stale ones.
 
 `k8s/base/` holds one file an object; `k8s/components/` what may be added. `k8s/kustomization.yaml`
-is the user's and not touched. What Helm gives a release is taken over by kustomize there:
+is the user's and not touched. Kustomize does there what Helm does for a release:
 
 - settings are merged into a ConfigMap whose name gets a hash, so pods start anew when one changes:
   no checksum;
@@ -44,7 +44,7 @@ PATCHES: dict[str, list[dict[str, Any]]] = {
     ],
 }
 SETTINGS = "configmap.yaml"
-"""The settings' ConfigMap, which kustomize makes, so that its name tells its content."""
+"""The settings' ConfigMap, which kustomize makes, so that its name follows from its content."""
 NAME = "modelsync-settings"
 """Its name. Were it that of the Deployment, kustomize would put its hash into the Role's
 resourceNames as well.
@@ -92,7 +92,7 @@ def _plain(values: dict[str, Any]) -> Iterator[Object]:
 
 
 def plain(one: Object) -> Object:
-    """The object as somebody without Helm would have written it."""
+    """The object as a user without Helm would write it."""
     _labels(one["metadata"])
     for subject in one.get("subjects", []):
         subject.pop("namespace", None)  # kustomize sets it

@@ -1,7 +1,7 @@
-"""values.schema.json: what Helm holds a user's values to, before anything reaches the cluster.
+"""Generates values.schema.json, with which Helm validates values before it changes the cluster.
 
-A value that is a setting has that setting's own pattern, bounds or choices; one that Kubernetes
-takes as it stands has Kubernetes' own schema; all others follow from their default and the
+A value that is a setting has that setting's own pattern, bounds or choices; one that is passed to
+Kubernetes unchanged has Kubernetes' own schema; all others follow from their default and the
 comment's `@schema`. Unknown names are errors everywhere. Written for draft 7, which Helm 3 and 4
 both read, and without lookaheads, which Go's patterns lack.
 """
@@ -102,7 +102,7 @@ def of_value(value: Value, used: set[str]) -> Schema:
 
 
 def of_setting(name: str) -> Schema:
-    """What a setting accepts; empty where it may be unset. Raises KeyError where there is no such
+    """What a setting accepts; empty where it may be unset. Raises KeyError if there is no such
     setting.
     """
     item = setting_fields()[name]

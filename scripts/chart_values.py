@@ -1,5 +1,4 @@
-"""The values of the Helm chart as values.yaml holds them: name, default, and what the comment above
-says.
+"""Reads the values of the Helm chart from values.yaml: name, default, and the comment above.
 
 A comment describes a value after `# -- `, and may hold tags, which values.yaml itself explains:
 `@setting`, `@sets`, `@kubernetes`, `@schema`. A mapping without a description is a group of values.

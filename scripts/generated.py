@@ -1,7 +1,7 @@
-"""Writes what is generated: env.example, the README's table of settings, the chart's values and
+"""Writes the generated files: env.example, the README's table of settings, the chart's values and
 schema, the table of layers in docs/architecture.md, and the version wherever it is repeated.
 
-`python -m scripts.generated` writes them, `--check` fails where one is stale: `make generated`,
+`python -m scripts.generated` writes them, `--check` fails if one is stale: `make generated`,
 `make check`.
 """
 

@@ -69,8 +69,8 @@ modelsync() {
 bytecode() { "$venv/bin/python" -m compileall -qq "$@" || true; }
 
 # Python writes bytecode as it imports, but one file after the other, each process again while there is none, and never
-# where PYTHONDONTWRITEBYTECODE is set. Importing in two processes takes half the time. An import that fails is told
-# where it matters.
+# where PYTHONDONTWRITEBYTECODE is set. Importing in two processes takes half the time. An import that fails here is
+# reported when it matters.
 warm() {
     imports() { env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -c "import $1" 2>/dev/null || true; }
     imports 'joblib, sklearn.linear_model, sklearn.pipeline' &

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def contradictions(tag: str | None, version: str = __version__, root: Path = ROOT) -> Iterator[str]:
-    """Yield what contradicts the version, one line each."""
+    """Yield each contradiction to the version, one line each."""
     if tag is not None and tag != f"v{version}":
         yield f"the tag is {tag}, modelsync/__init__.py says {version}: v{version} is its tag"
     for path, text in stamped(version, root):
@@ -41,7 +41,7 @@ def _changelog(text: str, version: str) -> Iterator[str]:
 
 
 def tag_here() -> str | None:
-    """Give the tag of the commit that is checked out; None where it has none."""
+    """Give the tag of the commit that is checked out; None if it has none."""
     done = subprocess.run(
         ["git", "describe", "--tags", "--exact-match"], cwd=ROOT, capture_output=True, text=True
     )

@@ -1,6 +1,6 @@
 """Runs pytest as on a slow machine with other work: `python -m scripts.slow_machine tests/server`.
 
-Six processes spin beside it, and where this user may make a cgroup the tests get a third of the
+Six processes spin beside it, and if this user may make a cgroup, the tests get a third of the
 machine's processors. MODELSYNC_TEST_PATIENCE says how many times longer they may wait; unless it is
 set it is six.
 """
@@ -46,7 +46,7 @@ def busy() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quota() -> Iterator[Path | None]:
-    """A cgroup (v2 or v1) that gets its share of the processors; None where none can be made."""
+    """A cgroup (v2 or v1) that gets its share of the processors; None if none can be made."""
     limit = (os.cpu_count() or 1) * PERIOD // SHARE
     v1 = CGROUPS / "cpu"
     settings = (

@@ -23,7 +23,7 @@ PLACES = {
 def stamped(version: str = __version__, root: Path = ROOT) -> Iterator[tuple[Path, str]]:
     """Yield every file that repeats the version, and its content with that version.
 
-    Raises ValueError where a file has no line for it.
+    Raises ValueError if a file has no line for it.
     """
     for name, pattern in PLACES.items():
         text = (root / name).read_text("utf-8")

@@ -129,7 +129,7 @@ def _handle_errors(app: Flask, service: Service) -> None:
 def _not_found(path: str, base: str) -> str:
     """The detail of a 404, with the path to try instead.
 
-    It depends on the shape of the path alone, because it is told without a token.
+    It depends on the shape of the path alone, because clients without a token get it.
     """
     detail = f"Nothing is served at {path!r}"
     if not path.startswith(f"{base}/"):

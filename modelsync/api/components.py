@@ -18,14 +18,14 @@ Schema = dict[str, Any]
 
 PROBLEMS: dict[str, str] = {
     "400": "The body is not JSON, or has no `variables` object",
-    "401": "No token, or one that is not known",
+    "401": "No token, or an unknown one",
     "403": "The token lacks the scope",
-    "404": "There is no such model; `near` names those that look like it",
-    "409": "The pod is pinned to a commit: `detail` tells how a new one comes",
+    "404": "There is no such model; `near` lists similar names",
+    "409": "The pod is pinned to a commit: `detail` says how to roll out a new one",
     "413": "The body is too large",
     "415": "The body is not `application/json`, or it is compressed",
     "422": "`variables` does not fit the model; `errors` names each bad field",
-    "500": "The model raised; `error` is the type of its exception",
+    "500": "The model raised an exception; `error` is its type",
     "503": "The model is not loaded or switched off, or too many requests wait (`Retry-After`)",
     "504": "The model did not answer in time",
 }

@@ -1,7 +1,7 @@
 """`GET /metrics` for Prometheus: requests of all workers, state of the models, and syncs.
 
 Labels hold names of this release's models, known reasons and commits, never anything that a client
-sent. The route needs no token, as Prometheus expects, and tells no secret.
+sent. The route needs no token, as Prometheus expects, and exposes no secret.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _requests(service: Service) -> Iterator[Metric]:
     """Requests, failures, durations, running calls and batch sizes by model, of all workers."""
     requests = Counter(
         "modelsync_requests",
-        "Requests by status of the answer (0: any other; lost: none, the process has died).",
+        "Requests by status of the answer (0: any other; lost: not answered, the process died).",
         labels=["model", "code"],
     )
     failures = Counter(

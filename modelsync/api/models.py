@@ -21,7 +21,7 @@ State = ModelState | Literal["switched_off"]
 class ModelSummary:
     """A row of the index page.
 
-    `reason` tells why the model is not ready or not up to date. `version` is empty if no version is
+    `reason` says why the model is not ready or not up to date. `version` is empty if no version is
     loaded, `url` is empty if the folder's name is refused as a model's name.
     """
 
@@ -49,7 +49,7 @@ def _status_operation(context: Context, model: LoadedModel) -> Operation:
         f"status_{model.name}",
         "models",
         f"State, version and schema of {model.name}",
-        {"200": success("What is known of the model")},
+        {"200": success("The state of the model")},
         problems=("404",),
         needs_token=context.predict_needs_token,
     )
@@ -113,7 +113,7 @@ def _versions(entry: ModelEntry, loaded: LoadedModel | None) -> list[dict[str, A
 
 
 def _state(service: Service, entry: ModelEntry) -> State:
-    """The state in this process, where a model that passed the check may still fail to load or end
+    """The state in this process: a model that passed the check may still fail to load or end
     workers.
     """
     if entry.name not in service.models:

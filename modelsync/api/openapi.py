@@ -55,7 +55,7 @@ def document(context: Context) -> Schema:
         "info": {
             "title": "modelsync",
             "version": service.commit or "none",
-            "summary": "Predictions of the models of a git repository",
+            "summary": "Predictions by the models of a git repository",
             "description": f"Served by modelsync {__version__}. "
             "The version here is the release that answers.",
         },

@@ -40,7 +40,7 @@ def routes(context: Context) -> list[Route]:
         return replies.body(limit)
 
     def predict(name: str) -> Response:
-        """Answer a prediction; what refuses it before the data plane sees it is counted here."""
+        """Answer a prediction; refusals before the data plane are counted here."""
         started = perf_counter()
         try:
             context.require("predict")
@@ -125,7 +125,7 @@ def _prediction(model: LoadedModel) -> Schema:
     if examples:
         media["examples"] = examples
     return {
-        "description": "What the model returned",
+        "description": "The result of the model",
         "headers": {name: reference("headers", name) for name in HEADERS},
         "content": {JSON: media},
     }

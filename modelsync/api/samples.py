@@ -32,8 +32,8 @@ _FORMATS = {
 def variables(model: LoadedModel) -> dict[str, Any]:
     """The sample's `variables`: their types fit the schema, their values have no meaning.
 
-    The sample of a model without a schema is `{"<name>": "<value>"}`, which no one takes for the
-    name of a field.
+    The sample of a model without a schema is `{"<name>": "<value>"}`, which cannot be mistaken for
+    the name of a field.
     """
     if model.examples:
         return model.examples[0].variables

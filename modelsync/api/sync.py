@@ -1,4 +1,4 @@
-"""`/<base>/sync`: POST requests a sync, GET tells how the last sync went.
+"""`/<base>/sync`: POST requests a sync, GET returns the result of the last sync.
 
 A POST needs the admin token, or the signature of a git host's webhook.
 """
@@ -58,7 +58,7 @@ def routes(context: Context) -> list[Route]:
         return replies.json(last_sync(service))
 
     about_status = read(
-        "sync_status", "How the last sync went", needs_token=context.predict_needs_token
+        "sync_status", "The result of the last sync", needs_token=context.predict_needs_token
     )
     return [
         Route("GET", path, sync_status, about_status, link="sync"),
@@ -85,7 +85,7 @@ def _request_operation() -> Operation:
 def last_sync(service: Service) -> dict[str, Any]:
     """The result of the last sync, the commit that this process serves, and the next sync.
 
-    `wanted` is the commit that the ref pointed to, null if the last sync could not find it out.
+    `wanted` is the commit that the ref pointed to, null if the last sync could not resolve it.
     `served` is the commit whose models this process serves, `in_step` whether it is the wanted one
     (false if that is unknown). `pinned` is the commit that this process serves regardless of the
     ref, or null. `instead` is `cache` or `folder` while that replaces an unreachable repository.
@@ -152,8 +152,8 @@ def _pinned(service: Service) -> str:
 def _is_webhook(context: Context) -> bool:
     """Whether the request must be signed as a webhook; otherwise it needs the admin token.
 
-    A request with neither a signature nor a token is refused for the lack of the one that the
-    settings allow.
+    A request with neither a signature nor a token gets the error of the method that the settings
+    allow.
     """
     if request.headers.get("Authorization", "").lower().startswith("bearer "):
         return False
@@ -168,4 +168,4 @@ def _webhook_secret(service: Service) -> str:
         return service.settings.access.webhook_secret.read()
     except SettingsError as error:
         log.error("%s: webhooks are refused until it can be read", error)
-        raise ModelUnavailable("the webhook secret cannot be read; the log tells why") from None
+        raise ModelUnavailable("the webhook secret cannot be read; the log says why") from None

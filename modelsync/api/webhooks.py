@@ -1,4 +1,4 @@
-"""Webhooks of git hosts: verifies the signature and tells whether a push concerns the followed ref.
+"""Verifies webhooks of git hosts, and checks whether a push concerns the followed ref.
 
 GitHub: https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries. Gitea and
 Forgejo sign in the same way, without the prefix `sha256=`. GitLab sends the secret itself:
@@ -95,7 +95,7 @@ def is_ping(headers: Headers) -> bool:
 def ignore_reason(event: Mapping[str, Any], followed: str) -> str | None:
     """Why a push does not concern the followed ref (`MODELSYNC_GIT_REF`); None if it may.
 
-    In doubt it does: an unnecessary sync only asks the remote for its refs.
+    If in doubt, None: an unnecessary sync only asks the remote for its refs.
     """
     pushed = event.get("ref")
     if not isinstance(pushed, str) or not pushed.startswith(("refs/heads/", "refs/tags/")):
@@ -109,9 +109,9 @@ def ignore_reason(event: Mapping[str, Any], followed: str) -> str | None:
 
 
 def _default_branch(event: Mapping[str, Any]) -> str | None:
-    """The ref that HEAD points to, None if the event does not tell.
+    """The ref that HEAD points to, None if the event does not hold it.
 
-    GitHub, Gitea and Forgejo tell it under `repository`, GitLab under `project`.
+    GitHub, Gitea and Forgejo have it under `repository`, GitLab under `project`.
     """
     for key in ("repository", "project"):
         about = event.get(key)

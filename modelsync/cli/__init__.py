@@ -1,4 +1,4 @@
-"""The command `modelsync`: one file per verb. A verb imports what is heavy when it runs."""
+"""The command `modelsync`: one file per verb. A verb imports heavy modules only when it runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cli() -> None:
       modelsync new Price                make models_serve/Price from a template
       modelsync check                    load every model here and run its examples
       modelsync serve                    serve them at http://127.0.0.1:8080/models/
-      modelsync call Price age=42        ask the service that runs
+      modelsync call Price age=42        ask the running service
 
     Settings, such as the repository to follow (gitPath), are environment variables or lines of a
     file .env in the current directory; env.example and the README list them all.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Announcer:
-    """Prints the URLs of the first release that serves; of later ones the log tells."""
+    """Prints the URLs of the first release that serves; later releases are only logged."""
 
     def __init__(self, settings: Settings) -> None:
         self._server = settings.server

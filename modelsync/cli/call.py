@@ -57,8 +57,8 @@ def call(
       modelsync call Exchange amount=100 source=USD
       modelsync call Exchange --variables '{"amount": 100, "source": "USD"}'
 
-    A VALUE is JSON where it reads as JSON (5.1, true, [1,2]), else text; nested.key=2 reaches into
-    an object. The exit code is 1 for an answer that is an error.
+    A VALUE that is valid JSON (5.1, true, [1,2]) is sent as such, any other as text; nested.key=2
+    sets a key of an object. The exit code is 1 if the answer is an error.
     """  # noqa: D301 - for click it is the character itself, not an escaped one
     from modelsync.cli.announcer import own_url
 
@@ -81,7 +81,7 @@ def call(
 def _object(text: str) -> dict[str, Any]:
     """Read the variables from JSON text, from @FILE, or from standard input (@-).
 
-    Raises BadParameter where they are no JSON object.
+    Raises BadParameter if they are not a JSON object.
     """
     try:
         if text == "@-":
@@ -137,7 +137,7 @@ def _token(settings: Settings, file: Path | None) -> str:
 
 
 def _post(url: str, body: dict[str, Any], token: str, timeout: float) -> requests.Response:
-    """Post the body. Raises ClickException without an answer, UsageError for a malformed URL."""
+    """Post the body. Raises ClickException if no answer comes, UsageError for a malformed URL."""
     import requests
     from urllib3.exceptions import ProtocolError
 
@@ -180,7 +180,7 @@ def _show_problem(answer: requests.Response) -> None:
         title, detail = f"{problem['status']} {problem['title']}", str(problem.get("detail") or "")
     except (ValueError, KeyError, TypeError):
         click.echo(
-            f"modelsync: {answer.status_code} {answer.reason}: this is no modelsync answer\n"
+            f"modelsync: {answer.status_code} {answer.reason}: this is not an answer of modelsync\n"
             f"{answer.text[:500]}",
             err=True,
         )

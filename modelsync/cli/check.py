@@ -34,8 +34,7 @@ def check(path: Path, layout: str) -> int:
     """Load every model of PATH and run its examples, as a sync would, before it is pushed.
 
     PATH is a repository, a folder of model folders or one model folder; by default the current
-    directory. The exit code is 1 if any model is broken, so it can stand in the repository's own
-    CI.
+    directory. The exit code is 1 if any model is broken, so the repository's own CI can run it.
     """
     settings = load_settings()
     folders = find(path, settings)
@@ -58,7 +57,7 @@ def check(path: Path, layout: str) -> int:
 
 
 def find(path: Path, settings: Settings) -> list[ModelSpec]:
-    """The model folders that PATH stands for. Raises ClickException where there is none."""
+    """The model folders of PATH. Raises ClickException if there are none."""
     from modelsync.models.discovery.folders import discover
 
     path = path.resolve()

@@ -1,4 +1,4 @@
-"""How every command starts and fails: settings, logging, exit codes, one line an error."""
+"""Start and failure of every command: settings, logging, exit codes, one-line errors."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Verbs(click.Group):
     """The group of all commands. `--help` lists them in the order of the README."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order in which they were added; click's own would be the alphabet."""
+        """The commands in the order in which they were added; click would sort them by name."""
         return list(self.commands)
 
 
 def run(group: click.Group, arguments: list[str] | None, name: str) -> NoReturn:
     """Run a command and end the process; an error is one line without a traceback.
 
-    Exit codes: 0; 1 where it did not work; 2 for a wrong command line or setting; 130 (128 +
-    SIGINT) for Ctrl-C; what the command returns.
+    Exit codes: 0; 1 for a failure; 2 for a wrong command line or setting; 130 (128 + SIGINT) for
+    Ctrl-C; or the number that the command returns.
     """
     try:
         code = group.main(arguments, prog_name=name, standalone_mode=False)

@@ -63,7 +63,7 @@ def progress(task: str, total: int) -> Iterator[Callable[[str], None]]:
 
 
 def styled(text: str, style: str) -> str:
-    """The text in a style, for standard error; unstyled if that is no terminal or by NO_COLOR."""
+    """The text in a style, for standard error; unstyled without a terminal or with NO_COLOR."""
     if not sys.stderr.isatty():
         return text
     from rich.console import Console

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def show_fault(folder: ModelSpec, fault: Fault | None) -> None:
-    """Print a fault to standard error: file, line, reason, and below it what to do."""
+    """Print a fault to standard error: file, line, reason, and below it the hint."""
     if fault is None:
         return
     place = os.path.relpath(folder.path / fault.file if fault.file else folder.path)

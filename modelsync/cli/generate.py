@@ -1,4 +1,4 @@
-"""`modelsync generate`: the readable list of routes, for a folder of models."""
+"""`modelsync generate`: the readable list of routes of a folder of models."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def generate(folder: Path | None, output: Path | None) -> int:
     """Write serve_models.py, which lists every route, for the models in FOLDER (by default
     models_serve).
 
-    It is for reading: a service writes its own for each release that it serves.
+    The file is for reading only: a service writes its own for each release that it serves.
     """
     settings = load_settings()
     root = folder or settings.state.models
     if not root.is_dir():
-        raise click.BadParameter(f"{root} is no folder", param_hint="FOLDER")
+        raise click.BadParameter(f"{root} is not a folder", param_hint="FOLDER")
     from modelsync.files import tree_hash, write_atomically
     from modelsync.models.codegen import generator
     from modelsync.models.discovery.folders import discover
@@ -53,7 +53,7 @@ def generate(folder: Path | None, output: Path | None) -> int:
 
 
 def _entry(model: ModelSpec, beside: Path) -> ModelEntry:
-    """The entry of a model in generated code, which knows only what the static check found."""
+    """The entry of a model in generated code, from the results of the static analysis alone."""
     from modelsync.models.types import ModelEntry
 
     path = Path(os.path.relpath(model.path.resolve(), beside))

@@ -14,17 +14,17 @@ MISSING = "rollout needs the Kubernetes client: pip install 'modelsync[kubernete
 
 @click.command(short_help="Bring a new commit to all pods of a Deployment.")
 def rollout() -> int:
-    """Bring the commit that the ref points to now to all pods of a Kubernetes Deployment, or take
-    it back.
+    """Roll out the commit that the ref points to now to all pods of a Kubernetes Deployment, or
+    roll it back.
 
-    The commit is checked first; one in which a model is broken that is good now is rejected, and no
-    pod sees it. Then the Deployment is pinned to it and watched; a commit that does not get ready
-    in time is rolled back. Both are told as Events on the Deployment, and neither is tried again
-    until the ref moves.
+    The commit is checked first. If it breaks a model that is good now, it is rejected, and no pod
+    gets it. Otherwise the Deployment is pinned to it and watched; a commit that does not become
+    ready in time is rolled back. Both are recorded as Events of the Deployment, and neither is
+    tried again until the ref moves.
 
-    The exit code is 0 where all is well, 1 if a commit was rejected or rolled back, 2 for a wrong
-    setting, and 75 if the repository or the API server could not be reached. A run may end, or be
-    killed, at any time: the next goes on.
+    The exit code is 0 if nothing went wrong, 1 if a commit was rejected or rolled back, 2 for a
+    wrong setting, and 75 if the repository or the API server could not be reached. A run may end,
+    or be killed, at any time: the next one continues.
     """
     settings = start()
     # As SystemExit, so that the check's children and all temporary folders end with this process.

@@ -10,11 +10,11 @@ from modelsync.cli.command import start
 @click.command(short_help="Serve the models of a repository or of a folder.")
 @click.option("--watch", is_flag=True, help="Standalone: swap to the new code when a file changes.")
 def serve(watch: bool) -> int:
-    """Serve the models of the repository that the setting gitPath names, or of the folder
-    models_serve/ without one.
+    """Serve the models of the repository gitPath, or of the folder models_serve/ if gitPath is not
+    set.
 
-    The repository is followed: what is pushed is checked, and serves without a request being lost.
-    SIGHUP asks for a sync now; SIGTERM and Ctrl-C let requests in flight finish.
+    The service follows the repository: it checks each new commit, then swaps to it without losing a
+    request. SIGHUP asks for a sync now; SIGTERM and Ctrl-C let requests in flight finish.
     """
     settings = start()
     if watch and not settings.standalone:

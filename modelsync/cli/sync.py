@@ -16,8 +16,8 @@ from modelsync.cli.command import start
 def sync() -> int:
     """Look for a new commit, check it and publish it into the state directory (MODELSYNC_HOME).
 
-    A service that runs from the same directory swaps to it. The exit code is 1 if the sync failed;
-    what serves then stays as it is.
+    A running service of the same directory swaps to it. The exit code is 1 if the sync failed; the
+    last good release then continues to serve.
     """
     settings = start()
     from modelsync.sync.update import Updater
@@ -29,12 +29,12 @@ def sync() -> int:
     for name, fault in outcome.faults.items():
         click.echo(f"  {name}: {fault}")
     if _signal_service(settings.state.home):
-        click.echo("the service that runs here was told")
+        click.echo("the running service has been signalled")
     return 0
 
 
 def _signal_service(home: Path) -> bool:
-    """Send SIGHUP to the service that serves from this state directory; False where none does."""
+    """Send SIGHUP to the service that serves from this state directory; False if none does."""
     file = home / "run" / "supervisor.pid"
     try:
         number = file.read_text().strip()

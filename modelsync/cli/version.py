@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 
-@click.command(short_help="Tell the versions, for a bug report.")
+@click.command(short_help="Print the versions, for a bug report.")
 def version() -> None:
-    """Tell the versions of modelsync, Python and what matters in a bug report."""
+    """Print the versions of modelsync, Python and the libraries that matter in a bug report."""
     import platform
     from importlib import metadata
 

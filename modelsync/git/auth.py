@@ -1,4 +1,4 @@
-"""How git logs in to the remote. A way to log in is one class, listed in `LOGINS`.
+"""Logs git in to the remote: one class for each kind of login, listed in `LOGINS`.
 
 Secrets are read anew for each git process, so a rotated one needs no restart.
 """
@@ -16,15 +16,15 @@ from modelsync.settings import Git
 
 
 class Login(ABC):
-    """One way to log in. Stateless: the settings and the remote are arguments."""
+    """One kind of login. Stateless: the settings and the remote are arguments."""
 
     @abstractmethod
     def applies(self, git: Git, remote: Remote) -> bool:
-        """Whether these settings log in to this remote so."""
+        """Whether this login is the one for the remote, by these settings."""
 
     @abstractmethod
     def validate(self, git: Git) -> None:
-        """Raise SettingsError where a setting that this login needs is missing or malformed."""
+        """Raise SettingsError if a setting that this login needs is missing or malformed."""
 
     @abstractmethod
     def environment(
@@ -32,7 +32,7 @@ class Login(ABC):
     ) -> dict[str, str]:
         """The variables that make git log in. Files it needs are written into `private`.
 
-        `timeout`, in seconds, is for one connection. Raises AuthFailed where a secret cannot be
+        `timeout`, in seconds, is for one connection. Raises AuthFailed if a secret cannot be
         read.
         """
 
@@ -42,7 +42,7 @@ class Login(ABC):
 
 
 class HttpsPassword(Login):
-    """A user with a password or an access token, over HTTPS (or HTTP, where that is allowed)."""
+    """A user with a password or an access token, over HTTPS (or HTTP, if that is allowed)."""
 
     # Answers git's questions from variables that only git's process has. It answers for the one
     # host that was configured: a remote that redirects elsewhere gets nothing.
@@ -55,11 +55,11 @@ esac
 """
 
     def applies(self, git: Git, remote: Remote) -> bool:
-        """Over HTTP(S), unless neither a user nor a password is set: then nobody logs in."""
+        """Over HTTP(S), unless neither a user nor a password is set: then there is no login."""
         return remote.protocol in {"https", "http"} and bool(git.user or git.password)
 
     def validate(self, git: Git) -> None:
-        """Refuse a user that would end the line in which git reads it."""
+        """Refuse a user with a control character: git reads it up to the end of the line."""
         if re.search(r"[\x00-\x1f\x7f]", git.user):
             raise SettingsError("usergit holds a control character")
 
@@ -142,10 +142,10 @@ class SshKey(Login):
 
 
 def _copy_of_key(git: Git, private: Path) -> Path:
-    """Copy the key, because ssh refuses some that are given to us.
+    """Copy the key into a file that ssh accepts.
 
-    It refuses a key that others may read, as Kubernetes mounts them, and one without a last line
-    break, as people paste them.
+    ssh refuses a key that others may read, as Kubernetes mounts keys, and one without a final line
+    break, as people paste keys.
     """
     assert git.ssh_key_file
     try:
@@ -168,20 +168,20 @@ def _known_hosts(git: Git) -> tuple[str, ...]:
 
 
 LOGINS: tuple[Login, ...] = (SshKey(), HttpsPassword())
-"""The first one that applies is used; where none does, git logs in nowhere."""
+"""The first login that applies is used; without one, git sends no credentials."""
 
 
 def validate(git: Git, remote: Remote) -> None:
-    """Raise SettingsError where a setting of the login that applies is missing or malformed."""
+    """Raise SettingsError if a setting of the login that applies is missing or malformed."""
     if login := _login(git, remote):
         login.validate(git)
 
 
 def environment(git: Git, remote: Remote, private: Path, timeout: float) -> dict[str, str]:
-    """The variables that make git log in to the remote; empty where no login applies.
+    """The variables that make git log in to the remote; empty if no login applies.
 
     `private` is an empty folder with mode 0700 that is removed afterwards; `timeout`, in seconds,
-    is for one connection. Raises AuthFailed where a secret cannot be read.
+    is for one connection. Raises AuthFailed if a secret cannot be read.
     """
     login = _login(git, remote)
     return login.environment(git, remote, private, timeout) if login else {}

@@ -28,7 +28,7 @@ from modelsync.git.mirror import Mirror
 from modelsync.settings import Git
 
 WRITE_TIMEOUT = 20.0
-"""Seconds that writing a commit may take; the sync goes on without it."""
+"""Seconds that writing a commit may take; the sync continues without it."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class MirrorCache:
         self.mirror = self._home / "repo.git"
 
     def seen(self) -> str | None:
-        """The commit that the ref was when a pod last fetched it; None where none has."""
+        """The commit that the ref was when a pod last fetched it; None if no pod has."""
         try:
             commit = self._seen.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError):
@@ -52,7 +52,7 @@ class MirrorCache:
     def keep(self, mirror: Path, commit: str, *, tip: bool) -> None:
         """Copy a commit from a mirror that holds it; a failure is logged.
 
-        `tip`: the ref points to the commit now, which is noted for `seen`.
+        `tip`: the ref points to the commit now, which `seen` returns from now on.
         """
         if (self.mirror / "refs/kept" / commit).is_file() and (not tip or self.seen() == commit):
             return

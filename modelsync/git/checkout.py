@@ -47,7 +47,7 @@ class TreeEntry:
 
     @classmethod
     def parse(cls, line: str) -> TreeEntry:
-        """Take `<mode> <type> <hash>TAB<path>` apart."""
+        """Parse `<mode> <type> <hash>TAB<path>`."""
         about, _, path = line.partition("\t")
         mode, _, sha = about.split()
         return cls(mode, sha, path)
@@ -72,9 +72,7 @@ class TreeWriter:
         self._links: list[tuple[TreeEntry, str]] = []
 
     def accepts(self, entry: TreeEntry) -> bool:
-        """Whether the entry is to be written. One that belongs to a model and is refused is a
-        fault.
-        """
+        """Whether the entry is to be written. A refused entry of a model becomes its fault."""
         parts = entry.path.split("/")
         if not followed(parts[0]) and parts[0] not in {".", ".."}:
             return False
@@ -91,7 +89,7 @@ class TreeWriter:
         elif shown(parts[0]) != parts[0]:
             reason = "is in a folder whose name is not UTF-8"
         elif entry.mode not in {"100644", "100664", "100755", "120000"}:
-            reason = f"is no file, folder or link (mode {entry.mode})"
+            reason = f"is not a file, folder or link (mode {entry.mode})"
         else:
             self.folders.add(parts[0])
             return True
@@ -99,7 +97,7 @@ class TreeWriter:
         return False
 
     def write(self, entry: TreeEntry, content: Iterable[bytes]) -> None:
-        """Write one file; a link is kept for the end. Raises OSError where the storage fails."""
+        """Write one file; a link is kept for the end. Raises OSError if the storage fails."""
         if entry.mode == "120000":
             self._links.append((entry, os.fsdecode(b"".join(content))))
             return
@@ -117,7 +115,7 @@ class TreeWriter:
     def finish(self) -> None:
         """Make the links that stay within their model's folder.
 
-        Raises OSError where the storage fails.
+        Raises OSError if the storage fails.
         """
         made = [(entry, path) for entry, text in self._links if (path := self._link(entry, text))]
         # A link that looks harmless may climb out through another one, so where each really ends is

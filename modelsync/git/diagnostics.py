@@ -1,4 +1,4 @@
-"""Diagnostics: the error that git's messages on standard error stand for.
+"""Diagnostics: maps git's messages on standard error to errors.
 
 Git runs with LC_ALL=C, so its messages are English. They are matched by pattern, because git has no
 exit codes for these.
@@ -155,7 +155,7 @@ _MESSAGES: tuple[tuple[type[SyncError], str, tuple[str, ...]], ...] = (
 
 
 def explain(stderr: str, remote: Remote, secrets: tuple[str, ...] = ()) -> SyncError:
-    """The error that git's standard error stands for; its message holds no secret.
+    """Return the error for git's standard error; its message holds no secret.
 
     Unknown messages become a plain SyncError with git's last line, without `secrets`, URLs and
     paths.
@@ -168,7 +168,7 @@ def explain(stderr: str, remote: Remote, secrets: tuple[str, ...] = ()) -> SyncE
         (line for line in reversed(lines) if line.startswith(("fatal:", "error:"))),
         lines[-1] if lines else "",
     )
-    return SyncError(f"git failed: {_redacted(last, secrets) or 'without a word'}")
+    return SyncError(f"git failed: {_redacted(last, secrets) or 'without a message'}")
 
 
 def _redacted(line: str, secrets: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Maintenance of the mirror on disk: create it, clear up behind killed gits, keep it small."""
+"""Maintenance of the mirror on disk: create it, clean up after killed gits, keep it small."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def create(run: GitRunner, path: Path) -> None:
 
 
 def clear_up(path: Path) -> None:
-    """Remove what a killed git left. Raises OSError.
+    """Remove the files that a killed git left. Raises OSError.
 
     Its locks would stop the next git, its temporary packs fill the disk. The caller holds the lock
     of the repository, so no git runs on it.

@@ -1,7 +1,6 @@
-"""The bare mirror of the repository: the commit that is wanted, and its files.
+"""The bare mirror of the repository: resolves the ref, fetches commits, exports files.
 
-The mirror is a cache: a damaged one is removed and made anew. The processes that serve never read
-it.
+The mirror is a cache: a damaged one is removed and made anew. Serving processes never read it.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class Mirror:
     def __init__(
         self, home: Path, git: Git, *, nearby: Path | None = None, offline: bool = False
     ) -> None:
-        """Raise SettingsError where the URL, the ref or the login is not allowed."""
+        """Raise SettingsError if the URL, the ref or the login is not allowed."""
         self._remote = validate(git)
         auth.validate(git, self._remote)
         self._git = git
@@ -76,8 +75,8 @@ class Mirror:
         """Ask the remote which commit the ref is now. Raises SyncError.
 
         A pinned revision and a full hash are returned as they are; `fetch` finds out whether the
-        commit exists. Otherwise one `ls-remote`; only an abbreviated hash that no advertised one
-        starts with takes a fetch of all history.
+        commit exists. Otherwise this is one `ls-remote`; only an abbreviated hash of no advertised
+        commit takes a fetch of the whole history.
         """
         ref = Ref(self._git.ref)
         if commit := self._git.revision.commit or ref.commit:
@@ -99,7 +98,7 @@ class Mirror:
         return f"there is no branch, tag or commit {self._git.ref!r} at {host}"
 
     def _expanded(self, run: GitRunner, abbreviated: str, deadline: Deadline) -> str:
-        """The one commit of the whole history whose hash starts so. Raises RefNotFound."""
+        """The one commit of the whole history with this abbreviated hash. Raises RefNotFound."""
         for fetch in (False, True):
             if fetch:
                 self._retried(deadline, lambda: self._fetch_everything(run))
@@ -116,9 +115,9 @@ class Mirror:
     def fetch(self, commit: str, deadline: Deadline) -> None:
         """Make sure that the mirror holds all files of a commit; the remote is asked only if not.
 
-        Only this commit is fetched, without its history; from a server that cannot do that,
+        Only this commit is fetched, without its history; a server that does not support this sends
         everything. A commit is the same from every source, so the mirror nearby is asked first.
-        Raises SyncError; MirrorCorrupt only where a new mirror is damaged as well.
+        Raises SyncError; MirrorCorrupt only if a new mirror is damaged as well.
         """
         with self._session(deadline) as run:
             self._healed(run, deadline, lambda: self._ensure(run, commit, deadline))
@@ -142,9 +141,9 @@ class Mirror:
         maintenance.repack(run, self._path, commit)
 
     def _fetch_nearby(self, run: GitRunner, commit: str) -> bool:
-        """Fetch from the mirror nearby; False where that lacks the commit or is damaged.
+        """Fetch from the mirror nearby; False if that lacks the commit or is damaged.
 
-        Raises RefNotFound where no other source may be asked (`offline`).
+        Raises RefNotFound if no other source may be asked (`offline`).
         """
         if self._nearby and (self._nearby / "refs/kept" / commit).is_file():
             there = parse(Git(path=str(self._nearby), protocols=frozenset({"file"})))
@@ -160,9 +159,9 @@ class Mirror:
         return False
 
     def _fetch_from_remote(self, run: GitRunner, commit: str) -> None:
-        """Fetch a commit alone, or with everything else where the server allows no less.
+        """Fetch a commit alone, or with everything else if the server supports no less.
 
-        Raises RefNotFound where it does not exist, or is no commit.
+        Raises RefNotFound if it does not exist, or is not a commit.
         """
         try:
             _fetch_commit(run, self._remote.url, commit)
@@ -182,7 +181,7 @@ class Mirror:
             run("update-ref", f"refs/kept/{commit}", commit, local=True)
         if not _is_commit(run, commit):
             run("update-ref", "-d", f"refs/kept/{commit}", local=True)
-            raise RefNotFound(f"{commit} is no commit")
+            raise RefNotFound(f"{commit} is not a commit")
 
     def _fetch_everything(self, run: GitRunner) -> None:
         unshallow = ["--unshallow"] if (self._path / "shallow").exists() else []
@@ -194,7 +193,7 @@ class Mirror:
     def versions(self, commit: str, deadline: Deadline) -> dict[str, TreeHash]:
         """The tree hash of each folder in the subdirectory, without those that start with a dot.
 
-        Raises NoModels where the commit does not have the subdirectory, and the SyncErrors of
+        Raises NoModels if the commit does not have the subdirectory, and the SyncErrors of
         `fetch`.
         """
         with self._session(deadline) as run:
@@ -203,7 +202,7 @@ class Mirror:
             )
 
     def suggested_subdir(self, commit: str, deadline: Deadline) -> str | None:
-        """The folder of the commit that holds `<Model>/etls.py`; None where there is none.
+        """The folder of the commit that holds `<Model>/etls.py`; None if there is none.
 
         For the message of NoModels: most repositories have their models in `models_serve`.
         """
@@ -234,7 +233,7 @@ class Mirror:
     def _retried(self, deadline: Deadline, action: Callable[[], T]) -> T:
         """Call `action`, and again after a transient failure of the remote.
 
-        Raises the last SyncError after `ATTEMPTS` tries, or where the deadline allows no more.
+        Raises the last SyncError after `ATTEMPTS` tries, or if the deadline allows no more.
         """
         for failures in range(1, ATTEMPTS + 1):
             deadline.check()
@@ -251,7 +250,7 @@ class Mirror:
     def _healed(
         self, run: GitRunner, deadline: Deadline, action: Callable[[], T], commit: str | None = None
     ) -> T:
-        """Call `action`; where the mirror turns out to be damaged, once more with a new mirror.
+        """Call `action`; if the mirror turns out to be damaged, retry with a new one.
 
         The new mirror gets `commit` first. Raises SyncError.
         """
@@ -264,7 +263,7 @@ class Mirror:
             if type(error) not in {SyncError, MirrorCorrupt}:
                 raise
             deadline.check()  # a git that was killed at the deadline looks like damage
-            _log.warning("the mirror is made anew: %s", error)
+            _log.warning("the mirror is being rebuilt: %s", error)
         with storage():
             remove_tree(self._path)
             maintenance.create(run, self._path)

@@ -17,7 +17,7 @@ class Ref:
 
     @property
     def commit(self) -> str:
-        """The text where it is a full hash, in lower case; else empty."""
+        """The text if it is a full hash, in lower case; else empty."""
         return self.text.lower() if _COMMIT.fullmatch(self.text.lower()) else ""
 
     @property
@@ -40,10 +40,10 @@ class Ref:
         return tuple(pattern for name in self.names for pattern in (name, _peeled(name)))
 
     def find(self, listing: str) -> str | None:
-        """The commit in a listing of lines `<hash> TAB <name>`; None where it holds none.
+        """The commit in a listing of lines `<hash> TAB <name>`; None if it holds none.
 
-        An annotated tag is listed twice: as itself, and peeled (`^{}`), which is its commit. Of an
-        abbreviated hash the one advertised hash counts that starts so.
+        An annotated tag is listed twice: as itself, and peeled (`^{}`), which is its commit. An
+        abbreviated hash stands for the one advertised hash that starts with it.
         """
         lines = (line.partition("\t") for line in listing.splitlines())
         shas = {name: sha for sha, _, name in lines}

@@ -20,7 +20,7 @@ from modelsync.models.types import Fault, TreeHash
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was written: the model folders by name, and the faults of those that were cut.
+    """The result of an export: model folders by name, and the faults of incomplete ones.
 
     A folder with problems is written without the offending entries, so that a report can point at
     it. A name with problems may have no folder: a submodule or a link in the place of one, or a
@@ -94,7 +94,7 @@ def suggested_subdir(run: GitRunner, commit: str) -> str | None:
 def _subtree(run: GitRunner, commit: str, subdir: str) -> str:
     """The hash of the tree that holds the model folders.
 
-    Raises NoModels where the commit does not have it.
+    Raises NoModels if the commit does not have it.
     """
     tree = run("rev-parse", "--verify", "-q", f"{commit}^{{tree}}", local=True).strip()
     for part in filter(None, subdir.split("/")):
@@ -113,7 +113,7 @@ def _subtree(run: GitRunner, commit: str, subdir: str) -> str:
 def _content(batch: subprocess.Popen[bytes], sha: str) -> Iterator[bytes]:
     """Ask a `git cat-file --batch` for a blob and yield its bytes.
 
-    Raises MirrorCorrupt where the blob is missing, or does not have its hash: a damaged file must
+    Raises MirrorCorrupt if the blob is missing, or does not have its hash: a damaged file must
     never become a model.
     """
     assert batch.stdin

@@ -1,7 +1,7 @@
 """The URL of the repository: whether it is safe, its parts, and its name.
 
-Nothing here runs git: what git would take for a command, an option or another transport is refused
-before git sees it.
+Nothing here runs git: text that git would take for a command, an option or another transport is
+refused first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Remote:
 def validate(git: Git) -> Remote:
     """Check the URL and the ref before git runs. Returns the remote.
 
-    Raises SettingsError, without secrets, for what git would take for a command, an option or
+    Raises SettingsError, without secrets, for text that git would take for a command, an option or
     another transport.
     """
     remote = parse(git)
@@ -40,15 +40,15 @@ def validate(git: Git) -> Remote:
         or re.search(r"[\s\x00-\x1f~^:?*\[\\\x7f]|\.\.|@\{|//", ref)
     ):
         raise SettingsError(
-            f"MODELSYNC_GIT_REF {ref!r} is no name of a branch or tag, and no commit"
+            f"MODELSYNC_GIT_REF {ref!r} is not the name of a branch or tag, nor a commit"
         )
     return remote
 
 
 def parse(git: Git) -> Remote:
-    """Take the URL apart as git would (gitprotocol: "GIT URLS" in git-fetch(1)).
+    """Split the URL as git does (gitprotocol: "GIT URLS" in git-fetch(1)).
 
-    Raises SettingsError, without what may be secret, where the URL is not allowed.
+    Raises SettingsError, whose message holds no secret, if the URL is not allowed.
     """
     path = git.path
     _refuse_commands(path)
@@ -58,7 +58,7 @@ def parse(git: Git) -> Remote:
         remote = Remote(path, "ssh", scp[1])
     elif ":" in path.split("/")[0]:
         raise SettingsError(
-            "gitPath is no URL that is understood (credentials belong into usergit and gitpassword)"
+            "gitPath is not a valid URL (credentials belong in usergit and gitpassword)"
         )
     else:
         remote = Remote(
@@ -100,14 +100,14 @@ def _check_allowed(remote: Remote, git: Git) -> None:
 
 
 def _url(path: str) -> Remote:
-    """Take a URL with a scheme apart. Raises SettingsError for credentials in it."""
+    """Split a URL with a scheme. Raises SettingsError for credentials in it."""
     try:
         parts = urlsplit(path)
         user, at, host = parts.netloc.rpartition("@")
         if not parts.hostname or (parts.port is not None and not parts.port):
             host = ""
     except ValueError:
-        raise SettingsError("gitPath is no URL that is understood") from None
+        raise SettingsError("gitPath is not a valid URL") from None
     if parts.scheme not in {"https", "http", "ssh", "file"} or not path.startswith(
         f"{parts.scheme}://"
     ):

@@ -1,8 +1,8 @@
 """The circuit breaker: stops calls of models that have crashed or blocked worker processes.
 
 The master opens a model's circuit when calls of the model keep ending workers; the circuit stays
-open until another version of the model serves. A file shares this, and crashes that were not
-enough, with the other generations. A worker whose event loop was blocked by a model keeps that
+open until another version of the model serves. A file shares open circuits, and the crashes counted
+so far, with the other generations. A worker whose event loop was blocked by a model keeps that
 model out of the loops of all workers. The state is one byte for each model in anonymous memory,
 mapped before the fork, so that all workers of a generation share it.
 """

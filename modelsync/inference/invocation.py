@@ -112,7 +112,7 @@ class Invocation:
         return outcome
 
     def _passes(self, kind: type[BaseException]) -> bool:
-        """Return whether the deadline has ended the call, so that the exception goes on.
+        """Return whether the deadline has ended the call, so that the exception propagates.
 
         `kind` is the type: `isinstance` asks for `__class__`, which may be the model's code.
         """

@@ -28,7 +28,7 @@ from modelsync.inference.watchdog import Watchdog
 T = TypeVar("T")
 
 INTERRUPT_AFTER = 1.0
-"""Seconds after which the watchdog interrupts a call in the loop; one blocked in C goes on."""
+"""Seconds after which the watchdog interrupts a call in the loop; one blocked in C continues."""
 
 
 class LoopExecutor:

@@ -91,7 +91,7 @@ class Watchdog:
 
     def _exit(self, model: str, waited: float) -> None:
         log.critical(
-            "%s hangs in the event loop since %.1f s: this worker is replaced (pid %d)",
+            "%s has been hanging in the event loop for %.1f s: this worker is replaced (pid %d)",
             model,
             waited,
             os.getpid(),

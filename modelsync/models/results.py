@@ -64,8 +64,8 @@ class _NotSerialisable(Exception):
 def dump(result: object, limit: int = MAX_BYTES) -> bytes:
     """Serialise a model's result, a dict, as JSON.
 
-    Raises ModelRaised where it is no dict, where JSON cannot hold one of its values (the message
-    names its type and the path to it), or where the JSON is longer than `limit` bytes.
+    Raises ModelRaised if it is no dict, if JSON cannot hold one of its values (the message
+    names its type and the path to it), or if the JSON is longer than `limit` bytes.
     """
     if not isinstance(result, dict):
         raise ModelRaised("TypeError", f"{METHOD} returned {_a(result)}, not a dict")

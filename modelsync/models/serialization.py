@@ -29,7 +29,7 @@ def to_json(value: DataclassInstance) -> dict[str, Any]:
 def from_json(kind: type[_T], values: Mapping[str, Any]) -> _T:
     """Make a dataclass of the keys of `values` that it has.
 
-    Raises TypeError where one without a default is missing.
+    Raises TypeError if one without a default is missing.
     """
     hints = _type_hints(kind)
     known = [item.name for item in fields(kind) if item.init and item.name in values]
@@ -50,7 +50,7 @@ def entry_to_json(entry: ModelEntry) -> dict[str, Any]:
 
 
 def entry_from_json(values: Mapping[str, Any]) -> ModelEntry:
-    """Read what `entry_to_json` returned. Raises KeyError or TypeError where a key is missing."""
+    """Read what `entry_to_json` returned. Raises KeyError or TypeError if a key is missing."""
     version = values["version"] or values["wanted_version"]
     spec = {**values, "path": values["folder"], "version": version, "fault": None}
     parts = {"spec": from_json(ModelSpec, spec), "measured": from_json(Measurements, values)}

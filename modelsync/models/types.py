@@ -52,12 +52,12 @@ class ModelSpec:
 
     `path`: the folder, absolute or relative to the working directory; in a `ModelEntry` relative
     to the directory of the release.
-    `class_name`: the class in `etls.py` that is the model; empty where `artefact` is set.
+    `class_name`: the class in `etls.py` that is the model; empty if `artefact` is set.
     `artefact`: the file that is the model, in a folder without `etls.py`.
-    `version`: empty where the folder cannot be read.
+    `version`: empty if the folder cannot be read.
     `writes_self`: the predicting method assigns to `self`, so calls of it must not overlap.
     `is_async`: the predicting method is an `async def`.
-    `fault`: why the folder cannot be loaded; None where it can.
+    `fault`: why the folder cannot be loaded; None if it can.
     """
 
     name: ModelName
@@ -74,8 +74,8 @@ class ModelSpec:
 class Measurements:
     """What the check process measured of one version of a model.
 
-    `load_seconds`: None where it did not load. `call_seconds`: the median of the calls with its
-    examples; None where it has none. `examples`: how many it has.
+    `load_seconds`: None if it did not load. `call_seconds`: the median of the calls with its
+    examples; None if it has none. `examples`: how many it has.
     """
 
     load_seconds: float | None = None
@@ -85,7 +85,7 @@ class Measurements:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What the check process found out about one version of a model; `fault` is None where it can
+    """What the check process found out about one version of a model; `fault` is None if it can
     serve.
     """
 
@@ -121,7 +121,7 @@ class LoadedModel:
     own. For an `async def` method it returns an awaitable. `lock` must be held during a call where
     calls must not overlap (None for an `async def` method: a lock of threads would stop the event
     loop). `package` is the unique name under which the model's modules were imported. `schema` is
-    the JSON schema of `variables`, None where the model takes any object. `call_seconds` is what
+    the JSON schema of `variables`, None if the model takes any object. `call_seconds` is what
     the check measured.
 
     A model that takes several requests at once has `bind` and `call_batch`. `bind` makes a row of
@@ -154,9 +154,9 @@ class LoadedModel:
 class ModelEntry:
     """One model of a release, as `release.json` and `GET /<base>/<Model>` describe it.
 
-    `spec` describes the version that serves, or where none serves the one that the commit holds;
+    `spec` describes the version that serves, or if none serves the one that the commit holds;
     its `path` is relative to the directory of the release. `wanted_version` is what the commit
-    holds, and `fault` tells why that does not serve (`spec.fault` is always None). `release` is the
+    holds, and `fault` says why that does not serve (`spec.fault` is always None). `release` is the
     id of the release in which `version` was first published.
     """
 
@@ -197,7 +197,7 @@ class ModelEntry:
 
     @property
     def version(self) -> TreeHash | Literal[""]:
-        """The version that serves; empty where none does."""
+        """The version that serves; empty if none does."""
         return "" if self.state == "failed" else self.spec.version
 
     @property

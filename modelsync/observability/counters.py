@@ -177,7 +177,7 @@ class Counters:
     def answered(self) -> None:
         """The worker ends, and all its clients have their answers.
 
-        What still runs are calls that were given up.
+        Calls that still run have been given up.
         """
         with self._lock:
             for base in range(0, len(self._cells), WIDTH):
@@ -188,8 +188,8 @@ def _page(path: Path, size: int) -> mmap.mmap:
     """A mapped file with all of its blocks allocated: writing to a page without a block is a
     SIGBUS.
 
-    On a full disk it is memory that no other process sees: better a worker that does not count than
-    one that does not serve.
+    On a full disk it is memory that no other process sees: the worker serves, but its counts are
+    lost.
     """
     try:
         # A file of the same pid, left by a worker of an earlier boot, was folded away before this

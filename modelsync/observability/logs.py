@@ -1,7 +1,7 @@
 """Logging: one JSON object a line, or text on a terminal, without secrets.
 
 Extra values go with a record as `extra={"fields": {...}}`, or through `event`. `configure` installs
-the one handler, for all that logs through the standard library: gunicorn, warnings, the models.
+the one handler, for all loggers of the standard library: gunicorn, warnings, the models.
 """
 
 from __future__ import annotations

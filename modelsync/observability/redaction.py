@@ -1,8 +1,8 @@
 """Redaction: replaces credentials in text, for the log, the answers and the files of a release.
 
-A model's exception may quote the credentials that it connects with. Such a text is redacted where
-it is made, so that all readers see the same; the log redacts each line, besides. Each pattern takes
-time linear in the length of the text: repeats are bounded, or end at a character they exclude.
+A model's exception may quote the credentials that it connects with. Such a text is redacted when it
+is made, so that all readers see the same; the log also redacts each line. Each pattern takes time
+linear in the length of the text: repeats are bounded, or end at a character they exclude.
 """
 
 from __future__ import annotations

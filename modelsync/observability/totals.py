@@ -62,7 +62,7 @@ _STATUS_ROW = struct.Struct(f"{1 + len(_STATUS_COLUMNS) + WIDTH - SUM}d")
 
 @dataclass(slots=True)
 class Totals:
-    """What one model has answered.
+    """The totals of one model.
 
     `reasons`: requests by one of `REASONS`; `buckets`: requests by duration, not cumulated;
     `batches`: calls with several requests by `BATCH_SIZES`; `batched`: the requests in them.

@@ -1,6 +1,6 @@
 """A generation: the process that serves one release, as the supervisor sees it.
 
-It is started on the sockets that it is given, reports its workers, and is let in by a gate.
+It starts with open sockets, reports each ready worker, and accepts clients once its gate opens.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Generation:
         """Start a generation of `release` and wait until all of its workers are ready.
 
         Its workers accept requests of clients only after `open_gate`. `requests` is the descriptor
-        through which it requests syncs. Raises NotReady, the process ended, where it dies or needs
+        through which it requests syncs. Raises NotReady, the process ended, if it dies or needs
         more than `timeout` seconds.
         """
         (reading, writing), (waiting, gate) = _pipe(), _pipe()
@@ -115,7 +115,7 @@ class Generation:
     async def _wait_for_workers(self, reading: IO[bytes], workers: int) -> None:
         """Read the reports of the master and its workers until each worker is ready.
 
-        Raises NotReady where the process ends before.
+        Raises NotReady if the process ends before.
         """
         stream = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
@@ -144,7 +144,7 @@ class Generation:
     def _check_readiness(self, timeout: float) -> None:
         """Ask the readiness probe on the private socket, which only this generation listens on.
 
-        Raises NotReady where it is not ready with its own release, OSError.
+        Raises NotReady if it is not ready with its own release, OSError.
         """
         connection = http.client.HTTPConnection(
             "127.0.0.1", self._private.getsockname()[1], timeout=timeout
@@ -156,7 +156,7 @@ class Generation:
         if self.release and (
             response.status != 200 or response.headers["X-Modelsync-Release"] != self.release.commit
         ):
-            raise NotReady(f"its readiness probe says {response.status}")
+            raise NotReady(f"its readiness probe answers {response.status}")
 
     def open_gate(self) -> None:
         """Let its workers accept requests, also workers that are replaced later."""
@@ -165,7 +165,7 @@ class Generation:
     async def drain(self, timeout: float) -> None:
         """Send SIGTERM: it ends once its clients have their answers.
 
-        It is killed after `timeout` seconds, or where this is cancelled.
+        It is killed after `timeout` seconds, or if this is cancelled.
         """
         self._signal(signal.SIGTERM)
         try:
@@ -176,7 +176,7 @@ class Generation:
             await self.kill()
 
     async def kill(self) -> None:
-        """Kill it and its workers, where they have not ended yet."""
+        """Kill it and its workers, if they have not ended yet."""
         # The whole process group: a dead master may have left a worker that hangs in a model.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)

@@ -111,7 +111,9 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
             )
 
     def _slow_down_quick_deaths(self, worker: ModelsyncWorker) -> None:
-        """Pause after many workers that died while they started, which would go on for ever."""
+        """Pause after many workers have died at start-up, which would otherwise repeat at full
+        speed.
+        """
         if monotonic() - worker.born > 2.0:
             self._quick_deaths = 0
             return
@@ -128,7 +130,7 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
     def manage_workers(self) -> None:
         """Keep the number of workers, as long as the supervisor lives.
 
-        Without it nobody would ever stop this process.
+        Without it nothing would ever stop this process.
         """
         if os.getppid() != self.supervisor:
             log.error("the supervisor has gone; ending")
@@ -211,7 +213,7 @@ def _log_death(pid: int, status: int, suspects: list[str], words: str, *, starve
     code = os.waitstatus_to_exitcode(status)
     names = {int(one): one.name for one in signal.Signals}  # real-time signals have none
     how = names.get(-code, f"signal {-code}") if code < 0 else f"exit code {code}"
-    said = "was ended by the kernel for want of memory" if starved else f"ended: {how}"
+    said = "was killed by the kernel because memory ran out" if starved else f"ended: {how}"
     calling = f", while it called {', '.join(suspects)}" if suspects else ""
     fields = {
         "event": "worker_ended",
@@ -232,7 +234,7 @@ def _assign_index(master: ModelsyncArbiter, worker: ModelsyncWorker) -> None:
 
 
 def _request_sync(requests: int) -> None:
-    """Request a sync from the supervisor: one byte. A full pipe holds requests enough."""
+    """Request a sync from the supervisor: one byte. A full pipe holds a request already."""
     with contextlib.suppress(BlockingIOError):
         os.write(requests, b"s")
 

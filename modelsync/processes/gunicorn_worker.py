@@ -1,6 +1,6 @@
 """The gunicorn worker class: gunicorn's fork, signals and heartbeat around uvloop and `Server`.
 
-`modelsync serve` uses it; by hand it is run by
+`modelsync serve` uses it. To run it by hand:
 `gunicorn app:app --worker-class modelsync.processes.gunicorn_worker.ModelsyncWorker`.
 """
 
@@ -91,7 +91,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         _exit(0)
 
     async def _serve(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
-        """Warm up, report to be ready, wait for the gate, serve, drain."""
+        """Warm up, report readiness, wait for the gate, serve, drain."""
         ending = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, ending.set)
@@ -118,7 +118,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
     async def _wait_for_gate(self, loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> bool:
         """Wait for the supervisor to close its end of the gate's pipe.
 
-        False where the worker is told to end before.
+        False if the worker gets a signal to end first.
         """
         if self.gate_fd is None:
             return True
@@ -152,7 +152,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
 
 
 def warm_up(service: Service) -> None:
-    """Call each model once with its first example, so that no client meets a cold start."""
+    """Call each model once with its first example, so that no client waits for a cold start."""
     deadline = monotonic() + WARM_UP_BUDGET
     for runner in service.dataplane.runners.values():
         if monotonic() > deadline:

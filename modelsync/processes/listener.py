@@ -13,7 +13,7 @@ from modelsync.settings import Settings
 
 @contextmanager
 def listening(settings: Settings) -> Iterator[socket.socket]:
-    """The socket that all generations accept from. Raises SettingsError where it fails to bind."""
+    """The socket that all generations accept from. Raises SettingsError if it fails to bind."""
     host, port = settings.server.host, settings.server.port
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -24,8 +24,8 @@ class OomKills:
     """The kills that `counter` counts, each claimed by one victim; none without a counter.
 
     `now` is in monotonic seconds. Other processes are killed as well: children of models, the
-    check, workers of another generation. Nobody claims their kills here, so kills are forgotten
-    after `KEPT` seconds; within these a `kill -9` by hand is taken for one.
+    check, workers of another generation. Their kills are never claimed here, so kills are forgotten
+    after `KEPT` seconds; within that time a `kill -9` by hand may be mistaken for one.
     """
 
     def __init__(self, counter: Path | None) -> None:
@@ -53,7 +53,7 @@ class OomKills:
 
 
 def read_kills(counter: Path) -> int | None:
-    """The number of kills in a file of the kernel's; None where it holds none."""
+    """The number of kills in a file of the kernel's; None if it holds none."""
     try:
         lines = [line.partition(" ") for line in counter.read_text().splitlines()]
         return next((int(value) for key, _, value in lines if key == "oom_kill"), None)
@@ -62,7 +62,7 @@ def read_kills(counter: Path) -> int | None:
 
 
 def find_counter(proc: Path = PROC) -> Path | None:
-    """The file that counts the kills in this process's cgroup; None where none can be read."""
+    """The file that counts the kills in this process's cgroup; None if none can be read."""
     try:
         cgroups = (proc / "cgroup").read_text().splitlines()
         mounts = (proc / "mountinfo").read_text().splitlines()
@@ -93,7 +93,7 @@ def _file(cgroup: str, mount: str) -> Path | None:
 def prefer_as_oom_victim(proc: Path = PROC) -> None:
     """Make the kernel kill this worker rather than its master or the supervisor.
 
-    Those start a worker again.
+    Those can start a new worker.
     """
     file = proc / "oom_score_adj"
     # not Linux, or not allowed: then it is as likely a victim as they are

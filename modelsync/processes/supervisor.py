@@ -1,8 +1,8 @@
 """The supervisor: owns the listening socket, follows the source, replaces generations.
 
-It runs no model code and imports none. Each update and each generation is a child process. When the
-supervisor crashes, they end; started again, it serves the current release at once and then looks
-for a newer one.
+It runs no model code and imports none. Each update and each generation is a child process. If the
+supervisor crashes, they end. After a restart it serves the current release at once, then looks for
+a newer one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Announce = Callable[[Release, int], None]
 def serve(settings: Settings, *, watch: bool = False, announce: Announce | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code.
 
-    Raises SettingsError where the source, the schedule, the address or the state directory cannot
+    Raises SettingsError if the source, the schedule, the address or the state directory cannot
     be used.
     """
     # From here on `modelsync sync` finds our process id and signals; the first sync comes anyway.
@@ -139,15 +139,15 @@ class Supervisor:
     # --- generations ------------------------------------------------------------------------------
 
     async def _first_generation(self) -> None:
-        """Start what was served last, at once.
+        """Start the release that was served last, at once.
 
-        Without such a release, or where it does not start, a generation without one answers the
+        Without such a release, or if it does not start, a generation without one answers the
         probes.
         """
         release = self._current_release()
         if not release and (other := self.releases.current()):
             log.warning(
-                "%s is of another source than the settings name: waiting for its first sync",
+                "%s comes from another source than the settings name: waiting for its first sync",
                 other.id,
             )
         try:
@@ -172,7 +172,7 @@ class Supervisor:
             return None
 
     async def _swap_to_current(self) -> bool:
-        """Swap to the current release, unless it serves; False where that must be tried again."""
+        """Swap to the current release, unless it serves; False if that must be tried again."""
         release = self._current_release()
         serving = self.current.release if self.current else None
         if release is None or (serving and serving.id == release.id):
@@ -198,9 +198,9 @@ class Supervisor:
         return True
 
     async def _start(self, release: Release | None) -> None:
-        """Start a generation of `release`; once all of it is ready, drain the one before.
+        """Start a generation of `release`; once all of it is ready, drain the previous one.
 
-        Raises NotReady; then the generation before goes on serving.
+        Raises NotReady; then the previous generation continues to serve.
         """
         async with self._swapping:
             timeout = READY_TIMEOUT + self.settings.sync.check_timeout
@@ -243,7 +243,7 @@ class Supervisor:
     def _not_loaded(self, generation: Generation) -> dict[str, str]:
         """Models that passed the check but do not load in the generation, with the reason.
 
-        The machine's fault, or a flaky model.
+        The cause is the machine, or a flaky model.
         """
         entries = generation.release.models if generation.release else {}
         return {

@@ -1,4 +1,4 @@
-"""The sync loop: what requests a sync, and the updates, each in a process of its own."""
+"""The sync loop: takes requests for a sync, and runs each update in a process of its own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SyncLoop:
     """Runs an update whenever the source may have changed, and has the new release served.
 
     `request_writer` is the end of a pipe: a byte in it requests a sync. `serve_current` is called
-    after each update, also after one that failed; it returns False where serving must be tried
+    after each update, also after one that failed; it returns False if serving must be tried
     again.
     """
 
@@ -74,7 +74,7 @@ class SyncLoop:
     # --- what asks for a sync ---------------------------------------------------------------------
 
     def _read_requests(self) -> None:
-        """A worker requests a sync. Many bytes are one request."""
+        """Read the workers' requests for a sync; many bytes count as one request."""
         with contextlib.suppress(BlockingIOError):
             while os.read(self._request_reader, 4096):
                 self._requested.set()
@@ -110,9 +110,9 @@ class SyncLoop:
     # --- following --------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
-        """Run one update at a time, and a failed one again.
+        """Run one update at a time, and retry failed ones.
 
-        Requests that arrive during an update are one more update afterwards.
+        Requests that arrive during an update cause one more update afterwards.
         """
         while True:
             failures = self._failures
@@ -128,7 +128,7 @@ class SyncLoop:
                 self._failures = 0
 
     def _plan(self, wait: float | None) -> None:
-        """Write down when the next sync starts: by the schedule, or `wait` seconds from now, if
+        """Record when the next sync starts: by the schedule, or `wait` seconds from now, if
         sooner.
         """
         now = datetime.now(UTC)
@@ -139,9 +139,9 @@ class SyncLoop:
         )
 
     def _rejected(self) -> bool:
-        """Whether only another commit helps: the same one would be rejected again.
+        """Whether the commit was rejected, so that a retry would be rejected again.
 
-        Not so for a pinned pod, which waits for no other commit.
+        False for a pinned pod, which waits for no other commit.
         """
         pinned = bool(self._settings.git.revision)
         return (
@@ -190,15 +190,15 @@ class SyncLoop:
 
     def _died(self, how: str) -> None:
         """Report the death of an update, which could not report it itself."""
-        record_failure(self._settings.state.home, UpdateDied(f"the process of the update {how}"))
+        record_failure(self._settings.state.home, UpdateDied(f"the update process {how}"))
 
 
 async def _run_for_ever(loop: Callable[[], Awaitable[None]]) -> None:
-    """Run one of the loops for ever: an unexpected error is logged, and the loop goes on."""
+    """Run one of the loops for ever: an unexpected error is logged, and the loop continues."""
     while True:
         try:
             await loop()
             return
         except Exception:  # the edge of a loop
-            log.exception("unexpected; going on")
+            log.exception("unexpected error; the loop continues")
             await asyncio.sleep(5)

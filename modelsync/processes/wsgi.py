@@ -1,6 +1,6 @@
 """The WSGI application for another server: `gunicorn app:app` and its like.
 
-`modelsync serve` does not use it: the supervisor tells its generations which release to serve.
+`modelsync serve` does not use it: there the supervisor passes each generation its release.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def application() -> Flask:
     """Build the application for the environment's settings, from an up-to-date release.
 
     Each worker of a server that does not preload calls this, also one that replaces another later.
-    All processes forked by one master serve the release that the first of them made; following the
-    source takes `modelsync serve`, or a restart of the master.
+    All processes forked by one master serve the release that the first of them made; to follow the
+    source, use `modelsync serve` or restart the master.
 
     Raises SettingsError.
     """
@@ -44,5 +44,5 @@ def application() -> Flask:
 def _up_to_date(config: Settings) -> Release | None:
     try:
         return Updater(config).run().release
-    except SyncError:  # logged and in the status; what was served last goes on
+    except SyncError:  # logged and in the status; the last release continues to serve
         return sources.current(config)

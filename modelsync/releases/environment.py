@@ -8,7 +8,7 @@ import platform
 
 
 def environment(*settings: object) -> str:
-    """A digest of what decides, besides the commit, the result of an update.
+    """A digest of everything but the commit that decides the result of an update.
 
     Python and the installed libraries, because a model that is broken today may load in the next
     image; and the `settings` that an update depends on.

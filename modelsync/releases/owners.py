@@ -31,7 +31,7 @@ _FORKED_WITHOUT_EXEC = 0x40
 def own(home: Path) -> Iterator[None]:
     """Own the directory as its supervisor, whose process id stands in `run/supervisor.pid`.
 
-    Raises SettingsError where another process owns it, or where it cannot be written.
+    Raises SettingsError if another process owns it, or if it cannot be written.
     """
     with _locked(home) as file:
         file.truncate(0)
@@ -124,7 +124,7 @@ def _parent() -> str:
     """A name for the parent that has forked this process, which no later process has.
 
     Empty for a program of its own, and for a daemon, which is forked but leads its own session:
-    they have no siblings. From /proc, so empty where that is missing.
+    they have no siblings. From /proc, so empty if that is missing.
     """
     try:
         ours = _stat("self")

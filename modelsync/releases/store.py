@@ -117,7 +117,7 @@ class Releases:
         """Hold the lock of the state directory, which only one process can; the kernel releases it
         when the process dies.
 
-        Raises SyncTimeout where another process holds it until the deadline, StorageFailed where
+        Raises SyncTimeout if another process holds it until the deadline, StorageFailed if
         the lock file cannot be made.
         """
         with storage():
@@ -134,7 +134,7 @@ class Releases:
             os.close(number)
 
     def current(self) -> Release | None:
-        """Return the current release; None where there is none, or where it cannot be read, which
+        """Return the current release; None if there is none, or if it cannot be read, which
         is logged.
         """
         if not (name := self.current_id()):
@@ -142,7 +142,7 @@ class Releases:
         try:
             return self.read(name)
         except ReleaseUnreadable as error:
-            _log.error("the current release cannot be used and will be made anew: %s", error)
+            _log.error("the current release cannot be used and will be rebuilt: %s", error)
             return None
 
     def current_id(self) -> str | None:
@@ -155,7 +155,7 @@ class Releases:
     def read(self, release_id: str) -> Release:
         """Read a release. Raises ReleaseUnreadable if it is missing or damaged."""
         if not _ID.fullmatch(release_id):
-            raise ReleaseUnreadable(f"{release_id!r} is no id of a release")
+            raise ReleaseUnreadable(f"{release_id!r} is not the id of a release")
         path = self._folder / release_id
         try:
             release = _from_json(path, (path / "release.json").read_bytes())
@@ -167,7 +167,7 @@ class Releases:
             raise ReleaseUnreadable(message) from None
         is_whole = (path / "serve_models.py").is_file() and release.models_serve.is_dir()
         if release.id != release_id or not is_whole:
-            raise ReleaseUnreadable(f"release {release_id} is not whole")
+            raise ReleaseUnreadable(f"release {release_id} is incomplete")
         return release
 
     def history(self) -> list[Release]:

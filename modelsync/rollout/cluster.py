@@ -1,8 +1,8 @@
-"""The cluster as a rollout needs it: one Deployment, one ConfigMap, Events.
+"""The Kubernetes objects of a rollout: one Deployment, one ConfigMap, Events.
 
 The only module that talks to Kubernetes. Objects are read anew for each step, and nothing is
-watched: a rollout is one small GET a second. That needs no right but `get` on one object, and no
-care for watches that end when the API server restarts.
+watched: a rollout is one small GET a second. That needs only the right to `get` one object, and no
+handling of watches that end when the API server restarts.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ log = logging.getLogger(__name__)
 class Cluster:
     """One Deployment and the state of its rollouts.
 
-    All methods raise ClusterUnreachable where the API server does not answer until the deadline,
-    and SettingsError where it refuses.
+    All methods raise ClusterUnreachable if the API server does not answer until the deadline,
+    and SettingsError if it refuses.
     """
 
     def __init__(self, settings: Rollout, deadline: Deadline) -> None:
@@ -103,7 +103,7 @@ class Cluster:
     def pin(self, seen: Observed, revision: Revision) -> None:
         """Pin the pods to a revision; an empty one removes the pin.
 
-        Raises Conflict where the Deployment is no longer as `seen`.
+        Raises Conflict if the Deployment is no longer as `seen`.
         """
         text = str(revision) or None
         cause = f"modelsync rollout: {text[:12] if text else 'no commit pinned'}"
@@ -140,7 +140,7 @@ class Cluster:
         )
 
     def write(self, state: RolloutState) -> None:
-        """Replace the state. Raises Conflict where its version is no longer the last one."""
+        """Replace the state. Raises Conflict if its version is no longer the last one."""
         state = replace(state, time=datetime.now(UTC).isoformat(timespec="seconds"))
         values = {
             item.name: str(getattr(state, item.name))
@@ -199,7 +199,7 @@ class Cluster:
             log.warning("%s", error)
 
     def diagnose(self, revision: Revision) -> Diagnosis:
-        """The complaints of the pods of a revision; none where all of them are ready or silent."""
+        """The complaints of the pods of a revision; empty if all are ready or silent."""
         labels = ",".join(f"{name}={value}" for name, value in self._selector.items())
         try:
             found = self._call(
@@ -218,7 +218,7 @@ class Cluster:
         return pods.diagnose(its, datetime.now(UTC))
 
     def _call(self, what: str, call: Callable[..., T]) -> T:
-        """Call the API server, and again after an error that may pass.
+        """Call the API server; retry after a transient error.
 
         Raises Conflict, SettingsError, ClusterUnreachable.
         """
@@ -250,7 +250,7 @@ class Cluster:
 def _configuration() -> tuple[Any, str]:
     """The API server and the namespace: those of the pod, else those of KUBECONFIG's context.
 
-    Raises SettingsError where there is neither.
+    Raises SettingsError if there is neither.
     """
     configuration = client.Configuration()
     try:
@@ -272,7 +272,7 @@ def _configuration() -> tuple[Any, str]:
 
 
 def _pin(text: str) -> Revision:
-    """The revision of an annotation. Text written by hand that is none equals no other revision."""
+    """The revision of an annotation. Invalid text, written by hand, equals no other revision."""
     try:
         return Revision.parse(text) if text else Revision()
     except ValueError:

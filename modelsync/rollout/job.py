@@ -86,7 +86,7 @@ class RolloutRun:
         while True:
             if not self._deadline.remaining():
                 raise ClusterUnreachable(
-                    f"{self._tip[:12]} is still on its way to the pods; the next run goes on"
+                    f"{self._tip[:12]} is still on its way to the pods; the next run continues"
                 )
             seen, state = self._cluster.deployment(), self._cluster.state()
             step = decide(self._tip, seen, state, self._environment)
@@ -102,7 +102,7 @@ class RolloutRun:
                     self._take(step, seen, state)
                     continue
             except Conflict as conflict:
-                self._log(f"{conflict}; looking again", seen, result="conflict")
+                self._log(f"{conflict}; reading the state again", seen, result="conflict")
             time.sleep(min(POLL, self._deadline.remaining()))
             if time.monotonic() - refreshed > REF_POLL:
                 self._refresh_tip()
@@ -132,7 +132,7 @@ class RolloutRun:
                 time.sleep(pause)
 
     def _refresh_tip(self) -> None:
-        """Read the ref again; a failure is logged, the rollout goes on."""
+        """Read the ref again; a failure is logged, the rollout continues."""
         try:
             tip = self._source.resolve(self._sync_deadline())
         except SyncError as error:  # pods on their way fetch by themselves
@@ -158,7 +158,7 @@ class RolloutRun:
         """Take one step.
 
         An Event is recorded before the state that it announces, so that a crash loses none; a
-        repeated Event is no second one.
+        repeated Event is not recorded again.
         """
         tip, short = self._tip, self._tip[:12]
         match step:
@@ -224,10 +224,10 @@ class RolloutRun:
             return
         complaints, recovering = self._cluster.diagnose(seen.pin)
         if recovering:
-            raise Conflict(f"the pods of {tip[:12]} have just got ready")
-        why = "; ".join(one.text for one in complaints) or "its pods did not get ready in time"
+            raise Conflict(f"the pods of {tip[:12]} have just become ready")
+        why = "; ".join(one.text for one in complaints) or "its pods did not become ready in time"
         if complaints and all(one.away for one in complaints):
-            raise RemoteUnreachable(f"the pods cannot get {tip[:12]}, and go on trying: {why}")
+            raise RemoteUnreachable(f"the pods cannot get {tip[:12]}, and keep trying: {why}")
         self._code = REJECTED
         back = state.good.commit[:12] or "the state before the first rollout"
         self._announce("RolloutRolledBack", f"{tip[:12]} goes back to {back}: {why}", seen, state)
@@ -271,7 +271,7 @@ def _why_resting(tip: str, seen: Observed, state: RolloutState, environment: str
         case "stuck" if seen.pin.commit == tip:
             return (
                 f"{short} was ready in every pod once; "
-                "it is not the reason why pods do not get ready now"
+                "it is not the reason why pods do not become ready now"
             )
     if state.rejects(tip, environment):
         return f"{short} was rejected and is not tried again until the ref moves: {state.message}"

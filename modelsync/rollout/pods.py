@@ -96,7 +96,7 @@ def _joined(reason: str | None, message: str | None) -> str:
 
 
 def _ask_readiness_probe(pod: Any) -> Complaint | None:
-    """The answer of a pod's own readiness probe, where a network policy lets it through."""
+    """The answer of a pod's own readiness probe, if a network policy lets it through."""
     for container in pod.spec.containers:
         probe = container.readiness_probe and container.readiness_probe.http_get
         if not probe or not pod.status.pod_ip:

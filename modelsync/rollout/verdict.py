@@ -13,7 +13,7 @@ from modelsync.sync.update import Outcome, Updater
 
 @dataclass(frozen=True, slots=True)
 class RolloutVerdict:
-    """`rejected`: why the commit must not be rolled out; empty where it may be.
+    """`rejected`: why the commit must not be rolled out; empty if it may be.
 
     `broken`: the models that are broken in it.
     """
@@ -23,12 +23,12 @@ class RolloutVerdict:
 
 
 def evaluate(settings: Settings, commit: str, pin: Revision) -> RolloutVerdict:
-    """Check a commit and, where a model is broken in it, also the pinned commit.
+    """Check a commit and, if a model is broken in it, also the pinned commit.
 
     By the policy (MODELSYNC_ON_BROKEN_MODEL): `previous` rejects a commit that breaks a model which
     is good now, because in a rollout the previous version of a model lives in the previous commit,
     which is kept as a whole; `reject` rejects a commit with any broken model, `drop` none. Raises
-    SyncError where the check cannot be made.
+    SyncError if the check cannot be made.
     """
     policy = settings.sync.on_broken_model
     try:

@@ -137,7 +137,7 @@ class AccessLog:
 
 
 def _json_stream() -> int | None:
-    """Return a new descriptor of the stream of JSON lines, None where the log is text."""
+    """Return a new descriptor of the stream of JSON lines, None if the log is text."""
     for handler in logging.getLogger().handlers:
         is_json = isinstance(handler.formatter, JsonFormatter)
         if isinstance(handler, logging.StreamHandler) and is_json:

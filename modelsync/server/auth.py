@@ -93,12 +93,12 @@ class Authorizer:
             return
         tokens = self._current()
         if scope != "predict" and not tokens.has_any(scope):
-            raise Forbidden(f"nobody may do this until a token is set: {_settings(scope)}")
+            raise Forbidden(f"this is refused until a token is set: {_settings(scope)}")
         held = tokens.scopes_of(_bearer(authorization))
         if not held:
-            raise Unauthenticated("this token is not known")
+            raise Unauthenticated("unknown token")
         if max(map(SCOPES.index, held)) < SCOPES.index(scope):
-            raise Forbidden(f"this token may not do this: it takes one of {_settings(scope)}")
+            raise Forbidden(f"this token lacks the scope: use one of {_settings(scope)}")
 
     def _current(self) -> _Tokens:
         if self._clock() - self._tokens.read_at >= REREAD:
@@ -123,7 +123,7 @@ class Authorizer:
             text = secret.read()
         except SettingsError as error:
             if scope not in self._unreadable:
-                log.error("%s: nobody has the scope %s until it can be read", error, scope)
+                log.error("%s: no token has the scope %s until it can be read", error, scope)
             self._unreadable.add(scope)
             return ""
         self._unreadable.discard(scope)

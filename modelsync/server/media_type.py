@@ -21,7 +21,7 @@ def check_media_type(content_type: str | None, content_encoding: str | None = No
     """
     if content_encoding and content_encoding.strip().lower() != "identity":
         raise UnsupportedBody(
-            f"Content-Encoding {_shown(content_encoding)} is not taken: send the body as it is"
+            f"Content-Encoding {_shown(content_encoding)} is not supported: send the body as it is"
         )
     if content_type == "application/json":
         return
@@ -33,16 +33,16 @@ def check_media_type(content_type: str | None, content_encoding: str | None = No
     if media_type != "application/json" and not (
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
-        raise UnsupportedBody(f"Content-Type {_shown(content_type)} is not taken: {ADVICE}")
+        raise UnsupportedBody(f"Content-Type {_shown(content_type)} is not supported: {ADVICE}")
     try:
         charset = str(header.get_param("charset", "utf-8")).lower()
     except ValueError:  # a parameter's number (RFC 2231) that Python cannot parse
         raise UnsupportedBody(
-            f"Content-Type {_shown(content_type)} is not taken: {ADVICE}"
+            f"Content-Type {_shown(content_type)} is not supported: {ADVICE}"
         ) from None
     if charset not in {"utf-8", "utf8", "us-ascii"}:
         raise UnsupportedBody(
-            f"charset {_shown(charset)} is not taken: JSON is UTF-8 (RFC 8259 section 8.1)"
+            f"charset {_shown(charset)} is not supported: JSON is UTF-8 (RFC 8259 section 8.1)"
         )
 
 

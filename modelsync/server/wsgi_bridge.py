@@ -126,6 +126,6 @@ def _answer(line: str, fields: list[tuple[str, str]], body: bytes) -> Answer:
 
 def _internal_error(request_id: str) -> Answer:
     body = problems.document(
-        500, "the service failed; its log tells why under the request id", request_id=request_id
+        500, "the service failed; its log says why under the request id", request_id=request_id
     )
     return Answer(500, orjson.dumps(body), problems.PROBLEM)

@@ -1,4 +1,4 @@
-"""The file `.env`: settings for a directory, where the environment does not set them already."""
+"""The file `.env`: settings for a directory; variables of the environment win."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ DATABASE_URL (to baseUrl) is not.
 
 
 def load_file(path: Path = Path(".env"), environ: MutableMapping[str, str] | None = None) -> None:
-    """Add the file's variables to the environment; nothing where there is no file.
+    """Add the file's variables to the environment; do nothing if there is no file.
 
-    Values are taken as they are: a password may hold ${...}. Raises SettingsError where the file
-    cannot be read, with the line, or where a name looks like a misspelt setting.
+    Values are taken as they are: a password may hold ${...}. Raises SettingsError if the file
+    cannot be read, with the line, or if a name looks like a misspelt setting.
     """
     target = os.environ if environ is None else environ
     try:
@@ -50,7 +50,7 @@ def _unreadable(path: Path, found: list[Binding]) -> Iterator[str]:
 
 
 def _misspelt(path: Path, found: list[Binding]) -> Iterator[str]:
-    """Names without our prefix that are nearly those of settings.
+    """Names without our prefix that resemble those of settings.
 
     Unknown names with the prefix are left to `load`, which refuses them.
     """

@@ -16,8 +16,8 @@ def secret_names() -> frozenset[str]:
 
 
 def hide_secrets(environ: MutableMapping[str, str]) -> None:
-    """Remove the service's own secrets from an environment before model code runs in it; all else
-    stays.
+    """Remove the service's own secrets from an environment before model code runs in it; all other
+    variables stay.
     """
     for name in secret_names():
         environ.pop(name, None)

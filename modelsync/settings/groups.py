@@ -13,7 +13,7 @@ from modelsync.settings.source import Git, Rollout, Sync
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All groups. `load` reads them; nothing else in the project looks at the environment."""
+    """All groups. `load` reads them; no other code reads the environment."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
     git: Git = field(default_factory=Git)
@@ -65,7 +65,7 @@ def entries() -> Iterator[Entry]:
                     group,
                     twin,
                     "",
-                    f"file that holds {item.metadata['name']} instead; read again at each use",
+                    f"file that holds {item.metadata['name']}; read again at each use",
                     False,
                 )
 

@@ -1,7 +1,7 @@
-"""Reading the settings from the environment, and refusing what is no setting.
+"""Reads the settings from the environment, and refuses unknown names.
 
 An unknown name with the prefix, or one that differs from a setting in case alone, is an error,
-because a misspelt setting that is silently ignored is found in production.
+because a misspelt setting that is ignored would first be noticed in production.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Text to value: one parser for each kind of setting. ValueError holds the reason, to be read
-behind the name.
+"""Parsers of settings, one for each kind of value. The message of a ValueError follows the name of
+the setting.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def size(raw: str) -> int:
 
 
 def boolean(raw: str) -> bool:
-    """True or false, as people write it."""
+    """True or false; also 1, yes, on, and 0, no, off."""
     match raw.strip().lower():
         case "true" | "1" | "yes" | "on":
             return True

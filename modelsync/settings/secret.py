@@ -1,4 +1,4 @@
-"""Secrets that do not show themselves."""
+"""Secrets, which `repr` does not show."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Secret:
         self._file = file
 
     def read(self) -> str:
-        """The secret without surrounding white space; empty where none is set.
+        """The secret without surrounding white space; empty if none is set.
 
-        Raises SettingsError where the file cannot be read.
+        Raises SettingsError if the file cannot be read.
         """
         if self._file is None:
             return self._value

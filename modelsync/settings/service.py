@@ -45,7 +45,7 @@ class ServerSettings:
         "MODELSYNC_THREADS",
         32,
         parsers.integer(1, 1024),
-        "threads per worker for models that are not answered at once",
+        "threads per worker for models that are too slow for the event loop",
     )
     preload: bool = setting(
         "MODELSYNC_PRELOAD",
@@ -77,7 +77,8 @@ class ServerSettings:
         "MODELSYNC_DRAIN_TIMEOUT",
         30.0,
         parsers.seconds,
-        "time requests in flight get when a release is replaced or the service stops",
+        "time that requests in flight have to finish when a release is replaced "
+        "or the service stops",
         shown="30s",
     )
 
@@ -85,27 +86,28 @@ class ServerSettings:
 @dataclass(frozen=True, slots=True)
 class Access:
     """Bearer tokens, one or several separated by commas (for rotation). Without predict tokens
-    predicting is open.
+    anyone may predict.
     """
 
     predict_tokens: Secret = secret(
-        "MODELSYNC_PREDICT_TOKENS", "tokens that may predict; unset: anybody may"
+        "MODELSYNC_PREDICT_TOKENS", "tokens that may predict; unset: no token is needed"
     )
     train_tokens: Secret = secret(
-        "MODELSYNC_TRAIN_TOKENS", "tokens that may train; unset: nobody may"
+        "MODELSYNC_TRAIN_TOKENS", "tokens that may train; unset: training is refused"
     )
     admin_tokens: Secret = secret(
-        "MODELSYNC_ADMIN_TOKENS", "tokens that may do everything, sync included; unset: nobody may"
+        "MODELSYNC_ADMIN_TOKENS",
+        "tokens that may do everything, sync included; unset: syncing is refused",
     )
     webhook_secret: Secret = secret(
         "MODELSYNC_WEBHOOK_SECRET",
-        "secret of the webhook of GitHub, GitLab or Gitea; unset: refused",
+        "secret of the webhook of GitHub, GitLab or Gitea; unset: webhooks are refused",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where releases and status live."""
+    """The folders of the service."""
 
     home: Path = setting(
         "MODELSYNC_HOME", Path(".modelsync"), lambda raw: Path(raw).expanduser(), "state directory"
@@ -114,13 +116,13 @@ class State:
         "MODELSYNC_MODELS",
         Path("models_serve"),
         lambda raw: Path(raw).expanduser(),
-        "folder served when standalone",
+        "folder to serve without `gitPath`",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """Logging goes to standard error, one record a line."""
+    """Logs go to standard error, one record a line."""
 
     format: LogFormat = setting(
         "MODELSYNC_LOG_FORMAT",

@@ -19,7 +19,7 @@ OnBrokenModel = Literal["previous", "drop", "reject"]
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """The repository that is followed. Without `gitPath` the service is standalone and serves a
+    """The repository to follow. Without `gitPath` the service is standalone and serves a
     local folder.
     """
 
@@ -37,22 +37,21 @@ class Git:
         "MODELSYNC_GIT_PASSWORD_FILE",
         None,
         parsers.path,
-        "file that holds it instead; read again at each sync",
+        "file that holds the password; read again at each sync",
     )
     ref: str = setting("MODELSYNC_GIT_REF", "HEAD", parsers.text, "branch, tag or commit to follow")
     revision: Revision = setting(
         "MODELSYNC_GIT_REVISION",
         Revision(),
         Revision.parse,
-        "full commit id to serve instead of what the ref points to; set by `modelsync rollout`",
+        "full hash of a commit to serve instead of the ref's; set by `modelsync rollout`",
     )
     proven: Revision = setting(
         "MODELSYNC_GIT_PROVEN",
         Revision(),
         Revision.parse,
-        "the last revision that became ready in every pod; "
-        "one that is not is served only if no more of it is broken "
-        "than `modelsync rollout` found",
+        "the last revision that became ready in every pod; another one is served only if no more "
+        "models are broken in it than `modelsync rollout` found",
     )
     subdir: str = setting(
         "MODELSYNC_GIT_SUBDIR",
@@ -80,15 +79,15 @@ class Git:
         "MODELSYNC_GIT_CACHE",
         None,
         parsers.path,
-        "folder, shared by all pods, with what was fetched last: "
-        "to start from while the repository cannot be reached",
+        "folder that all pods share, with a copy of the repository to start from "
+        "while it cannot be reached",
     )
     fallback: bool = setting(
         "MODELSYNC_GIT_FALLBACK",
         False,
         parsers.boolean,
-        "serve the folder MODELSYNC_MODELS while neither repository nor cache can be reached "
-        "and nothing else serves",
+        "serve the folder MODELSYNC_MODELS while neither the repository nor the cache "
+        "can be reached and nothing else serves",
     )
 
     @property
@@ -99,13 +98,13 @@ class Git:
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """When to look for a new commit, and what to do with one that is broken."""
+    """When to look for a new commit, and what to do if a model in it is broken."""
 
     cron: str = setting(
         "MODELSYNC_SYNC_CRON",
         "0 2 * * *",
         parsers.text,
-        'when to sync: cron, local time; or "@every 5m"; or "off"',
+        'when to sync: a cron expression in local time, "@every 5m", or "off"',
     )
     timeout: float = setting(
         "MODELSYNC_SYNC_TIMEOUT",
@@ -125,8 +124,8 @@ class Sync:
         "MODELSYNC_ON_BROKEN_MODEL",
         "previous",
         parsers.choice(OnBrokenModel),
-        "a broken model: goes on as `previous` version, is `drop`ped, "
-        "or the whole commit is `reject`ed",
+        "for a broken model: `previous` keeps its previous version, `drop` leaves it out, "
+        "`reject` refuses the whole commit",
     )
     check_timeout: float = setting(
         "MODELSYNC_CHECK_TIMEOUT",
@@ -157,13 +156,13 @@ class Rollout:
         "MODELSYNC_ROLLOUT_STATE",
         "",
         parsers.name,
-        "name of the ConfigMap that holds what was rolled out and what was rejected",
+        "name of the ConfigMap that holds the state of the rollouts",
         shown="the Deployment's name with `-rollout`",
     )
     timeout: float = setting(
         "MODELSYNC_ROLLOUT_TIMEOUT",
         900.0,
         parsers.seconds,
-        "time one run may take; the next one goes on where it ended",
+        "time one run may take; the next run continues where it ended",
         shown="15m",
     )

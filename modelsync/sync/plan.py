@@ -1,4 +1,4 @@
-"""Plans a new release: what is to be checked, what each model's entry is, what the policy forbids.
+"""Plans a new release: the models to check, the entry of each model, violations of the policy.
 
 Nothing here reads a disk or runs a model: the same arguments give the same plan.
 """
@@ -43,8 +43,8 @@ def with_problems(
 ) -> list[ModelSpec]:
     """Return the models, with the problem that the export found in a folder as its fault.
 
-    An unsafe thing in the place of a folder (a link, a submodule, a name that is no text) becomes a
-    model that is refused, so that the list of models names it.
+    An unsafe object in the place of a folder (a link, a submodule, a name that is no text) becomes
+    a model that is refused, so that the list of models names it.
     """
     found = [
         replace(spec, fault=problems[spec.name][0]) if problems.get(spec.name) else spec
@@ -106,16 +106,17 @@ def decide(
 
 
 def reject_broken(entries: Sequence[ModelEntry]) -> None:
-    """Raise ReleaseRejected where any model is broken."""
+    """Raise ReleaseRejected if any model is broken."""
     if broken := [f"{entry.name}: {entry.fault}" for entry in entries if entry.fault]:
         raise ReleaseRejected("; ".join(broken))
 
 
 def reject_newly_broken(entries: Sequence[ModelEntry], revision: Revision) -> None:
-    """Raise ProbationFailed where a model is broken that was good when `modelsync rollout` checked
+    """Raise ProbationFailed if a model is broken that was good when `modelsync rollout` checked
     the commit.
 
-    Then the pod stays unready, and the earlier pods, in which the model may be good, go on.
+    Then the pod stays unready, and the earlier pods, in which the model may be good, continue to
+    serve.
     """
     if broken := [
         f"{entry.name}: {entry.fault}"
@@ -126,7 +127,7 @@ def reject_newly_broken(entries: Sequence[ModelEntry], revision: Revision) -> No
 
 
 def is_unchanged(entries: Sequence[ModelEntry], current: Release) -> bool:
-    """Tell whether these models would serve and report the same as the current release."""
+    """Return whether these models would serve and report the same as the current release."""
 
     def visible(entry: ModelEntry) -> tuple[object, ...]:
         return entry.name, entry.state, entry.version, entry.wanted_version, entry.fault

@@ -1,4 +1,4 @@
-"""Takes a published release back that no generation could serve."""
+"""Withdraws a published release that no generation could serve."""
 
 from __future__ import annotations
 

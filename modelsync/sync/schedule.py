@@ -67,7 +67,7 @@ class Schedule:
         return cls(cron=cron, zone=zone)
 
     def next_after(self, now: datetime) -> datetime | None:
-        """The first time strictly after `now` (with a zone) that is due; None where there is none.
+        """The first time strictly after `now` (with a zone) that is due; None if there is none.
 
         Clock changes are handled by cronsim as by Debian's cron: a fixed hour that is skipped runs
         right after the gap, one that is repeated runs once; `*` hours follow the clock.
@@ -83,7 +83,7 @@ def local_zone() -> tzinfo:
     """The machine's time zone (`TZ`, /etc/localtime) with its clock changes; UTC without one.
 
     A fixed offset, as `datetime.astimezone()` gives, would be wrong after the next clock change.
-    Raises SettingsError where the zone is unknown.
+    Raises SettingsError if the zone is unknown.
     """
     try:
         return tzlocal.get_localzone()

@@ -82,7 +82,7 @@ class GitSource:
         return commit
 
     def export(self, commit: str, target: Path, deadline: Deadline) -> SourceExport:
-        """Fetch the commit where the mirror does not have it, and write its folders."""
+        """Fetch the commit if the mirror does not have it, and write its folders."""
         self._mirror.fetch(commit, deadline)
         if self._cache:
             self._cache.keep(self._mirror.path, commit, tip=commit == self._tip)
@@ -91,7 +91,7 @@ class GitSource:
         return SourceExport(commit, versions, export.problems, export.beside)
 
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
-        """Point at the folder that has models, where there is one."""
+        """Name the folder that has models, if there is one."""
         message = "the commit holds no model folder: none has an etls.py"
         if folder := self._mirror.suggested_subdir(commit, deadline):
             return NoModels(f"{message}; {folder}/ does: set MODELSYNC_GIT_SUBDIR={folder}")
@@ -109,16 +109,16 @@ class CachedSource(GitSource):
     def resolve(self, deadline: Deadline) -> str:
         """The pinned revision, else the last commit of the ref.
 
-        Raises RefNotFound where the cache does not know it.
+        Raises RefNotFound if the cache does not know it.
         """
         assert self._cache
         if commit := self._revision or self._cache.seen():
             return commit
-        raise RefNotFound("the cache does not know the ref")
+        raise RefNotFound("the cache does not hold the ref")
 
 
 class FolderSource:
-    """A local folder: what is pasted there is served."""
+    """A local folder: its files are served."""
 
     kind: SourceKind = "folder"
     origin = ""
@@ -131,7 +131,7 @@ class FolderSource:
         """The digest of the folder's content, as git would compute it."""
         if not self._folder.is_dir():
             # The error reaches clients, so only the log names the path.
-            log.warning("%s is no folder", self._folder.absolute())
+            log.warning("%s is not a folder", self._folder.absolute())
             raise NoModels(
                 f"there is no folder {self._folder.name}/: "
                 "make it, or set gitPath or MODELSYNC_MODELS"
@@ -152,7 +152,7 @@ class FolderSource:
 
 
 def source_of(settings: Settings) -> Source:
-    """The source that the settings name. Raises SettingsError where that is not allowed."""
+    """The source that the settings name. Raises SettingsError if that is not allowed."""
     return FolderSource(settings) if settings.standalone else GitSource(settings)
 
 
@@ -171,7 +171,7 @@ def substitutes(settings: Settings) -> Iterator[Source]:
 
 
 def current(settings: Settings) -> Release | None:
-    """The current release; None where it is of another source than the settings name."""
+    """The current release; None if it comes from another source than the settings name."""
     release = Releases(settings.state.home).current()
     return release if release and _is_from_source(settings, release) else None
 

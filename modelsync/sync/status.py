@@ -24,14 +24,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The status of syncing. Fields of what never happened are empty.
+    """The status of syncing. Fields of events that never happened are empty.
 
     `wanted_commit` is what the last attempt resolved, so it is empty after one that failed before.
-    `served_commit` and `environment`: for these `release` was last found to be just what is wanted;
-    a commit that changes no model moves them on, and not the release. `rejected` maps commits that
-    are not tried again, as `rejection` names them, to reasons; `failures` maps reasons to counts.
-    `next_attempt` is when the supervisor starts the next sync by itself. Times are as `clock.now`
-    gives them.
+    `release` was last found up to date for `served_commit` and `environment`; a commit that changes
+    no model changes these, and not the release. `rejected` maps commits that are not tried again,
+    as `rejection` names them, to reasons; `failures` maps reasons to counts. `next_attempt` is when
+    the supervisor starts the next sync by itself. Times are as `clock.now` gives them.
     """
 
     wanted_commit: str = ""
@@ -67,7 +66,7 @@ def read_status(home: Path) -> Status:
     except FileNotFoundError:
         return Status()
     except (OSError, ValueError, TypeError) as error:
-        _log.warning("status.json cannot be read and starts anew: %s", type(error).__name__)
+        _log.warning("status.json cannot be read and is replaced: %s", type(error).__name__)
         return Status()
 
 
@@ -100,7 +99,7 @@ def write_status(home: Path, status: Status) -> None:
 
 
 def _overwrite(path: Path, data: bytes) -> None:
-    """Overwrite a file in place, where a full disk or a read-only folder allows nothing else.
+    """Overwrite a file in place, if a full disk or a read-only folder allows nothing else.
 
     In one call and padded to the old length, so that only a power cut can leave half of it. Raises
     OSError.
@@ -113,7 +112,7 @@ def _overwrite(path: Path, data: bytes) -> None:
 
 
 def record_failure(home: Path, error: SyncError, wanted: str = "", environment: str = "") -> None:
-    """Log a failed sync, count it and record why. `wanted`: the commit, where it was resolved."""
+    """Log a failed sync, count it and record why. `wanted`: the commit, if it was resolved."""
     before = read_status(home)
     event(
         _log,
@@ -166,7 +165,7 @@ def _change_or_log(home: Path, change: Callable[[Status], Status]) -> None:
 
 
 def record_next_attempt(home: Path, moment: datetime | None) -> None:
-    """Record when the next sync starts by itself; None where none will."""
+    """Record when the next sync starts by itself; None if none will."""
     text = moment.astimezone(UTC).isoformat(timespec="seconds") if moment else ""
     if read_status(home).next_attempt != text:
         _change_or_log(home, lambda status: replace(status, next_attempt=text))
@@ -175,7 +174,7 @@ def record_next_attempt(home: Path, moment: datetime | None) -> None:
 def record_success(
     home: Path, result: Result, *, wanted: str, release: str, environment: str
 ) -> None:
-    """Record a successful sync: the current release is just what is wanted for `wanted`."""
+    """Record a successful sync: the current release is up to date for `wanted`."""
     _change_or_log(
         home,
         lambda status: replace(

@@ -78,7 +78,7 @@ class Outcome:
 
 
 class Updater:
-    """Brings the state directory to what the source wants. A file lock lets one run at a time."""
+    """Brings the state directory up to date with the source. A file lock lets one run at a time."""
 
     def __init__(self, config: Settings) -> None:
         self._settings = config
@@ -124,12 +124,12 @@ class Updater:
             try:
                 outcome = self._update(source, source.resolve(deadline), deadline, force=False)
             except SyncError as problem:
-                log.warning("nothing to start from in the %s: %s", source.kind, problem)
+                log.warning("nothing to serve in the %s: %s", source.kind, problem)
                 continue
             event(
                 log,
                 logging.WARNING,
-                f"starts from the {source.kind} until the repository can be reached",
+                f"serves from the {source.kind} until the repository can be reached",
                 event="substitute",
                 source=source.kind,
                 reason=error.reason,
@@ -179,7 +179,7 @@ class Updater:
         return Outcome("published", release)
 
     def _refuse_rejected(self, wanted: str, status: Status) -> None:
-        """Raise ReleaseRejected where an earlier update rejected this commit.
+        """Raise ReleaseRejected if an earlier update rejected this commit.
 
         A pod that is pinned has no other commit to wait for, so it tries again.
         """
@@ -188,7 +188,7 @@ class Updater:
             raise ReleaseRejected(f"{wanted[:12]} was rejected before: {reason}")
 
     def _apply_policy(self, entries: Sequence[ModelEntry]) -> None:
-        """Raise ProbationFailed or ReleaseRejected where the settings forbid what is broken."""
+        """Raise ProbationFailed or ReleaseRejected if the settings forbid what is broken."""
         if self._settings.git.on_probation:
             reject_newly_broken(entries, self._settings.git.revision)
         if self._settings.sync.on_broken_model == "reject":
@@ -225,7 +225,7 @@ class Updater:
         staging: Staging,
         release_id: str,
     ) -> ModelEntry:
-        """Return the entry of a model, with the files of a previous version if that goes on."""
+        """Return the entry of a model, with the files of a previous version if that serves."""
         before = current.models.get(spec.name) if current else None
         keep = self._settings.sync.on_broken_model == "previous"
         entry = decide(spec, result, before, keep_previous=keep, release_id=release_id)

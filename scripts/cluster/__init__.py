@@ -1,3 +1,3 @@
-"""The cluster of `make test-cluster`: a real Kubernetes, built and run on this machine where there
-is none to use.
+"""The cluster of `make test-cluster`: a real Kubernetes, built and run on this machine if no other
+is available.
 """

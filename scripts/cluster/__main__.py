@@ -1,6 +1,6 @@
 """The cluster of the tests: `python -m scripts.cluster up`, `down`, `load IMAGE`, `missing`.
 
-`missing` says why there can be none.
+`missing` prints why no cluster can run here.
 """
 
 from __future__ import annotations

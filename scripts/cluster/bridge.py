@@ -10,8 +10,8 @@ from scripts.cluster.layout import BRIDGE, HOST, Place
 
 
 def change(*arguments: str, inside: int | None = None) -> None:
-    """Change the network, or that of process `inside`, as ip(8) is told; CalledProcessError if it
-    refuses.
+    """Change the network, or that of process `inside`, by a command of ip(8); CalledProcessError if
+    it refuses.
     """
     entered = ["nsenter", "--target", str(inside), "--net"] if inside else []
     subprocess.run([*entered, "ip", *arguments], check=True, capture_output=True, text=True)

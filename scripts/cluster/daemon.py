@@ -12,7 +12,7 @@ from pathlib import Path
 
 class Daemon:
     """A program with its log in `logs`. The pid file holds the start time too, so that a reused pid
-    is nobody's.
+    is not taken for it.
     """
 
     def __init__(self, name: str, command: list[str], logs: Path) -> None:

@@ -1,5 +1,5 @@
-"""A cluster that somebody else runs: `KUBECONFIG` and `MODELSYNC_TEST_CLUSTER=1`. Its images and
-ingress are theirs.
+"""A cluster that already runs elsewhere: `KUBECONFIG` and `MODELSYNC_TEST_CLUSTER=1`. Its images
+and ingress are theirs.
 """
 
 from __future__ import annotations

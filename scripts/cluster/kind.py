@@ -1,4 +1,4 @@
-"""The cluster of kind, where a Docker engine runs: its nodes are containers, our images and add-ons
+"""A cluster by kind, if a Docker engine runs: its nodes are containers, our images and add-ons
 go into them.
 """
 

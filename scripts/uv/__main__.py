@@ -1,4 +1,4 @@
-"""Runs uv. The exit code is 69 if no uv can be had; the caller then takes pip."""
+"""Runs uv. The exit code is 69 if no uv is available; the caller then uses pip."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNAVAILABLE = 69
 
 
 def main(arguments: list[str]) -> int:
-    """Replace this process with uv; returns only where there is none."""
+    """Replace this process with uv; returns only if there is none."""
     try:
         program = installed(os.environ) or download(os.environ)
         environ = for_uv(os.environ)

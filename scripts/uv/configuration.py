@@ -65,7 +65,7 @@ def find_links(environ: Mapping[str, str]) -> list[str]:
 
 
 def for_uv(environ: Mapping[str, str]) -> dict[str, str]:
-    """Give the environment for uv: what pip is told, unless uv is told otherwise.
+    """Give the environment for uv: pip's configuration, unless uv has its own.
 
     uv takes a package from the first index that knows it; pip takes the best of all indexes. uv
     trusts certificate authorities of its own; pip trusts the system's.

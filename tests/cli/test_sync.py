@@ -29,7 +29,7 @@ def test_sync_publishes_and_tells_the_running_service(tmp_path: Path) -> None:
         "sync", cwd=tmp_path, MODELSYNC_HOME=str(service.home), MODELSYNC_MODELS=str(models)
     )
     assert (again.returncode, again.stdout.split(":")[0]) == (0, "unchanged")
-    assert "was told" not in again.stdout
+    assert "signalled" not in again.stdout
 
 
 def test_a_failed_sync_ends_with_1(tmp_path: Path) -> None:

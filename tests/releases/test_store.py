@@ -163,7 +163,7 @@ def test_a_failure_while_building_leaves_nothing(tmp_path: Path) -> None:
         (lambda path: (path / "release.json").write_text("[]"), "damaged"),
         (lambda path: (path / "release.json").write_text('{"format": 2}'), "format 2 is not 1"),
         (lambda path: (path / "release.json").write_bytes(b"\xff"), "damaged"),
-        (lambda path: (path / "serve_models.py").unlink(), "not whole"),
+        (lambda path: (path / "serve_models.py").unlink(), "is incomplete"),
     ],
 )
 def test_a_damaged_current_release_counts_as_none(

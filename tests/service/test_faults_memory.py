@@ -119,7 +119,7 @@ def test_a_model_that_takes_all_memory_is_switched_off(client: Client) -> None:
     for end in ends(service):
         assert (end["how"], end["out_of_memory"]) == ("SIGKILL", True)
         assert re.match(
-            r"worker \d+ was ended by the kernel for want of memory, while it called .*Hungry",
+            r"worker \d+ was killed by the kernel because memory ran out, while it called .*Hungry",
             end["message"],
         )
     assert len(tally.failures) <= 2 * len(ends(service))  # those of the workers that died

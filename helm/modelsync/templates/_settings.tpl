@@ -1,4 +1,4 @@
-{{/* What follows from the values: how the repository is followed and reached, what the service is told. */}}
+{{/* What follows from the values: how the repository is followed and reached, the settings of the service. */}}
 
 {{/* `rollout`, `pod`, or `standalone` where no repository is given. */}}
 {{- define "modelsync.mode" -}}

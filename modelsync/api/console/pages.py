@@ -51,7 +51,7 @@ def routes(context: Context) -> list[Route]:
     about_usage = read("usage", "A curl line for each model", "text/plain", needs_token=needs_token)
     html_only = Undocumented("a page for people: it renders the OpenAPI document as HTML")
     return [
-        # Also without its final slash, so that nobody is redirected.
+        # Also without its final slash, so that no client is redirected.
         Route("GET", f"{base}/", index, about_index, strict_slashes=False),
         Route("GET", f"{base}/docs", docs, html_only, link="docs"),
         Route("GET", f"{base}/usage", usage, about_usage, link="usage"),

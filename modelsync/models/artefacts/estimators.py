@@ -44,7 +44,7 @@ PREDICTS_MOST_PROBABLE = {
 
 
 def adapt(loaded: Any, file: str) -> LoadedArtefact:
-    """Decide how an object from `file` is called. Raises ModelBroken where it cannot predict."""
+    """Decide how an object from `file` is called. Raises ModelBroken if it cannot predict."""
     _refuse_others(loaded, file)
     steps = list(steps_of(loaded))
     _refuse_unfitted(steps, file)

@@ -47,12 +47,12 @@ def steps_of(estimator: Any) -> Iterator[Any]:
 
 
 def is_known(step: Any) -> bool:
-    """Tell whether the estimator is one of scikit-learn's own, whose behaviour is known."""
+    """Return whether the estimator is one of scikit-learn's own, whose behaviour is known."""
     return type(step).__module__.startswith("sklearn.")
 
 
 def read(steps: list[Any]) -> Inputs:
-    """Read the inputs of the first step, and simplify the steps where they all take arrays."""
+    """Read the inputs of the first step, and simplify the steps if they all take arrays."""
     first = steps[0]
     names = getattr(first, "feature_names_in_", None)
     count = getattr(first, "n_features_in_", None)
@@ -87,7 +87,7 @@ def _tags(step: Any) -> Any:
 
 
 def _takes_numbers(step: Any) -> bool:
-    """Tell whether the estimator computes with all its inputs, so that they must be numbers."""
+    """Return whether the estimator computes with all its inputs, so that they must be numbers."""
     from sklearn.base import MetaEstimatorMixin
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import FeatureUnion
@@ -118,8 +118,8 @@ def _members(step: Any) -> list[Any]:
 
 
 def _is_plain(step: Any) -> bool:
-    """Tell whether an array of numbers is all that the estimator uses, and that no estimator inside
-    it needs the names.
+    """Return whether the estimator uses only an array of numbers, and no inner estimator needs the
+    names.
     """
     from sklearn.base import MetaEstimatorMixin
     from sklearn.pipeline import FeatureUnion
@@ -190,7 +190,7 @@ def _columns(columns: Any, names: list[str]) -> list[str]:
 def _number(steps: Sequence[Any]) -> Any:
     """Return the type of an input of numbers.
 
-    It includes null where an imputer fills it in, or where all steps take it as missing.
+    It includes null if an imputer fills it in, or if all steps take it as missing.
     """
     for step in steps:
         if type(step).__module__.startswith("sklearn.impute."):

@@ -154,7 +154,7 @@ def _answer(names: list[str]) -> Callable[[list[Any], int], list[dict[str, Any]]
 def _rows(part: Any, count: int) -> list[Any]:
     """Return an output as a list with one element per row.
 
-    An array of shape (rows, 1) gives the values of its column. Raises ValueError where the first
+    An array of shape (rows, 1) gives the values of its column. Raises ValueError if the first
     dimension is not `count`.
     """
     if isinstance(part, list):  # a sequence of maps: each class with its probability

@@ -30,18 +30,18 @@ _log = logging.getLogger(__name__)
 
 
 def find(file: str) -> ArtefactFormat | None:
-    """Return the format of a file of this name; None where it is no artefact."""
+    """Return the format of a file of this name; None if it is no artefact."""
     return next((one for one in FORMATS if one.pattern.fullmatch(file)), None)
 
 
 def load(folder: Path, file: str) -> LoadedArtefact:
     """Load the artefact of a folder, and decide how it is called. Never calls it.
 
-    Warnings of its library (another version wrote it) go to the log. Raises ModelBroken where it
+    Warnings of its library (another version wrote it) go to the log. Raises ModelBroken if it
     holds no model, and whatever the library raises.
     """
     artefact_format = find(file)
-    assert artefact_format, f"{file} is of no known format"
+    assert artefact_format, f"{file} has no known format"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         loaded = artefact_format.load(folder / file)

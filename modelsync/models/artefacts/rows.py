@@ -77,7 +77,7 @@ def named(types: Mapping[str, Any]) -> tuple[Call, Schema]:
 
 
 def positional(count: int | None, kind: Any = Number) -> tuple[Call, Schema]:
-    """Make rows that are the list `x`, of `count` values, or of any number where that is None."""
+    """Make rows that are the list `x`, of `count` values, or of any number if that is None."""
     values = Annotated[list[kind], Field(min_length=count, max_length=count)]
     adapter = members({"x": values})
     check = validator_of(adapter)
@@ -97,7 +97,7 @@ def positional(count: int | None, kind: Any = Number) -> tuple[Call, Schema]:
 
 
 def whole(kind: Any) -> tuple[Call, Schema]:
-    """Make rows that are the value `x`, of this type: str, or Any where the type is unknown."""
+    """Make rows that are the value `x`, of this type: str, or Any if the type is unknown."""
     adapter = members({"x": kind})
     check = validator_of(adapter)
     return (lambda variables: check(variables)["x"]), schema_of(adapter)

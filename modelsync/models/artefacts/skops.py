@@ -12,7 +12,7 @@ from modelsync.models.types import Fault
 
 
 def load(path: Path) -> LoadedArtefact:
-    """Read an estimator. Raises ModelBroken where it holds types that skops does not trust."""
+    """Read an estimator. Raises ModelBroken if it holds types that skops does not trust."""
     import skops.io
 
     from modelsync.models.artefacts import estimators

@@ -41,7 +41,7 @@ class Batch:
 
     `row` makes a row of `variables` and raises VariablesInvalid. `call` takes a list of rows and
     returns as many results; it raises what the method raises, and ModelRaised where the method
-    returns no list. `schema` is the JSON schema of `variables`, None where any object is accepted.
+    returns no list. `schema` is the JSON schema of `variables`, None if any object is accepted.
     """
 
     row: Call
@@ -61,8 +61,8 @@ class Batch:
 def bind(batch: Callable[..., Any], single: Form | None) -> Batch:
     """Read the signature of the batch method.
 
-    `single` is the form of `transform_predict`, None where the class has no such method. Raises
-    ModelBroken where the signature does not take rows.
+    `single` is the form of `transform_predict`, None if the class has no such method. Raises
+    ModelBroken if the signature does not take rows.
     """
     parameter = _rows_parameter(batch)
     kind = typehints.without_none(typehints.resolve(parameter, batch))
@@ -96,7 +96,7 @@ def _rows_parameter(batch: Callable[..., Any]) -> inspect.Parameter:
 
 
 def _row_type(parameter: inspect.Parameter, kind: Any) -> Any:
-    """Return the type of one row; Any where the annotation does not tell."""
+    """Return the type of one row; Any if the annotation does not say."""
     if kind in (Any, object) or kind in LISTS:
         return Any
     if get_origin(kind) in LISTS:

@@ -38,7 +38,7 @@ class Form:
 
     `kind`: nothing; the `variables` object, as it is or as a DataFrame of one row; one validated
     instance of a structure; or the members of `variables` as arguments. `parameters`: those of the
-    method. `validate` is None where nothing is validated, `schema` where any object is accepted.
+    method. `validate` is None if nothing is validated, `schema` if any object is accepted.
     """
 
     kind: Literal["nothing", "object", "dataframe", "structure", "arguments"]
@@ -51,12 +51,12 @@ def bind(method: Callable[..., Any], *, dataframe: bool = False) -> tuple[Call, 
     """Return the function that takes `variables` and calls the method, and the JSON schema of
     `variables`.
 
-    The schema is None where the method takes any object. `dataframe`: a single parameter without
+    The schema is None if the method takes any object. `dataframe`: a single parameter without
     annotation gets a DataFrame of one row (the original convention: the class is named
-    `transform_predict`). The function raises VariablesInvalid, before it calls the method, where
-    the variables do not fit. For an `async def` method it returns the method's awaitable.
+    `transform_predict`). The function raises VariablesInvalid, before it calls the method, if the
+    variables do not fit. For an `async def` method it returns the method's awaitable.
 
-    Raises ModelBroken where the signature cannot be filled from a JSON object.
+    Raises ModelBroken if the signature cannot be filled from a JSON object.
     """
     form = form_of(method, dataframe=dataframe)
     return caller(method, form), form.schema
@@ -65,7 +65,7 @@ def bind(method: Callable[..., Any], *, dataframe: bool = False) -> tuple[Call, 
 def form_of(method: Callable[..., Any], *, dataframe: bool = False) -> Form:
     """Read a method's signature; `dataframe` as for `bind`.
 
-    Raises ModelBroken where the signature cannot be filled from a JSON object.
+    Raises ModelBroken if the signature cannot be filled from a JSON object.
     """
     parameters = tuple(inspect.signature(method).parameters.values())
     named = tuple(parameter for parameter in parameters if parameter.kind not in VARIADIC)
@@ -158,7 +158,7 @@ def _arguments(
 
 
 def _schema_default(default: Any) -> Schema | None:
-    """Return the default as JSON schema has it; None where JSON cannot hold it."""
+    """Return the default as JSON schema has it; None if JSON cannot hold it."""
     if isinstance(default, float) and not math.isfinite(default):
         return None
     return {"default": default} if isinstance(default, str | int | float | None) else None

@@ -1,4 +1,4 @@
-"""Resolves the annotations of a method's parameters, and tells kinds of types apart."""
+"""Resolves the annotations of a method's parameters, and classifies the types."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DICTS = (dict, Mapping, MutableMapping)
 def resolve(parameter: inspect.Parameter, method: Callable[..., Any]) -> Any:
     """Return the type that a parameter is annotated with, also as a string; Any without annotation.
 
-    Raises ModelBroken where a name in it is not defined.
+    Raises ModelBroken if a name in it is not defined.
     """
     annotation = parameter.annotation
     if annotation is inspect.Parameter.empty:
@@ -48,12 +48,12 @@ def without_none(hint: Any) -> Any:
 
 
 def is_dict(kind: Any) -> bool:
-    """Tell whether the type is a dict or Mapping, with or without types of keys and values."""
+    """Return whether the type is a dict or Mapping, with or without types of keys and values."""
     return kind in DICTS or get_origin(kind) in DICTS
 
 
 def is_dataframe(kind: Any) -> bool:
-    """Tell whether the type is pandas' DataFrame, by its name: most models do not need pandas."""
+    """Return whether the type is pandas' DataFrame, by its name: most models do not need pandas."""
     if kind == "DataFrame":
         return True
     return getattr(kind, "__name__", "") == "DataFrame" and getattr(
@@ -62,7 +62,7 @@ def is_dataframe(kind: Any) -> bool:
 
 
 def is_structure(kind: Any) -> bool:
-    """Tell whether the type describes a whole object: a pydantic model, a dataclass, a TypedDict
+    """Return whether the type describes a whole object: a pydantic model, a dataclass, a TypedDict
     or a union of these.
     """
     if get_origin(kind) is Annotated:

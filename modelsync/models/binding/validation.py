@@ -28,7 +28,7 @@ _NO_VALIDATOR = (PydanticUserError, TypeError, NameError)
 def structure(parameter: str, kind: Any) -> tuple[Validate, Schema]:
     """Return the validator and the JSON schema of one type that describes the whole object.
 
-    `parameter` is the name of the parameter that has this type. Raises ModelBroken where pydantic
+    `parameter` is the name of the parameter that has this type. Raises ModelBroken if pydantic
     cannot validate the type.
     """
     adapter = adapter_of({parameter: kind}, kind)

@@ -192,7 +192,8 @@ class CheckChild:
     def _lost(self, code: int, in_time: bool, trace: str) -> list[CheckResult]:
         """Return the results that follow from the end of the child.
 
-        The model that it was checking is to blame; without one the child did not start, for any.
+        They blame the model that was being checked. Without one the child did not start, and all
+        models that are left get that fault.
         """
         blamed = [self.current] if self.current else self.specs[self.finished :]
         return [
@@ -217,7 +218,7 @@ class CheckChild:
 
 
 def _read(number: int) -> bytes:
-    """Return what a pipe holds; empty at its end, and where it holds nothing now."""
+    """Return the bytes in a pipe; empty at its end, and if it holds none now."""
     try:
         return os.read(number, 1 << 16)
     except BlockingIOError:
@@ -243,7 +244,7 @@ def _result(values: dict[str, Any]) -> CheckResult:
 def _ending(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
-    hint = ", perhaps for want of memory" if code == -signal.SIGKILL else ""
+    hint = ", perhaps because memory ran out" if code == -signal.SIGKILL else ""
     return f"signal {-code} ({signal.Signals(-code).name}{hint})"
 
 

@@ -2,8 +2,8 @@
 
 `checker` starts it as `python -m modelsync.models.check.child JOB EVENTS`: the path of a JSON file
 with the models, and the number of the descriptor that takes one JSON line per step. Standard output
-belongs to the models. Whatever they do to this process (`os._exit`, a segmentation fault, an
-endless loop), the parent concludes from the lines that are missing.
+belongs to the models. If they end or block this process (`os._exit`, a segmentation fault, an
+endless loop), the parent detects it by the missing lines.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ LONGEST_VALUE = 80
 def find_difference(
     expected: Any, got: Any, tolerance: Tolerance = RESPONSE, path: str = ""
 ) -> str | None:
-    """Describe the first place where two JSON values differ; None where they do not."""
+    """Describe the first place where two JSON values differ; None if they do not."""
     where = path or "the response"
     if isinstance(expected, dict) and isinstance(got, dict):
         if missing := [key for key in expected if key not in got]:

@@ -57,8 +57,8 @@ def check_model(spec: ModelSpec, timeout: float) -> CheckResult:
 def _run_examples(model: LoadedModel, spec: ModelSpec, timeout: float) -> float | None:
     """Run each example once, then some again; return the median of the seconds that a call takes.
 
-    The first call is a warm-up: it counts only where it takes so long that no other is measured.
-    None where the model has no example. Raises ModelBroken.
+    The first call is a warm-up: it counts only if it takes so long that no other is measured.
+    None if the model has no example. Raises ModelBroken.
     """
     if not model.examples:
         return None
@@ -117,7 +117,7 @@ def _compare_batch(model: LoadedModel, spec: ModelSpec, alone: list[Any]) -> Non
             continue
         again = _run(model.call, example, spec)[1]
         if find_difference(one, again, comparison.BATCH) is None:
-            message = f"in a batch of {len(batch)} it is answered otherwise than alone"
+            message = f"in a batch of {len(batch)} it gets another answer than alone"
             raise _failed(example, f"{message}: {difference}")
 
 
@@ -148,7 +148,7 @@ def _answer_batch(model: LoadedModel, batch: list[Example], spec: ModelSpec) -> 
 
 @contextmanager
 def _blaming(example: Example, spec: ModelSpec) -> Iterator[None]:
-    """Turn whatever the model raises into the fault of that example."""
+    """Turn any exception of the model into the fault of that example."""
     try:
         yield
     except VariablesInvalid as error:

@@ -50,7 +50,7 @@ def generate(entries: Sequence[ModelEntry], *, base_url: str, release: str) -> s
 def run(path: Path, routes: Routes) -> None:
     """Run a generated file: call its `register` with `routes`.
 
-    Raises OSError where it cannot be read, and whatever its code raises.
+    Raises OSError if it cannot be read, and whatever its code raises.
     """
     names: dict[str, Any] = {"__name__": "serve_models", "__file__": str(path)}
     exec(compile(path.read_bytes(), str(path), "exec"), names)  # noqa: S102 - a generated file of the state directory
@@ -87,7 +87,7 @@ def _note(entry: ModelEntry) -> str:
 
 
 def _arguments(entry: ModelEntry) -> str:
-    """Return the arguments of `Routes.model`, properties only where they are not the defaults."""
+    """Return the arguments of `Routes.model`, without properties that have their default."""
     values = to_json(entry.spec)
     given = {
         item.name: values[item.name]

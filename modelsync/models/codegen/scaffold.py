@@ -17,7 +17,7 @@ TEMPLATE = "new"
 def create(name: str, root: Path) -> list[Path]:
     """Make `root`/`name` with an `etls.py` and an example; return the paths of the files.
 
-    Raises ModelBroken (stage `name`), and writes nothing, where no model can have that name, or
+    Raises ModelBroken (stage `name`), and writes nothing, if no model can have that name, or
     where a folder of that name exists, also with other upper and lower case.
     """
     fault = name_fault(name) or _taken(name, root)

@@ -28,7 +28,7 @@ Links = list[tuple[str, str]]
 
 
 def discover(root: Path, versions: Mapping[str, str] | None = None) -> list[ModelSpec]:
-    """List the model folders directly below `root`, sorted by name; none where it does not exist.
+    """List the model folders directly below `root`, sorted by name; empty if it does not exist.
 
     `versions`: known git tree hashes, by name of folder; others are computed from the files. A
     folder that cannot be served is in the list with its `fault`. One without `etls.py` and without
@@ -42,7 +42,7 @@ def discover(root: Path, versions: Mapping[str, str] | None = None) -> list[Mode
 
 
 def name_fault(name: str) -> Fault | None:
-    """Return why a folder of that name cannot be a route; None where it can."""
+    """Return why a folder of that name cannot be a route; None if it can."""
     if not NAME.fullmatch(name):
         hint = (
             "a name is part of a URL: letters of A-Z and a-z, digits, - and _, and a letter first"
@@ -174,7 +174,7 @@ def _is_pointer(path: str) -> bool:
 
 
 def _leaves(folder: Path, name: str) -> bool:
-    """Tell whether a link leads out of its folder, as an absolute one does in an exported copy."""
+    """Return whether a link leads out of its folder, as absolute ones do in an exported copy."""
     link = folder / name
     return link.readlink().is_absolute() or not Path(os.path.realpath(link)).is_relative_to(
         os.path.realpath(folder)

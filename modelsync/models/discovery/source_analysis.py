@@ -53,7 +53,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def describe(spec: ModelSpec, source: bytes) -> ModelSpec:
-    """Return the spec with what the text of its `etls.py` tells, or with a fault.
+    """Return the spec with the properties found in the text of its `etls.py`, or with a fault.
 
     Of several classes with the method, the one that is named like the model is meant.
     """
@@ -155,7 +155,7 @@ def _bases(node: ast.ClassDef) -> list[str]:
 
 
 def _inherits_from_elsewhere(classes: dict[str, ast.ClassDef], name: str) -> bool:
-    """Tell whether a class has a base outside of this file that may have the method."""
+    """Return whether a class has a base outside of this file that may have the method."""
     others = {key: node for key, node in classes.items() if key != name}
     for base in map(_base_name, classes[name].bases):
         if base in others:
@@ -202,7 +202,7 @@ def _members(
 
 
 def _batch_fault(method: Function | None, batch: Function | None) -> Fault | None:
-    """Return why a class's batch method cannot be called; None where it can."""
+    """Return why a class's batch method cannot be called; None if it can."""
     if batch is None:
         return None
     for function in (batch, method):
@@ -230,7 +230,7 @@ def _batch_fault(method: Function | None, batch: Function | None) -> Fault | Non
 
 
 def _writes_self(members: dict[str, Function | None], class_name: str) -> bool:
-    """Tell whether a predicting method changes the instance or its class, also through other
+    """Return whether a predicting method changes the instance or its class, also through other
     methods that it calls on `self`.
     """
     waiting, reached = [METHOD, BATCH], {METHOD, BATCH}
@@ -253,7 +253,7 @@ def _writes_self(members: dict[str, Function | None], class_name: str) -> bool:
 
 
 def _writes(node: ast.AST, owners: set[str]) -> bool:
-    """Tell whether a statement or call changes an object that one of `owners` names."""
+    """Return whether a statement or call changes an object that one of `owners` names."""
     match node:
         case ast.Assign(targets=targets) | ast.Delete(targets=targets):
             return any(_hits(target, owners) for target in targets)

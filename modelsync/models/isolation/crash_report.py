@@ -1,4 +1,4 @@
-"""Keeps the traceback of a worker that crashes, which tells the model that it was calling.
+"""Keeps the traceback of a worker that crashes, which shows the model that it was calling.
 
 The master makes the file, which has no name, before the fork. `faulthandler` writes it in the
 worker: from the handler of a fatal signal, or when a model calls `os._exit`.
@@ -45,7 +45,7 @@ class CrashReport:
         vars(os)["_exit"] = report_and_exit
 
     def read(self) -> str:
-        """In the master: return the traceback; empty where the worker ended in another way."""
+        """In the master: return the traceback; empty if the worker ended in another way."""
         self._file.seek(0)
         return self._file.read(MAX_REPORT).decode("utf-8", "replace")
 
@@ -77,7 +77,7 @@ def crashed_model(report: str, models: Path) -> str | None:
     """Return the name of the model whose code ran in the thread that crashed.
 
     It is the name of the folder below `models` in which the innermost such line of the report lies.
-    None where the thread ran no model.
+    None if the thread ran no model.
     """
     _, found, thread = report.partition("Current thread")
     if not found:

@@ -77,7 +77,7 @@ def track_cwd() -> None:
 def restore_cwd() -> None:
     """Return to the working directory of the process, if a model has left it.
 
-    This runs after each call of a model, so it makes no system call where nothing has changed.
+    This runs after each call of a model, so it makes no system call if nothing has changed.
     """
     global _moved
     if _moved and _home is not None:

@@ -45,7 +45,7 @@ class Package:
         self._held: dict[str, bool] = {}
 
     def holds(self, top: str) -> bool:
-        """Tell whether the folder has a module or package of that top-level name."""
+        """Return whether the folder has a module or package of that top-level name."""
         if (known := self._held.get(top)) is None:
             known = self._held[top] = self._look(top)
         return known
@@ -120,7 +120,7 @@ def open_package(folder: Path, label: str) -> Package:
 
 
 def close_package(name: str) -> None:
-    """Close a package by its name; do nothing where there is none."""
+    """Close a package by its name; do nothing if there is none."""
     if package := _packages.get(name):
         package.close()
 
@@ -239,7 +239,7 @@ class _Alias(Loader):
 
 
 def _is_known(top: str, path: list[str] | None = None) -> bool:
-    """Tell whether the standard library or an installed package has that name."""
+    """Return whether the standard library or an installed package has that name."""
     return top in sys.stdlib_module_names or PathFinder.find_spec(top, path) is not None
 
 
@@ -249,7 +249,7 @@ _IMPORT_NAME = dis.opmap["IMPORT_NAME"]
 
 
 def _may_use_plain_names(frame: FrameType | None) -> bool:
-    """Tell whether the importing code is the model's own or an unpickler.
+    """Return whether the importing code is the model's own or an unpickler.
 
     The `import` statement of a library may not use plain names.
     """

@@ -174,7 +174,7 @@ def _logging() -> Callable[[], None]:
 
 
 class Uncloseable:
-    """A stream that a model can use but not close. A log handler that a model makes of it goes on
+    """A stream that a model can use but not close. A log handler that a model makes of it keeps
     working.
     """
 
