@@ -4,6 +4,7 @@
 #   scripts/libraries.sh VENV STEP...
 #
 #   create             an empty environment of $PYTHON
+#   interpreter=TEXT   a note in VENV/.interpreter of what it was made of, for a later run if this one is cut short
 #   lock=FILE          what a lock file names, verified by its hashes
 #   models=FILE        requirements-models.txt, if it is there, which may not change what FILE, a lock file, names
 #   editable           modelsync itself, as this folder; wheel=FILE: from a wheel; package: as a copy of this folder
@@ -17,7 +18,7 @@ fail() { printf 'modelsync: %s\n' "$*" >&2; exit 1; }
 python=${PYTHON:-python3} venv=$1 own=requirements-models.txt
 shift
 
-uv() { "$python" -m scripts.uv "$@"; }
+uv() { PYTHONSAFEPATH='' "$python" -m scripts.uv "$@"; }  # scripts/ is found in the current directory
 tool=uv
 uv --version >/dev/null || { tool=pip; echo "modelsync: taking pip instead, which is slower" >&2; }
 
@@ -35,6 +36,10 @@ install() {  # what follows, uv and pip understand alike
     if [[ $tool == uv ]]; then
         uv pip install --quiet --python "$venv/bin/python" "$@"
     else
+        # An environment that uv made has no pip.
+        "$venv/bin/python" -c 'import pip' 2>/dev/null || "$venv/bin/python" -m ensurepip >/dev/null 2>&1 \
+            || fail "uv has made $venv, and now there is neither uv nor a pip for it;" \
+                "install one of them (Debian: apt install python3-venv)"
         # It warns of editable installations, each time.
         PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check "$@" >&2
     fi
@@ -77,6 +82,7 @@ warm() {
 for step in "$@"; do
     case $step in
         create) create ;;
+        interpreter=*) echo "${step#*=}" >"$venv/.interpreter" ;;
         lock=*) from_lock "${step#*=}" ;;
         models=*) of_models "${step#*=}" ;;
         editable) modelsync --editable . ;;

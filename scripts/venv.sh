@@ -19,11 +19,14 @@ command -v git >/dev/null || fail "git is not here; install it (Debian: apt inst
 kind=run lock=requirements.lock
 [[ ${1:-} == --dev ]] && kind=dev lock=requirements-dev.lock
 
-files=("$lock" requirements.txt pyproject.toml)
-[[ -f requirements-models.txt ]] && files+=(requirements-models.txt)
 interpreter=$("$python" -c 'import sys; print(sys.version, sys.prefix)'; pwd)
 digest() { "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'; }
-wanted=$({ cat "${files[@]}"; echo "$interpreter"; } | digest)
+stamp_of() {  # stamp_of LOCK: the digest of all that decides what .venv holds
+    local files=("$1" requirements.txt pyproject.toml)
+    [[ ! -f requirements-models.txt ]] || files+=(requirements-models.txt)
+    { cat "${files[@]}"; echo "$interpreter"; } | digest
+}
+wanted=$(stamp_of "$lock")
 
 same() { [[ -f $1 && $(<"$1") == "$2" ]]; }
 installed() { [[ -x .venv/bin/modelsync ]] && same ".venv/.stamp-$kind" "$wanted"; }
@@ -35,14 +38,19 @@ exec 9<>requirements.txt
 installed && exit 0
 
 # Scripts in .venv hold its path and its interpreter: another of either needs a new one.
-steps=("lock=$lock" "models=$lock" editable)
+steps=("interpreter=$interpreter" "lock=$lock" "models=$lock" editable)
 if [[ ! -x .venv/bin/python ]] || { [[ -f .venv/.interpreter ]] && ! same .venv/.interpreter "$interpreter"; }; then
     steps=(create "${steps[@]}")
 fi
 
 [[ $kind == dev ]] && steps+=(compile) || steps+=(warm)
 
+# A stamp of other files would be true again when these are changed back, and then .venv holds something else.
+for other in run:requirements.lock dev:requirements-dev.lock; do
+    stamp=.venv/.stamp-${other%%:*}
+    if [[ -f $stamp ]] && ! same "$stamp" "$(stamp_of "${other#*:}")"; then : >"$stamp"; fi
+done
+
 echo "modelsync: installing $lock into .venv (some seconds the first time)" >&2
 PYTHON=$python scripts/libraries.sh .venv "${steps[@]}"
-echo "$interpreter" >.venv/.interpreter
 echo "$wanted" >".venv/.stamp-$kind"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.uv.configuration import for_uv, option
+from scripts.uv.configuration import arguments_for_uv, for_uv, option
 from scripts.uv.download import Pin, fits
 
 ROOT = Path(__file__).parents[1]
@@ -155,6 +155,34 @@ def test_an_index_without_uv_is_told_without_its_password(index: Index, checkout
     assert "secret" not in done.stderr
 
 
+def test_what_cannot_be_read_is_told_without_its_password(index: Index, checkout: Path) -> None:
+    """A malformed address or file of pip, which may quote a password, is named and not quoted."""
+    for url in ("http://me:sec/ret@host/simple", "http://[me:sec"):
+        done = uv(checkout, index=url)
+        assert (done.returncode, done.stderr.count("\n")) == (69, 1), done.stderr
+        assert "sec" not in done.stderr
+    file = checkout / "pip.conf"
+    for text in ("cert = http://me:secret@host\n", "[global]\ncert me secret\n"):
+        file.write_text(text)
+        done = uv(checkout, PIP_CONFIG_FILE=str(file), PIP_NO_INDEX="1")
+        assert (done.returncode, done.stderr.count("\n")) == (69, 1), done.stderr
+        assert f"{file} cannot be read" in done.stderr
+        assert "secret" not in done.stderr
+
+
+def test_a_uv_that_cannot_be_run_is_replaced(index: Index, wheel: bytes, checkout: Path) -> None:
+    """An empty file, as a power cut leaves it, is downloaded again; one without rights is told."""
+    offer(index, wheel)
+    assert uv(checkout, "one", index=index.url).returncode == 0
+    [program] = checkout.glob(".cache/modelsync/*/uv")
+    program.write_bytes(b"")
+    done = uv(checkout, "two", index=index.url)
+    assert done.stdout == f"uv two from {index.url}\n", done.stderr
+    program.chmod(0o644)
+    done = uv(checkout, "three", index=index.url)
+    assert (done.returncode, done.stderr.count("\n")) == (69, 1), done.stderr
+
+
 def test_an_extra_index_and_folders_may_have_it(index: Index, wheel: bytes, checkout: Path) -> None:
     """find-links and extra indexes count; a folder comes first and asks nobody."""
     offer(index, wheel)
@@ -170,7 +198,7 @@ def test_an_extra_index_and_folders_may_have_it(index: Index, wheel: bytes, chec
 
 
 @pytest.mark.parametrize(
-    ("version", "taken"), [("0.13.9", True), ("0.8.24", False), ("nonsense", False)]
+    ("version", "taken"), [("0.13.9", True), ("0.10.12", False), ("nonsense", False)]
 )
 def test_a_uv_that_is_here_is_taken(checkout: Path, version: str, taken: bool) -> None:
     """One on PATH is run if it is not too old; else the pinned one is looked for."""
@@ -261,3 +289,23 @@ def test_uv_is_told_what_pip_is_told(tmp_path: Path) -> None:
         == "https://mine/simple"
     )
     assert for_uv({"PIP_CONFIG_FILE": os.devnull})["UV_SYSTEM_CERTS"] == "true"
+
+
+def test_uv_goes_without_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    """As pip does, in a home that is read-only; a folder that uv is told itself stays."""
+    pip = {"PIP_CONFIG_FILE": os.devnull}
+    assert "UV_NO_CACHE" not in for_uv({**pip, "HOME": str(tmp_path)})
+    assert for_uv({**pip, "HOME": os.devnull})["UV_NO_CACHE"] == "true"
+    assert "UV_NO_CACHE" not in for_uv({**pip, "HOME": os.devnull, "UV_CACHE_DIR": "/x"})
+
+
+def test_switches_and_fractions_of_pip() -> None:
+    """no-index is an argument, as uv has no variable for it; a switch may be off."""
+    pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
+    install = ["pip", "install", "--quiet", "x"]
+    assert arguments_for_uv(install, pip) == ["pip", "install", "--no-index", "--quiet", "x"]
+    assert arguments_for_uv(["build", "."], pip) == ["build", "--no-index", "."]
+    assert arguments_for_uv(["--version"], pip) == ["--version"]
+    for other in ({"PIP_NO_INDEX": "0"}, {"UV_DEFAULT_INDEX": "https://mine/simple"}):
+        assert arguments_for_uv(install, {**pip, **other}) == install
+    assert for_uv({**pip, "PIP_DEFAULT_TIMEOUT": "2.5"})["UV_HTTP_TIMEOUT"] == "3"

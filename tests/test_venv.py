@@ -256,6 +256,47 @@ def test_installing_happens_once(checkout: Checkout) -> None:
     assert len([call for call in calls if "--editable" in call]) == 1
 
 
+@pytest.mark.usefixtures("uv")
+def test_a_stamp_is_not_true_again(checkout: Checkout) -> None:
+    """A run that fails half-way leaves no stamp of before: changed back, the pins are installed."""
+    assert checkout.run().returncode == 0
+    files = ("requirements.txt", "requirements.lock")
+    before = {name: (checkout.path / name).read_text() for name in files}
+    checkout.pin("2.0")
+    checkout.models("missing")
+    assert checkout.run().returncode == 1
+    assert checkout.installed()["ours"] == "2.0"
+    (checkout.path / "requirements-models.txt").unlink()
+    for name, text in before.items():
+        (checkout.path / name).write_text(text)
+    assert checkout.run().returncode == 0
+    assert checkout.installed()["ours"] == "1.0"
+
+
+@pytest.mark.usefixtures("uv")
+def test_another_python_after_a_run_that_was_cut_short(checkout: Checkout) -> None:
+    """An environment that is not complete is known by its interpreter, and made anew of another."""
+    checkout.models("missing")
+    assert checkout.run().returncode == 1
+    left = checkout.path / ".venv" / "left"
+    left.touch()
+    (checkout.path / "requirements-models.txt").unlink()
+    other = fake_python(checkout, 'case "$*" in *sys.prefix*) echo another; exit;; esac')
+    assert checkout.run(PYTHON=other).returncode == 0
+    assert not left.exists()
+
+
+@pytest.mark.usefixtures("uv")
+@pytest.mark.parametrize("tool", ["pip"], indirect=True)
+def test_pip_goes_on_where_uv_has_begun(checkout: Checkout, tool: dict[str, str]) -> None:
+    """An environment that uv made has no pip; where uv is away later, it gets one."""
+    assert checkout.run().returncode == 0
+    checkout.pin("2.0")
+    done = checkout.run(**tool)
+    assert (done.returncode, done.stdout) == (0, "modelsync serves\n"), done.stderr
+    assert checkout.installed()["ours"] == "2.0"
+
+
 # --- a machine that lacks something ---------------------------------------------------------------
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from shutil import which
 
-from scripts.uv.configuration import for_uv
+from scripts.uv.configuration import PipConfigError, arguments_for_uv, for_uv
 from scripts.uv.download import NoUv, download
 
-OLDEST = (0, 9)
-"""The oldest release of uv that is taken from PATH."""
+OLDEST = (0, 11)
+"""The oldest release of uv that is taken from PATH: those before it know no UV_SYSTEM_CERTS."""
 UNAVAILABLE = 69
 """EX_UNAVAILABLE of sysexits.h."""
 
@@ -25,10 +25,14 @@ def main(arguments: list[str]) -> int:
     try:
         program = installed(os.environ) or download(os.environ)
         environ = for_uv(os.environ)
-    except (NoUv, OSError, configparser.Error) as error:
-        print(f"modelsync: cannot get uv: {error}", file=sys.stderr)
-        return UNAVAILABLE
-    os.execve(program, [str(program), *arguments], environ)
+        os.execve(program, [str(program), *arguments_for_uv(arguments, os.environ)], environ)
+    except (NoUv, PipConfigError, OSError) as error:
+        reason = str(error)
+    except (HTTPException, ValueError) as error:
+        # Of a malformed address or answer. Its text may quote the address, with a password.
+        reason = f"an address or answer is malformed ({type(error).__name__})"
+    print(f"modelsync: cannot get uv: {reason}", file=sys.stderr)
+    return UNAVAILABLE
 
 
 def installed(environ: Mapping[str, str]) -> Path | None:

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
 from urllib.request import (
@@ -26,7 +27,7 @@ from urllib.request import (
     build_opener,
 )
 
-from scripts.uv.configuration import find_links, option
+from scripts.uv.configuration import find_links, is_set, option
 
 DEFAULT_INDEX = "https://pypi.org/simple"
 PINNED = Path(__file__).with_name("pinned.txt")
@@ -60,11 +61,14 @@ def download(environ: Mapping[str, str], pin: Pin | None = None) -> Path:
     """
     pin = pin or Pin.read()
     program = _cache(environ) / f"uv-{pin.version}-{platform.machine()}" / "uv"
-    if not program.exists():
+    if not program.exists() or not program.stat().st_size:  # empty after a power cut
         content = _fetch(environ, pin)
         program.parent.mkdir(parents=True, exist_ok=True)
         part = program.with_name(f"uv.{os.getpid()}")  # others may be fetching it too
-        part.write_bytes(_unpacked(content))
+        with part.open("wb") as file:
+            file.write(_unpacked(content))
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut may leave the name without the content
         part.chmod(0o755)
         part.replace(program)
     return program
@@ -85,14 +89,13 @@ def _unpacked(wheel: bytes) -> bytes:
 
 def _fetch(environ: Mapping[str, str], pin: Pin) -> bytes:
     """Read the first wheel that this machine can run, and verify its digest."""
-    failed: OSError | None = None
+    failed: OSError | HTTPException | None = None
     for place in _places(environ):
         url, opener = opener_for(place, environ)
         try:
             wheels = _wheels(url, opener, pin.version)
-        except (
-            OSError
-        ) as error:  # an extra index without uv, for instance: the next place may have it
+        except (OSError, HTTPException) as error:
+            # An extra index without uv, for instance: the next place may have it.
             failed = error
             continue
         for wheel in wheels:
@@ -110,7 +113,7 @@ def _places(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the pages and folders (`file:`) that may list uv's wheels."""
     for place in find_links(environ):
         yield place if urlsplit(place).scheme else Path(place).resolve().as_uri()
-    if option("no-index", environ):
+    if is_set("no-index", environ):
         return
     index = (
         environ.get("UV_DEFAULT_INDEX")
