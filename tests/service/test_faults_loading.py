@@ -18,7 +18,7 @@ BROKEN = {
     "Syntax": ("def oops(:\n", "SyntaxError", 1),
     "Import": (
         model(top="\nimport no_such_library"),
-        "add the line no_such_library to the service's",
+        "add the line no_such_library to requirements-models.txt",
         2,
     ),
     "Init": (
