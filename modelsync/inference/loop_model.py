@@ -12,7 +12,7 @@ from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.invocation import (
     BatchInvocation,
-    Invocation,
+    LoopInvocation,
     TimedRequest,
     reason_of,
 )
@@ -31,6 +31,7 @@ class LoopModel:
     """
 
     __slots__ = (
+        "_call",
         "_dataplane",
         "_in_context",
         "_invocation",
@@ -48,13 +49,14 @@ class LoopModel:
         self, runner: ModelRunner, dataplane: DataPlane, watchdog: Watchdog, run_queue: RunQueue
     ) -> None:
         self.runner = runner
+        self._call = runner.call
         self.name = runner.model.name
         self.row = dataplane.counters.loop_row(self.name)
         self.in_loop = False
         self.inline = False
         # If the model sets decimal's precision or numpy's error state, it stays in this context.
         self._in_context = copy_context().run
-        self._invocation = Invocation(self.row, watchdog=watchdog)
+        self._invocation = LoopInvocation(self.row, watchdog)
         self._dataplane = dataplane
         self._latency = dataplane.latencies[self.name]
         self._run_queue = run_queue
@@ -70,7 +72,7 @@ class LoopModel:
         call.started = started
         try:
             with call:
-                call.outcome = self._in_context(self.runner.call, payload, codec)
+                call.outcome = self._in_context(self._call, payload, codec)
         except CallTimeout as late:  # raised by the watchdog when the call had just ended
             self._end_late(late, [started])
             return late
@@ -82,6 +84,11 @@ class LoopModel:
                 self._slow(seconds)
         elif not self.inline:
             self.inline = True
+        outcome: RawOutcome = call.outcome
+        if isinstance(outcome, bytes):
+            call.outcome = b""
+            return outcome
+        del outcome  # as this frame would be held by it: see `Invocation.take`
         return call.take()
 
     def call_batch(

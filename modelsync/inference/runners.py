@@ -86,7 +86,8 @@ class InProcessRunner(ModelRunner):
             with model.lock:
                 return codec.encode(model.call(variables))
         finally:
-            guards.restore_cwd()
+            if guards.moved:
+                guards.restore_cwd()
 
     async def call_async(self, payload: bytes, codec: Codec) -> bytes:
         """Decode, await and encode."""

@@ -108,6 +108,14 @@ class LoopRow:
         rows[base + SUM] += seconds
         rows[base + FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1.0
 
+    def end_with(self, reason: str, seconds: float) -> None:
+        """`end` and `observe` in one, for a call that answers one request."""
+        rows, base = self._rows, self._base
+        rows[base] = 0.0
+        rows[base + COLUMN.get(reason, OTHER_COLUMN)] += 1.0
+        rows[base + SUM] += seconds
+        rows[base + FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1.0
+
     def batch(self, size: int) -> None:
         """One call answered `size` requests."""
         self._rows[self._base + FIRST_BATCH + bisect_left(BATCH_SIZES, size)] += 1.0

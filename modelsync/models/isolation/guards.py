@@ -22,7 +22,8 @@ _log = logging.getLogger(__name__)
 _reported: set[tuple[str, str]] = set()
 _descriptors_are_protected = False
 _home: int | None = None  # a descriptor of the working directory, once its changes are recorded
-_moved = False
+moved = False
+"""Whether a model has changed the working directory: `restore_cwd` is to be called."""
 
 
 # --- standard streams -----------------------------------------------------------------------------
@@ -79,18 +80,18 @@ def restore_cwd() -> None:
 
     This runs after each call of a model, so it makes no system call if nothing has changed.
     """
-    global _moved
-    if _moved and _home is not None:
+    global moved
+    if moved and _home is not None:
         os.fchdir(_home)
-        _moved = False
+        moved = False
 
 
 def _recorded(change: Callable[[Any], None]) -> Callable[[Any], None]:
     @wraps(change)
     def record(path: Any) -> None:
-        global _moved
+        global moved
         change(path)
-        _moved = True
+        moved = True
 
     return record
 
