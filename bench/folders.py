@@ -32,8 +32,7 @@ imported = time.perf_counter()
 folders = discover(Path(sys.argv[1]))
 discovered = time.perf_counter()
 entries = [
-    ModelEntry(one.name, "failed" if one.fault else "ready", one.version, one.version, "r",
-               f"models_serve/{one.name}", one.class_name, one.writes_self, one.is_async, one.fault)
+    ModelEntry.of(one, Path('models_serve', one.name), fault=one.fault, release="r")
     for one in folders
 ]
 text = generate(entries, base_url="models", release="r")
