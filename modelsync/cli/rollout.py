@@ -9,7 +9,6 @@ import click
 
 from modelsync.cli.command import start
 
-
 MISSING = "rollout needs the Kubernetes client: pip install 'modelsync[kubernetes]'"
 
 

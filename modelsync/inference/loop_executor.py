@@ -41,7 +41,7 @@ class LoopExecutor:
         self._watchdog = Watchdog(INTERRUPT_AFTER, dataplane.timeout, self._force_threads)
         self._run_queue = RunQueue()
         self.models = {
-            name: LoopModel(runner, dataplane, self._watchdog, self._run_queue)
+            name: LoopModel(runner, dataplane, loop, self._watchdog, self._run_queue)
             for name, runner in dataplane.runners.items()
         }
         self._queues: dict[tuple[str, Codec], RequestQueue] = {}

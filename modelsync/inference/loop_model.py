@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from asyncio.events import _set_running_loop
 from collections.abc import Sequence
 from contextvars import copy_context
 
@@ -29,6 +31,7 @@ class LoopModel:
         "_in_context",
         "_invocation",
         "_latency",
+        "_loop",
         "_run_queue",
         "_watchdog",
         "in_loop",
@@ -39,7 +42,12 @@ class LoopModel:
     )
 
     def __init__(
-        self, runner: ModelRunner, dataplane: DataPlane, watchdog: Watchdog, run_queue: RunQueue
+        self,
+        runner: ModelRunner,
+        dataplane: DataPlane,
+        loop: asyncio.AbstractEventLoop,
+        watchdog: Watchdog,
+        run_queue: RunQueue,
     ) -> None:
         self.runner = runner
         self.name = runner.model.name
@@ -50,23 +58,30 @@ class LoopModel:
         self._in_context = copy_context().run
         self._invocation = Invocation(self.row, watchdog=watchdog)
         self._dataplane = dataplane
+        self._loop = loop
         self._latency = dataplane.latencies[self.name]
         self._run_queue = run_queue
         self._watchdog = watchdog
 
     def refresh(self) -> None:
         """Decide by latency and circuit breaker whether the loop calls the model."""
-        self.in_loop = self._latency.in_loop and not self._dataplane.breaker.threads_only(self.name)
+        dataplane = self._dataplane
+        kept_out = self.name in dataplane.suspended or dataplane.breaker.threads_only(self.name)
+        self.in_loop = self._latency.in_loop and not kept_out
 
     def call(self, payload: bytes, codec: Codec, started: float) -> RawOutcome:
         """Call the model for one request that arrived at `started` (`perf_counter`, seconds)."""
         call = self._invocation
         call.started = started
+        # Hidden, so that `asyncio.run` and `run_until_complete` work as they do in the check.
+        _set_running_loop(None)
         try:
             with call:
                 call.outcome = self._in_context(self.runner.call, payload, codec)
         except CallTimeout as late:  # raised by the watchdog when the call had just ended
             return late
+        finally:
+            _set_running_loop(self._loop)
         seconds = call.seconds
         if seconds > INLINE_MAX:
             # Twice the limit, so that a model near it does not switch with every call.
@@ -82,11 +97,14 @@ class LoopModel:
     ) -> Sequence[RawOutcome]:
         """Call the model once for several requests; return one outcome for each."""
         call = BatchInvocation(self.row, requests, watchdog=self._watchdog)
+        _set_running_loop(None)
         try:
             with call:
                 call.outcomes = self._in_context(self.runner.call_batch, payloads, codec)
         except CallTimeout as late:
             return [late] * len(requests)
+        finally:
+            _set_running_loop(self._loop)
         self.row.batch(len(requests))
         if call.seconds > LOOP_MAX:
             self._slow(call.seconds)
