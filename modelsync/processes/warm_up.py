@@ -42,7 +42,7 @@ def warm_up(dataplane: DataPlane) -> None:
 
 
 def _ends(dataplane: DataPlane, name: str, runner: ModelRunner, limit: float) -> bool:
-    """Tell whether the first call of a model ends within `limit` seconds; else suspend the model."""
+    """Tell whether a model's first call ends within `limit` seconds; if not, suspend the model."""
     ended = threading.Event()
 
     def call() -> None:

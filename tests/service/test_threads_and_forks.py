@@ -40,8 +40,8 @@ def test_an_executor_of_init_stops_nobody_else(tmp_path: Path, preload: str) -> 
     write_model(models, "Good", GOOD)
     write_model(models, "Pool", POOL)
     write_example(models / "Pool", {"x": -2}, {"y": 4})
-    environ = {"MODELSYNC_PRELOAD": preload, "MODELSYNC_PREDICT_TIMEOUT": setting(2)}
-    with serving(tmp_path, models, **environ) as service:
+    settings = {"MODELSYNC_PRELOAD": preload, "MODELSYNC_PREDICT_TIMEOUT": setting(2)}
+    with serving(tmp_path, models, env=settings) as service:
         assert service.post("Good", {"x": 1}).json() == {"y": 1}
         answer = service.post("Pool", {"x": -3})
         if preload == "false":
