@@ -104,7 +104,7 @@ class RequestQueue(ABC):
 
     def _deliver(self, pending: Sequence[Pending], outcomes: Sequence[RawOutcome]) -> None:
         for request, outcome in zip(pending, outcomes, strict=True):
-            if isinstance(outcome, bytes):
+            if type(outcome) is bytes:
                 request.finish(outcome)
             else:
                 request.finish(self.explain(outcome, request.identity()))

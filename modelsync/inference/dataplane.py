@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 MESSAGE_LIMIT = 1000
 """Characters of a model's exception that a client gets."""
 
+UNPRINTABLE = "(its message cannot be shown)"
+
 CIRCUIT_OPEN_RETRY = 60
 """Seconds after which a client may try a model again whose circuit is open."""
 
@@ -198,8 +200,21 @@ class DataPlane:
     def explain(self, outcome: RawOutcome, model: LoadedModel, request_id: str) -> Outcome:
         """Return a call's outcome with an exception turned into the error that the client gets.
 
-        Failures of the model itself are logged with their traceback.
+        Failures of the model itself are logged with their traceback. This never raises, since the
+        call has been claimed: nothing else would answer.
         """
+        if type(outcome) is bytes:
+            return outcome
+        try:
+            return self._explain(outcome, model, request_id)
+        except BaseException as error:  # noqa: BLE001  parts of an exception are the model's code
+            fields = {"model": model.name, "version": model.version, "request_id": request_id}
+            cause = type.__repr__(type(error))
+            message = "%s raised an exception that cannot be shown: %s"
+            log.error(message, model.name, cause, extra={"fields": fields})
+            return ModelRaised("Exception", UNPRINTABLE)
+
+    def _explain(self, outcome: RawOutcome, model: LoadedModel, request_id: str) -> Outcome:
         if isinstance(outcome, bytes):
             return outcome
         if isinstance(outcome, CallTimeout):
@@ -220,6 +235,6 @@ class DataPlane:
         try:
             text = str(error)
         except BaseException:  # noqa: BLE001  `__str__` is the model's code too
-            return "(its message cannot be shown)"
+            return UNPRINTABLE
         folder = f"{self._folder}{model.name}/" if self._folder else ""
         return hide_paths(redacted(text), folder)[:MESSAGE_LIMIT]

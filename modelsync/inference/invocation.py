@@ -92,7 +92,7 @@ class Invocation:
                 watchdog.disarm()
         self._row.end(self.size)
         if error is not None:
-            if self._passes(error):
+            if self._passes(type(error)):
                 return False
             self._failed(error)
         self.seconds = now - self._began
@@ -111,17 +111,20 @@ class Invocation:
         outcome, self.outcome = self.outcome, b""
         return outcome
 
-    def _passes(self, error: BaseException) -> bool:
-        """Return whether the deadline has ended the call, so that the exception goes on."""
+    def _passes(self, kind: type[BaseException]) -> bool:
+        """Return whether the deadline has ended the call, so that the exception goes on.
+
+        `kind` is the type: `isinstance` asks for `__class__`, which may be the model's code.
+        """
         if self._ticket is None:
             return False
-        if isinstance(error, asyncio.CancelledError):
+        if issubclass(kind, asyncio.CancelledError):
             try:
                 task = asyncio.current_task()
             except RuntimeError:  # in a thread without an event loop: the model raised it
                 return False
             return task is not None and task.cancelling() > 0
-        return isinstance(error, CallTimeout)
+        return issubclass(kind, CallTimeout)
 
     def _failed(self, error: BaseException) -> None:
         self.outcome = error
@@ -161,9 +164,10 @@ class BatchInvocation(Invocation):
 
 
 def reason_of(outcome: RawOutcome) -> str:
-    """Return the name under which an outcome is counted."""
-    if isinstance(outcome, bytes):
+    """Return the name under which an outcome is counted; by its type, as `_passes`."""
+    kind = type(outcome)
+    if issubclass(kind, bytes):
         return OK
-    if isinstance(outcome, CallTimeout):
+    if issubclass(kind, CallTimeout):
         return DeadlineExceeded.reason
-    return outcome.reason if isinstance(outcome, RequestError) else ModelRaised.reason
+    return kind.reason if issubclass(kind, RequestError) else ModelRaised.reason

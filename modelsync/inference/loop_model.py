@@ -7,11 +7,17 @@ import logging
 from asyncio.events import _set_running_loop
 from collections.abc import Sequence
 from contextvars import copy_context
+from time import perf_counter
 
 from modelsync.inference.codec import Codec
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.interrupt import CallTimeout
-from modelsync.inference.invocation import BatchInvocation, Invocation, TimedRequest
+from modelsync.inference.invocation import (
+    BatchInvocation,
+    Invocation,
+    TimedRequest,
+    reason_of,
+)
 from modelsync.inference.latency import INLINE_MAX, LOOP_MAX, RunQueue
 from modelsync.inference.runners import ModelRunner, RawOutcome
 from modelsync.inference.watchdog import Watchdog
@@ -79,6 +85,7 @@ class LoopModel:
             with call:
                 call.outcome = self._in_context(self.runner.call, payload, codec)
         except CallTimeout as late:  # raised by the watchdog when the call had just ended
+            self._end_late(late, [started])
             return late
         finally:
             _set_running_loop(self._loop)
@@ -102,6 +109,8 @@ class LoopModel:
             with call:
                 call.outcomes = self._in_context(self.runner.call_batch, payloads, codec)
         except CallTimeout as late:
+            self.row.batch(len(requests))
+            self._end_late(late, [request.started for request in requests])
             return [late] * len(requests)
         finally:
             _set_running_loop(self._loop)
@@ -109,6 +118,19 @@ class LoopModel:
         if call.seconds > LOOP_MAX:
             self._slow(call.seconds)
         return call.outcomes
+
+    def _end_late(self, late: CallTimeout, started: Sequence[float]) -> None:
+        """Do what an invocation that was interrupted in its `__exit__` has left undone.
+
+        The watchdog would take the call for one that runs, and end the worker at the deadline.
+        """
+        self._watchdog.calling = ""
+        if self._watchdog.fired:
+            self._watchdog.disarm()
+        self.row.end(len(started))
+        now = perf_counter()
+        for each in started:
+            self.row.observe(reason_of(late), now - each)
 
     def _slow(self, seconds: float) -> None:
         """Record a call over `LOOP_MAX`; the model moves to threads if that happens often."""

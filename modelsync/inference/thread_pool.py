@@ -47,6 +47,14 @@ class Job:
         self.thread_id = 0
 
 
+def _log_failure(job: Job, error: BaseException) -> None:
+    """Log an exception of a job; never raises: the thread would end and its place stay taken."""
+    try:
+        log.error("a call of %s failed outside the model", job.name, exc_info=error)
+    except BaseException:  # noqa: BLE001  the traceback holds an exception of a model's own type
+        log.error("a call of %s failed outside the model (no traceback)", job.name)
+
+
 class ThreadPool:
     """Runs at most `size` jobs at a time; at most `max_queue` wait.
 
@@ -111,8 +119,8 @@ class ThreadPool:
             job.work(job.ticket)
         except CallTimeout:
             raise
-        except BaseException:
-            log.exception("a call of %s failed outside the model", job.name)
+        except BaseException as error:  # noqa: BLE001  logged below
+            _log_failure(job, error)
         # The lock itself, not the condition: `Condition.__enter__` is Python code, where
         # CallTimeout could be raised after the lock is taken and before `with` would release it.
         with self._lock:

@@ -2,9 +2,9 @@
 
 A worker writes plain doubles into its own file, so counting takes no lock between processes, and
 survives the worker: what it has counted is still there after a `kill -9`. `totals` adds the files
-up. A file is 8 bytes with the length of the names (little-endian), the names as JSON padded to 8
-bytes, and a row of `WIDTH` doubles for each name: requests in flight, requests by reason, seconds,
-duration histogram, batch histogram, requests in batches.
+up. A file is two little-endian integers of 4 bytes, the length of the names and `LAYOUT`, the names
+as JSON padded to 8 bytes, and a row of `WIDTH` doubles for each name: requests in flight, requests
+by reason, seconds, duration histogram, batch histogram, requests in batches.
 """
 
 from __future__ import annotations
@@ -72,7 +72,10 @@ FIRST_BATCH = FIRST_BUCKET + len(BUCKETS) + 1
 BATCHED = FIRST_BATCH + len(BATCH_SIZES) + 1
 WIDTH = BATCHED + 1
 ROW = struct.Struct(f"{WIDTH}d")
-HEADER = 8
+HEADER = struct.Struct("<II")
+
+LAYOUT = 1
+"""The number of this layout. Number 0 had the same width, but counted requests by status code."""
 
 
 def folder(home: Path) -> Path:
@@ -154,11 +157,12 @@ class Counters:
         self.path = directory / f"{pid or os.getpid()}.counters"
         names = orjson.dumps([*models, *models])
         names += b" " * (-len(names) % 8)
-        size = HEADER + len(names) + 8 * WIDTH * 2 * max(1, len(models))
+        size = HEADER.size + len(names) + 8 * WIDTH * 2 * max(1, len(models))
         self._map = _page(self.path, size)
-        self._map[:HEADER] = len(names).to_bytes(HEADER, "little")
-        self._map[HEADER : HEADER + len(names)] = names
-        self._cells = memoryview(self._map)[HEADER + len(names) :].cast("d")
+        rows = HEADER.size + len(names)
+        self._map[HEADER.size : rows] = names
+        HEADER.pack_into(self._map, 0, len(names), LAYOUT)  # the last: until then nobody reads it
+        self._cells = memoryview(self._map)[rows:].cast("d")
         self._base = {name: index * WIDTH for index, name in enumerate(models)}
         self._lock = threading.Lock()
         self.rows = {

@@ -2,21 +2,24 @@
 
 When a worker has ended, its file is folded into `retired.json`. The requests in flight in that file
 were lost, because a worker that ends in order sets them to zero.
+
+Files of the version before, which counted requests by status code (layout 0), are read as well.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import orjson
 
-from modelsync import locks
+from modelsync import errors, locks
 from modelsync.observability.counters import (
     BATCH_SIZES,
     BATCHED,
@@ -25,14 +28,36 @@ from modelsync.observability.counters import (
     FIRST_BATCH,
     FIRST_BUCKET,
     HEADER,
+    LAYOUT,
     LOST,
-    REASONS,
+    OK,
+    OTHER,
     ROW,
     SUM,
     WIDTH,
 )
 
 log = logging.getLogger(__name__)
+
+_STATUS_COLUMNS = (
+    OK,  # 200
+    errors.MalformedBody.reason,  # 400
+    errors.Unauthenticated.reason,  # 401
+    errors.Forbidden.reason,  # 403
+    errors.UnknownModel.reason,  # 404
+    OTHER,  # 405
+    errors.BodyTooLarge.reason,  # 413
+    errors.UnsupportedBody.reason,  # 415
+    errors.VariablesInvalid.reason,  # 422
+    errors.ModelRaised.reason,  # 500
+    errors.ModelUnavailable.reason,  # 503
+    errors.DeadlineExceeded.reason,  # 504
+    OTHER,  # any other status
+    LOST,
+)
+"""The columns of layout 0 behind the first, each as a reason that has the same status."""
+
+_STATUS_ROW = struct.Struct(f"{1 + len(_STATUS_COLUMNS) + WIDTH - SUM}d")
 
 
 @dataclass(slots=True)
@@ -71,14 +96,28 @@ class Totals:
 
 def _rows(path: Path) -> Iterator[tuple[str, list[float]]]:
     raw = path.read_bytes()
-    length = int.from_bytes(raw[:HEADER], "little")
-    if not 0 < length <= len(raw) - HEADER:  # its worker has not written the header yet
+    if len(raw) < HEADER.size:
         return
-    names = orjson.loads(raw[HEADER : HEADER + length])
-    if len(raw) < HEADER + length + len(names) * ROW.size:  # another version's layout
+    length, layout = HEADER.unpack_from(raw)
+    if not 0 < length <= len(raw) - HEADER.size:  # its worker has not written the header yet
+        return
+    rows = HEADER.size + length
+    names = orjson.loads(raw[HEADER.size : rows])
+    row = {0: _STATUS_ROW, LAYOUT: ROW}.get(layout)
+    if row is None or len(raw) < rows + len(names) * row.size:  # another version's layout
         return
     for index, name in enumerate(names):
-        yield name, list(ROW.unpack_from(raw, HEADER + length + index * ROW.size))
+        cells = list(row.unpack_from(raw, rows + index * row.size))
+        yield name, cells if layout else _by_reason(cells)
+
+
+def _by_reason(row: Sequence[float]) -> list[float]:
+    """Return a row of layout 0, which counts by status code, as one of this layout."""
+    end = 1 + len(_STATUS_COLUMNS)
+    found = [row[0], *[0.0] * (SUM - 1), *row[end:]]
+    for reason, count in zip(_STATUS_COLUMNS, row[1:end], strict=True):
+        found[COLUMN[reason]] += count
+    return found
 
 
 def in_flight(directory: Path, pid: int) -> list[str]:
@@ -92,7 +131,7 @@ def in_flight(directory: Path, pid: int) -> list[str]:
 def read(directory: Path) -> dict[str, Totals]:
     """The counters of all workers, living and ended, by model."""
     with _retired(directory) as retired:
-        found = {name: _from_json(row) for name, row in _load(retired).items()}
+        found = _load(retired)
         for path in sorted(directory.glob("*.counters")):
             try:
                 for name, row in _rows(path):
@@ -124,11 +163,9 @@ def _retire(directory: Path, pid: int | None) -> None:
         ]
         for path in paths:
             for name, row in _rows(path):
-                total = _from_json(kept.get(name, [0.0] * WIDTH))
-                total.add(row, alive=False)
-                kept[name] = _to_json(total)
+                kept.setdefault(name, Totals()).add(row, alive=False)
         # A crash before the files are removed counts a worker twice, which is better than not.
-        content = orjson.dumps(kept)
+        content = orjson.dumps({name: _to_json(total) for name, total in kept.items()})
         # Raises on a full disk, before anything is lost.
         os.posix_fallocate(retired.fileno(), 0, max(1, len(content)))
         retired.seek(0)
@@ -144,29 +181,36 @@ def _runs(path: Path) -> bool:
     return Path("/proc", path.stem).exists()
 
 
-def _to_json(total: Totals) -> list[float]:
-    return [
-        0.0,
-        *(total.reasons.get(reason, 0.0) for reason in REASONS),
-        total.seconds,
-        *total.buckets,
-        *total.batches,
-        total.batched,
-    ]
+def _to_json(total: Totals) -> dict[str, object]:
+    values = asdict(total)
+    del values["in_flight"]  # of workers that live
+    return values
 
 
-def _from_json(row: list[float]) -> Totals:
-    total = Totals()
-    total.add(row, alive=False)
+def _from_json(value: Any) -> Totals:
+    """Read the totals of one model. Raises TypeError or ValueError for those of another version."""
+    if isinstance(value, list):  # a row of layout 0
+        if 8 * len(value) != _STATUS_ROW.size:
+            raise ValueError("another version's row")
+        total = Totals()
+        total.add(_by_reason(value), alive=False)
+        return total
+    total = Totals(**value)
+    if len(total.buckets) != len(BUCKETS) + 1 or len(total.batches) != len(BATCH_SIZES) + 1:
+        raise ValueError("another version's histogram")
     return total
 
 
-def _load(file: IO[bytes]) -> dict[str, list[float]]:
+def _load(file: IO[bytes]) -> dict[str, Totals]:
+    found: dict[str, Totals] = {}
     try:
-        loaded: dict[str, list[float]] = orjson.loads(file.read() or b"{}")
+        loaded = orjson.loads(file.read() or b"{}")
     except orjson.JSONDecodeError:  # its writer was killed in the middle: that history is lost
-        return {}
-    return {name: row for name, row in loaded.items() if len(row) == WIDTH}
+        return found
+    for name, value in loaded.items():
+        with suppress(TypeError, ValueError):  # another version's: that history is lost, too
+            found[name] = _from_json(value)
+    return found
 
 
 @contextmanager
