@@ -116,7 +116,7 @@ def _state(service: Service, entry: ModelEntry) -> State:
     """The state in this process: a model that passed the check may still fail to load or end
     workers.
     """
-    if entry.name not in service.models:
+    if entry.name not in service.models or entry.name in service.dataplane.suspended:
         return "failed"
     return "switched_off" if service.dataplane.breaker.is_open(entry.name) else entry.state
 

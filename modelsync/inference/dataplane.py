@@ -45,6 +45,9 @@ UNPRINTABLE = "(its message cannot be shown)"
 CIRCUIT_OPEN_RETRY = 60
 """Seconds after which a client may try a model again whose circuit is open."""
 
+SUSPENDED_RETRY = 10
+"""Seconds after which a client may try a model again that has not answered its first call yet."""
+
 NO_RELEASE_RETRY = 1
 """Seconds after which a client may try again before the first release."""
 
@@ -52,8 +55,9 @@ NO_RELEASE_RETRY = 1
 class DataPlane:
     """The models of one release, ready to answer.
 
-    `unavailable` holds the models that are listed but not loaded, with the reason. `release` is the
-    release's commit, `folder` the path of its models, which is removed from messages. `threads` and
+    `unavailable` holds the models that are listed but not loaded, with the reason; `suspended` those
+    that hang in their first call. `release` is the release's commit, `folder` the path of its
+    models, which is removed from messages. `threads` and
     `max_queue` limit the thread pool, `timeout` is the deadline of a call in seconds.
     """
 
@@ -74,6 +78,7 @@ class DataPlane:
         self.models = {name: runner.model for name, runner in runners.items()}
         self.unavailable = dict(unavailable)
         self.release = release
+        self.suspended: dict[str, str] = {}
         self.counters = counters
         self.timeout = timeout
         self.breaker = breaker or CircuitBreaker({})
@@ -106,6 +111,8 @@ class DataPlane:
             folded = {known.lower(): known for known in self.names}
             near = difflib.get_close_matches(name.lower(), folded, n=3)
             raise UnknownModel(name, [folded[one] for one in near])
+        if reason := self.suspended.get(name):
+            raise ModelUnavailable(f"{name} is suspended: {reason}", SUSPENDED_RETRY)
         if self.breaker.is_open(name):
             detail = (
                 f"{name} is switched off until its next version: calling it has ended several "

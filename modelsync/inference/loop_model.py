@@ -46,7 +46,11 @@ class LoopModel:
     )
 
     def __init__(
-        self, runner: ModelRunner, dataplane: DataPlane, watchdog: Watchdog, run_queue: RunQueue
+        self,
+        runner: ModelRunner,
+        dataplane: DataPlane,
+        watchdog: Watchdog,
+        run_queue: RunQueue,
     ) -> None:
         self.runner = runner
         self._call = runner.call
@@ -64,7 +68,9 @@ class LoopModel:
 
     def refresh(self) -> None:
         """Decide by latency and circuit breaker whether the loop calls the model."""
-        self.in_loop = self._latency.in_loop and not self._dataplane.breaker.threads_only(self.name)
+        dataplane = self._dataplane
+        kept_out = self.name in dataplane.suspended or dataplane.breaker.threads_only(self.name)
+        self.in_loop = self._latency.in_loop and not kept_out
 
     def call(self, payload: bytes, codec: Codec, started: float) -> RawOutcome:
         """Call the model for one request that arrived at `started` (`perf_counter`, seconds)."""

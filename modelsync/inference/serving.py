@@ -89,10 +89,10 @@ class Service:
         )
 
     def why_not(self, name: str) -> str:
-        """Return why a model is listed but not called: not loaded, or switched off; else empty."""
-        return self.faults.get(name) or (
-            SWITCHED_OFF if self.dataplane.breaker.is_open(name) else ""
-        )
+        """Return why a model is listed but not called: not loaded, suspended, or switched off."""
+        if reason := self.faults.get(name) or self.dataplane.suspended.get(name):
+            return reason
+        return SWITCHED_OFF if self.dataplane.breaker.is_open(name) else ""
 
     def unavailable(self) -> dict[str, str]:
         """Return the models that are listed but not called, with the reason."""

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import sys
 import threading
-from time import monotonic
 from typing import Any
 
 import uvloop
@@ -23,14 +21,12 @@ from modelsync.inference.serving import Service
 from modelsync.models.isolation import patches, process_state
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.processes.oom import prefer_as_oom_victim
+from modelsync.processes.warm_up import warm_up
 from modelsync.server.connection import LINGER
 from modelsync.server.connection_counts import ConnectionCounts
 from modelsync.server.server import Server
 
 _exit = os._exit
-
-WARM_UP_BUDGET = 5.0
-"""Seconds a worker spends on calling models once before it accepts requests."""
 
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread may compute before another one gets the interpreter. A request crosses threads
@@ -97,7 +93,8 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
             loop.add_signal_handler(number, ending.set)
         server = Server(service, self.wsgi, loop)
         beat = loop.create_task(self._heartbeat(service, server, ending))
-        await loop.run_in_executor(None, warm_up, service)
+        await loop.run_in_executor(None, warm_up, service.dataplane)
+        server.refresh()
         public, *private = [listener.sock for listener in self.sockets]
         server.listen(*private)
         if self.ready_fd is not None:
@@ -149,13 +146,3 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
             if server.state.requests >= self.max_requests:
                 ending.set()
             await asyncio.sleep(1.0)
-
-
-def warm_up(service: Service) -> None:
-    """Call each model once with its first example, so that no client waits for a cold start."""
-    deadline = monotonic() + WARM_UP_BUDGET
-    for runner in service.dataplane.runners.values():
-        if monotonic() > deadline:
-            return
-        runner.warm_up()
-    gc.collect()

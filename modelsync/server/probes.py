@@ -36,7 +36,7 @@ def readyz(service: Service, request_id: str = "") -> Answer:
         "release": service.commit,
         "models": len(service.models),
         "not_ready": {
-            name: "failed" if name in service.faults else "switched_off"
+            name: "switched_off" if service.dataplane.breaker.is_open(name) else "failed"
             for name in sorted(service.unavailable())
         },
     }

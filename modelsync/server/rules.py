@@ -5,7 +5,16 @@ They concern methods, request targets, the Host header, framing and expectations
 
 from __future__ import annotations
 
+import re
+
 from modelsync.server.request import Request
+
+_AUTHORITY = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?"
+).fullmatch
+"""`uri-host [":" port]` (RFC 9110 section 7.2), perhaps empty. No comma, which RFC 3986 allows in a
+host: a proxy that joins two fields puts one between them.
+"""
 
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 
@@ -39,11 +48,24 @@ def split_target(request: Request, target: bytes) -> None:
         scheme, separator, rest = target.partition(b"://")
         if not separator or scheme.lower() not in (b"http", b"https"):
             raise ProtocolError(400, "the request target must start with a slash")
-        slash = rest.find(b"/")
-        target = rest[slash:] if slash >= 0 else b"/"
+        authority, target = _split_authority(rest)
+        if not authority or not _AUTHORITY(authority):
+            raise ProtocolError(400, "the authority of the request target is malformed")
     if b"#" in target or any(byte <= 32 or byte >= 127 for byte in target):
         raise ProtocolError(400, "the request target holds a character that must be escaped")
     request.path, _, request.query = target.partition(b"?")
+
+
+def _split_authority(rest: bytes) -> tuple[bytes, bytes]:
+    """Split what follows `http://` into the authority and the target in origin form.
+
+    The authority ends at the first slash, question mark or number sign (RFC 3986 section 3.2).
+    """
+    end = min(
+        (place for place in map(rest.find, (b"/", b"?", b"#")) if place >= 0), default=len(rest)
+    )
+    target = rest[end:]
+    return rest[:end], target if target.startswith(b"/") else b"/" + target
 
 
 def check_fields(request: Request) -> int:
@@ -56,7 +78,7 @@ def check_fields(request: Request) -> int:
     for name, value in request.headers:
         if name == b"host":
             hosts += 1
-            if any(byte in value for byte in b"@/ ,"):
+            if not _AUTHORITY(value):
                 raise ProtocolError(400, "the Host header is malformed")
         elif name == b"content-length":
             lengths += 1

@@ -71,6 +71,10 @@ class Server:
     def _connection(self) -> Connection:
         return Connection(self.state, self._router, self._responses, self._heads, self._log)
 
+    def refresh(self) -> None:
+        """Take over at once what has become known of models since the last tick."""
+        self._executor.tick()
+
     def _tick(self) -> None:
         """Update the date, enforce deadlines, refresh the models' states and write the log."""
         self._responses.tick()
