@@ -55,8 +55,8 @@ NO_RELEASE_RETRY = 1
 class DataPlane:
     """The models of one release, ready to answer.
 
-    `unavailable` holds the models that are listed but not loaded, with the reason; `suspended` those
-    that hang in their first call. `release` is the release's commit, `folder` the path of its
+    `unavailable` holds the models that are listed but not loaded, with the reason; `suspended`
+    those that hang in their first call. `release` is the release's commit, `folder` the path of its
     models, which is removed from messages. `threads` and
     `max_queue` limit the thread pool, `timeout` is the deadline of a call in seconds.
     """

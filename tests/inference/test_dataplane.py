@@ -15,7 +15,7 @@ import pytest
 from modelsync.errors import DeadlineExceeded, ModelRaised
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.interrupt import CallTimeout
-from modelsync.inference.invocation import Invocation
+from modelsync.inference.invocation import LoopInvocation
 from modelsync.inference.loop_executor import LoopExecutor
 from modelsync.inference.outcome import Outcome
 from modelsync.inference.runners import InProcessRunner
@@ -123,14 +123,14 @@ def test_an_interrupt_in_the_end_of_a_call_counts_and_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The call is no longer in flight, nor watched; its request has run out of time."""
-    ends, interrupted = Invocation.__exit__, iter([True])
+    ends, interrupted = LoopInvocation.__exit__, iter([True])
 
-    def end(call: Invocation, *exception: Any) -> bool:
+    def end(call: LoopInvocation, *exception: Any) -> bool:
         if next(interrupted, False):
             raise CallTimeout
         return ends(call, *exception)
 
-    monkeypatch.setattr(Invocation, "__exit__", end)
+    monkeypatch.setattr(LoopInvocation, "__exit__", end)
     with dataplane(tmp_path, lambda variables: {}, seconds=1e-5) as plane:
         (first, *others) = asyncio.run(ask_in_loop(plane))
         assert isinstance(first, DeadlineExceeded)
