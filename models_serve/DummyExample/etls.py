@@ -1,6 +1,4 @@
-"""House prices, in the original convention: a class `transform_predict` that gets a one-row
-DataFrame.
-"""
+"""House prices by the original convention: class `transform_predict` gets a one-row DataFrame."""
 
 import pickle
 
