@@ -8,6 +8,7 @@ import sys
 import click
 
 from modelsync.cli.command import start
+from modelsync.errors import SettingsError
 
 MISSING = "rollout needs the Kubernetes client: pip install 'modelsync[kubernetes]'"
 
@@ -33,6 +34,6 @@ def rollout() -> int:
         from modelsync.rollout import job
     except ModuleNotFoundError as error:
         if error.name and error.name.partition(".")[0] == "kubernetes":
-            raise click.ClickException(MISSING) from None
+            raise SettingsError(MISSING) from None
         raise
     return job.run(settings)
