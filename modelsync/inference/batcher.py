@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from time import perf_counter
-from typing import Protocol
 
 from modelsync.errors import DeadlineExceeded, RequestError
 from modelsync.inference.codec import Codec
@@ -20,6 +19,7 @@ from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.invocation import BatchInvocation, reason_of
 from modelsync.inference.loop_model import LoopModel
 from modelsync.inference.outcome import Done, Outcome
+from modelsync.inference.pending import Pending
 from modelsync.inference.runners import RawOutcome
 from modelsync.inference.thread_pool import Job
 from modelsync.inference.timeouts import Ticket
@@ -32,35 +32,6 @@ MAX_TURN = 0.001
 
 The requests that are left are called in the next turn.
 """
-
-
-class Pending(Protocol):
-    """A request that waits in a queue; `started` is a time of `perf_counter` in seconds."""
-
-    payload: bytes
-    started: float
-
-    def identity(self) -> str:
-        """Return the request's id."""
-
-    def finish(self, outcome: Outcome) -> None:
-        """Answer the request; called once, in the loop's thread."""
-
-
-class PendingRequest:
-    """A pending request whose outcome goes to the callback `done`."""
-
-    __slots__ = ("_request_id", "finish", "payload", "started")
-
-    def __init__(self, payload: bytes, request_id: str, done: Done) -> None:
-        self.payload = payload
-        self.started = perf_counter()
-        self.finish = done
-        self._request_id = request_id
-
-    def identity(self) -> str:
-        """Return the request's id."""
-        return self._request_id
 
 
 class RequestQueue(ABC):
@@ -170,7 +141,7 @@ class MicroBatcher(RequestQueue):
 
     def _call_in_thread(self, batch: Sequence[Pending]) -> None:
         """Call the model for a batch in a thread of the pool; the loop delivers the outcomes."""
-        name, runner, dataplane = self.model.name, self.model.runner, self._dataplane
+        name, runner, dataplane = self.model.name, self.model.in_process, self._dataplane
         row = dataplane.counters.rows[name]
         payloads = [request.payload for request in batch]
 
@@ -201,3 +172,14 @@ class MicroBatcher(RequestQueue):
         for request in batch:
             self.model.row.observe(reason_of(error), now - request.started)
         self._delivered(batch, [error] * len(batch))
+
+
+class DispatchQueue(RequestQueue):
+    """The queue of a model that is called elsewhere: each turn of the loop sends one frame."""
+
+    batches = True
+
+    def _call(self, pending: Sequence[Pending]) -> None:
+        self._dataplane.dispatch(
+            self.model.name, pending, self.codec, self._loop.call_soon_threadsafe
+        )

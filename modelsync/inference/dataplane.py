@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
 from time import perf_counter
@@ -23,13 +23,15 @@ from modelsync.errors import (
 from modelsync.inference.async_runner import AsyncRunner
 from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.codec import Codec
+from modelsync.inference.dispatch import DispatchedRunner, Frame, Post
 from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.invocation import INTERRUPTED, Invocation
 from modelsync.inference.latency import LatencyTracker
 from modelsync.inference.outcome import Done, Outcome
-from modelsync.inference.runners import ModelRunner, RawOutcome
+from modelsync.inference.pending import Pending, PendingRequest
+from modelsync.inference.runners import InProcessRunner, ModelRunner, RawOutcome
 from modelsync.inference.thread_pool import Job, ThreadPool
-from modelsync.inference.timeouts import Ticket
+from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.diagnosis import hide_paths
 from modelsync.models.types import LoadedModel
 from modelsync.observability.counters import Counters
@@ -85,12 +87,16 @@ class DataPlane:
         # A call in the loop must not wait for a lock that a call in a thread holds.
         self.latencies = {
             name: LatencyTracker(
-                model.call_seconds, allowed=not model.is_async and model.lock is None
+                model.call_seconds,
+                allowed=isinstance(runners[name], InProcessRunner)
+                and not model.is_async
+                and model.lock is None,
             )
             for name, model in self.models.items()
         }
         self.pool = ThreadPool(threads, max_queue, timeout)
         self.async_runner = AsyncRunner(max_queue, timeout)
+        self._frame_timeouts = Timeouts(timeout)
         self._folder = folder.rstrip("/") + "/" if folder else ""
 
     @property
@@ -125,9 +131,12 @@ class DataPlane:
         """Answer one request without waiting: `done` gets the outcome, in any thread."""
         started = perf_counter()
         try:
-            model = self.model(name)
-            call = self._await if model.is_async else self._call
-            call(self.runners[name], payload, codec, request_id, started, done)
+            model, runner = self.model(name), self.runners[name]
+            if isinstance(runner, InProcessRunner):
+                call = self._await if model.is_async else self._call
+                call(runner, payload, codec, request_id, started, done)
+            else:
+                self.dispatch(name, [PendingRequest(payload, request_id, done)], codec, _at_once)
         except RequestError as error:
             self._refuse(name, error, started, done)
 
@@ -137,11 +146,23 @@ class DataPlane:
         self.submit(name, payload, codec, request_id, future.set_result)
         return future.result()
 
+    def dispatch(self, name: str, requests: Sequence[Pending], codec: Codec, post: Post) -> None:
+        """Answer requests for a model that is called elsewhere; `post` delivers the outcomes."""
+        runner, row = self.runners[name], self.counters.rows[name]
+        assert isinstance(runner, DispatchedRunner)
+        try:
+            self.model(name)
+        except RequestError as error:
+            for request in requests:
+                self._refuse(name, error, request.started, request.finish)
+        else:
+            Frame(runner, requests, codec, row, self.explain, post).send(self._frame_timeouts)
+
     # --- how one call runs ------------------------------------------------------------------------
 
     def _call(
         self,
-        runner: ModelRunner,
+        runner: InProcessRunner,
         payload: bytes,
         codec: Codec,
         request_id: str,
@@ -169,7 +190,7 @@ class DataPlane:
 
     def _await(
         self,
-        runner: ModelRunner,
+        runner: InProcessRunner,
         payload: bytes,
         codec: Codec,
         request_id: str,
@@ -238,3 +259,8 @@ class DataPlane:
             return UNPRINTABLE
         folder = f"{self._folder}{model.name}/" if self._folder else ""
         return hide_paths(redacted(text), folder)[:MESSAGE_LIMIT]
+
+
+def _at_once(answer: Callable[[], None]) -> None:
+    """Answer in the thread that has the outcome: `done` may be called in any thread."""
+    answer()

@@ -13,16 +13,18 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from modelsync.inference.batcher import (
+    DispatchQueue,
     MicroBatcher,
-    PendingRequest,
     RequestQueue,
     SequentialCaller,
 )
 from modelsync.inference.codec import Codec
 from modelsync.inference.dataplane import DataPlane
+from modelsync.inference.dispatch import DispatchedRunner
 from modelsync.inference.latency import RunQueue
 from modelsync.inference.loop_model import LoopModel
 from modelsync.inference.outcome import Done
+from modelsync.inference.pending import PendingRequest
 from modelsync.inference.watchdog import Watchdog
 
 T = TypeVar("T")
@@ -73,6 +75,8 @@ class LoopExecutor:
         return queue
 
     def _queue(self, model: LoopModel, codec: Codec) -> RequestQueue:
+        if isinstance(model.runner, DispatchedRunner):
+            return DispatchQueue(model, codec, self._dataplane, self._loop)
         if model.runner.model.call_batch is not None:
             return MicroBatcher(model, codec, self._dataplane, self._loop)
         return SequentialCaller(model, codec, self._dataplane, self._loop, self.threadsafe)

@@ -17,7 +17,7 @@ from modelsync.inference.invocation import (
     reason_of,
 )
 from modelsync.inference.latency import INLINE_MAX, LOOP_MAX, RunQueue
-from modelsync.inference.runners import ModelRunner, RawOutcome
+from modelsync.inference.runners import InProcessRunner, ModelRunner, RawOutcome
 from modelsync.inference.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,8 @@ class LoopModel:
     """A model in one event loop.
 
     `in_loop`: the model is fast enough for the loop. `inline`: it is so fast that requests are
-    called as they arrive, without a queue.
+    called as they arrive, without a queue. `in_process`: its runner, if that is in this process;
+    only then the loop may call it.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class LoopModel:
         "_run_queue",
         "_watchdog",
         "in_loop",
+        "in_process",
         "inline",
         "name",
         "row",
@@ -53,7 +55,9 @@ class LoopModel:
         run_queue: RunQueue,
     ) -> None:
         self.runner = runner
-        self._call = runner.call
+        if isinstance(runner, InProcessRunner):
+            self.in_process = runner
+            self._call = runner.call
         self.name = runner.model.name
         self.row = dataplane.counters.loop_row(self.name)
         self.in_loop = False
@@ -104,7 +108,7 @@ class LoopModel:
         call = BatchInvocation(self.row, requests, watchdog=self._watchdog)
         try:
             with call:
-                call.outcomes = self._in_context(self.runner.call_batch, payloads, codec)
+                call.outcomes = self._in_context(self.in_process.call_batch, payloads, codec)
         except CallTimeout as late:
             self.row.batch(len(requests))
             self._end_late(late, [request.started for request in requests])

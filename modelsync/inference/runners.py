@@ -29,36 +29,6 @@ class ModelRunner(ABC):
     def __init__(self, model: LoadedModel) -> None:
         self.model = model
 
-    @classmethod
-    @abstractmethod
-    def load(cls, spec: ModelSpec) -> Self:
-        """Load a model. Raises ModelBroken."""
-
-    @abstractmethod
-    def call(self, payload: bytes, codec: Codec) -> bytes:
-        """Answer one request.
-
-        Raises MalformedBody, VariablesInvalid, ModelRaised and every exception of the model,
-        SystemExit and KeyboardInterrupt included.
-        """
-
-    @abstractmethod
-    async def call_async(self, payload: bytes, codec: Codec) -> bytes:
-        """Answer one request with a model whose method is `async def`; raises as `call` does."""
-
-    @abstractmethod
-    def call_batch(self, payloads: Sequence[bytes], codec: Codec) -> list[RawOutcome]:
-        """Answer several requests with one call; return one outcome for each, in their order.
-
-        Only for a model that has `call_batch`. A request that cannot be bound, or whose result
-        cannot be encoded, fails alone. If the call itself raises, each request is called alone, so
-        that only those fail that raise by themselves. Raises CallTimeout.
-        """
-
-    @abstractmethod
-    def give_up(self) -> None:
-        """Prepare for further calls while one that has passed its deadline may still run."""
-
     @abstractmethod
     def warm_up(self) -> None:
         """Call the model with its first example, so that no client waits for a cold start."""
@@ -77,7 +47,11 @@ class InProcessRunner(ModelRunner):
         return cls(loader.load(spec))
 
     def call(self, payload: bytes, codec: Codec) -> bytes:
-        """Decode, call and encode, under the model's lock if its calls must not overlap."""
+        """Answer one request, under the model's lock if its calls must not overlap.
+
+        Raises MalformedBody, VariablesInvalid, ModelRaised and every exception of the model,
+        SystemExit and KeyboardInterrupt included.
+        """
         model = self.model
         try:
             if model.lock is None:
@@ -90,14 +64,19 @@ class InProcessRunner(ModelRunner):
                 guards.restore_cwd()
 
     async def call_async(self, payload: bytes, codec: Codec) -> bytes:
-        """Decode, await and encode."""
+        """Answer one request with a model whose method is `async def`; raises as `call` does."""
         try:
             return codec.encode(await self.model.call(codec.decode(payload)))
         finally:
             guards.restore_cwd()
 
     def call_batch(self, payloads: Sequence[bytes], codec: Codec) -> list[RawOutcome]:
-        """Bind each request to a row, call the model with all rows, encode each result."""
+        """Answer several requests with one call; return one outcome for each, in their order.
+
+        Only for a model that has `call_batch`. A request that cannot be bound, or whose result
+        cannot be encoded, fails alone. If the call itself raises, each request is called alone, so
+        that only those fail that raise by themselves. Raises CallTimeout.
+        """
         try:
             return self._call_batch(payloads, codec)
         finally:
@@ -141,7 +120,10 @@ class InProcessRunner(ModelRunner):
             return error
 
     def give_up(self) -> None:
-        """Give the model another lock: the call that hangs may hold the old one for ever."""
+        """Prepare for further calls while one that has passed its deadline may still run.
+
+        The model gets another lock: the call that hangs may hold the old one for ever.
+        """
         if self.model.lock is not None:
             self.model.lock = threading.Lock()
 

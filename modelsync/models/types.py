@@ -26,6 +26,12 @@ ModelState = Literal["ready", "stale", "failed"]
 """
 
 
+Place = Literal["worker", "thread", "runner"]
+"""Where a model runs: in each worker, loaded before the fork; in each worker, loaded after the fork
+and always called by the thread that loaded it; in a runner, a process outside the workers.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Why a model cannot be served. `file` is relative to its folder; `line` counts from 1."""
@@ -57,6 +63,8 @@ class ModelSpec:
     `version`: empty if the folder cannot be read.
     `writes_self`: the predicting method assigns to `self`, so calls of it must not overlap.
     `is_async`: the predicting method is an `async def`.
+    `environment`: the id of the environment that the folder's requirements make, empty if it has
+    none: then the model runs with the libraries of the service.
     `fault`: why the folder cannot be loaded; None if it can.
     """
 
@@ -67,6 +75,7 @@ class ModelSpec:
     version: TreeHash
     writes_self: bool = field(default=False, kw_only=True)
     is_async: bool = field(default=False, kw_only=True)
+    environment: str = field(default="", kw_only=True)
     fault: Fault | None = field(default=None, kw_only=True)
 
 
@@ -84,6 +93,23 @@ class Measurements:
 
 
 @dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and how a version of a model is called so that its answers are right.
+
+    `reason`: why, in words for the model's author; empty for the default place. `hide_loop`: the
+    running event loop is hidden during a call, since the model may call `asyncio.run`. `overlaps`:
+    calls may run at the same time; where they may not, a lock is held. `main_thread`: only the main
+    thread of a process may call it, so in a runner it is never called in another thread.
+    """
+
+    place: Place = "worker"
+    reason: str = ""
+    hide_loop: bool = False
+    overlaps: bool = True
+    main_thread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CheckResult:
     """What the check process found out about one version of a model; `fault` is None if it can
     serve.
@@ -93,6 +119,7 @@ class CheckResult:
     version: TreeHash
     fault: Fault | None = None
     measured: Measurements = Measurements()
+    placement: Placement = Placement()
 
     @property
     def ok(self) -> bool:
@@ -166,6 +193,7 @@ class ModelEntry:
     release: str
     fault: Fault | None = None
     measured: Measurements = Measurements()
+    placement: Placement = Placement()
 
     @classmethod
     def of(
@@ -176,6 +204,7 @@ class ModelEntry:
         fault: Fault | None,
         release: str = "",
         measured: Measurements = Measurements(),
+        placement: Placement = Placement(),
     ) -> ModelEntry:
         """Return the entry of a model in its wanted version, which serves unless it has a `fault`.
 
@@ -188,6 +217,7 @@ class ModelEntry:
             release=release,
             fault=fault,
             measured=measured,
+            placement=placement,
         )
 
     @property

@@ -16,6 +16,7 @@ from modelsync.settings.secret import Secret
 
 LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+Isolation = Literal["auto", "worker", "environment", "model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,13 @@ class ServerSettings:
         True,
         parsers.boolean,
         "load the models once, before the workers are forked, so that they share memory",
+    )
+    isolation: Isolation = setting(
+        "MODELSYNC_ISOLATION",
+        "auto",
+        parsers.choice(Isolation),
+        "least isolation of a model: `auto` and `worker` let the check decide, `environment` runs "
+        "no model in the workers but one process per environment, `model` one process per model",
     )
     predict_timeout: float = setting(
         "MODELSYNC_PREDICT_TIMEOUT",

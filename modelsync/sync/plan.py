@@ -77,7 +77,9 @@ def known_results(
         if spec.fault:
             results[spec.name] = CheckResult(spec.name, spec.version, spec.fault)
         elif entry and entry.state == "ready" and entry.version == spec.version:
-            results[spec.name] = CheckResult(spec.name, spec.version, measured=entry.measured)
+            results[spec.name] = CheckResult(
+                spec.name, spec.version, measured=entry.measured, placement=entry.placement
+            )
     return results
 
 
@@ -102,6 +104,7 @@ def decide(
         fault=result.fault,
         release=before.release if before and before.version == spec.version else release_id,
         measured=result.measured,
+        placement=result.placement,
     )
 
 
@@ -130,7 +133,14 @@ def is_unchanged(entries: Sequence[ModelEntry], current: Release) -> bool:
     """Return whether these models would serve and report the same as the current release."""
 
     def visible(entry: ModelEntry) -> tuple[object, ...]:
-        return entry.name, entry.state, entry.version, entry.wanted_version, entry.fault
+        return (
+            entry.name,
+            entry.state,
+            entry.version,
+            entry.wanted_version,
+            entry.fault,
+            entry.placement,
+        )
 
     return set(map(visible, entries)) == set(map(visible, current.models.values()))
 

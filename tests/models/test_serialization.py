@@ -109,9 +109,12 @@ def test_an_entry_reads_back_the_same(entry: Any) -> None:
 
 
 def test_an_entry_is_one_flat_object() -> None:
-    """`release.json` has no nested objects but the fault: people and older versions read it."""
+    """Only the fault and the placement are nested: people and older versions read it."""
     values = entry_to_json(ModelEntry.of(SPEC, SPEC.path, fault=FAULT, release="a"))
-    assert [key for key, value in values.items() if isinstance(value, dict)] == ["fault"]
+    assert [key for key, value in values.items() if isinstance(value, dict)] == [
+        "fault",
+        "placement",
+    ]
     assert (values["folder"], values["version"], values["wanted_version"]) == (
         "models_serve/Churn",
         "",
