@@ -18,6 +18,7 @@ from typing import IO
 import orjson
 
 from modelsync import settings
+from modelsync.orphans import Children
 from modelsync.releases.store import Release
 from modelsync.settings import Settings
 
@@ -42,12 +43,14 @@ class Generation:
         process: asyncio.subprocess.Process,
         private: socket.socket,
         gate: IO[bytes],
+        children: Children,
     ) -> None:
         self.release = release
         self.process = process
         self.faults: dict[str, str] = {}
         self._private = private
         self._gate = gate
+        self._children = children
 
     @classmethod
     async def start(
@@ -58,12 +61,13 @@ class Generation:
         requests: int,
         config: Settings,
         timeout: float,
+        children: Children,
     ) -> Generation:
         """Start a generation of `release` and wait until all of its workers are ready.
 
         Its workers accept requests of clients only after `open_gate`. `requests` is the descriptor
-        through which it requests syncs. Raises NotReady, the process ended, if it dies or needs
-        more than `timeout` seconds.
+        through which it sends requests (`requests_pipe`). Its process is added to `children`.
+        Raises NotReady, the process ended, if it dies or needs more than `timeout` seconds.
         """
         (reading, writing), (waiting, gate) = _pipe(), _pipe()
         with reading, writing, waiting:
@@ -74,26 +78,29 @@ class Generation:
             arguments = [f"--listen={fd}" for fd in sockets] + [
                 f"--{name}={fd}" for name, fd in given.items()
             ]
+            arguments.append(f"--supervisor={os.getpid()}")
             if release:
                 arguments.append(f"--release={release.id}")
             try:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "modelsync.processes.gunicorn_master",
-                    *arguments,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    env=_ONE_THREAD
-                    | settings.child_environment()
-                    | {"MODELSYNC_SECRETS_FD": str(secrets)},
-                    pass_fds=(*sockets, *given.values(), secrets),
-                    # the supervisor handles Ctrl-C at the terminal
-                    start_new_session=True,
-                )
+                with children.starting():
+                    process = await asyncio.create_subprocess_exec(
+                        sys.executable,
+                        "-m",
+                        "modelsync.processes.gunicorn_master",
+                        *arguments,
+                        stdin=asyncio.subprocess.DEVNULL,
+                        env=_ONE_THREAD
+                        | settings.child_environment()
+                        | {"MODELSYNC_SECRETS_FD": str(secrets)},
+                        pass_fds=(*sockets, *given.values(), secrets),
+                        # the supervisor handles Ctrl-C at the terminal
+                        start_new_session=True,
+                    )
+                    children.add(process.pid)
             finally:
                 os.close(secrets)
             writing.close()
-            generation = cls(release, process, private, gate)
+            generation = cls(release, process, private, gate, children)
             try:
                 await asyncio.wait_for(
                     generation._wait_for_workers(reading, config.server.workers), timeout
@@ -181,6 +188,7 @@ class Generation:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         await self.process.wait()
+        self._children.forget(self.process.pid)
         self._private.close()
         self._gate.close()
 

@@ -11,8 +11,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable
 
 from modelsync.backoff import Backoff
 from modelsync.errors import StorageFailed, SyncError
@@ -20,9 +19,12 @@ from modelsync.inference import circuit_breaker
 from modelsync.models.types import ModelName
 from modelsync.observability import counters, totals
 from modelsync.observability.logs import event
+from modelsync.orphans import Children
 from modelsync.processes.generation import Generation, NotReady
 from modelsync.processes.listener import listening
+from modelsync.processes.replacement import Replacement
 from modelsync.processes.sync_loop import SyncLoop
+from modelsync.processes.tasks import cancel, start_task
 from modelsync.releases import owners
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
@@ -36,6 +38,9 @@ READY_TIMEOUT = 120.0
 
 RESTART = Backoff(first=0.1, most=30.0)
 """Seconds between two starts of a generation that keeps dying."""
+
+STRANGERS = 0.5
+"""Seconds between two looks for processes that a dead generation has left."""
 
 EMPTY_DRAIN = 0.5
 """Seconds the generation without a release gets to end before the first release serves."""
@@ -77,12 +82,22 @@ class Supervisor:
         self.current: Generation | None = None
         self._listener = listener
         self._announce = announce
-        self._sync_loop = SyncLoop(settings, schedule, self._swap_to_current, watch=watch)
+        self._children = Children()
+        self._replacement = Replacement(self._replace)
+        self._sync_loop = SyncLoop(
+            settings,
+            schedule,
+            self._swap_to_current,
+            watch=watch,
+            place_anew=self._replacement.request,
+            children=self._children,
+        )
         self._stopping = asyncio.Event()
         self._stopping_at_once = asyncio.Event()
         self._swapping = asyncio.Lock()
         self._restarters: set[asyncio.Task[None]] = set()
         self._draining: set[asyncio.Task[None]] = set()
+        self._keepers: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         """Start serving, follow the source, and end in the reverse order of traffic."""
@@ -97,6 +112,8 @@ class Supervisor:
         log.info("listening at http://%s:%d/%s", host, port, self.settings.server.base_url)
         await self._first_generation()
         following = loop.create_task(self._sync_loop.run())
+        start_task(self._keepers, self._end_strangers())
+        start_task(self._keepers, self._replacement.run())
         await self._stopping.wait()
         patience = self.settings.server.drain_timeout
         log.info(
@@ -123,18 +140,18 @@ class Supervisor:
         self._stopping.set()
 
     async def _stop(self, following: asyncio.Task[None]) -> None:
-        await _cancel([following])
-        await _cancel(self._restarters)
+        await cancel([following, *self._keepers, *self._restarters])
         if self.current:
             await self.current.drain(self.settings.server.drain_timeout + 5)
         await asyncio.gather(*self._draining, return_exceptions=True)
+        await asyncio.to_thread(self._children.end_all)
 
     async def _kill_all(self) -> None:
         """Kill everything that `_stop` waits for."""
         self._sync_loop.kill()
         if self.current:
             await self.current.kill()
-        await _cancel(self._draining)
+        await cancel(self._draining)
 
     # --- generations ------------------------------------------------------------------------------
 
@@ -210,6 +227,7 @@ class Supervisor:
                 requests=self._sync_loop.request_writer,
                 config=self.settings,
                 timeout=timeout,
+                children=self._children,
             )
             not_loaded = self._not_loaded(generation)
             if not_loaded and (
@@ -236,9 +254,9 @@ class Supervisor:
         )
         if release and self._announce:
             self._announce(release, self._listener.getsockname()[1])
-        _start_task(self._restarters, self._restart_when_dead(generation))
+        start_task(self._restarters, self._restart_when_dead(generation))
         if old:
-            _start_task(self._draining, old.drain(self.settings.server.drain_timeout + 5))
+            start_task(self._draining, old.drain(self.settings.server.drain_timeout + 5))
 
     def _not_loaded(self, generation: Generation) -> dict[str, str]:
         """Models that passed the check but do not load in the generation, with the reason.
@@ -252,11 +270,23 @@ class Supervisor:
             if (entry := entries.get(ModelName(name))) and entry.state != "failed"
         }
 
+    async def _end_strangers(self) -> None:
+        """End what dead generations and updates have left, for ever."""
+        while True:
+            self._children.end_strangers()
+            await asyncio.sleep(STRANGERS)
+
+    async def _replace(self) -> None:
+        """Replace the generation by one of the same release. Raises NotReady as `_start`."""
+        if self.current and self.current.release:
+            await self._start(self.current.release)
+
     async def _restart_when_dead(self, generation: Generation) -> None:
         """Restart a generation that dies; clients wait in the backlog of the
         supervisor's socket.
         """
         await generation.process.wait()
+        self._children.forget(generation.process.pid)
         failures = 0
         while generation is self.current and not self._stopping.is_set():
             event(log, logging.ERROR, "the generation has died", exit=generation.process.returncode)
@@ -266,17 +296,3 @@ class Supervisor:
                 log.error("the generation does not start again: %s", error)
                 failures += 1
                 await asyncio.sleep(RESTART.pause(failures))
-
-
-def _start_task(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` as a task that `tasks` refers to until it has ended."""
-    task = asyncio.create_task(work)
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    tasks = list(tasks)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

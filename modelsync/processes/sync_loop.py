@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 import watchfiles
 
 from modelsync.errors import ReleaseRejected, UpdateDied
+from modelsync.orphans import Children
+from modelsync.processes.requests_pipe import PLACE_ANEW, SYNC
 from modelsync.settings import Settings
 from modelsync.sync import update
 from modelsync.sync.schedule import RETRY, Schedule
@@ -29,9 +31,10 @@ UPDATE_GRACE = 10.0
 class SyncLoop:
     """Runs an update whenever the source may have changed, and has the new release served.
 
-    `request_writer` is the end of a pipe: a byte in it requests a sync. `serve_current` is called
+    `request_writer` is the end of a pipe: a byte in it requests a sync, or another generation of
+    the same release (`requests_pipe`); for that `place_anew` is called. `serve_current` is called
     after each update, also after one that failed; it returns False if serving must be tried
-    again.
+    again. Update processes are added to `children`.
     """
 
     def __init__(
@@ -41,7 +44,11 @@ class SyncLoop:
         serve_current: Callable[[], Awaitable[bool]],
         *,
         watch: bool,
+        place_anew: Callable[[], None],
+        children: Children,
     ) -> None:
+        self._children = children
+        self._place_anew = place_anew
         self._settings = settings
         self._schedule = schedule
         self._serve_current = serve_current
@@ -74,10 +81,13 @@ class SyncLoop:
     # --- requests for a sync ----------------------------------------------------------------------
 
     def _read_requests(self) -> None:
-        """Read the workers' requests for a sync; many bytes count as one request."""
+        """Read the requests of generations; many bytes of a kind count as one request."""
         with contextlib.suppress(BlockingIOError):
-            while os.read(self._request_reader, 4096):
-                self._requested.set()
+            while requests := os.read(self._request_reader, 4096):
+                if SYNC in requests:
+                    self._requested.set()
+                if PLACE_ANEW in requests:
+                    self._place_anew()
 
     async def _keep_schedule(self) -> None:
         while not self._settings.standalone:
@@ -153,13 +163,15 @@ class SyncLoop:
         the supervisor.
         """
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "modelsync.sync.update",
-                stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            with self._children.starting():
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "modelsync.sync.update",
+                    stdin=asyncio.subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+                self._children.add(process.pid)
         except OSError as error:
             self._died(f"cannot start: {error.strerror}")
             return False
@@ -175,6 +187,8 @@ class SyncLoop:
                 os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
             raise
+        finally:
+            self._children.forget(process.pid)
         if code not in (0, update.FAILED):
             self._died(
                 f"ended with {signal.Signals(-code).name}"

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -73,12 +73,12 @@ def restored_modules() -> Iterator[None]:
 
 
 def snapshot() -> Callable[[], None]:
-    """Save limits, import paths and logging; the returned function restores them, any number of
-    times.
+    """Save limits, import paths, handlers of signals and logging; the returned function restores
+    them, any number of times.
 
     For changes that models make when they are called: too rare to look for after each call.
     """
-    restores = _interpreter(), _logging()
+    restores = _interpreter(), _signals(), _logging()
 
     def restore() -> None:
         for one in restores:
@@ -127,14 +127,15 @@ def _interpreter() -> Callable[[], None]:
 
 
 def _signals() -> Callable[[], None]:
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None  # only the main thread can set one
-    timer = signal.getitimer(signal.ITIMER_REAL)
+    """Remember handlers and the mask of signals; what restores them also stops all timers."""
+    timers = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+    if threading.current_thread() is not threading.main_thread():  # only that can set a handler
+        return lambda: _stop(timers)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     before = {number: signal.getsignal(number) for number in signal.valid_signals()}
 
     def restore() -> None:
-        signal.setitimer(signal.ITIMER_REAL, *timer)
+        _stop(timers)
         for number, handler in before.items():
             if handler is not None and signal.getsignal(number) is not handler:
                 with suppress(OSError, ValueError):
@@ -142,6 +143,12 @@ def _signals() -> Callable[[], None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     return restore
+
+
+def _stop(timers: Iterable[int]) -> None:
+    for timer in timers:
+        if signal.getitimer(timer)[0]:
+            signal.setitimer(timer, 0)
 
 
 def _logging() -> Callable[[], None]:
