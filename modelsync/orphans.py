@@ -24,9 +24,13 @@ GRACE = 2.0
 _POLL = 0.02
 
 
-def end_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
-    """Have Linux send this process a signal when its parent dies."""
+def end_with_parent(number: signal.Signals, parent: int) -> None:
+    """Have Linux send this process a signal when `parent`, which has started it, dies; end it now
+    if that has happened.
+    """
     _prctl(PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -158,11 +158,10 @@ class DataPlane:
         assert isinstance(runner, DispatchedRunner)
         try:
             self.model(name)
+            Frame(runner, requests, codec, row, self.explain, post).send(self._frame_timeouts)
         except RequestError as error:
             for request in requests:
                 self._refuse(name, error, request.started, request.finish)
-        else:
-            Frame(runner, requests, codec, row, self.explain, post).send(self._frame_timeouts)
 
     # --- how one call runs ------------------------------------------------------------------------
 

@@ -266,9 +266,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Entry point of the process."""
     arguments = parse()
-    orphans.end_with_parent(signal.SIGTERM)
-    if os.getppid() != arguments.supervisor:
-        os._exit(1)  # it has ended before we could ask for the signal
+    orphans.end_with_parent(signal.SIGTERM, arguments.supervisor)
     config = settings.load()
     patches.install()
     _keep_to_ourselves(arguments)

@@ -20,6 +20,7 @@ from modelsync.models.types import ModelName
 from modelsync.observability import counters, totals
 from modelsync.observability.logs import event
 from modelsync.orphans import Children
+from modelsync.processes import descriptors
 from modelsync.processes.generation import Generation, NotReady
 from modelsync.processes.listener import listening
 from modelsync.processes.replacement import Replacement
@@ -42,6 +43,9 @@ RESTART = Backoff(first=0.1, most=30.0)
 STRANGERS = 0.5
 """Seconds between two looks for processes that a dead generation has left."""
 
+OLD_GENERATION = 10.0
+"""Seconds for which the port may still be taken by a generation whose supervisor was killed."""
+
 EMPTY_DRAIN = 0.5
 """Seconds the generation without a release gets to end before the first release serves."""
 
@@ -59,7 +63,11 @@ def serve(settings: Settings, *, watch: bool = False, announce: Announce | None 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sources.source_of(settings)
     schedule = Schedule.parse(settings.sync.cron)
-    with owners.own(settings.state.home), listening(settings) as listener:
+    descriptors.raise_limit()
+    with (
+        owners.own(settings.state.home) as was_killed,
+        listening(settings, OLD_GENERATION if was_killed else 0.0) as listener,
+    ):
         return asyncio.run(
             Supervisor(settings, listener, schedule, watch=watch, announce=announce).run()
         )

@@ -168,6 +168,7 @@ class SyncLoop:
                     sys.executable,
                     "-m",
                     "modelsync.sync.update",
+                    str(os.getpid()),
                     stdin=asyncio.subprocess.DEVNULL,
                     start_new_session=True,
                 )

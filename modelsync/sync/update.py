@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
-from modelsync import settings
+from modelsync import orphans, settings
 from modelsync.clock import now
 from modelsync.deadline import Deadline
 from modelsync.errors import (
@@ -265,6 +265,8 @@ def main() -> int:
     """
     # As an exception, so that children and temporary folders are removed before the process ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if len(sys.argv) > 1:
+        orphans.end_with_parent(signal.SIGTERM, int(sys.argv[1]))
     try:
         config = settings.load()
         logs.configure(config.logs, secrets=logs.secrets_of(config))
