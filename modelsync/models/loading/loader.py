@@ -30,7 +30,7 @@ from modelsync.models.types import Fault, LoadedModel, ModelSpec
 _loading = threading.RLock()
 
 
-def load(spec: ModelSpec) -> LoadedModel:
+def load(spec: ModelSpec, *, alone: bool = False) -> LoadedModel:
     """Import a model under a unique name and make its one instance.
 
     While it loads, the working directory is its folder; afterwards the state that all models share
@@ -38,6 +38,9 @@ def load(spec: ModelSpec) -> LoadedModel:
     precision and numpy's error state, if it sets them, are its own. Its `start` is not called:
     `lifecycle.start` does that. Raises ModelBroken with the fault, whatever the model's code
     raised, SystemExit and KeyboardInterrupt included; then nothing of it is left in `sys.modules`.
+
+    `alone`: no other model runs in this process, so settings of libraries stay as this one sets
+    them.
     """
     if spec.fault:
         raise ModelBroken(spec.fault)
@@ -45,7 +48,11 @@ def load(spec: ModelSpec) -> LoadedModel:
     package = import_hooks.open_package(path, _label(spec))
     context = Context()
     try:
-        with _loading, process_state.preserved(path), import_hooks.plain_names(package):
+        with (
+            _loading,
+            process_state.preserved(path, alone=alone),
+            import_hooks.plain_names(package),
+        ):
             model = context.run(_load, spec, path, package)
     except ModelBroken:
         package.close()
