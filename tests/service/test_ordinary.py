@@ -22,6 +22,8 @@ from tests.fixtures.ordinary.sharing import SHARING
 from tests.fixtures.service import Service, answers, serving, write_example, write_model
 from tests.waiting import until
 
+pytestmark = pytest.mark.isolation
+
 ALL = (*LOADING, *HOLDING, *FORKING, *CALLING, *SHARING)
 
 CALLS = 12
