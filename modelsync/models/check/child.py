@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -128,14 +129,27 @@ class Zygote:
             except Exception:  # noqa: BLE001  it is imported again by the model that needs it
                 self._failed.add(name)
         self._functions.note()
-        gc.collect()
-        gc.freeze()  # so that the forks share its memory
+        _freeze()
 
     def _read_trace(self) -> str:
         return Path(self._trace.name).read_text("utf-8", "replace")
 
     def _report(self, step: dict[str, Any]) -> None:
         os.write(self._events, json.dumps(step).encode() + b"\n")
+
+
+def _freeze() -> None:
+    """Have the collector leave all objects of now alone, so that the forks share their memory."""
+    gc.collect()
+    gc.freeze()
+
+
+def _warm_up() -> None:
+    """Import what the first validator imports, so that not every fork does."""
+    with suppress(ImportError):
+        from pydantic import TypeAdapter
+
+        TypeAdapter(int)
 
 
 def _load_and_call_in_thread(spec: ModelSpec, answers: Any, channel: ForkChannel) -> None:
@@ -175,8 +189,10 @@ def main(job: Path, events: int) -> None:
     trace = Path(content["trace"]).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     faulthandler.enable(trace)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is reported; its core is not needed
+    _warm_up()
     patches.install()
     activity.install()
+    _freeze()
     zygote = Zygote(content["timeout"], trace, events)
     specs = [from_json(ModelSpec, values) for values in content["models"]]
     for number, spec in enumerate(specs, 1):

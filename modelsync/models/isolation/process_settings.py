@@ -32,7 +32,12 @@ def _set_time_zone(value: tuple[Value, ...]) -> None:
     time.tzset()
 
 
-def _set_start_method(value: str | None) -> None:
+def _start_method() -> str:
+    methods = multiprocessing.get_all_start_methods()  # the first one is the default
+    return multiprocessing.get_start_method(allow_none=True) or methods[0]
+
+
+def _set_start_method(value: str) -> None:
     multiprocessing.set_start_method(value, force=True)
 
 
@@ -121,7 +126,19 @@ def _priority() -> int:
     return os.getpriority(os.PRIO_PROCESS, 0)
 
 
+LIMITS: tuple[SharedSetting, ...] = (
+    SharedSetting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    SharedSetting("the switch interval of threads", sys.getswitchinterval, sys.setswitchinterval),
+    SharedSetting(
+        "the longest text of an integer", sys.get_int_max_str_digits, sys.set_int_max_str_digits
+    ),
+    SharedSetting(
+        "the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout
+    ),
+)
+
 PROCESS: tuple[SharedSetting, ...] = (
+    *LIMITS,
     SharedSetting("the time zone", _time_zone, _set_time_zone),
     SharedSetting(
         "the locale",
@@ -130,11 +147,8 @@ PROCESS: tuple[SharedSetting, ...] = (
     ),
     SharedSetting("environment variables", _environment, _set_environment),
     SharedSetting(
-        "the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout
-    ),
-    SharedSetting(
         "the start method of multiprocessing",
-        lambda: multiprocessing.get_start_method(allow_none=True),
+        _start_method,
         _set_start_method,
     ),
     SharedSetting("the umask", _umask, os.umask),
