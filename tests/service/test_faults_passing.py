@@ -16,6 +16,12 @@ from tests.waiting import patient, setting, until
 ADMIN = {"Authorization": "Bearer admin-9"}
 
 
+UNFIT = """import os, sys, time
+if "gunicorn" in sys.modules and not os.path.exists({marker!r}):
+    """
+"""The start of a model's code that runs in a generation alone, while there is no file `marker`."""
+
+
 def told(service: Service) -> dict[str, Any]:
     found: dict[str, Any] = service.get("/models/sync", headers=ADMIN).json()
     return found
@@ -85,7 +91,7 @@ def test_a_generation_that_is_killed_while_it_boots_is_started_again(tmp_path: P
     write_model(models, "Good", answers(1))
     with serving(tmp_path, models, MODELSYNC_ADMIN_TOKENS="admin-9") as service:
         [first] = service.masters()
-        slow = f"import os, sys, time\nwhile 'gunicorn' in sys.modules and not os.path.exists({str(hurry)!r}):\n    time.sleep(0.05)"
+        slow = UNFIT.replace("if", "while").format(marker=str(hurry)) + "time.sleep(0.05)"
         write_model(models, "Slow", model(top=slow))
         write_model(models, "Good", answers(2))
         service.sync()
@@ -99,11 +105,6 @@ def test_a_generation_that_is_killed_while_it_boots_is_started_again(tmp_path: P
         until(lambda: service.post("Good").json() == {"value": 2}, 60)
         assert service.post("Slow").status_code == 200
         assert service.status()["rejected"] == {}
-
-
-UNFIT = (
-    "import os, sys, time\nif 'gunicorn' in sys.modules and not os.path.exists({marker!r}):\n    "
-)
 
 
 def test_a_release_is_ready_without_the_models_that_do_not_load_in_it(tmp_path: Path) -> None:
