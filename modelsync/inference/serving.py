@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from modelsync.errors import ModelBroken
@@ -29,6 +30,10 @@ SWITCHED_OFF = (
 )
 
 
+RequestSync = Callable[[bool], None]
+"""Asks the supervisor for a sync; true: whatever was recorded of the commit."""
+
+
 @dataclass(slots=True)
 class Service:
     """One release in one process.
@@ -43,7 +48,7 @@ class Service:
     release: Release | None
     faults: dict[str, str]
     dataplane: DataPlane
-    request_sync: Callable[[], None] | None = None
+    request_sync: RequestSync | None = None
     draining: bool = False
     _pid: int = field(default_factory=os.getpid)
 
@@ -112,6 +117,8 @@ class _Loading:
     """The routes of a release's `serve_models.py`, each model loaded as it is registered."""
 
     release: Release
+    left_out: Mapping[str, str]
+    on_load: Callable[[str], None]
     runners: dict[str, ModelRunner] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
 
@@ -119,6 +126,10 @@ class _Loading:
         path = self.release.path / folder
         values = {**properties, "name": name, "path": path, "version": version}
         spec = from_json(ModelSpec, values)
+        if reason := self.left_out.get(name):
+            self.faults[name] = reason
+            return
+        self.on_load(name)
         try:
             runner = InProcessRunner.load(spec)
         except ModelBroken as error:
@@ -145,13 +156,17 @@ def load(
     settings: Settings,
     release: Release | None,
     *,
-    request_sync: Callable[[], None] | None = None,
+    request_sync: RequestSync | None = None,
     breaker: CircuitBreaker | None = None,
+    left_out: Mapping[str, str] = MappingProxyType({}),
+    on_load: Callable[[str], None] = lambda _: None,
 ) -> Service:
-    """Load every model of `release` into this process. Model code runs here; none of its failures
-    passes.
+    """Load every model of `release` into this process but those `left_out`, which has the reasons.
+
+    Model code runs here; none of its failures passes. `on_load` is called with the name of each
+    model before it is loaded.
     """
-    loaded = _Loading(release) if release else None
+    loaded = _Loading(release, left_out, on_load) if release else None
     runners = loaded.runners if loaded else {}
     faults = loaded.faults if loaded else {}
     if loaded and release:

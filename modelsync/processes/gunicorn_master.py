@@ -16,6 +16,7 @@ import math
 import os
 import signal
 import sys
+from functools import partial
 from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
@@ -33,6 +34,7 @@ from modelsync.inference.circuit_breaker import CircuitBreaker, memory_file
 from modelsync.models.isolation import patches
 from modelsync.models.isolation.crash_report import crashed_model
 from modelsync.observability import counters, logs, totals
+from modelsync.processes import sync_requests
 from modelsync.processes.gunicorn_worker import ModelsyncWorker
 from modelsync.processes.oom import OomKills, find_counter
 from modelsync.releases.store import Releases
@@ -181,14 +183,16 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
 
         Before the fork (preload), so that all workers share that memory.
         """
-        requests = self.arguments.requests
+        requests, ready = self.arguments.requests, self.arguments.ready
         loaded = serving.load(
             self.settings,
             self.release,
-            request_sync=lambda: _request_sync(requests),
+            left_out=orjson.loads(self.arguments.left_out),
+            on_load=lambda name: _report(ready, loading=name),
+            request_sync=partial(sync_requests.request, requests),
             breaker=self.breaker,
         )
-        _report_faults(self.arguments.ready, loaded.faults)
+        _report(ready, loading="", faults=loaded.faults)
         app = create_app(loaded)
         gc.collect()
         gc.freeze()  # the workers' collectors must not touch, and so copy, the pages of the models
@@ -233,22 +237,22 @@ def _assign_index(master: ModelsyncArbiter, worker: ModelsyncWorker) -> None:
     )
 
 
-def _request_sync(requests: int) -> None:
-    """Request a sync from the supervisor: one byte. A full pipe holds a request already."""
-    with contextlib.suppress(BlockingIOError):
-        os.write(requests, b"s")
+def _report(fd: int, **step: object) -> None:
+    """Report a step to the supervisor: `loading`, a model's name; `faults`, what did not load.
 
-
-def _report_faults(fd: int, faults: dict[str, str]) -> None:
-    os.write(fd, orjson.dumps({"faults": faults}) + b"\n")
+    The supervisor reads until all workers have been ready once.
+    """
+    with contextlib.suppress(BrokenPipeError):
+        os.write(fd, orjson.dumps(step) + b"\n")
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The supervisor's arguments: descriptors by number, the release by its id
-    (empty: none yet).
+    """The supervisor's arguments: descriptors by number, the release by its id (empty: none yet),
+    the models that are not to be loaded as a JSON object, with the reasons.
     """
     parser = argparse.ArgumentParser(prog="python -m modelsync.processes.gunicorn_master")
     parser.add_argument("--release", default="")
+    parser.add_argument("--left-out", default="{}")
     parser.add_argument("--listen", type=int, action="append", required=True)
     parser.add_argument("--ready", type=int, required=True)
     parser.add_argument("--gate", type=int, required=True)

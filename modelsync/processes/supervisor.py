@@ -17,10 +17,10 @@ from typing import Any
 from modelsync.backoff import Backoff
 from modelsync.errors import StorageFailed, SyncError
 from modelsync.inference import circuit_breaker
-from modelsync.models.types import ModelName
 from modelsync.observability import counters, totals
 from modelsync.observability.logs import event
 from modelsync.processes.generation import Generation, NotReady
+from modelsync.processes.launcher import Launcher, not_loaded
 from modelsync.processes.listener import listening
 from modelsync.processes.sync_loop import SyncLoop
 from modelsync.releases import owners
@@ -30,9 +30,6 @@ from modelsync.sync import rejection, sources
 from modelsync.sync.schedule import Schedule
 
 log = logging.getLogger(__name__)
-
-READY_TIMEOUT = 120.0
-"""Seconds a generation may take to load its models, besides the time of one model in the check."""
 
 RESTART = Backoff(first=0.1, most=30.0)
 """Seconds between two starts of a generation that keeps dying."""
@@ -77,7 +74,14 @@ class Supervisor:
         self.current: Generation | None = None
         self._listener = listener
         self._announce = announce
-        self._sync_loop = SyncLoop(settings, schedule, self._swap_to_current, watch=watch)
+        self._sync_loop = SyncLoop(
+            settings,
+            schedule,
+            self._swap_to_current,
+            lambda: not not_loaded(self.current),
+            watch=watch,
+        )
+        self._launcher = Launcher(settings, listener, self._sync_loop.request_writer)
         self._stopping = asyncio.Event()
         self._stopping_at_once = asyncio.Event()
         self._swapping = asyncio.Lock()
@@ -172,11 +176,15 @@ class Supervisor:
             return None
 
     async def _swap_to_current(self) -> bool:
-        """Swap to the current release, unless it serves; False if that must be tried again."""
+        """Swap to the current release, unless all of it serves; False if that must be tried
+        again.
+        """
         release = self._current_release()
         serving = self.current.release if self.current else None
-        if release is None or (serving and serving.id == release.id):
+        if release is None:
             return True
+        if serving and serving.id == release.id:
+            return await self._complete(release)
         try:
             await self._start(release)
         except NotReady as error:
@@ -189,12 +197,30 @@ class Supervisor:
             )
             try:
                 await asyncio.to_thread(
-                    rejection.reject, self.settings, release, serving, str(error)
+                    rejection.withdraw,
+                    self.settings,
+                    release,
+                    serving,
+                    str(error),
+                    lasting=not error.transient,
                 )
             except SyncError as problem:
                 log.error("the release cannot be taken back now: %s", problem)
                 return False
-            return not self.settings.git.revision  # a pinned pod waits for no other commit
+            # A pinned pod waits for no other commit.
+            return not (error.transient or self.settings.git.revision)
+        return True
+
+    async def _complete(self, release: Release) -> bool:
+        """Try to load the models of the serving release that did not load; return true.
+
+        The sync loop asks for this again as long as one is missing.
+        """
+        if not_loaded(self.current):
+            try:
+                await self._start(release)
+            except NotReady as error:
+                log.error("the models that did not load are not tried now: %s", error)
         return True
 
     async def _start(self, release: Release | None) -> None:
@@ -203,24 +229,10 @@ class Supervisor:
         Raises NotReady; then the previous generation continues to serve.
         """
         async with self._swapping:
-            timeout = READY_TIMEOUT + self.settings.sync.check_timeout
-            generation = await Generation.start(
-                release,
-                listener=self._listener,
-                requests=self._sync_loop.request_writer,
-                config=self.settings,
-                timeout=timeout,
-            )
-            not_loaded = self._not_loaded(generation)
-            if not_loaded and (
-                self.settings.git.on_probation or (self.current and self.current.release)
-            ):
+            generation = await self._launcher.launch(release, self.current)
+            if self._serves_no_more(generation):
                 await generation.kill()
-                raise NotReady(
-                    "; ".join(
-                        f"{name} does not load: {reason}" for name, reason in not_loaded.items()
-                    )
-                )
+                return
             old, self.current = self.current, generation
             if old and old.release is None:  # it answers probes and errors only
                 await old.drain(EMPTY_DRAIN)
@@ -240,17 +252,15 @@ class Supervisor:
         if old:
             _start_task(self._draining, old.drain(self.settings.server.drain_timeout + 5))
 
-    def _not_loaded(self, generation: Generation) -> dict[str, str]:
-        """Models that passed the check but do not load in the generation, with the reason.
-
-        The cause is the machine, or a flaky model.
-        """
-        entries = generation.release.models if generation.release else {}
-        return {
-            name: reason
-            for name, reason in generation.faults.items()
-            if (entry := entries.get(ModelName(name))) and entry.state != "failed"
-        }
+    def _serves_no_more(self, generation: Generation) -> bool:
+        """Whether a generation lacks all that the current one of the same release lacks."""
+        current = self.current
+        return (
+            current is not None
+            and current.process.returncode is None
+            and current.release == generation.release
+            and not_loaded(generation).keys() >= not_loaded(current).keys()
+        )
 
     async def _restart_when_dead(self, generation: Generation) -> None:
         """Restart a generation that dies; clients wait in the backlog of the

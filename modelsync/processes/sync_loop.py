@@ -14,10 +14,12 @@ from datetime import UTC, datetime, timedelta
 
 import watchfiles
 
-from modelsync.errors import ReleaseRejected, UpdateDied
+from modelsync.errors import ReleaseRejected, ResourcesExhausted, StorageFailed, UpdateDied
+from modelsync.processes import sync_requests
 from modelsync.settings import Settings
-from modelsync.sync import update
-from modelsync.sync.schedule import RETRY, Schedule
+from modelsync.sync import sources, update
+from modelsync.sync.plan import to_be_tried_again
+from modelsync.sync.schedule import RECHECK, RETRY, Schedule
 from modelsync.sync.status import read_status, record_failure, record_next_attempt
 
 log = logging.getLogger(__name__)
@@ -29,9 +31,9 @@ UPDATE_GRACE = 10.0
 class SyncLoop:
     """Runs an update whenever the source may have changed, and has the new release served.
 
-    `request_writer` is the end of a pipe: a byte in it requests a sync. `serve_current` is called
+    `request_writer` is the end of a pipe that `sync_requests` writes to. `serve_current` is called
     after each update, also after one that failed; it returns False if serving must be tried
-    again.
+    again. `is_complete` tells whether all models that passed the check are served.
     """
 
     def __init__(
@@ -39,14 +41,18 @@ class SyncLoop:
         settings: Settings,
         schedule: Schedule,
         serve_current: Callable[[], Awaitable[bool]],
+        is_complete: Callable[[], bool],
         *,
         watch: bool,
     ) -> None:
         self._settings = settings
         self._schedule = schedule
         self._serve_current = serve_current
+        self._is_complete = is_complete
         self._watch = watch
         self._failures = 0
+        self._rechecks = 0  # in a row, for models that are broken for a reason that may pass
+        self._forced = False
         self._update_process: asyncio.subprocess.Process | None = None
         self._due: datetime | None = None  # by the schedule
         self._retry: datetime | None = None
@@ -75,9 +81,10 @@ class SyncLoop:
 
     def _read_requests(self) -> None:
         """Read the workers' requests for a sync; many bytes count as one request."""
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._request_reader, 4096):
-                self._requested.set()
+        requested, forced = sync_requests.read(self._request_reader)
+        self._forced = self._forced or forced
+        if requested:
+            self._requested.set()
 
     async def _keep_schedule(self) -> None:
         while not self._settings.standalone:
@@ -115,9 +122,7 @@ class SyncLoop:
         Requests that arrive during an update cause one more update afterwards.
         """
         while True:
-            failures = self._failures
-            wait = RETRY.pause(failures, random.random()) if failures else None  # noqa: S311
-            self._plan(wait)
+            self._plan(wait := self._pause())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._requested.wait(), wait)
             self._requested.clear()
@@ -126,6 +131,26 @@ class SyncLoop:
             updated = await self._update()
             if (await self._serve_current() and updated) or self._rejected():
                 self._failures = 0
+            self._rechecks = self._rechecks + 1 if self._to_be_tried_again() else 0
+
+    def _pause(self) -> float | None:
+        """Seconds until the next try: of a sync that failed, or of a model that may work later."""
+        pauses = [
+            backoff.pause(count, random.random())  # noqa: S311  spreads replicas out
+            for backoff, count in ((RETRY, self._failures), (RECHECK, self._rechecks))
+            if count
+        ]
+        return min(pauses, default=None)
+
+    def _to_be_tried_again(self) -> bool:
+        """Whether a model of the current release may work later."""
+        if not self._is_complete():
+            return True
+        try:
+            release = sources.current(self._settings)
+        except StorageFailed:
+            return False
+        return release is not None and bool(to_be_tried_again(release))
 
     def _plan(self, wait: float | None) -> None:
         """Record when the next sync starts: by the schedule, or `wait` seconds from now, if
@@ -152,16 +177,19 @@ class SyncLoop:
         """Run an update in a process of its own, so that none of its failures ends
         the supervisor.
         """
+        forced, self._forced = self._forced, False
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "modelsync.sync.update",
+                *([update.FORCE] if forced else []),
                 stdin=asyncio.subprocess.DEVNULL,
                 start_new_session=True,
             )
         except OSError as error:
-            self._died(f"cannot start: {error.strerror}")
+            home, why = self._settings.state.home, error.strerror
+            record_failure(home, ResourcesExhausted(f"the update process cannot start: {why}"))
             return False
         self._update_process = process
         try:

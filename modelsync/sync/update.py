@@ -18,6 +18,7 @@ from modelsync import settings
 from modelsync.clock import now
 from modelsync.deadline import Deadline
 from modelsync.errors import (
+    CheckFailed,
     ModelsyncError,
     NoModels,
     ProbationFailed,
@@ -44,6 +45,7 @@ from modelsync.sync.plan import (
     reject_newly_broken,
     report,
     satisfied,
+    to_be_tried_again,
     with_problems,
 )
 from modelsync.sync.sources import Source, source_of, substitutes
@@ -58,7 +60,10 @@ from modelsync.sync.status import (
 log = logging.getLogger("modelsync.sync.update")  # also when it runs as __main__
 
 # Errors that another source does not cure, or that do not come from the repository.
-_NOT_AWAY = (NoModels, ReleaseRejected, ProbationFailed, StorageFailed)
+_NOT_AWAY = (NoModels, ReleaseRejected, CheckFailed, ProbationFailed, StorageFailed)
+
+FORCE = "--force"
+"""The argument that has an update build the commit again, even if it is served or was rejected."""
 
 FAILED = 75
 """Exit code of an update that failed and has reported why. After another one the caller reports."""
@@ -143,7 +148,8 @@ class Updater:
         current = sources.current(self._settings)
         status = read_status(self._home)
         if not force:
-            if current and (wanted, self._environment) in satisfied(current, status):
+            known = current and (wanted, self._environment) in satisfied(current, status)
+            if current and known and not to_be_tried_again(current):
                 return Outcome("unchanged", current)
             self._refuse_rejected(wanted, status)
         release_id = self._releases.next_id(wanted)
@@ -153,7 +159,7 @@ class Updater:
                 raise source.no_models(wanted, deadline)
             specs = with_problems(staging.models_serve, found, exported.problems)
             beside = exported.beside - {f"{spec.name}/" for spec in specs}
-            results = self._check(specs, beside, current, status)
+            results = self._check(specs, beside, None if force else current, status)
             entries = [
                 self._entry(spec, results[spec.name], current, staging, release_id)
                 for spec in specs
@@ -205,7 +211,8 @@ class Updater:
     ) -> dict[ModelName, CheckResult]:
         """Return a result for each model, by name.
 
-        A version that serves already is not checked again in the same environment.
+        A version that serves already, in the release `current`, is not checked again in the same
+        environment.
         """
         checked: Mapping[ModelName, ModelEntry] = {}
         if current and self._environment in {one for _, one in satisfied(current, status)}:
@@ -259,16 +266,17 @@ class Updater:
         )
 
 
-def main() -> int:
-    """Update once; return the exit code: 0, `FAILED`, or another one if the update has not reported
-    why.
+def main(arguments: Sequence[str] = ()) -> int:
+    """Update once, with `--force` whatever was recorded.
+
+    Returns the exit code: 0, `FAILED`, or another one if the update has not reported why.
     """
     # As an exception, so that children and temporary folders are removed before the process ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         config = settings.load()
         logs.configure(config.logs, secrets=logs.secrets_of(config))
-        Updater(config).run()
+        Updater(config).run(force=FORCE in arguments)
     except SyncError:
         return FAILED
     except ModelsyncError as error:
@@ -281,4 +289,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
