@@ -36,6 +36,9 @@ from modelsync.observability.counters import Counters
 CIRCUIT_OPEN_RETRY = 60
 """Seconds after which a client may try a model again whose circuit is open."""
 
+MOVING_RETRY = 5
+"""Seconds after which a client may try a model again that is moved to a process of its own."""
+
 SUSPENDED_RETRY = 10
 """Seconds after which a client may try a model again that has not answered its first call yet."""
 
@@ -108,6 +111,9 @@ class DataPlane:
             raise UnknownModel(name, [folded[one] for one in near])
         if reason := self.suspended.get(name):
             raise ModelUnavailable(f"{name} is suspended: {reason}", SUSPENDED_RETRY)
+        if self.breaker.is_moving(name):
+            detail = f"{name} is moved to a process of its own: it has stopped worker processes"
+            raise ModelUnavailable(detail, MOVING_RETRY)
         if self.breaker.is_open(name):
             detail = (
                 f"{name} is switched off until its next version: calling it has ended several "
@@ -141,11 +147,10 @@ class DataPlane:
         assert isinstance(runner, DispatchedRunner)
         try:
             self.model(name)
+            Frame(runner, requests, codec, row, self.explain, post).send(self._frame_timeouts)
         except RequestError as error:
             for request in requests:
                 self._refuse(name, error, request.started, request.finish)
-        else:
-            Frame(runner, requests, codec, row, self.explain, post).send(self._frame_timeouts)
 
     # --- how one call runs ------------------------------------------------------------------------
 

@@ -90,11 +90,14 @@ class Frame:
         return sorted(self._open)
 
     def send(self, timeouts: Timeouts) -> None:
-        """Dispatch the requests; those that cannot be are answered with the reason."""
+        """Dispatch the requests; those that cannot be are answered with the reason.
+
+        Raises Overloaded if nothing can watch their deadline; then none is answered.
+        """
         count, runner = len(self.requests), self.runner
+        self.ticket = timeouts.start(lambda: self._expire(timeouts.timeout))
         self._row.begin(count)
         runner.waiting += count
-        self.ticket = timeouts.start(lambda: self._expire(timeouts.timeout))
         try:
             if runner.waiting > runner.max_waiting + 1:
                 message = f"{runner.max_waiting} predictions are waiting already; try again"

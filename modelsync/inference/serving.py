@@ -29,6 +29,8 @@ SWITCHED_OFF = (
     "push a new version of it"
 )
 
+MOVING = "moved to a process of its own, because it has stopped worker processes; the log says how"
+
 
 RequestSync = Callable[[bool], None]
 """Asks the supervisor for a sync; true: whatever was recorded of the commit."""
@@ -97,7 +99,10 @@ class Service:
         """Return why a model is listed but not called: not loaded, suspended, or switched off."""
         if reason := self.faults.get(name) or self.dataplane.suspended.get(name):
             return reason
-        return SWITCHED_OFF if self.dataplane.breaker.is_open(name) else ""
+        breaker = self.dataplane.breaker
+        if breaker.is_moving(name):
+            return MOVING
+        return SWITCHED_OFF if breaker.is_open(name) else ""
 
     def unavailable(self) -> dict[str, str]:
         """Return the models that are listed but not called, with the reason."""
