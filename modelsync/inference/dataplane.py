@@ -10,7 +10,7 @@ import difflib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextvars import copy_context
+from functools import partial
 from time import perf_counter
 
 from modelsync.errors import (
@@ -84,6 +84,10 @@ class DataPlane:
         self.counters = counters
         self.timeout = timeout
         self.breaker = breaker or CircuitBreaker({})
+        for name, runner in self.runners.items():
+            if isinstance(runner, DispatchedRunner):
+                runner.max_waiting = max_queue
+                runner.report = partial(self.suspend, name)
         # A call in the loop must not wait for a lock that a call in a thread holds.
         self.latencies = {
             name: LatencyTracker(
@@ -97,12 +101,30 @@ class DataPlane:
         self.pool = ThreadPool(threads, max_queue, timeout)
         self.async_runner = AsyncRunner(max_queue, timeout)
         self._frame_timeouts = Timeouts(timeout)
+        for runner in self.runners.values():
+            if isinstance(runner, InProcessRunner):
+                runner.wait = self.async_runner.wait
         self._folder = folder.rstrip("/") + "/" if folder else ""
 
     @property
     def names(self) -> list[str]:
         """The names of all listed models, loaded or not, sorted."""
         return sorted({*self.models, *self.unavailable})
+
+    @property
+    def hung(self) -> int:
+        """How many threads have been given up and have not ended."""
+        dispatched = (one for one in self.runners.values() if isinstance(one, DispatchedRunner))
+        return self.pool.hung + sum(runner.hung for runner in dispatched)
+
+    def suspend(self, name: str, reason: str) -> None:
+        """Take a model off, with the reason; with the empty text put it on again."""
+        fields = {"event": "model_suspended" if reason else "model_resumed", "model": name}
+        if reason and reason != self.suspended.get(name):
+            self.suspended[name] = reason
+            log.error("%s is suspended: %s", name, reason, extra={"fields": fields})
+        elif not reason and self.suspended.pop(name, ""):
+            log.info("%s serves again", name, extra={"fields": fields})
 
     def model(self, name: str) -> LoadedModel:
         """Return the loaded model of that name.
@@ -174,12 +196,12 @@ class DataPlane:
 
         def work(ticket: Ticket) -> None:
             with Invocation(self.counters.rows[model.name], started, ticket=ticket) as call:
-                # In a context of its own, so that decimal's precision and numpy's error state, if
-                # the model sets them, end with this call.
-                call.outcome = copy_context().run(runner.call, payload, codec)
+                # In a copy, since the loop or another thread may be in the model's context.
+                call.outcome = model.context.copy().run(runner.call, payload, codec)
             self.latencies[model.name].record(call.seconds)
+            outcome = self.explain(call.take(), model, request_id)  # logged also if it is too late
             if call.claimed:
-                done(self.explain(call.take(), model, request_id))
+                done(outcome)
 
         def on_expired(error: DeadlineExceeded) -> None:
             runner.give_up()
@@ -202,13 +224,15 @@ class DataPlane:
         async def work(ticket: Ticket) -> None:
             with Invocation(self.counters.rows[model.name], started, ticket=ticket) as call:
                 call.outcome = await runner.call_async(payload, codec)
+            outcome = self.explain(call.take(), model, request_id)
             if call.claimed:
-                done(self.explain(call.take(), model, request_id))
+                done(outcome)
 
         def on_expired(error: DeadlineExceeded) -> None:
             self._refuse(model.name, error, started, done)
 
-        self.async_runner.submit(work, on_expired)
+        # The task of the coroutine gets the context of the caller.
+        model.context.copy().run(self.async_runner.submit, work, on_expired)
 
     def _refuse(self, name: str, error: RequestError, started: float, done: Done) -> None:
         """Answer a request that no call answers: it was refused, or its deadline has passed."""
@@ -245,12 +269,13 @@ class DataPlane:
             cause = outcome.__cause__
             log.error("%s: %s", model.name, outcome, exc_info=cause, extra={"fields": fields})
         if isinstance(outcome, RequestError):
-            # Its frames hold what the model was given and has returned: freed before the answer.
-            outcome.__traceback__ = outcome.__cause__ = outcome.__context__ = None
+            _forget_frames(outcome)
             return outcome
         kind = type(outcome).__name__
         log.error("%s raised %s", model.name, kind, exc_info=outcome, extra={"fields": fields})
-        return ModelRaised(kind, self._message(outcome, model))
+        message = self._message(outcome, model)
+        _forget_frames(outcome)
+        return ModelRaised(kind, message)
 
     def _message(self, error: BaseException, model: LoadedModel) -> str:
         try:
@@ -259,6 +284,15 @@ class DataPlane:
             return UNPRINTABLE
         folder = f"{self._folder}{model.name}/" if self._folder else ""
         return hide_paths(redacted(text), folder)[:MESSAGE_LIMIT]
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Free what the frames of an exception hold: what the model was given and has returned.
+
+    One of them holds the exception itself, a cycle that would wait for the garbage collector.
+    """
+    for name in ("__traceback__", "__cause__", "__context__"):
+        object.__setattr__(error, name, None)  # never the `__setattr__` of a model's own type
 
 
 def _at_once(answer: Callable[[], None]) -> None:

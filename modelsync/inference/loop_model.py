@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextvars import copy_context
 from time import perf_counter
 
 from modelsync.inference.codec import Codec
@@ -62,8 +61,7 @@ class LoopModel:
         self.row = dataplane.counters.loop_row(self.name)
         self.in_loop = False
         self.inline = False
-        # If the model sets decimal's precision or numpy's error state, it stays in this context.
-        self._in_context = copy_context().run
+        self._in_context = runner.model.context.run
         self._invocation = LoopInvocation(self.row, watchdog)
         self._dataplane = dataplane
         self._latency = dataplane.latencies[self.name]

@@ -10,13 +10,15 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from typing import Self
+from copy import deepcopy
+from typing import Any, Self
 
 from modelsync.errors import ModelRaised
 from modelsync.inference.codec import Codec
 from modelsync.inference.interrupt import CallTimeout
 from modelsync.models.isolation import guards
-from modelsync.models.loading import loader
+from modelsync.models.loading import lifecycle, loader
+from modelsync.models.loading.lifecycle import Wait
 from modelsync.models.types import LoadedModel, ModelSpec
 
 RawOutcome = bytes | BaseException
@@ -29,9 +31,24 @@ class ModelRunner(ABC):
     def __init__(self, model: LoadedModel) -> None:
         self.model = model
 
+    @property
+    def loading_since(self) -> float:
+        """When this process began to load the model in `warm_up`, in seconds of `monotonic`.
+
+        Infinite while it waits for other models' loads; 0 if it was loaded before.
+        """
+        return 0.0
+
     @abstractmethod
     def warm_up(self) -> None:
-        """Call the model with its first example, so that no client waits for a cold start."""
+        """Start the model in this process and call it with its first example.
+
+        Called once in each process that serves, after the fork, so that no client waits for a cold
+        start. Raises ModelBroken if the model cannot be called; it may be called again then.
+        """
+
+    def stop(self) -> None:  # noqa: B027  most have nothing to do
+        """Have the model stop, since the process ends; it must not be called afterwards."""
 
     @abstractmethod
     def close(self) -> None:
@@ -39,7 +56,13 @@ class ModelRunner(ABC):
 
 
 class InProcessRunner(ModelRunner):
-    """A model that runs in this process, in the thread that calls it."""
+    """A model that runs in this process, in the thread that calls it.
+
+    `wait` waits for what an `async def` of the model has returned, in the loop that calls it.
+    """
+
+    wait: Wait = staticmethod(lifecycle.wait_here)
+    _started = False
 
     @classmethod
     def load(cls, spec: ModelSpec) -> Self:
@@ -105,15 +128,27 @@ class InProcessRunner(ModelRunner):
             raise
         except BaseException as error:  # noqa: BLE001  the edge of the model's code
             for index in indexes:
-                outcomes[index] = self._alone(payloads[index], codec) if len(rows) > 1 else error
+                outcomes[index] = (
+                    self.outcome_of(payloads[index], codec) if len(rows) > 1 else error
+                )
             return outcomes
         for index, result in zip(indexes, results, strict=True):
             outcomes[index] = _encoded(result, codec)
         return outcomes
 
-    def _alone(self, payload: bytes, codec: Codec) -> RawOutcome:
+    def outcome_of(self, payload: bytes, codec: Codec) -> RawOutcome:
+        """Answer one request; return what the call raised. Raises CallTimeout."""
         try:
             return self.call(payload, codec)
+        except CallTimeout:
+            raise
+        except BaseException as error:  # noqa: BLE001  the edge of the model's code
+            return error
+
+    async def outcome_of_async(self, payload: bytes, codec: Codec) -> RawOutcome:
+        """Answer one request with an `async def`; return what it raised. Raises CallTimeout."""
+        try:
+            return await self.call_async(payload, codec)
         except CallTimeout:
             raise
         except BaseException as error:  # noqa: BLE001  the edge of the model's code
@@ -128,15 +163,27 @@ class InProcessRunner(ModelRunner):
             self.model.lock = threading.Lock()
 
     def warm_up(self) -> None:
-        """Call the model with its first example.
+        """Start the model and call it with its first example. Raises ModelBroken if `start` fails.
 
-        A failure is ignored: the check has run the same example, and the next request shows it.
+        A failure of the call is ignored: the check has made it, and the next request shows it.
         """
         model = self.model
-        if model.examples and not model.is_async:
+        lifecycle.start(model, self.wait)
+        self._started = True
+        if model.examples:
             with suppress(BaseException):
-                model.call(dict(model.examples[0].variables))
+                model.context.run(self._first_call, deepcopy(model.examples[0].variables))
             guards.restore_cwd()
+
+    def _first_call(self, variables: dict[str, Any]) -> None:
+        result = self.model.call(variables)
+        if self.model.is_async:
+            self.wait(result)
+
+    def stop(self) -> None:
+        """Call the model's `stop`, unless its `start` has failed."""
+        if self._started or self.model.start is None:
+            lifecycle.stop(self.model, self.wait)
 
     def close(self) -> None:
         """Remove the model's modules from `sys.modules`."""

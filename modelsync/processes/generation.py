@@ -34,7 +34,11 @@ class NotReady(Exception):
 
 
 class Generation:
-    """One child process. `faults` are the models that passed the check and do not load in it."""
+    """One child process.
+
+    `faults` are the models that passed the check and do not load in it. `suspended` are those that
+    have loaded, and failed or hung in their start or their first call in some worker.
+    """
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class Generation:
         self.release = release
         self.process = process
         self.faults: dict[str, str] = {}
+        self.suspended: dict[str, str] = {}
         self._private = private
         self._gate = gate
 
@@ -132,7 +137,9 @@ class Generation:
                 if not line:
                     raise NotReady(f"the process ended while it loaded: {await self._exit()}")
                 if line.startswith(b"{"):
-                    self.faults.update(orjson.loads(line)["faults"])
+                    report = orjson.loads(line)
+                    self.faults.update(report.get("faults", {}))
+                    self.suspended.update(report.get("suspended", {}))
                 else:
                     ready.add(line)
         ended.cancel()

@@ -46,7 +46,7 @@ def method(instance: object, name: str) -> Callable[[], Any] | None:
 def wait_here(awaitable: Awaitable[Any]) -> Any:
     """Wait in a loop of this thread, which ends afterwards."""
     with closing(asyncio.Runner()) as runner:
-        return runner.run(_awaited(awaitable))
+        return runner.run(awaited(awaitable))
 
 
 def start(model: LoadedModel, wait: Wait = wait_here) -> None:
@@ -87,5 +87,6 @@ def _call(of_model: Callable[[], Any], wait: Wait) -> None:
         wait(result)
 
 
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
+async def awaited(awaitable: Awaitable[Any]) -> Any:
+    """Return what an awaitable gives: a loop takes coroutines only."""
     return await awaitable
