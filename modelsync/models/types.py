@@ -113,7 +113,7 @@ class Placement:
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """What the check process found out about one version of a model; `fault` is None if it can
-    serve.
+    serve. `answers`: those to its examples; None if they differ from call to call.
     """
 
     name: ModelName
@@ -121,6 +121,7 @@ class CheckResult:
     fault: Fault | None = None
     measured: Measurements = Measurements()
     placement: Placement = Placement()
+    answers: tuple[Any, ...] | None = None
 
     @property
     def ok(self) -> bool:

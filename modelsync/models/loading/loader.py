@@ -55,7 +55,7 @@ def give_up_turn() -> None:
     _loading = threading.RLock()
 
 
-def load(spec: ModelSpec) -> LoadedModel:
+def load(spec: ModelSpec, *, alone: bool = False) -> LoadedModel:
     """Import a model under a unique name and make its one instance.
 
     While it loads, the working directory is its folder; afterwards the state that all models share
@@ -63,6 +63,9 @@ def load(spec: ModelSpec) -> LoadedModel:
     precision and numpy's error state, if it sets them, are its own. Its `start` is not called:
     `lifecycle.start` does that. Raises ModelBroken with the fault, whatever the model's code
     raised, SystemExit and KeyboardInterrupt included; then nothing of it is left in `sys.modules`.
+
+    `alone`: no other model runs in this process, so settings of libraries stay as this one sets
+    them.
     """
     if spec.fault:
         raise ModelBroken(spec.fault)
@@ -70,7 +73,11 @@ def load(spec: ModelSpec) -> LoadedModel:
     package = import_hooks.open_package(path, _label(spec))
     context = Context()
     try:
-        with turn(), process_state.preserved(path), import_hooks.plain_names(package):
+        with (
+            turn(),
+            process_state.preserved(path, alone=alone),
+            import_hooks.plain_names(package),
+        ):
             model = context.run(_load, spec, path, package)
     except ModelBroken:
         package.close()
