@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from time import perf_counter
+from typing import Any
 
 from modelsync.errors import (
     DeadlineExceeded,
@@ -103,7 +104,7 @@ class DataPlane:
         self._frame_timeouts = Timeouts(timeout)
         for runner in self.runners.values():
             if isinstance(runner, InProcessRunner):
-                runner.wait = self.async_runner.wait
+                runner.wait = partial(self._wait, runner.model)
         self._folder = folder.rstrip("/") + "/" if folder else ""
 
     @property
@@ -233,6 +234,10 @@ class DataPlane:
 
         # The task of the coroutine gets the context of the caller.
         model.context.copy().run(self.async_runner.submit, work, on_expired)
+
+    def _wait(self, model: LoadedModel, awaitable: Awaitable[Any]) -> Any:
+        """Wait for what an `async def` has returned, in the loop that calls the model."""
+        return model.context.copy().run(self.async_runner.wait, awaitable)
 
     def _refuse(self, name: str, error: RequestError, started: float, done: Done) -> None:
         """Answer a request that no call answers: it was refused, or its deadline has passed."""

@@ -104,7 +104,10 @@ class ModelThread:
             if not self._wait_for_retry(self._report()):
                 return
         self._report()
-        self.model.context.run(self._serve)
+        if self.model.is_async:
+            self._serve()
+        else:
+            self.model.context.run(self._serve)
         self._runner.stop()
         if self._given_up:
             loader.unload(self.model)
@@ -208,8 +211,8 @@ class ModelThread:
             finally:
                 self._task = None
 
-        return self._loop.run(call())
+        return self._loop.run(call(), context=self.model.context)
 
     def _wait(self, awaitable: Awaitable[Any]) -> Any:
         """Wait for what an `async def` has returned, in the loop of this thread."""
-        return self._loop.run(lifecycle.awaited(awaitable))
+        return self._loop.run(lifecycle.awaited(awaitable), context=self.model.context)

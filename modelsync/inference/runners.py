@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from copy import deepcopy
-from typing import Any, Self
+from typing import Self
 
 from modelsync.errors import ModelRaised
 from modelsync.inference.codec import Codec
@@ -172,13 +172,10 @@ class InProcessRunner(ModelRunner):
         self._started = True
         if model.examples:
             with suppress(BaseException):
-                model.context.run(self._first_call, deepcopy(model.examples[0].variables))
+                result = model.context.run(model.call, deepcopy(model.examples[0].variables))
+                if model.is_async:
+                    self.wait(result)
             guards.restore_cwd()
-
-    def _first_call(self, variables: dict[str, Any]) -> None:
-        result = self.model.call(variables)
-        if self.model.is_async:
-            self.wait(result)
 
     def stop(self) -> None:
         """Call the model's `stop`, unless its `start` has failed."""
