@@ -41,7 +41,8 @@ class ModelThread:
     `tried` is set once the model has been loaded, started and called with its first example, or has
     failed: then `fault` says why, and the thread tries again after the seconds that `on_tried`
     returns. `loading_since` is infinite while it waits for another model's load. `on_left` is
-    called at the end of a thread that was given up.
+    called at the end of a thread that was given up. `loaded`: the model, if it is loaded already.
+    `again`: another thread has hung in a call, so the model is not called with its example.
     """
 
     model: LoadedModel
@@ -52,7 +53,12 @@ class ModelThread:
         frames: SimpleQueue[Frame | None],
         on_tried: Callable[[ModelThread], float],
         on_left: Callable[[], None],
+        loaded: InProcessRunner | None = None,
+        *,
+        again: bool = False,
     ) -> None:
+        self._loaded = loaded
+        self._again = again
         self.tried = threading.Event()
         self.fault = ""
         self.failures = 0
@@ -108,21 +114,28 @@ class ModelThread:
             self._serve()
         else:
             self.model.context.run(self._serve)
-        self._runner.stop()
         if self._given_up:
-            loader.unload(self.model)
-            self._on_left()
+            self._leave()
+        else:
+            self._runner.stop()
+
+    def _leave(self) -> None:
+        """End after the call that hung; another thread has the place of this one."""
+        if not self._loaded:  # nobody else has this instance
+            self._runner.stop()
+            self._runner.close()
+        self._on_left()
 
     def _bring_up(self) -> bool:
         """Load and start the model and call it with its first example; return whether it serves."""
         try:
             with loader.turn():
                 self.loading_since = monotonic()
-                self._runner = InProcessRunner.load(self._spec)
+                self._runner = self._loaded or InProcessRunner.load(self._spec)
             self._runner.wait = self._wait
             self.model = self._runner.model
             self.model.lock = None  # one thread, one call at a time
-            self._runner.warm_up()
+            (self._runner.start if self._again else self._runner.warm_up)()
         except ModelBroken as error:
             self.fault = str(error)
             self.failures += 1

@@ -19,7 +19,7 @@ from modelsync.inference.interrupt import CallTimeout
 from modelsync.models.isolation import guards
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.loading.lifecycle import Wait
-from modelsync.models.types import LoadedModel, ModelSpec
+from modelsync.models.types import LoadedModel, ModelSpec, Placement
 
 RawOutcome = bytes | BaseException
 """The encoded result of one request, or the exception of the model, its validator or its result."""
@@ -58,16 +58,24 @@ class ModelRunner(ABC):
 class InProcessRunner(ModelRunner):
     """A model that runs in this process, in the thread that calls it.
 
+    `hide_loop` is that of its `Placement`: in a thread with a running loop, call it `hidden`.
     `wait` waits for what an `async def` of the model has returned, in the loop that calls it.
     """
 
+    hide_loop = False
     wait: Wait = staticmethod(lifecycle.wait_here)
     _started = False
 
     @classmethod
-    def load(cls, spec: ModelSpec) -> Self:
+    def load(cls, spec: ModelSpec, placement: Placement | None = None) -> Self:
         """Import the model's folder and create its instance. Raises ModelBroken."""
-        return cls(loader.load(spec))
+        runner = cls(loader.load(spec))
+        model = runner.model
+        if placement is not None:
+            runner.hide_loop = placement.hide_loop
+            if not placement.overlaps and not model.is_async:
+                model.lock = model.lock or threading.Lock()
+        return runner
 
     def call(self, payload: bytes, codec: Codec) -> bytes:
         """Answer one request, under the model's lock if its calls must not overlap.
@@ -162,14 +170,19 @@ class InProcessRunner(ModelRunner):
         if self.model.lock is not None:
             self.model.lock = threading.Lock()
 
+    def start(self) -> None:
+        """Call the model's `start`, unless that has been done. Raises ModelBroken."""
+        if not self._started:
+            lifecycle.start(self.model, self.wait)
+            self._started = True
+
     def warm_up(self) -> None:
         """Start the model and call it with its first example. Raises ModelBroken if `start` fails.
 
         A failure of the call is ignored: the check has made it, and the next request shows it.
         """
+        self.start()
         model = self.model
-        lifecycle.start(model, self.wait)
-        self._started = True
         if model.examples:
             with suppress(BaseException):
                 result = model.context.run(model.call, deepcopy(model.examples[0].variables))

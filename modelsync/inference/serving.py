@@ -146,7 +146,10 @@ def _make_runner(spec: ModelSpec, placement: Placement) -> ModelRunner:
     """Load a model where it runs. Raises ModelBroken."""
     if placement.place == "thread":
         return ThreadRunner(spec)
-    return InProcessRunner.load(spec)
+    runner = InProcessRunner.load(spec, placement)
+    # One call at a time: then one thread that makes them all is faster than a lock of many, and a
+    # call that holds the lock never blocks the event loop.
+    return runner if runner.model.lock is None else ThreadRunner(spec, runner)
 
 
 def load(

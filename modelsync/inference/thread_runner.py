@@ -18,7 +18,9 @@ from modelsync.backoff import Backoff
 from modelsync.errors import ModelBroken
 from modelsync.inference.dispatch import DispatchedRunner, Frame
 from modelsync.inference.model_thread import ModelThread
+from modelsync.inference.runners import InProcessRunner
 from modelsync.models import examples
+from modelsync.models.loading import loader
 from modelsync.models.types import LoadedModel, ModelSpec
 
 log = logging.getLogger(__name__)
@@ -34,11 +36,13 @@ class ThreadRunner(DispatchedRunner):
     """A model in a thread of its own in this process.
 
     Nothing is loaded before `warm_up` or the first request, so that the thread lives in the process
-    that serves; `model` is filled in when the thread has loaded it.
+    that serves; `model` is filled in when the thread has loaded it. A model that was `loaded`
+    before the fork only gets a thread that makes its calls, which must not overlap.
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
-        super().__init__(_described(spec))
+    def __init__(self, spec: ModelSpec, loaded: InProcessRunner | None = None) -> None:
+        super().__init__(loaded.model if loaded else _described(spec))
+        self.loaded = loaded
         self._frames: SimpleQueue[Frame | None] = SimpleQueue()
         self._thread: ModelThread | None = None
 
@@ -69,7 +73,12 @@ class ThreadRunner(DispatchedRunner):
         A frame that waits in the queue is skipped when its turn comes.
         """
         thread = self._thread
-        if thread and thread.interrupt(frame):
+        if thread and not thread.tried.is_set():
+            loader.give_up_turn()
+            self.report("it is being loaded, which has not ended yet")
+            if thread.tried.is_set():  # just now
+                self.report(thread.fault)
+        elif thread and thread.interrupt(frame):
             timer = threading.Timer(GRACE, self._replace, (thread, frame))
             timer.daemon = True
             timer.start()
@@ -89,16 +98,22 @@ class ThreadRunner(DispatchedRunner):
     def _begin(self) -> ModelThread:
         with self._lock:
             if self._thread is None:
-                self._thread = ModelThread(self.model.spec, self._frames, self._tried, self._left)
-                self._thread.start()
+                self._thread = self._new_thread(again=False)
             return self._thread
+
+    def _new_thread(self, *, again: bool) -> ModelThread:
+        thread = ModelThread(
+            self.model.spec, self._frames, self._tried, self._left, self.loaded, again=again
+        )
+        thread.start()
+        return thread
 
     def _tried(self, thread: ModelThread) -> float:
         """Take over what the thread has loaded; after a failure return the pause before the next.
 
         Called in the thread.
         """
-        if not thread.fault:
+        if not thread.fault and not self.loaded:
             _describe(self.model, thread.model)
         self.report(thread.fault)
         return RETRY.pause(thread.failures, random.random())  # noqa: S311  no secret
@@ -109,11 +124,10 @@ class ThreadRunner(DispatchedRunner):
             if self._thread is not thread or not thread.give_up(frame):
                 return
             self.hung += 1
-            self._thread = None
+            self._thread = self._new_thread(again=True)
         fields = {"event": "model_thread_replaced", "model": self.model.name}
-        message = "%s hangs in its own thread: another thread loads the model again"
+        message = "%s hangs in its thread: another one takes its place"
         log.error(message, self.model.name, extra={"fields": fields})
-        self._begin()
 
     def _left(self) -> None:
         """A thread that was given up has ended."""

@@ -20,7 +20,7 @@ import uvloop
 from gunicorn.workers.base import Worker
 
 from modelsync.inference.serving import Service
-from modelsync.models.isolation import patches, process_state
+from modelsync.models.isolation import patches, process_state, random_numbers
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.processes.oom import prefer_as_oom_victim
 from modelsync.processes.warm_up import stop, warm_up
@@ -80,10 +80,11 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         """Serve until a signal to end; returns once the last client is gone."""
         service: Service = self.wsgi.extensions["modelsync"]
         service.after_fork()
+        random_numbers.reseed()
         threading.current_thread().name = "modelsync-loop"
         sys.setswitchinterval(SWITCH_INTERVAL)
         with contextlib.closing(uvloop.new_event_loop()) as loop:
-            asyncio.set_event_loop(loop)
+            # Not set as this thread's loop: a model that asks for one would get a loop that runs.
             loop.run_until_complete(self._serve(service, loop))
         # Threads of models may hang for ever; the clients have their answers, so do not wait.
         self.log.info("Worker has served its last request (pid: %s)", self.pid)

@@ -118,7 +118,7 @@ class _Start:
 
     def _late(self) -> str:
         limit = f"{self._limit:g} s"
-        if not isinstance(self.runner, InProcessRunner):
+        if self.runner.loading_since:
             return f"it has not been loaded, started and called once within {limit} in a worker"
         if self.runner.model.start is not None:
             return f"its start has not ended, or its first example is not answered, within {limit}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from modelsync.models.isolation import guards, import_hooks, process_state
+from modelsync.models.isolation import event_loops, guards, import_hooks, process_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,11 @@ PATCHES: tuple[Patch, ...] = (
         "shared modules keep their functions",
         "`json.dumps = ...` in one model would reach every other one and the server",
         guards.protect_modules,
+    ),
+    Patch(
+        "asyncio.get_event_loop makes a loop in each thread",
+        "models are called in other threads than the main one, where it does so in a script",
+        event_loops.install,
     ),
     Patch(
         "sys.meta_path finds the packages of models",
