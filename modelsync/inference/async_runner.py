@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import selectors
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from modelsync.errors import DeadlineExceeded, Overloaded
 from modelsync.inference.threads import start_thread
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.isolation import fork_guard
+from modelsync.models.loading.lifecycle import awaited
 
 
 class AsyncRunner:
@@ -42,7 +43,7 @@ class AsyncRunner:
             if self.running >= self.limit:
                 message = f"{self.limit} predictions are running already; try again"
                 raise Overloaded(message, retry_after=1)
-            loop = self._loop = self._loop or _start_loop()
+        loop = self._started()
 
         def expire() -> None:
             on_expired(DeadlineExceeded(f"no answer within {self._timeouts.timeout:g} s"))
@@ -52,6 +53,17 @@ class AsyncRunner:
         with self._lock:
             self.running += 1
         future = asyncio.run_coroutine_threadsafe(self._run(work(ticket)), loop)
+
+    def wait(self, awaitable: Awaitable[Any]) -> Any:
+        """Wait, in another thread, for what an `async def` has returned; the caller's limit of time
+        holds.
+        """
+        return asyncio.run_coroutine_threadsafe(awaited(awaitable), self._started()).result()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            self._loop = self._loop or _start_loop()
+            return self._loop
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         try:

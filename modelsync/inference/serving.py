@@ -13,9 +13,10 @@ from modelsync.errors import ModelBroken
 from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.runners import InProcessRunner, ModelRunner
+from modelsync.inference.thread_runner import ThreadRunner
 from modelsync.models.codegen import generator
 from modelsync.models.serialization import from_json
-from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelSpec
+from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelSpec, Placement
 from modelsync.observability import counters, totals
 from modelsync.observability.counters import Counters
 from modelsync.releases.store import Release
@@ -135,15 +136,15 @@ class _Loading:
             self.faults[name] = reason
             return
         self.on_load(name)
+        entry = self.release.models.get(spec.name)
         try:
-            runner = InProcessRunner.load(spec)
+            runner = _make_runner(spec, entry.placement if entry else Placement())
         except ModelBroken as error:
             # It loaded in the check, so this is the machine's fault: memory, a missing mount,
             # another library.
             log.error("%s does not load here: %s", name, error)
             self.faults[name] = str(error)
             return
-        entry = self.release.models.get(spec.name)
         runner.model.call_seconds = entry.measured.call_seconds if entry else None
         self.runners[name] = runner
 
@@ -155,6 +156,16 @@ class _Loading:
 
     def all(self) -> None:
         """`/all` answers for every model that was registered; there is nothing to load for it."""
+
+
+def _make_runner(spec: ModelSpec, placement: Placement) -> ModelRunner:
+    """Load a model where it runs. Raises ModelBroken."""
+    if placement.place == "thread":
+        return ThreadRunner(spec)
+    runner = InProcessRunner.load(spec, placement)
+    # One call at a time: then one thread that makes them all is faster than a lock of many, and a
+    # call that holds the lock never blocks the event loop.
+    return runner if runner.model.lock is None else ThreadRunner(spec, runner)
 
 
 def load(
