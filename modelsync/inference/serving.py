@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from modelsync.errors import ModelBroken
 from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.runners import InProcessRunner, ModelRunner
+from modelsync.inference.thread_runner import ThreadRunner
 from modelsync.models.codegen import generator
 from modelsync.models.serialization import from_json
-from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelSpec
+from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelSpec, Placement
 from modelsync.observability import counters, totals
 from modelsync.observability.counters import Counters
 from modelsync.releases.store import Release
@@ -27,6 +29,12 @@ SWITCHED_OFF = (
     "switched off: calling it has ended several worker processes, the log says how; "
     "push a new version of it"
 )
+
+MOVING = "moved to a process of its own, because it has stopped worker processes; the log says how"
+
+
+RequestSync = Callable[[bool], None]
+"""Asks the supervisor for a sync; true: whatever was recorded of the commit."""
 
 
 @dataclass(slots=True)
@@ -43,7 +51,7 @@ class Service:
     release: Release | None
     faults: dict[str, str]
     dataplane: DataPlane
-    request_sync: Callable[[], None] | None = None
+    request_sync: RequestSync | None = None
     draining: bool = False
     _pid: int = field(default_factory=os.getpid)
 
@@ -92,7 +100,10 @@ class Service:
         """Return why a model is listed but not called: not loaded, suspended, or switched off."""
         if reason := self.faults.get(name) or self.dataplane.suspended.get(name):
             return reason
-        return SWITCHED_OFF if self.dataplane.breaker.is_open(name) else ""
+        breaker = self.dataplane.breaker
+        if breaker.is_moving(name):
+            return MOVING
+        return SWITCHED_OFF if breaker.is_open(name) else ""
 
     def unavailable(self) -> dict[str, str]:
         """Return the models that are listed but not called, with the reason."""
@@ -112,6 +123,8 @@ class _Loading:
     """The routes of a release's `serve_models.py`, each model loaded as it is registered."""
 
     release: Release
+    left_out: Mapping[str, str]
+    on_load: Callable[[str], None]
     runners: dict[str, ModelRunner] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
 
@@ -119,15 +132,19 @@ class _Loading:
         path = self.release.path / folder
         values = {**properties, "name": name, "path": path, "version": version}
         spec = from_json(ModelSpec, values)
+        if reason := self.left_out.get(name):
+            self.faults[name] = reason
+            return
+        self.on_load(name)
+        entry = self.release.models.get(spec.name)
         try:
-            runner = InProcessRunner.load(spec)
+            runner = _make_runner(spec, entry.placement if entry else Placement())
         except ModelBroken as error:
             # It loaded in the check, so this is the machine's fault: memory, a missing mount,
             # another library.
             log.error("%s does not load here: %s", name, error)
             self.faults[name] = str(error)
             return
-        entry = self.release.models.get(spec.name)
         runner.model.call_seconds = entry.measured.call_seconds if entry else None
         self.runners[name] = runner
 
@@ -141,17 +158,31 @@ class _Loading:
         """`/all` answers for every model that was registered; there is nothing to load for it."""
 
 
+def _make_runner(spec: ModelSpec, placement: Placement) -> ModelRunner:
+    """Load a model where it runs. Raises ModelBroken."""
+    if placement.place == "thread":
+        return ThreadRunner(spec)
+    runner = InProcessRunner.load(spec, placement)
+    # One call at a time: then one thread that makes them all is faster than a lock of many, and a
+    # call that holds the lock never blocks the event loop.
+    return runner if runner.model.lock is None else ThreadRunner(spec, runner)
+
+
 def load(
     settings: Settings,
     release: Release | None,
     *,
-    request_sync: Callable[[], None] | None = None,
+    request_sync: RequestSync | None = None,
     breaker: CircuitBreaker | None = None,
+    left_out: Mapping[str, str] = MappingProxyType({}),
+    on_load: Callable[[str], None] = lambda _: None,
 ) -> Service:
-    """Load every model of `release` into this process. Model code runs here; none of its failures
-    passes.
+    """Load every model of `release` into this process but those `left_out`, which has the reasons.
+
+    Model code runs here; none of its failures passes. `on_load` is called with the name of each
+    model before it is loaded.
     """
-    loaded = _Loading(release) if release else None
+    loaded = _Loading(release, left_out, on_load) if release else None
     runners = loaded.runners if loaded else {}
     faults = loaded.faults if loaded else {}
     if loaded and release:

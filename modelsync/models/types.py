@@ -32,16 +32,27 @@ Place = Literal["worker", "thread", "runner"]
 and always called by the thread that loaded it; in a runner, a process outside the workers.
 """
 
+PLACES: dict[Place, str] = {
+    "worker": "the workers",
+    "thread": "a thread of its own in each worker",
+    "runner": "a runner, a process of its own",
+}
+"""The places in words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a model cannot be served. `file` is relative to its folder; `line` counts from 1."""
+    """Why a model cannot be served. `file` is relative to its folder; `line` counts from 1.
+
+    `transient`: it may pass by itself (a database that was away), so the model is tried again.
+    """
 
     stage: FaultStage
     message: str
     file: str | None = None
     line: int | None = None
     hint: str | None = None
+    transient: bool = False
 
     def __str__(self) -> str:
         line = f":{self.line}" if self.line else ""

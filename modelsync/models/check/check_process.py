@@ -44,11 +44,15 @@ Progress = Callable[[CheckResult], None]
 class CheckProcess:
     """One check process, and what it has reported so far.
 
-    `group`: the process group of the model that is being checked.
+    `served`: models that serve already, beside which the others are checked. `moved`: those that
+    must not run in the workers because of others, with the reason. `group`: the process group of
+    the model that is being checked.
     """
 
     specs: Sequence[ModelSpec]
     timeout: float
+    served: Sequence[tuple[ModelSpec, CheckResult]] = ()
+    moved: dict[str, str] = field(default_factory=dict)
     current: ModelSpec | None = None
     finished: int = 0
     done: bool = False
@@ -105,7 +109,17 @@ class CheckProcess:
 
     def _job(self, trace: Path) -> bytes:
         models = [to_json(replace(spec, path=spec.path.absolute())) for spec in self.specs]
-        return json.dumps({"timeout": self.timeout, "trace": str(trace), "models": models}).encode()
+        served = [
+            {"spec": to_json(replace(spec, path=spec.path.absolute())), "result": to_json(result)}
+            for spec, result in self.served
+        ]
+        job = {
+            "timeout": self.timeout,
+            "trace": str(trace),
+            "models": models,
+            "served": served,
+        }
+        return json.dumps(job).encode()
 
     def _listen(self, process: subprocess.Popen[bytes], events: int, record: Progress) -> bool:
         """Read from the child until it is done or dead (True) or out of time (False)."""
@@ -157,8 +171,11 @@ class CheckProcess:
                 self.tail.clear()
                 self.deadline = time.monotonic() + LONGEST * self.timeout + START_TIMEOUT
                 continue
+            if "together" in step:
+                self.deadline = time.monotonic() + step["together"] + START_TIMEOUT
+                continue
             if "done" in step:
-                self.done = True
+                self.done, self.moved = True, step["moved"]
                 continue
             if lost := step.get("lost"):
                 self._read_tail(output)
@@ -203,7 +220,9 @@ class CheckProcess:
         output = self.tail.decode("utf-8", "replace").strip()
         last = diagnosis.plain(output.rpartition("\n")[2], folder)
         hint = f"its last output: {last[:MAX_HINT]}" if last and in_time else None
-        return Fault(stage, message, file, line, hint)
+        # Killed, mostly for want of memory; too slow, perhaps since the machine was busy.
+        transient = not self.current or not in_time or code == -signal.SIGKILL
+        return Fault(stage, message, file, line, hint, transient=transient)
 
 
 def _read(number: int) -> bytes:

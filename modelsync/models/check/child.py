@@ -31,6 +31,7 @@ from modelsync.models.check.fork import Fork, ForkChannel, Message, die_with_par
 from modelsync.models.check.model_check import ModelCheck
 from modelsync.models.check.placement import Facts, decide, wants_own_thread
 from modelsync.models.check.replaced import Functions
+from modelsync.models.check.together import Neighbour, Together
 from modelsync.models.isolation import patches
 from modelsync.models.loading import loader
 from modelsync.models.serialization import from_json, to_json
@@ -42,7 +43,8 @@ GRACE = 0.5
 TRIALS = 0.6
 """Share of a model's time limit that its trials may take."""
 
-_PID = os.getpid()
+ALL = 2
+"""Time limits of a model that the check of all models together may take."""
 
 
 class Zygote:
@@ -54,6 +56,15 @@ class Zygote:
         self._events = events
         self._functions = Functions()
         self._failed: set[str] = set()
+        self._good: list[Neighbour] = []
+
+    def together(self, served: Sequence[Neighbour]) -> dict[str, str]:
+        """Check the models that were checked beside those that serve already; return which must
+        not run in the workers, with the reason.
+        """
+        self._report({"together": self._timeout * ALL})
+        new = [one for one in self._good if one.result.placement.place != "runner"]
+        return Together(self._timeout * ALL).moved(served, new)
 
     def check(self, spec: ModelSpec, *, more: bool) -> None:
         """Check a model and report the result. `more`: others follow, which may need its
@@ -82,7 +93,9 @@ class Zygote:
         else:
             second = fork.receive(time.monotonic() + self._timeout * TRIALS)
             fork.end()
-            self._report({"finished": to_json(self._placed(spec, first, second))})
+            result = self._placed(spec, first, second)
+            self._good.append(Neighbour(spec, result))
+            self._report({"finished": to_json(result)})
         if more:
             facts = first.get("facts", {})
             self._import(first["libraries"], had_threads=bool(facts.get("native_threads")))
@@ -130,6 +143,10 @@ class Zygote:
                 self._failed.add(name)
         self._functions.note()
         _freeze()
+
+    def report_end(self, moved: dict[str, str]) -> None:
+        """Report that all is done; `moved`: the models that get a runner, with the reason."""
+        self._report({"done": True, "moved": moved})
 
     def _read_trace(self) -> str:
         return Path(self._trace.name).read_text("utf-8", "replace")
@@ -195,9 +212,13 @@ def main(job: Path, events: int) -> None:
     _freeze()
     zygote = Zygote(content["timeout"], trace, events)
     specs = [from_json(ModelSpec, values) for values in content["models"]]
+    served = [
+        Neighbour(from_json(ModelSpec, one["spec"]), from_json(CheckResult, one["result"]))
+        for one in content["served"]
+    ]
     for number, spec in enumerate(specs, 1):
-        zygote.check(spec, more=number < len(specs))
-    os.write(events, b'{"done": true}\n')
+        zygote.check(spec, more=number < len(specs) or bool(served))
+    zygote.report_end(zygote.together(served))
     os._exit(0)
 
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -21,7 +21,8 @@ from typing import Any, BinaryIO, TextIO
 import orjson
 
 from modelsync.models.isolation import shared_settings
-from modelsync.models.isolation.process_settings import LIMITS
+from modelsync.models.isolation.process_settings import LIMITS, SIGNALS
+from modelsync.models.isolation.setting import SharedSetting
 
 SHARED_MODULES: tuple[ModuleType, ...] = (
     builtins,
@@ -77,12 +78,12 @@ def restored_modules() -> Iterator[None]:
 
 
 def snapshot() -> Callable[[], None]:
-    """Save limits, import paths and logging; the returned function restores them, any number of
-    times.
+    """Save limits, import paths, handlers of signals and logging; the returned function restores
+    them, any number of times.
 
     For changes that models make when they are called: too rare to look for after each call.
     """
-    restores = _interpreter(), _logging(), _limits()
+    restores = _interpreter(), _logging(), _values((*LIMITS, *SIGNALS))
 
     def restore() -> None:
         for one in restores:
@@ -120,12 +121,12 @@ def _interpreter() -> Callable[[], None]:
     return restore
 
 
-def _limits() -> Callable[[], None]:
-    """Remember limits of the interpreter; return what restores them."""
-    before = {one: one.read() for one in LIMITS}
+def _values(settings: Sequence[SharedSetting]) -> Callable[[], None]:
+    """Remember settings; return what restores them."""
+    before = [(one, one.read()) for one in settings]
 
     def restore() -> None:
-        for one, value in before.items():
+        for one, value in before:
             one.write(value)
 
     return restore
