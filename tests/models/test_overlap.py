@@ -147,7 +147,8 @@ def test_the_place_of_the_write_is_told(write: Write) -> None:
         "from steps import run\nclass Churn:\n    def transform_predict(self, v): return run(v)\n",
         {
             "steps/__init__.py": "from .first import run\n",
-            "steps/first.py": "from .seen import SEEN\ndef run(v):\n    SEEN.append(v)\n    return {}\n",
+            "steps/first.py": "from .seen import SEEN\ndef run(v):\n    SEEN.append(v)\n"
+            "    return {}\n",
             "steps/seen.py": "SEEN = []\n",
         },
     )

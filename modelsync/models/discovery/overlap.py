@@ -63,8 +63,7 @@ def find_write(folder: Path, class_name: str) -> Write | None:
 
 
 def _first(function: Function) -> str:
-    arguments = [*function.args.posonlyargs, *function.args.args]
-    return arguments[0].arg if arguments else ""
+    return next((one.arg for one in (*function.args.posonlyargs, *function.args.args)), "")
 
 
 class _Search:
