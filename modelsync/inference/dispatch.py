@@ -14,15 +14,15 @@ from time import perf_counter
 from modelsync.errors import DeadlineExceeded, Overloaded, RequestError
 from modelsync.inference.codec import Codec
 from modelsync.inference.invocation import reason_of
-from modelsync.inference.outcome import Outcome
+from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import Pending
 from modelsync.inference.runners import ModelRunner, RawOutcome
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.types import LoadedModel
 from modelsync.observability.counters import SharedRow
 
-Explain = Callable[[RawOutcome, LoadedModel, str], Outcome]
-"""Turns what a call raised into the error that the client gets (`DataPlane.explain`)."""
+Explain = Callable[[RawOutcome, LoadedModel, str, Done], None]
+"""Turns what a call raised into the error that the client gets (`Explainer.explain`)."""
 
 Post = Callable[[Callable[[], None]], object]
 """Runs a callback in the thread that answers requests; called in any thread."""
@@ -118,11 +118,14 @@ class Frame:
         return not self._left
 
     def send(self, timeouts: Timeouts) -> None:
-        """Dispatch the requests; those that cannot be are answered with the reason."""
+        """Dispatch the requests; those that cannot be are answered with the reason.
+
+        Raises Overloaded if nothing can watch their deadline; then none is answered.
+        """
         count, runner = len(self.requests), self.runner
+        self.ticket = timeouts.start(lambda: self._expire(timeouts.timeout))
         admitted = runner.admit(count)
         self._row.begin(count)
-        self.ticket = timeouts.start(lambda: self._expire(timeouts.timeout))
         if admitted < count:
             message = f"{runner.max_waiting} predictions are waiting already; try again"
             self._refuse(range(admitted, count), Overloaded(message, retry_after=1))
@@ -168,7 +171,7 @@ class Frame:
         if not self._left:
             self.ticket.claim()
         for request, outcome in late:
-            self._explain(outcome, self.runner.model, request.identity())
+            self._explain(outcome, self.runner.model, request.identity(), _nobody)
         return found
 
     def _deliver(self, answers: list[tuple[Pending, RawOutcome]]) -> None:
@@ -179,9 +182,21 @@ class Frame:
             if type(outcome) is bytes:
                 request.finish(outcome)
             else:
-                request.finish(self._explain(outcome, model, request.identity()))
+                self._explain(outcome, model, request.identity(), self._posted(request))
         answers.clear()  # exceptions that hold frames: see `Invocation.take`
+
+    def _posted(self, request: Pending) -> Done:
+        """Return a callback that answers a request from any thread."""
+
+        def done(outcome: Outcome) -> None:
+            self._post(lambda: request.finish(outcome))
+
+        return done
 
     def _expire(self, timeout: float) -> None:
         self.refuse(DeadlineExceeded(f"no answer within {timeout:g} s"))
         self.runner.expired(self)
+
+
+def _nobody(outcome: Outcome) -> None:
+    """Take an outcome that is too late."""

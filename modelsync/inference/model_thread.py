@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic, perf_counter
 from typing import Any
 
-from modelsync.errors import ModelBroken, ModelUnavailable
+from modelsync.errors import ModelBroken, ModelUnavailable, Overloaded
 from modelsync.inference.codec import Codec
 from modelsync.inference.dispatch import Frame
 from modelsync.inference.interrupt import (
@@ -21,6 +21,7 @@ from modelsync.inference.interrupt import (
     release_locks,
 )
 from modelsync.inference.runners import InProcessRunner, RawOutcome
+from modelsync.inference.threads import start_thread
 from modelsync.models.isolation.crash_report import signal_stack
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.types import LoadedModel, ModelSpec
@@ -72,17 +73,16 @@ class ModelThread:
         self._lock = threading.Lock()
         self._calling: Frame | None = None
         self._given_up = False
-        self._thread = threading.Thread(
-            target=self._run, name=f"modelsync-model-{spec.name}", daemon=True
-        )
+        self._ended = threading.Event()
+        self._thread_id = 0
 
     def start(self) -> None:
-        """Start the thread; returns at once."""
-        self._thread.start()
+        """Start the thread; returns at once. Raises Overloaded if the system starts none."""
+        start_thread(self._run, f"modelsync-model-{self._spec.name}")
 
     def join(self) -> None:
         """Wait for the end of the thread."""
-        self._thread.join()
+        self._ended.wait()
 
     def interrupt(self, frame: Frame) -> bool:
         """Interrupt the call of a frame; return whether the thread is in one."""
@@ -92,8 +92,8 @@ class ModelThread:
         if task := self._task:
             task.get_loop().call_soon_threadsafe(task.cancel)
             after = CANCEL
-        thread_id = self._thread.ident or 0
-        interrupt_soon(thread_id, self._lock, lambda: self._calling is frame, after=after)
+        with suppress(Overloaded):  # no thread for it: the call is not interrupted, but given up
+            interrupt_soon(self._thread_id, self._lock, lambda: self._calling is frame, after=after)
         return True
 
     def give_up(self, frame: Frame) -> bool:
@@ -106,6 +106,13 @@ class ModelThread:
 
     def _run(self) -> None:
         _stack = signal_stack()
+        self._thread_id = threading.get_ident()
+        try:
+            self._load_and_serve()
+        finally:
+            self._ended.set()
+
+    def _load_and_serve(self) -> None:
         while not self._bring_up():
             if not self._wait_for_retry(self._report()):
                 return

@@ -203,7 +203,9 @@ class CheckProcess:
         output = self.tail.decode("utf-8", "replace").strip()
         last = diagnosis.plain(output.rpartition("\n")[2], folder)
         hint = f"its last output: {last[:MAX_HINT]}" if last and in_time else None
-        return Fault(stage, message, file, line, hint)
+        # Killed, mostly for want of memory; too slow, perhaps since the machine was busy.
+        transient = not self.current or not in_time or code == -signal.SIGKILL
+        return Fault(stage, message, file, line, hint, transient=transient)
 
 
 def _read(number: int) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from modelsync import orphans
 from modelsync.models import diagnosis
 from modelsync.models.check.check_process import CheckProcess, Progress
 from modelsync.models.types import CheckResult, ModelName, ModelSpec
@@ -26,7 +27,7 @@ def check(
     environment of the child, so without the service's secrets. `beside`: names beside the models'
     folders (`common/`, `shared.py`), for hints. `on_progress` is called with each result as it
     comes. A model that does not end, or that ends the process, is broken, and a new child checks
-    the others. No process that a model started in the child's process group outlives this call.
+    the others. No process that a model started outlives this call.
     """
     results: dict[ModelName, CheckResult] = {}
 
@@ -40,6 +41,8 @@ def check(
         if spec.fault:
             record(CheckResult(spec.name, spec.version, spec.fault))
     while waiting := [spec for spec in specs if spec.name not in results]:
-        for result in CheckProcess(waiting, timeout).run(environ, record):
+        with orphans.none_left():
+            lost = CheckProcess(waiting, timeout).run(environ, record)
+        for result in lost:
             record(result)
     return [results[spec.name] for spec in specs]

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from modelsync.models.isolation import fork_guard
+
 TICK = 0.05
 """Seconds between two looks at a fork: processes that it left behind may keep its pipe open."""
 
@@ -144,7 +146,7 @@ def _fork() -> int:
     global ours
     ours = True
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), fork_guard.spared():
             warnings.simplefilter("ignore")  # of threads that do not survive: they are found here
             return os.fork()
     finally:

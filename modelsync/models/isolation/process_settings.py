@@ -121,6 +121,11 @@ def _priority() -> int:
     return os.getpriority(os.PRIO_PROCESS, 0)
 
 
+SIGNALS = (
+    SharedSetting("signal handlers", _handlers, _set_handlers),
+    SharedSetting("timers or blocked signals", _timers, _set_timers),
+)
+
 PROCESS: tuple[SharedSetting, ...] = (
     SharedSetting("the time zone", _time_zone, _set_time_zone),
     SharedSetting(
@@ -140,8 +145,7 @@ PROCESS: tuple[SharedSetting, ...] = (
     SharedSetting("the umask", _umask, os.umask),
     SharedSetting("limits of the process (setrlimit)", _limits, _set_limits),
     SharedSetting("warnings (as errors)", _errors_of_warnings, _set_errors_of_warnings),
-    SharedSetting("signal handlers", _handlers, _set_handlers),
-    SharedSetting("timers or blocked signals", _timers, _set_timers),
+    *SIGNALS,
     SharedSetting("asyncio's event loop policy", _policy, not_restored),
     SharedSetting("the garbage collector", _gc, _set_gc),
     SharedSetting("a profiler", sys.getprofile, sys.setprofile),

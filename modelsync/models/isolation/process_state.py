@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, TextIO
 import orjson
 
 from modelsync.models.isolation import shared_settings
+from modelsync.models.isolation.process_settings import SIGNALS
 
 SHARED_MODULES: tuple[ModuleType, ...] = (
     builtins,
@@ -77,12 +78,12 @@ def restored_modules() -> Iterator[None]:
 
 
 def snapshot() -> Callable[[], None]:
-    """Save limits, import paths and logging; the returned function restores them, any number of
-    times.
+    """Save limits, import paths, handlers of signals and logging; the returned function restores
+    them, any number of times.
 
     For changes that models make when they are called: too rare to look for after each call.
     """
-    restores = _interpreter(), _logging(), _timeout()
+    restores = _interpreter(), _logging(), _timeout(), _signals()
 
     def restore() -> None:
         for one in restores:
@@ -131,6 +132,17 @@ def _interpreter() -> Callable[[], None]:
 def _timeout() -> Callable[[], None]:
     before = socket.getdefaulttimeout()
     return lambda: socket.setdefaulttimeout(before)
+
+
+def _signals() -> Callable[[], None]:
+    """Remember handlers, timers and the mask of signals; return what restores them."""
+    before = [(setting, setting.read()) for setting in SIGNALS]
+
+    def restore() -> None:
+        for setting, value in before:
+            setting.write(value)
+
+    return restore
 
 
 def _logging() -> Callable[[], None]:

@@ -23,7 +23,7 @@ from modelsync.models.artefacts import registry
 from modelsync.models.binding import batching, methods
 from modelsync.models.convention import BATCH, FILE, METHOD
 from modelsync.models.diagnosis import from_exception
-from modelsync.models.isolation import import_hooks, process_state
+from modelsync.models.isolation import fork_guard, import_hooks, process_state
 from modelsync.models.loading import lifecycle
 from modelsync.models.types import Fault, LoadedModel, ModelSpec
 
@@ -86,6 +86,8 @@ def load(spec: ModelSpec, *, alone: bool = False) -> LoadedModel:
         fault = from_exception(error, path, "load")
         package.close()
         raise ModelBroken(fault) from None
+    finally:
+        fork_guard.end_if_forked()  # a process that `__init__` has forked returns to here
     model.context = context
     return model
 
