@@ -72,6 +72,7 @@ class ModelThread:
         self._task: asyncio.Task[Any] | None = None
         self._lock = threading.Lock()
         self._calling: Frame | None = None
+        self._hangs = False
         self._given_up = False
         self._ended = threading.Event()
         self._thread_id = 0
@@ -86,14 +87,21 @@ class ModelThread:
 
     def interrupt(self, frame: Frame) -> bool:
         """Interrupt the call of a frame; return whether the thread is in one."""
-        if self._calling is not frame:
-            return False
-        after = 0.0
-        if task := self._task:
+        with self._lock:
+            if self._calling is not frame:
+                return False
+            self._hangs = True
+            frame.hangs()
+            task = self._task
+        if task:
             task.get_loop().call_soon_threadsafe(task.cancel)
-            after = CANCEL
         with suppress(Overloaded):  # no thread for it: the call is not interrupted, but given up
-            interrupt_soon(self._thread_id, self._lock, lambda: self._calling is frame, after=after)
+            interrupt_soon(
+                self._thread_id,
+                self._lock,
+                lambda: self._calling is frame,
+                after=CANCEL if task else 0.0,
+            )
         return True
 
     def give_up(self, frame: Frame) -> bool:
@@ -202,7 +210,9 @@ class ModelThread:
     def _end(self, frame: Frame) -> None:
         with self._lock:
             self._calling = None
-            if frame.finished:  # it may have been interrupted
+            if self._hangs:
+                self._hangs = False
+                frame.hangs_no_more()
                 cancel_interrupt(threading.get_ident())
 
     def _turn(self, payloads: Sequence[bytes], frame: Frame) -> Sequence[RawOutcome]:

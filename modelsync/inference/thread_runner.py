@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 RETRY = Backoff(first=2.0, most=300.0)
 """Seconds between two attempts to load and start a model that fails."""
 
-GRACE = 1.0
+GRACE = 0.5
 """Seconds that an interrupted call has to end, before its thread is given up."""
 
 
