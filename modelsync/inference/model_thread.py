@@ -128,7 +128,7 @@ class ModelThread:
         if self.model.is_async:
             self._serve()
         else:
-            self.model.context.run(self._serve)
+            self._context.run(self._serve)
         if self._given_up:
             self._leave()
         else:
@@ -149,6 +149,8 @@ class ModelThread:
                 self._runner = self._loaded or InProcessRunner.load(self._spec)
             self._runner.wait = self._wait
             self.model = self._runner.model
+            # A thread that was given up may be in the context of the same instance.
+            self._context = self.model.context.copy() if self._again else self.model.context
             self.model.lock = None  # one thread, one call at a time
             (self._runner.start if self._again else self._runner.warm_up)()
         except ModelBroken as error:
@@ -241,8 +243,8 @@ class ModelThread:
             finally:
                 self._task = None
 
-        return self._loop.run(call(), context=self.model.context)
+        return self._loop.run(call(), context=self._context)
 
     def _wait(self, awaitable: Awaitable[Any]) -> Any:
         """Wait for what an `async def` has returned, in the loop of this thread."""
-        return self._loop.run(lifecycle.awaited(awaitable), context=self.model.context)
+        return self._loop.run(lifecycle.awaited(awaitable), context=self._context)
