@@ -40,7 +40,7 @@ class AsyncRunner:
                 message = f"{self.limit} predictions are running already; try again"
                 raise Overloaded(message, retry_after=1)
             self.running += 1
-            loop = self._loop = self._loop or _start_loop()
+            loop = self._loop = self._loop or start_loop("modelsync-async")
 
         def expire() -> None:
             on_expired(DeadlineExceeded(f"no answer within {self._timeouts.timeout:g} s"))
@@ -57,7 +57,8 @@ class AsyncRunner:
                 self.running -= 1
 
 
-def _start_loop() -> asyncio.AbstractEventLoop:
+def start_loop(name: str) -> asyncio.AbstractEventLoop:
+    """Return an event loop that runs in a thread of this name, until the process ends."""
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="modelsync-async", daemon=True).start()
+    threading.Thread(target=loop.run_forever, name=name, daemon=True).start()
     return loop

@@ -10,6 +10,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from modelsync.errors import DeadlineExceeded, Overloaded, RequestError
 from modelsync.inference.codec import Codec
@@ -20,6 +21,9 @@ from modelsync.inference.runners import ModelRunner, RawOutcome
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.types import LoadedModel
 from modelsync.observability.counters import Row
+
+if TYPE_CHECKING:
+    import asyncio
 
 Explain = Callable[[RawOutcome, LoadedModel, str], Outcome]
 """Turns what a call raised into the error that the client gets (`DataPlane.explain`)."""
@@ -36,6 +40,11 @@ class DispatchedRunner(ModelRunner):
 
     waiting = 0
     max_waiting = 1000
+    explains = False
+    """Whether failures of the model have been logged, and explained, where it runs."""
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Use the event loop of the calling thread, which is a worker's, if it needs one."""
 
     @abstractmethod
     def dispatch(self, frame: Frame) -> None:
@@ -120,10 +129,10 @@ class Frame:
             self._post(lambda: self._deliver(found))
 
     def _deliver(self, answers: Sequence[tuple[Pending, RawOutcome]]) -> None:
-        now, model = perf_counter(), self.runner.model
+        now, model, explains = perf_counter(), self.runner.model, self.runner.explains
         for request, outcome in answers:
             self._row.observe(reason_of(outcome), now - request.started)
-            if type(outcome) is bytes:
+            if type(outcome) is bytes or (explains and isinstance(outcome, RequestError)):
                 request.finish(outcome)
             else:
                 request.finish(self._explain(outcome, model, request.identity()))

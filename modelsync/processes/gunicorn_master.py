@@ -35,6 +35,8 @@ from modelsync.models.isolation.crash_report import crashed_model
 from modelsync.observability import counters, logs, totals
 from modelsync.processes.gunicorn_worker import ModelsyncWorker
 from modelsync.processes.oom import OomKills, find_counter
+from modelsync.processes.runner_process import RunnerDeath
+from modelsync.processes.runner_processes import RunnerProcesses, log_death
 from modelsync.releases.store import Releases
 from modelsync.server.connection_counts import ConnectionCounts
 from modelsync.settings import Settings
@@ -66,6 +68,7 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
     metrics: Path
     oom_kills: OomKills
     supervisor: int
+    runners: RunnerProcesses | None = None
     _quick_deaths = 0
 
     def reap_workers(self) -> None:
@@ -81,6 +84,8 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
                 return
             if (worker := self.WORKERS.pop(pid, None)) is not None:
                 self._reaped(worker, status)
+            elif self.runners and (death := self.runners.reaped(pid, status)):
+                self._runner_died(death)
 
     def _reaped(self, worker: ModelsyncWorker, status: int) -> None:
         """Explain the end of a worker: log it, and record a crash against its suspects."""
@@ -90,7 +95,7 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
         words = worker.crash_report.read()
         if status != 0 or words:  # or a model that calls os._exit(0)
             guilty = crashed_model(words, self.models)
-            suspects = [guilty] if guilty else totals.in_flight(self.metrics, worker.pid)
+            suspects = [guilty] if guilty else self._suspects(worker.pid)
             killed = os.WTERMSIG(status) == signal.SIGKILL
             starved = killed and self.oom_kills.claim(monotonic())
             _log_death(worker.pid, status, suspects, words, starved=starved)
@@ -100,6 +105,19 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
             self._slow_down_quick_deaths(worker)
         worker.crash_report.close()
         totals.retire(self.metrics, worker.pid)
+
+    def _suspects(self, pid: int) -> list[str]:
+        """Return the models that a worker was calling itself, when it ended."""
+        elsewhere = self.runners.names if self.runners else set()
+        return [name for name in totals.in_flight(self.metrics, pid) if name not in elsewhere]
+
+    def _runner_died(self, death: RunnerDeath) -> None:
+        """Log the end of a runner, and record a crash against the models that it was calling."""
+        killed = death.status is not None and os.WTERMSIG(death.status) == signal.SIGKILL
+        starved = killed and self.oom_kills.claim(monotonic())
+        log_death(death, starved=starved)
+        if death.suspects and (starved or not killed):
+            self._record_crash(death.suspects)
 
     def _record_crash(self, suspects: list[str]) -> None:
         for name in self.breaker.record_crash(suspects, monotonic()):
@@ -136,7 +154,15 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
             log.error("the supervisor has gone; ending")
             raise StopIteration
         self.oom_kills.refresh(monotonic())
+        if self.runners:
+            self.runners.watch()
         super().manage_workers()
+
+    def stop(self, graceful: bool = True) -> None:
+        """End the workers, then the runners, which answer them until then."""
+        super().stop(graceful)
+        if self.runners:
+            self.runners.end()
 
 
 class GunicornApplication(BaseApplication):  # type: ignore[misc]
@@ -154,6 +180,9 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
         self.breaker = CircuitBreaker(
             {str(name): str(entry.version) for name, entry in entries.items()},
             memory_file(config.state.home),
+        )
+        self.runners = (
+            RunnerProcesses(config, self.release.path / "models_serve") if self.release else None
         )
         super().__init__()
 
@@ -187,6 +216,7 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
             self.release,
             request_sync=lambda: _request_sync(requests),
             breaker=self.breaker,
+            host=self.runners,
         )
         _report_faults(self.arguments.ready, loaded.faults)
         app = create_app(loaded)
@@ -205,6 +235,10 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
         ModelsyncArbiter.metrics = counters.folder(self.settings.state.home)
         ModelsyncArbiter.oom_kills = OomKills(find_counter())
         ModelsyncArbiter.supervisor = os.getppid()
+        ModelsyncArbiter.runners = self.runners
+        if self.runners and not self.settings.server.preload:  # they are the master's all the same
+            serving.start_runners(self.settings, self.release, self.runners)
+            self.runners.hosted()
         ModelsyncArbiter(self).run()
 
 
