@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from modelsync.errors import ModelBroken
@@ -35,6 +36,12 @@ SWITCHED_OFF = (
     "push a new version of it"
 )
 
+MOVING = "moved to a process of its own, because it has stopped worker processes; the log says how"
+
+
+RequestSync = Callable[[bool], None]
+"""Asks the supervisor for a sync; true: whatever was recorded of the commit."""
+
 
 @dataclass(slots=True)
 class Service:
@@ -50,7 +57,7 @@ class Service:
     release: Release | None
     faults: dict[str, str]
     dataplane: DataPlane
-    request_sync: Callable[[], None] | None = None
+    request_sync: RequestSync | None = None
     draining: bool = False
     _pid: int = field(default_factory=os.getpid)
 
@@ -99,7 +106,10 @@ class Service:
         """Return why a model is listed but not called: not loaded, suspended, or switched off."""
         if reason := self.faults.get(name) or self.dataplane.suspended.get(name):
             return reason
-        return SWITCHED_OFF if self.dataplane.breaker.is_open(name) else ""
+        breaker = self.dataplane.breaker
+        if breaker.is_moving(name):
+            return MOVING
+        return SWITCHED_OFF if breaker.is_open(name) else ""
 
     def unavailable(self) -> dict[str, str]:
         """Return the models that are listed but not called, with the reason."""
@@ -119,20 +129,24 @@ class _Routes:
     """The routes of a release's `serve_models.py`: the models that serve, the faults of others."""
 
     release: Release
+    left_out: Mapping[str, str]
     specs: list[ModelSpec] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, release: Release) -> _Routes:
-        """Read the routes of a release."""
-        routes = cls(release)
+    def of(cls, release: Release, left_out: Mapping[str, str]) -> _Routes:
+        """Read the routes of a release, but for the models `left_out`, which has the reasons."""
+        routes = cls(release, left_out)
         generator.run(release.path / "serve_models.py", routes)
         return routes
 
     def model(self, name: str, *, folder: str, version: str, **properties: Any) -> None:
         path = self.release.path / folder
         values = {**properties, "name": name, "path": path, "version": version}
-        self.specs.append(from_json(ModelSpec, values))
+        if reason := self.left_out.get(name):
+            self.faults[name] = reason
+        else:
+            self.specs.append(from_json(ModelSpec, values))
 
     def unavailable(self, name: str, *, reason: str) -> None:
         entry = self.release.models.get(ModelName(name))
@@ -151,14 +165,19 @@ class _Routes:
         return HostedModel(spec, entry.placement, entry.measured.call_seconds)
 
 
-def start_runners(settings: Settings, release: Release | None, host: RunnerHost) -> None:
+def start_runners(
+    settings: Settings, release: Release, left_out: Mapping[str, str], host: RunnerHost
+) -> None:
     """Start the runners of a release, if it needs any; does not wait.
 
-    `load` calls this. A master whose workers load their models themselves calls it before the fork.
+    For a master whose workers load their models themselves: before the fork, so that they are its
+    own. `load` starts those that do not run yet.
     """
-    if release:
-        routes = _Routes.of(release)
-        host.start(_groups([routes.hosted(spec) for spec in routes.specs], settings))
+    _start_runners(_Routes.of(release, left_out), settings, host)
+
+
+def _start_runners(routes: _Routes, settings: Settings, host: RunnerHost) -> None:
+    host.start(_groups([routes.hosted(spec) for spec in routes.specs], settings))
 
 
 def _groups(models: list[HostedModel], settings: Settings) -> list[RunnerGroup]:
@@ -189,18 +208,23 @@ def load(
     settings: Settings,
     release: Release | None,
     *,
-    request_sync: Callable[[], None] | None = None,
+    request_sync: RequestSync | None = None,
     breaker: CircuitBreaker | None = None,
+    left_out: Mapping[str, str] = MappingProxyType({}),
+    on_load: Callable[[str], None] = lambda _: None,
     host: RunnerHost | None = None,
 ) -> Service:
-    """Load every model of `release`, into this process or into runners of `host`. Model code runs
-    here; none of its failures passes.
+    """Load every model of `release`, here or in runners of `host`, but those `left_out`, which has
+    the reasons.
+
+    Model code runs here; none of its failures passes. `on_load` is called with the name of each
+    model before it is loaded.
     """
-    routes = _Routes.of(release) if release else None
+    routes = _Routes.of(release, left_out) if release else None
     faults = routes.faults if routes else {}
     runners: dict[str, ModelRunner] = {}
     if routes:
-        runners = _load(routes, settings, host)
+        runners = _load(routes, settings, on_load, host)
     dataplane = DataPlane(
         runners,
         faults,
@@ -215,15 +239,21 @@ def load(
     return Service(settings, release, faults, dataplane, request_sync)
 
 
-def _load(routes: _Routes, settings: Settings, host: RunnerHost | None) -> dict[str, ModelRunner]:
+def _load(
+    routes: _Routes,
+    settings: Settings,
+    on_load: Callable[[str], None],
+    host: RunnerHost | None,
+) -> dict[str, ModelRunner]:
     """Load the models: those of runners there, side by side, and meanwhile the others here."""
     if host:
-        start_runners(settings, routes.release, host)
+        _start_runners(routes, settings, host)
     loaded: dict[str, ModelRunner] = {}
     for spec in routes.specs:
         model = routes.hosted(spec)
         if host and _runner_of(model, settings.server.isolation):
             continue
+        on_load(spec.name)
         try:
             runner = InProcessRunner.load(spec)
         except ModelBroken as error:
@@ -231,6 +261,7 @@ def _load(routes: _Routes, settings: Settings, host: RunnerHost | None) -> dict[
         else:
             runner.model.call_seconds = model.call_seconds
             loaded[spec.name] = runner
+    on_load("")
     for hosted in host.hosted() if host else ():
         for name, reason in hosted.faults.items():
             _does_not_load(routes, name, reason)

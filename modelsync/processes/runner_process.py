@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
@@ -19,10 +18,13 @@ from modelsync.inference.channel import RunnerChannel
 from modelsync.inference.process_runner import Hosted, RunnerGroup, described
 from modelsync.inference.pulse import Pulse
 from modelsync.models import examples
-from modelsync.models.isolation.crash_report import CrashReport, crashed_model
+from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.models.serialization import from_json
 from modelsync.models.types import Fault, LoadedModel
+from modelsync.orphans import Children
+from modelsync.processes import worker_death
 from modelsync.processes.oom import prefer_as_oom_victim
+from modelsync.processes.worker_death import WorkerDeath
 from modelsync.runner import bootstrap
 from modelsync.runner.job import Model, RunnerJob
 from modelsync.settings import Settings
@@ -36,22 +38,25 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 """Each core has a worker; numerical libraries must not start threads on top. The user's wins."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunnerDeath:
-    """How a runner has ended by itself. `suspects`: the models that it was calling."""
-
-    group: str
-    pid: int
-    status: int | None
-    suspects: list[str]
-    trace: str
-
-
 class RunnerProcess:
-    """The process of one group, started again and again on the same socket."""
+    """The process of one group, started again and again on the same socket.
 
-    def __init__(self, group: RunnerGroup, address: str, config: Settings, folder: Path) -> None:
+    `deaf`: for how many seconds it had run no Python code when the watch ended it, else 0.
+    """
+
+    def __init__(
+        self,
+        group: RunnerGroup,
+        number: int,
+        address: str,
+        config: Settings,
+        folder: Path,
+        children: Children | None,
+    ) -> None:
         self.group = group
+        self.worker_index = number
+        self.deaf = 0.0
+        self._children = children
         self.pulse = Pulse.create()
         self.pid = 0
         self.born = 0.0
@@ -98,6 +103,8 @@ class RunnerProcess:
         self._close_report()
         self._report = reading
         self.pid, self.born = process.pid, monotonic()
+        if self._children:
+            self._children.add(self.pid)
         prefer_as_oom_victim(Path(f"/proc/{self.pid}"))
 
     def _job(self, report: int) -> RunnerJob:
@@ -202,24 +209,35 @@ class RunnerProcess:
 
     # --- its end ----------------------------------------------------------------------------------
 
-    def reaped(self, status: int | None) -> RunnerDeath:
+    def reaped(self, status: int, *, starved: bool) -> WorkerDeath:
         """The process has ended and was reaped: say how, and end what it has left behind."""
-        words = self._crash_report.read()
-        names = self.names
-        guilty = crashed_model(words, self._folder)
-        calling = [names[number] for number in self.pulse.calling() if number < len(names)]
-        death = RunnerDeath(
-            self.group.name, self.pid, status, [guilty] if guilty else calling, words
+        death = worker_death.explain(
+            self.pid,
+            status,
+            self._crash_report.read(),
+            self._folder,
+            self._calling,
+            starved=starved and not self.deaf,
+            deaf=self.deaf,
+            runner=self.group.name,
         )
-        self.pulse.end()
-        self._end_session()
-        self.pid = 0
-        self._crash_report.clear()
+        self._forget()
         return death
 
-    def is_deaf(self, now: float, limit: float) -> bool:
-        """Whether it has run no Python code for `limit` seconds."""
-        return bool(self.pid) and self.pulse.up and now - self.pulse.beat > limit
+    def _calling(self) -> list[str]:
+        """Return the models that it is calling."""
+        names = self.names
+        return [names[number] for number in self.pulse.calling() if number < len(names)]
+
+    def _forget(self) -> None:
+        """The process has ended: be ready to start the next one."""
+        self.pulse.end()
+        if self._children:
+            self._children.forget(self.pid)  # which ends what it has left
+        else:
+            end_session(self.pid)
+        self.pid, self.deaf = 0, 0.0
+        self._crash_report.clear()
 
     def signal(self, number: int) -> None:
         """Send a signal, if it runs."""
@@ -233,9 +251,7 @@ class RunnerProcess:
             self.signal(signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self.pid, 0)
-            self.pulse.end()
-            self._end_session()
-            self.pid = 0
+            self._forget()
 
     def close(self) -> None:
         """Free its socket and descriptors."""
@@ -243,11 +259,12 @@ class RunnerProcess:
         self._listener.close()
         self._crash_report.close()
 
-    def _end_session(self) -> None:
-        """Kill what its models have forked: its session has the number of its pid."""
-        for pid in session_members(self.pid):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+
+def end_session(session: int) -> None:
+    """Kill what a runner, which had a session of its own, has left behind."""
+    for pid in session_members(session):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def session_members(session: int, proc: Path = Path("/proc")) -> list[int]:

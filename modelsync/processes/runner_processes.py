@@ -20,7 +20,10 @@ from time import monotonic, sleep
 
 from modelsync.backoff import Backoff
 from modelsync.inference.process_runner import Hosted, RunnerGroup
-from modelsync.processes.runner_process import RunnerDeath, RunnerProcess
+from modelsync.orphans import Children
+from modelsync.processes.pulse import NOT_BEATING, POLL, Pulses, PulseWatch
+from modelsync.processes.runner_process import RunnerProcess
+from modelsync.processes.worker_death import WorkerDeath
 from modelsync.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,9 +33,6 @@ PAUSES = Backoff(0.25, 30.0)
 
 SETTLED = 10.0
 """Seconds of life after which a runner that ends is started again at once."""
-
-DEAF = 1.0
-"""Seconds beyond the deadline of a prediction that a runner may run no Python code."""
 
 ENDING = 2.0
 """Seconds that runners have to end by themselves: their models' `stop` runs then."""
@@ -44,15 +44,17 @@ LONGEST_PATH = 90
 class RunnerProcesses:
     """The runners of a release whose models lie in `folder`; a `RunnerHost`."""
 
-    def __init__(self, config: Settings, folder: Path) -> None:
+    def __init__(self, config: Settings, folder: Path, children: Children | None = None) -> None:
         self._config = config
         self._folder = folder.absolute()
+        self._children = children
         self._runners: list[RunnerProcess] = []
         self._hosted: list[Hosted] | None = None
         self._due: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._sockets: Path | None = None
         self._owner = os.getpid()
+        self._pulse_watch = PulseWatch(_Pulses(self._runners), config.server.predict_timeout)
 
     @property
     def names(self) -> set[str]:
@@ -65,7 +67,9 @@ class RunnerProcesses:
             self._sockets = _folder_for_sockets()
             for number, group in enumerate(groups):
                 address = str(self._sockets / f"{number}")
-                runner = RunnerProcess(group, address, self._config, self._folder)
+                runner = RunnerProcess(
+                    group, number, address, self._config, self._folder, self._children
+                )
                 self._runners.append(runner)
                 runner.start()
 
@@ -78,31 +82,28 @@ class RunnerProcesses:
 
     # --- watching ---------------------------------------------------------------------------------
 
-    def reaped(self, pid: int, status: int | None) -> RunnerDeath | None:
-        """A child process has ended. Return how, if it was a runner; it is due to start again."""
-        runner = next((one for one in self._runners if one.pid == pid), None)
-        if runner is None:
-            return None
+    def find(self, pid: int) -> RunnerProcess | None:
+        """Return the runner with this pid, None if there is none."""
+        return next((one for one in self._runners if one.pid == pid), None)
+
+    def reaped(self, runner: RunnerProcess, status: int, *, starved: bool = False) -> WorkerDeath:
+        """A runner has ended and was reaped: return how. It is due to start again."""
         now, name = monotonic(), runner.group.name
         settled = now - runner.born > SETTLED
         failures = self._failures[name] = 1 if settled else self._failures.get(name, 0) + 1
         pause = 0.0 if failures == 1 else PAUSES.pause(failures - 1, random.random())  # noqa: S311
         self._due[name] = now + pause
-        return runner.reaped(status)
+        self._pulse_watch.forget(runner.pid, runner.worker_index)
+        return runner.reaped(status, starved=starved)
 
     def watch(self) -> None:
-        """Start runners that are due, and kill those that are deaf; called about once a second."""
+        """Start runners that are due, and end those that are deaf; called a few times a second."""
         now = monotonic()
-        limit = self._config.server.predict_timeout + DEAF
+        self._pulse_watch.end_deaf({one.pid: one for one in self._runners if one.pid}, now)
         for runner in self._runners:
             if not runner.pid and now >= self._due.get(runner.group.name, now):
                 log.info("the runner of %s starts again", runner.group.name)
                 runner.start()
-            elif runner.is_deaf(now, limit):
-                name = runner.group.name
-                message = "the runner of %s has run no Python code for %g s: it is replaced"
-                log.error(message, name, limit, extra={"fields": {"model": name}})
-                runner.signal(signal.SIGKILL)
 
     def watch_in_thread(self) -> None:
         """Watch from a thread of this process; for a server whose loop is not ours."""
@@ -113,18 +114,18 @@ class RunnerProcesses:
         while self._runners:
             for runner in self._runners:
                 if runner.pid:
-                    self._reap(runner.pid)
+                    self._reap(runner)
             self.watch()
-            sleep(0.2)
+            sleep(POLL)
 
-    def _reap(self, pid: int) -> None:
-        status: int | None = None
+    def _reap(self, runner: RunnerProcess) -> None:
+        status = 0
         try:
-            ended, status = os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:  # the server has reaped it
-            ended = pid
-        if ended and (death := self.reaped(pid, status)):
-            log_death(death)
+            ended, status = os.waitpid(runner.pid, os.WNOHANG)
+        except ChildProcessError:  # the server has reaped it, and knows how it ended
+            ended = runner.pid
+        if ended:
+            self.reaped(runner, status).log()
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -132,7 +133,8 @@ class RunnerProcesses:
         """End all runners: by SIGTERM, then by SIGKILL, with all that they have forked."""
         if os.getpid() != self._owner:  # a worker
             return
-        runners, self._runners = self._runners, []
+        runners = list(self._runners)
+        self._runners.clear()
         for runner in runners:
             runner.signal(signal.SIGTERM)
         deadline = monotonic() + ENDING
@@ -143,6 +145,21 @@ class RunnerProcesses:
             runner.close()
         if self._sockets:
             shutil.rmtree(self._sockets, ignore_errors=True)
+
+
+class _Pulses(Pulses):
+    """The last beats of runners, for the watch of the workers' pulses."""
+
+    def __init__(self, runners: list[RunnerProcess]) -> None:
+        self._runners = runners
+
+    def last(self, worker_index: int) -> float:
+        """Return the time of a runner's last beat, `NOT_BEATING` if it does not serve yet."""
+        pulse = self._runners[worker_index].pulse
+        return pulse.beat if pulse.up else NOT_BEATING
+
+    def forget(self, worker_index: int) -> None:
+        """Do nothing: the next process of the runner is not up yet."""
 
 
 def _has_ended(pid: int) -> bool:
@@ -161,29 +178,3 @@ def _folder_for_sockets() -> Path:
             Path(folder).rmdir()
         folder = tempfile.mkdtemp(prefix="modelsync-", dir="/tmp")
     return Path(folder)
-
-
-def log_death(death: RunnerDeath, *, starved: bool = False) -> None:
-    """Log how a runner has ended, and which models it was calling."""
-    how = how_it_ended(death.status)
-    said = "was killed by the kernel because memory ran out" if starved else f"ended: {how}"
-    calling = f", while it called {', '.join(death.suspects)}" if death.suspects else ""
-    fields = {
-        "event": "runner_ended",
-        "runner": death.group,
-        "how": how,
-        "out_of_memory": starved,
-        "calling": death.suspects,
-        "trace": death.trace,
-    }
-    log.error("the runner of %s (%d) %s%s", death.group, death.pid, said, calling,
-              extra={"fields": fields})  # fmt: skip
-
-
-def how_it_ended(status: int | None) -> str:
-    """Return the name of the signal, or the exit code, of a status of waitpid(2)."""
-    if status is None:
-        return "unknown"
-    code = os.waitstatus_to_exitcode(status)
-    names = {int(one): one.name for one in signal.Signals}  # real-time signals have none
-    return names.get(-code, f"signal {-code}") if code < 0 else f"exit code {code}"

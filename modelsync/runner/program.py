@@ -6,7 +6,6 @@ with its parent.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import signal
@@ -20,15 +19,14 @@ from modelsync import json_text
 from modelsync.errors import ModelBroken
 from modelsync.inference.pulse import Pulse
 from modelsync.inference.runners import InProcessRunner
-from modelsync.models.isolation import patches
+from modelsync.models.isolation import fork_guard, patches
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.models.serialization import to_json
 from modelsync.models.types import Fault
 from modelsync.observability import logs
+from modelsync.orphans import end_with_parent
 from modelsync.runner.job import Model, RunnerJob
 from modelsync.runner.server import RunnerServer
-
-PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 _exit = os._exit  # without the crash report, which replaces it
 
@@ -44,7 +42,7 @@ def main(fd: int) -> None:
     with open(fd, "rb") as file:
         file.seek(0)
         job = RunnerJob.from_json(json_text.loads(file.read()))
-    _end_with(job.parent)
+    end_with_parent(signal.SIGKILL, job.parent)
     _prepare(job)
     pulse = Pulse(job.pulse)
     with open(job.report, "wb", buffering=0) as report:  # noqa: PTH123
@@ -56,14 +54,6 @@ def main(fd: int) -> None:
     _exit(0)  # threads of models may hang for ever
 
 
-def _end_with(parent: int) -> None:
-    """Have Linux kill this process with its master: nothing else would end a model that hangs."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
-
-
 def _prepare(job: RunnerJob) -> None:
     """Set what must be set before a model's code runs: log, limits, crash report, patches."""
     logs.configure(_Logs(job.log_format, job.log_level))
@@ -71,6 +61,7 @@ def _prepare(job: RunnerJob) -> None:
     if job.memory is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (job.memory, job.memory))
     patches.install()
+    fork_guard.withhold([job.report], [job.listen])
     CrashReport(open(job.crash, "w+b", buffering=0)).listen()  # noqa: PTH123, SIM115
 
 

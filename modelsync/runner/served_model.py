@@ -108,7 +108,10 @@ class ServedModel:
                 answers.append((index, DeadlineExceeded("its deadline has passed")))
                 continue
             outcome = self._main.call(payload, CODEC, sent)
-            answers.append((index, self._explain(outcome, call.identities[index])))
+            if type(outcome) is bytes:
+                answers.append((index, outcome))
+            else:
+                self._explain(outcome, call, index, reply)
             if perf_counter() - sent > MAX_TURN:
                 reply(answers)
                 answers, sent = [], perf_counter()
@@ -145,8 +148,16 @@ class ServedModel:
             refuse(error)
 
     def _reply_all(self, call: Call, outcomes: Sequence[RawOutcome], reply: Reply) -> None:
-        explained = map(self._explain, outcomes, call.identities)
-        reply(list(enumerate(explained)))
+        answers: list[tuple[int, Outcome]] = []
+        for index, outcome in enumerate(outcomes):
+            if type(outcome) is bytes:
+                answers.append((index, outcome))
+            else:
+                self._explain(outcome, call, index, reply)
+        if answers:
+            reply(answers)
 
-    def _explain(self, outcome: RawOutcome, identity: str) -> Outcome:
-        return self._dataplane.explain(outcome, self._runner.model, identity)
+    def _explain(self, outcome: RawOutcome, call: Call, index: int, reply: Reply) -> None:
+        """Answer a request whose call has failed, now or from the thread that explains failures."""
+        model, identity = self._runner.model, call.identities[index]
+        self._dataplane.explain(outcome, model, identity, lambda said: reply([(index, said)]))

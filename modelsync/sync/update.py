@@ -7,6 +7,7 @@ process of its own; so does `modelsync sync`.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import signal
 import sys
@@ -14,10 +15,11 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
-from modelsync import settings
+from modelsync import orphans, settings
 from modelsync.clock import now
 from modelsync.deadline import Deadline
 from modelsync.errors import (
+    CheckFailed,
     ModelsyncError,
     NoModels,
     ProbationFailed,
@@ -44,6 +46,7 @@ from modelsync.sync.plan import (
     reject_newly_broken,
     report,
     satisfied,
+    to_be_tried_again,
     with_problems,
 )
 from modelsync.sync.sources import Source, source_of, substitutes
@@ -58,7 +61,7 @@ from modelsync.sync.status import (
 log = logging.getLogger("modelsync.sync.update")  # also when it runs as __main__
 
 # Errors that another source does not cure, or that do not come from the repository.
-_NOT_AWAY = (NoModels, ReleaseRejected, ProbationFailed, StorageFailed)
+_NOT_AWAY = (NoModels, ReleaseRejected, CheckFailed, ProbationFailed, StorageFailed)
 
 FAILED = 75
 """Exit code of an update that failed and has reported why. After another one the caller reports."""
@@ -143,7 +146,8 @@ class Updater:
         current = sources.current(self._settings)
         status = read_status(self._home)
         if not force:
-            if current and (wanted, self._environment) in satisfied(current, status):
+            known = current and (wanted, self._environment) in satisfied(current, status)
+            if current and known and not to_be_tried_again(current):
                 return Outcome("unchanged", current)
             self._refuse_rejected(wanted, status)
         release_id = self._releases.next_id(wanted)
@@ -153,7 +157,7 @@ class Updater:
                 raise source.no_models(wanted, deadline)
             specs = with_problems(staging.models_serve, found, exported.problems)
             beside = exported.beside - {f"{spec.name}/" for spec in specs}
-            results = self._check(specs, beside, current, status)
+            results = self._check(specs, beside, None if force else current, status)
             entries = [
                 self._entry(spec, results[spec.name], current, staging, release_id)
                 for spec in specs
@@ -205,7 +209,8 @@ class Updater:
     ) -> dict[ModelName, CheckResult]:
         """Return a result for each model, by name.
 
-        A version that serves already is not checked again in the same environment.
+        A version that serves already, in the release `current`, is not checked again in the same
+        environment.
         """
         checked: Mapping[ModelName, ModelEntry] = {}
         if current and self._environment in {one for _, one in satisfied(current, status)}:
@@ -259,16 +264,23 @@ class Updater:
         )
 
 
-def main() -> int:
-    """Update once; return the exit code: 0, `FAILED`, or another one if the update has not reported
-    why.
+def main(arguments: Sequence[str] = ()) -> int:
+    """Update once, with `--force` whatever was recorded; end with the process `--parent`.
+
+    Returns the exit code: 0, `FAILED`, or another one if the update has not reported why.
     """
+    parser = argparse.ArgumentParser(prog="modelsync.sync.update")
+    parser.add_argument("--force", action="store_true")
+    parser.add_argument("--parent", type=int)
+    given = parser.parse_args(arguments)
     # As an exception, so that children and temporary folders are removed before the process ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if given.parent:
+        orphans.end_with_parent(signal.SIGTERM, given.parent)
     try:
         config = settings.load()
         logs.configure(config.logs, secrets=logs.secrets_of(config))
-        Updater(config).run()
+        Updater(config).run(force=given.force)
     except SyncError:
         return FAILED
     except ModelsyncError as error:
@@ -281,4 +293,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
