@@ -8,6 +8,7 @@ orjson is here.
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 try:
@@ -29,7 +30,11 @@ except ImportError:  # in an environment of a model
         loads,
     )
 
+MODULE = sys.modules.get("orjson", json)
+"""The module that reads and writes the bodies."""
+
 __all__ = [
+    "MODULE",
     "OPT_APPEND_NEWLINE",
     "OPT_SERIALIZE_NUMPY",
     "Fragment",
