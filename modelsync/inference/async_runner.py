@@ -6,16 +6,18 @@ never a probe.
 
 from __future__ import annotations
 
-import asyncio
 import selectors
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelsync.errors import DeadlineExceeded, Overloaded
 from modelsync.inference.threads import start_thread
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.isolation import fork_guard
+
+if TYPE_CHECKING:  # imported with the first such model: it takes 3 MB
+    import asyncio
 
 
 class AsyncRunner:
@@ -51,6 +53,8 @@ class AsyncRunner:
         ticket = self._timeouts.start(expire)
         with self._lock:
             self.running += 1
+        import asyncio
+
         future = asyncio.run_coroutine_threadsafe(self._run(work(ticket)), loop)
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -66,6 +70,8 @@ def start_loop(name: str) -> asyncio.AbstractEventLoop:
 
     Raises Overloaded if no thread can be started.
     """
+    import asyncio
+
     selector = selectors.DefaultSelector()
     # A process that a model forks would go on with the loop; without the selector it ends.
     fork_guard.withhold([selector.fileno()])
