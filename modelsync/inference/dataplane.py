@@ -197,8 +197,8 @@ class DataPlane:
                 # In a copy, since the loop or another thread may be in the model's context.
                 call.outcome = model.context.copy().run(runner.call, payload, codec)
             self.latencies[model.name].record(call.seconds)
-            # What it raises is logged also if the deadline has answered.
-            self.explain(call.take(), model, request_id, done if call.claimed else _nobody)
+            # Logged also if it is too late to answer.
+            self.explain(call.take(), model, request_id, done if call.claimed else _unheard)
 
         def on_expired(error: DeadlineExceeded) -> None:
             runner.give_up()
@@ -221,7 +221,7 @@ class DataPlane:
         async def work(ticket: Ticket) -> None:
             with Invocation(self.counters.rows[model.name], started, ticket=ticket) as call:
                 call.outcome = await runner.call_async(payload, codec)
-            self.explain(call.take(), model, request_id, done if call.claimed else _nobody)
+            self.explain(call.take(), model, request_id, done if call.claimed else _unheard)
 
         def on_expired(error: DeadlineExceeded) -> None:
             self._refuse(model.name, error, started, done)
@@ -240,10 +240,10 @@ class DataPlane:
         done(error)
 
 
-def _nobody(outcome: Outcome) -> None:
-    """Take an outcome that is too late."""
-
-
 def _at_once(answer: Callable[[], None]) -> None:
     """Answer in the thread that has the outcome: `done` may be called in any thread."""
     answer()
+
+
+def _unheard(_: Outcome) -> None:
+    """Do nothing: the deadline has answered the request."""

@@ -89,8 +89,7 @@ class Explainer:
                 trace = bounded(error.__cause__) if error.__cause__ else ""
                 return _freed(error), f"{model.name}: {error}", trace
             message = hide_paths(redacted(message_of(error)), self._folder_of(model))
-            answer = ModelRaised(name, message[:MESSAGE_LIMIT])
-            trace = bounded(error)
+            answer, trace = ModelRaised(name, message[:MESSAGE_LIMIT]), bounded(error)
             _forget_frames(error)
             return answer, f"{model.name} raised {name}", trace
         except BaseException as problem:  # noqa: BLE001  parts of an exception are the model's code
@@ -117,7 +116,7 @@ def _freed(error: RequestError) -> RequestError:
 def _forget_frames(error: BaseException) -> None:
     """Free what the frames of an exception hold: what the model was given and has returned.
 
-    One of them may hold the exception itself, a cycle that would wait for the garbage collector.
+    One of them holds the exception itself, a cycle that would wait for the garbage collector.
     """
     for name in ("__traceback__", "__cause__", "__context__"):
         object.__setattr__(error, name, None)  # never the `__setattr__` of a model's own type

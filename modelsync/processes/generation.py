@@ -63,8 +63,8 @@ class Generation:
         self.release = release
         self.process = process
         self.faults: dict[str, str] = {}
-        self.suspended: dict[str, str] = {}
         self.loading = ""
+        self.suspended: dict[str, str] = {}
         self._private = private
         self._gate = gate
         self._children = children
