@@ -178,6 +178,11 @@ class Releases:
                 found.append(self.read(name))
         return sorted(found, key=lambda release: release.created, reverse=True)
 
+    def environments(self) -> set[str]:
+        """Return the ids of the environments that any release on disk needs."""
+        models = (entry for release in self.history() for entry in release.models.values())
+        return {entry.spec.environment for entry in models} - {""}
+
     def next_id(self, commit: str) -> str:
         """Return the id for a new release: the commit, with `.2`, `.3`, ... if that is taken."""
         taken = set(self._names())

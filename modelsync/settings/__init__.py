@@ -20,13 +20,14 @@ from modelsync.settings.loader import load
 from modelsync.settings.revision import NO_REVISION, Revision
 from modelsync.settings.secret import Secret
 from modelsync.settings.service import Access, Logs, ServerSettings, State
-from modelsync.settings.source import Git, Rollout, Sync
+from modelsync.settings.source import EnvironmentSettings, Git, Rollout, Sync
 
 __all__ = [
     "GROUPS",
     "NO_REVISION",
     "Access",
     "Entry",
+    "EnvironmentSettings",
     "Git",
     "Logs",
     "Revision",

@@ -17,6 +17,7 @@ from modelsync.models.types import (
     ModelEntry,
     ModelName,
     ModelSpec,
+    Placement,
     TreeHash,
 )
 from modelsync.observability.logs import event
@@ -76,11 +77,15 @@ def known_results(
         entry = checked.get(spec.name)
         if spec.fault:
             results[spec.name] = CheckResult(spec.name, spec.version, spec.fault)
-        elif entry and entry.state == "ready" and entry.version == spec.version:
+        elif entry and entry.state == "ready" and _is_same(entry, spec):
             results[spec.name] = CheckResult(
                 spec.name, spec.version, measured=entry.measured, placement=entry.placement
             )
     return results
+
+
+def _is_same(entry: ModelEntry, spec: ModelSpec) -> bool:
+    return (entry.version, entry.spec.environment) == (spec.version, spec.environment)
 
 
 def decide(
@@ -104,8 +109,15 @@ def decide(
         fault=result.fault,
         release=before.release if before and before.version == spec.version else release_id,
         measured=result.measured,
-        placement=result.placement,
+        placement=_placed(spec, result.placement),
     )
+
+
+def _placed(spec: ModelSpec, placement: Placement) -> Placement:
+    """Return the placement of a model: one with an environment of its own needs its Python."""
+    if not spec.environment or placement.place == "runner":
+        return placement
+    return replace(placement, place="runner", reason="it has an environment of its own")
 
 
 def reject_broken(entries: Sequence[ModelEntry]) -> None:
@@ -140,6 +152,7 @@ def is_unchanged(entries: Sequence[ModelEntry], current: Release) -> bool:
             entry.wanted_version,
             entry.fault,
             entry.placement,
+            entry.spec.environment,
         )
 
     return set(map(visible, entries)) == set(map(visible, current.models.values()))

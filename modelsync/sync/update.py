@@ -17,6 +17,9 @@ from typing import Literal
 from modelsync import settings
 from modelsync.clock import now
 from modelsync.deadline import Deadline
+from modelsync.environments.assignment import assign, environments_of
+from modelsync.environments.builder import Builder
+from modelsync.environments.store import folder_of
 from modelsync.errors import (
     ModelsyncError,
     NoModels,
@@ -86,6 +89,7 @@ class Updater:
         self._releases = Releases(self._home)
         self._source = source_of(config)
         self._pin = config.git.revision
+        self._builder = Builder(config.environments, folder_of(self._home), config.git.cache)
         sync = config.sync
         self._environment = environment(self._source.view, sync.on_broken_model, sync.check_timeout)
 
@@ -98,7 +102,7 @@ class Updater:
         wanted = ""
         try:
             with self._releases.lock(deadline):
-                self._releases.sweep(self._settings.sync.keep_releases, self._releases.held())
+                self._sweep()
                 try:
                     wanted = self._source.resolve(deadline)
                     outcome = self._update(self._source, wanted, deadline, force=force)
@@ -111,6 +115,11 @@ class Updater:
             record_failure(self._home, error, wanted, self._environment)
             raise
         return outcome
+
+    def _sweep(self) -> None:
+        """Remove releases that are not kept, then the environments that no release needs."""
+        self._releases.sweep(self._settings.sync.keep_releases, self._releases.held())
+        self._builder.environments.sweep(self._releases.environments())
 
     def _substitute(self, error: SyncError) -> None:
         """Publish from a substitute source if nothing serves and the repository cannot be reached.
@@ -143,7 +152,8 @@ class Updater:
         current = sources.current(self._settings)
         status = read_status(self._home)
         if not force:
-            if current and (wanted, self._environment) in satisfied(current, status):
+            served = current and (wanted, self._environment) in satisfied(current, status)
+            if current and served and self._has_environments(current):
                 return Outcome("unchanged", current)
             self._refuse_rejected(wanted, status)
         release_id = self._releases.next_id(wanted)
@@ -152,6 +162,7 @@ class Updater:
             if not (found := discover(staging.models_serve, exported.versions)):
                 raise source.no_models(wanted, deadline)
             specs = with_problems(staging.models_serve, found, exported.problems)
+            specs = assign(specs, exported.shared, self._builder)
             beside = exported.beside - {f"{spec.name}/" for spec in specs}
             results = self._check(specs, beside, current, status)
             entries = [
@@ -177,6 +188,11 @@ class Updater:
             release = staging.publish(release, code)
         self._releases.make_current(release)
         return Outcome("published", release)
+
+    def _has_environments(self, release: Release) -> bool:
+        """Whether the environments of a release are there: they are built again if not."""
+        specs = [entry.spec for entry in release.models.values() if entry.version]
+        return all(map(self._builder.environments.has, environments_of(specs)))
 
     def _refuse_rejected(self, wanted: str, status: Status) -> None:
         """Raise ReleaseRejected if an earlier update rejected this commit.
