@@ -10,6 +10,7 @@ import inspect
 import re
 import threading
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from modelsync.models.binding import batching, methods
 from modelsync.models.convention import BATCH, FILE, METHOD
 from modelsync.models.diagnosis import from_exception
 from modelsync.models.isolation import import_hooks, process_state
+from modelsync.models.loading import lifecycle
 from modelsync.models.types import Fault, LoadedModel, ModelSpec
 
 # The working directory, sys.path and the streams belong to the process: one model at a time.
@@ -32,16 +34,19 @@ def load(spec: ModelSpec) -> LoadedModel:
     """Import a model under a unique name and make its one instance.
 
     While it loads, the working directory is its folder; afterwards the state that all models share
-    is restored. Raises ModelBroken with the fault, whatever the model's code raised, SystemExit and
-    KeyboardInterrupt included; then nothing of it is left in `sys.modules`.
+    is restored. It loads in a context of its own (`LoadedModel.context`), so that decimal's
+    precision and numpy's error state, if it sets them, are its own. Its `start` is not called:
+    `lifecycle.start` does that. Raises ModelBroken with the fault, whatever the model's code
+    raised, SystemExit and KeyboardInterrupt included; then nothing of it is left in `sys.modules`.
     """
     if spec.fault:
         raise ModelBroken(spec.fault)
     path = spec.path.absolute()
     package = import_hooks.open_package(path, _label(spec))
+    context = Context()
     try:
         with _loading, process_state.preserved(path), import_hooks.plain_names(package):
-            return _load(spec, path, package)
+            model = context.run(_load, spec, path, package)
     except ModelBroken:
         package.close()
         raise
@@ -49,6 +54,8 @@ def load(spec: ModelSpec) -> LoadedModel:
         fault = from_exception(error, path, "load")
         package.close()
         raise ModelBroken(fault) from None
+    model.context = context
+    return model
 
 
 def unload(model: LoadedModel) -> None:
@@ -113,6 +120,8 @@ def _instance(spec: ModelSpec, path: Path, package: import_hooks.Package) -> Loa
         instance=instance,
         bind=batch.row if batch else None,
         call_batch=batch.call if batch else None,
+        start=lifecycle.method(instance, "start"),
+        stop=lifecycle.method(instance, "stop"),
     )
 
 
