@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from modelsync.environments.builder import Builder
@@ -14,18 +14,29 @@ from modelsync.models.types import Fault, ModelSpec, TreeHash
 Made = dict[str, str | Fault]
 
 
-def assign(specs: Sequence[ModelSpec], shared: Found, builder: Builder) -> list[ModelSpec]:
+def assign(
+    specs: Sequence[ModelSpec],
+    shared: Found,
+    builder: Builder,
+    *,
+    on_progress: Callable[[ModelSpec], None] = lambda spec: None,
+) -> list[ModelSpec]:
     """Return the models, each with the id of its environment, which is built if it is missing.
 
     `shared`: the requirements that lie beside the folders, for those without their own. They are
     part of what such a model is, so its version changes with them. A model whose environment cannot
-    be built gets that as its fault. Raises StorageFailed.
+    be built gets that as its fault. `on_progress` is called after each. Raises StorageFailed.
     """
     made: Made = {}
-    return [spec if spec.fault else _assigned(spec, shared, builder, made) for spec in specs]
+    found = []
+    for spec in specs:
+        found.append(spec if spec.fault else _assigned(spec, shared, builder, made))
+        on_progress(spec)
+    return found
 
 
 def _assigned(spec: ModelSpec, shared: Found, builder: Builder, made: Made) -> ModelSpec:
+    """Return a model with its environment or fault; `made` holds the results of this update."""
     own = find(below(spec.path))
     found = shared if own is None else own
     if isinstance(found, Fault):
@@ -62,8 +73,3 @@ def _of_shared(fault: Fault) -> Fault:
     place = ":".join(str(part) for part in (fault.file, fault.line) if part)
     message = f"{place} beside the models' folders: {fault.message}"
     return replace(fault, message=message, file=None, line=None)
-
-
-def environments_of(specs: Sequence[ModelSpec]) -> Iterator[str]:
-    """Yield the ids of the environments that models have, each once."""
-    yield from sorted({spec.environment for spec in specs if spec.environment})

@@ -14,7 +14,9 @@ import re
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from modelsync.deadline import Deadline
@@ -37,8 +39,8 @@ from modelsync.settings import EnvironmentSettings
 CACHE, RESOLVED = ".cache", ".resolved"
 """The folders of uv's cache, whose files the environments link, and of resolutions."""
 
-INSTALLED = "modelsync-install.txt"
-"""The file, beside the requirements, with the lines that are installed."""
+INSTALLED, PINS = "modelsync-install.txt", "modelsync-pins.txt"
+"""The files, beside the requirements, with the lines that are installed, and without options."""
 
 OF_RUNNERS = {"orjson": "orjson", "pydantic": "pydantic>=2"}
 """What a runner is faster with, and works without: installed where it fits, after all else."""
@@ -92,7 +94,7 @@ class Builder:
             ):
                 with storage():
                     requirements.write(Path(name))
-                work = _Work(requirements, Path(name), uv, deadline, offline=self._away)
+                work = _Work(requirements, Path(name), uv, deadline, known is not None, self._away)
                 return self._built(work, key, known)
         except UvFailed as error:
             self._away = self._away or diagnostics.is_away(error.words)
@@ -141,12 +143,17 @@ class Builder:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """One set at work: its files are in `folder`. With `offline` no index is asked."""
+    """One set at work: its files are in `folder`.
+
+    `known`: it was resolved before, so uv's cache may hold all of it. With `offline` no index is
+    asked.
+    """
 
     requirements: Requirements
     folder: Path
     uv: Uv
     deadline: Deadline
+    known: bool
     offline: bool
 
     def resolve(self) -> Resolution:
@@ -186,11 +193,11 @@ class _Work:
         """Make the environment in a folder. Raises UvFailed, SyncTimeout, TooLarge."""
         self._run("venv", "--relocatable", "--no-project", "--python", resolution.python, str(path))
         options = [line.text for line in self.requirements.lines() if _OPTIONS.match(line.text)]
-        file = self.folder / INSTALLED
         with storage():
-            file.write_text("\n".join([*options, *resolution.packages, ""]), "utf-8")
-        hashed = ["--require-hashes"] if self.requirements.is_hashed else ["--no-deps"]
-        self._pip(path, meter, "--requirement", INSTALLED, *hashed)
+            lines = [*options, *resolution.packages, ""]
+            (self.folder / INSTALLED).write_text("\n".join(lines), "utf-8")
+        hashed = "--require-hashes" if self.requirements.is_hashed else "--no-deps"
+        self._pip(path, meter, "--requirement", INSTALLED, hashed)
         self._add_for_runners(resolution, path, meter)
         meter.check()
 
@@ -198,26 +205,24 @@ class _Work:
         """Install what runners are faster with, if it fits beside the set; else leave it."""
         present = {_name(line) for line in resolution.packages}
         wanted = [line for name, line in OF_RUNNERS.items() if name not in present]
-        pins = "\n".join(
-            line.partition(" --hash")[0] for line in resolution.packages if "==" in line
-        )
+        pins = (line.partition(" --hash")[0] for line in resolution.packages if "==" in line)
         with storage():
-            (self.folder / "constraints.txt").write_text(pins, "utf-8")
-        for line in wanted:
-            try:
-                self._pip(path, meter, line, "--constraint", "constraints.txt")
-            except UvFailed as error:
-                _log.debug("%s does not fit into environment %s: %s", line, resolution.id, error)
+            (self.folder / PINS).write_text("\n".join(pins), "utf-8")
+        try:
+            if wanted:
+                self._pip(path, meter, *wanted, "--constraint", PINS)
+        except UvFailed as error:
+            _log.debug("environment %s is without %s: %s", resolution.id, wanted, error)
 
     def _pip(self, path: Path, meter: Meter, *arguments: str) -> None:
-        """Install from uv's cache; ask the index only if that lacks something."""
+        """Install; of a set that is known, from uv's cache, unless that lacks something."""
         python = ["--python", str(path / "bin" / "python"), "--link-mode", "hardlink"]
-        try:
-            self._run("pip", "install", *python, *arguments, offline=True, meter=meter)
-        except UvFailed:
-            if self.offline:
-                raise
-            self._run("pip", "install", *python, *arguments, meter=meter)
+        install = partial(self._run, "pip", "install", *python, *arguments, meter=meter)
+        if self.known:
+            with suppress(UvFailed):
+                install(offline=True)
+                return
+        install()
 
     def _run(self, *arguments: str, offline: bool = False, meter: Meter | None = None) -> str:
         return self.uv.run(

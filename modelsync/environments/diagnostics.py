@@ -20,6 +20,7 @@ _LOGIN = re.compile(r"\((40[137])[ )]|\b(40[137]) (?:Unauthorized|Forbidden|Prox
 _NOISE = re.compile(
     r",? we can conclude that your (?:project's )?requirements are unsatisfiable"
     r"|No solution found when resolving dependencies(?: for split.*)?\n"
+    r"|^error: Couldn't parse requirement in `.*` at position \d+$|^ *\^+$"
     r"|^ *(?:error|cause):|^Using (?:Python|CPython) .*$|^Resolved .*$|^hint: .*$",
     re.MULTILINE,
 )
@@ -50,7 +51,7 @@ def _about(words: str) -> str:
     """Name the host that did not answer, and why."""
     host = re.search(r"https?://(?:[^\s/@]*@)?([\w.:\[\]-]+)", words)
     causes = re.findall(r"^ *cause: *(.*)$", words, re.MULTILINE)
-    why = causes[-1].partition(" for url ")[0] if causes else ""
+    why = re.split(r" for url\b", causes[-1])[0] if causes else ""
     return f": {': '.join(filter(None, (host[1] if host else '', why)))}" if host or why else ""
 
 

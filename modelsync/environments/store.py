@@ -86,6 +86,10 @@ class Environments:
             (self.folder / environment).symlink_to(self._prepared.folder / environment)
         return True
 
+    def has_all(self, environments: Collection[str]) -> bool:
+        """Whether all of these are here, as `has` tells."""
+        return all(self.has(environment) for environment in environments)
+
     def _is_whole(self, environment: str) -> bool:
         folder = self.folder / environment
         # The interpreter is a link: it leads nowhere where Python has been replaced since.

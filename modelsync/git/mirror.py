@@ -232,11 +232,7 @@ class Mirror:
     def files(
         self, commit: str, subdir: str, deadline: Deadline
     ) -> Iterator[Callable[[str], dict[str, bytes]]]:
-        """A function that reads the file at a path below a folder of the commit, or all files below
-        that path.
-
-        Raises SyncError, and so does the function; MirrorCorrupt if the mirror is damaged.
-        """
+        """A function for `tree.files` of a folder of the commit. Raises SyncError, as it does."""
         with self._session(deadline) as run:
             yield lambda path: tree.files(run, commit, subdir, path)
 

@@ -71,6 +71,11 @@ class Release:
         """The folder with the model folders."""
         return self.path / "models_serve"
 
+    @property
+    def environments(self) -> set[str]:
+        """The ids of the environments that its models need."""
+        return {entry.spec.environment for entry in self.models.values() if entry.version} - {""}
+
 
 class Staging:
     """A release while it is built: a folder that no other code reads before `publish`."""
@@ -180,8 +185,7 @@ class Releases:
 
     def environments(self) -> set[str]:
         """Return the ids of the environments that any release on disk needs."""
-        models = (entry for release in self.history() for entry in release.models.values())
-        return {entry.spec.environment for entry in models} - {""}
+        return {name for release in self.history() for name in release.environments}
 
     def next_id(self, commit: str) -> str:
         """Return the id for a new release: the commit, with `.2`, `.3`, ... if that is taken."""

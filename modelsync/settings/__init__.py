@@ -14,6 +14,7 @@ from modelsync.settings.environments import (
     hand_down,
     hide_secrets,
     secret_names,
+    user_cache,
 )
 from modelsync.settings.groups import GROUPS, Entry, Settings, entries
 from modelsync.settings.loader import load
@@ -45,4 +46,5 @@ __all__ = [
     "load",
     "load_file",
     "secret_names",
+    "user_cache",
 ]

@@ -17,7 +17,7 @@ from typing import Literal
 from modelsync import settings
 from modelsync.clock import now
 from modelsync.deadline import Deadline
-from modelsync.environments.assignment import assign, environments_of
+from modelsync.environments.assignment import assign
 from modelsync.environments.builder import Builder
 from modelsync.environments.store import folder_of
 from modelsync.errors import (
@@ -90,6 +90,7 @@ class Updater:
         self._source = source_of(config)
         self._pin = config.git.revision
         self._builder = Builder(config.environments, folder_of(self._home), config.git.cache)
+        self._environments = self._builder.environments
         sync = config.sync
         self._environment = environment(self._source.view, sync.on_broken_model, sync.check_timeout)
 
@@ -119,7 +120,7 @@ class Updater:
     def _sweep(self) -> None:
         """Remove releases that are not kept, then the environments that no release needs."""
         self._releases.sweep(self._settings.sync.keep_releases, self._releases.held())
-        self._builder.environments.sweep(self._releases.environments())
+        self._environments.sweep(self._releases.environments())
 
     def _substitute(self, error: SyncError) -> None:
         """Publish from a substitute source if nothing serves and the repository cannot be reached.
@@ -153,7 +154,7 @@ class Updater:
         status = read_status(self._home)
         if not force:
             served = current and (wanted, self._environment) in satisfied(current, status)
-            if current and served and self._has_environments(current):
+            if current and served and self._environments.has_all(current.environments):
                 return Outcome("unchanged", current)
             self._refuse_rejected(wanted, status)
         release_id = self._releases.next_id(wanted)
@@ -188,11 +189,6 @@ class Updater:
             release = staging.publish(release, code)
         self._releases.make_current(release)
         return Outcome("published", release)
-
-    def _has_environments(self, release: Release) -> bool:
-        """Whether the environments of a release are there: they are built again if not."""
-        specs = [entry.spec for entry in release.models.values() if entry.version]
-        return all(map(self._builder.environments.has, environments_of(specs)))
 
     def _refuse_rejected(self, wanted: str, status: Status) -> None:
         """Raise ReleaseRejected if an earlier update rejected this commit.
