@@ -28,6 +28,7 @@ _NOISE = re.compile(
 
 def explain(words: str, requirements: Requirements) -> Fault:
     """Return the fault of a set that does not resolve or build, from what uv wrote."""
+    words = _unwrapped(words)
     if is_away(words):
         return away(requirements, _about(words))
     file, line = _place(words, requirements)
@@ -37,7 +38,7 @@ def explain(words: str, requirements: Requirements) -> Fault:
 
 def is_away(words: str) -> bool:
     """Tell whether uv failed because the index cannot be reached, which may pass."""
-    return bool(_AWAY.search(words))
+    return bool(_AWAY.search(_unwrapped(words)))
 
 
 def away(requirements: Requirements, what: str = "") -> Fault:
@@ -45,6 +46,12 @@ def away(requirements: Requirements, what: str = "") -> Fault:
     message = f"the package index cannot be reached{what}"
     hint = "build it beforehand with `modelsync environments build`, or let the service reach it"
     return Fault("environment", message, requirements.main, hint=hint)
+
+
+def _unwrapped(words: str) -> str:
+    """Join the lines that uv has broken to fit a terminal; it indents the rest of each."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", words)
+    return re.sub(r"(?<=\S)\n {7,}(?=\S)", " ", plain)
 
 
 def _about(words: str) -> str:
@@ -57,8 +64,7 @@ def _about(words: str) -> str:
 
 def _shortened(words: str) -> str:
     """Drop what uv says in each error, so that the reason comes first."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", words)
-    return re.sub(r"\s*\.(?=\s|$)", ".", " ".join(_NOISE.sub("", text).split())).strip()
+    return re.sub(r"\s*\.(?=\s|$)", ".", " ".join(_NOISE.sub("", words).split())).strip()
 
 
 def _place(words: str, requirements: Requirements) -> tuple[str, int | None]:

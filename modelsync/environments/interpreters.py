@@ -73,7 +73,7 @@ def _installed(uv: Uv, deadline: Deadline) -> list[tuple[Version, str]]:
     Raises UvFailed.
     """
     listing = uv.run(
-        "python", "list", "--quiet", "--only-installed", "--output-format", "json",
+        "python", "list", "--only-installed", "--output-format", "json",
         folder=Path("/"), deadline=deadline,
     )  # fmt: skip
     found = {
