@@ -113,6 +113,33 @@ class UpdateDied(SyncError):
     reason = "died"
 
 
+class CheckFailed(SyncError):
+    """A model did not pass the check for a reason that may pass, such as a database that was away.
+
+    The policy is `reject`, so the commit is not served yet; it is checked again.
+    """
+
+    reason = "check"
+    transient = True
+
+
+class GenerationFailed(SyncError):
+    """The processes of the new release did not become ready, for a reason that may pass.
+
+    They were killed, or took too long; the release is built and started again.
+    """
+
+    reason = "not_ready"
+    transient = True
+
+
+class ResourcesExhausted(SyncError):
+    """The machine has no process, thread, descriptor or memory left for the sync."""
+
+    reason = "resources"
+    transient = True
+
+
 class ReleaseUnreadable(ModelsyncError):
     """A release on disk is missing, damaged, or written by another version of modelsync."""
 

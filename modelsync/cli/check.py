@@ -36,7 +36,7 @@ def check(path: Path, layout: str) -> int:
     directory. The exit code is 1 if any model is broken, so the repository's own CI can run it.
     """
     settings = load_settings()
-    folders = _with_environments(path, find(path, settings), settings)
+    folders, pythons = _with_environments(path, find(path, settings), settings)
     from modelsync.files import listed
     from modelsync.models.check import checker
     from modelsync.settings import child_environment
@@ -48,6 +48,7 @@ def check(path: Path, layout: str) -> int:
             timeout=settings.sync.check_timeout,
             environ=child_environment(),
             beside=beside - {f"{folder.name}/" for folder in folders},
+            pythons=pythons,
             on_progress=lambda result: advance(result.name),
         )
     results = {result.name: result for result in found}
@@ -55,8 +56,11 @@ def check(path: Path, layout: str) -> int:
     return 0 if all(results[folder.name].ok for folder in folders) else 1
 
 
-def _with_environments(path: Path, folders: list[ModelSpec], settings: Settings) -> list[ModelSpec]:
-    """The folders with the environments that they require, which are built as in a sync.
+def _with_environments(
+    path: Path, folders: list[ModelSpec], settings: Settings
+) -> tuple[list[ModelSpec], dict[str, Path]]:
+    """The folders with the environments that they require, which are built as in a sync, and the
+    Python of each environment.
 
     No sync removes them as long as this process lives.
     """
@@ -68,9 +72,10 @@ def _with_environments(path: Path, folders: list[ModelSpec], settings: Settings)
     shared = shared_requirements(path, folders, settings)
     with console.progress("building environments", len(folders)) as advance:
         found = assign(folders, shared, builder, on_progress=lambda spec: advance(spec.name))
-    for environment in {spec.environment for spec in found} - {""}:
+    pythons = builder.environments.pythons({spec.environment for spec in found})
+    for environment in pythons:
         builder.environments.hold(environment)
-    return found
+    return found, pythons
 
 
 def _print_table(folders: list[ModelSpec], results: dict[ModelName, CheckResult]) -> None:

@@ -28,13 +28,13 @@ from modelsync.environments.requirements import (
     find,
 )
 from modelsync.environments.resolutions import Resolution, Resolutions
-from modelsync.environments.store import Environment, Environments
+from modelsync.environments.store import Environment, Environments, folder_of
 from modelsync.environments.uv import Uv, UvFailed
 from modelsync.errors import ModelBroken, SyncTimeout
 from modelsync.files import storage
 from modelsync.models.types import Fault
 from modelsync.observability.logs import event
-from modelsync.settings import EnvironmentSettings
+from modelsync.settings import EnvironmentSettings, Settings
 
 CACHE, RESOLVED = ".cache", ".resolved"
 """The folders of uv's cache, whose files the environments link, and of resolutions."""
@@ -75,6 +75,11 @@ class Builder:
         self._cache = (shared or self.environments.folder) / CACHE
         self._settings = settings
         self._away = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> Builder:
+        """Return the builder of a service: it builds into the state directory."""
+        return cls(settings.environments, folder_of(settings.state.home), settings.git.cache)
 
     def provide(self, requirements: Requirements) -> str:
         """Return the id of the environment of a set, which is built if it is not here.

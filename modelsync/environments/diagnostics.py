@@ -33,7 +33,8 @@ def explain(words: str, requirements: Requirements) -> Fault:
         return away(requirements, _about(words))
     file, line = _place(words, requirements)
     message = diagnosis.plain(_shortened(words), Path("/nowhere"))
-    return Fault("environment", message, file, line, _hint(words))
+    full = "No space left" in words  # which passes as the state directory is cleared
+    return Fault("environment", message, file, line, _hint(words), transient=full)
 
 
 def is_away(words: str) -> bool:
@@ -44,8 +45,8 @@ def is_away(words: str) -> bool:
 def away(requirements: Requirements, what: str = "") -> Fault:
     """Return the fault of a set whose packages cannot be downloaded now."""
     message = f"the package index cannot be reached{what}"
-    hint = "build it beforehand with `modelsync environments build`, or let the service reach it"
-    return Fault("environment", message, requirements.main, hint=hint)
+    hint = "it is tried again; to do without, use `modelsync environments build` beforehand"
+    return Fault("environment", message, requirements.main, hint=hint, transient=True)
 
 
 def _unwrapped(words: str) -> str:

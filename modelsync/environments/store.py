@@ -90,6 +90,10 @@ class Environments:
         """Whether all of these are here, as `has` tells."""
         return all(self.has(environment) for environment in environments)
 
+    def pythons(self, environments: Collection[str]) -> dict[str, Path]:
+        """Return the path of the Python of each of these, without that of none."""
+        return {name: self.folder / name / "bin" / "python" for name in environments if name}
+
     def _is_whole(self, environment: str) -> bool:
         folder = self.folder / environment
         # The interpreter is a link: it leads nowhere where Python has been replaced since.

@@ -7,12 +7,15 @@ never a probe.
 from __future__ import annotations
 
 import asyncio
+import selectors
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from modelsync.errors import DeadlineExceeded, Overloaded
+from modelsync.inference.threads import start_thread
 from modelsync.inference.timeouts import Ticket, Timeouts
+from modelsync.models.isolation import fork_guard
 
 
 class AsyncRunner:
@@ -33,13 +36,12 @@ class AsyncRunner:
         """Start `work(ticket)`, which must claim the ticket before it answers.
 
         At the deadline the coroutine is cancelled and `on_expired` is called instead. Raises
-        Overloaded if `limit` coroutines are running.
+        Overloaded if `limit` coroutines are running, or if no thread can be started.
         """
         with self._lock:
             if self.running >= self.limit:
                 message = f"{self.limit} predictions are running already; try again"
                 raise Overloaded(message, retry_after=1)
-            self.running += 1
             loop = self._loop = self._loop or _start_loop()
 
         def expire() -> None:
@@ -47,6 +49,8 @@ class AsyncRunner:
             loop.call_soon_threadsafe(future.cancel)
 
         ticket = self._timeouts.start(expire)
+        with self._lock:
+            self.running += 1
         future = asyncio.run_coroutine_threadsafe(self._run(work(ticket)), loop)
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -58,6 +62,16 @@ class AsyncRunner:
 
 
 def _start_loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="modelsync-async", daemon=True).start()
+    selector = selectors.DefaultSelector()
+    # A process that a model forks would go on with the loop; without the selector it ends.
+    fork_guard.withhold([selector.fileno()])
+    loop = asyncio.SelectorEventLoop(selector)
+
+    def run() -> None:
+        try:
+            loop.run_forever()
+        finally:
+            fork_guard.end_if_forked()
+
+    start_thread(run, "modelsync-async")
     return loop

@@ -7,7 +7,6 @@ of a model into an outcome, SystemExit included. A `Codec` decodes payloads and 
 from __future__ import annotations
 
 import difflib
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -15,7 +14,6 @@ from time import perf_counter
 
 from modelsync.errors import (
     DeadlineExceeded,
-    ModelRaised,
     ModelUnavailable,
     RequestError,
     UnknownModel,
@@ -24,28 +22,22 @@ from modelsync.inference.async_runner import AsyncRunner
 from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.codec import Codec
 from modelsync.inference.dispatch import DispatchedRunner, Frame, Post
-from modelsync.inference.interrupt import CallTimeout
-from modelsync.inference.invocation import INTERRUPTED, Invocation
+from modelsync.inference.explainer import Explainer
+from modelsync.inference.invocation import Invocation
 from modelsync.inference.latency import LatencyTracker
 from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import Pending, PendingRequest
-from modelsync.inference.runners import InProcessRunner, ModelRunner, RawOutcome
+from modelsync.inference.runners import InProcessRunner, ModelRunner
 from modelsync.inference.thread_pool import Job, ThreadPool
 from modelsync.inference.timeouts import Ticket, Timeouts
-from modelsync.models.diagnosis import hide_paths
 from modelsync.models.types import LoadedModel
 from modelsync.observability.counters import Counters
-from modelsync.observability.redaction import redacted
-
-log = logging.getLogger(__name__)
-
-MESSAGE_LIMIT = 1000
-"""Characters of a model's exception that a client gets."""
-
-UNPRINTABLE = "(its message cannot be shown)"
 
 CIRCUIT_OPEN_RETRY = 60
 """Seconds after which a client may try a model again whose circuit is open."""
+
+MOVING_RETRY = 5
+"""Seconds after which a client may try a model again that is moved to a process of its own."""
 
 SUSPENDED_RETRY = 10
 """Seconds after which a client may try a model again that has not answered its first call yet."""
@@ -97,7 +89,7 @@ class DataPlane:
         self.pool = ThreadPool(threads, max_queue, timeout)
         self.async_runner = AsyncRunner(max_queue, timeout)
         self._frame_timeouts = Timeouts(timeout)
-        self._folder = folder.rstrip("/") + "/" if folder else ""
+        self.explain = Explainer(folder.rstrip("/") + "/" if folder else "").explain
 
     @property
     def names(self) -> list[str]:
@@ -119,6 +111,9 @@ class DataPlane:
             raise UnknownModel(name, [folded[one] for one in near])
         if reason := self.suspended.get(name):
             raise ModelUnavailable(f"{name} is suspended: {reason}", SUSPENDED_RETRY)
+        if self.breaker.is_moving(name):
+            detail = f"{name} is moved to a process of its own: it has stopped worker processes"
+            raise ModelUnavailable(detail, MOVING_RETRY)
         if self.breaker.is_open(name):
             detail = (
                 f"{name} is switched off until its next version: calling it has ended several "
@@ -152,11 +147,10 @@ class DataPlane:
         assert isinstance(runner, DispatchedRunner)
         try:
             self.model(name)
+            Frame(runner, requests, codec, row, self.explain, post).send(self._frame_timeouts)
         except RequestError as error:
             for request in requests:
                 self._refuse(name, error, request.started, request.finish)
-        else:
-            Frame(runner, requests, codec, row, self.explain, post).send(self._frame_timeouts)
 
     # --- how one call runs ------------------------------------------------------------------------
 
@@ -179,7 +173,7 @@ class DataPlane:
                 call.outcome = copy_context().run(runner.call, payload, codec)
             self.latencies[model.name].record(call.seconds)
             if call.claimed:
-                done(self.explain(call.take(), model, request_id))
+                self.explain(call.take(), model, request_id, done)
 
         def on_expired(error: DeadlineExceeded) -> None:
             runner.give_up()
@@ -203,7 +197,7 @@ class DataPlane:
             with Invocation(self.counters.rows[model.name], started, ticket=ticket) as call:
                 call.outcome = await runner.call_async(payload, codec)
             if call.claimed:
-                done(self.explain(call.take(), model, request_id))
+                self.explain(call.take(), model, request_id, done)
 
         def on_expired(error: DeadlineExceeded) -> None:
             self._refuse(model.name, error, started, done)
@@ -215,50 +209,6 @@ class DataPlane:
         if row := self.counters.rows.get(name):
             row.observe(error.reason, perf_counter() - started)
         done(error)
-
-    # --- messages of failures ---------------------------------------------------------------------
-
-    def explain(self, outcome: RawOutcome, model: LoadedModel, request_id: str) -> Outcome:
-        """Return a call's outcome with an exception turned into the error that the client gets.
-
-        Failures of the model itself are logged with their traceback. This never raises, since the
-        call has been claimed: nothing else would answer.
-        """
-        if type(outcome) is bytes:
-            return outcome
-        try:
-            return self._explain(outcome, model, request_id)
-        except BaseException as error:  # noqa: BLE001  parts of an exception are the model's code
-            fields = {"model": model.name, "version": model.version, "request_id": request_id}
-            cause = type.__repr__(type(error))
-            message = "%s raised an exception that cannot be shown: %s"
-            log.error(message, model.name, cause, extra={"fields": fields})
-            return ModelRaised("Exception", UNPRINTABLE)
-
-    def _explain(self, outcome: RawOutcome, model: LoadedModel, request_id: str) -> Outcome:
-        if isinstance(outcome, bytes):
-            return outcome
-        if isinstance(outcome, CallTimeout):
-            return DeadlineExceeded(INTERRUPTED)
-        fields = {"model": model.name, "version": model.version, "request_id": request_id}
-        if isinstance(outcome, ModelRaised):
-            cause = outcome.__cause__
-            log.error("%s: %s", model.name, outcome, exc_info=cause, extra={"fields": fields})
-        if isinstance(outcome, RequestError):
-            # Its frames hold what the model was given and has returned: freed before the answer.
-            outcome.__traceback__ = outcome.__cause__ = outcome.__context__ = None
-            return outcome
-        kind = type(outcome).__name__
-        log.error("%s raised %s", model.name, kind, exc_info=outcome, extra={"fields": fields})
-        return ModelRaised(kind, self._message(outcome, model))
-
-    def _message(self, error: BaseException, model: LoadedModel) -> str:
-        try:
-            text = str(error)
-        except BaseException:  # noqa: BLE001  `__str__` is the model's code too
-            return UNPRINTABLE
-        folder = f"{self._folder}{model.name}/" if self._folder else ""
-        return hide_paths(redacted(text), folder)[:MESSAGE_LIMIT]
 
 
 def _at_once(answer: Callable[[], None]) -> None:

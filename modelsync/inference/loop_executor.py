@@ -62,7 +62,7 @@ class LoopExecutor:
         `done` is called in the loop's thread, perhaps before this method returns.
         """
         queue = self.queue(name, codec)
-        if queue is not None and (queue.batches or queue.model.in_loop):
+        if queue is not None and queue.takes(payload):
             queue.add(PendingRequest(payload, request_id, done))
         else:
             self._dataplane.submit(name, payload, codec, request_id, self.threadsafe(done))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from modelsync.errors import ModelBroken
@@ -28,6 +29,12 @@ SWITCHED_OFF = (
     "push a new version of it"
 )
 
+MOVING = "moved to a process of its own, because it has stopped worker processes; the log says how"
+
+
+RequestSync = Callable[[bool], None]
+"""Asks the supervisor for a sync; true: whatever was recorded of the commit."""
+
 
 @dataclass(slots=True)
 class Service:
@@ -43,7 +50,7 @@ class Service:
     release: Release | None
     faults: dict[str, str]
     dataplane: DataPlane
-    request_sync: Callable[[], None] | None = None
+    request_sync: RequestSync | None = None
     draining: bool = False
     _pid: int = field(default_factory=os.getpid)
 
@@ -92,7 +99,10 @@ class Service:
         """Return why a model is listed but not called: not loaded, suspended, or switched off."""
         if reason := self.faults.get(name) or self.dataplane.suspended.get(name):
             return reason
-        return SWITCHED_OFF if self.dataplane.breaker.is_open(name) else ""
+        breaker = self.dataplane.breaker
+        if breaker.is_moving(name):
+            return MOVING
+        return SWITCHED_OFF if breaker.is_open(name) else ""
 
     def unavailable(self) -> dict[str, str]:
         """Return the models that are listed but not called, with the reason."""
@@ -112,6 +122,8 @@ class _Loading:
     """The routes of a release's `serve_models.py`, each model loaded as it is registered."""
 
     release: Release
+    left_out: Mapping[str, str]
+    on_load: Callable[[str], None]
     runners: dict[str, ModelRunner] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
 
@@ -119,6 +131,10 @@ class _Loading:
         path = self.release.path / folder
         values = {**properties, "name": name, "path": path, "version": version}
         spec = from_json(ModelSpec, values)
+        if reason := self.left_out.get(name):
+            self.faults[name] = reason
+            return
+        self.on_load(name)
         try:
             runner = InProcessRunner.load(spec)
         except ModelBroken as error:
@@ -145,13 +161,17 @@ def load(
     settings: Settings,
     release: Release | None,
     *,
-    request_sync: Callable[[], None] | None = None,
+    request_sync: RequestSync | None = None,
     breaker: CircuitBreaker | None = None,
+    left_out: Mapping[str, str] = MappingProxyType({}),
+    on_load: Callable[[str], None] = lambda _: None,
 ) -> Service:
-    """Load every model of `release` into this process. Model code runs here; none of its failures
-    passes.
+    """Load every model of `release` into this process but those `left_out`, which has the reasons.
+
+    Model code runs here; none of its failures passes. `on_load` is called with the name of each
+    model before it is loaded.
     """
-    loaded = _Loading(release) if release else None
+    loaded = _Loading(release, left_out, on_load) if release else None
     runners = loaded.runners if loaded else {}
     faults = loaded.faults if loaded else {}
     if loaded and release:

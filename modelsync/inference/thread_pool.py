@@ -12,9 +12,11 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from modelsync.errors import DeadlineExceeded, Overloaded
 from modelsync.inference.interrupt import CallTimeout, cancel_interrupt, interrupt
+from modelsync.inference.threads import start_thread
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.isolation.crash_report import signal_stack
 
@@ -77,7 +79,7 @@ class ThreadPool:
     def submit(self, job: Job) -> None:
         """Queue `job`: either its `work` answers or its `on_expired` is called, never both.
 
-        Raises Overloaded if the queue is full.
+        Raises Overloaded if the queue is full, or if no thread can be started.
         """
         with self._state:
             # The queue's length alone would mislead: in a burst jobs wait for a moment although
@@ -91,12 +93,23 @@ class ThreadPool:
             if self._idle >= len(self._waiting):
                 self._state.notify()
             else:
-                self._grow()
+                self._grow_for(job)
+
+    def _grow_for(self, job: Job) -> None:
+        """Start a thread for a job that waits. Raises Overloaded if none will ever take it."""
+        try:
+            self._grow()
+        except Overloaded:
+            if not self._threads:
+                self._waiting.remove(job)
+                job.ticket.claim()
+                raise
 
     def _grow(self) -> None:
+        """Start a thread if there may be one more. Raises Overloaded if the system refuses it."""
         if self._threads < self.size:
+            start_thread(self._serve, "modelsync-model")
             self._threads += 1
-            threading.Thread(target=self._serve, name="modelsync-model", daemon=True).start()
 
     def _serve(self) -> None:
         """Take jobs and run them, until one of them loses this thread at its deadline."""
@@ -161,5 +174,6 @@ class ThreadPool:
         self.running -= 1
         self._threads -= 1
         if self._waiting:
-            self._grow()
+            with suppress(Overloaded):  # the next job tries again
+                self._grow()
         interrupt(thread_id)

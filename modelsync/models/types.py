@@ -36,13 +36,17 @@ and always called by the thread that loaded it; in a runner, a process outside t
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a model cannot be served. `file` is relative to its folder; `line` counts from 1."""
+    """Why a model cannot be served. `file` is relative to its folder; `line` counts from 1.
+
+    `transient`: it may pass by itself (a database that was away), so the model is tried again.
+    """
 
     stage: FaultStage
     message: str
     file: str | None = None
     line: int | None = None
     hint: str | None = None
+    transient: bool = False
 
     def __str__(self) -> str:
         line = f":{self.line}" if self.line else ""
@@ -114,7 +118,7 @@ class Placement:
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """What the check process found out about one version of a model; `fault` is None if it can
-    serve.
+    serve. `answers`: those to its examples; None if they differ from call to call.
     """
 
     name: ModelName
@@ -122,6 +126,7 @@ class CheckResult:
     fault: Fault | None = None
     measured: Measurements = Measurements()
     placement: Placement = Placement()
+    answers: tuple[Any, ...] | None = None
 
     @property
     def ok(self) -> bool:

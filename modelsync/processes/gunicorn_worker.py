@@ -21,6 +21,7 @@ from modelsync.inference.serving import Service
 from modelsync.models.isolation import patches, process_state
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.processes.oom import prefer_as_oom_victim
+from modelsync.processes.pulse import Pulses
 from modelsync.processes.warm_up import warm_up
 from modelsync.server.connection import LINGER
 from modelsync.server.connection_counts import ConnectionCounts
@@ -50,6 +51,12 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
     """Shared by the workers, each by its `worker_index`, which the master gives before the fork."""
 
     worker_index = 0
+
+    pulses: Pulses | None = None
+    """Shared by the workers and their master, by `worker_index`."""
+
+    deaf = 0.0
+    """In the master: for how many seconds the worker was silent when the master ended it."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -95,6 +102,8 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         beat = loop.create_task(self._heartbeat(service, server, ending))
         await loop.run_in_executor(None, warm_up, service.dataplane)
         server.refresh()
+        if self.pulses:
+            self.pulses.start(self.worker_index)
         public, *private = [listener.sock for listener in self.sockets]
         server.listen(*private)
         if self.ready_fd is not None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from modelsync.errors import ProbationFailed, ReleaseRejected
+from modelsync.errors import CheckFailed, ProbationFailed, ReleaseRejected
 from modelsync.models.types import (
     CheckResult,
     Fault,
@@ -22,7 +22,7 @@ from modelsync.models.types import (
 )
 from modelsync.observability.logs import event
 from modelsync.releases.store import Release
-from modelsync.settings import Revision
+from modelsync.settings import Revision, Settings
 from modelsync.sync.status import Status
 
 _log = logging.getLogger("modelsync.sync.update")
@@ -120,10 +120,22 @@ def _placed(spec: ModelSpec, placement: Placement) -> Placement:
     return replace(placement, place="runner", reason="it has an environment of its own")
 
 
+def apply_policy(entries: Sequence[ModelEntry], settings: Settings) -> None:
+    """Raise ProbationFailed, ReleaseRejected or CheckFailed if the settings forbid what is
+    broken.
+    """
+    if settings.git.on_probation:
+        reject_newly_broken(entries, settings.git.revision)
+    if settings.sync.on_broken_model == "reject":
+        reject_broken(entries)
+
+
 def reject_broken(entries: Sequence[ModelEntry]) -> None:
-    """Raise ReleaseRejected if any model is broken."""
-    if broken := [f"{entry.name}: {entry.fault}" for entry in entries if entry.fault]:
-        raise ReleaseRejected("; ".join(broken))
+    """Raise ReleaseRejected if any model is broken; CheckFailed if all may work later."""
+    if faults := {entry.name: entry.fault for entry in entries if entry.fault}:
+        lasting = not all(fault.transient for fault in faults.values())
+        message = "; ".join(f"{name}: {fault}" for name, fault in faults.items())
+        raise ReleaseRejected(message) if lasting else CheckFailed(message)
 
 
 def reject_newly_broken(entries: Sequence[ModelEntry], revision: Revision) -> None:
@@ -142,20 +154,31 @@ def reject_newly_broken(entries: Sequence[ModelEntry], revision: Revision) -> No
 
 
 def is_unchanged(entries: Sequence[ModelEntry], current: Release) -> bool:
-    """Return whether these models would serve and report the same as the current release."""
+    """Return whether these models would serve and report the same as the current release.
+
+    Two faults that may pass count as the same: their messages often hold a time or an address.
+    """
 
     def visible(entry: ModelEntry) -> tuple[object, ...]:
+        fault = entry.fault
         return (
             entry.name,
             entry.state,
             entry.version,
             entry.wanted_version,
-            entry.fault,
+            fault.stage if fault and fault.transient else fault,
             entry.placement,
             entry.spec.environment,
         )
 
     return set(map(visible, entries)) == set(map(visible, current.models.values()))
+
+
+def to_be_tried_again(release: Release) -> list[ModelName]:
+    """Return the models of a release that are broken for a reason that may pass, by name."""
+    return sorted(
+        name for name, entry in release.models.items() if entry.fault and entry.fault.transient
+    )
 
 
 def report(entries: Sequence[ModelEntry]) -> None:

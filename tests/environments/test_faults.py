@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import socket
 import tarfile
 import time
 from collections.abc import Callable
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from modelsync.deadline import Deadline
 from modelsync.environments.builder import Builder
 from modelsync.environments.requirements import fault_of
 from modelsync.errors import ModelBroken
@@ -86,6 +85,7 @@ def test_an_index_that_is_away_is_told(
     builder = new_builder()
     found = fault(builder, tmp_path / "a", "lemon\n")
     assert found.message.startswith("the package index cannot be reached: ")
+    assert found.transient
     assert found.hint
     assert "environments build" in found.hint
     asked = len(index.requests)
@@ -131,7 +131,8 @@ def test_code_that_a_build_runs_sees_no_secret(
 ) -> None:
     """And what it raises is told."""
     monkeypatch.setenv("MODELSYNC_ADMIN_TOKENS", "topsecret")
-    backend = "import os\nraise RuntimeError(f\"gcc is missing {'MODELSYNC_ADMIN_TOKENS' in os.environ}\")\n"
+    backend = "import os\nsecret = 'MODELSYNC_ADMIN_TOKENS' in os.environ\n"
+    backend += "raise RuntimeError(f'gcc is missing {secret}')\n"
     project = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
     about = "Metadata-Version: 2.1\nName: pear\nVersion: 1.0\n"
     with tarfile.open(tmp_path / "pear-1.0.tar.gz", "w:gz") as archive:
@@ -180,8 +181,6 @@ def test_a_build_waits_for_another_process(
     tmp_path: Path, index: PackageIndex, new_builder: NewBuilder
 ) -> None:
     """As long as it may take itself."""
-    from modelsync.deadline import Deadline
-
     other = new_builder().environments
     with other.lock(Deadline(1)):
         found = fault(new_builder(timeout=0.3), tmp_path, "lemon\n")

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from modelsync.errors import InvalidField, VariablesInvalid
+from modelsync.models.binding.fail_fast import fail_fast, is_large
 from modelsync.models.binding.typehints import unfillable
 from modelsync.observability.redaction import redacted
 
@@ -20,6 +21,15 @@ Schema = dict[str, Any]
 Call = Callable[[Variables], Any]
 Validate = Callable[[Variables], Any]
 """Takes `variables` and returns the validated value; raises VariablesInvalid."""
+
+MAX_FIELDS = 100
+"""Wrong fields that an answer names."""
+
+MOST_ERRORS = 10_000
+"""Errors that are made into messages."""
+
+MAX_MESSAGE = 500
+"""Characters of a field's name, and of what is wrong with it."""
 
 # What pydantic raises for a type that it cannot validate.
 _NO_VALIDATOR = (PydanticUserError, TypeError, NameError)
@@ -41,12 +51,20 @@ def members(keys: dict[str, Any]) -> TypeAdapter[Any]:
 
 
 def validator_of(adapter: TypeAdapter[Any]) -> Validate:
-    """Return the adapter's validator, which raises VariablesInvalid."""
-    validate = adapter.validator.validate_python
+    """Return the adapter's validator, which raises VariablesInvalid.
+
+    It names all wrong fields; of large variables only some, since millions may be wrong.
+    """
+    validate, validate_all = fail_fast(adapter), adapter.validator.validate_python
 
     def check(variables: Variables) -> Any:
         try:
             return validate(variables)
+        except ValidationError as error:
+            if is_large(variables):
+                raise _invalid(error) from None
+        try:
+            return validate_all(variables)
         except ValidationError as error:
             raise _invalid(error) from None
 
@@ -127,10 +145,20 @@ def _modern_typed_dict(hint: Any, within: tuple[Any, ...]) -> Any:
 
 
 def _invalid(error: ValidationError) -> VariablesInvalid:
+    """Return the error for the client; it names at most `MAX_FIELDS` fields."""
+    count = error.error_count()
+    if count > MOST_ERRORS:  # pydantic makes an object of each: gigabytes
+        return VariablesInvalid([InvalidField("variables", f"{count} values do not fit")])
     details = error.errors(include_url=False, include_context=False, include_input=False)
-    return VariablesInvalid(
-        [
-            InvalidField(".".join(map(str, one["loc"])) or "variables", redacted(one["msg"]))
-            for one in details
-        ]
-    )
+    fields = [
+        InvalidField(_place(one["loc"]), redacted(one["msg"], MAX_MESSAGE))
+        for one in details[:MAX_FIELDS]
+    ]
+    if count > MAX_FIELDS:
+        fields.append(InvalidField("variables", f"{count - MAX_FIELDS} more values do not fit"))
+    return VariablesInvalid(fields)
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    place = ".".join(map(str, location)) or "variables"
+    return place if len(place) <= MAX_MESSAGE else f"{place[: MAX_MESSAGE - 1]}…"

@@ -79,9 +79,45 @@ def crashed_model(report: str, models: Path) -> str | None:
     It is the name of the folder below `models` in which the innermost such line of the report lies.
     None if the thread ran no model.
     """
-    _, found, thread = report.partition("Current thread")
-    if not found:
-        return None
-    thread = thread.partition("\n\n")[0]
-    match = re.search(rf'File "{re.escape(str(models.absolute()))}/([^/"]+)/', thread)
+    return _model(_crashed_thread(report), models)
+
+
+def names_thread(report: str) -> bool:
+    """Return whether the report says in which thread the crash was; a thread in C has no name."""
+    return _CURRENT in report
+
+
+def was_calling(report: str) -> bool:
+    """Return whether the thread that crashed was calling a model, such as an artefact."""
+    found = re.search(r'/modelsync/inference/\w*runners?\.py", line', _crashed_thread(report))
+    return found is not None
+
+
+def waiting_models(report: str, models: Path) -> list[str]:
+    """Return the models that waited for threads of their own when another thread crashed."""
+    stacks = [stack for stack in report.split("\n\n") if _WAITING.search(stack)]
+    return sorted({name for stack in stacks if (name := _model(stack, models))})
+
+
+_CURRENT = "Current thread"
+
+_WAITING = re.compile(
+    r'most recent call first\):\n  File "[^"]*/(threading|queue|multiprocessing/\w+)\.py", line'
+)
+"""A stack whose innermost call waits for another thread."""
+
+
+def _crashed_thread(report: str) -> str:
+    """Return the stack of the thread that crashed; if the watchdog has ended the worker, that of
+    the event loop.
+    """
+    stack = report.partition(_CURRENT)[2].partition("\n\n")[0]
+    if "/modelsync/inference/watchdog.py" not in stack:
+        return stack
+    stacks = report.split("\n\n")
+    return next((one for one in stacks if "/modelsync/inference/loop_model.py" in one), stack)
+
+
+def _model(stack: str, models: Path) -> str | None:
+    match = re.search(rf'File "{re.escape(str(models.absolute()))}/([^/"]+)/', stack)
     return match[1] if match else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from modelsync.models.isolation import guards, import_hooks, process_state
+from modelsync.models.isolation import fork_guard, guards, import_hooks, process_state, timers
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,16 @@ PATCHES: tuple[Patch, ...] = (
         "os.chdir and os.fchdir record the change",
         "each call ends in the same directory, and costs no system call if none has changed it",
         guards.track_cwd,
+    ),
+    Patch(
+        "signal.alarm, setitimer and the handlers of their signals end with the call",
+        "the alarm of one model would interrupt another, or end the process",
+        timers.install,
+    ),
+    Patch(
+        "a process that a model forks loses the signals, sockets and pipes of the service",
+        "it would wake the event loop, swallow SIGTERM, hold the port and answer clients",
+        fork_guard.install,
     ),
     Patch(
         "shared modules keep their functions",

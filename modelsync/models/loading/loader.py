@@ -22,7 +22,7 @@ from modelsync.models.artefacts import registry
 from modelsync.models.binding import batching, methods
 from modelsync.models.convention import BATCH, FILE, METHOD
 from modelsync.models.diagnosis import from_exception
-from modelsync.models.isolation import import_hooks, process_state
+from modelsync.models.isolation import fork_guard, import_hooks, process_state
 from modelsync.models.loading import lifecycle
 from modelsync.models.types import Fault, LoadedModel, ModelSpec
 
@@ -30,7 +30,7 @@ from modelsync.models.types import Fault, LoadedModel, ModelSpec
 _loading = threading.RLock()
 
 
-def load(spec: ModelSpec) -> LoadedModel:
+def load(spec: ModelSpec, *, alone: bool = False) -> LoadedModel:
     """Import a model under a unique name and make its one instance.
 
     While it loads, the working directory is its folder; afterwards the state that all models share
@@ -38,6 +38,9 @@ def load(spec: ModelSpec) -> LoadedModel:
     precision and numpy's error state, if it sets them, are its own. Its `start` is not called:
     `lifecycle.start` does that. Raises ModelBroken with the fault, whatever the model's code
     raised, SystemExit and KeyboardInterrupt included; then nothing of it is left in `sys.modules`.
+
+    `alone`: no other model runs in this process, so settings of libraries stay as this one sets
+    them.
     """
     if spec.fault:
         raise ModelBroken(spec.fault)
@@ -45,7 +48,11 @@ def load(spec: ModelSpec) -> LoadedModel:
     package = import_hooks.open_package(path, _label(spec))
     context = Context()
     try:
-        with _loading, process_state.preserved(path), import_hooks.plain_names(package):
+        with (
+            _loading,
+            process_state.preserved(path, alone=alone),
+            import_hooks.plain_names(package),
+        ):
             model = context.run(_load, spec, path, package)
     except ModelBroken:
         package.close()
@@ -54,6 +61,8 @@ def load(spec: ModelSpec) -> LoadedModel:
         fault = from_exception(error, path, "load")
         package.close()
         raise ModelBroken(fault) from None
+    finally:
+        fork_guard.end_if_forked()  # a process that `__init__` has forked returns to here
     model.context = context
     return model
 
