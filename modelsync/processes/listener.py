@@ -38,10 +38,7 @@ def listening(settings: Settings, patience: float = 0.0) -> Iterator[socket.sock
 
 
 def _bind(host: str, port: int, *, last: bool) -> socket.socket | None:
-    """Return a listening socket, None if the port is taken; for the `last` time raise for that too.
-
-    Raises OSError.
-    """
+    """Return a socket, None if the port is taken. Raises OSError; if `last`, for that too."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, address = found[0][0], found[0][4][:2]
     try:

@@ -30,6 +30,16 @@ _owner = 0  # the process of the service that this one is, or that has forked th
 _forking: int | None = None  # the thread of the service that forks a process of the service
 _descriptors: set[int] = set()
 _places: set[int | str] = set()
+_masks: dict[int, Iterable[int]] = {}  # of threads that are forking
+
+_HELD = signal.valid_signals() - {
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGABRT,
+}
+"""The signals that wait while a process is forked."""
 
 
 def install() -> None:
@@ -38,7 +48,9 @@ def install() -> None:
     _owner = os.getpid()
     if not _installed:
         _installed = True
-        os.register_at_fork(after_in_child=_after_in_child)
+        os.register_at_fork(
+            before=_hold_signals, after_in_parent=_release_signals, after_in_child=_after_in_child
+        )
         guards.after_calls(_ends_here)
 
 
@@ -101,13 +113,24 @@ def _after_in_child() -> None:
     global _owner
     if _forking == threading.get_ident():
         _owner = os.getpid()
-        return
-    if not _owner:
-        return
-    guards.moved = True  # the next end of a call looks whether this process is a model's
-    for step in (_reset_signals, _renew_streams, _take_descriptors):
-        with suppress(Exception):  # the model's process runs on with what could be done
-            step()
+    else:
+        guards.moved = True  # the next end of a call looks whether this process is a model's
+        for step in (_reset_signals, _renew_streams, _take_descriptors):
+            with suppress(Exception):  # the model's process runs on with what could be done
+                step()
+    _release_signals()
+
+
+def _hold_signals() -> None:
+    """Block signals until the new process has handlers of its own: a SIGTERM right after the fork
+    would go to the handler of the service, and be lost.
+    """
+    _masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+
+
+def _release_signals() -> None:
+    if (mask := _masks.pop(threading.get_ident(), None)) is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _reset_signals() -> None:
