@@ -6,9 +6,7 @@ of a model into an outcome, SystemExit included. A `Codec` decodes payloads and 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from contextvars import copy_context
 from time import perf_counter
 
@@ -106,6 +104,8 @@ class DataPlane:
                 raise ModelUnavailable(f"{name} is not loaded: {reason}")
             if self.release is None:
                 raise ModelUnavailable("there is no release yet: see /readyz", NO_RELEASE_RETRY)
+            import difflib
+
             folded = {known.lower(): known for known in self.names}
             near = difflib.get_close_matches(name.lower(), folded, n=3)
             raise UnknownModel(name, [folded[one] for one in near])
@@ -137,6 +137,8 @@ class DataPlane:
 
     def predict(self, name: str, payload: bytes, codec: Codec, request_id: str) -> Outcome:
         """Answer one request and wait for the outcome; for callers that may block."""
+        from concurrent.futures import Future  # here, as difflib: a runner is small
+
         future: Future[Outcome] = Future()
         self.submit(name, payload, codec, request_id, future.set_result)
         return future.result()
