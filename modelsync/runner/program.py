@@ -46,6 +46,8 @@ def main(fd: int) -> None:
         file.seek(0)
         job = RunnerJob.from_json(json_text.loads(file.read()))
     end_with_parent(signal.SIGKILL, job.parent)
+    for number in (job.listen, job.report, job.pulse, job.crash):
+        os.set_inheritable(number, False)  # to what a model starts
     _prepare(job)
     pulse = Pulse(job.pulse)
     with open(job.report, "wb", buffering=0) as report:  # noqa: PTH123
@@ -69,7 +71,7 @@ def _prepare(job: RunnerJob) -> None:
     if job.memory is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (job.memory, job.memory))
     patches.install()
-    fork_guard.withhold([job.report], [job.listen])
+    fork_guard.withhold(listeners=[job.listen])
     CrashReport(open(job.crash, "w+b", buffering=0)).listen()  # noqa: PTH123, SIM115
 
 
