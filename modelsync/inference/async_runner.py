@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import selectors
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from modelsync.errors import DeadlineExceeded, Overloaded
 from modelsync.inference.threads import start_thread
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.isolation import fork_guard
+from modelsync.models.loading.lifecycle import awaited
 
 if TYPE_CHECKING:  # imported with the first such model: it takes 3 MB
     import asyncio
@@ -44,7 +45,7 @@ class AsyncRunner:
             if self.running >= self.limit:
                 message = f"{self.limit} predictions are running already; try again"
                 raise Overloaded(message, retry_after=1)
-            loop = self._loop = self._loop or start_loop("modelsync-async")
+        loop = self._started()
 
         def expire() -> None:
             on_expired(DeadlineExceeded(f"no answer within {self._timeouts.timeout:g} s"))
@@ -56,6 +57,19 @@ class AsyncRunner:
         import asyncio
 
         future = asyncio.run_coroutine_threadsafe(self._run(work(ticket)), loop)
+
+    def wait(self, awaitable: Awaitable[Any]) -> Any:
+        """Wait, in another thread, for what an `async def` has returned; the caller's limit of time
+        holds.
+        """
+        import asyncio
+
+        return asyncio.run_coroutine_threadsafe(awaited(awaitable), self._started()).result()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            self._loop = self._loop or start_loop("modelsync-async")
+            return self._loop
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         try:

@@ -147,6 +147,11 @@ class SharedRow:
         with self._lock:
             self._row.observe(reason, seconds)
 
+    def batch(self, size: int) -> None:
+        """One call answered `size` requests."""
+        with self._lock:
+            self._row.batch(size)
+
 
 Row = LoopRow | SharedRow
 

@@ -45,8 +45,11 @@ class NotReady(Exception):
 
 
 class Generation:
-    """One child process. `faults` are the models that passed the check and do not load in it,
-    `loading` is the one that it loads now.
+    """One child process.
+
+    `faults` are the models that passed the check and do not load in it, `loading` is the one that
+    it loads now. `suspended` are those that have loaded, and failed or hung in their start or their
+    first call in some worker.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Generation:
         self.process = process
         self.faults: dict[str, str] = {}
         self.loading = ""
+        self.suspended: dict[str, str] = {}
         self._private = private
         self._gate = gate
         self._children = children
@@ -167,6 +171,7 @@ class Generation:
                 if line.startswith(b"{"):
                     step = orjson.loads(line)
                     self.faults.update(step.get("faults", {}))
+                    self.suspended.update(step.get("suspended", {}))
                     self.loading = step.get("loading", self.loading)
                 else:
                     ready.add(line)

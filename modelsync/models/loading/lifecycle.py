@@ -11,6 +11,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from contextvars import Context
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +23,9 @@ from modelsync.models.types import LoadedModel
 log = logging.getLogger(__name__)
 
 Wait = Callable[[Awaitable[Any]], Any]
-"""Waits for what an `async def` has returned, in the loop that calls the model."""
+"""Waits for what an `async def` has returned, in the loop that calls the model, and in a context
+that is made of the model's.
+"""
 
 
 def method(instance: object, name: str) -> Callable[[], Any] | None:
@@ -47,7 +50,7 @@ def wait_here(awaitable: Awaitable[Any]) -> Any:
     import asyncio  # here: it takes a small runner 3 MB
 
     with closing(asyncio.Runner()) as runner:
-        return runner.run(_awaited(awaitable))
+        return runner.run(awaited(awaitable))
 
 
 def start(model: LoadedModel, wait: Wait = wait_here) -> None:
@@ -58,7 +61,7 @@ def start(model: LoadedModel, wait: Wait = wait_here) -> None:
     if model.start is None:
         return
     try:
-        model.context.run(_call, model.start, wait)
+        _call(model.start, model.context, wait)
     except BaseException as error:  # noqa: BLE001  model code: SystemExit is the model's fault
         fault = from_exception(error, model.spec.path.absolute(), "load")
         raise ModelBroken(replace(fault, message=f"start: {fault.message}")) from None
@@ -74,7 +77,7 @@ def stop(model: LoadedModel, wait: Wait = wait_here) -> None:
     if model.stop is None:
         return
     try:
-        model.context.copy().run(_call, model.stop, wait)
+        _call(model.stop, model.context.copy(), wait)
     except BaseException as error:  # noqa: BLE001  model code
         fault = from_exception(error, model.spec.path.absolute(), "load")
         log.error("%s: stop: %s", model.name, fault, extra={"fields": {"model": model.name}})
@@ -82,11 +85,12 @@ def stop(model: LoadedModel, wait: Wait = wait_here) -> None:
         guards.restore_cwd()
 
 
-def _call(of_model: Callable[[], Any], wait: Wait) -> None:
-    result = of_model()
+def _call(of_model: Callable[[], Any], context: Context, wait: Wait) -> None:
+    result = context.run(of_model)
     if inspect.isawaitable(result):
         wait(result)
 
 
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
+async def awaited(awaitable: Awaitable[Any]) -> Any:
+    """Return what an awaitable gives: a loop takes coroutines only."""
     return await awaitable

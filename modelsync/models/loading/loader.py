@@ -9,7 +9,8 @@ from __future__ import annotations
 import inspect
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import replace
 from functools import partial
@@ -26,8 +27,32 @@ from modelsync.models.isolation import fork_guard, import_hooks, process_state
 from modelsync.models.loading import lifecycle
 from modelsync.models.types import Fault, LoadedModel, ModelSpec
 
+TURN = 0.1
+"""Seconds between two looks whether a load that hangs has been given up."""
+
 # The working directory, sys.path and the streams belong to the process: one model at a time.
 _loading = threading.RLock()
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """Wait until no other thread loads a model, and keep the others waiting meanwhile."""
+    while True:
+        lock = _loading
+        if lock.acquire(timeout=TURN):
+            if lock is _loading:
+                break
+            lock.release()  # given up: another thread may load under the new one
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def give_up_turn() -> None:
+    """Let the next thread load its model, although one that hangs in a load has not ended."""
+    global _loading
+    _loading = threading.RLock()
 
 
 def load(spec: ModelSpec, *, alone: bool = False) -> LoadedModel:
@@ -49,7 +74,7 @@ def load(spec: ModelSpec, *, alone: bool = False) -> LoadedModel:
     context = Context()
     try:
         with (
-            _loading,
+            turn(),
             process_state.preserved(path, alone=alone),
             import_hooks.plain_names(package),
         ):
