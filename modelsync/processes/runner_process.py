@@ -8,16 +8,17 @@ import selectors
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 
-from modelsync import json_text, settings
+from modelsync import bootstrap, json_text, settings
+from modelsync.environments.store import python_of
 from modelsync.inference.channel import RunnerChannel
 from modelsync.inference.process_runner import Hosted, RunnerGroup, described
 from modelsync.inference.pulse import Pulse
 from modelsync.models import examples
+from modelsync.models.isolation import fork_guard
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.models.serialization import from_json
 from modelsync.models.types import Fault, LoadedModel
@@ -25,7 +26,6 @@ from modelsync.orphans import Children
 from modelsync.processes import worker_death
 from modelsync.processes.oom import prefer_as_oom_victim
 from modelsync.processes.worker_death import WorkerDeath
-from modelsync.runner import bootstrap
 from modelsync.runner.job import Model, RunnerJob
 from modelsync.settings import Settings
 
@@ -69,6 +69,7 @@ class RunnerProcess:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(address)
         self._listener.listen(BACKLOG)
+        fork_guard.withhold(listeners=[self._listener])  # and the workers' connections to it
         self._crash_report = CrashReport()
         self._report = -1
 
@@ -78,34 +79,41 @@ class RunnerProcess:
         return [str(model.spec.name) for model in self.group.models]
 
     def start(self) -> None:
-        """Start the process; does not wait."""
+        """Start the process; does not wait. Raises OSError, above all if its Python is missing."""
         self.pulse.start()
+        self._close_report()
         reading, writing = os.pipe()
         crash = self._crash_report.fileno()
+        python = self._python()
         job = self._job(writing)
         fd = os.memfd_create("modelsync-job")
+        process = None
         try:
             os.write(fd, json_text.dumps(job.to_json()))
             inherited = (fd, job.listen, job.report, job.pulse, crash)
-            for each in inherited:
-                os.set_inheritable(each, True)
             process = subprocess.Popen(
-                [sys.executable, bootstrap.__file__, str(fd)],
+                [*bootstrap.command(python, "modelsync.runner"), str(fd)],
                 stdin=subprocess.DEVNULL,
-                env=ONE_THREAD | settings.child_environment(),
+                env=ONE_THREAD | bootstrap.environment(python, settings.child_environment()),
                 pass_fds=inherited,
                 start_new_session=True,
             )
         finally:
             os.close(fd)
             os.close(writing)
+            if not process:
+                os.close(reading)
         process.returncode = 0  # it is reaped by its pid
-        self._close_report()
         self._report = reading
         self.pid, self.born = process.pid, monotonic()
         if self._children:
             self._children.add(self.pid)
         prefer_as_oom_victim(Path(f"/proc/{self.pid}"))
+
+    def _python(self) -> Path | None:
+        """Return the Python of the environment, None for the service's own."""
+        environment = self.group.environment
+        return python_of(self._config.state.home, environment) if environment else None
 
     def _job(self, report: int) -> RunnerJob:
         server = self._config.server
@@ -139,11 +147,14 @@ class RunnerProcess:
         A model that ends the process while it loads, or takes too long, is left out: the others
         are loaded by another process.
         """
-        while (broken := self._read_reports(timeout)) is not None:
+        if not self.pid:
+            self._faults = dict.fromkeys(self.names, "its environment's Python does not start")
+        while self.pid and (broken := self._read_reports(timeout)) is not None:
             name, reason = broken
             self._skipped[name] = reason
             self.kill()
-            self.start()
+            with contextlib.suppress(OSError):
+                self.start()
         numbers = {name: number for number, name in enumerate(self.names)}
         return Hosted(RunnerChannel(self._address, self.pulse), numbers, self._models, self._faults)
 

@@ -6,11 +6,13 @@ with its parent.
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
 import socket
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any
@@ -21,6 +23,7 @@ from modelsync.inference.pulse import Pulse
 from modelsync.inference.runners import InProcessRunner
 from modelsync.models.isolation import fork_guard, patches
 from modelsync.models.isolation.crash_report import CrashReport
+from modelsync.models.loading import lifecycle, loader
 from modelsync.models.serialization import to_json
 from modelsync.models.types import Fault
 from modelsync.observability import logs
@@ -43,12 +46,19 @@ def main(fd: int) -> None:
         file.seek(0)
         job = RunnerJob.from_json(json_text.loads(file.read()))
     end_with_parent(signal.SIGKILL, job.parent)
+    for number in (job.listen, job.report, job.pulse, job.crash):
+        os.set_inheritable(number, False)  # to what a model starts
     _prepare(job)
     pulse = Pulse(job.pulse)
     with open(job.report, "wb", buffering=0) as report:  # noqa: PTH123
-        loaded = [_load(model, report) for model in job.models]
+        loaded = [_load(model, report, alone=len(job.models) == 1) for model in job.models]
+    gc.collect()
+    gc.freeze()
     with socket.socket(fileno=job.listen) as listener:
         RunnerServer(job, loaded, listener, pulse).run()
+    for found in loaded:
+        if isinstance(found, InProcessRunner):
+            lifecycle.stop(found.model)
     sys.stdout.flush()
     sys.stderr.flush()
     _exit(0)  # threads of models may hang for ever
@@ -61,27 +71,32 @@ def _prepare(job: RunnerJob) -> None:
     if job.memory is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (job.memory, job.memory))
     patches.install()
-    fork_guard.withhold([job.report], [job.listen])
+    fork_guard.withhold(listeners=[job.listen])
     CrashReport(open(job.crash, "w+b", buffering=0)).listen()  # noqa: PTH123, SIM115
 
 
-def _load(model: Model, report: IO[bytes]) -> InProcessRunner | Fault:
+def _load(model: Model, report: IO[bytes], *, alone: bool) -> InProcessRunner | Fault:
     """Load one model, call it once, and report what it is or why it does not load."""
-    found = _loaded(model)
+    found = _loaded(model, alone=alone)
     about = {"fault": to_json(found)} if isinstance(found, Fault) else _description(found)
     with suppress(BrokenPipeError):  # only the reports of the first start are read
         report.write(json_text.dump_lossy({"model": model.spec.name, **about}) + b"\n")
     return found
 
 
-def _loaded(model: Model) -> InProcessRunner | Fault:
+def _loaded(model: Model, *, alone: bool) -> InProcessRunner | Fault:
+    """Load a model and start it; `alone` it may change what the process shares."""
     if model.skip:
         return Fault("load", model.skip)
     try:
-        runner = InProcessRunner.load(model.spec)
+        runner = InProcessRunner(loader.load(model.spec, alone=alone))
+        lifecycle.start(runner.model)
     except ModelBroken as error:
         return error.fault if isinstance(error.fault, Fault) else Fault("load", str(error))
-    runner.model.call_seconds = model.call_seconds
+    loaded = runner.model
+    loaded.call_seconds = model.call_seconds
+    if not model.placement.overlaps and not loaded.is_async:
+        loaded.lock = loaded.lock or threading.Lock()
     return runner
 
 
