@@ -123,6 +123,7 @@ class _Loading:
     faults: dict[str, str] = field(default_factory=dict)
 
     def model(self, name: str, *, folder: str, version: str, **properties: Any) -> None:
+        """Load a model; one that does not load, or is left out, becomes a fault."""
         path = self.release.path / folder
         values = {**properties, "name": name, "path": path, "version": version}
         spec = from_json(ModelSpec, values)
