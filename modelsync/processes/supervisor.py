@@ -11,10 +11,11 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from modelsync.backoff import Backoff
+from modelsync.clock import moment
 from modelsync.errors import StorageFailed, SyncError
 from modelsync.inference import circuit_breaker
 from modelsync.observability import counters, totals
@@ -26,7 +27,7 @@ from modelsync.processes.sync_loop import SyncLoop
 from modelsync.releases import owners
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
-from modelsync.sync import rejection, sources
+from modelsync.sync import rejection, sources, unfit
 from modelsync.sync.schedule import Schedule
 
 log = logging.getLogger(__name__)
@@ -159,13 +160,8 @@ class Supervisor:
         except NotReady as error:
             log.error("%s", error)
             if release:
-                event(
-                    log,
-                    logging.ERROR,
-                    "the last release does not start",
-                    release=release.id,
-                    reason=str(error),
-                )
+                fields = {"release": release.id, "reason": str(error)}
+                event(log, logging.ERROR, "the last release does not start", **fields)
                 await self._start(None)
 
     def _current_release(self) -> Release | None:
@@ -188,27 +184,34 @@ class Supervisor:
         try:
             await self._start(release)
         except NotReady as error:
-            event(
-                log,
-                logging.ERROR,
-                "the release is not served",
-                release=release.id,
-                reason=str(error),
+            fields = {"release": release.id, "reason": str(error)}
+            event(log, logging.ERROR, "the release is not served", **fields)
+            return await self._withdraw(release, serving, error)
+        return await self._remember(release, not_loaded(self.current))
+
+    async def _withdraw(self, release: Release, serving: Release | None, error: NotReady) -> bool:
+        """Take back a release that is not served; False if it must be tried again."""
+        lasting = not error.transient
+        try:
+            await asyncio.to_thread(
+                rejection.withdraw, self.settings, release, serving, str(error), lasting=lasting
             )
-            try:
-                await asyncio.to_thread(
-                    rejection.withdraw,
-                    self.settings,
-                    release,
-                    serving,
-                    str(error),
-                    lasting=not error.transient,
-                )
-            except SyncError as problem:
-                log.error("the release cannot be taken back now: %s", problem)
-                return False
-            # A pinned pod waits for no other commit.
-            return not (error.transient or self.settings.git.revision)
+        except SyncError as problem:
+            log.error("the release cannot be taken back now: %s", problem)
+            return False
+        if error.unfit and await self._remember(release, error.unfit):
+            self._sync_loop.request()  # a release with the previous versions of these models
+        # A pinned pod waits for no other commit.
+        return lasting and not self.settings.git.revision
+
+    async def _remember(self, release: Release, faults: Mapping[str, str]) -> bool:
+        """Record which models of a release do not load here; False if that cannot be done."""
+        home = self.settings.state.home
+        try:
+            await asyncio.to_thread(unfit.record, home, release, faults, moment())
+        except SyncError as problem:
+            log.error("what does not load cannot be recorded: %s", problem)
+            return False
         return True
 
     async def _complete(self, release: Release) -> bool:

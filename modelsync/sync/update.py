@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modelsync import settings
-from modelsync.clock import now
+from modelsync.clock import moment, now
 from modelsync.deadline import Deadline
 from modelsync.errors import (
     CheckFailed,
@@ -36,7 +36,7 @@ from modelsync.observability.logs import event
 from modelsync.releases.environment import environment
 from modelsync.releases.store import Release, Releases, Staging
 from modelsync.settings import Settings, child_environment
-from modelsync.sync import sources
+from modelsync.sync import sources, unfit
 from modelsync.sync.plan import (
     decide,
     is_unchanged,
@@ -148,8 +148,8 @@ class Updater:
         current = sources.current(self._settings)
         status = read_status(self._home)
         if not force:
-            known = current and (wanted, self._environment) in satisfied(current, status)
-            if current and known and not to_be_tried_again(current):
+            done = current and (wanted, self._environment) in satisfied(current, status)
+            if current and done and not to_be_tried_again(current):
                 return Outcome("unchanged", current)
             self._refuse_rejected(wanted, status)
         release_id = self._releases.next_id(wanted)
@@ -159,7 +159,8 @@ class Updater:
                 raise source.no_models(wanted, deadline)
             specs = with_problems(staging.models_serve, found, exported.problems)
             beside = exported.beside - {f"{spec.name}/" for spec in specs}
-            results = self._check(specs, beside, None if force else current, status)
+            known = (None, Status()) if force else (current, status)
+            results = self._check(specs, beside, *known)
             entries = [
                 self._entry(spec, results[spec.name], current, staging, release_id)
                 for spec in specs
@@ -217,7 +218,7 @@ class Updater:
         checked: Mapping[ModelName, ModelEntry] = {}
         if current and self._environment in {one for _, one in satisfied(current, status)}:
             checked = current.models
-        results = known_results(specs, checked)
+        results = known_results(specs, checked, unfit.known(status, self._environment, moment()))
         if unchecked := [spec for spec in specs if spec.name not in results]:
             timeout = self._settings.sync.check_timeout
             found = check(unchecked, timeout=timeout, environ=child_environment(), beside=beside)
