@@ -254,6 +254,12 @@ class ModelUnavailable(RequestError):
         self.retry_after = retry_after
 
 
+class RunnerDied(ModelUnavailable):
+    """The process in which the model runs has ended before it answered; it is started again."""
+
+    reason = "lost"
+
+
 class Overloaded(RequestError):
     """The queue of waiting predictions is full; `retry_after` is in seconds."""
 

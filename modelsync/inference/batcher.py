@@ -11,7 +11,6 @@ import asyncio
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextvars import copy_context
 from time import perf_counter
 
 from modelsync.errors import DeadlineExceeded, RequestError
@@ -161,10 +160,11 @@ class MicroBatcher(RequestQueue):
         name, runner, dataplane = self.model.name, self.model.in_process, self._dataplane
         row = dataplane.counters.rows[name]
         payloads = [request.payload for request in batch]
+        in_context = runner.model.context.copy().run
 
         def work(ticket: Ticket) -> None:
             with BatchInvocation(row, batch, ticket=ticket) as call:
-                call.outcomes = copy_context().run(runner.call_batch, payloads, self.codec)
+                call.outcomes = in_context(runner.call_batch, payloads, self.codec)
             dataplane.latencies[name].record(call.seconds)
             if call.claimed:
                 self._loop.call_soon_threadsafe(self._delivered, batch, call.outcomes)

@@ -1,10 +1,11 @@
 """The circuit breaker: stops calls of models that have crashed or blocked worker processes.
 
 The master opens a model's circuit when calls of the model keep ending workers; the circuit stays
-open until another version of the model serves. A file shares open circuits, and the crashes counted
-so far, with the other generations. A worker whose event loop was blocked by a model keeps that
-model out of the loops of all workers. The state is one byte for each model in anonymous memory,
-mapped before the fork, so that all workers of a generation share it.
+open until another version of the model serves, or until it runs in another place. A file shares
+open circuits, and the crashes counted so far, with the other generations. A worker whose event loop
+was blocked by a model keeps that model out of the loops of all workers. The state is one byte for
+each model in anonymous memory, mapped before the fork, so that all workers of a generation share
+it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import orjson
-
+from modelsync import json_text
 from modelsync.files import write_atomically
 
 MAX_CRASHES = 3.0
@@ -25,7 +25,7 @@ MAX_CRASHES = 3.0
 WINDOW = 600.0
 """Seconds after which a crash is forgotten."""
 
-CLOSED, THREADS_ONLY, OPEN = range(3)
+CLOSED, THREADS_ONLY, MOVING, OPEN = range(4)
 
 
 def memory_file(home: Path) -> Path:
@@ -36,7 +36,8 @@ def memory_file(home: Path) -> Path:
 class CircuitBreaker:
     """A circuit for each model, closed at first; those that `file` names are open.
 
-    `versions` holds the version of each model by its name. Open circuits and crashes are kept by
+    `versions` holds the version of each model by its name, and names its place if it is not the
+    usual one. Open circuits and crashes are kept by
     name and version, so that none of them counts against another version.
     """
 
@@ -53,7 +54,17 @@ class CircuitBreaker:
     def is_open(self, model: str) -> bool:
         """Return whether `model` must not be called at all."""
         index = self._index.get(model)
-        return index is not None and self._states[index] == OPEN
+        return index is not None and self._states[index] >= MOVING
+
+    def is_moving(self, model: str) -> bool:
+        """Return whether `model` must not be called until the next generation runs it elsewhere."""
+        index = self._index.get(model)
+        return index is not None and self._states[index] == MOVING
+
+    def move(self, model: str) -> None:
+        """Keep `model` from being called in this generation."""
+        if (index := self._index.get(model)) is not None:
+            self._states[index] = MOVING
 
     def threads_only(self, model: str) -> bool:
         """Return whether `model` must not be called in an event loop."""
@@ -102,7 +113,7 @@ class CircuitBreaker:
             return
         # A missing or damaged file is written anew.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            found = orjson.loads(self._file.read_bytes())
+            found = json_text.loads(self._file.read_bytes())
             self._open_ids.update(found["off"])
             self._crashes.update((time, frozenset(models)) for time, models in found["crashes"])
 
@@ -110,7 +121,7 @@ class CircuitBreaker:
         if self._file is None:
             return
         crashes = [(time, sorted(models)) for time, models in self._crashes]
-        content = orjson.dumps({"off": sorted(self._open_ids), "crashes": crashes})
+        content = json_text.dumps({"off": sorted(self._open_ids), "crashes": crashes})
         # On a full disk the next generation has to find out for itself.
         with contextlib.suppress(OSError):
             write_atomically(self._file, content)

@@ -7,10 +7,12 @@ of a model into an outcome, SystemExit included. A `Codec` decodes payloads and 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextvars import copy_context
+from functools import partial
 from time import perf_counter
+from typing import Any
 
 from modelsync.errors import (
     DeadlineExceeded,
@@ -33,8 +35,13 @@ from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.types import LoadedModel
 from modelsync.observability.counters import Counters
 
+log = logging.getLogger(__name__)
+
 CIRCUIT_OPEN_RETRY = 60
 """Seconds after which a client may try a model again whose circuit is open."""
+
+MOVING_RETRY = 5
+"""Seconds after which a client may try a model again that is moved to a process of its own."""
 
 SUSPENDED_RETRY = 10
 """Seconds after which a client may try a model again that has not answered its first call yet."""
@@ -73,6 +80,10 @@ class DataPlane:
         self.counters = counters
         self.timeout = timeout
         self.breaker = breaker or CircuitBreaker({})
+        for name, runner in self.runners.items():
+            if isinstance(runner, DispatchedRunner):
+                runner.max_waiting = max_queue
+                runner.report = partial(self.suspend, name)
         # A call in the loop must not wait for a lock that a call in a thread holds.
         self.latencies = {
             name: LatencyTracker(
@@ -87,11 +98,29 @@ class DataPlane:
         self.async_runner = AsyncRunner(max_queue, timeout)
         self._frame_timeouts = Timeouts(timeout)
         self.explain = Explainer(folder.rstrip("/") + "/" if folder else "").explain
+        for runner in self.runners.values():
+            if isinstance(runner, InProcessRunner):
+                runner.wait = partial(self._wait, runner.model)
 
     @property
     def names(self) -> list[str]:
         """The names of all listed models, loaded or not, sorted."""
         return sorted({*self.models, *self.unavailable})
+
+    @property
+    def hung(self) -> int:
+        """How many threads have been given up and have not ended."""
+        dispatched = (one for one in self.runners.values() if isinstance(one, DispatchedRunner))
+        return self.pool.hung + sum(runner.hung for runner in dispatched)
+
+    def suspend(self, name: str, reason: str) -> None:
+        """Take a model off, with the reason; with the empty text put it on again."""
+        fields = {"event": "model_suspended" if reason else "model_resumed", "model": name}
+        if reason and reason != self.suspended.get(name):
+            self.suspended[name] = reason
+            log.error("%s is suspended: %s", name, reason, extra={"fields": fields})
+        elif not reason and self.suspended.pop(name, ""):
+            log.info("%s serves again", name, extra={"fields": fields})
 
     def model(self, name: str) -> LoadedModel:
         """Return the loaded model of that name.
@@ -108,6 +137,9 @@ class DataPlane:
             raise UnknownModel(name, [folded[one] for one in near])
         if reason := self.suspended.get(name):
             raise ModelUnavailable(f"{name} is suspended: {reason}", SUSPENDED_RETRY)
+        if self.breaker.is_moving(name):
+            detail = f"{name} is moved to a process of its own: it has stopped worker processes"
+            raise ModelUnavailable(detail, MOVING_RETRY)
         if self.breaker.is_open(name):
             detail = (
                 f"{name} is switched off until its next version: calling it has ended several "
@@ -141,11 +173,10 @@ class DataPlane:
         assert isinstance(runner, DispatchedRunner)
         try:
             self.model(name)
+            Frame(runner, requests, codec, row, self.explain, post).send(self._frame_timeouts)
         except RequestError as error:
             for request in requests:
                 self._refuse(name, error, request.started, request.finish)
-        else:
-            Frame(runner, requests, codec, row, self.explain, post).send(self._frame_timeouts)
 
     # --- how one call runs ------------------------------------------------------------------------
 
@@ -163,12 +194,11 @@ class DataPlane:
 
         def work(ticket: Ticket) -> None:
             with Invocation(self.counters.rows[model.name], started, ticket=ticket) as call:
-                # In a context of its own, so that decimal's precision and numpy's error state, if
-                # the model sets them, end with this call.
-                call.outcome = copy_context().run(runner.call, payload, codec)
+                # In a copy, since the loop or another thread may be in the model's context.
+                call.outcome = model.context.copy().run(runner.call, payload, codec)
             self.latencies[model.name].record(call.seconds)
-            if call.claimed:
-                self.explain(call.take(), model, request_id, done)
+            # Logged also if it is too late to answer.
+            self.explain(call.take(), model, request_id, done if call.claimed else _unheard)
 
         def on_expired(error: DeadlineExceeded) -> None:
             runner.give_up()
@@ -191,13 +221,17 @@ class DataPlane:
         async def work(ticket: Ticket) -> None:
             with Invocation(self.counters.rows[model.name], started, ticket=ticket) as call:
                 call.outcome = await runner.call_async(payload, codec)
-            if call.claimed:
-                self.explain(call.take(), model, request_id, done)
+            self.explain(call.take(), model, request_id, done if call.claimed else _unheard)
 
         def on_expired(error: DeadlineExceeded) -> None:
             self._refuse(model.name, error, started, done)
 
-        self.async_runner.submit(work, on_expired)
+        # The task of the coroutine gets the context of the caller.
+        model.context.copy().run(self.async_runner.submit, work, on_expired)
+
+    def _wait(self, model: LoadedModel, awaitable: Awaitable[Any]) -> Any:
+        """Wait for what an `async def` has returned, in the loop that calls the model."""
+        return model.context.copy().run(self.async_runner.wait, awaitable)
 
     def _refuse(self, name: str, error: RequestError, started: float, done: Done) -> None:
         """Answer a request that no call answers: it was refused, or its deadline has passed."""
@@ -209,3 +243,7 @@ class DataPlane:
 def _at_once(answer: Callable[[], None]) -> None:
     """Answer in the thread that has the outcome: `done` may be called in any thread."""
     answer()
+
+
+def _unheard(_: Outcome) -> None:
+    """Do nothing: the deadline has answered the request."""

@@ -89,8 +89,9 @@ class Explainer:
                 trace = bounded(error.__cause__) if error.__cause__ else ""
                 return _freed(error), f"{model.name}: {error}", trace
             message = hide_paths(redacted(message_of(error)), self._folder_of(model))
-            answer = ModelRaised(name, message[:MESSAGE_LIMIT])
-            return answer, f"{model.name} raised {name}", bounded(error)
+            answer, trace = ModelRaised(name, message[:MESSAGE_LIMIT]), bounded(error)
+            _forget_frames(error)
+            return answer, f"{model.name} raised {name}", trace
         except BaseException as problem:  # noqa: BLE001  parts of an exception are the model's code
             kind = type.__repr__(type(problem))
             said = f"{model.name} raised an exception that cannot be shown: {kind}"
@@ -108,6 +109,14 @@ def _name_of(error: BaseException) -> str:
 
 
 def _freed(error: RequestError) -> RequestError:
-    """Forget the frames of an error: they hold what the model was given and has returned."""
-    error.__traceback__ = error.__cause__ = error.__context__ = None
+    _forget_frames(error)
     return error
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Free what the frames of an exception hold: what the model was given and has returned.
+
+    One of them holds the exception itself, a cycle that would wait for the garbage collector.
+    """
+    for name in ("__traceback__", "__cause__", "__context__"):
+        object.__setattr__(error, name, None)  # never the `__setattr__` of a model's own type

@@ -12,9 +12,16 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from modelsync.errors import DeadlineExceeded, Overloaded
-from modelsync.inference.interrupt import CallTimeout, cancel_interrupt, interrupt
+from modelsync.inference.interrupt import (
+    CallTimeout,
+    cancel_interrupt,
+    interrupt_soon,
+    release_locks,
+)
+from modelsync.inference.threads import start_thread
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.isolation.crash_report import signal_stack
 
@@ -71,13 +78,14 @@ class ThreadPool:
         self._waiting: deque[Job] = deque()
         self._threads = 0
         self._idle = 0
+        self._given_up: set[int] = set()  # threads that may still be interrupted
         self._lock = threading.Lock()
         self._state = threading.Condition(self._lock)
 
     def submit(self, job: Job) -> None:
         """Queue `job`: either its `work` answers or its `on_expired` is called, never both.
 
-        Raises Overloaded if the queue is full.
+        Raises Overloaded if the queue is full, or if no thread can be started.
         """
         with self._state:
             # The queue's length alone would mislead: in a burst jobs wait for a moment although
@@ -91,12 +99,23 @@ class ThreadPool:
             if self._idle >= len(self._waiting):
                 self._state.notify()
             else:
-                self._grow()
+                self._grow_for(job)
+
+    def _grow_for(self, job: Job) -> None:
+        """Start a thread for a job that waits. Raises Overloaded if none will ever take it."""
+        try:
+            self._grow()
+        except Overloaded:
+            if not self._threads:
+                self._waiting.remove(job)
+                job.ticket.claim()
+                raise
 
     def _grow(self) -> None:
+        """Start a thread if there may be one more. Raises Overloaded if the system refuses it."""
         if self._threads < self.size:
+            start_thread(self._serve, "modelsync-model")
             self._threads += 1
-            threading.Thread(target=self._serve, name="modelsync-model", daemon=True).start()
 
     def _serve(self) -> None:
         """Take jobs and run them, until one of them loses this thread at its deadline."""
@@ -104,11 +123,18 @@ class ThreadPool:
         try:
             while self._run(self._take()):
                 pass
-            cancel_interrupt(threading.get_ident())
+            self._leave()
         except CallTimeout:
-            pass
+            self._leave()
+            release_locks()
         with self._lock:  # given up while it ran: another thread has its place by now
             self.hung -= 1
+
+    def _leave(self) -> None:
+        """Take back the interrupt of this thread, whose call has ended."""
+        with self._lock:
+            self._given_up.discard(threading.get_ident())
+            cancel_interrupt(threading.get_ident())
 
     def _run(self, job: Job) -> bool:
         """Run a job; return whether this thread still belongs to the pool.
@@ -155,11 +181,16 @@ class ThreadPool:
         job.on_expired(DeadlineExceeded(f"no answer within {timeout:g} s: the call {state}"))
 
     def _give_up(self, job: Job) -> None:
-        """Make room for a new thread and interrupt the job's. Called with the state held."""
+        """Make room for a new thread and interrupt the job's. Called with the state held.
+
+        The thread id stays taken as long as its thread lives, so no other thread is interrupted.
+        """
         thread_id, job.thread_id = job.thread_id, 0
         self.hung += 1
         self.running -= 1
         self._threads -= 1
         if self._waiting:
-            self._grow()
-        interrupt(thread_id)
+            with suppress(Overloaded):  # the next job tries again
+                self._grow()
+        self._given_up.add(thread_id)
+        interrupt_soon(thread_id, self._lock, lambda: thread_id in self._given_up)

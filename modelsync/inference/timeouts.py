@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic, sleep
 
+from modelsync.inference.threads import start_thread
+
 TICK = 0.05
 """Seconds between two checks of the deadlines."""
 
@@ -53,13 +55,16 @@ class Timeouts:
         self._watching = False
 
     def start(self, on_expired: Callable[[], None]) -> Ticket:
-        """Return a ticket whose time runs from now; the watching thread calls `on_expired`."""
+        """Return a ticket whose time runs from now; the watching thread calls `on_expired`.
+
+        Raises Overloaded if that thread cannot be started.
+        """
         with self._lock:
+            if not self._watching:
+                start_thread(self._watch, "modelsync-timeouts")
+                self._watching = True
             ticket = Ticket(monotonic() + self.timeout, on_expired)
             self._tickets.append(ticket)
-            if not self._watching:
-                self._watching = True
-                threading.Thread(target=self._watch, name="modelsync-timeouts", daemon=True).start()
         return ticket
 
     def _watch(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NewType
@@ -116,7 +117,7 @@ class Placement:
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """What the check process found out about one version of a model; `fault` is None if it can
-    serve.
+    serve. `answers`: those to its examples; None if they differ from call to call.
     """
 
     name: ModelName
@@ -124,6 +125,7 @@ class CheckResult:
     fault: Fault | None = None
     measured: Measurements = Measurements()
     placement: Placement = Placement()
+    answers: tuple[Any, ...] | None = None
 
     @property
     def ok(self) -> bool:
@@ -159,6 +161,11 @@ class LoadedModel:
     each `variables` object, and raises VariablesInvalid. `call_batch` takes a list of rows and
     returns a list of as many results; an exception in it fails only that request. `call` then
     answers one request just as `call_batch` does: the check compares them.
+
+    `start` and `stop` are the model's own methods of these names, None if it has none: call them by
+    `lifecycle.start` and `lifecycle.stop`. `context` is the one in which the model was loaded: it
+    holds decimal's precision and numpy's error state as the model set them. Run every call of the
+    model in it (`context.run`), or in a copy of it, because two calls cannot be in it at once.
     """
 
     spec: ModelSpec
@@ -172,6 +179,9 @@ class LoadedModel:
     package: str = ""
     bind: Callable[[dict[str, Any]], Any] | None = None
     call_batch: Callable[[list[Any]], list[Any]] | None = None
+    start: Callable[[], Any] | None = None
+    stop: Callable[[], Any] | None = None
+    context: Context = field(default_factory=Context, repr=False)
     name: ModelName = field(init=False)
     version: TreeHash = field(init=False)
     is_async: bool = field(init=False)

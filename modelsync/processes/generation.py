@@ -20,6 +20,7 @@ from typing import IO
 import orjson
 
 from modelsync import settings
+from modelsync.orphans import Children
 from modelsync.releases.store import Release
 from modelsync.settings import Settings
 
@@ -54,8 +55,11 @@ class NotReady(Exception):
 
 
 class Generation:
-    """One child process. `faults` are the models that passed the check and do not load in it,
-    `loading` is the one that it loads now.
+    """One child process.
+
+    `faults` are the models that passed the check and do not load in it, `loading` is the one that
+    it loads now. `suspended` are those that have loaded, and failed or hung in their start or their
+    first call in some worker.
     """
 
     def __init__(
@@ -64,13 +68,16 @@ class Generation:
         process: asyncio.subprocess.Process,
         private: socket.socket,
         gate: IO[bytes],
+        children: Children,
     ) -> None:
         self.release = release
         self.process = process
         self.faults: dict[str, str] = {}
         self.loading = ""
+        self.suspended: dict[str, str] = {}
         self._private = private
         self._gate = gate
+        self._children = children
 
     @classmethod
     async def start(
@@ -83,13 +90,15 @@ class Generation:
         timeout: float,
         load_timeout: float,
         left_out: Mapping[str, str],
+        children: Children,
     ) -> Generation:
         """Start a generation of `release` and wait until all of its workers are ready.
 
         Its workers accept requests of clients only after `open_gate`. `requests` is the descriptor
-        through which it requests syncs; `left_out` are the models that it must not load, with the
-        reasons. Raises NotReady, the process ended, if it dies, needs more than `load_timeout`
-        seconds for one model, or more than `timeout` for anything else.
+        through which it sends requests (`requests_pipe`); `left_out` are the models that it must
+        not load, with the reasons. Its process is added to `children`. Raises NotReady, the process
+        ended, if it dies, needs more than `load_timeout` seconds for one model, or more than
+        `timeout` for anything else.
         """
         (reading, writing), (waiting, gate) = _pipe(), _pipe()
         with reading, writing, waiting:
@@ -101,22 +110,25 @@ class Generation:
                 f"--{name}={fd}" for name, fd in given.items()
             ]
             arguments.append(f"--left-out={orjson.dumps(dict(left_out)).decode()}")
+            arguments.append(f"--supervisor={os.getpid()}")
             if release:
                 arguments.append(f"--release={release.id}")
             try:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "modelsync.processes.gunicorn_master",
-                    *arguments,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    env=_ONE_THREAD
-                    | settings.child_environment()
-                    | {"MODELSYNC_SECRETS_FD": str(secrets)},
-                    pass_fds=(*sockets, *given.values(), secrets),
-                    # the supervisor handles Ctrl-C at the terminal
-                    start_new_session=True,
-                )
+                with children.starting():
+                    process = await asyncio.create_subprocess_exec(
+                        sys.executable,
+                        "-m",
+                        "modelsync.processes.gunicorn_master",
+                        *arguments,
+                        stdin=asyncio.subprocess.DEVNULL,
+                        env=_ONE_THREAD
+                        | settings.child_environment()
+                        | {"MODELSYNC_SECRETS_FD": str(secrets)},
+                        pass_fds=(*sockets, *given.values(), secrets),
+                        # the supervisor handles Ctrl-C at the terminal
+                        start_new_session=True,
+                    )
+                    children.add(process.pid)
             except OSError as error:
                 private.close()
                 gate.close()
@@ -124,7 +136,7 @@ class Generation:
             finally:
                 os.close(secrets)
             writing.close()
-            generation = cls(release, process, private, gate)
+            generation = cls(release, process, private, gate, children)
             try:
                 await generation._wait_for_workers(
                     reading, config.server.workers, timeout, load_timeout
@@ -169,6 +181,7 @@ class Generation:
                 if line.startswith(b"{"):
                     step = orjson.loads(line)
                     self.faults.update(step.get("faults", {}))
+                    self.suspended.update(step.get("suspended", {}))
                     self.loading = step.get("loading", self.loading)
                 else:
                     ready.add(line)
@@ -230,6 +243,7 @@ class Generation:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         await self.process.wait()
+        self._children.forget(self.process.pid)
         self._private.close()
         self._gate.close()
 

@@ -25,18 +25,23 @@ from typing import Any
 import orjson
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
-from gunicorn.glogging import Logger
 
-from modelsync import settings
+from modelsync import orphans, settings
 from modelsync.api.app import create_app
 from modelsync.inference import serving
 from modelsync.inference.circuit_breaker import CircuitBreaker, memory_file
-from modelsync.models.isolation import patches
-from modelsync.models.isolation.crash_report import crashed_model
+from modelsync.models.isolation import fork_guard, patches
 from modelsync.observability import counters, logs, totals
-from modelsync.processes import sync_requests
+from modelsync.orphans import Children
+from modelsync.processes import relocation, requests_pipe, worker_death
+from modelsync.processes.gunicorn_logger import GunicornLogger
 from modelsync.processes.gunicorn_worker import ModelsyncWorker
 from modelsync.processes.oom import OomKills, find_counter
+from modelsync.processes.pulse import POLL, Pulses, PulseWatch
+from modelsync.processes.relocation import Relocation
+from modelsync.processes.requests_pipe import FORCED, PLACE_ANEW, SYNC
+from modelsync.processes.runner_processes import RunnerProcesses
+from modelsync.releases.placements import Placements
 from modelsync.releases.store import Releases
 from modelsync.server.connection_counts import ConnectionCounts
 from modelsync.settings import Settings
@@ -44,31 +49,23 @@ from modelsync.settings import Settings
 log = logging.getLogger("modelsync.processes.gunicorn_master")  # also when it runs as __main__
 
 
-class GunicornLogger(Logger):  # type: ignore[misc]
-    """gunicorn's logger, which writes through ours."""
-
-    def setup(self, cfg: Any) -> None:
-        """Leave handlers and formats to `modelsync.observability.logs`.
-
-        gunicorn's messages at each start become debugging messages.
-        """
-        for logger in (self.error_log, self.access_log):
-            logger.handlers.clear()
-            logger.propagate = True
-        level = logging.getLogger().level
-        self.error_log.setLevel(logging.WARNING if level == logging.INFO else level)
-        self.cfg = cfg
+LOOK = 5.0
+"""Seconds between two looks for daemons that models have started."""
 
 
 class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
     """gunicorn's master. No exit code of a worker ends it: a model may call `os._exit(3)`."""
 
-    breaker: CircuitBreaker
     models = Path("models_serve")
     metrics: Path
     oom_kills: OomKills
     supervisor: int
+    runners: RunnerProcesses | None = None
+    children: Children
+    pulse_watch: PulseWatch
+    relocation: Relocation
     _quick_deaths = 0
+    _looked = 0.0
 
     def reap_workers(self) -> None:
         """Reap ended workers, count the requests they lost, switch off models that keep ending
@@ -81,36 +78,46 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
                 return
             if not pid:
                 return
+            self.children.forget(pid)
             if (worker := self.WORKERS.pop(pid, None)) is not None:
                 self._reaped(worker, status)
+            elif self.runners and (runner := self.runners.find(pid)):
+                death = self.runners.reaped(runner, status, starved=self._starved(status))
+                death.log()
+                self.relocation.record(death, monotonic())
 
     def _reaped(self, worker: ModelsyncWorker, status: int) -> None:
-        """Explain the end of a worker: log it, and record a crash against its suspects."""
+        """Explain the end of a worker: log it, and draw the consequences for its models."""
         worker.tmp.close()
         if worker.connection_counts:
             worker.connection_counts.report(worker.worker_index, None)
+        self.pulse_watch.forget(worker.pid, worker.worker_index)
         words = worker.crash_report.read()
         if status != 0 or words:  # or a model that calls os._exit(0)
-            guilty = crashed_model(words, self.models)
-            suspects = [guilty] if guilty else totals.in_flight(self.metrics, worker.pid)
-            killed = os.WTERMSIG(status) == signal.SIGKILL
-            starved = killed and self.oom_kills.claim(monotonic())
-            _log_death(worker.pid, status, suspects, words, starved=starved)
-            # Any other SIGKILL comes from outside, such as from an operator: no model's fault.
-            if suspects and (starved or not killed):
-                self._record_crash(suspects)
+            death = worker_death.explain(
+                worker.pid,
+                status,
+                words,
+                self.models,
+                partial(self._in_flight, worker.pid),
+                starved=not worker.deaf and self._starved(status),
+                deaf=worker.deaf,
+            )
+            death.log()
+            self.relocation.record(death, monotonic())
             self._slow_down_quick_deaths(worker)
         worker.crash_report.close()
         totals.retire(self.metrics, worker.pid)
 
-    def _record_crash(self, suspects: list[str]) -> None:
-        for name in self.breaker.record_crash(suspects, monotonic()):
-            fields = {"event": "model_switched_off", "model": name}
-            log.error(
-                "%s is switched off until its next version: it keeps ending workers",
-                name,
-                extra={"fields": fields},
-            )
+    def _starved(self, status: int) -> bool:
+        """Return whether the kernel has killed a process because memory ran out."""
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        return killed and self.oom_kills.claim(monotonic())
+
+    def _in_flight(self, pid: int) -> list[str]:
+        """Return the models that a worker was calling itself, when it ended."""
+        elsewhere = self.runners.names if self.runners else set()
+        return [name for name in totals.in_flight(self.metrics, pid) if name not in elsewhere]
 
     def _slow_down_quick_deaths(self, worker: ModelsyncWorker) -> None:
         """Pause after many workers have died at start-up, which would otherwise repeat at full
@@ -125,9 +132,21 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
 
     def spawn_worker(self) -> int:
         """Fork a worker; in the parent, record when."""
-        pid: int = super().spawn_worker()
+        with fork_guard.spared():
+            pid: int = super().spawn_worker()
+        self.children.add(pid)
         self.WORKERS[pid].born = monotonic()
         return pid
+
+    def wait_for_signals(self, timeout: float = POLL) -> list[int]:
+        """Wait for signals, but not so long that a worker without a pulse stays unnoticed."""
+        found: list[int] = super().wait_for_signals(min(timeout, POLL))
+        return found
+
+    def murder_workers(self) -> None:
+        """End workers whose interpreter a model holds beyond its deadline; gunicorn's rest."""
+        self.pulse_watch.end_deaf(self.WORKERS, monotonic())
+        super().murder_workers()
 
     def manage_workers(self) -> None:
         """Keep the number of workers, as long as the supervisor lives.
@@ -138,24 +157,45 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
             log.error("the supervisor has gone; ending")
             raise StopIteration
         self.oom_kills.refresh(monotonic())
+        self._tend_strangers(monotonic())
+        if self.runners:
+            self.runners.watch()
         super().manage_workers()
+
+    def stop(self, graceful: bool = True) -> None:
+        """End the workers, then the runners, which answer them until then."""
+        super().stop(graceful)
+        if self.runners:
+            self.runners.end()
+
+    def _tend_strangers(self, now: float) -> None:
+        """End what a dead worker has left; what a living one has left is a daemon, and stays."""
+        if not self.children.end_strangers() and now > self._looked + LOOK:
+            self._looked = now
+            self.children.keep_strangers()
 
 
 class GunicornApplication(BaseApplication):  # type: ignore[misc]
     """gunicorn's application: its configuration and the WSGI callable."""
 
-    def __init__(self, arguments: argparse.Namespace, config: Settings) -> None:
+    def __init__(self, arguments: argparse.Namespace, config: Settings, children: Children) -> None:
         self.arguments = arguments
+        self.children = children
         self.settings = config
         self.release = None
         if arguments.release:
             releases = Releases(config.state.home)
-            self.release = releases.read(arguments.release)
+            self.release = Placements(config.state.home).applied(releases.read(arguments.release))
             self.held = releases.hold(self.release)
         entries = self.release.models if self.release else {}
         self.breaker = CircuitBreaker(
-            {str(name): str(entry.version) for name, entry in entries.items()},
+            {str(name): relocation.placed_version(entry) for name, entry in entries.items()},
             memory_file(config.state.home),
+        )
+        self.runners = (
+            RunnerProcesses(config, self.release.path / "models_serve", children)
+            if self.release
+            else None
         )
         super().__init__()
 
@@ -189,8 +229,9 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
             self.release,
             left_out=orjson.loads(self.arguments.left_out),
             on_load=lambda name: _report(ready, loading=name),
-            request_sync=partial(sync_requests.request, requests),
+            request_sync=lambda force: requests_pipe.send(requests, FORCED if force else SYNC),
             breaker=self.breaker,
+            host=self.runners,
         )
         _report(ready, loading="", faults=loaded.faults)
         app = create_app(loaded)
@@ -203,30 +244,29 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
         ModelsyncWorker.ready_fd = self.arguments.ready
         ModelsyncWorker.gate_fd = self.arguments.gate
         ModelsyncWorker.connection_counts = ConnectionCounts(self.settings.server.workers)
-        ModelsyncArbiter.breaker = self.breaker
+        ModelsyncWorker.pulses = Pulses(self.settings.server.workers)
+        ModelsyncArbiter.pulse_watch = PulseWatch(
+            ModelsyncWorker.pulses, self.settings.server.predict_timeout
+        )
+        ModelsyncArbiter.children = self.children
+        ModelsyncArbiter.relocation = Relocation(
+            self.release.models if self.release else {},
+            self.breaker,
+            Placements(self.settings.state.home),
+            lambda: requests_pipe.send(self.arguments.requests, PLACE_ANEW),
+        )
         if self.release:
             ModelsyncArbiter.models = self.release.path / "models_serve"
         ModelsyncArbiter.metrics = counters.folder(self.settings.state.home)
         ModelsyncArbiter.oom_kills = OomKills(find_counter())
-        ModelsyncArbiter.supervisor = os.getppid()
+        ModelsyncArbiter.supervisor = self.arguments.supervisor
+        ModelsyncArbiter.runners = self.runners
+        if self.runners and not self.settings.server.preload:  # they are the master's all the same
+            assert self.release
+            left_out = orjson.loads(self.arguments.left_out)
+            serving.start_runners(self.settings, self.release, left_out, self.runners)
+            self.runners.hosted()
         ModelsyncArbiter(self).run()
-
-
-def _log_death(pid: int, status: int, suspects: list[str], words: str, *, starved: bool) -> None:
-    """Log the death of a worker: how it ended, and which models it was calling."""
-    code = os.waitstatus_to_exitcode(status)
-    names = {int(one): one.name for one in signal.Signals}  # real-time signals have none
-    how = names.get(-code, f"signal {-code}") if code < 0 else f"exit code {code}"
-    said = "was killed by the kernel because memory ran out" if starved else f"ended: {how}"
-    calling = f", while it called {', '.join(suspects)}" if suspects else ""
-    fields = {
-        "event": "worker_ended",
-        "how": how,
-        "out_of_memory": starved,
-        "calling": suspects,
-        "trace": words,
-    }
-    log.error("worker %d %s%s", pid, said, calling, extra={"fields": fields})
 
 
 def _assign_index(master: ModelsyncArbiter, worker: ModelsyncWorker) -> None:
@@ -257,24 +297,38 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ready", type=int, required=True)
     parser.add_argument("--gate", type=int, required=True)
     parser.add_argument("--requests", type=int, required=True)
+    parser.add_argument("--supervisor", type=int, required=True)
     return parser.parse_args(argv)
 
 
 def main() -> None:
     """Entry point of the process."""
+    arguments = parse()
+    orphans.end_with_parent(signal.SIGTERM, arguments.supervisor)
     config = settings.load()
     patches.install()
+    _keep_to_ourselves(arguments)
     logs.configure(config.logs, secrets=logs.secrets_of(config))
+    children = Children()
     code = 1
     try:
-        GunicornApplication(parse(), config).run()
+        GunicornApplication(arguments, config, children).run()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:
         log.exception("the generation failed")
+    children.end_all()
     # Models may have left threads and exit handlers, which would delay the end for ever.
     sys.stdout.flush()
     os._exit(code)
+
+
+def _keep_to_ourselves(arguments: argparse.Namespace) -> None:
+    """Have no process that a model starts or forks inherit our sockets and pipes."""
+    pipes = (arguments.ready, arguments.gate, arguments.requests)
+    for number in (*arguments.listen, *pipes):
+        os.set_inheritable(number, False)
+    fork_guard.withhold(pipes, arguments.listen)
 
 
 if __name__ == "__main__":

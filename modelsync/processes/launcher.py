@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from modelsync.models.types import ModelName
 from modelsync.observability.logs import event
+from modelsync.orphans import Children
 from modelsync.processes.generation import Generation, NotReady
 from modelsync.releases.store import Release
 from modelsync.settings import Settings
@@ -29,13 +30,17 @@ class Launcher:
     """Launches the generations of one service.
 
     `listener` is the public socket, `requests` the descriptor through which workers request syncs.
+    Each generation's process is added to `children`.
     """
 
-    def __init__(self, settings: Settings, listener: socket.socket, requests: int) -> None:
+    def __init__(
+        self, settings: Settings, listener: socket.socket, requests: int, children: Children
+    ) -> None:
         self._settings = settings
         self._listener = listener
         self._requests = requests
         self._keeps_previous = settings.sync.on_broken_model == "previous"
+        self._children = children
         check_timeout = settings.sync.check_timeout
         self._timeout = READY_TIMEOUT + check_timeout
         self._load_timeout = LOAD_TIMEOUT + 2 * check_timeout
@@ -77,6 +82,7 @@ class Launcher:
             timeout=self._timeout,
             load_timeout=self._load_timeout,
             left_out=left_out,
+            children=self._children,
         )
 
 

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic, sleep
 
 from modelsync.errors import SettingsError
 from modelsync.settings import Settings
 
+RETRY = 0.05
+"""Seconds between two attempts to bind."""
+
 
 @contextmanager
-def listening(settings: Settings) -> Iterator[socket.socket]:
-    """The socket that all generations accept from. Raises SettingsError if it fails to bind."""
+def listening(settings: Settings, patience: float = 0.0) -> Iterator[socket.socket]:
+    """The socket that all generations accept from.
+
+    Waits `patience` seconds for a process that still has the port. Raises SettingsError if it fails
+    to bind.
+    """
     host, port = settings.server.host, settings.server.port
+    end = monotonic() + patience
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, address = found[0][0], found[0][4][:2]
-        listener = socket.create_server(
-            address,
-            family=family,
-            backlog=2048,
-            dualstack_ipv6=family == socket.AF_INET6 and host == "::",
-        )
+        while (listener := _bind(host, port, last=monotonic() >= end)) is None:
+            sleep(RETRY)
     except OSError as error:
         raise SettingsError(
             f"cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}): "
@@ -31,3 +35,20 @@ def listening(settings: Settings) -> Iterator[socket.socket]:
         ) from None
     with listener:
         yield listener
+
+
+def _bind(host: str, port: int, *, last: bool) -> socket.socket | None:
+    """Return a socket, None if the port is taken. Raises OSError; if `last`, for that too."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, address = found[0][0], found[0][4][:2]
+    try:
+        return socket.create_server(
+            address,
+            family=family,
+            backlog=2048,
+            dualstack_ipv6=family == socket.AF_INET6 and host == "::",
+        )
+    except OSError as error:
+        if last or error.errno != errno.EADDRINUSE:
+            raise
+        return None

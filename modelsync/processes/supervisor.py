@@ -11,8 +11,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from modelsync.backoff import Backoff
 from modelsync.clock import moment
@@ -20,10 +19,14 @@ from modelsync.errors import StorageFailed, SyncError
 from modelsync.inference import circuit_breaker
 from modelsync.observability import counters, totals
 from modelsync.observability.logs import event
+from modelsync.orphans import Children
+from modelsync.processes import descriptors
 from modelsync.processes.generation import Generation, NotReady
 from modelsync.processes.launcher import Launcher, not_loaded
 from modelsync.processes.listener import listening
+from modelsync.processes.replacement import Replacement
 from modelsync.processes.sync_loop import SyncLoop
+from modelsync.processes.tasks import cancel, start_task
 from modelsync.releases import owners
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
@@ -34,6 +37,12 @@ log = logging.getLogger(__name__)
 
 RESTART = Backoff(first=0.1, most=30.0)
 """Seconds between two starts of a generation that keeps dying."""
+
+STRANGERS = 0.5
+"""Seconds between two looks for processes that a dead generation has left."""
+
+OLD_GENERATION = 10.0
+"""Seconds for which the port may still be taken by a generation whose supervisor was killed."""
 
 EMPTY_DRAIN = 0.5
 """Seconds the generation without a release gets to end before the first release serves."""
@@ -52,7 +61,11 @@ def serve(settings: Settings, *, watch: bool = False, announce: Announce | None 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sources.source_of(settings)
     schedule = Schedule.parse(settings.sync.cron)
-    with owners.own(settings.state.home), listening(settings) as listener:
+    descriptors.raise_limit()
+    with (
+        owners.own(settings.state.home) as was_killed,
+        listening(settings, OLD_GENERATION if was_killed else 0.0) as listener,
+    ):
         return asyncio.run(
             Supervisor(settings, listener, schedule, watch=watch, announce=announce).run()
         )
@@ -75,19 +88,26 @@ class Supervisor:
         self.current: Generation | None = None
         self._listener = listener
         self._announce = announce
+        self._children = Children()
+        self._replacement = Replacement(self._replace)
         self._sync_loop = SyncLoop(
             settings,
             schedule,
             self._swap_to_current,
             lambda: not not_loaded(self.current),
             watch=watch,
+            place_anew=self._replacement.request,
+            children=self._children,
         )
-        self._launcher = Launcher(settings, listener, self._sync_loop.request_writer)
+        self._launcher = Launcher(
+            settings, listener, self._sync_loop.request_writer, self._children
+        )
         self._stopping = asyncio.Event()
         self._stopping_at_once = asyncio.Event()
         self._swapping = asyncio.Lock()
         self._restarters: set[asyncio.Task[None]] = set()
         self._draining: set[asyncio.Task[None]] = set()
+        self._keepers: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         """Start serving, follow the source, and end in the reverse order of traffic."""
@@ -102,6 +122,8 @@ class Supervisor:
         log.info("listening at http://%s:%d/%s", host, port, self.settings.server.base_url)
         await self._first_generation()
         following = loop.create_task(self._sync_loop.run())
+        start_task(self._keepers, self._end_strangers())
+        start_task(self._keepers, self._replacement.run())
         await self._stopping.wait()
         patience = self.settings.server.drain_timeout
         log.info(
@@ -128,18 +150,18 @@ class Supervisor:
         self._stopping.set()
 
     async def _stop(self, following: asyncio.Task[None]) -> None:
-        await _cancel([following])
-        await _cancel(self._restarters)
+        await cancel([following, *self._keepers, *self._restarters])
         if self.current:
             await self.current.drain(self.settings.server.drain_timeout + 5)
         await asyncio.gather(*self._draining, return_exceptions=True)
+        await asyncio.to_thread(self._children.end_all)
 
     async def _kill_all(self) -> None:
         """Kill everything that `_stop` waits for."""
         self._sync_loop.kill()
         if self.current:
             await self.current.kill()
-        await _cancel(self._draining)
+        await cancel(self._draining)
 
     # --- generations ------------------------------------------------------------------------------
 
@@ -221,19 +243,20 @@ class Supervisor:
         """
         if not_loaded(self.current):
             try:
-                await self._start(release)
+                await self._start(release, if_more_loads=True)
             except NotReady as error:
                 log.error("the models that did not load are not tried now: %s", error)
         return True
 
-    async def _start(self, release: Release | None) -> None:
+    async def _start(self, release: Release | None, *, if_more_loads: bool = False) -> None:
         """Start a generation of `release`; once all of it is ready, drain the previous one.
 
-        Raises NotReady; then the previous generation continues to serve.
+        With `if_more_loads` the new one ends again unless it has models that the current one of
+        that release lacks. Raises NotReady; then the previous generation continues to serve.
         """
         async with self._swapping:
             generation = await self._launcher.launch(release, self.current)
-            if self._serves_no_more(generation):
+            if if_more_loads and self._serves_no_more(generation):
                 await generation.kill()
                 return
             old, self.current = self.current, generation
@@ -251,9 +274,9 @@ class Supervisor:
         )
         if release and self._announce:
             self._announce(release, self._listener.getsockname()[1])
-        _start_task(self._restarters, self._restart_when_dead(generation))
+        start_task(self._restarters, self._restart_when_dead(generation))
         if old:
-            _start_task(self._draining, old.drain(self.settings.server.drain_timeout + 5))
+            start_task(self._draining, old.drain(self.settings.server.drain_timeout + 5))
 
     def _serves_no_more(self, generation: Generation) -> bool:
         """Whether a generation lacks all that the current one of the same release lacks."""
@@ -265,11 +288,23 @@ class Supervisor:
             and not_loaded(generation).keys() >= not_loaded(current).keys()
         )
 
+    async def _end_strangers(self) -> None:
+        """End what dead generations and updates have left, for ever."""
+        while True:
+            self._children.end_strangers()
+            await asyncio.sleep(STRANGERS)
+
+    async def _replace(self) -> None:
+        """Replace the generation by one of the same release. Raises NotReady as `_start`."""
+        if self.current and self.current.release:
+            await self._start(self.current.release)
+
     async def _restart_when_dead(self, generation: Generation) -> None:
         """Restart a generation that dies; clients wait in the backlog of the
         supervisor's socket.
         """
         await generation.process.wait()
+        self._children.forget(generation.process.pid)
         failures = 0
         while generation is self.current and not self._stopping.is_set():
             event(log, logging.ERROR, "the generation has died", exit=generation.process.returncode)
@@ -279,17 +314,3 @@ class Supervisor:
                 log.error("the generation does not start again: %s", error)
                 failures += 1
                 await asyncio.sleep(RESTART.pause(failures))
-
-
-def _start_task(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` as a task that `tasks` refers to until it has ended."""
-    task = asyncio.create_task(work)
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    tasks = list(tasks)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -15,7 +15,9 @@ from datetime import UTC, datetime, timedelta
 import watchfiles
 
 from modelsync.errors import ReleaseRejected, ResourcesExhausted, StorageFailed, UpdateDied
-from modelsync.processes import sync_requests
+from modelsync.orphans import Children
+from modelsync.processes import requests_pipe
+from modelsync.processes.requests_pipe import FORCED, PLACE_ANEW, SYNC
 from modelsync.settings import Settings
 from modelsync.sync import sources, update
 from modelsync.sync.plan import to_be_tried_again
@@ -31,9 +33,11 @@ UPDATE_GRACE = 10.0
 class SyncLoop:
     """Runs an update whenever the source may have changed, and has the new release served.
 
-    `request_writer` is the end of a pipe that `sync_requests` writes to. `serve_current` is called
+    `request_writer` is the end of a pipe for requests (`requests_pipe`): of a sync, or of another
+    generation of the same release, for which `place_anew` is called. `serve_current` is called
     after each update, also after one that failed; it returns False if serving must be tried
-    again. `is_complete` tells whether all models that passed the check are served.
+    again. `is_complete` tells whether all models that passed the check are served. Update processes
+    are added to `children`.
     """
 
     def __init__(
@@ -44,7 +48,11 @@ class SyncLoop:
         is_complete: Callable[[], bool],
         *,
         watch: bool,
+        place_anew: Callable[[], None],
+        children: Children,
     ) -> None:
+        self._children = children
+        self._place_anew = place_anew
         self._settings = settings
         self._schedule = schedule
         self._serve_current = serve_current
@@ -84,11 +92,13 @@ class SyncLoop:
     # --- requests for a sync ----------------------------------------------------------------------
 
     def _read_requests(self) -> None:
-        """Read the workers' requests for a sync; many bytes count as one request."""
-        requested, forced = sync_requests.read(self._request_reader)
-        self._forced = self._forced or forced
-        if requested:
+        """Read the requests of generations; many bytes of a kind count as one request."""
+        requests = requests_pipe.read(self._request_reader)
+        self._forced = self._forced or FORCED in requests
+        if SYNC in requests or FORCED in requests:
             self._requested.set()
+        if PLACE_ANEW in requests:
+            self._place_anew()
 
     async def _keep_schedule(self) -> None:
         while not self._settings.standalone:
@@ -183,14 +193,17 @@ class SyncLoop:
         """
         forced, self._forced = self._forced, False
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "modelsync.sync.update",
-                *([update.FORCE] if forced else []),
-                stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            with self._children.starting():
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "modelsync.sync.update",
+                    f"--parent={os.getpid()}",
+                    *(["--force"] if forced else []),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+                self._children.add(process.pid)
         except OSError as error:
             home, why = self._settings.state.home, error.strerror
             record_failure(home, ResourcesExhausted(f"the update process cannot start: {why}"))
@@ -207,6 +220,8 @@ class SyncLoop:
                 os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
             raise
+        finally:
+            self._children.forget(process.pid)
         if code not in (0, update.FAILED):
             self._died(
                 f"ended with {signal.Signals(-code).name}"

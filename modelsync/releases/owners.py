@@ -28,17 +28,20 @@ _FORKED_WITHOUT_EXEC = 0x40
 
 
 @contextmanager
-def own(home: Path) -> Iterator[None]:
+def own(home: Path) -> Iterator[bool]:
     """Own the directory as its supervisor, whose process id stands in `run/supervisor.pid`.
 
-    Raises SettingsError if another process owns it, or if it cannot be written.
+    Yields whether the supervisor before was killed: its id stands there still. Raises SettingsError
+    if another process owns the directory, or if it cannot be written.
     """
     with _locked(home) as file:
+        file.seek(0)
+        was_killed = bool(file.read().strip())
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
         try:
-            yield
+            yield was_killed
         finally:
             file.truncate(0)
 

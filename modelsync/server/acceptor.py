@@ -9,6 +9,7 @@ takes the connection itself, since the other worker may be busy.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Callable
@@ -23,11 +24,15 @@ PAUSE = 0.002
 RETRY_PAUSE = 1.0
 """Seconds until the next attempt after an error, such as a process out of file descriptors."""
 
+ROOM = 32
+"""Idle connections that are closed when descriptors run out, for new ones and for models."""
+
 
 class Acceptor:
     """Accepts from one listening socket in an event loop, one connection a turn.
 
     `connections` returns how many this worker has; `connection_counts` is None if it is alone.
+    `make_room` closes so many idle connections and returns how many it has closed.
     """
 
     def __init__(
@@ -37,21 +42,27 @@ class Acceptor:
         protocol: Callable[[], asyncio.Protocol],
         connections: Callable[[], int],
         connection_counts: ConnectionCounts | None,
+        make_room: Callable[[int], int] = lambda count: 0,
     ) -> None:
         self._loop = loop
         self._sock = sock
         self._protocol = protocol
         self._connections = connections
         self._counts = connection_counts
+        self._make_room = make_room
         self._tasks: set[asyncio.Task[object]] = set()
         self._open = True
         sock.setblocking(False)
         loop.add_reader(sock, self._readable)
 
     def close(self) -> None:
-        """Accept no more; the socket stays open, because other processes use it too."""
+        """Accept no more, and close this process's copy of the socket.
+
+        Once the last process has done that, the port is free, also while clients get answers.
+        """
         self._open = False
         self._loop.remove_reader(self._sock)
+        self._sock.close()
 
     def _readable(self) -> None:
         if self._counts is None or self._connections() <= self._counts.lowest():
@@ -74,8 +85,7 @@ class Acceptor:
         except (BlockingIOError, ConnectionAbortedError):
             return  # another worker was faster, or the client has gone
         except OSError as error:
-            log.error("cannot accept a connection: %s", error.strerror)
-            self._pause(RETRY_PAUSE)
+            self._failed(error)
             return
         connection.setblocking(False)
         task = self._loop.create_task(
@@ -83,3 +93,12 @@ class Acceptor:
         )
         self._tasks.add(task)  # the loop holds only a weak reference
         task.add_done_callback(self._tasks.discard)
+
+    def _failed(self, error: OSError) -> None:
+        """Make room for new clients if descriptors have run out, then try again."""
+        if error.errno in (errno.EMFILE, errno.ENFILE) and (closed := self._make_room(ROOM)):
+            log.warning("out of file descriptors: %d idle connections are closed", closed)
+            self._pause(PAUSE)
+        else:
+            log.error("cannot accept a connection: %s", error.strerror)
+            self._pause(RETRY_PAUSE)

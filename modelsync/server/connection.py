@@ -214,8 +214,13 @@ class Connection(asyncio.Protocol):
 
     def close_when_idle(self) -> None:
         """End the connection if no answer is due; one that is due says `Connection: close`."""
-        if not self._exchanges and not self._parser.in_message and not self._closing:
+        if self.idle:
             self.transport.close()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request has begun and no answer is due."""
+        return not self._exchanges and not self._parser.in_message and not self._closing
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
         """Send the answer of a request, after the answers of those before it."""

@@ -65,6 +65,7 @@ class Server:
                     self._connection,
                     lambda: len(state.connections),
                     connection_counts,
+                    state.close_idle,
                 )
             )
         state.report_count(len(state.connections))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import os
 from collections.abc import Callable
@@ -18,6 +19,10 @@ class Client(Protocol):
 
     def timed_out(self) -> None:
         """The deadline has passed."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request has begun and no answer is due."""
 
     def close_when_idle(self) -> None:
         """End the connection if no answer is due."""
@@ -67,6 +72,14 @@ class ServerState:
         self.idle_deadline = now + self.idle_timeout
         for client in [one for one in self.connections if 0 < one.deadline < now]:
             client.timed_out()
+
+    def close_idle(self, count: int) -> int:
+        """Close the `count` connections that have been idle longest; return how many there were."""
+        idle = [client for client in self.connections if client.idle and client.deadline]
+        longest = heapq.nsmallest(count, idle, key=lambda client: client.deadline)
+        for client in longest:
+            client.close_when_idle()
+        return len(longest)
 
     def request_id(self, given: bytes | None) -> str:
         """Return the client's request id if it is acceptable, else a new one."""

@@ -61,6 +61,13 @@ class ServerSettings:
         "least isolation of a model: `auto` and `worker` let the check decide, `environment` runs "
         "no model in the workers but one process per environment, `model` one process per model",
     )
+    runner_memory: int | None = setting(
+        "MODELSYNC_RUNNER_MEMORY",
+        None,
+        parsers.size,
+        "memory that a model in a process of its own, or all models of an environment, may "
+        "allocate, such as 2GiB; over it the model gets a MemoryError",
+    )
     predict_timeout: float = setting(
         "MODELSYNC_PREDICT_TIMEOUT",
         30.0,

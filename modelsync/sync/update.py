@@ -7,6 +7,7 @@ process of its own; so does `modelsync sync`.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import signal
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
-from modelsync import settings
+from modelsync import orphans, settings
 from modelsync.clock import moment, now
 from modelsync.deadline import Deadline
 from modelsync.errors import (
@@ -61,9 +62,6 @@ log = logging.getLogger("modelsync.sync.update")  # also when it runs as __main_
 
 # Errors that another source does not cure, or that do not come from the repository.
 _NOT_AWAY = (NoModels, ReleaseRejected, CheckFailed, ProbationFailed, StorageFailed)
-
-FORCE = "--force"
-"""The argument that has an update build the commit again, even if it is served or was rejected."""
 
 FAILED = 75
 """Exit code of an update that failed and has reported why. After another one the caller reports."""
@@ -268,16 +266,22 @@ class Updater:
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Update once, with `--force` whatever was recorded.
+    """Update once, with `--force` whatever was recorded; end with the process `--parent`.
 
     Returns the exit code: 0, `FAILED`, or another one if the update has not reported why.
     """
+    parser = argparse.ArgumentParser(prog="modelsync.sync.update")
+    parser.add_argument("--force", action="store_true")
+    parser.add_argument("--parent", type=int)
+    given = parser.parse_args(arguments)
     # As an exception, so that children and temporary folders are removed before the process ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if given.parent:
+        orphans.end_with_parent(signal.SIGTERM, given.parent)
     try:
         config = settings.load()
         logs.configure(config.logs, secrets=logs.secrets_of(config))
-        Updater(config).run(force=FORCE in arguments)
+        Updater(config).run(force=given.force)
     except SyncError:
         return FAILED
     except ModelsyncError as error:

@@ -11,9 +11,8 @@ import faulthandler
 import os
 import re
 import signal
-import tempfile
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 MAX_REPORT = 64 * 1024
 """Bytes of a report that are read."""
@@ -23,10 +22,17 @@ STACK_SIZE = 64 * 1024
 
 
 class CrashReport:
-    """The crash report of one worker, which shares the file with its master."""
+    """The crash report of one worker or runner, which shares the file with its master.
 
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the worker lives
+    A runner has inherited its `file`, which must be unbuffered.
+    """
+
+    def __init__(self, file: IO[bytes] | None = None) -> None:
+        if file is None:
+            import tempfile  # here: a runner, which must be small, does not need it
+
+            file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  open as long as the worker
+        self._file = file
 
     def listen(self) -> None:
         """In the worker: write the traceback of a crash from now on.
@@ -48,6 +54,15 @@ class CrashReport:
         """In the master: return the traceback; empty if the worker ended in another way."""
         self._file.seek(0)
         return self._file.read(MAX_REPORT).decode("utf-8", "replace")
+
+    def clear(self) -> None:
+        """In the master: empty the file for the next process."""
+        self._file.seek(0)
+        self._file.truncate()
+
+    def fileno(self) -> int:
+        """Return the descriptor of the file."""
+        return self._file.fileno()
 
     def close(self) -> None:
         """Close the file."""
@@ -79,9 +94,45 @@ def crashed_model(report: str, models: Path) -> str | None:
     It is the name of the folder below `models` in which the innermost such line of the report lies.
     None if the thread ran no model.
     """
-    _, found, thread = report.partition("Current thread")
-    if not found:
-        return None
-    thread = thread.partition("\n\n")[0]
-    match = re.search(rf'File "{re.escape(str(models.absolute()))}/([^/"]+)/', thread)
+    return _model(_crashed_thread(report), models)
+
+
+def names_thread(report: str) -> bool:
+    """Return whether the report says in which thread the crash was; a thread in C has no name."""
+    return _CURRENT in report
+
+
+def was_calling(report: str) -> bool:
+    """Return whether the thread that crashed was calling a model, such as an artefact."""
+    found = re.search(r'/modelsync/inference/\w*runners?\.py", line', _crashed_thread(report))
+    return found is not None
+
+
+def waiting_models(report: str, models: Path) -> list[str]:
+    """Return the models that waited for threads of their own when another thread crashed."""
+    stacks = [stack for stack in report.split("\n\n") if _WAITING.search(stack)]
+    return sorted({name for stack in stacks if (name := _model(stack, models))})
+
+
+_CURRENT = "Current thread"
+
+_WAITING = re.compile(
+    r'most recent call first\):\n  File "[^"]*/(threading|queue|multiprocessing/\w+)\.py", line'
+)
+"""A stack whose innermost call waits for another thread."""
+
+
+def _crashed_thread(report: str) -> str:
+    """Return the stack of the thread that crashed; if the watchdog has ended the worker, that of
+    the event loop.
+    """
+    stack = report.partition(_CURRENT)[2].partition("\n\n")[0]
+    if "/modelsync/inference/watchdog.py" not in stack:
+        return stack
+    stacks = report.split("\n\n")
+    return next((one for one in stacks if "/modelsync/inference/loop_model.py" in one), stack)
+
+
+def _model(stack: str, models: Path) -> str | None:
+    match = re.search(rf'File "{re.escape(str(models.absolute()))}/([^/"]+)/', stack)
     return match[1] if match else None

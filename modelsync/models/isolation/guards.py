@@ -22,8 +22,12 @@ _log = logging.getLogger(__name__)
 _reported: set[tuple[str, str]] = set()
 _descriptors_are_protected = False
 _home: int | None = None  # a descriptor of the working directory, once its changes are recorded
+_left = False  # whether a model has left it
+_restores: list[Callable[[], bool]] = []
 moved = False
-"""Whether a model has changed the working directory: `restore_cwd` is to be called."""
+"""Whether `restore_cwd` is to be called: a model has changed the working directory, set a timer or
+a handler of a signal, or forked this process.
+"""
 
 
 # --- standard streams -----------------------------------------------------------------------------
@@ -76,22 +80,35 @@ def track_cwd() -> None:
 
 
 def restore_cwd() -> None:
-    """Return to the working directory of the process, if a model has left it.
+    """Return to the working directory of the process, if a model has left it; run what
+    `after_calls` has registered.
 
-    This runs after each call of a model, so it makes no system call if nothing has changed.
+    This runs after each call of a model, so it does nothing if `moved` is not set.
     """
-    global moved
-    if moved and _home is not None:
-        os.fchdir(_home)
+    global moved, _left
+    if moved:
         moved = False
+        if _left and _home is not None:
+            _left = False
+            os.fchdir(_home)
+        pending = [restore() for restore in _restores]
+        moved = moved or any(pending)
+
+
+def after_calls(restore: Callable[[], bool]) -> None:
+    """Call `restore` after each call of a model during which `moved` was set.
+
+    It returns whether it has to be called again, after the call of another thread.
+    """
+    _restores.append(restore)
 
 
 def _recorded(change: Callable[[Any], None]) -> Callable[[Any], None]:
     @wraps(change)
     def record(path: Any) -> None:
-        global moved
+        global moved, _left
         change(path)
-        moved = True
+        moved = _left = True
 
     return record
 

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from modelsync.models.isolation import guards, import_hooks, process_state
+from modelsync.models.isolation import (
+    event_loops,
+    fork_guard,
+    guards,
+    import_hooks,
+    process_state,
+    timers,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +50,24 @@ PATCHES: tuple[Patch, ...] = (
         guards.track_cwd,
     ),
     Patch(
+        "signal.alarm, setitimer and the handlers of their signals end with the call",
+        "the alarm of one model would interrupt another, or end the process",
+        timers.install,
+    ),
+    Patch(
+        "a process that a model forks loses the signals, sockets and pipes of the service",
+        "it would wake the event loop, swallow SIGTERM, hold the port and answer clients",
+        fork_guard.install,
+    ),
+    Patch(
         "shared modules keep their functions",
         "`json.dumps = ...` in one model would reach every other one and the server",
         guards.protect_modules,
+    ),
+    Patch(
+        "asyncio.get_event_loop makes a loop in each thread",
+        "models are called in other threads than the main one, where it does so in a script",
+        event_loops.install,
     ),
     Patch(
         "sys.meta_path finds the packages of models",

@@ -6,27 +6,28 @@ import builtins
 import json
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO, TextIO
 
-import orjson
+from modelsync import json_text
+from modelsync.models.isolation import shared_settings
+from modelsync.models.isolation.process_settings import SIGNALS
 
 SHARED_MODULES: tuple[ModuleType, ...] = (
     builtins,
     json,
     json.decoder,
     json.encoder,
-    orjson,
+    json_text.MODULE,
     os,
     socket,
     time,
@@ -38,16 +39,19 @@ OUR_LOGGERS = {"modelsync", "gunicorn", "py"}
 
 
 @contextmanager
-def preserved(folder: Path) -> Iterator[None]:
+def preserved(folder: Path, *, alone: bool = False) -> Iterator[None]:
     """Run the body with `folder` as the working directory, then restore the state of the process.
 
-    That is: the working directory, `sys.path`, the standard streams, signal handlers, warning
-    filters, the root logger and limits of the interpreter. Environment variables stay as the model
-    set them, because libraries read them later.
+    That is: the working directory, `sys.path`, the standard streams, warning filters, the root
+    logger and limits of the interpreter; unless the model is `alone` in its process also signal
+    handlers and all of `shared_settings`. New environment variables stay as the model set them,
+    because libraries read them later.
     """
     with ExitStack() as after:
-        for save in (_interpreter, _streams, _signals, _logging, _directory):
+        for save in (_interpreter, _streams, _logging, _directory):
             after.callback(save())
+        if not alone:
+            after.enter_context(shared_settings.preserved())
         after.enter_context(warnings.catch_warnings())
         os.chdir(folder)
         # '' is the working directory: there it would offer the model's helpers to every library.
@@ -73,12 +77,12 @@ def restored_modules() -> Iterator[None]:
 
 
 def snapshot() -> Callable[[], None]:
-    """Save limits, import paths and logging; the returned function restores them, any number of
-    times.
+    """Save limits, import paths, handlers of signals and logging; the returned function restores
+    them, any number of times.
 
     For changes that models make when they are called: too rare to look for after each call.
     """
-    restores = _interpreter(), _logging()
+    restores = _interpreter(), _logging(), _timeout(), _signals()
 
     def restore() -> None:
         for one in restores:
@@ -104,11 +108,10 @@ def _interpreter() -> Callable[[], None]:
     """Remember limits, hooks, tracing and import paths; return what restores them."""
     path, finders = list(sys.path), list(sys.meta_path)
     limit, interval = sys.getrecursionlimit(), sys.getswitchinterval()
-    trace, hooks, digits, timeout = (
+    trace, hooks, digits = (
         sys.gettrace(),
         (sys.excepthook, threading.excepthook),
         sys.get_int_max_str_digits(),
-        socket.getdefaulttimeout(),
     )
 
     def restore() -> None:
@@ -120,26 +123,23 @@ def _interpreter() -> Callable[[], None]:
         sys.setswitchinterval(interval)
         sys.excepthook, threading.excepthook = hooks
         sys.set_int_max_str_digits(digits)
-        socket.setdefaulttimeout(timeout)
         sys.settrace(trace)
 
     return restore
 
 
+def _timeout() -> Callable[[], None]:
+    before = socket.getdefaulttimeout()
+    return lambda: socket.setdefaulttimeout(before)
+
+
 def _signals() -> Callable[[], None]:
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None  # only the main thread can set one
-    timer = signal.getitimer(signal.ITIMER_REAL)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    """Remember handlers, timers and the mask of signals; return what restores them."""
+    before = [(setting, setting.read()) for setting in SIGNALS]
 
     def restore() -> None:
-        signal.setitimer(signal.ITIMER_REAL, *timer)
-        for number, handler in before.items():
-            if handler is not None and signal.getsignal(number) is not handler:
-                with suppress(OSError, ValueError):
-                    signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for setting, value in before:
+            setting.write(value)
 
     return restore
 
