@@ -111,21 +111,18 @@ class CheckFailed(SyncError):
     """The policy is `reject`, and a model is broken for a reason that may pass: checked again."""
 
     reason = "check"
-    transient = True
 
 
 class GenerationFailed(SyncError):
     """The new release's processes were killed, or late, while they started: started again."""
 
     reason = "not_ready"
-    transient = True
 
 
 class ResourcesExhausted(SyncError):
     """The machine has no process, thread, descriptor or memory left for the sync."""
 
     reason = "resources"
-    transient = True
 
 
 class ReleaseUnreadable(ModelsyncError):
@@ -138,9 +135,7 @@ class ReleaseUnreadable(ModelsyncError):
 
 
 class ClusterUnreachable(ModelsyncError):
-    """The API server did not answer in time, or its answer is invalid; the change may have been
-    made.
-    """
+    """The API server did not answer, or answered wrongly; the change may have been made."""
 
     reason = "cluster"
 

@@ -11,11 +11,10 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from modelsync.backoff import Backoff
-from modelsync.clock import moment
-from modelsync.errors import StorageFailed, SyncError
+from modelsync.errors import StorageFailed
 from modelsync.inference import circuit_breaker
 from modelsync.observability import counters, totals
 from modelsync.observability.logs import event
@@ -25,12 +24,13 @@ from modelsync.processes.generation import Generation, NotReady
 from modelsync.processes.launcher import Launcher, not_loaded
 from modelsync.processes.listener import listening
 from modelsync.processes.replacement import Replacement
+from modelsync.processes.swap_record import SwapRecord
 from modelsync.processes.sync_loop import SyncLoop
 from modelsync.processes.tasks import cancel, start_task
 from modelsync.releases import owners
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
-from modelsync.sync import rejection, sources, unfit
+from modelsync.sync import sources
 from modelsync.sync.schedule import Schedule
 
 log = logging.getLogger(__name__)
@@ -102,6 +102,7 @@ class Supervisor:
         self._launcher = Launcher(
             settings, listener, self._sync_loop.request_writer, self._children
         )
+        self._record = SwapRecord(settings)
         self._stopping = asyncio.Event()
         self._stopping_at_once = asyncio.Event()
         self._swapping = asyncio.Lock()
@@ -208,33 +209,11 @@ class Supervisor:
         except NotReady as error:
             fields = {"release": release.id, "reason": str(error)}
             event(log, logging.ERROR, "the release is not served", **fields)
-            return await self._withdraw(release, serving, error)
-        return await self._remember(release, not_loaded(self.current))
-
-    async def _withdraw(self, release: Release, serving: Release | None, error: NotReady) -> bool:
-        """Take back a release that is not served; False if it must be tried again."""
-        lasting = not error.transient
-        try:
-            await asyncio.to_thread(
-                rejection.withdraw, self.settings, release, serving, str(error), lasting=lasting
-            )
-        except SyncError as problem:
-            log.error("the release cannot be taken back now: %s", problem)
-            return False
-        if error.unfit and await self._remember(release, error.unfit):
-            self._sync_loop.request()  # a release with the previous versions of these models
-        # A pinned pod waits for no other commit.
-        return lasting and not self.settings.git.revision
-
-    async def _remember(self, release: Release, faults: Mapping[str, str]) -> bool:
-        """Record which models of a release do not load here; False if that cannot be done."""
-        home = self.settings.state.home
-        try:
-            await asyncio.to_thread(unfit.record, home, release, faults, moment())
-        except SyncError as problem:
-            log.error("what does not load cannot be recorded: %s", problem)
-            return False
-        return True
+            settled, again = await self._record.not_served(release, serving, error)
+            if again:
+                self._sync_loop.request()
+            return settled
+        return await self._record.served(release, not_loaded(self.current))
 
     async def _complete(self, release: Release) -> bool:
         """Try to load the models of the serving release that did not load; return true.

@@ -21,9 +21,6 @@ from modelsync.server.router import Router
 from modelsync.server.rules import ProtocolError
 from modelsync.server.state import ServerState
 
-MAX_PIPELINED = 32
-"""Requests of one connection that may wait for an answer; then reading pauses."""
-
 LINGER = 2.0
 """Seconds for which a closing connection still reads (RFC 9112 section 9.6): a reset would destroy
 the answer before the client reads it.
@@ -118,9 +115,8 @@ class Connection(asyncio.Protocol):
         if self._closing and not self._exchanges:
             self._expect(LINGER)
         elif self._parser.in_message:
-            self._expect(
-                self._state.header_timeout if self._parser.in_head else self._state.body_timeout
-            )
+            state, in_head = self._state, self._parser.in_head
+            self._expect(state.header_timeout if in_head else state.body_timeout)
         else:
             self._expect(0.0)
         self._flush()
@@ -274,10 +270,8 @@ class Connection(asyncio.Protocol):
 
     def unsent(self) -> int:
         """Return the bytes of the body that arrives, and of answers that the client must read."""
-        size = self._parser.buffered
-        if self.unread and not self.transport.is_closing():
-            size += self.transport.get_write_buffer_size()
-        return size
+        unread = self.unread and not self.transport.is_closing()
+        return self._parser.buffered + (self.transport.get_write_buffer_size() if unread else 0)
 
     def cut_off(self) -> None:
         """Disconnect the client, and forget its answers."""
@@ -299,7 +293,7 @@ class Connection(asyncio.Protocol):
 
     def _update_reading(self) -> None:
         """Pause reading while the client sends requests faster than it reads answers."""
-        pause = len(self._exchanges) >= MAX_PIPELINED or bool(self._pipeline.waiting) or self.unread
+        pause = self._pipeline.is_full or self.unread
         if pause is not self._paused and not self._closing and not self.transport.is_closing():
             self._paused = pause
             (self.transport.pause_reading if pause else self.transport.resume_reading)()

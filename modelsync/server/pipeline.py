@@ -18,6 +18,9 @@ from modelsync.server.buffers import (
 )
 from modelsync.server.request import Exchange, Request
 
+MAX_PIPELINED = 32
+"""Requests of one connection that may wait for an answer; then reading pauses."""
+
 
 class Pipeline:
     """The exchanges of one connection, and those of them, the last ones, that wait to be started.
@@ -45,6 +48,11 @@ class Pipeline:
             self.waiting.append(exchange)
         else:
             self._start(exchange)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more requests are to be read now."""
+        return len(self.exchanges) >= MAX_PIPELINED or bool(self.waiting)
 
     def start_waiting(self) -> None:
         """Start the requests that need not wait any longer."""
