@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import IO
 
 import orjson
@@ -35,13 +36,22 @@ class NotReady(Exception):
     """The generation died, took too long, or answers with another release than its own.
 
     `model` is the one that hung while it loaded, or ended the process. `transient`: the reason may
-    pass, so that the release is not to blame.
+    pass, so that the release is not to blame. `unfit`: the models that do not load, with the
+    reasons; without them the release would be served.
     """
 
-    def __init__(self, reason: str, *, model: str = "", transient: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        model: str = "",
+        transient: bool = False,
+        unfit: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(reason)
         self.model = model
         self.transient = transient
+        self.unfit = unfit
 
 
 class Generation:

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 
 from modelsync.backoff import Backoff
-from modelsync.errors import StorageFailed, SyncError
+from modelsync.errors import StorageFailed
 from modelsync.inference import circuit_breaker
 from modelsync.observability import counters, totals
 from modelsync.observability.logs import event
@@ -24,12 +24,13 @@ from modelsync.processes.generation import Generation, NotReady
 from modelsync.processes.launcher import Launcher, not_loaded
 from modelsync.processes.listener import listening
 from modelsync.processes.replacement import Replacement
+from modelsync.processes.swap_record import SwapRecord
 from modelsync.processes.sync_loop import SyncLoop
 from modelsync.processes.tasks import cancel, start_task
 from modelsync.releases import owners
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
-from modelsync.sync import rejection, sources
+from modelsync.sync import sources
 from modelsync.sync.schedule import Schedule
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ class Supervisor:
         self._launcher = Launcher(
             settings, listener, self._sync_loop.request_writer, self._children
         )
+        self._record = SwapRecord(settings)
         self._stopping = asyncio.Event()
         self._stopping_at_once = asyncio.Event()
         self._swapping = asyncio.Lock()
@@ -181,13 +183,8 @@ class Supervisor:
         except NotReady as error:
             log.error("%s", error)
             if release:
-                event(
-                    log,
-                    logging.ERROR,
-                    "the last release does not start",
-                    release=release.id,
-                    reason=str(error),
-                )
+                fields = {"release": release.id, "reason": str(error)}
+                event(log, logging.ERROR, "the last release does not start", **fields)
                 await self._start(None)
 
     def _current_release(self) -> Release | None:
@@ -210,28 +207,13 @@ class Supervisor:
         try:
             await self._start(release)
         except NotReady as error:
-            event(
-                log,
-                logging.ERROR,
-                "the release is not served",
-                release=release.id,
-                reason=str(error),
-            )
-            try:
-                await asyncio.to_thread(
-                    rejection.withdraw,
-                    self.settings,
-                    release,
-                    serving,
-                    str(error),
-                    lasting=not error.transient,
-                )
-            except SyncError as problem:
-                log.error("the release cannot be taken back now: %s", problem)
-                return False
-            # A pinned pod waits for no other commit.
-            return not (error.transient or self.settings.git.revision)
-        return True
+            fields = {"release": release.id, "reason": str(error)}
+            event(log, logging.ERROR, "the release is not served", **fields)
+            settled, again = await self._record.not_served(release, serving, error)
+            if again:
+                self._sync_loop.request()
+            return settled
+        return await self._record.served(release, not_loaded(self.current))
 
     async def _complete(self, release: Release) -> bool:
         """Try to load the models of the serving release that did not load; return true.

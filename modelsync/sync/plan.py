@@ -65,12 +65,15 @@ def with_problems(
 
 
 def known_results(
-    specs: Sequence[ModelSpec], checked: Mapping[ModelName, ModelEntry]
+    specs: Sequence[ModelSpec],
+    checked: Mapping[ModelName, ModelEntry],
+    unfit: Mapping[tuple[ModelName, TreeHash], Fault],
 ) -> dict[ModelName, CheckResult]:
     """Return the results that need no check, by name.
 
     A model that cannot be loaded has its fault already. A version that serves, and is among those
-    that were `checked` in the same environment, keeps its result.
+    that were `checked` in the same environment, keeps its result. Versions that are `unfit` are not
+    to be tried now.
     """
     results: dict[ModelName, CheckResult] = {}
     for spec in specs:
@@ -81,6 +84,8 @@ def known_results(
             results[spec.name] = CheckResult(
                 spec.name, spec.version, measured=entry.measured, placement=entry.placement
             )
+        elif fault := unfit.get((spec.name, spec.version)):
+            results[spec.name] = CheckResult(spec.name, spec.version, fault)
     return results
 
 

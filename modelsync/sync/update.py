@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modelsync import orphans, settings
-from modelsync.clock import now
+from modelsync.clock import moment, now
 from modelsync.deadline import Deadline
 from modelsync.environments.assignment import assign
 from modelsync.environments.builder import Builder
@@ -39,7 +39,7 @@ from modelsync.observability.logs import event
 from modelsync.releases.environment import environment
 from modelsync.releases.store import Release, Releases, Staging
 from modelsync.settings import Settings, child_environment
-from modelsync.sync import sources
+from modelsync.sync import sources, unfit
 from modelsync.sync.plan import (
     apply_policy,
     decide,
@@ -150,9 +150,9 @@ class Updater:
         current = sources.current(self._settings)
         status = read_status(self._home)
         if not force:
-            known = current and (wanted, self._environment) in satisfied(current, status)
+            done = current and (wanted, self._environment) in satisfied(current, status)
             whole = current and self._environments.has_all(current.environments)
-            if current and known and whole and not to_be_tried_again(current):
+            if current and done and whole and not to_be_tried_again(current):
                 return Outcome("unchanged", current)
             self._refuse_rejected(wanted, status)
         release_id = self._releases.next_id(wanted)
@@ -163,7 +163,8 @@ class Updater:
             specs = with_problems(staging.models_serve, found, exported.problems)
             specs = assign(specs, exported.shared, self._builder)
             beside = exported.beside - {f"{spec.name}/" for spec in specs}
-            results = self._check(specs, beside, None if force else current, status)
+            known = (None, Status()) if force else (current, status)
+            results = self._check(specs, beside, *known)
             entries = [
                 self._entry(spec, results[spec.name], current, staging, release_id)
                 for spec in specs
@@ -214,7 +215,7 @@ class Updater:
         checked: Mapping[ModelName, ModelEntry] = {}
         if current and self._environment in {one for _, one in satisfied(current, status)}:
             checked = current.models
-        results = known_results(specs, checked)
+        results = known_results(specs, checked, unfit.known(status, self._environment, moment()))
         if unchecked := [spec for spec in specs if spec.name not in results]:
             found = check(
                 unchecked,
