@@ -12,6 +12,7 @@ from pathlib import Path
 
 from modelsync.errors import CheckFailed, ProbationFailed, ReleaseRejected
 from modelsync.models.types import (
+    PLACES,
     CheckResult,
     Fault,
     ModelEntry,
@@ -184,6 +185,22 @@ def to_be_tried_again(release: Release) -> list[ModelName]:
     return sorted(
         name for name, entry in release.models.items() if entry.fault and entry.fault.transient
     )
+
+
+def report_places(results: Sequence[CheckResult]) -> None:
+    """Log each model that does not run as most do, with the reason."""
+    for result in results:
+        placement = result.placement
+        if result.ok and placement.place != "worker":
+            event(
+                _log,
+                logging.INFO,
+                f"{result.name} runs in {PLACES[placement.place]}: {placement.reason}",
+                event="model_placed",
+                model=result.name,
+                place=placement.place,
+                reason=placement.reason,
+            )
 
 
 def report(entries: Sequence[ModelEntry]) -> None:

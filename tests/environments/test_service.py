@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 from tests.fixtures.git import GitServer
@@ -18,6 +19,11 @@ class Model:
     def transform_predict(self, x: float):
         return {"version": lemon.VERSION, "twice": 2 * x, "prefix": sys.prefix}
 """
+
+
+def serves(service: Service, wanted: str) -> bool:
+    """Whether the model has this version of its library."""
+    return version(service, "Model") == wanted
 
 
 def version(service: Service, model: str) -> str:
@@ -103,7 +109,7 @@ def test_environments_that_no_release_needs_are_removed(
             index.offer("lemon", f"{number}.5")
             write_model(models, "Model", LEMON, requirements__txt=f"lemon=={number}.5\n")
             service.sync()
-            until(lambda number=number: version(service, "Model") == f"{number}.5")
+            until(partial(serves, service, f"{number}.5"))
         kept = {
             entry["environment"]
             for release in (tmp_path / "home" / "releases").glob("*/release.json")
