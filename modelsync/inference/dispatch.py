@@ -10,6 +10,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from modelsync.errors import DeadlineExceeded, Overloaded, RequestError
 from modelsync.inference.codec import Codec
@@ -20,6 +21,9 @@ from modelsync.inference.runners import ModelRunner, RawOutcome
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.types import LoadedModel
 from modelsync.observability.counters import SharedRow
+
+if TYPE_CHECKING:
+    import asyncio
 
 Explain = Callable[[RawOutcome, LoadedModel, str, Done], None]
 """Turns what a call raised into the error that the client gets (`Explainer.explain`)."""
@@ -34,18 +38,23 @@ class DispatchedRunner(ModelRunner):
     `waiting` counts the requests that have no answer yet; `max_waiting` may, beside the one that is
     being called. `report` is told why the model cannot be called now, and the empty text once it
     can be; it takes the model off and puts it on again (`DataPlane.suspend`). `hung` counts its
-    threads that have been given up and have not ended.
+    threads that have been given up and have not ended. `explains`: failures of the model are
+    logged, and explained, where it runs.
     """
 
     waiting = 0
     max_waiting = 1000
     hung = 0
+    explains = False
     report: Callable[[str], None]
 
     def __init__(self, model: LoadedModel) -> None:
         super().__init__(model)
         self.report = lambda _: None
         self._lock = threading.Lock()
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Use the event loop of the calling thread, which is a worker's, if it needs one."""
 
     def admit(self, requests: int) -> int:
         """Take in so many requests; return how many of them there is room for."""
@@ -148,6 +157,14 @@ class Frame:
         """Count one call of the model with so many requests, a batch."""
         self._row.batch(requests)
 
+    def hangs(self) -> None:
+        """Count a call that goes on after the deadline: it may still end the process."""
+        self._row.begin(1)
+
+    def hangs_no_more(self) -> None:
+        """That call has ended."""
+        self._row.end(1)
+
     def refuse(self, error: RequestError) -> None:
         """Answer each request that has no answer yet with the same error."""
         self.answer((index, error) for index in self.unanswered)
@@ -170,16 +187,17 @@ class Frame:
             self._left -= len(found)
         if not self._left:
             self.ticket.claim()
-        for request, outcome in late:
+        for request, outcome in () if self.runner.explains else late:
             self._explain(outcome, self.runner.model, request.identity(), _unheard)
         return found
 
     def _deliver(self, answers: list[tuple[Pending, RawOutcome]]) -> None:
         row, now, model = self._row, perf_counter(), self.runner.model
+        explains = self.runner.explains
         row.end(len(answers))
         for request, outcome in answers:
             row.observe(reason_of(outcome), now - request.started)
-            if type(outcome) is bytes:
+            if type(outcome) is bytes or (explains and isinstance(outcome, RequestError)):
                 request.finish(outcome)
             else:
                 self._explain(outcome, model, request.identity(), self._posted(request))

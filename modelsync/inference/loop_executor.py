@@ -46,6 +46,9 @@ class LoopExecutor:
             name: LoopModel(runner, dataplane, self._watchdog, self._run_queue)
             for name, runner in dataplane.runners.items()
         }
+        for runner in dataplane.runners.values():
+            if isinstance(runner, DispatchedRunner):
+                runner.attach(loop)
         self._queues: dict[tuple[str, Codec], RequestQueue] = {}
         self._watchdog.start()
         self.tick()

@@ -15,15 +15,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-import orjson
-
+from modelsync import json_text
 from modelsync.errors import SettingsError
 from modelsync.observability import redaction
 from modelsync.observability.redaction import Redactor, Secrets
 from modelsync.observability.tracebacks import UNPRINTABLE, bounded, brief
-from modelsync.settings import Logs, Settings
+
+if TYPE_CHECKING:  # not at run time: a runner has none
+    from modelsync.settings import Settings
 
 # The logger of a model's own modules: a package of its name (each - is an _) and its version.
 _MODEL = re.compile(r"modelsync_models\.(\w+?)_[0-9a-f]{8}(?:_\d+)?(?:\.|$)")
@@ -38,7 +39,19 @@ MAX_ARGUMENTS = 200
 """Characters of the arguments that are shown of a log call whose message cannot be formatted."""
 
 
-def configure(logs: Logs, stream: TextIO | None = None, secrets: Secrets = ()) -> None:
+class LogSettings(Protocol):
+    """`format`: auto, json or text; `level`: the name of a level, in lower case."""
+
+    @property
+    def format(self) -> str:
+        """Return the format."""
+
+    @property
+    def level(self) -> str:
+        """Return the level."""
+
+
+def configure(logs: LogSettings, stream: TextIO | None = None, secrets: Secrets = ()) -> None:
     """Send all logging of this process to `stream` (standard error), formatted as the settings say.
 
     `secrets` are redacted here, and by `redaction`. A callable is called at each record, so that
@@ -128,7 +141,7 @@ class JsonFormatter(logging.Formatter):
             line | {key: value for key, value in _fields(record).items() if key not in line}
         )
         try:
-            return escaped(orjson.dumps(line)).decode()
+            return escaped(json_text.dumps(line)).decode()
         except TypeError:  # a lone surrogate or an integer over 64 bits, which orjson refuses
             return json.dumps(line)
 

@@ -4,45 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
+from pathlib import Path
 
 from modelsync.models.check.checker import check
-from modelsync.models.types import CheckResult, ModelEntry, ModelName, ModelSpec
+from modelsync.models.types import CheckResult, ModelName, ModelSpec
 from modelsync.releases import answers
 from modelsync.releases.store import Release
 from modelsync.settings import child_environment
-from modelsync.sync.plan import known_results, report_places
+from modelsync.sync.plan import report_places
 
 
-def results_of(
+def check_new(
     specs: Sequence[ModelSpec],
+    known: Mapping[ModelName, CheckResult],
     current: Release | None,
-    checked: Mapping[ModelName, ModelEntry],
     *,
     beside: Set[str],
     timeout: float,
+    pythons: Mapping[str, Path],
 ) -> dict[ModelName, CheckResult]:
-    """Return a result for each model, by name.
+    """Return a result for each model, by name; those that are `known` are not checked again.
 
-    A version that serves already in the release `current` is not checked again, if it is among
-    those `checked` in the same environment. Its answers of then are compared with those that it
-    gives beside the new ones. `beside`, `timeout`: see `checker.check`.
+    The answers that a known model gave then, kept in the release `current`, are compared with those
+    that it gives beside the new ones. `beside`, `timeout`, `pythons`: see `checker.check`.
     """
-    results = known_results(specs, checked)
-    unchecked = [spec for spec in specs if spec.name not in results]
+    results = dict(known)
     if current:
-        versions = {name: result.version for name, result in results.items()}
-        kept = answers.read(current.path, versions)
-        results = {
-            name: replace(result, answers=kept.get(name)) for name, result in results.items()
-        }
-    served = [
-        (spec, results[spec.name])
-        for spec in specs
-        if spec.name in results and results[spec.name].ok
-    ]
-    if unchecked:
-        environ = child_environment()
-        found = check(unchecked, timeout=timeout, environ=environ, beside=beside, served=served)
+        kept = answers.read(current.path, {name: one.version for name, one in known.items()})
+        results = {name: replace(one, answers=kept.get(name)) for name, one in known.items()}
+    served = [(spec, result) for spec in specs if (result := results.get(spec.name)) and result.ok]
+    if unchecked := [spec for spec in specs if spec.name not in results]:
+        found = check(
+            unchecked,
+            timeout=timeout,
+            environ=child_environment(),
+            beside=beside,
+            pythons=pythons,
+            served=[(spec, result) for spec, result in served if not spec.environment],
+        )
         report_places(found)
         results.update((result.name, result) for result in found)
     return results

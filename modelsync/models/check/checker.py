@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
 
 from modelsync import orphans
 from modelsync.models import diagnosis
@@ -19,6 +21,7 @@ def check(
     timeout: float,
     environ: Mapping[str, str],
     beside: Collection[str] = (),
+    pythons: Mapping[str, Path] = MappingProxyType({}),
     served: Sequence[tuple[ModelSpec, CheckResult]] = (),
     on_progress: Progress | None = None,
 ) -> list[CheckResult]:
@@ -26,10 +29,11 @@ def check(
 
     `timeout`: seconds for loading one model and running its examples. `environ`: the whole
     environment of the child, so without the service's secrets. `beside`: names beside the models'
-    folders (`common/`, `shared.py`), for hints. `served`: models that serve already and are not
-    checked again, but beside which the others must be right. `on_progress` is called with each
-    result as it comes; the placement may still change. A model that does not end, or that ends the
-    process, is broken. No process that a model started outlives this call.
+    folders (`common/`, `shared.py`), for hints. `pythons`: the Python of each environment, by its
+    id; models of one are checked together, by its Python. `served`: models that serve already and
+    are not checked again, but beside which the others must be right. `on_progress` is called with
+    each result as it comes; the placement may still change. A model that does not end, or that ends
+    the process, is broken. No process that a model started outlives this call.
     """
     results: dict[ModelName, CheckResult] = {}
 
@@ -44,7 +48,10 @@ def check(
             record(CheckResult(spec.name, spec.version, spec.fault))
     moved: dict[str, str] = {}
     while waiting := [spec for spec in specs if spec.name not in results]:
-        process = CheckProcess(waiting, timeout, served)
+        environment = waiting[0].environment
+        together = [spec for spec in waiting if spec.environment == environment]
+        beside_them = [] if environment else served  # a runner of an environment is apart
+        process = CheckProcess(together, timeout, pythons.get(environment), beside_them)
         with orphans.none_left():
             lost = process.run(environ, record)
         for result in lost:

@@ -18,8 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO, TextIO
 
-import orjson
-
+from modelsync import json_text
 from modelsync.models.isolation import shared_settings
 from modelsync.models.isolation.process_settings import LIMITS, SIGNALS
 from modelsync.models.isolation.setting import SharedSetting
@@ -29,7 +28,7 @@ SHARED_MODULES: tuple[ModuleType, ...] = (
     json,
     json.decoder,
     json.encoder,
-    orjson,
+    json_text.MODULE,
     os,
     socket,
     time,
