@@ -23,6 +23,7 @@ from modelsync.files import TEMPORARY, remove_tree, storage
 from modelsync.git import auth
 from modelsync.git.diagnostics import explain
 from modelsync.git.url import Remote
+from modelsync.leash import leash
 from modelsync.settings import Git, git_environment
 
 # Given on the command line, where they outrank the mirror's own configuration.
@@ -111,6 +112,7 @@ class GitRunner:
     ) -> Iterator[subprocess.Popen[bytes]]:
         """A git process in a session of its own, which is killed at the deadline and on leaving.
 
+        Git's helpers end with git, as their pipes close, or at the low-speed limit.
         By SIGKILL, because no process of it holds state that matters, and it may ignore any other
         signal.
         """
@@ -122,7 +124,7 @@ class GitRunner:
         strangers = [
             part for name in os.environ if name not in self._environ for part in ("-u", name)
         ]
-        command = [*_leash(), "env", *strangers, "git", *self._config, *where, *arguments]
+        command = [*leash(), "env", *strangers, "git", *self._config, *where, *arguments]
         with storage():
             started: Any = (
                 _gitpython()
@@ -186,19 +188,3 @@ def _gitpython() -> Any:
     except ImportError:
         raise SyncError("git is not installed") from None
     return git
-
-
-@cache
-def _leash() -> tuple[str, ...]:
-    """The command that makes git end when this process is killed; empty without util-linux.
-
-    Git's helpers end with git, as their pipes close, or at the low-speed limit.
-    """
-    leash = ("setpriv", "--pdeathsig", "KILL")
-    try:
-        works = not subprocess.run(
-            [*leash, "true"], capture_output=True, check=False, timeout=10
-        ).returncode
-    except (OSError, subprocess.TimeoutExpired):
-        works = False
-    return leash if works else ()

@@ -17,11 +17,12 @@ from modelsync.models.types import (
     ModelEntry,
     ModelName,
     ModelSpec,
+    Placement,
     TreeHash,
 )
 from modelsync.observability.logs import event
 from modelsync.releases.store import Release
-from modelsync.settings import Revision
+from modelsync.settings import Revision, Settings
 from modelsync.sync.status import Status
 
 _log = logging.getLogger("modelsync.sync.update")
@@ -79,13 +80,17 @@ def known_results(
         entry = checked.get(spec.name)
         if spec.fault:
             results[spec.name] = CheckResult(spec.name, spec.version, spec.fault)
-        elif entry and entry.state == "ready" and entry.version == spec.version:
+        elif entry and entry.state == "ready" and _is_same(entry, spec):
             results[spec.name] = CheckResult(
                 spec.name, spec.version, measured=entry.measured, placement=entry.placement
             )
         elif fault := unfit.get((spec.name, spec.version)):
             results[spec.name] = CheckResult(spec.name, spec.version, fault)
     return results
+
+
+def _is_same(entry: ModelEntry, spec: ModelSpec) -> bool:
+    return (entry.version, entry.spec.environment) == (spec.version, spec.environment)
 
 
 def decide(
@@ -109,8 +114,25 @@ def decide(
         fault=result.fault,
         release=before.release if before and before.version == spec.version else release_id,
         measured=result.measured,
-        placement=result.placement,
+        placement=_placed(spec, result.placement),
     )
+
+
+def _placed(spec: ModelSpec, placement: Placement) -> Placement:
+    """Return the placement of a model: one with an environment of its own needs its Python."""
+    if not spec.environment or placement.place == "runner":
+        return placement
+    return replace(placement, place="runner", reason="it has an environment of its own")
+
+
+def apply_policy(entries: Sequence[ModelEntry], settings: Settings) -> None:
+    """Raise ProbationFailed, ReleaseRejected or CheckFailed if the settings forbid what is
+    broken.
+    """
+    if settings.git.on_probation:
+        reject_newly_broken(entries, settings.git.revision)
+    if settings.sync.on_broken_model == "reject":
+        reject_broken(entries)
 
 
 def reject_broken(entries: Sequence[ModelEntry]) -> None:
@@ -151,6 +173,7 @@ def is_unchanged(entries: Sequence[ModelEntry], current: Release) -> bool:
             entry.wanted_version,
             fault.stage if fault and fault.transient else fault,
             entry.placement,
+            entry.spec.environment,
         )
 
     return set(map(visible, entries)) == set(map(visible, current.models.values()))

@@ -18,6 +18,8 @@ from typing import Literal
 from modelsync import orphans, settings
 from modelsync.clock import moment, now
 from modelsync.deadline import Deadline
+from modelsync.environments.assignment import assign
+from modelsync.environments.builder import Builder
 from modelsync.errors import (
     CheckFailed,
     ModelsyncError,
@@ -39,11 +41,10 @@ from modelsync.releases.store import Release, Releases, Staging
 from modelsync.settings import Settings, child_environment
 from modelsync.sync import sources, unfit
 from modelsync.sync.plan import (
+    apply_policy,
     decide,
     is_unchanged,
     known_results,
-    reject_broken,
-    reject_newly_broken,
     report,
     satisfied,
     to_be_tried_again,
@@ -89,6 +90,8 @@ class Updater:
         self._releases = Releases(self._home)
         self._source = source_of(config)
         self._pin = config.git.revision
+        self._builder = Builder.of(config)
+        self._environments = self._builder.environments
         sync = config.sync
         self._environment = environment(self._source.view, sync.on_broken_model, sync.check_timeout)
 
@@ -102,6 +105,7 @@ class Updater:
         try:
             with self._releases.lock(deadline):
                 self._releases.sweep(self._settings.sync.keep_releases, self._releases.held())
+                self._environments.sweep(self._releases.environments())
                 try:
                     wanted = self._source.resolve(deadline)
                     outcome = self._update(self._source, wanted, deadline, force=force)
@@ -147,7 +151,8 @@ class Updater:
         status = read_status(self._home)
         if not force:
             done = current and (wanted, self._environment) in satisfied(current, status)
-            if current and done and not to_be_tried_again(current):
+            whole = current and self._environments.has_all(current.environments)
+            if current and done and whole and not to_be_tried_again(current):
                 return Outcome("unchanged", current)
             self._refuse_rejected(wanted, status)
         release_id = self._releases.next_id(wanted)
@@ -156,6 +161,7 @@ class Updater:
             if not (found := discover(staging.models_serve, exported.versions)):
                 raise source.no_models(wanted, deadline)
             specs = with_problems(staging.models_serve, found, exported.problems)
+            specs = assign(specs, exported.shared, self._builder)
             beside = exported.beside - {f"{spec.name}/" for spec in specs}
             known = (None, Status()) if force else (current, status)
             results = self._check(specs, beside, *known)
@@ -164,7 +170,7 @@ class Updater:
                 for spec in specs
             ]
             report(entries)
-            self._apply_policy(entries)
+            apply_policy(entries, self._settings)
             if current and not force and is_unchanged(entries, current):
                 return Outcome("unchanged", current)
             release = Release(
@@ -192,13 +198,6 @@ class Updater:
         if reason and not self._pin:
             raise ReleaseRejected(f"{wanted[:12]} was rejected before: {reason}")
 
-    def _apply_policy(self, entries: Sequence[ModelEntry]) -> None:
-        """Raise ProbationFailed or ReleaseRejected if the settings forbid what is broken."""
-        if self._settings.git.on_probation:
-            reject_newly_broken(entries, self._settings.git.revision)
-        if self._settings.sync.on_broken_model == "reject":
-            reject_broken(entries)
-
     # --- checking ---------------------------------------------------------------------------------
 
     def _check(
@@ -218,8 +217,13 @@ class Updater:
             checked = current.models
         results = known_results(specs, checked, unfit.known(status, self._environment, moment()))
         if unchecked := [spec for spec in specs if spec.name not in results]:
-            timeout = self._settings.sync.check_timeout
-            found = check(unchecked, timeout=timeout, environ=child_environment(), beside=beside)
+            found = check(
+                unchecked,
+                timeout=self._settings.sync.check_timeout,
+                environ=child_environment(),
+                beside=beside,
+                pythons=self._environments.pythons({spec.environment for spec in unchecked}),
+            )
             results.update((result.name, result) for result in found)
         return results
 

@@ -8,7 +8,6 @@ import re
 import selectors
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from modelsync import bootstrap
 from modelsync.models import diagnosis
 from modelsync.models.serialization import from_json, to_json
 from modelsync.models.types import CheckResult, Fault, FaultStage, ModelSpec
@@ -44,11 +44,13 @@ Progress = Callable[[CheckResult], None]
 class CheckProcess:
     """One check process, and what it has reported so far.
 
-    `group`: the process group of the model that is being checked.
+    `python`: that of the models' environment; None for the service's own. `group`: the process
+    group of the model that is being checked.
     """
 
     specs: Sequence[ModelSpec]
     timeout: float
+    python: Path | None = None
     current: ModelSpec | None = None
     finished: int = 0
     done: bool = False
@@ -91,14 +93,17 @@ class CheckProcess:
         # The working directory is empty, and removed afterwards with all that models write there.
         work = scratch / "work"
         work.mkdir()
-        command = [sys.executable, "-P", "-m", "modelsync.models.check.child"]
         return subprocess.Popen(
-            [*command, str(job), str(events)],
+            [
+                *bootstrap.command(self.python, "modelsync.models.check.child"),
+                str(job),
+                str(events),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=(events,),
-            env=dict(environ),
+            env=bootstrap.environment(self.python, environ),
             cwd=work,
             start_new_session=True,
         )

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
 
 from modelsync import orphans
 from modelsync.models import diagnosis
@@ -19,15 +21,17 @@ def check(
     timeout: float,
     environ: Mapping[str, str],
     beside: Collection[str] = (),
+    pythons: Mapping[str, Path] = MappingProxyType({}),
     on_progress: Progress | None = None,
 ) -> list[CheckResult]:
     """Load the models and run their examples; return one result for each, in their order.
 
     `timeout`: seconds for loading one model and running its examples. `environ`: the whole
     environment of the child, so without the service's secrets. `beside`: names beside the models'
-    folders (`common/`, `shared.py`), for hints. `on_progress` is called with each result as it
-    comes. A model that does not end, or that ends the process, is broken, and a new child checks
-    the others. No process that a model started outlives this call.
+    folders (`common/`, `shared.py`), for hints. `pythons`: the Python of each environment, by its
+    id; models of one are checked together, by its Python. `on_progress` is called with each result
+    as it comes. A model that does not end, or that ends the process, is broken, and a new child
+    checks the others. No process that a model started outlives this call.
     """
     results: dict[ModelName, CheckResult] = {}
 
@@ -41,8 +45,10 @@ def check(
         if spec.fault:
             record(CheckResult(spec.name, spec.version, spec.fault))
     while waiting := [spec for spec in specs if spec.name not in results]:
+        environment = waiting[0].environment
+        together = [spec for spec in waiting if spec.environment == environment]
         with orphans.none_left():
-            lost = CheckProcess(waiting, timeout).run(environ, record)
+            lost = CheckProcess(together, timeout, pythons.get(environment)).run(environ, record)
         for result in lost:
             record(result)
     return [results[spec.name] for spec in specs]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import _tracemalloc
 import gc
 import locale
-import multiprocessing
 import os
 import resource
 import signal
 import socket
 import sys
 import time
-import tracemalloc
 import warnings
 from contextlib import suppress
 from typing import Any, cast
@@ -32,7 +30,17 @@ def _set_time_zone(value: tuple[Value, ...]) -> None:
     time.tzset()
 
 
+# A runner that only needs the standard library is small: what is not imported has not been set.
+
+
+def _start_method() -> str | None:
+    multiprocessing = sys.modules.get("multiprocessing")
+    return multiprocessing.get_start_method(allow_none=True) if multiprocessing else None
+
+
 def _set_start_method(value: str | None) -> None:
+    import multiprocessing
+
     multiprocessing.set_start_method(value, force=True)
 
 
@@ -102,7 +110,7 @@ def _set_environment(values: dict[str, str]) -> None:
 
 
 def _policy() -> str:
-    policy = getattr(asyncio.events, "_event_loop_policy", None)
+    policy = getattr(sys.modules.get("asyncio.events"), "_event_loop_policy", None)
     kind = type(policy)
     standard = policy is None or kind.__module__.startswith("asyncio.")
     return "" if standard else f"{kind.__module__}.{kind.__name__}"
@@ -139,7 +147,7 @@ PROCESS: tuple[SharedSetting, ...] = (
     ),
     SharedSetting(
         "the start method of multiprocessing",
-        lambda: multiprocessing.get_start_method(allow_none=True),
+        _start_method,
         _set_start_method,
     ),
     SharedSetting("the umask", _umask, os.umask),
@@ -149,6 +157,6 @@ PROCESS: tuple[SharedSetting, ...] = (
     SharedSetting("asyncio's event loop policy", _policy, not_restored),
     SharedSetting("the garbage collector", _gc, _set_gc),
     SharedSetting("a profiler", sys.getprofile, sys.setprofile),
-    SharedSetting("tracemalloc", tracemalloc.is_tracing, lambda _: tracemalloc.stop()),
+    SharedSetting("tracemalloc", _tracemalloc.is_tracing, lambda _: _tracemalloc.stop()),
     SharedSetting("the priority of the process", _priority, not_restored),
 )  # fmt: skip

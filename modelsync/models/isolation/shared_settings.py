@@ -10,14 +10,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelsync.models.isolation.library_settings import LIBRARY_SETTINGS
 from modelsync.models.isolation.process_settings import PROCESS, changed_variables
 from modelsync.models.isolation.setting import SharedSetting, Value
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader, MetaPathFinder
+else:  # see `import_hooks`
+    Loader = MetaPathFinder = object
 
 SETTINGS = (*PROCESS, *LIBRARY_SETTINGS)
 
