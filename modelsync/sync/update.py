@@ -38,6 +38,7 @@ from modelsync.observability import logs
 from modelsync.observability.logs import event
 from modelsync.releases.environment import environment
 from modelsync.releases.store import Release, Releases, Staging
+from modelsync.resources import starting
 from modelsync.settings import Settings, child_environment
 from modelsync.sync import sources, unfit
 from modelsync.sync.plan import (
@@ -51,13 +52,7 @@ from modelsync.sync.plan import (
     with_problems,
 )
 from modelsync.sync.sources import Source, source_of, substitutes
-from modelsync.sync.status import (
-    Status,
-    read_status,
-    record_failure,
-    record_success,
-    rejection,
-)
+from modelsync.sync.status import Status, read_status, record_failure, record_success, rejection
 
 log = logging.getLogger("modelsync.sync.update")  # also when it runs as __main__
 
@@ -217,13 +212,15 @@ class Updater:
             checked = current.models
         results = known_results(specs, checked, unfit.known(status, self._environment, moment()))
         if unchecked := [spec for spec in specs if spec.name not in results]:
-            found = check(
-                unchecked,
-                timeout=self._settings.sync.check_timeout,
-                environ=child_environment(),
-                beside=beside,
-                pythons=self._environments.pythons({spec.environment for spec in unchecked}),
-            )
+            pythons = self._environments.pythons({spec.environment for spec in unchecked})
+            with starting("the check"):
+                found = check(
+                    unchecked,
+                    timeout=self._settings.sync.check_timeout,
+                    environ=child_environment(),
+                    beside=beside,
+                    pythons=pythons,
+                )
             results.update((result.name, result) for result in found)
         return results
 
