@@ -2,7 +2,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
+.PHONY: help setup run test test-slow test-isolation test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
         cluster-down test-cluster generated lock manifests release-check helm4 examples format clean
 
 help:  ## this list
@@ -15,10 +15,13 @@ run:  ## serve models_serve/ or the repository gitPath
 	@./run.sh
 
 test: setup  ## all tests but those of the image and on a cluster
-	$(BIN)/pytest -n auto --dist worksteal -m "not image and not cluster"
+	$(BIN)/pytest -n auto --dist worksteal -m "not image and not cluster and not isolation"
 
 test-slow: setup  ## the same tests as on a busy machine, three times slower; takes hours
-	$(BIN)/python -m scripts.slow_machine -n 2 --dist worksteal -m "not image and not cluster"
+	$(BIN)/python -m scripts.slow_machine -n 2 --dist worksteal -m "not image and not cluster and not isolation"
+
+test-isolation: setup  ## ordinary and misbehaving models in each place, about 10 minutes
+	$(BIN)/pytest -n 2 --dist loadgroup -m isolation tests/service
 
 test-swaps: setup  ## 100 swaps under keep-alive load, about 4 minutes
 	MODELSYNC_TEST_SWAPS=100 $(BIN)/pytest --timeout 900 tests/service/test_swap.py -k drop_no_request
@@ -28,7 +31,7 @@ test-wheel:  ## tests against the built wheel, in an environment of its own; PYT
 
 coverage: setup  ## all tests as `make test`, and which lines they ran
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not image and not cluster"
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not image and not cluster and not isolation"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --skip-empty --sort=cover
 

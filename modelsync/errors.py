@@ -90,10 +90,7 @@ class NoModels(SyncError):
 
 
 class ReleaseRejected(SyncError):
-    """The commit is not accepted.
-
-    A model of it is broken and the policy is `reject`, or its generation did not become ready.
-    """
+    """A model is broken and the policy is `reject`, or the generation did not become ready."""
 
     reason = "rejected"
 
@@ -105,12 +102,27 @@ class ProbationFailed(SyncError):
 
 
 class UpdateDied(SyncError):
-    """The process of the update did not start, or did not end by itself.
-
-    It was killed, ran out of memory, or met a bug of modelsync.
-    """
+    """The update's process was killed, ran out of memory, or met a bug of modelsync."""
 
     reason = "died"
+
+
+class CheckFailed(SyncError):
+    """The policy is `reject`, and a model is broken for a reason that may pass: checked again."""
+
+    reason = "check"
+
+
+class GenerationFailed(SyncError):
+    """The new release's processes were killed, or late, while they started: started again."""
+
+    reason = "not_ready"
+
+
+class ResourcesExhausted(SyncError):
+    """The machine has no process, thread, descriptor or memory left for the sync."""
+
+    reason = "resources"
 
 
 class ReleaseUnreadable(ModelsyncError):
@@ -123,9 +135,7 @@ class ReleaseUnreadable(ModelsyncError):
 
 
 class ClusterUnreachable(ModelsyncError):
-    """The API server did not answer in time, or its answer is invalid; the change may have been
-    made.
-    """
+    """The API server did not answer, or answered wrongly; the change may have been made."""
 
     reason = "cluster"
 
@@ -237,6 +247,12 @@ class ModelUnavailable(RequestError):
     def __init__(self, detail: str, retry_after: int | None = None) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class RunnerDied(ModelUnavailable):
+    """The process in which the model runs has ended before it answered; it is started again."""
+
+    reason = "lost"
 
 
 class Overloaded(RequestError):

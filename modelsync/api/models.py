@@ -85,6 +85,8 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "reason": _reason(service, entry) or None,
         "switched_off": service.dataplane.breaker.is_open(name),
         "fault": asdict(entry.fault) if entry.fault else None,
+        "next_try": _next_try(service, entry),
+        "placement": asdict(entry.placement),
         "version": loaded.version if loaded else None,
         "wanted_version": entry.wanted_version or None,
         "versions": _versions(entry, loaded),
@@ -100,6 +102,12 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "examples": [asdict(example) for example in loaded.examples] if loaded else [],
         "url": f"{service.base}/{name}",
     }
+
+
+def _next_try(service: Service, entry: ModelEntry) -> str | None:
+    """When a model is tried again that does not serve for a reason that may pass; ISO 8601, UTC."""
+    transient = entry.fault.transient if entry.fault else entry.name in service.faults
+    return (transient and service.request_sync and service.status().next_attempt) or None
 
 
 def _versions(entry: ModelEntry, loaded: LoadedModel | None) -> list[dict[str, Any]]:

@@ -48,8 +48,10 @@ def routes(context: Context) -> list[Route]:
             return replies.problem(409, _pinned(service), model=None, release=service.commit)
         if service.request_sync is None:
             return replies.problem(503, NO_SUPERVISOR, model=None, release=service.commit)
-        service.request_sync()
-        fields = {"request_id": replies.request_id(), "event": "sync_asked"}
+        # Never for a webhook: who may push may not have what was rejected checked for ever.
+        forced = not _is_webhook(context) and request.args.get("force", "") in ("true", "1")
+        service.request_sync(forced)
+        fields = {"request_id": replies.request_id(), "event": "sync_asked", "forced": forced}
         log.info("sync requested", extra={"fields": fields})
         return replies.json({"status": "accepted", "see": path}, 202, (("Location", path),))
 
@@ -77,7 +79,8 @@ def _request_operation() -> Operation:
         },
         problems=("400", "401", "403", "409", "413", "503"),
         description="With an admin token, or as a signed webhook of GitHub, GitLab, Gitea or "
-        "Forgejo.",
+        "Forgejo. With an admin token `?force=true` checks and serves the commit again, whatever "
+        "was found before.",
         security=[{"token": []}, {}],
     )
 

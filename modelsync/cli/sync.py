@@ -13,7 +13,8 @@ from modelsync.cli.command import start
 
 
 @click.command(short_help="Look for a new commit now.")
-def sync() -> int:
+@click.option("--force", is_flag=True, help="Check and serve the commit again, whatever was found.")
+def sync(*, force: bool) -> int:
     """Look for a new commit, check it and publish it into the state directory (MODELSYNC_HOME).
 
     A running service of the same directory swaps to it. The exit code is 1 if the sync failed; the
@@ -22,7 +23,7 @@ def sync() -> int:
     settings = start()
     from modelsync.sync.update import Updater
 
-    outcome = Updater(settings).run()
+    outcome = Updater(settings).run(force=force)
     release = outcome.release
     models, broken = len(release.models), len(outcome.faults)
     click.echo(f"{outcome.result}: {release.id}, {models} models, {broken} broken")

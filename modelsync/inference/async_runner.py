@@ -6,16 +6,19 @@ never a probe.
 
 from __future__ import annotations
 
-import asyncio
 import selectors
 import threading
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from modelsync.errors import DeadlineExceeded, Overloaded
 from modelsync.inference.threads import start_thread
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.isolation import fork_guard
+from modelsync.models.loading.lifecycle import awaited
+
+if TYPE_CHECKING:  # imported with the first such model: it takes 3 MB
+    import asyncio
 
 
 class AsyncRunner:
@@ -42,7 +45,7 @@ class AsyncRunner:
             if self.running >= self.limit:
                 message = f"{self.limit} predictions are running already; try again"
                 raise Overloaded(message, retry_after=1)
-            loop = self._loop = self._loop or _start_loop()
+        loop = self._started()
 
         def expire() -> None:
             on_expired(DeadlineExceeded(f"no answer within {self._timeouts.timeout:g} s"))
@@ -51,7 +54,22 @@ class AsyncRunner:
         ticket = self._timeouts.start(expire)
         with self._lock:
             self.running += 1
+        import asyncio
+
         future = asyncio.run_coroutine_threadsafe(self._run(work(ticket)), loop)
+
+    def wait(self, awaitable: Awaitable[Any]) -> Any:
+        """Wait, in another thread, for what an `async def` has returned; the caller's limit of time
+        holds.
+        """
+        import asyncio
+
+        return asyncio.run_coroutine_threadsafe(awaited(awaitable), self._started()).result()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            self._loop = self._loop or start_loop("modelsync-async")
+            return self._loop
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -61,7 +79,13 @@ class AsyncRunner:
                 self.running -= 1
 
 
-def _start_loop() -> asyncio.AbstractEventLoop:
+def start_loop(name: str) -> asyncio.AbstractEventLoop:
+    """Return an event loop that runs in a thread of this name, until the process ends.
+
+    Raises Overloaded if no thread can be started.
+    """
+    import asyncio
+
     selector = selectors.DefaultSelector()
     # A process that a model forks would go on with the loop; without the selector it ends.
     fork_guard.withhold([selector.fileno()])
@@ -73,5 +97,5 @@ def _start_loop() -> asyncio.AbstractEventLoop:
         finally:
             fork_guard.end_if_forked()
 
-    start_thread(run, "modelsync-async")
+    start_thread(run, name)
     return loop

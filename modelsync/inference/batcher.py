@@ -8,9 +8,9 @@ costs more than many models do.
 from __future__ import annotations
 
 import asyncio
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextvars import copy_context
 from time import perf_counter
 
 from modelsync.errors import DeadlineExceeded, RequestError
@@ -26,6 +26,9 @@ from modelsync.inference.timeouts import Ticket
 
 MAX_BATCH = 256
 """Requests in one call; any more of them make the next call."""
+
+LARGE_BODY = 128 * 1024
+"""Bytes over which a request is never decoded in the event loop: 10 MB take it 0.1 s and more."""
 
 MAX_TURN = 0.001
 """Seconds of calls in one turn; the loop then writes the answers and reads from other clients.
@@ -53,7 +56,12 @@ class RequestQueue(ABC):
         self.codec = codec
         self._dataplane = dataplane
         self._loop = loop
+        self._thread = threading.get_ident()
         self._pending: list[Pending] = []
+
+    def takes(self, payload: bytes) -> bool:
+        """Return whether a request belongs into this queue; others are answered in threads."""
+        return (self.batches or self.model.in_loop) and len(payload) <= LARGE_BODY
 
     def add(self, request: Pending) -> None:
         """Answer a request together with the others that arrive in this turn."""
@@ -61,9 +69,17 @@ class RequestQueue(ABC):
             self._loop.call_soon(self._flush)
         self._pending.append(request)
 
-    def explain(self, outcome: RawOutcome, request_id: str) -> Outcome:
-        """Return a call's outcome with an exception turned into the error that the client gets."""
-        return self._dataplane.explain(outcome, self.model.runner.model, request_id)
+    def explain(self, outcome: RawOutcome, request: Pending) -> None:
+        """Answer a request whose call has failed, now or from the thread that explains failures."""
+
+        def done(outcome: Outcome) -> None:
+            if threading.get_ident() == self._thread:
+                request.finish(outcome)
+            else:
+                self._loop.call_soon_threadsafe(request.finish, outcome)
+
+        model = self.model.runner.model
+        self._dataplane.explain(outcome, model, request.identity(), done)
 
     def _flush(self) -> None:
         pending, self._pending = self._pending, []
@@ -78,7 +94,7 @@ class RequestQueue(ABC):
             if type(outcome) is bytes:
                 request.finish(outcome)
             else:
-                request.finish(self.explain(outcome, request.identity()))
+                self.explain(outcome, request)
 
 
 class SequentialCaller(RequestQueue):
@@ -144,10 +160,11 @@ class MicroBatcher(RequestQueue):
         name, runner, dataplane = self.model.name, self.model.in_process, self._dataplane
         row = dataplane.counters.rows[name]
         payloads = [request.payload for request in batch]
+        in_context = runner.model.context.copy().run
 
         def work(ticket: Ticket) -> None:
             with BatchInvocation(row, batch, ticket=ticket) as call:
-                call.outcomes = copy_context().run(runner.call_batch, payloads, self.codec)
+                call.outcomes = in_context(runner.call_batch, payloads, self.codec)
             dataplane.latencies[name].record(call.seconds)
             if call.claimed:
                 self._loop.call_soon_threadsafe(self._delivered, batch, call.outcomes)
@@ -178,6 +195,10 @@ class DispatchQueue(RequestQueue):
     """The queue of a model that is called elsewhere: each turn of the loop sends one frame."""
 
     batches = True
+
+    def takes(self, payload: bytes) -> bool:
+        """Return true: nothing is decoded in the loop."""
+        return True
 
     def _call(self, pending: Sequence[Pending]) -> None:
         self._dataplane.dispatch(

@@ -16,9 +16,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import orjson
-
-from modelsync.files import write_atomically
+from modelsync import json_text
 
 MAX_CRASHES = 3.0
 """Crashes that open a model's circuit; a crash with n suspects counts 1/n for each of them."""
@@ -114,7 +112,7 @@ class CircuitBreaker:
             return
         # A missing or damaged file is written anew.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            found = orjson.loads(self._file.read_bytes())
+            found = json_text.loads(self._file.read_bytes())
             self._open_ids.update(found["off"])
             self._crashes.update((time, frozenset(models)) for time, models in found["crashes"])
 
@@ -122,7 +120,9 @@ class CircuitBreaker:
         if self._file is None:
             return
         crashes = [(time, sorted(models)) for time, models in self._crashes]
-        content = orjson.dumps({"off": sorted(self._open_ids), "crashes": crashes})
+        content = json_text.dumps({"off": sorted(self._open_ids), "crashes": crashes})
+        from modelsync.files import write_atomically  # here: not in a runner
+
         # On a full disk the next generation has to find out for itself.
         with contextlib.suppress(OSError):
             write_atomically(self._file, content)

@@ -6,16 +6,14 @@ of a model into an outcome, SystemExit included. A `Codec` decodes payloads and 
 
 from __future__ import annotations
 
-import difflib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from contextvars import copy_context
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from time import perf_counter
+from typing import Any
 
 from modelsync.errors import (
     DeadlineExceeded,
-    ModelRaised,
     ModelUnavailable,
     RequestError,
     UnknownModel,
@@ -24,25 +22,18 @@ from modelsync.inference.async_runner import AsyncRunner
 from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.codec import Codec
 from modelsync.inference.dispatch import DispatchedRunner, Frame, Post
-from modelsync.inference.interrupt import CallTimeout
-from modelsync.inference.invocation import INTERRUPTED, Invocation
+from modelsync.inference.explainer import Explainer
+from modelsync.inference.invocation import Invocation
 from modelsync.inference.latency import LatencyTracker
 from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import Pending, PendingRequest
-from modelsync.inference.runners import InProcessRunner, ModelRunner, RawOutcome
+from modelsync.inference.runners import InProcessRunner, ModelRunner
 from modelsync.inference.thread_pool import Job, ThreadPool
 from modelsync.inference.timeouts import Ticket, Timeouts
-from modelsync.models.diagnosis import hide_paths
 from modelsync.models.types import LoadedModel
 from modelsync.observability.counters import Counters
-from modelsync.observability.redaction import redacted
 
 log = logging.getLogger(__name__)
-
-MESSAGE_LIMIT = 1000
-"""Characters of a model's exception that a client gets."""
-
-UNPRINTABLE = "(its message cannot be shown)"
 
 CIRCUIT_OPEN_RETRY = 60
 """Seconds after which a client may try a model again whose circuit is open."""
@@ -87,6 +78,10 @@ class DataPlane:
         self.counters = counters
         self.timeout = timeout
         self.breaker = breaker or CircuitBreaker({})
+        for name, runner in self.runners.items():
+            if isinstance(runner, DispatchedRunner):
+                runner.max_waiting = max_queue
+                runner.report = partial(self.suspend, name)
         # A call in the loop must not wait for a lock that a call in a thread holds.
         self.latencies = {
             name: LatencyTracker(
@@ -100,12 +95,30 @@ class DataPlane:
         self.pool = ThreadPool(threads, max_queue, timeout)
         self.async_runner = AsyncRunner(max_queue, timeout)
         self._frame_timeouts = Timeouts(timeout)
-        self._folder = folder.rstrip("/") + "/" if folder else ""
+        self.explain = Explainer(folder.rstrip("/") + "/" if folder else "").explain
+        for runner in self.runners.values():
+            if isinstance(runner, InProcessRunner):
+                runner.wait = partial(self._wait, runner.model)
 
     @property
     def names(self) -> list[str]:
         """The names of all listed models, loaded or not, sorted."""
         return sorted({*self.models, *self.unavailable})
+
+    @property
+    def hung(self) -> int:
+        """How many threads have been given up and have not ended."""
+        dispatched = (one for one in self.runners.values() if isinstance(one, DispatchedRunner))
+        return self.pool.hung + sum(runner.hung for runner in dispatched)
+
+    def suspend(self, name: str, reason: str) -> None:
+        """Take a model off, with the reason; with the empty text put it on again."""
+        fields = {"event": "model_suspended" if reason else "model_resumed", "model": name}
+        if reason and reason != self.suspended.get(name):
+            self.suspended[name] = reason
+            log.error("%s is suspended: %s", name, reason, extra={"fields": fields})
+        elif not reason and self.suspended.pop(name, ""):
+            log.info("%s serves again", name, extra={"fields": fields})
 
     def model(self, name: str) -> LoadedModel:
         """Return the loaded model of that name.
@@ -117,6 +130,8 @@ class DataPlane:
                 raise ModelUnavailable(f"{name} is not loaded: {reason}")
             if self.release is None:
                 raise ModelUnavailable("there is no release yet: see /readyz", NO_RELEASE_RETRY)
+            import difflib
+
             folded = {known.lower(): known for known in self.names}
             near = difflib.get_close_matches(name.lower(), folded, n=3)
             raise UnknownModel(name, [folded[one] for one in near])
@@ -148,6 +163,8 @@ class DataPlane:
 
     def predict(self, name: str, payload: bytes, codec: Codec, request_id: str) -> Outcome:
         """Answer one request and wait for the outcome; for callers that may block."""
+        from concurrent.futures import Future  # here, as difflib: a runner is small
+
         future: Future[Outcome] = Future()
         self.submit(name, payload, codec, request_id, future.set_result)
         return future.result()
@@ -179,12 +196,11 @@ class DataPlane:
 
         def work(ticket: Ticket) -> None:
             with Invocation(self.counters.rows[model.name], started, ticket=ticket) as call:
-                # In a context of its own, so that decimal's precision and numpy's error state, if
-                # the model sets them, end with this call.
-                call.outcome = copy_context().run(runner.call, payload, codec)
+                # In a copy, since the loop or another thread may be in the model's context.
+                call.outcome = model.context.copy().run(runner.call, payload, codec)
             self.latencies[model.name].record(call.seconds)
-            if call.claimed:
-                done(self.explain(call.take(), model, request_id))
+            # Logged also if it is too late to answer.
+            self.explain(call.take(), model, request_id, done if call.claimed else _unheard)
 
         def on_expired(error: DeadlineExceeded) -> None:
             runner.give_up()
@@ -207,13 +223,17 @@ class DataPlane:
         async def work(ticket: Ticket) -> None:
             with Invocation(self.counters.rows[model.name], started, ticket=ticket) as call:
                 call.outcome = await runner.call_async(payload, codec)
-            if call.claimed:
-                done(self.explain(call.take(), model, request_id))
+            self.explain(call.take(), model, request_id, done if call.claimed else _unheard)
 
         def on_expired(error: DeadlineExceeded) -> None:
             self._refuse(model.name, error, started, done)
 
-        self.async_runner.submit(work, on_expired)
+        # The task of the coroutine gets the context of the caller.
+        model.context.copy().run(self.async_runner.submit, work, on_expired)
+
+    def _wait(self, model: LoadedModel, awaitable: Awaitable[Any]) -> Any:
+        """Wait for what an `async def` has returned, in the loop that calls the model."""
+        return model.context.copy().run(self.async_runner.wait, awaitable)
 
     def _refuse(self, name: str, error: RequestError, started: float, done: Done) -> None:
         """Answer a request that no call answers: it was refused, or its deadline has passed."""
@@ -221,51 +241,11 @@ class DataPlane:
             row.observe(error.reason, perf_counter() - started)
         done(error)
 
-    # --- messages of failures ---------------------------------------------------------------------
-
-    def explain(self, outcome: RawOutcome, model: LoadedModel, request_id: str) -> Outcome:
-        """Return a call's outcome with an exception turned into the error that the client gets.
-
-        Failures of the model itself are logged with their traceback. This never raises, since the
-        call has been claimed: nothing else would answer.
-        """
-        if type(outcome) is bytes:
-            return outcome
-        try:
-            return self._explain(outcome, model, request_id)
-        except BaseException as error:  # noqa: BLE001  parts of an exception are the model's code
-            fields = {"model": model.name, "version": model.version, "request_id": request_id}
-            cause = type.__repr__(type(error))
-            message = "%s raised an exception that cannot be shown: %s"
-            log.error(message, model.name, cause, extra={"fields": fields})
-            return ModelRaised("Exception", UNPRINTABLE)
-
-    def _explain(self, outcome: RawOutcome, model: LoadedModel, request_id: str) -> Outcome:
-        if isinstance(outcome, bytes):
-            return outcome
-        if isinstance(outcome, CallTimeout):
-            return DeadlineExceeded(INTERRUPTED)
-        fields = {"model": model.name, "version": model.version, "request_id": request_id}
-        if isinstance(outcome, ModelRaised):
-            cause = outcome.__cause__
-            log.error("%s: %s", model.name, outcome, exc_info=cause, extra={"fields": fields})
-        if isinstance(outcome, RequestError):
-            # Its frames hold what the model was given and has returned: freed before the answer.
-            outcome.__traceback__ = outcome.__cause__ = outcome.__context__ = None
-            return outcome
-        kind = type(outcome).__name__
-        log.error("%s raised %s", model.name, kind, exc_info=outcome, extra={"fields": fields})
-        return ModelRaised(kind, self._message(outcome, model))
-
-    def _message(self, error: BaseException, model: LoadedModel) -> str:
-        try:
-            text = str(error)
-        except BaseException:  # noqa: BLE001  `__str__` is the model's code too
-            return UNPRINTABLE
-        folder = f"{self._folder}{model.name}/" if self._folder else ""
-        return hide_paths(redacted(text), folder)[:MESSAGE_LIMIT]
-
 
 def _at_once(answer: Callable[[], None]) -> None:
     """Answer in the thread that has the outcome: `done` may be called in any thread."""
     answer()
+
+
+def _unheard(_: Outcome) -> None:
+    """Do nothing: the deadline has answered the request."""

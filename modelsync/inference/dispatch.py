@@ -10,19 +10,23 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from modelsync.errors import DeadlineExceeded, Overloaded, RequestError
 from modelsync.inference.codec import Codec
 from modelsync.inference.invocation import reason_of
-from modelsync.inference.outcome import Outcome
+from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import Pending
 from modelsync.inference.runners import ModelRunner, RawOutcome
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.types import LoadedModel
-from modelsync.observability.counters import Row
+from modelsync.observability.counters import SharedRow
 
-Explain = Callable[[RawOutcome, LoadedModel, str], Outcome]
-"""Turns what a call raised into the error that the client gets (`DataPlane.explain`)."""
+if TYPE_CHECKING:
+    import asyncio
+
+Explain = Callable[[RawOutcome, LoadedModel, str, Done], None]
+"""Turns what a call raised into the error that the client gets (`Explainer.explain`)."""
 
 Post = Callable[[Callable[[], None]], object]
 """Runs a callback in the thread that answers requests; called in any thread."""
@@ -31,11 +35,38 @@ Post = Callable[[Callable[[], None]], object]
 class DispatchedRunner(ModelRunner):
     """A model that is called elsewhere than in the thread that has its requests.
 
-    `waiting` counts the requests that have no answer yet; at most `max_waiting` may.
+    `waiting` counts the requests that have no answer yet; `max_waiting` may, beside the one that is
+    being called. `report` is told why the model cannot be called now, and the empty text once it
+    can be; it takes the model off and puts it on again (`DataPlane.suspend`). `hung` counts its
+    threads that have been given up and have not ended. `explains`: failures of the model are
+    logged, and explained, where it runs.
     """
 
     waiting = 0
     max_waiting = 1000
+    hung = 0
+    explains = False
+    report: Callable[[str], None]
+
+    def __init__(self, model: LoadedModel) -> None:
+        super().__init__(model)
+        self.report = lambda _: None
+        self._lock = threading.Lock()
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Use the event loop of the calling thread, which is a worker's, if it needs one."""
+
+    def admit(self, requests: int) -> int:
+        """Take in so many requests; return how many of them there is room for."""
+        with self._lock:
+            admitted = max(0, min(requests, self.max_waiting + 1 - self.waiting))
+            self.waiting += admitted
+        return admitted
+
+    def answered(self, requests: int) -> None:
+        """Make room: so many requests have their answers."""
+        with self._lock:
+            self.waiting -= requests
 
     @abstractmethod
     def dispatch(self, frame: Frame) -> None:
@@ -56,8 +87,8 @@ class DispatchedRunner(ModelRunner):
 class Frame:
     """Requests that are dispatched together; `answer` may be called in any thread."""
 
-    __slots__ = ("_explain", "_lock", "_open", "_post", "_row", "codec", "requests", "runner",
-                 "ticket")  # fmt: skip
+    __slots__ = ("_explain", "_left", "_lock", "_open", "_post", "_row", "codec", "requests",
+                 "runner", "ticket")  # fmt: skip
 
     ticket: Ticket
 
@@ -66,7 +97,7 @@ class Frame:
         runner: DispatchedRunner,
         requests: Sequence[Pending],
         codec: Codec,
-        row: Row,
+        row: SharedRow,
         explain: Explain,
         post: Post,
     ) -> None:
@@ -76,7 +107,8 @@ class Frame:
         self._row = row
         self._explain = explain
         self._post = post
-        self._open = set(range(len(requests)))
+        self._left = len(requests)
+        self._open = bytearray(b"\x01") * len(requests)
         self._lock = threading.Lock()
 
     @property
@@ -87,7 +119,12 @@ class Frame:
     @property
     def unanswered(self) -> list[int]:
         """The indexes of the requests that have no answer yet, ascending."""
-        return sorted(self._open)
+        return [index for index, is_open in enumerate(self._open) if is_open]
+
+    @property
+    def finished(self) -> bool:
+        """Whether each request has its answer."""
+        return not self._left
 
     def send(self, timeouts: Timeouts) -> None:
         """Dispatch the requests; those that cannot be are answered with the reason.
@@ -96,42 +133,88 @@ class Frame:
         """
         count, runner = len(self.requests), self.runner
         self.ticket = timeouts.start(lambda: self._expire(timeouts.timeout))
+        admitted = runner.admit(count)
         self._row.begin(count)
-        runner.waiting += count
-        try:
-            if runner.waiting > runner.max_waiting + 1:
-                message = f"{runner.max_waiting} predictions are waiting already; try again"
-                raise Overloaded(message, retry_after=1)
-            runner.dispatch(self)
-        except RequestError as error:
-            self.answer((index, error) for index in range(count))
+        if admitted < count:
+            message = f"{runner.max_waiting} predictions are waiting already; try again"
+            self._refuse(range(admitted, count), Overloaded(message, retry_after=1))
+        if admitted:
+            try:
+                runner.dispatch(self)
+            except RequestError as error:
+                self.refuse(error)
 
     def answer(self, answers: Iterable[tuple[int, RawOutcome]]) -> None:
-        """Answer requests by their index; those that have been answered already are left out."""
-        found = []
-        with self._lock:
-            for index, outcome in answers:
-                if index in self._open:
-                    self._open.discard(index)
-                    found.append((self.requests[index], outcome))
-            finished = not self._open
-        if finished:
-            self.ticket.claim()
-        if found:
-            self._row.end(len(found))
-            self.runner.waiting -= len(found)
+        """Answer requests by their index; those that have been answered already are left out.
+
+        What their calls raised is logged all the same.
+        """
+        if found := self._take(answers):
+            self.runner.answered(len(found))
             self._post(lambda: self._deliver(found))
 
-    def _deliver(self, answers: Sequence[tuple[Pending, RawOutcome]]) -> None:
-        now, model = perf_counter(), self.runner.model
+    def called(self, requests: int) -> None:
+        """Count one call of the model with so many requests, a batch."""
+        self._row.batch(requests)
+
+    def hangs(self) -> None:
+        """Count a call that goes on after the deadline: it may still end the process."""
+        self._row.begin(1)
+
+    def hangs_no_more(self) -> None:
+        """That call has ended."""
+        self._row.end(1)
+
+    def refuse(self, error: RequestError) -> None:
+        """Answer each request that has no answer yet with the same error."""
+        self.answer((index, error) for index in self.unanswered)
+
+    def _refuse(self, indexes: Iterable[int], error: RequestError) -> None:
+        """Answer requests that were never taken in."""
+        found = self._take((index, error) for index in indexes)
+        self._post(lambda: self._deliver(found))
+
+    def _take(self, answers: Iterable[tuple[int, RawOutcome]]) -> list[tuple[Pending, RawOutcome]]:
+        """Return those of the requests that have no answer yet, which nobody else answers now."""
+        found, late = [], []
+        with self._lock:
+            for index, outcome in answers:
+                if self._open[index]:
+                    self._open[index] = 0
+                    found.append((self.requests[index], outcome))
+                else:
+                    late.append((self.requests[index], outcome))
+            self._left -= len(found)
+        if not self._left:
+            self.ticket.claim()
+        for request, outcome in () if self.runner.explains else late:
+            self._explain(outcome, self.runner.model, request.identity(), _unheard)
+        return found
+
+    def _deliver(self, answers: list[tuple[Pending, RawOutcome]]) -> None:
+        row, now, model = self._row, perf_counter(), self.runner.model
+        explains = self.runner.explains
+        row.end(len(answers))
         for request, outcome in answers:
-            self._row.observe(reason_of(outcome), now - request.started)
-            if type(outcome) is bytes:
+            row.observe(reason_of(outcome), now - request.started)
+            if type(outcome) is bytes or (explains and isinstance(outcome, RequestError)):
                 request.finish(outcome)
             else:
-                request.finish(self._explain(outcome, model, request.identity()))
+                self._explain(outcome, model, request.identity(), self._posted(request))
+        answers.clear()  # exceptions that hold frames: see `Invocation.take`
+
+    def _posted(self, request: Pending) -> Done:
+        """Return a callback that answers a request from any thread."""
+
+        def done(outcome: Outcome) -> None:
+            self._post(lambda: request.finish(outcome))
+
+        return done
 
     def _expire(self, timeout: float) -> None:
-        error = DeadlineExceeded(f"no answer within {timeout:g} s")
-        self.answer([(index, error) for index in self.unanswered])
+        self.refuse(DeadlineExceeded(f"no answer within {timeout:g} s"))
         self.runner.expired(self)
+
+
+def _unheard(_: Outcome) -> None:
+    """Do nothing: the deadline has answered the request."""

@@ -10,7 +10,7 @@ not counted, because the deadline has been.
 
 from __future__ import annotations
 
-import asyncio
+import sys
 from collections.abc import Sequence
 from time import perf_counter
 from types import TracebackType
@@ -118,7 +118,9 @@ class Invocation:
         """
         if self._ticket is None:
             return False
-        if issubclass(kind, asyncio.CancelledError):
+        # A runner without `async def` models has not imported it.
+        asyncio = sys.modules.get("asyncio")
+        if asyncio and issubclass(kind, asyncio.CancelledError):
             try:
                 task = asyncio.current_task()
             except RuntimeError:  # in a thread without an event loop: the model raised it

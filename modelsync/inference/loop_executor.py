@@ -46,6 +46,9 @@ class LoopExecutor:
             name: LoopModel(runner, dataplane, self._watchdog, self._run_queue)
             for name, runner in dataplane.runners.items()
         }
+        for runner in dataplane.runners.values():
+            if isinstance(runner, DispatchedRunner):
+                runner.attach(loop)
         self._queues: dict[tuple[str, Codec], RequestQueue] = {}
         self._watchdog.start()
         self.tick()
@@ -62,7 +65,7 @@ class LoopExecutor:
         `done` is called in the loop's thread, perhaps before this method returns.
         """
         queue = self.queue(name, codec)
-        if queue is not None and (queue.batches or queue.model.in_loop):
+        if queue is not None and queue.takes(payload):
             queue.add(PendingRequest(payload, request_id, done))
         else:
             self._dataplane.submit(name, payload, codec, request_id, self.threadsafe(done))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextvars import copy_context
 from time import perf_counter
+from typing import TypeVar
 
 from modelsync.inference.codec import Codec
 from modelsync.inference.dataplane import DataPlane
@@ -19,8 +19,11 @@ from modelsync.inference.invocation import (
 from modelsync.inference.latency import INLINE_MAX, LOOP_MAX, RunQueue
 from modelsync.inference.runners import InProcessRunner, ModelRunner, RawOutcome
 from modelsync.inference.watchdog import Watchdog
+from modelsync.models.isolation.event_loops import hidden
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class LoopModel:
@@ -33,6 +36,7 @@ class LoopModel:
 
     __slots__ = (
         "_call",
+        "_call_batch",
         "_dataplane",
         "_in_context",
         "_invocation",
@@ -57,13 +61,13 @@ class LoopModel:
         self.runner = runner
         if isinstance(runner, InProcessRunner):
             self.in_process = runner
-            self._call = runner.call
+            hide = hidden if runner.hide_loop else _as_it_is
+            self._call, self._call_batch = hide(runner.call), hide(runner.call_batch)
         self.name = runner.model.name
         self.row = dataplane.counters.loop_row(self.name)
         self.in_loop = False
         self.inline = False
-        # If the model sets decimal's precision or numpy's error state, it stays in this context.
-        self._in_context = copy_context().run
+        self._in_context = runner.model.context.run
         self._invocation = LoopInvocation(self.row, watchdog)
         self._dataplane = dataplane
         self._latency = dataplane.latencies[self.name]
@@ -108,7 +112,7 @@ class LoopModel:
         call = BatchInvocation(self.row, requests, watchdog=self._watchdog)
         try:
             with call:
-                call.outcomes = self._in_context(self.in_process.call_batch, payloads, codec)
+                call.outcomes = self._in_context(self._call_batch, payloads, codec)
         except CallTimeout as late:
             self.row.batch(len(requests))
             self._end_late(late, [request.started for request in requests])
@@ -139,3 +143,7 @@ class LoopModel:
             log.info(
                 "%s took %.1f ms in the event loop: it moves to threads", self.name, seconds * 1000
             )
+
+
+def _as_it_is(call: T) -> T:
+    return call

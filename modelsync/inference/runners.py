@@ -10,14 +10,16 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
+from copy import deepcopy
 from typing import Self
 
 from modelsync.errors import ModelRaised
 from modelsync.inference.codec import Codec
 from modelsync.inference.interrupt import CallTimeout
 from modelsync.models.isolation import guards
-from modelsync.models.loading import loader
-from modelsync.models.types import LoadedModel, ModelSpec
+from modelsync.models.loading import lifecycle, loader
+from modelsync.models.loading.lifecycle import Wait
+from modelsync.models.types import LoadedModel, ModelSpec, Placement
 
 RawOutcome = bytes | BaseException
 """The encoded result of one request, or the exception of the model, its validator or its result."""
@@ -29,9 +31,24 @@ class ModelRunner(ABC):
     def __init__(self, model: LoadedModel) -> None:
         self.model = model
 
+    @property
+    def loading_since(self) -> float:
+        """When this process began to load the model in `warm_up`, in seconds of `monotonic`.
+
+        Infinite while it waits for other models' loads; 0 if it was loaded before.
+        """
+        return 0.0
+
     @abstractmethod
     def warm_up(self) -> None:
-        """Call the model with its first example, so that no client waits for a cold start."""
+        """Start the model in this process and call it with its first example.
+
+        Called once in each process that serves, after the fork, so that no client waits for a cold
+        start. Raises ModelBroken if the model cannot be called; it may be called again then.
+        """
+
+    def stop(self) -> None:  # noqa: B027  most have nothing to do
+        """Have the model stop, since the process ends; it must not be called afterwards."""
 
     @abstractmethod
     def close(self) -> None:
@@ -39,12 +56,31 @@ class ModelRunner(ABC):
 
 
 class InProcessRunner(ModelRunner):
-    """A model that runs in this process, in the thread that calls it."""
+    """A model that runs in this process, in the thread that calls it.
+
+    `hide_loop` is that of its `Placement`: in a thread with a running loop, call it `hidden`.
+    `wait` waits for what an `async def` of the model has returned, in the loop that calls it.
+    """
+
+    hide_loop = False
+    wait: Wait = staticmethod(lifecycle.wait_here)
+    _started = False
 
     @classmethod
-    def load(cls, spec: ModelSpec) -> Self:
-        """Import the model's folder and create its instance. Raises ModelBroken."""
-        return cls(loader.load(spec))
+    def load(
+        cls, spec: ModelSpec, placement: Placement | None = None, *, alone: bool = False
+    ) -> Self:
+        """Import the model's folder and create its instance; `alone` as for `loader.load`.
+
+        Raises ModelBroken.
+        """
+        runner = cls(loader.load(spec, alone=alone))
+        model = runner.model
+        if placement is not None:
+            runner.hide_loop = placement.hide_loop
+            if not placement.overlaps and not model.is_async:
+                model.lock = model.lock or threading.Lock()
+        return runner
 
     def call(self, payload: bytes, codec: Codec) -> bytes:
         """Answer one request, under the model's lock if its calls must not overlap.
@@ -105,15 +141,27 @@ class InProcessRunner(ModelRunner):
             raise
         except BaseException as error:  # noqa: BLE001  the edge of the model's code
             for index in indexes:
-                outcomes[index] = self._alone(payloads[index], codec) if len(rows) > 1 else error
+                outcomes[index] = (
+                    self.outcome_of(payloads[index], codec) if len(rows) > 1 else error
+                )
             return outcomes
         for index, result in zip(indexes, results, strict=True):
             outcomes[index] = _encoded(result, codec)
         return outcomes
 
-    def _alone(self, payload: bytes, codec: Codec) -> RawOutcome:
+    def outcome_of(self, payload: bytes, codec: Codec) -> RawOutcome:
+        """Answer one request; return what the call raised. Raises CallTimeout."""
         try:
             return self.call(payload, codec)
+        except CallTimeout:
+            raise
+        except BaseException as error:  # noqa: BLE001  the edge of the model's code
+            return error
+
+    async def outcome_of_async(self, payload: bytes, codec: Codec) -> RawOutcome:
+        """Answer one request with an `async def`; return what it raised. Raises CallTimeout."""
+        try:
+            return await self.call_async(payload, codec)
         except CallTimeout:
             raise
         except BaseException as error:  # noqa: BLE001  the edge of the model's code
@@ -127,16 +175,30 @@ class InProcessRunner(ModelRunner):
         if self.model.lock is not None:
             self.model.lock = threading.Lock()
 
-    def warm_up(self) -> None:
-        """Call the model with its first example.
+    def start(self) -> None:
+        """Call the model's `start`, unless that has been done. Raises ModelBroken."""
+        if not self._started:
+            lifecycle.start(self.model, self.wait)
+            self._started = True
 
-        A failure is ignored: the check has run the same example, and the next request shows it.
+    def warm_up(self) -> None:
+        """Start the model and call it with its first example. Raises ModelBroken if `start` fails.
+
+        A failure of the call is ignored: the check has made it, and the next request shows it.
         """
+        self.start()
         model = self.model
-        if model.examples and not model.is_async:
+        if model.examples:
             with suppress(BaseException):
-                model.call(dict(model.examples[0].variables))
+                result = model.context.run(model.call, deepcopy(model.examples[0].variables))
+                if model.is_async:
+                    self.wait(result)
             guards.restore_cwd()
+
+    def stop(self) -> None:
+        """Call the model's `stop`, unless its `start` has failed."""
+        if self._started or self.model.start is None:
+            lifecycle.stop(self.model, self.wait)
 
     def close(self) -> None:
         """Remove the model's modules from `sys.modules`."""

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from modelsync.errors import ModelBroken
 from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.dataplane import DataPlane
+from modelsync.inference.process_runner import (
+    HostedModel,
+    ProcessRunner,
+    RunnerGroup,
+    RunnerHost,
+)
 from modelsync.inference.runners import InProcessRunner, ModelRunner
+from modelsync.inference.thread_runner import ThreadRunner
 from modelsync.models.codegen import generator
 from modelsync.models.serialization import from_json
-from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelSpec
+from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelSpec, Placement
 from modelsync.observability import counters, totals
 from modelsync.observability.counters import Counters
 from modelsync.releases.store import Release
 from modelsync.settings import Settings
+from modelsync.settings.service import Isolation
 from modelsync.sync.status import Status, read_status
 
 log = logging.getLogger(__name__)
@@ -29,6 +38,10 @@ SWITCHED_OFF = (
 )
 
 MOVING = "moved to a process of its own, because it has stopped worker processes; the log says how"
+
+
+RequestSync = Callable[[bool], None]
+"""Asks the supervisor for a sync; true: whatever was recorded of the commit."""
 
 
 @dataclass(slots=True)
@@ -45,7 +58,7 @@ class Service:
     release: Release | None
     faults: dict[str, str]
     dataplane: DataPlane
-    request_sync: Callable[[], None] | None = None
+    request_sync: RequestSync | None = None
     draining: bool = False
     _pid: int = field(default_factory=os.getpid)
 
@@ -113,28 +126,29 @@ class Service:
 
 
 @dataclass(slots=True)
-class _Loading:
-    """The routes of a release's `serve_models.py`, each model loaded as it is registered."""
+class _Routes:
+    """The routes of a release's `serve_models.py`: the models that serve, the faults of others."""
 
     release: Release
-    runners: dict[str, ModelRunner] = field(default_factory=dict)
+    left_out: Mapping[str, str]
+    specs: list[ModelSpec] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, release: Release, left_out: Mapping[str, str]) -> _Routes:
+        """Read the routes of a release, but for the models `left_out`, which has the reasons."""
+        routes = cls(release, left_out)
+        generator.run(release.path / "serve_models.py", routes)
+        return routes
+
     def model(self, name: str, *, folder: str, version: str, **properties: Any) -> None:
+        """Load a model; one that does not load, or is left out, becomes a fault."""
         path = self.release.path / folder
         values = {**properties, "name": name, "path": path, "version": version}
-        spec = from_json(ModelSpec, values)
-        try:
-            runner = InProcessRunner.load(spec)
-        except ModelBroken as error:
-            # It loaded in the check, so this is the machine's fault: memory, a missing mount,
-            # another library.
-            log.error("%s does not load here: %s", name, error)
-            self.faults[name] = str(error)
-            return
-        entry = self.release.models.get(spec.name)
-        runner.model.call_seconds = entry.measured.call_seconds if entry else None
-        self.runners[name] = runner
+        if reason := self.left_out.get(name):
+            self.faults[name] = reason
+        else:
+            self.specs.append(from_json(ModelSpec, values))
 
     def unavailable(self, name: str, *, reason: str) -> None:
         entry = self.release.models.get(ModelName(name))
@@ -145,22 +159,84 @@ class _Loading:
     def all(self) -> None:
         """`/all` answers for every model that was registered; there is nothing to load for it."""
 
+    def hosted(self, spec: ModelSpec) -> HostedModel:
+        """Return a model with what the check has found out about it."""
+        entry = self.release.models.get(spec.name)
+        if entry is None:
+            return HostedModel(spec, Placement())
+        return HostedModel(spec, entry.placement, entry.measured.call_seconds)
+
+
+def start_runners(
+    settings: Settings, release: Release, left_out: Mapping[str, str], host: RunnerHost
+) -> None:
+    """Start the runners of a release, if it needs any; does not wait.
+
+    For a master whose workers load their models themselves: before the fork, so that they are its
+    own. `load` starts those that do not run yet.
+    """
+    _start_runners(_Routes.of(release, left_out), settings, host)
+
+
+def _start_runners(routes: _Routes, settings: Settings, host: RunnerHost) -> None:
+    host.start(_groups([routes.hosted(spec) for spec in routes.specs], settings))
+
+
+def _groups(models: list[HostedModel], settings: Settings) -> list[RunnerGroup]:
+    """Divide the models that do not run in the workers into runners."""
+    groups: dict[str, RunnerGroup] = {}
+    for model in models:
+        if name := _runner_of(model, settings.server.isolation):
+            group = groups.setdefault(name, RunnerGroup(name, model.spec.environment))
+            group.models.append(model)
+    return list(groups.values())
+
+
+def _runner_of(model: HostedModel, floor: Isolation) -> str:
+    """Return the name of the runner that a model runs in; empty if it runs in the workers.
+
+    A model shares one only if the check has found that it could share a worker, too.
+    """
+    spec, place = model.spec, model.placement.place
+    elsewhere = place == "runner" or bool(spec.environment) or floor in ("environment", "model")
+    if not elsewhere:
+        return ""
+    if floor == "model" or place != "worker":
+        return str(spec.name)
+    return f"the environment {spec.environment[:12]}" if spec.environment else "all models"
+
+
+def _make_runner(model: HostedModel) -> ModelRunner:
+    """Load a model that runs in this process. Raises ModelBroken."""
+    if model.placement.place == "thread":
+        return ThreadRunner(model.spec)
+    runner = InProcessRunner.load(model.spec, model.placement)
+    # One call at a time: then one thread that makes them all is faster than a lock of many, and a
+    # call that holds the lock never blocks the event loop.
+    return runner if runner.model.lock is None else ThreadRunner(model.spec, runner)
+
 
 def load(
     settings: Settings,
     release: Release | None,
     *,
-    request_sync: Callable[[], None] | None = None,
+    request_sync: RequestSync | None = None,
     breaker: CircuitBreaker | None = None,
+    left_out: Mapping[str, str] = MappingProxyType({}),
+    on_load: Callable[[str], None] = lambda _: None,
+    host: RunnerHost | None = None,
 ) -> Service:
-    """Load every model of `release` into this process. Model code runs here; none of its failures
-    passes.
+    """Load every model of `release`, here or in runners of `host`, but those `left_out`, which has
+    the reasons.
+
+    Model code runs here; none of its failures passes. `on_load` is called with the name of each
+    model before it is loaded.
     """
-    loaded = _Loading(release) if release else None
-    runners = loaded.runners if loaded else {}
-    faults = loaded.faults if loaded else {}
-    if loaded and release:
-        generator.run(release.path / "serve_models.py", loaded)
+    routes = _Routes.of(release, left_out) if release else None
+    faults = routes.faults if routes else {}
+    runners: dict[str, ModelRunner] = {}
+    if routes:
+        runners = _load(routes, settings, on_load, host)
     dataplane = DataPlane(
         runners,
         faults,
@@ -173,3 +249,44 @@ def load(
         breaker=breaker,
     )
     return Service(settings, release, faults, dataplane, request_sync)
+
+
+def _load(
+    routes: _Routes,
+    settings: Settings,
+    on_load: Callable[[str], None],
+    host: RunnerHost | None,
+) -> dict[str, ModelRunner]:
+    """Load the models: those of runners there, side by side, and meanwhile the others here."""
+    if host:
+        _start_runners(routes, settings, host)
+    loaded: dict[str, ModelRunner] = {}
+    for spec in routes.specs:
+        model = routes.hosted(spec)
+        if host and _runner_of(model, settings.server.isolation):
+            continue
+        on_load(spec.name)
+        try:
+            runner = _make_runner(model)
+        except ModelBroken as error:
+            _does_not_load(routes, spec.name, str(error))
+        else:
+            runner.model.call_seconds = model.call_seconds
+            loaded[spec.name] = runner
+    on_load("")
+    for hosted in host.hosted() if host else ():
+        for name, reason in hosted.faults.items():
+            _does_not_load(routes, name, reason)
+        for name, described in hosted.models.items():
+            loaded[name] = ProcessRunner(
+                described, hosted.channel, hosted.numbers[name], settings.server.max_queue
+            )
+    return {str(spec.name): loaded[spec.name] for spec in routes.specs if spec.name in loaded}
+
+
+def _does_not_load(routes: _Routes, name: str, reason: str) -> None:
+    """Keep why a model does not load. It loaded in the check, so this is the machine's fault:
+    memory, a missing mount, another library.
+    """
+    log.error("%s does not load here: %s", name, reason)
+    routes.faults[name] = reason

@@ -15,7 +15,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from modelsync.errors import DeadlineExceeded, Overloaded
-from modelsync.inference.interrupt import CallTimeout, cancel_interrupt, interrupt
+from modelsync.inference.interrupt import (
+    CallTimeout,
+    cancel_interrupt,
+    interrupt_soon,
+    release_locks,
+)
 from modelsync.inference.threads import start_thread
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.isolation.crash_report import signal_stack
@@ -73,6 +78,7 @@ class ThreadPool:
         self._waiting: deque[Job] = deque()
         self._threads = 0
         self._idle = 0
+        self._given_up: set[int] = set()  # threads that may still be interrupted
         self._lock = threading.Lock()
         self._state = threading.Condition(self._lock)
 
@@ -117,11 +123,18 @@ class ThreadPool:
         try:
             while self._run(self._take()):
                 pass
-            cancel_interrupt(threading.get_ident())
+            self._leave()
         except CallTimeout:
-            pass
+            self._leave()
+            release_locks()
         with self._lock:  # given up while it ran: another thread has its place by now
             self.hung -= 1
+
+    def _leave(self) -> None:
+        """Take back the interrupt of this thread, whose call has ended."""
+        with self._lock:
+            self._given_up.discard(threading.get_ident())
+            cancel_interrupt(threading.get_ident())
 
     def _run(self, job: Job) -> bool:
         """Run a job; return whether this thread still belongs to the pool.
@@ -168,7 +181,10 @@ class ThreadPool:
         job.on_expired(DeadlineExceeded(f"no answer within {timeout:g} s: the call {state}"))
 
     def _give_up(self, job: Job) -> None:
-        """Make room for a new thread and interrupt the job's. Called with the state held."""
+        """Make room for a new thread and interrupt the job's. Called with the state held.
+
+        The thread id stays taken as long as its thread lives, so no other thread is interrupted.
+        """
         thread_id, job.thread_id = job.thread_id, 0
         self.hung += 1
         self.running -= 1
@@ -176,4 +192,6 @@ class ThreadPool:
         if self._waiting:
             with suppress(Overloaded):  # the next job tries again
                 self._grow()
-        interrupt(thread_id)
+        self._given_up.add(thread_id)
+        with suppress(Overloaded):  # it is not interrupted, and counts as hung
+            interrupt_soon(thread_id, self._lock, lambda: thread_id in self._given_up)

@@ -16,7 +16,13 @@ import threading
 from collections.abc import Callable
 from time import monotonic, sleep
 
-from modelsync.inference.interrupt import cancel_interrupt, interrupt
+from modelsync.inference.interrupt import (
+    PATIENCE,
+    cancel_interrupt,
+    handles_a_lock,
+    interrupt,
+    release_locks,
+)
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +63,7 @@ class Watchdog:
         with self._lock:  # the watching thread may be about to interrupt
             self.fired = False
             cancel_interrupt(self._thread_id)
+        release_locks()
 
     def _watch(self) -> None:
         call, since = 0, monotonic()
@@ -74,6 +81,9 @@ class Watchdog:
 
     def _interrupt(self, call: int, model: str, waited: float) -> None:
         self._force_threads(model)
+        patient = waited < self._interrupt_after + PATIENCE
+        if patient and handles_a_lock(self._thread_id):
+            return  # the next tick tries again
         with self._lock:
             # Set `fired` first, then check the call. The loop does it the other way round, so at
             # least one of the two threads sees what the other has set.

@@ -11,8 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from modelsync.models.isolation.import_hooks import ROOT
+from modelsync.models.transient_errors import is_transient
 from modelsync.models.types import Fault, FaultStage
 from modelsync.observability.redaction import redacted
+from modelsync.observability.tracebacks import UNPRINTABLE, message_of
 
 MAX_MESSAGE = 500
 """Characters of a message: some libraries put whole arrays into theirs."""
@@ -82,7 +84,14 @@ def from_exception(error: BaseException, folder: Path, stage: FaultStage) -> Fau
     file, line = _place(error, folder)
     kind = type(error).__name__
     message = plain(_text(error), folder)
-    return Fault(stage, f"{kind}: {message}" if message else kind, file, line, _hint(error, folder))
+    return Fault(
+        stage,
+        f"{kind}: {message}" if message else kind,
+        file,
+        line,
+        _hint(error, folder),
+        transient=is_transient(error),
+    )
 
 
 def plain(message: str, folder: Path) -> str:
@@ -111,9 +120,9 @@ def hide_paths(text: str, folder: str = "") -> str:
 
 def _text(error: BaseException) -> str:
     try:
-        text = (error.msg or "") if isinstance(error, SyntaxError) else str(error)
-    except Exception:  # noqa: BLE001 - a __str__ of the model's own
-        return "(its message cannot be shown)"
+        text = (error.msg or "") if isinstance(error, SyntaxError) else message_of(error)
+    except Exception:  # noqa: BLE001 - a class of the model's own
+        return UNPRINTABLE
     if text.startswith("Can't get attribute "):
         # Here `__main__` is a program of modelsync, whose path the message would show.
         text = text.replace(repr(sys.modules["__main__"]), "<module '__main__'>")

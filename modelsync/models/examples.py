@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NoReturn
 
-import orjson
-
+from modelsync import json_text
 from modelsync.errors import ModelBroken
 from modelsync.models.convention import EXAMPLES
 from modelsync.models.types import Example, Fault
@@ -27,8 +26,8 @@ def read(folder: Path) -> tuple[Example, ...]:
 
 def _read(path: Path, file: str) -> Example:
     try:
-        content: Any = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
+        content: Any = json_text.loads(path.read_bytes())
+    except json_text.JSONDecodeError as error:
         _refuse(f"malformed JSON: {error.msg}", file, error.lineno)
     except OSError as error:
         _refuse(f"cannot be read: {error.strerror}", file)

@@ -34,8 +34,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-import orjson
-
+from modelsync import json_text
 from modelsync.errors import ModelRaised
 from modelsync.models.convention import METHOD
 from modelsync.models.diagnosis import hide_paths
@@ -47,8 +46,8 @@ MAX_BYTES = 64 * 1024**2
 MAX_DEPTH = 200
 """Levels of nesting; orjson stops at 254."""
 
-_dumps = orjson.dumps
-_NUMPY = orjson.OPT_SERIALIZE_NUMPY
+_dumps = json_text.dumps
+_NUMPY = json_text.OPT_SERIALIZE_NUMPY
 # orjson writes numpy's NaT in nanoseconds as an instant, that of the integer which stands for it.
 _NAT = b"1677-09-21T00:12:43.145224"
 _INT64 = range(-(2**63), 2**64)
@@ -114,7 +113,7 @@ def _plain(value: Any, path: str, depth: int) -> Any:
         case str():
             return value.encode("utf-8", "replace").decode()  # lone surrogates
         case int():
-            return value if value in _INT64 else orjson.Fragment(_digits(value))
+            return value if value in _INT64 else json_text.Fragment(_digits(value))
         case dict():
             return {
                 as_key(key, path): _plain(item, _below(path, key), depth + 1)
@@ -139,7 +138,7 @@ def _plain_object(value: Any, path: str, depth: int) -> Any:
     except UnicodeDecodeError:
         reason = "holds bytes that are not UTF-8; encode them, for example with base64"
         raise _NotSerialisable(path, reason) from None
-    return simpler if isinstance(simpler, orjson.Fragment) else _plain(simpler, path, depth + 1)
+    return simpler if isinstance(simpler, json_text.Fragment) else _plain(simpler, path, depth + 1)
 
 
 _NATIVE = {datetime, date, time, UUID}
@@ -208,8 +207,8 @@ def _instant(value: datetime | date | time) -> str | None:
     return value.isoformat() if value == value else None  # NaT is the one that differs from itself
 
 
-def _decimal(value: Decimal) -> orjson.Fragment | None:
-    return orjson.Fragment(str(value)) if value.is_finite() else None
+def _decimal(value: Decimal) -> json_text.Fragment | None:
+    return json_text.Fragment(str(value)) if value.is_finite() else None
 
 
 def _seconds(value: timedelta) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NewType
@@ -12,12 +13,13 @@ ModelName = NewType("ModelName", str)
 TreeHash = NewType("TreeHash", str)
 """The git tree hash of a model's folder (40 hex digits): the model's version."""
 
-FaultStage = Literal["name", "static", "load", "example", "timeout", "crash"]
+FaultStage = Literal["name", "static", "environment", "load", "example", "timeout", "crash"]
 """The stage in which a model failed.
 
-`name`: the name of its folder. `static`: the analysis of its source, which runs no code. `load`:
-its import and `__init__`. `example`: one of its examples. `timeout`: it took too long to load or
-to answer its examples. `crash`: it ended the check process (`os._exit`, a segmentation fault).
+`name`: the name of its folder. `static`: the analysis of its source, which runs no code.
+`environment`: the libraries that it requires. `load`: its import and `__init__`. `example`: one of
+its examples. `timeout`: it took too long to load or to answer its examples. `crash`: it ended the
+check process (`os._exit`, a segmentation fault).
 """
 
 ModelState = Literal["ready", "stale", "failed"]
@@ -31,16 +33,27 @@ Place = Literal["worker", "thread", "runner"]
 and always called by the thread that loaded it; in a runner, a process outside the workers.
 """
 
+PLACES: dict[Place, str] = {
+    "worker": "the workers",
+    "thread": "a thread of its own in each worker",
+    "runner": "a runner, a process of its own",
+}
+"""The places in words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a model cannot be served. `file` is relative to its folder; `line` counts from 1."""
+    """Why a model cannot be served. `file` is relative to its folder; `line` counts from 1.
+
+    `transient`: it may pass by itself (a database that was away), so the model is tried again.
+    """
 
     stage: FaultStage
     message: str
     file: str | None = None
     line: int | None = None
     hint: str | None = None
+    transient: bool = False
 
     def __str__(self) -> str:
         line = f":{self.line}" if self.line else ""
@@ -112,7 +125,7 @@ class Placement:
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """What the check process found out about one version of a model; `fault` is None if it can
-    serve.
+    serve. `answers`: those to its examples; None if they differ from call to call.
     """
 
     name: ModelName
@@ -120,6 +133,7 @@ class CheckResult:
     fault: Fault | None = None
     measured: Measurements = Measurements()
     placement: Placement = Placement()
+    answers: tuple[Any, ...] | None = None
 
     @property
     def ok(self) -> bool:
@@ -155,6 +169,11 @@ class LoadedModel:
     each `variables` object, and raises VariablesInvalid. `call_batch` takes a list of rows and
     returns a list of as many results; an exception in it fails only that request. `call` then
     answers one request just as `call_batch` does: the check compares them.
+
+    `start` and `stop` are the model's own methods of these names, None if it has none: call them by
+    `lifecycle.start` and `lifecycle.stop`. `context` is the one in which the model was loaded: it
+    holds decimal's precision and numpy's error state as the model set them. Run every call of the
+    model in it (`context.run`), or in a copy of it, because two calls cannot be in it at once.
     """
 
     spec: ModelSpec
@@ -168,6 +187,9 @@ class LoadedModel:
     package: str = ""
     bind: Callable[[dict[str, Any]], Any] | None = None
     call_batch: Callable[[list[Any]], list[Any]] | None = None
+    start: Callable[[], Any] | None = None
+    stop: Callable[[], Any] | None = None
+    context: Context = field(default_factory=Context, repr=False)
     name: ModelName = field(init=False)
     version: TreeHash = field(init=False)
     is_async: bool = field(init=False)

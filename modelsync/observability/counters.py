@@ -19,9 +19,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import orjson
-
-from modelsync import errors
+from modelsync import errors, json_text
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +147,11 @@ class SharedRow:
         with self._lock:
             self._row.observe(reason, seconds)
 
+    def batch(self, size: int) -> None:
+        """One call answered `size` requests."""
+        with self._lock:
+            self._row.batch(size)
+
 
 Row = LoopRow | SharedRow
 
@@ -163,7 +166,7 @@ class Counters:
     def __init__(self, directory: Path, models: Sequence[str], pid: int | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / f"{pid or os.getpid()}.counters"
-        names = orjson.dumps([*models, *models])
+        names = json_text.dumps([*models, *models])
         names += b" " * (-len(names) % 8)
         size = HEADER.size + len(names) + 8 * WIDTH * 2 * max(1, len(models))
         self._map = _page(self.path, size)

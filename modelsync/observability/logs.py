@@ -1,7 +1,8 @@
 """Logging: one JSON object a line, or text on a terminal, without secrets.
 
-Extra values go with a record as `extra={"fields": {...}}`, or through `event`. `configure` installs
-the one handler, for all loggers of the standard library: gunicorn, warnings, the models.
+Extra values go with a record as `extra={"fields": {...}}`, or through `event`; a traceback that is
+a text already as `extra={"trace": ...}`. `configure` installs the one handler, for all loggers of
+the standard library: gunicorn, warnings, the models.
 """
 
 from __future__ import annotations
@@ -12,22 +13,45 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-import orjson
-
+from modelsync import json_text
 from modelsync.errors import SettingsError
 from modelsync.observability import redaction
 from modelsync.observability.redaction import Redactor, Secrets
-from modelsync.settings import Logs, Settings
+from modelsync.observability.tracebacks import UNPRINTABLE, bounded, brief
+
+if TYPE_CHECKING:  # not at run time: a runner has none
+    from modelsync.settings import Settings
 
 # The logger of a model's own modules: a package of its name (each - is an _) and its version.
 _MODEL = re.compile(r"modelsync_models\.(\w+?)_[0-9a-f]{8}(?:_\d+)?(?:\.|$)")
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
+_CONTROL = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
+}
+_SEPARATORS = {code: f"\\u{code:04x}" for code in (0x2028, 0x2029)}
+# What JSON allows and a terminal or a reader of lines does not: C1 controls, line separators.
+_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029]")
+
+MAX_ARGUMENTS = 200
+"""Characters of the arguments that are shown of a log call whose message cannot be formatted."""
 
 
-def configure(logs: Logs, stream: TextIO | None = None, secrets: Secrets = ()) -> None:
+class LogSettings(Protocol):
+    """`format`: auto, json or text; `level`: the name of a level, in lower case."""
+
+    @property
+    def format(self) -> str:
+        """Return the format."""
+
+    @property
+    def level(self) -> str:
+        """Return the level."""
+
+
+def configure(logs: LogSettings, stream: TextIO | None = None, secrets: Secrets = ()) -> None:
     """Send all logging of this process to `stream` (standard error), formatted as the settings say.
 
     `secrets` are redacted here, and by `redaction`. A callable is called at each record, so that
@@ -37,7 +61,7 @@ def configure(logs: Logs, stream: TextIO | None = None, secrets: Secrets = ()) -
     stream = stream or sys.stderr
     text = logs.format == "text" or (logs.format == "auto" and stream.isatty())
     redact = redaction.set_secrets(secrets)
-    handler = logging.StreamHandler(stream)
+    handler = LineHandler(stream)
     handler.setFormatter(TextFormatter(redact) if text else JsonFormatter(redact))
     logging.basicConfig(handlers=[handler], level=logs.level.upper(), force=True)
     logging.captureWarnings(True)
@@ -75,6 +99,27 @@ def secrets_of(settings: Settings) -> Callable[[], Iterator[str]]:
     return read
 
 
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes each record at once; formats it before it takes the lock of the stream.
+
+    A record may hold objects of a model, whose `__str__` may take long, log itself, or be
+    interrupted: no other thread waits for that.
+    """
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Format and write a record, unless a filter drops it."""
+        if not self.filter(record):
+            return False
+        try:
+            text = self.format(record)
+            with self.lock or nullcontext():
+                self.stream.write(text + self.terminator)
+                self.flush()
+        except Exception:  # noqa: BLE001  the edge of logging, as in `StreamHandler.emit`
+            self.handleError(record)
+        return True
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (UTC), level, logger, message, the fields, exception."""
 
@@ -88,15 +133,15 @@ class JsonFormatter(logging.Formatter):
             "time": _moment(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
-        if trace := _trace(self, record):
+        if trace := _trace(record):
             line["exception"] = trace
         line = self._redact(
             line | {key: value for key, value in _fields(record).items() if key not in line}
         )
         try:
-            return orjson.dumps(line).decode()
+            return escaped(json_text.dumps(line)).decode()
         except TypeError:  # a lone surrogate or an integer over 64 bits, which orjson refuses
             return json.dumps(line)
 
@@ -114,15 +159,22 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Format a record."""
         when = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-        line = f"{when} {record.levelname.lower():<7} {self._redact(record.getMessage())}".replace(
+        line = f"{when} {record.levelname.lower():<7} {self._redact(_message(record))}".replace(
             "\n", " "
         )
         for key, value in self._redact(_fields(record)).items():
             if value is not None:
                 line += f" {key}={_shown(value)}"
-        if trace := _trace(self, record):
+        if trace := _trace(record):
             line += f"\n{self._redact(trace)}"
-        return line.translate(_CONTROL)
+        return line.translate(_CONTROL | _SEPARATORS)
+
+
+def escaped(line: bytes) -> bytes:
+    """Return a line of JSON with C1 controls and Unicode's line separators as escapes."""
+    if line.isascii() and b"\x7f" not in line:
+        return line
+    return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", line.decode()).encode()
 
 
 def _moment(record: logging.LogRecord) -> str:
@@ -141,12 +193,30 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return fields
 
 
-def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    parts = [
-        formatter.formatException(record.exc_info) if record.exc_info else "",
-        record.stack_info or "",
-    ]
-    return "\n".join(part for part in parts if part)
+def _message(record: logging.LogRecord) -> str:
+    """Return the message of a record; of a malformed call what was to be said."""
+    try:
+        return record.getMessage()
+    except Exception as error:  # noqa: BLE001  the wrong arguments, or a `__str__` of a model
+        said = str(record.msg) if isinstance(record.msg, str) else UNPRINTABLE
+        return f"{said} (malformed log call: {type(error).__name__}{_given(record.args)})"
+
+
+def _given(arguments: object) -> str:
+    try:
+        return f", arguments {brief(arguments, MAX_ARGUMENTS)}"
+    except Exception:  # noqa: BLE001  a `__repr__` of a model
+        return ""
+
+
+def _trace(record: logging.LogRecord) -> str:
+    trace = getattr(record, "trace", "")  # made before, by `Explainer`
+    try:
+        if record.exc_info:
+            trace = bounded(record.exc_info[1])
+    except BaseException:  # noqa: BLE001  parts of an exception are the model's code
+        trace = UNPRINTABLE
+    return "\n".join(part for part in (trace, record.stack_info) if part)
 
 
 def _shown(value: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from itertools import islice
 from time import monotonic
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +18,12 @@ HIDDEN = "***"
 
 LONGEST = 20_000
 """Characters of a text that are redacted; the rest is cut off."""
+
+LONGEST_LINE = 65_536
+"""Characters of a text in the log; the rest is cut off before it is redacted."""
+
+MOST_ITEMS = 1000
+"""Items of a container in the log; the rest is left out."""
 
 REREAD = 1.0
 """Seconds after which `text` reads secrets from files again; the log reads them each time."""
@@ -77,7 +84,7 @@ class Redactor:
 
     def __call__(self, value: Any) -> Any:
         """Redact a value: dicts are copied, other containers become lists, other types keep their
-        value.
+        value. Long texts are cut and large containers shortened.
         """
         self._refresh()
         return self._redact(value)
@@ -91,14 +98,15 @@ class Redactor:
     def _redact(self, value: Any) -> Any:
         match value:
             case str():
-                return self._text(value)
+                return self._text(_shortened(value))
             case dict():
-                return {self._redact(key): self._redact(item) for key, item in value.items()}
+                items = islice(value.items(), MOST_ITEMS)
+                return {self._redact(key): self._redact(item) for key, item in items}
             case list() | tuple() | set() | frozenset():
-                return [self._redact(item) for item in value]
+                return [self._redact(item) for item in islice(value, MOST_ITEMS)]
             case int() | float() | None:
                 return value
-        return self._text(str(value))
+        return self._text(_shortened(str(value)))
 
     def _text(self, text: str) -> str:
         if self._pattern:
@@ -140,7 +148,17 @@ def set_secrets(secrets: Secrets) -> Redactor:
 def redacted(text: str, limit: int = LONGEST) -> str:
     """The text without credentials, cut to `limit` characters."""
     if len(text) > LONGEST:
-        # Half a word at the end may be half a secret, which no pattern would match.
-        text = text[:LONGEST].rpartition(" ")[0] or text[:LONGEST]
+        text = _whole_words(text, LONGEST)
     text = _redactor.text(text)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= LONGEST_LINE:
+        return text
+    return f"{_whole_words(text, LONGEST_LINE)}… ({len(text)} characters)"
+
+
+def _whole_words(text: str, limit: int) -> str:
+    """Half a word at the end may be half a secret, which no pattern would match."""
+    return text[:limit].rpartition(" ")[0] or text[:limit]

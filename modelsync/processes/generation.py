@@ -13,6 +13,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import IO
 
 import orjson
@@ -34,11 +36,34 @@ STRANGERS = 0.5
 
 
 class NotReady(Exception):
-    """The generation died, took too long, or answers with another release than its own."""
+    """The generation died, took too long, or answers with another release than its own.
+
+    `model` is the one that hung while it loaded, or ended the process. `transient`: the reason may
+    pass, so that the release is not to blame. `unfit`: the models that do not load, with the
+    reasons; without them the release would be served.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        model: str = "",
+        transient: bool = False,
+        unfit: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(reason)
+        self.model = model
+        self.transient = transient
+        self.unfit = unfit
 
 
 class Generation:
-    """One child process. `faults` are the models that passed the check and do not load in it."""
+    """One child process.
+
+    `faults` are the models that passed the check and do not load in it, `loading` is the one that
+    it loads now. `suspended` are those that have loaded, and failed or hung in their start or their
+    first call in some worker.
+    """
 
     def __init__(
         self,
@@ -51,6 +76,8 @@ class Generation:
         self.release = release
         self.process = process
         self.faults: dict[str, str] = {}
+        self.loading = ""
+        self.suspended: dict[str, str] = {}
         self._private = private
         self._gate = gate
         self._children = children
@@ -64,13 +91,17 @@ class Generation:
         requests: int,
         config: Settings,
         timeout: float,
+        load_timeout: float,
+        left_out: Mapping[str, str],
         children: Children,
     ) -> Generation:
         """Start a generation of `release` and wait until all of its workers are ready.
 
         Its workers accept requests of clients only after `open_gate`. `requests` is the descriptor
-        through which it sends requests (`requests_pipe`). Its process is added to `children`.
-        Raises NotReady, the process ended, if it dies or needs more than `timeout` seconds.
+        through which it sends requests (`requests_pipe`); `left_out` are the models that it must
+        not load, with the reasons. Its process is added to `children`. Raises NotReady, the process
+        ended, if it dies, needs more than `load_timeout` seconds for one model, or more than
+        `timeout` for anything else.
         """
         (reading, writing), (waiting, gate) = _pipe(), _pipe()
         with reading, writing, waiting:
@@ -81,6 +112,7 @@ class Generation:
             arguments = [f"--listen={fd}" for fd in sockets] + [
                 f"--{name}={fd}" for name, fd in given.items()
             ]
+            arguments.append(f"--left-out={orjson.dumps(dict(left_out)).decode()}")
             arguments.append(f"--supervisor={os.getpid()}")
             if release:
                 arguments.append(f"--release={release.id}")
@@ -100,32 +132,36 @@ class Generation:
                         start_new_session=True,
                     )
                     children.add(process.pid)
+            except OSError as error:
+                private.close()
+                gate.close()
+                raise NotReady(f"it cannot start: {error.strerror}", transient=True) from None
             finally:
                 os.close(secrets)
             writing.close()
             generation = cls(release, process, private, gate, children)
             try:
-                await asyncio.wait_for(
-                    generation._wait_for_workers(reading, config.server.workers), timeout
+                await generation._wait_for_workers(
+                    reading, config.server.workers, timeout, load_timeout
                 )
                 await asyncio.to_thread(generation._check_readiness, timeout)
-            except (NotReady, OSError, TimeoutError) as error:
+            except NotReady:
                 await generation.kill()
-                reason = (
-                    f"not ready within {timeout:g} s"
-                    if isinstance(error, TimeoutError)
-                    else str(error)
-                )
-                raise NotReady(reason) from None
+                raise
+            except OSError as error:
+                await generation.kill()
+                raise NotReady(f"its readiness probe fails: {error}", transient=True) from None
             except asyncio.CancelledError:
                 await generation.kill()
                 raise
         return generation
 
-    async def _wait_for_workers(self, reading: IO[bytes], workers: int) -> None:
+    async def _wait_for_workers(
+        self, reading: IO[bytes], workers: int, timeout: float, load_timeout: float
+    ) -> None:
         """Read the reports of the master and its workers until each worker is ready.
 
-        Raises NotReady if the process ends before.
+        Raises NotReady if the process ends before, or a step takes longer than its time in seconds.
         """
         stream = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
@@ -138,18 +174,37 @@ class Generation:
         with contextlib.closing(transport):
             ready: set[bytes] = set()
             while len(ready) < workers:
-                line = await stream.readline()
+                limit = load_timeout if self.loading else timeout
+                try:
+                    line = await asyncio.wait_for(stream.readline(), limit)
+                except TimeoutError:
+                    raise self._late(limit) from None
                 if not line:
-                    raise NotReady(f"the process ended while it loaded: {await self._exit()}")
+                    raise self._ended(await self.process.wait())
                 if line.startswith(b"{"):
-                    self.faults.update(orjson.loads(line)["faults"])
+                    step = orjson.loads(line)
+                    self.faults.update(step.get("faults", {}))
+                    self.suspended.update(step.get("suspended", {}))
+                    self.loading = step.get("loading", self.loading)
                 else:
                     ready.add(line)
         ended.cancel()
 
-    async def _exit(self) -> str:
-        code = await self.process.wait()
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    def _late(self, limit: float) -> NotReady:
+        """Return the error for a step that has taken longer than `limit` seconds."""
+        if model := self.loading:
+            return NotReady(f"it did not load within {limit:g} s", model=model)
+        return NotReady(f"not ready within {limit:g} s", transient=True)
+
+    def _ended(self, code: int) -> NotReady:
+        """Return the error for the end of the process; whoever killed it, it was no model."""
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        killed = code == -signal.SIGKILL
+        if (model := self.loading) and not killed:
+            return NotReady(f"it ended the process while it was loaded: {how}", model=model)
+        while_loading = f" {self.loading}" if self.loading else ""
+        reason = f"the process ended while it loaded{while_loading}: {how}"
+        return NotReady(reason, transient=killed)
 
     def _check_readiness(self, timeout: float) -> None:
         """Ask the readiness probe on the private socket, which only this generation listens on.

@@ -16,6 +16,7 @@ import math
 import os
 import signal
 import sys
+from functools import partial
 from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
@@ -32,13 +33,14 @@ from modelsync.inference.circuit_breaker import CircuitBreaker, memory_file
 from modelsync.models.isolation import fork_guard, patches
 from modelsync.observability import counters, logs, totals
 from modelsync.orphans import Children
-from modelsync.processes import relocation, worker_death
+from modelsync.processes import relocation, requests_pipe, worker_death
 from modelsync.processes.gunicorn_logger import GunicornLogger
 from modelsync.processes.gunicorn_worker import ModelsyncWorker
 from modelsync.processes.oom import OomKills, find_counter
 from modelsync.processes.pulse import POLL, Pulses, PulseWatch
 from modelsync.processes.relocation import Relocation
-from modelsync.processes.requests_pipe import PLACE_ANEW, SYNC
+from modelsync.processes.requests_pipe import FORCED, PLACE_ANEW, SYNC
+from modelsync.processes.runner_processes import RunnerProcesses
 from modelsync.releases.placements import Placements
 from modelsync.releases.store import Releases
 from modelsync.server.connection_counts import ConnectionCounts
@@ -58,6 +60,7 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
     metrics: Path
     oom_kills: OomKills
     supervisor: int
+    runners: RunnerProcesses | None = None
     children: Children
     pulse_watch: PulseWatch
     relocation: Relocation
@@ -78,6 +81,10 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
             self.children.forget(pid)
             if (worker := self.WORKERS.pop(pid, None)) is not None:
                 self._reaped(worker, status)
+            elif self.runners and (runner := self.runners.find(pid)):
+                death = self.runners.reaped(runner, status, starved=self._starved(status))
+                death.log()
+                self.relocation.record(death, monotonic())
 
     def _reaped(self, worker: ModelsyncWorker, status: int) -> None:
         """Explain the end of a worker: log it, and draw the consequences for its models."""
@@ -87,14 +94,13 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
         self.pulse_watch.forget(worker.pid, worker.worker_index)
         words = worker.crash_report.read()
         if status != 0 or words:  # or a model that calls os._exit(0)
-            killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
             death = worker_death.explain(
                 worker.pid,
                 status,
                 words,
                 self.models,
-                self.metrics,
-                starved=killed and not worker.deaf and self.oom_kills.claim(monotonic()),
+                partial(self._in_flight, worker.pid),
+                starved=not worker.deaf and self._starved(status),
                 deaf=worker.deaf,
             )
             death.log()
@@ -102,6 +108,16 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
             self._slow_down_quick_deaths(worker)
         worker.crash_report.close()
         totals.retire(self.metrics, worker.pid)
+
+    def _starved(self, status: int) -> bool:
+        """Return whether the kernel has killed a process because memory ran out."""
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        return killed and self.oom_kills.claim(monotonic())
+
+    def _in_flight(self, pid: int) -> list[str]:
+        """Return the models that a worker was calling itself, when it ended."""
+        elsewhere = self.runners.names if self.runners else set()
+        return [name for name in totals.in_flight(self.metrics, pid) if name not in elsewhere]
 
     def _slow_down_quick_deaths(self, worker: ModelsyncWorker) -> None:
         """Pause after many workers have died at start-up, which would otherwise repeat at full
@@ -142,7 +158,15 @@ class ModelsyncArbiter(Arbiter):  # type: ignore[misc]
             raise StopIteration
         self.oom_kills.refresh(monotonic())
         self._tend_strangers(monotonic())
+        if self.runners:
+            self.runners.watch()
         super().manage_workers()
+
+    def stop(self, graceful: bool = True) -> None:
+        """End the workers, then the runners, which answer them until then."""
+        super().stop(graceful)
+        if self.runners:
+            self.runners.end()
 
     def _tend_strangers(self, now: float) -> None:
         """End what a dead worker has left; what a living one has left is a daemon, and stays."""
@@ -167,6 +191,11 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
         self.breaker = CircuitBreaker(
             {str(name): relocation.placed_version(entry) for name, entry in entries.items()},
             memory_file(config.state.home),
+        )
+        self.runners = (
+            RunnerProcesses(config, self.release.path / "models_serve", children)
+            if self.release
+            else None
         )
         super().__init__()
 
@@ -194,14 +223,17 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
 
         Before the fork (preload), so that all workers share that memory.
         """
-        requests = self.arguments.requests
+        requests, ready = self.arguments.requests, self.arguments.ready
         loaded = serving.load(
             self.settings,
             self.release,
-            request_sync=lambda: _tell(requests, SYNC),
+            left_out=orjson.loads(self.arguments.left_out),
+            on_load=lambda name: _report(ready, loading=name),
+            request_sync=lambda force: requests_pipe.send(requests, FORCED if force else SYNC),
             breaker=self.breaker,
+            host=self.runners,
         )
-        _report_faults(self.arguments.ready, loaded.faults)
+        _report(ready, loading="", faults=loaded.faults)
         app = create_app(loaded)
         gc.collect()
         gc.freeze()  # the workers' collectors must not touch, and so copy, the pages of the models
@@ -221,13 +253,19 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
             self.release.models if self.release else {},
             self.breaker,
             Placements(self.settings.state.home),
-            lambda: _tell(self.arguments.requests, PLACE_ANEW),
+            lambda: requests_pipe.send(self.arguments.requests, PLACE_ANEW),
         )
         if self.release:
             ModelsyncArbiter.models = self.release.path / "models_serve"
         ModelsyncArbiter.metrics = counters.folder(self.settings.state.home)
         ModelsyncArbiter.oom_kills = OomKills(find_counter())
         ModelsyncArbiter.supervisor = self.arguments.supervisor
+        ModelsyncArbiter.runners = self.runners
+        if self.runners and not self.settings.server.preload:  # they are the master's all the same
+            assert self.release
+            left_out = orjson.loads(self.arguments.left_out)
+            serving.start_runners(self.settings, self.release, left_out, self.runners)
+            self.runners.hosted()
         ModelsyncArbiter(self).run()
 
 
@@ -239,22 +277,22 @@ def _assign_index(master: ModelsyncArbiter, worker: ModelsyncWorker) -> None:
     )
 
 
-def _tell(requests: int, request: bytes) -> None:
-    """Send the supervisor a request: one byte. A full pipe holds requests already."""
-    with contextlib.suppress(BlockingIOError):
-        os.write(requests, request)
+def _report(fd: int, **step: object) -> None:
+    """Report a step to the supervisor: `loading`, a model's name; `faults`, what did not load.
 
-
-def _report_faults(fd: int, faults: dict[str, str]) -> None:
-    os.write(fd, orjson.dumps({"faults": faults}) + b"\n")
+    The supervisor reads until all workers have been ready once.
+    """
+    with contextlib.suppress(BrokenPipeError):
+        os.write(fd, orjson.dumps(step) + b"\n")
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The supervisor's arguments: descriptors by number, the release by its id
-    (empty: none yet).
+    """The supervisor's arguments: descriptors by number, the release by its id (empty: none yet),
+    the models that are not to be loaded as a JSON object, with the reasons.
     """
     parser = argparse.ArgumentParser(prog="python -m modelsync.processes.gunicorn_master")
     parser.add_argument("--release", default="")
+    parser.add_argument("--left-out", default="{}")
     parser.add_argument("--listen", type=int, action="append", required=True)
     parser.add_argument("--ready", type=int, required=True)
     parser.add_argument("--gate", type=int, required=True)

@@ -12,17 +12,19 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from typing import Any
 
+import orjson
 import uvloop
 from gunicorn.workers.base import Worker
 
 from modelsync.inference.serving import Service
-from modelsync.models.isolation import patches, process_state
+from modelsync.models.isolation import patches, process_state, random_numbers
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.processes.oom import prefer_as_oom_victim
 from modelsync.processes.pulse import Pulses
-from modelsync.processes.warm_up import warm_up
+from modelsync.processes.warm_up import stop, warm_up
 from modelsync.server.connection import LINGER
 from modelsync.server.connection_counts import ConnectionCounts
 from modelsync.server.server import Server
@@ -33,6 +35,10 @@ SWITCH_INTERVAL = 0.0005
 """Seconds a thread may compute before another one gets the interpreter. A request crosses threads
 several times; beside a model that computes, each crossing would wait Python's default of 5 ms.
 """
+
+
+MAX_REASON = 500
+"""Characters of a reason in a report: a write to a pipe of at most 4 KiB is not divided."""
 
 
 class ModelsyncWorker(Worker):  # type: ignore[misc]
@@ -81,10 +87,11 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         """Serve until a signal to end; returns once the last client is gone."""
         service: Service = self.wsgi.extensions["modelsync"]
         service.after_fork()
+        random_numbers.reseed()
         threading.current_thread().name = "modelsync-loop"
         sys.setswitchinterval(SWITCH_INTERVAL)
         with contextlib.closing(uvloop.new_event_loop()) as loop:
-            asyncio.set_event_loop(loop)
+            # Not set as this thread's loop: a model that asks for one would get a loop that runs.
             loop.run_until_complete(self._serve(service, loop))
         # Threads of models may hang for ever; the clients have their answers, so do not wait.
         self.log.info("Worker has served its last request (pid: %s)", self.pid)
@@ -100,17 +107,14 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
             loop.add_signal_handler(number, ending.set)
         server = Server(service, self.wsgi, loop)
         beat = loop.create_task(self._heartbeat(service, server, ending))
-        await loop.run_in_executor(None, warm_up, service.dataplane)
+        limit = service.settings.sync.check_timeout
+        await loop.run_in_executor(None, warm_up, service.dataplane, limit)
         server.refresh()
         if self.pulses:
             self.pulses.start(self.worker_index)
         public, *private = [listener.sock for listener in self.sockets]
         server.listen(*private)
-        if self.ready_fd is not None:
-            # Broken for a worker that replaces another: the supervisor reads only until all
-            # workers have been ready once.
-            with contextlib.suppress(BrokenPipeError):
-                os.write(self.ready_fd, f"{self.pid}\n".encode())
+        self._report(service.dataplane.suspended)
         if await self._wait_for_gate(loop, ending):
             server.listen(
                 public, connection_counts=self.connection_counts, worker_index=self.worker_index
@@ -119,7 +123,25 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         await server.drain(LINGER, self.cfg.graceful_timeout)
         if not server.state.connections:
             service.dataplane.counters.answered()
+        await loop.run_in_executor(None, stop, service.dataplane)
         beat.cancel()
+
+    def _report(self, suspended: Mapping[str, str]) -> None:
+        """Tell the supervisor which models cannot be called here, then that the worker is ready.
+
+        One line each, short enough that the lines of several workers never mix.
+        """
+        if self.ready_fd is None:
+            return
+        lines = [
+            orjson.dumps({"suspended": {name: reason[:MAX_REASON]}})
+            for name, reason in suspended.items()
+        ]
+        # Broken for a worker that replaces another: the supervisor reads only until all workers
+        # have been ready once.
+        with contextlib.suppress(BrokenPipeError):
+            for line in (*lines, str(self.pid).encode()):
+                os.write(self.ready_fd, line + b"\n")
 
     async def _wait_for_gate(self, loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> bool:
         """Wait for the supervisor to close its end of the gate's pipe.
@@ -147,10 +169,8 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
             if os.getppid() != self.ppid:
                 self.log.info("The master has gone; ending (pid: %s)", self.pid)
                 ending.set()
-            if pool.hung >= pool.size:
-                self.log.error(
-                    "%d calls hang; this worker is replaced (pid: %s)", pool.hung, self.pid
-                )
+            if (hung := service.dataplane.hung) >= pool.size:
+                self.log.error("%d calls hang; this worker is replaced (pid: %s)", hung, self.pid)
                 ending.set()
             if server.state.requests >= self.max_requests:
                 ending.set()

@@ -47,6 +47,9 @@ class Relocation:
         """Record a death; `now` is in seconds of the monotonic clock."""
         if not death.blamed:
             return
+        if death.runner:
+            self._record_in_runner(death, now)
+            return
         [first, *others] = death.suspects
         if death.deaf and not others and self._is_in_worker(first):
             self._move(first, f"it held the interpreter for {death.deaf:.0f} s")
@@ -56,6 +59,12 @@ class Relocation:
             if self._is_in_worker(name) and not death.starved:
                 self._move(name, f"it ended {MAX_CRASHES:.0f} worker processes")
             else:
+                self._tell("model_switched_off", name, "switched off until its next version")
+
+    def _record_in_runner(self, death: WorkerDeath, now: float) -> None:
+        """Switch off what keeps ending its runner; one that hangs there costs itself alone."""
+        if not death.deaf:
+            for name in self._breaker.record_crash(death.suspects, now):
                 self._tell("model_switched_off", name, "switched off until its next version")
 
     def _is_in_worker(self, name: str) -> bool:

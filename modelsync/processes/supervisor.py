@@ -14,28 +14,26 @@ import socket
 from collections.abc import Callable
 
 from modelsync.backoff import Backoff
-from modelsync.errors import StorageFailed, SyncError
+from modelsync.errors import StorageFailed
 from modelsync.inference import circuit_breaker
-from modelsync.models.types import ModelName
 from modelsync.observability import counters, totals
 from modelsync.observability.logs import event
 from modelsync.orphans import Children
 from modelsync.processes import descriptors
 from modelsync.processes.generation import Generation, NotReady, end_strangers
+from modelsync.processes.launcher import Launcher, not_loaded
 from modelsync.processes.listener import listening
 from modelsync.processes.replacement import Replacement
+from modelsync.processes.swap_record import SwapRecord
 from modelsync.processes.sync_loop import SyncLoop
 from modelsync.processes.tasks import cancel, start_task
 from modelsync.releases import owners
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
-from modelsync.sync import rejection, sources
+from modelsync.sync import sources
 from modelsync.sync.schedule import Schedule
 
 log = logging.getLogger(__name__)
-
-READY_TIMEOUT = 120.0
-"""Seconds a generation may take to load its models, besides the time of one model in the check."""
 
 RESTART = Backoff(first=0.1, most=30.0)
 """Seconds between two starts of a generation that keeps dying."""
@@ -93,10 +91,15 @@ class Supervisor:
             settings,
             schedule,
             self._swap_to_current,
+            lambda: not not_loaded(self.current),
             watch=watch,
             place_anew=self._replacement.request,
             children=self._children,
         )
+        self._launcher = Launcher(
+            settings, listener, self._sync_loop.request_writer, self._children
+        )
+        self._record = SwapRecord(settings)
         self._stopping = asyncio.Event()
         self._stopping_at_once = asyncio.Event()
         self._swapping = asyncio.Lock()
@@ -177,13 +180,8 @@ class Supervisor:
         except NotReady as error:
             log.error("%s", error)
             if release:
-                event(
-                    log,
-                    logging.ERROR,
-                    "the last release does not start",
-                    release=release.id,
-                    reason=str(error),
-                )
+                fields = {"release": release.id, "reason": str(error)}
+                event(log, logging.ERROR, "the last release does not start", **fields)
                 await self._start(None)
 
     def _current_release(self) -> Release | None:
@@ -194,56 +192,49 @@ class Supervisor:
             return None
 
     async def _swap_to_current(self) -> bool:
-        """Swap to the current release, unless it serves; False if that must be tried again."""
+        """Swap to the current release, unless all of it serves; False if that must be tried
+        again.
+        """
         release = self._current_release()
         serving = self.current.release if self.current else None
-        if release is None or (serving and serving.id == release.id):
+        if release is None:
             return True
+        if serving and serving.id == release.id:
+            return await self._complete(release)
         try:
             await self._start(release)
         except NotReady as error:
-            event(
-                log,
-                logging.ERROR,
-                "the release is not served",
-                release=release.id,
-                reason=str(error),
-            )
+            fields = {"release": release.id, "reason": str(error)}
+            event(log, logging.ERROR, "the release is not served", **fields)
+            settled, again = await self._record.not_served(release, serving, error)
+            if again:
+                self._sync_loop.request()
+            return settled
+        return await self._record.served(release, not_loaded(self.current))
+
+    async def _complete(self, release: Release) -> bool:
+        """Try to load the models of the serving release that did not load; return true.
+
+        The sync loop asks for this again as long as one is missing.
+        """
+        if not_loaded(self.current):
             try:
-                await asyncio.to_thread(
-                    rejection.reject, self.settings, release, serving, str(error)
-                )
-            except SyncError as problem:
-                log.error("the release cannot be taken back now: %s", problem)
-                return False
-            return not self.settings.git.revision  # a pinned pod waits for no other commit
+                await self._start(release, if_more_loads=True)
+            except NotReady as error:
+                log.error("the models that did not load are not tried now: %s", error)
         return True
 
-    async def _start(self, release: Release | None) -> None:
+    async def _start(self, release: Release | None, *, if_more_loads: bool = False) -> None:
         """Start a generation of `release`; once all of it is ready, drain the previous one.
 
-        Raises NotReady; then the previous generation continues to serve.
+        With `if_more_loads` the new one ends again unless it has models that the current one of
+        that release lacks. Raises NotReady; then the previous generation continues to serve.
         """
         async with self._swapping:
-            timeout = READY_TIMEOUT + self.settings.sync.check_timeout
-            generation = await Generation.start(
-                release,
-                listener=self._listener,
-                requests=self._sync_loop.request_writer,
-                config=self.settings,
-                timeout=timeout,
-                children=self._children,
-            )
-            not_loaded = self._not_loaded(generation)
-            if not_loaded and (
-                self.settings.git.on_probation or (self.current and self.current.release)
-            ):
+            generation = await self._launcher.launch(release, self.current)
+            if if_more_loads and self._serves_no_more(generation):
                 await generation.kill()
-                raise NotReady(
-                    "; ".join(
-                        f"{name} does not load: {reason}" for name, reason in not_loaded.items()
-                    )
-                )
+                return
             old, self.current = self.current, generation
             if old and old.release is None:  # it answers probes and errors only
                 await old.drain(EMPTY_DRAIN)
@@ -263,17 +254,15 @@ class Supervisor:
         if old:
             start_task(self._draining, old.drain(self.settings.server.drain_timeout + 5))
 
-    def _not_loaded(self, generation: Generation) -> dict[str, str]:
-        """Models that passed the check but do not load in the generation, with the reason.
-
-        The cause is the machine, or a flaky model.
-        """
-        entries = generation.release.models if generation.release else {}
-        return {
-            name: reason
-            for name, reason in generation.faults.items()
-            if (entry := entries.get(ModelName(name))) and entry.state != "failed"
-        }
+    def _serves_no_more(self, generation: Generation) -> bool:
+        """Whether a generation lacks all that the current one of the same release lacks."""
+        current = self.current
+        return (
+            current is not None
+            and current.process.returncode is None
+            and current.release == generation.release
+            and not_loaded(generation).keys() >= not_loaded(current).keys()
+        )
 
     async def _replace(self) -> None:
         """Replace the generation by one of the same release. Raises NotReady as `_start`."""

@@ -14,12 +14,14 @@ from datetime import UTC, datetime, timedelta
 
 import watchfiles
 
-from modelsync.errors import ReleaseRejected, UpdateDied
+from modelsync.errors import ReleaseRejected, ResourcesExhausted, StorageFailed, UpdateDied
 from modelsync.orphans import Children
-from modelsync.processes.requests_pipe import PLACE_ANEW, SYNC
+from modelsync.processes import requests_pipe
+from modelsync.processes.requests_pipe import FORCED, PLACE_ANEW, SYNC
 from modelsync.settings import Settings
-from modelsync.sync import update
-from modelsync.sync.schedule import RETRY, Schedule
+from modelsync.sync import sources, update
+from modelsync.sync.plan import to_be_tried_again
+from modelsync.sync.schedule import RECHECK, RETRY, Schedule
 from modelsync.sync.status import read_status, record_failure, record_next_attempt
 
 log = logging.getLogger(__name__)
@@ -31,10 +33,11 @@ UPDATE_GRACE = 10.0
 class SyncLoop:
     """Runs an update whenever the source may have changed, and has the new release served.
 
-    `request_writer` is the end of a pipe: a byte in it requests a sync, or another generation of
-    the same release (`requests_pipe`); for that `place_anew` is called. `serve_current` is called
+    `request_writer` is the end of a pipe for requests (`requests_pipe`): of a sync, or of another
+    generation of the same release, for which `place_anew` is called. `serve_current` is called
     after each update, also after one that failed; it returns False if serving must be tried
-    again. Update processes are added to `children`.
+    again. `is_complete` tells whether all models that passed the check are served. Update processes
+    are added to `children`.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class SyncLoop:
         settings: Settings,
         schedule: Schedule,
         serve_current: Callable[[], Awaitable[bool]],
+        is_complete: Callable[[], bool],
         *,
         watch: bool,
         place_anew: Callable[[], None],
@@ -52,8 +56,11 @@ class SyncLoop:
         self._settings = settings
         self._schedule = schedule
         self._serve_current = serve_current
+        self._is_complete = is_complete
         self._watch = watch
         self._failures = 0
+        self._rechecks = 0  # in a row, for models that are broken for a reason that may pass
+        self._forced = False
         self._update_process: asyncio.subprocess.Process | None = None
         self._due: datetime | None = None  # by the schedule
         self._retry: datetime | None = None
@@ -67,6 +74,10 @@ class SyncLoop:
         os.set_blocking(self._request_reader, False)
         os.set_blocking(self.request_writer, False)
         loop.add_reader(self._request_reader, self._read_requests)
+
+    def request(self) -> None:
+        """Request a sync."""
+        self._requested.set()
 
     async def run(self) -> None:
         """Sync at once and at each request, until cancelled; then no update is left running."""
@@ -82,12 +93,12 @@ class SyncLoop:
 
     def _read_requests(self) -> None:
         """Read the requests of generations; many bytes of a kind count as one request."""
-        with contextlib.suppress(BlockingIOError):
-            while requests := os.read(self._request_reader, 4096):
-                if SYNC in requests:
-                    self._requested.set()
-                if PLACE_ANEW in requests:
-                    self._place_anew()
+        requests = requests_pipe.read(self._request_reader)
+        self._forced = self._forced or FORCED in requests
+        if SYNC in requests or FORCED in requests:
+            self._requested.set()
+        if PLACE_ANEW in requests:
+            self._place_anew()
 
     async def _keep_schedule(self) -> None:
         while not self._settings.standalone:
@@ -125,9 +136,7 @@ class SyncLoop:
         Requests that arrive during an update cause one more update afterwards.
         """
         while True:
-            failures = self._failures
-            wait = RETRY.pause(failures, random.random()) if failures else None  # noqa: S311
-            self._plan(wait)
+            self._plan(wait := self._pause())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._requested.wait(), wait)
             self._requested.clear()
@@ -136,6 +145,26 @@ class SyncLoop:
             updated = await self._update()
             if (await self._serve_current() and updated) or self._rejected():
                 self._failures = 0
+            self._rechecks = self._rechecks + 1 if self._to_be_tried_again() else 0
+
+    def _pause(self) -> float | None:
+        """Seconds until the next try: of a sync that failed, or of a model that may work later."""
+        pauses = [
+            backoff.pause(count, random.random())  # noqa: S311  spreads replicas out
+            for backoff, count in ((RETRY, self._failures), (RECHECK, self._rechecks))
+            if count
+        ]
+        return min(pauses, default=None)
+
+    def _to_be_tried_again(self) -> bool:
+        """Whether a model of the current release may work later."""
+        if not self._is_complete():
+            return True
+        try:
+            release = sources.current(self._settings)
+        except StorageFailed:
+            return False
+        return release is not None and bool(to_be_tried_again(release))
 
     def _plan(self, wait: float | None) -> None:
         """Record when the next sync starts: by the schedule, or `wait` seconds from now, if
@@ -162,19 +191,22 @@ class SyncLoop:
         """Run an update in a process of its own, so that none of its failures ends
         the supervisor.
         """
+        forced, self._forced = self._forced, False
         try:
             with self._children.starting():
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
                     "modelsync.sync.update",
-                    str(os.getpid()),
+                    f"--parent={os.getpid()}",
+                    *(["--force"] if forced else []),
                     stdin=asyncio.subprocess.DEVNULL,
                     start_new_session=True,
                 )
                 self._children.add(process.pid)
         except OSError as error:
-            self._died(f"cannot start: {error.strerror}")
+            home, why = self._settings.state.home, error.strerror
+            record_failure(home, ResourcesExhausted(f"the update process cannot start: {why}"))
             return False
         self._update_process = process
         try:

@@ -1,20 +1,22 @@
-"""Warms up the models of a worker: each is called once, so that no client meets a cold start.
+"""Starts the models of a worker and calls each once, so that no client meets a cold start.
 
-A model that hangs must not keep the others from serving. It hangs if it has started threads, an
-executor or an OpenMP pool when it was loaded: threads do not survive the fork of the workers.
+A model that fails or hangs must not keep the others from serving: it is suspended, by name, with
+the reason. A model of the workers hangs if it has started threads, an executor or an OpenMP pool
+when it was loaded: threads do not survive the fork of the workers.
 """
 
 from __future__ import annotations
 
 import gc
-import logging
+import random
 import threading
-from time import monotonic
+from time import monotonic, sleep
 
+from modelsync.backoff import Backoff
+from modelsync.errors import ModelBroken, Overloaded
 from modelsync.inference.dataplane import DataPlane
-from modelsync.inference.runners import ModelRunner
-
-log = logging.getLogger(__name__)
+from modelsync.inference.runners import InProcessRunner, ModelRunner
+from modelsync.models.loading import loader
 
 BUDGET = 5.0
 """Seconds after which the models that are left start cold."""
@@ -22,46 +24,118 @@ BUDGET = 5.0
 LIMIT = 10.0
 """Seconds after which a model is suspended that does not answer, unless a prediction has less."""
 
+STOP_LIMIT = 3.0
+"""Seconds that the models have for their `stop`."""
 
-def warm_up(dataplane: DataPlane) -> None:
-    """Call each model with its first example, each in a thread that can be given up.
+TICK = 0.05
+"""Seconds between two looks at the time that a model takes."""
+
+RETRY = Backoff(first=2.0, most=300.0)
+"""Seconds between two attempts to start a model whose `start` fails."""
+
+
+def warm_up(dataplane: DataPlane, load_limit: float) -> None:
+    """Start each model and call it with its first example, in a thread that can be given up.
 
     A model that does not answer in time is suspended: requests for it get 503 with the reason until
-    its call ends. The calling thread waits for one model after the other, not longer than `LIMIT`
-    for each.
+    its call ends. One whose `start` fails, too, and it is tried again with back-off. Models that
+    load in their own threads do so side by side; they, and models with a `start`, have `load_limit`
+    seconds each. Returns when all have answered or failed.
     """
     limit = min(LIMIT, dataplane.timeout)
-    deadline = monotonic() + BUDGET
+    here, elsewhere = [], []
     for name, runner in dataplane.runners.items():
-        if monotonic() > deadline:
-            break
-        started = monotonic()
-        if not _ends(dataplane, name, runner, limit):
-            deadline += monotonic() - started  # the others are not to blame
+        if isinstance(runner, InProcessRunner):
+            here.append(
+                _Start(dataplane, name, runner, load_limit if runner.model.start else limit)
+            )
+        else:
+            elsewhere.append(_Start(dataplane, name, runner, load_limit))
+    for one in elsewhere:
+        one.begin()
+    deadline = monotonic() + BUDGET
+    for one in here:
+        if monotonic() > deadline and one.runner.model.start is None:
+            continue
+        began = monotonic()
+        one.begin()
+        if not one.ends():
+            deadline += monotonic() - began  # the others are not to blame
+    for one in elsewhere:
+        one.ends()
     gc.collect()
 
 
-def _ends(dataplane: DataPlane, name: str, runner: ModelRunner, limit: float) -> bool:
-    """Tell whether a model's first call ends within `limit` seconds; if not, suspend the model."""
-    ended = threading.Event()
+class _Start:
+    """The start of one model, in a thread; `limit` in seconds."""
 
-    def call() -> None:
-        runner.warm_up()
-        ended.set()
-        if dataplane.suspended.pop(name, None):
-            log.info("%s has answered its first example after all: it serves now", name)
+    def __init__(self, dataplane: DataPlane, name: str, runner: ModelRunner, limit: float) -> None:
+        self.runner = runner
+        self._dataplane = dataplane
+        self._name = name
+        self._limit = limit
+        self._began = 0.0
+        self._tried = threading.Event()
 
-    threading.Thread(target=call, name=f"modelsync-warm-up-{name}", daemon=True).start()
-    if ended.wait(limit):
+    def begin(self) -> None:
+        """Start the model; returns at once."""
+        self._began = monotonic()
+        name = f"modelsync-warm-up-{self._name}"
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def ends(self) -> bool:
+        """Tell whether the model answers or fails in time; if not, suspend it."""
+        while not self._tried.wait(TICK):
+            since = max(self._began, self.runner.loading_since)
+            if monotonic() > since + self._limit:
+                break
+        if self._tried.is_set():
+            return True
+        loader.give_up_turn()
+        self._dataplane.suspend(self._name, self._late())
+        if self._tried.is_set():  # it has just ended, perhaps before it was suspended
+            self._dataplane.suspend(self._name, "")
+        return False
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._started():
+            self._tried.set()
+            if not isinstance(self.runner, InProcessRunner):
+                return  # it tries again by itself, and reports it
+            failures += 1
+            sleep(RETRY.pause(failures, random.random()))  # noqa: S311  no secret
+        self._tried.set()
+        self._dataplane.suspend(self._name, "")
+
+    def _started(self) -> bool:
+        try:
+            self.runner.warm_up()
+        except (ModelBroken, Overloaded) as error:
+            self._dataplane.suspend(self._name, str(error))
+            return False
         return True
-    reason = (
-        f"it answered its example in the check, but not within {limit:g} s in a worker: threads, "
-        "executors and pools that a model starts when it is loaded do not survive the fork of the "
-        "workers; start them in the first call, or set MODELSYNC_PRELOAD=false"
-    )
-    dataplane.suspended[name] = reason
-    fields = {"event": "model_suspended", "model": name}
-    log.error("%s is suspended: %s", name, reason, extra={"fields": fields})
-    if ended.is_set():  # it has just ended, perhaps before it was suspended
-        dataplane.suspended.pop(name, None)
-    return False
+
+    def _late(self) -> str:
+        limit = f"{self._limit:g} s"
+        if self.runner.loading_since:
+            return f"it has not been loaded, started and called once within {limit} in a worker"
+        if self.runner.model.start is not None:
+            return f"its start has not ended, or its first example is not answered, within {limit}"
+        return (
+            f"it answered its example in the check, but not within {limit} in a worker: threads, "
+            "executors and pools that a model starts when it is loaded do not survive the fork of "
+            "the workers; start them in a method `start(self)`, or set MODELSYNC_PRELOAD=false"
+        )
+
+
+def stop(dataplane: DataPlane) -> None:
+    """Have each model stop, all at once, before the worker ends; wait at most `STOP_LIMIT`."""
+    deadline = monotonic() + STOP_LIMIT
+    threads = []
+    for name, runner in dataplane.runners.items():
+        thread = threading.Thread(target=runner.stop, name=f"modelsync-stop-{name}", daemon=True)
+        thread.start()
+        threads.append(thread)
+    for thread in threads:
+        thread.join(max(0.0, deadline - monotonic()))

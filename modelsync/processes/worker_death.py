@@ -1,10 +1,11 @@
-"""The death of a worker: how it ended, and which models are to blame."""
+"""The death of a worker or a runner: how it ended, and which models are to blame."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,13 @@ from modelsync.models.isolation.crash_report import (
     waiting_models,
     was_calling,
 )
-from modelsync.observability import totals
 
 log = logging.getLogger("modelsync.processes.gunicorn_master")
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerDeath:
-    """A worker that has ended otherwise than in order.
+    """A worker, or the runner of `runner`, that has ended otherwise than in order.
 
     `guilty`: the model whose code ended it, if that is known. `suspects`: `guilty`, or all models
     that may have ended it; empty if nobody is to blame. `report`: its crash report. `starved`: the
@@ -36,6 +36,7 @@ class WorkerDeath:
     suspects: list[str]
     starved: bool
     deaf: float
+    runner: str = ""
 
     @property
     def blamed(self) -> bool:
@@ -44,9 +45,7 @@ class WorkerDeath:
 
     def log(self) -> None:
         """Log how the worker ended, and which models it was calling."""
-        code = os.waitstatus_to_exitcode(self.status)
-        names = {int(one): one.name for one in signal.Signals}  # real-time signals have none
-        how = names.get(-code, f"signal {-code}") if code < 0 else f"exit code {code}"
+        how = how_it_ended(self.status)
         if self.starved:
             said = "was killed by the kernel because memory ran out"
         elif self.deaf:
@@ -55,20 +54,29 @@ class WorkerDeath:
             said = f"ended: {how}"
         calling = f", while it called {', '.join(self.suspects)}" if self.suspects else ""
         fields = {
-            "event": "worker_ended",
+            "event": "runner_ended" if self.runner else "worker_ended",
             "how": how,
             "out_of_memory": self.starved,
             "deaf": bool(self.deaf),
             "calling": self.suspects,
             "trace": self.report,
-        }
-        log.error("worker %d %s%s", self.pid, said, calling, extra={"fields": fields})
+        } | ({"runner": self.runner} if self.runner else {})
+        who = f"the runner of {self.runner}," if self.runner else "worker"
+        log.error("%s %d %s%s", who, self.pid, said, calling, extra={"fields": fields})
 
 
 def explain(
-    pid: int, status: int, report: str, models: Path, metrics: Path, *, starved: bool, deaf: float
+    pid: int,
+    status: int,
+    report: str,
+    models: Path,
+    in_flight: Callable[[], list[str]],
+    *,
+    starved: bool,
+    deaf: float,
+    runner: str = "",
 ) -> WorkerDeath:
-    """Find out who ended a worker.
+    """Find out who ended a worker or a runner; `in_flight` returns the models that it was calling.
 
     The thread that the report names decides. If its stack has no code of a model, it called one (an
     artefact, say), or it did not: a thread that a model has left behind may end the worker while
@@ -78,12 +86,19 @@ def explain(
     if guilty:
         suspects = [guilty]
     elif deaf or was_calling(report) or not names_thread(report):
-        suspects = totals.in_flight(metrics, pid)
+        suspects = in_flight()
     else:
         # A fatal signal may come from a thread in a library, for a model that waits for it.
         suspects = waiting_models(report, models) if os.WIFSIGNALED(status) else []
-    return WorkerDeath(pid, status, report, guilty, suspects, starved, deaf)
+    return WorkerDeath(pid, status, report, guilty, suspects, starved, deaf, runner)
 
 
 def _killed(status: int) -> bool:
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+def how_it_ended(status: int) -> str:
+    """Return the name of the signal, or the exit code, of a status of waitpid(2)."""
+    code = os.waitstatus_to_exitcode(status)
+    names = {int(one): one.name for one in signal.Signals}  # real-time signals have none
+    return names.get(-code, f"signal {-code}") if code < 0 else f"exit code {code}"

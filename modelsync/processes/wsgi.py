@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from modelsync.api.app import create_app
 from modelsync.errors import SyncError
 from modelsync.inference import serving
 from modelsync.observability import logs
+from modelsync.processes.runner_processes import RunnerProcesses
 from modelsync.releases import owners
 from modelsync.releases.store import Release
 from modelsync.settings import Settings
@@ -38,7 +40,12 @@ def application() -> Flask:
     owners.share(config.state.home)
     release = owners.agree_on_release(config.state.home, lambda: _up_to_date(config))
     settings.hide_secrets(os.environ)
-    return create_app(serving.load(config, release))
+    runners = RunnerProcesses(config, release.path / "models_serve") if release else None
+    app = create_app(serving.load(config, release, host=runners))
+    if runners:
+        runners.watch_in_thread()
+        atexit.register(runners.end)
+    return app
 
 
 def _up_to_date(config: Settings) -> Release | None:

@@ -6,8 +6,7 @@ import json
 import re
 from typing import Any, NoReturn
 
-import orjson
-
+from modelsync import json_text
 from modelsync.errors import MalformedBody
 
 WANTED = 'send {"variables": {...}}'
@@ -19,7 +18,7 @@ BOM = b"\xef\xbb\xbf"
 MAX_SCANNED = 64 * 1024
 """Bytes of a body; in a longer one a duplicate key is named without its position."""
 
-_loads = orjson.loads
+_loads = json_text.loads
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def parse(body: bytes) -> dict[str, Any]:
     """
     try:
         document = _loads(body)
-    except orjson.JSONDecodeError as error:
+    except json_text.JSONDecodeError as error:
         _refuse(body, error)
     if type(document) is not dict:
         raise MalformedBody(f"the body is {_kind(document)}, not an object; {WANTED}", 0)
@@ -77,7 +76,7 @@ def _kind(value: object) -> str:
 # --- errors and their positions -------------------------------------------------------------------
 
 
-def _refuse(body: bytes, error: orjson.JSONDecodeError) -> NoReturn:
+def _refuse(body: bytes, error: json_text.JSONDecodeError) -> NoReturn:
     if not body.strip():
         raise MalformedBody(f"the body is empty; {WANTED}", 0) from None
     if body.startswith(BOM):

@@ -17,7 +17,7 @@ from time import perf_counter, time
 import orjson
 
 from modelsync import problems
-from modelsync.observability.logs import JsonFormatter
+from modelsync.observability.logs import JsonFormatter, escaped
 from modelsync.observability.redaction import redacted
 from modelsync.problems import Answer
 from modelsync.server.request import Request
@@ -73,7 +73,7 @@ class AccessLog:
         self._append(
             b'{"time":"%b","level":"info","logger":"modelsync.access","message":%b,%b,'
             b'"bytes":%d,"seconds":%.6f,"pid":%d}\n'
-            % (self._now(), head, tail[1:-1], size, seconds, self._pid)
+            % (self._now(), head, escaped(tail)[1:-1], size, seconds, self._pid)
         )
 
     def answered(self, request: Request, answer: Answer, client: bytes, model: str | None) -> None:

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Protocol
 
 from modelsync.errors import RequestError
-from modelsync.inference.batcher import RequestQueue
+from modelsync.inference.batcher import LARGE_BODY, RequestQueue
 from modelsync.inference.outcome import Outcome
 from modelsync.problems import Answer
 from modelsync.server.access_log import AccessLog
@@ -90,6 +90,7 @@ class HeadCache:
         self, state: ServerState, router: Router, responses: Responses, log: AccessLog
     ) -> None:
         self.known: dict[bytes, KnownHead] = {}
+        self._max_length = min(state.max_body, LARGE_BODY)
         self._by_key: dict[bytes, CachedHead] = {}
         self._seen: set[int] = set()
         self.state = state
@@ -104,7 +105,7 @@ class HeadCache:
             return None
         key, length, request_id = found
         head = self._by_key.get(key)
-        if head is None or length > self.state.max_body:
+        if head is None or length > self._max_length:
             return None
         known = head, length, request_id
         if self._seen_before(data):
@@ -182,11 +183,10 @@ class HeadCache:
                 seconds = perf_counter() - started
                 self.log.add_success(head.log_line, channel.client, identity, len(outcome), seconds)
             return
-        request = head.request_with(body, identity, started)
-        answer = self.failure(queue.explain(outcome, request.request_id), head, request)
+        exchange = CachedExchange(self, channel, head, body, identity, started)
+        channel.wait(exchange)
+        queue.explain(outcome, exchange)
         del outcome  # an exception that holds this frame: see `Invocation.take`
-        channel.transport.write(self.responses.render(request, answer, close=False))
-        self.log.answered(request, answer, channel.client, queue.model.name)
 
     def failure(self, outcome: Outcome, head: CachedHead, request: Request) -> Answer:
         """Return the answer of a request that failed, or that ends its connection."""

@@ -61,6 +61,13 @@ class ServerSettings:
         "least isolation of a model: `auto` and `worker` let the check decide, `environment` runs "
         "no model in the workers but one process per environment, `model` one process per model",
     )
+    runner_memory: int | None = setting(
+        "MODELSYNC_RUNNER_MEMORY",
+        None,
+        parsers.size,
+        "memory that a model in a process of its own, or all models of an environment, may "
+        "allocate, such as 2GiB; over it the model gets a MemoryError",
+    )
     predict_timeout: float = setting(
         "MODELSYNC_PREDICT_TIMEOUT",
         30.0,
@@ -74,6 +81,14 @@ class ServerSettings:
         parsers.size,
         "size of the largest request body; over it the answer is 413",
         shown="10MiB",
+    )
+    max_buffered: int = setting(
+        "MODELSYNC_MAX_BUFFERED",
+        256 * 1024**2,
+        parsers.size,
+        "memory per worker for bodies of requests and answers that clients have not read; over it "
+        "clients that do not read are disconnected, and large bodies answered 503",
+        shown="256MiB",
     )
     max_queue: int = setting(
         "MODELSYNC_MAX_QUEUE",

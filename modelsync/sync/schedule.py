@@ -34,6 +34,11 @@ ADVICE = (
 RETRY = Backoff(first=5.0, most=300.0)
 """Seconds between a failed sync and the next try."""
 
+RECHECK = Backoff(first=5.0, most=1800.0)
+"""Seconds until a model is tried again that is broken for a reason that may pass: a check can take
+a minute of a processor each time.
+"""
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
 

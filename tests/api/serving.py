@@ -99,7 +99,7 @@ def environment(home: Path, **given: str) -> dict[str, str]:
 
 def a_service(
     home: Path,
-    request_sync: Callable[[], None] | None = None,
+    request_sync: Callable[[bool], None] | None = None,
     models: dict[str, Callable[..., Any]] = MODELS,
     env: Mapping[str, str] = {},
     **given: str,
@@ -126,7 +126,7 @@ def a_service(
 
 @contextmanager
 def the_examples(
-    home: Path, request_sync: Callable[[], None] | None = None, **given: str
+    home: Path, request_sync: Callable[[bool], None] | None = None, **given: str
 ) -> Iterator[Service]:
     """The examples in `models_serve/`, loaded as a release loads them, and unloaded again
     afterwards.

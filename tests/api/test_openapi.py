@@ -98,7 +98,7 @@ def test_the_document_is_the_golden_copy(tmp_path: Path) -> None:
 
 def test_every_documented_call_is_answered(tmp_path: Path) -> None:
     """No documented path and method is unknown to the application."""
-    service = a_service(tmp_path, lambda: None)
+    service = a_service(tmp_path, lambda _: None)
     app = create_app(service)
     document = openapi.document(create_context(service))
     client = app.test_client()

@@ -22,9 +22,11 @@ class Asked:
     """Counts the syncs that were requested."""
 
     count = 0
+    forced = 0
 
-    def __call__(self) -> None:
+    def __call__(self, force: bool) -> None:
         self.count += 1
+        self.forced += force
 
 
 @pytest.fixture
@@ -118,7 +120,21 @@ def test_the_admin_token_asks_for_a_sync_and_no_other(client: FlaskClient, asked
     """The admin token needs no body; a predict token is refused with 403."""
     assert client.post("/models/sync", headers={"Authorization": "Bearer a1"}).status_code == 202
     is_problem(client.post("/models/sync", headers={"Authorization": "Bearer p1"}), 403)
-    assert asked.count == 1
+    assert (asked.count, asked.forced) == (1, 0)
+
+
+def test_an_admin_may_force_a_sync_and_a_webhook_may_not(client: FlaskClient, asked: Asked) -> None:
+    """`?force=true` has the commit checked again, whatever was recorded of it."""
+    admin = {"Authorization": "Bearer a1"}
+    assert client.post("/models/sync?force=true", headers=admin).status_code == 202
+    assert (asked.count, asked.forced) == (1, 1)
+    body = json.dumps(GITHUB).encode()
+    signed = {"X-GitHub-Event": "push", "X-Hub-Signature-256": f"sha256={digest(body)}"}
+    answer = client.post(
+        "/models/sync?force=true", data=body, headers=signed, content_type="application/json"
+    )
+    assert answer.status_code == 202
+    assert (asked.count, asked.forced) == (2, 1)
 
 
 def test_until_something_is_set_nobody_may(tmp_path: Path, asked: Asked) -> None:

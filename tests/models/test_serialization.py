@@ -32,19 +32,19 @@ from dataclasses import replace
 from pathlib import Path
 from modelsync import settings
 from modelsync.inference import serving
-from modelsync.models.check import checker
+from modelsync.models.check import check_process, checker
 from modelsync.models.codegen.generator import generate
 from modelsync.models.discovery.folders import discover
 from modelsync.models.types import ModelEntry
 from modelsync.releases.store import Release, Releases
 
-class CheckChild(checker.CheckChild):
+class CheckProcess(check_process.CheckProcess):
     def _job(self, trace):
         colours.append(json.loads(super()._job(trace))["models"][0]["colour"])
         return super()._job(trace)
 
 colours, home = [], Path(sys.argv[1])
-checker.CheckChild = CheckChild
+checker.CheckProcess = CheckProcess
 releases = Releases(home)
 with releases.stage() as staging:
     folder = staging.models_serve / "Churn"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
 from tests.fixtures.git import GitServer
 from tests.service.following import push
@@ -17,3 +18,12 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
     with GitServer(tmp_path / "repository.git") as server:
         push(server, 0, {"README.md": "hello"})
         yield server
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Show the figures that tests have recorded: no limit of time is asserted."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    for report in reports:
+        for name, value in getattr(report, "user_properties", []):
+            if name == "figures":
+                terminalreporter.write_line(str(value))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from modelsync.models.artefacts import rows
 from modelsync.models.artefacts.rows import NUMBERS, Number, Scalar
-from modelsync.models.binding.validation import Call, Schema
+from modelsync.models.binding.typehints import Call, Schema
 
 FORESTS = {"sklearn.ensemble._forest", "sklearn.ensemble._gb"}
 """Ensembles that fit their members on arrays, whatever they get themselves."""

@@ -14,14 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
-
 from modelsync.errors import ModelBroken
 from modelsync.models import results
 from modelsync.models.artefacts import rows
 from modelsync.models.artefacts.format import LoadedArtefact
 from modelsync.models.artefacts.rows import Number
 from modelsync.models.binding.batching import Batch
+from modelsync.models.binding.constraints import Length
 from modelsync.models.convention import FILE
 from modelsync.models.types import Fault
 
@@ -131,7 +130,7 @@ def _type(kind: str) -> Any:
 def _nested(kind: Any, shape: list[Any]) -> Any:
     for size in reversed(shape):
         length = size if isinstance(size, int) else None
-        kind = Annotated[list[kind], Field(min_length=length, max_length=length)]
+        kind = Annotated[list[kind], Length(length)]
     return kind
 
 

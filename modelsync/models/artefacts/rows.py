@@ -10,18 +10,11 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import Annotated, Any
 
-from pydantic import Field
+from modelsync.models.binding.constraints import Finite, Length
+from modelsync.models.binding.typehints import Call, Schema, Variables
+from modelsync.models.binding.validation import members
 
-from modelsync.models.binding.validation import (
-    Call,
-    Schema,
-    Variables,
-    members,
-    schema_of,
-    validator_of,
-)
-
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[float, Finite()]
 """The type of an input of numbers; JSON has only finite ones."""
 
 Scalar = bool | int | float | str | None
@@ -43,8 +36,7 @@ def named(types: Mapping[str, Any]) -> tuple[Call, Schema]:
     Returns the function that makes one, and the JSON schema of `variables`. The function raises
     VariablesInvalid, which names each variable that is missing or of another type.
     """
-    adapter = members(dict(types))
-    check, schema = validator_of(adapter), schema_of(adapter)
+    check, schema = members(dict(types))
     names = tuple(types)
     pick = (
         itemgetter(*names)
@@ -78,9 +70,7 @@ def named(types: Mapping[str, Any]) -> tuple[Call, Schema]:
 
 def positional(count: int | None, kind: Any = Number) -> tuple[Call, Schema]:
     """Make rows that are the list `x`, of `count` values, or of any number if that is None."""
-    values = Annotated[list[kind], Field(min_length=count, max_length=count)]
-    adapter = members({"x": values})
-    check = validator_of(adapter)
+    check, schema = members({"x": Annotated[list[kind], Length(count)]})
     plain = _PLAIN.get(kind, frozenset())
 
     def row(variables: Variables) -> Any:
@@ -93,11 +83,10 @@ def positional(count: int | None, kind: Any = Number) -> tuple[Call, Schema]:
             return x
         return check(variables)["x"]
 
-    return row, schema_of(adapter)
+    return row, schema
 
 
 def whole(kind: Any) -> tuple[Call, Schema]:
     """Make rows that are the value `x`, of this type: str, or Any if the type is unknown."""
-    adapter = members({"x": kind})
-    check = validator_of(adapter)
-    return (lambda variables: check(variables)["x"]), schema_of(adapter)
+    check, schema = members({"x": kind})
+    return (lambda variables: check(variables)["x"]), schema

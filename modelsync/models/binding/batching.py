@@ -26,7 +26,8 @@ from typing import Any, get_args, get_origin
 from modelsync.errors import ModelBroken, ModelRaised
 from modelsync.models.binding import typehints
 from modelsync.models.binding.methods import VARIADIC, Form
-from modelsync.models.binding.validation import Call, Schema, Variables, structure
+from modelsync.models.binding.typehints import Call, Schema, Variables
+from modelsync.models.binding.validation import structure
 from modelsync.models.convention import BATCH, FILE
 from modelsync.models.types import Fault
 

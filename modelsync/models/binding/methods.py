@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NotRequired, Optional
+from typing import Any, Literal, Optional
 
-from pydantic import ConfigDict, Field
-
+from modelsync.models.binding import validation
 from modelsync.models.binding.typehints import (
+    Call,
+    Schema,
+    Validate,
+    Variables,
     is_dataframe,
     is_dict,
     is_structure,
     resolve,
     without_none,
-)
-from modelsync.models.binding.validation import (
-    Call,
-    Schema,
-    Validate,
-    Variables,
-    adapter_of,
-    schema_of,
-    structure,
-    typed_dict,
-    validator_of,
 )
 
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -77,8 +68,7 @@ def form_of(method: Callable[..., Any], *, dataframe: bool = False) -> Form:
     open_ended = parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
     if open_ended and not hints:
         return Form("arguments", parameters)
-    adapter = adapter_of(hints, _arguments(parameters, hints, open_ended))
-    return Form("arguments", parameters, validator_of(adapter), schema_of(adapter))
+    return Form("arguments", parameters, *_arguments(named, hints, open_ended=open_ended))
 
 
 def _whole_object(parameter: inspect.Parameter, hint: Any, dataframe: bool) -> Form | None:
@@ -90,7 +80,7 @@ def _whole_object(parameter: inspect.Parameter, hint: Any, dataframe: bool) -> F
     if is_dataframe(kind):
         return Form("dataframe", (parameter,))
     if is_structure(kind):
-        return Form("structure", (parameter,), *structure(parameter.name, kind))
+        return Form("structure", (parameter,), *validation.structure(parameter.name, kind))
     return None
 
 
@@ -135,30 +125,15 @@ def _by_name(method: Callable[..., Any], form: Form) -> Call:
 
 
 def _arguments(
-    parameters: tuple[inspect.Parameter, ...], hints: dict[str, Any], open_ended: bool
-) -> Any:
-    """Return the signature as a TypedDict, in which any name can be a key.
-
-    Python fills in the default of a variable that is missing. Variables that the signature does not
-    name are dropped, because `/all` gives the same ones to every model; `open_ended` (`**kwargs`)
-    passes them.
-    """
-    keys: dict[str, Any] = {}
-    for parameter in parameters:
-        if parameter.kind in VARIADIC:
-            continue
-        hint = hints[parameter.name]
-        if parameter.default is None and hint is not Any:
-            hint = Optional[hint]  # noqa: UP045 - the hint may be a type that knows no |
-        if parameter.default is not inspect.Parameter.empty:
-            shown = _schema_default(parameter.default)
-            hint = NotRequired[Annotated[hint, Field(json_schema_extra=shown)] if shown else hint]
-        keys[parameter.name] = hint
-    return typed_dict("Variables", keys, ConfigDict(extra="allow" if open_ended else "ignore"))
-
-
-def _schema_default(default: Any) -> Schema | None:
-    """Return the default as JSON schema has it; None if JSON cannot hold it."""
-    if isinstance(default, float) and not math.isfinite(default):
-        return None
-    return {"default": default} if isinstance(default, str | int | float | None) else None
+    parameters: tuple[inspect.Parameter, ...], hints: dict[str, Any], *, open_ended: bool
+) -> tuple[Validate, Schema]:
+    """Return the validator and the JSON schema of a signature with these named parameters."""
+    empty = inspect.Parameter.empty
+    defaults = {one.name: one.default for one in parameters if one.default is not empty}
+    optional = {
+        name: Optional[hint]  # noqa: UP045 - the hint may be a type that knows no |
+        if hint is not Any and defaults.get(name, empty) is None
+        else hint
+        for name, hint in hints.items()
+    }
+    return validation.arguments(optional, defaults, open_ended=open_ended)

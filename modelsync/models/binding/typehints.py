@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Annotated, Any, Union, get_args, get_origin
-
-import typing_extensions
-from pydantic import BaseModel
 
 from modelsync.errors import ModelBroken
 from modelsync.models.convention import FILE, METHOD
 from modelsync.models.types import Fault
 
 DICTS = (dict, Mapping, MutableMapping)
+
+Variables = dict[str, Any]
+Schema = dict[str, Any]
+Call = Callable[[Variables], Any]
+Validate = Callable[[Variables], Any]
+"""Takes `variables` and returns the validated value; raises VariablesInvalid."""
 
 
 def resolve(parameter: inspect.Parameter, method: Callable[..., Any]) -> Any:
@@ -72,11 +76,18 @@ def is_structure(kind: Any) -> bool:
     target = get_origin(kind) or kind
     if not isinstance(target, type):
         return False
-    return (
-        issubclass(target, BaseModel)
-        or dataclasses.is_dataclass(target)
-        or typing_extensions.is_typeddict(target)
-    )
+    return _is_pydantic_model(target) or dataclasses.is_dataclass(target) or is_typed_dict(target)
+
+
+def is_typed_dict(kind: Any) -> bool:
+    """Return whether the type is a TypedDict, of typing or of typing_extensions."""
+    extensions = sys.modules.get("typing_extensions", typing)  # who defines one has imported it
+    return bool(extensions.is_typeddict(kind)) or typing.is_typeddict(kind)
+
+
+def _is_pydantic_model(kind: type) -> bool:
+    base = getattr(sys.modules.get("pydantic"), "BaseModel", None)
+    return base is not None and issubclass(kind, base)
 
 
 def unfillable(parameter: str, annotation: Any, reason: str) -> ModelBroken:

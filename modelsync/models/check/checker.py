@@ -4,44 +4,15 @@ or the service.
 
 from __future__ import annotations
 
-import os
-import re
-import selectors
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import orjson
+from types import MappingProxyType
 
 from modelsync import orphans
 from modelsync.models import diagnosis
-from modelsync.models.serialization import from_json, to_json
-from modelsync.models.types import CheckResult, Fault, FaultStage, ModelName, ModelSpec
-from modelsync.observability.redaction import redacted
-
-START_TIMEOUT = 60.0
-"""Seconds that a check process may take to start, on a machine that is busy."""
-
-GRACE = 0.5
-"""Seconds beyond a model's time limit, in which the child still reports where the model hangs."""
-
-TAIL = 4096
-"""Bytes that are kept of the models' output."""
-
-TICK = 0.1
-"""Seconds between two looks at the child: processes that it left behind may keep its pipes open."""
-
-MAX_HINT = 200
-"""Characters of a model's last output in a hint."""
-
-Progress = Callable[[CheckResult], None]
+from modelsync.models.check.check_process import CheckProcess, Progress
+from modelsync.models.types import CheckResult, ModelName, ModelSpec
 
 
 def check(
@@ -50,15 +21,19 @@ def check(
     timeout: float,
     environ: Mapping[str, str],
     beside: Collection[str] = (),
+    pythons: Mapping[str, Path] = MappingProxyType({}),
+    served: Sequence[tuple[ModelSpec, CheckResult]] = (),
     on_progress: Progress | None = None,
 ) -> list[CheckResult]:
     """Load the models and run their examples; return one result for each, in their order.
 
     `timeout`: seconds for loading one model and running its examples. `environ`: the whole
     environment of the child, so without the service's secrets. `beside`: names beside the models'
-    folders (`common/`, `shared.py`), for hints. `on_progress` is called with each result as it
-    comes. A model that does not end, or that ends the process, is broken, and a new child checks
-    the others. No process that a model started outlives this call.
+    folders (`common/`, `shared.py`), for hints. `pythons`: the Python of each environment, by its
+    id; models of one are checked together, by its Python. `served`: models that serve already and
+    are not checked again, but beside which the others must be right. `on_progress` is called with
+    each result as it comes; the placement may still change. A model that does not end, or that ends
+    the process, is broken. No process that a model started outlives this call.
     """
     results: dict[ModelName, CheckResult] = {}
 
@@ -71,192 +46,22 @@ def check(
     for spec in specs:
         if spec.fault:
             record(CheckResult(spec.name, spec.version, spec.fault))
+    moved: dict[str, str] = {}
     while waiting := [spec for spec in specs if spec.name not in results]:
+        environment = waiting[0].environment
+        together = [spec for spec in waiting if spec.environment == environment]
+        beside_them = [] if environment else served  # a runner of an environment is apart
+        process = CheckProcess(together, timeout, pythons.get(environment), beside_them)
         with orphans.none_left():
-            lost = CheckChild(waiting, timeout).run(environ, record)
+            lost = process.run(environ, record)
         for result in lost:
             record(result)
-    return [results[spec.name] for spec in specs]
+        moved |= process.moved
+    return [_moved(results[spec.name], moved.get(spec.name)) for spec in specs]
 
 
-@dataclass(slots=True)
-class CheckChild:
-    """One check process, and what it has reported so far."""
-
-    specs: Sequence[ModelSpec]
-    timeout: float
-    current: ModelSpec | None = None
-    finished: int = 0
-    events: bytearray = field(default_factory=bytearray)
-    tail: bytearray = field(default_factory=bytearray)
-    deadline: float = 0.0
-
-    def run(self, environ: Mapping[str, str], record: Progress) -> list[CheckResult]:
-        """Run until the child has checked all models, or one of them has ended it.
-
-        Passes what the child reports to `record`, and returns the results that follow from its end.
-        """
-        with tempfile.TemporaryDirectory(
-            prefix="modelsync-check-", ignore_cleanup_errors=True
-        ) as name:
-            scratch = Path(name)
-            trace = scratch / "trace"
-            reader, writer = os.pipe()
-            with os.fdopen(reader, "rb", buffering=0) as events:
-                try:
-                    process = self._start(scratch, trace, writer, environ)
-                finally:
-                    os.close(writer)
-                try:
-                    in_time = self._listen(process, events.fileno(), record)
-                finally:
-                    _kill_group(process)
-            if self.finished == len(self.specs):
-                return []
-            stack = trace.read_text("utf-8", "replace") if trace.exists() else ""
-            return self._lost(process.returncode, in_time, stack)
-
-    def _start(
-        self, scratch: Path, trace: Path, events: int, environ: Mapping[str, str]
-    ) -> subprocess.Popen[bytes]:
-        """Start the check process, in a session and a working directory of its own."""
-        job = scratch / "job.json"
-        job.write_bytes(self._job(trace))
-        # The working directory is empty, and removed afterwards with all that models write there.
-        work = scratch / "work"
-        work.mkdir()
-        command = [sys.executable, "-P", "-m", "modelsync.models.check.child"]
-        return subprocess.Popen(
-            [*command, str(job), str(events)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=(events,),
-            env=dict(environ),
-            cwd=work,
-            start_new_session=True,
-        )
-
-    def _job(self, trace: Path) -> bytes:
-        models = [to_json(replace(spec, path=spec.path.absolute())) for spec in self.specs]
-        return orjson.dumps({"timeout": self.timeout, "trace": str(trace), "models": models})
-
-    def _listen(self, process: subprocess.Popen[bytes], events: int, record: Progress) -> bool:
-        """Read from the child until it is done or dead (True) or out of time (False)."""
-        assert process.stdout is not None
-        output = process.stdout.fileno()
-        self.deadline = time.monotonic() + START_TIMEOUT
-        with selectors.DefaultSelector() as selector, process.stdout:
-            for number in (events, output):
-                os.set_blocking(number, False)
-                selector.register(number, selectors.EVENT_READ)
-            while self.finished < len(self.specs):
-                ended = process.poll() is not None
-                for key, _ in selector.select(0 if ended else TICK):
-                    if not (chunk := _read(key.fd)):
-                        selector.unregister(key.fd)
-                    elif key.fd == output:
-                        self.tail = (self.tail + chunk)[-TAIL:]
-                    else:
-                        self._take(chunk, record)
-                if ended:
-                    # All that it wrote before its end is in the pipes; one more round reads it.
-                    self._drain(events, output, record)
-                    return True
-                if time.monotonic() > self.deadline:
-                    return False
-        return True
-
-    def _drain(self, events: int, output: int, record: Progress) -> None:
-        while chunk := _read(events):
-            self._take(chunk, record)
-        # Not to the end: a process that the model left behind may write for ever.
-        for _ in range(64):
-            if not (chunk := _read(output)):
-                break
-            self.tail = (self.tail + chunk)[-TAIL:]
-
-    def _take(self, chunk: bytes, record: Progress) -> None:
-        """Record the steps that the child has reported; set the deadline of the next one."""
-        self.events += chunk
-        *lines, rest = self.events.split(b"\n")
-        self.events = bytearray(rest)
-        for line in lines:
-            step = orjson.loads(line)
-            if "started" in step:
-                self.current = self.specs[self.finished]
-                self.deadline = time.monotonic() + self.timeout + GRACE
-            else:
-                self.current = None
-                self.finished += 1
-                self.deadline = time.monotonic() + START_TIMEOUT
-                record(_result(step["finished"]))
-
-    def _lost(self, code: int, in_time: bool, trace: str) -> list[CheckResult]:
-        """Return the results that follow from the end of the child.
-
-        They blame the model that was being checked. Without one the child did not start, and all
-        models that are left get that fault.
-        """
-        blamed = [self.current] if self.current else self.specs[self.finished :]
-        return [
-            CheckResult(spec.name, spec.version, self._fault(spec, code, in_time, trace))
-            for spec in blamed
-        ]
-
-    def _fault(self, spec: ModelSpec, code: int, in_time: bool, trace: str) -> Fault:
-        folder = spec.path.absolute()
-        file, line = _place(trace, folder)
-        stage: FaultStage = "crash" if in_time else "timeout"
-        if not self.current:
-            message = "the check process did not start"
-        elif in_time:
-            message = f"ended the check process with {_ending(code)}"
-        else:
-            message = f"did not load and answer its examples within {self.timeout:g} s"
-        output = self.tail.decode("utf-8", "replace").strip()
-        last = diagnosis.plain(output.rpartition("\n")[2], folder)
-        hint = f"its last output: {last[:MAX_HINT]}" if last and in_time else None
-        return Fault(stage, message, file, line, hint)
-
-
-def _read(number: int) -> bytes:
-    """Return the bytes in a pipe; empty at its end, and if it holds none now."""
-    try:
-        return os.read(number, 1 << 16)
-    except BlockingIOError:
-        return b""
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill the child and all that its models started in its group, also after its own end."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _result(values: dict[str, Any]) -> CheckResult:
-    result = from_json(CheckResult, values)
-    if result.fault is None:
+def _moved(result: CheckResult, reason: str | None) -> CheckResult:
+    """Return the result, with a runner as its place if there is a reason."""
+    if not reason:
         return result
-    # The child has none of the service's secrets, but its models may have read one elsewhere.
-    fault = replace(result.fault, message=redacted(result.fault.message))
-    return replace(result, fault=fault)
-
-
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    hint = ", perhaps because memory ran out" if code == -signal.SIGKILL else ""
-    return f"signal {-code} ({signal.Signals(-code).name}{hint})"
-
-
-def _place(trace: str, folder: Path) -> tuple[str | None, int | None]:
-    """Return file and line of the innermost call within a folder, from faulthandler's traceback
-    (most recent call first).
-    """
-    for parent in (folder, folder.resolve()):
-        for name, line in re.findall(r'File "([^"]+)", line (\d+)', trace):
-            if Path(name).is_relative_to(parent):
-                return str(Path(name).relative_to(parent)), int(line)
-    return None, None
+    return replace(result, placement=replace(result.placement, place="runner", reason=reason))

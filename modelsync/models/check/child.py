@@ -1,31 +1,199 @@
-"""The check process: checks models one after another, and reports each step on a pipe of its own.
+"""The check process: a zygote, which forks a process for each model, and reports on a pipe.
 
 `checker` starts it as `python -m modelsync.models.check.child JOB EVENTS`: the path of a JSON file
 with the models, and the number of the descriptor that takes one JSON line per step. Standard output
-belongs to the models. If they end or block this process (`os._exit`, a segmentation fault, an
-endless loop), the parent detects it by the missing lines.
+belongs to the models. Each model is checked as if alone, in the guards in which it is served. If a
+model ends or blocks its process (`os._exit`, a segmentation fault, an endless loop), the zygote
+reports that and goes on. The parent detects by the missing lines if the zygote itself has ended.
 """
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
+import gc
+import importlib
+import json
 import os
 import resource
-import signal
 import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-import orjson
-
-from modelsync.models.check.model_check import check_model
+from modelsync.errors import ModelBroken
+from modelsync.models.check import activity, trials
+from modelsync.models.check.comparison import BATCH, find_difference
+from modelsync.models.check.fork import Fork, ForkChannel, Message, die_with_parent
+from modelsync.models.check.model_check import ModelCheck
+from modelsync.models.check.placement import Facts, decide, wants_own_thread
+from modelsync.models.check.replaced import Functions
+from modelsync.models.check.together import Neighbour, Together
 from modelsync.models.isolation import patches
+from modelsync.models.loading import loader
 from modelsync.models.serialization import from_json, to_json
-from modelsync.models.types import ModelSpec
+from modelsync.models.types import CheckResult, ModelSpec
 
-_PID = os.getpid()
-PR_SET_PDEATHSIG = 1  # of prctl(2)
+GRACE = 0.5
+"""Seconds beyond a model's time limit, in which its process still reports where it hangs."""
+
+TRIALS = 0.6
+"""Share of a model's time limit that its trials may take."""
+
+ALL = 2
+"""Time limits of a model that the check of all models together may take."""
+
+
+class Zygote:
+    """Checks models, each in a fork of this process, which imports the libraries that they need."""
+
+    def __init__(self, timeout: float, trace: TextIO, events: int) -> None:
+        self._timeout = timeout
+        self._trace = trace
+        self._events = events
+        self._functions = Functions()
+        self._failed: set[str] = set()
+        self._good: list[Neighbour] = []
+
+    def together(self, served: Sequence[Neighbour]) -> dict[str, str]:
+        """Check the models that were checked beside those that serve already; return which must
+        not run in the workers, with the reason.
+        """
+        self._report({"together": self._timeout * ALL})
+        new = [one for one in self._good if one.result.placement.place != "runner"]
+        return Together(self._timeout * ALL).moved(served, new)
+
+    def check(self, spec: ModelSpec, *, more: bool) -> None:
+        """Check a model and report the result. `more`: others follow, which may need its
+        libraries.
+        """
+        self._trace.seek(0)
+        self._trace.truncate()
+        fork = Fork(
+            lambda channel: ModelCheck(
+                spec, self._timeout, self._functions, self._trace, channel
+            ).run(),
+            group=True,
+        )
+        self._report({"started": spec.name, "group": fork.pid})
+        deadline = time.monotonic() + self._timeout + GRACE
+        first = fork.receive(deadline)
+        if first is None:
+            in_time = fork.code is not None
+            code = fork.end()
+            lost = {"code": code, "in_time": in_time, "trace": self._read_trace()}
+            self._report({"lost": lost})
+            return
+        if broken := first.get("broken"):
+            fork.end()
+            self._report({"finished": broken})
+        else:
+            second = fork.receive(time.monotonic() + self._timeout * TRIALS)
+            fork.end()
+            result = self._placed(spec, first, second)
+            self._good.append(Neighbour(spec, result))
+            self._report({"finished": to_json(result)})
+        if more:
+            facts = first.get("facts", {})
+            self._import(first["libraries"], had_threads=bool(facts.get("native_threads")))
+
+    def _placed(self, spec: ModelSpec, first: Message, second: Message | None) -> CheckResult:
+        """Return the result of a model that answers its examples, with its place."""
+        result = from_json(CheckResult, first["answered"])
+        facts = from_json(Facts, first["facts"])
+        if second is None:
+            lost = "its process ended, or hung, after it had answered its examples"
+            facts = replace(facts, lost=lost)
+        else:
+            facts = replace(facts, **second["outcomes"])
+            if wants_own_thread(facts):
+                facts = replace(facts, **self._own_thread(spec, result, second["sequence"]))
+        return replace(result, placement=decide(facts))
+
+    def _own_thread(self, spec: ModelSpec, result: CheckResult, sequence: list[Any]) -> Message:
+        """Load and call the model in a thread of a new fork; return what comes of it."""
+        fork = Fork(
+            lambda channel: _load_and_call_in_thread(spec, result.answers, channel), group=True
+        )
+        found = fork.receive(time.monotonic() + self._timeout)
+        hangs = fork.code is None
+        fork.end()
+        if found is None:
+            return {"own_thread": "it does not answer" if hangs else "it ends its process"}
+        repeats = bool(sequence) and not find_difference(sequence[0], found["sequence"], BATCH)
+        return {"own_thread": found["outcome"], "own_thread_repeats": repeats}
+
+    def _import(self, libraries: Sequence[str], *, had_threads: bool) -> None:
+        """Import libraries here, so that the forks of the models that follow have them at once.
+
+        A model has imported them already, and none has left a thread that does not survive a fork.
+        """
+        wanted = [name for name in libraries if name not in sys.modules]
+        wanted = [name for name in wanted if name not in self._failed]
+        if not wanted or had_threads:
+            self._failed.update(wanted)
+            return
+        for name in wanted:
+            try:
+                importlib.import_module(name)
+            except Exception:  # noqa: BLE001  it is imported again by the model that needs it
+                self._failed.add(name)
+        self._functions.note()
+        _freeze()
+
+    def report_end(self, moved: dict[str, str]) -> None:
+        """Report that all is done; `moved`: the models that get a runner, with the reason."""
+        self._report({"done": True, "moved": moved})
+
+    def _read_trace(self) -> str:
+        return Path(self._trace.name).read_text("utf-8", "replace")
+
+    def _report(self, step: dict[str, Any]) -> None:
+        os.write(self._events, json.dumps(step).encode() + b"\n")
+
+
+def _freeze() -> None:
+    """Have the collector leave all objects of now alone, so that the forks share their memory."""
+    gc.collect()
+    gc.freeze()
+
+
+def _warm_up() -> None:
+    """Import what the first validator imports, so that not every fork does."""
+    with suppress(ImportError):
+        from pydantic import TypeAdapter
+
+        TypeAdapter(int)
+
+
+def _load_and_call_in_thread(spec: ModelSpec, answers: Any, channel: ForkChannel) -> None:
+    """In a fork: load and call the model as a worker does with one that has a thread of its own."""
+    found: list[Message] = []
+
+    def run() -> None:
+        try:
+            model = loader.load(spec)
+        except ModelBroken as error:
+            found.append({"outcome": f"it does not load: {error.fault}", "sequence": None})
+            return
+        order = {"answers": answers or [None] * len(model.examples), "steady": answers is not None}
+        try:
+            trials.begin(model)
+            # First, so that it begins like that of a fork which has made no other call.
+            first = trials.sequence(model) if answers is None and model.examples else None
+            outcome = trials.examine(model, order, model.context)
+        except BaseException as error:  # noqa: BLE001  model code
+            found.append({"outcome": trials.failure(model, error), "sequence": None})
+            return
+        found.append({"outcome": outcome, "sequence": first})
+
+    thread = threading.Thread(target=run, name="modelsync-check")
+    thread.start()
+    thread.join()
+    channel.send(found[0])
 
 
 def main(job: Path, events: int) -> None:
@@ -33,36 +201,25 @@ def main(job: Path, events: int) -> None:
 
     Ends the process without waiting for threads that models may have left.
     """
-    _die_with_parent()
-    content = orjson.loads(job.read_bytes())
-    timeout: float = content["timeout"]
+    die_with_parent()
+    content = json.loads(job.read_bytes())
     trace = Path(content["trace"]).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     faulthandler.enable(trace)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is reported; its core is not needed
+    _warm_up()
     patches.install()
-    for values in content["models"]:
-        spec = from_json(ModelSpec, values)
-        trace.seek(0)
-        trace.truncate()
-        _report(events, {"started": spec.name})
-        # The parent, which ends this process, reads there in which line the model hangs.
-        faulthandler.dump_traceback_later(timeout, file=trace)
-        result = check_model(spec, timeout)
-        faulthandler.cancel_dump_traceback_later()
-        _report(events, {"finished": to_json(result)})
+    activity.install()
+    _freeze()
+    zygote = Zygote(content["timeout"], trace, events)
+    specs = [from_json(ModelSpec, values) for values in content["models"]]
+    served = [
+        Neighbour(from_json(ModelSpec, one["spec"]), from_json(CheckResult, one["result"]))
+        for one in content["served"]
+    ]
+    for number, spec in enumerate(specs, 1):
+        zygote.check(spec, more=number < len(specs) or bool(served))
+    zygote.report_end(zygote.together(served))
     os._exit(0)
-
-
-def _report(events: int, step: dict[str, Any]) -> None:
-    if os.getpid() != _PID:  # a model has forked, and its child process has returned to here
-        os._exit(0)
-    os.write(events, orjson.dumps(step, option=orjson.OPT_APPEND_NEWLINE))
-
-
-def _die_with_parent() -> None:
-    """Have Linux kill this process with its parent: nothing else would end a model that hangs."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

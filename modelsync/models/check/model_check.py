@@ -1,167 +1,187 @@
-"""Loads one model in this process, runs its examples and measures both."""
+"""Checks one model in this process: loads it, measures its footprint, runs its examples and trials.
+
+The process is a fork that runs nothing else, so all that the model changes is its own.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import copy
-import statistics
+import faulthandler
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from types import ModuleType
+from typing import Any, TextIO, cast
 
-import orjson
-
-from modelsync.errors import ModelBroken, ModelRaised, VariablesInvalid
-from modelsync.models import convention, results
-from modelsync.models.check import comparison
-from modelsync.models.check.comparison import find_difference
-from modelsync.models.diagnosis import from_exception
-from modelsync.models.isolation import guards
+from modelsync.errors import ModelBroken
+from modelsync.models.check import activity, baseline, held_objects
+from modelsync.models.check.baseline import Baseline
+from modelsync.models.check.footprint import Footprint
+from modelsync.models.check.fork import ForkChannel, Message
+from modelsync.models.check.placement import Facts, runner_reason
+from modelsync.models.check.replaced import Functions
+from modelsync.models.check.source_names import source_names
+from modelsync.models.check.trials import Template
+from modelsync.models.discovery.overlap import find_write
+from modelsync.models.isolation.import_hooks import ROOT
+from modelsync.models.isolation.shared_settings import SharedSettings
 from modelsync.models.loading import loader
-from modelsync.models.types import (
-    CheckResult,
-    Example,
-    Fault,
-    LoadedModel,
-    Measurements,
-    ModelSpec,
-)
+from modelsync.models.serialization import to_json
+from modelsync.models.types import CheckResult, Fault, LoadedModel, Measurements, ModelSpec
 
-TIMED_CALLS = 3
-"""Calls that are measured, beside the first one."""
-
-TIMED_SHARE = 0.2
-"""Share of a model's time limit for its calls: a slow model is not called again to be measured."""
+TRIAL_SHARE = 0.5
+"""Share of a model's time limit for its trials."""
 
 
-def check_model(spec: ModelSpec, timeout: float) -> CheckResult:
-    """Load one model and run its examples. `timeout`: seconds for both; the caller enforces it."""
-    start = time.perf_counter()
-    try:
-        model = loader.load(spec)
-    except ModelBroken as error:
-        return CheckResult(spec.name, spec.version, cast(Fault, error.fault))
-    loaded = time.perf_counter() - start
-    measured = Measurements(load_seconds=loaded, examples=len(model.examples))
-    try:
-        measured = replace(measured, call_seconds=_run_examples(model, spec, timeout))
-    except ModelBroken as error:
-        return CheckResult(spec.name, spec.version, cast(Fault, error.fault), measured)
-    finally:
-        loader.unload(model)
-    return CheckResult(spec.name, spec.version, None, measured)
+class ModelCheck:
+    """The check of one model in this process; reports each of its two stages on a channel.
 
-
-def _run_examples(model: LoadedModel, spec: ModelSpec, timeout: float) -> float | None:
-    """Run each example once, then some again; return the median of the seconds that a call takes.
-
-    The first call is a warm-up: it counts only if it takes so long that no other is measured.
-    None if the model has no example. Raises ModelBroken.
+    `functions`: those of the modules that were imported before. `trace`: takes the traceback if the
+    model exceeds `timeout`, the seconds for loading it and answering its examples.
     """
-    if not model.examples:
-        return None
-    with closing(asyncio.Runner()) as runner:  # it makes no event loop before it needs one
 
-        def predict(variables: dict[str, Any]) -> Any:
-            result = model.call(variables)
-            return runner.run(_awaited(result)) if model.is_async else result
+    def __init__(
+        self,
+        spec: ModelSpec,
+        timeout: float,
+        functions: Functions,
+        trace: TextIO,
+        channel: ForkChannel,
+    ) -> None:
+        self.spec = spec
+        self.timeout = timeout
+        self.functions = functions
+        self.trace = trace
+        self.channel = channel
+        self.may_patch = True
 
-        runs = [_run(predict, example, spec) for example in model.examples]
-        first, *rest = [seconds for seconds, _ in runs]
-        spent = first + sum(rest)
-        while len(rest) < TIMED_CALLS and spent + first < timeout * TIMED_SHARE:
-            rest.append(_run(predict, model.examples[len(rest) % len(model.examples)], spec)[0])
-            spent += rest[-1]
-        if model.call_batch:
-            _compare_batch(model, spec, [answer for _, answer in runs])
-    return statistics.median(rest or [first])
+    def run(self) -> None:
+        """Check the model; the last message is the result, or the facts for its placement."""
+        spec = self.spec
+        known = set(sys.modules)
+        # The parent, which ends this process, reads there in which line the model hangs.
+        faulthandler.dump_traceback_later(self.timeout, file=self.trace)
+        settings, footprint = SharedSettings(), Footprint()
+        activity.watch()
+        started = time.perf_counter()
+        measured = Measurements()
+        try:
+            with settings.watching():
+                model = loader.load(spec, alone=True)
+            measured = Measurements(time.perf_counter() - started, examples=len(model.examples))
+            facts = self._loaded(model, footprint)
+            template = Template(model, settings)
+            facts = _with_threads(facts, footprint)
+            found = baseline.run(model, spec, self.timeout)
+        except ModelBroken as error:
+            fault = cast(Fault, error.fault)
+            result = CheckResult(spec.name, spec.version, fault, measured)
+            self.channel.send({"broken": to_json(result), "libraries": _libraries(known)})
+            return
+        faulthandler.cancel_dump_traceback_later()
+        facts = replace(
+            facts,
+            call_activity=tuple(activity.take()),
+            changed=tuple(map(settings.described, settings.changed(mild=False))),
+            mildly_changed=tuple(map(settings.described, settings.changed(mild=True))),
+            replaced=self._replaced(known),
+        )
+        result = CheckResult(
+            spec.name,
+            spec.version,
+            measured=replace(measured, call_seconds=found.seconds),
+            answers=tuple(found.answers) if found.is_steady else None,
+        )
+        self.channel.send(
+            {"answered": to_json(result), "facts": to_json(facts), "libraries": _libraries(known)}
+        )
+        self.channel.send(self._tried(template, model, facts, found))
+
+    def _loaded(self, model: LoadedModel, footprint: Footprint) -> Facts:
+        """Return what the model has left in this process by being loaded."""
+        package = model.package
+        modules = [
+            module
+            for name, module in list(sys.modules.items())
+            if isinstance(module, ModuleType) and f"{name}.".startswith(f"{package}.")
+        ]
+        held = held_objects.find(model.instance, modules, package)
+        spec = self.spec
+        loops, processes, self.may_patch = source_names(spec.path)
+        return Facts(
+            artefact=bool(spec.artefact),
+            is_async=model.is_async,
+            environment=spec.environment,
+            serial=spec.writes_self or _writes_shared(spec),
+            event_loops=loops,
+            names=processes,
+            examples=len(model.examples),
+            children=footprint.new_children(),
+            held=tuple(held["bound"] + footprint.new_descriptors()),
+            processes=tuple(held["processes"]),
+            generators=tuple(held["generators"]),
+            load_activity=tuple(activity.take()),
+        )
+
+    def _replaced(self, known: set[str]) -> tuple[str, ...]:
+        """Return the functions of other modules that the model has replaced.
+
+        To look at all modules takes long, and is left out if the source replaces nothing, and no
+        library was imported that is not known to replace nothing.
+        """
+        new = {name.partition(".")[0] for name in sys.modules.keys() - known}
+        unknown = new - HEAVY - sys.stdlib_module_names - {ROOT, "modelsync"}
+        return tuple(self.functions.replaced()) if self.may_patch or unknown else ()
+
+    def _tried(
+        self, template: Template, model: LoadedModel, facts: Facts, found: Baseline
+    ) -> Message:
+        """Return the facts of the trials, as values of `Facts`."""
+        steps = _steps(model, facts)
+        sequences: list[Any] = []
+        outcomes: Message = {}
+        if steps:
+            limit = self.timeout * TRIAL_SHARE
+            outcomes = template.run(found, steps, limit, fragile=facts.native_threads > 0)
+            sequences = outcomes.pop("sequences", [])
+        template.close()
+        repeats = len(sequences) == 2 and sequences[0] == sequences[1] and sequences[0] is not None
+        return {"outcomes": outcomes | {"repeats": repeats}, "sequence": sequences[:1]}
 
 
-async def _awaited(result: Any) -> Any:
-    return await result
+def _writes_shared(spec: ModelSpec) -> bool:
+    return bool(spec.class_name) and find_write(spec.path, spec.class_name) is not None
 
 
-def _run(
-    predict: Callable[[dict[str, Any]], Any], example: Example, spec: ModelSpec
-) -> tuple[float, Any]:
-    """Run an example and compare its response; return the seconds of the call and the answer.
-
-    Raises ModelBroken.
-    """
-    variables = copy.deepcopy(example.variables)  # a model may change them
-    start = time.perf_counter()
-    with _blaming(example, spec):
-        result = predict(variables)
-        seconds = time.perf_counter() - start
-        got = orjson.loads(results.dump(result))
-    if example.response is not None and (difference := find_difference(example.response, got)):
-        raise _failed(example, difference)
-    return seconds, got
+def _steps(model: LoadedModel, facts: Facts) -> list[str]:
+    """Return the trials to make: none of a model that does not survive a fork."""
+    if not model.examples or facts.threads or facts.children or (model.is_async and model.start):
+        return []
+    if model.is_async or runner_reason(facts):  # whether it needs the main thread
+        return ["thread"]
+    steps = ["hidden" if facts.event_loops else "loop", "thread", "twice"]
+    return steps[: 2 if facts.serial else 3]
 
 
-# --- batches --------------------------------------------------------------------------------------
+def _with_threads(facts: Facts, footprint: Footprint) -> Facts:
+    """Add the threads that a fork leaves behind; the model's process has just been forked."""
+    named, others = footprint.new_threads()
+    return replace(facts, threads=tuple(named), native_threads=others)
 
 
-def _compare_batch(model: LoadedModel, spec: ModelSpec, alone: list[Any]) -> None:
-    """Answer all examples in one batch, the first one twice; compare with the answers `alone`.
-
-    A model that answers the same request in two ways is not compared. Raises ModelBroken.
-    """
-    batch = [*model.examples, model.examples[0]]
-    together = _answer_batch(model, batch, spec)
-    for example, one, many in zip(batch, [*alone, alone[0]], together, strict=True):
-        difference = find_difference(one, many, comparison.BATCH)
-        if difference is None:
-            continue
-        again = _run(model.call, example, spec)[1]
-        if find_difference(one, again, comparison.BATCH) is None:
-            message = f"in a batch of {len(batch)} it gets another answer than alone"
-            raise _failed(example, f"{message}: {difference}")
+def _libraries(known: set[str]) -> Sequence[str]:
+    """Return the modules that were imported since, of libraries that others need too."""
+    return [name for name in list(sys.modules) if name not in known and _is_heavy(name)]
 
 
-def _answer_batch(model: LoadedModel, batch: list[Example], spec: ModelSpec) -> list[Any]:
-    """Return the answers of a model to all examples in one call. Raises ModelBroken."""
-    assert model.bind
-    assert model.call_batch
-    rows = []
-    for example in batch:
-        with _blaming(example, spec):
-            rows.append(model.bind(copy.deepcopy(example.variables)))
-    with _blaming(batch[0], spec):
-        found = model.call_batch(rows)
-        if len(found) != len(rows):
-            message = f"{convention.BATCH} returned {len(found)} results for {len(rows)} rows"
-            raise ModelRaised("ValueError", message)
-    answers = []
-    for example, result in zip(batch, found, strict=True):
-        with _blaming(example, spec):
-            if isinstance(result, Exception):
-                raise result
-            answers.append(orjson.loads(results.dump(result)))
-    return answers
+HEAVY = {
+    "catboost", "joblib", "lightgbm", "matplotlib", "numpy", "onnxruntime", "pandas", "polars",
+    "pyarrow", "scipy", "sklearn", "skops", "statsmodels", "tensorflow", "torch", "transformers",
+    "xgboost",
+}  # fmt: skip
+"""Libraries that take long to import."""
 
 
-# --- faults ---------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _blaming(example: Example, spec: ModelSpec) -> Iterator[None]:
-    """Turn any exception of the model into the fault of that example."""
-    try:
-        yield
-    except VariablesInvalid as error:
-        raise _failed(example, f"its variables do not fit: {error}") from None
-    except ModelRaised as error:
-        raise _failed(example, str(error)) from None
-    except BaseException as error:  # noqa: BLE001 - model code: SystemExit is the model's fault
-        fault = from_exception(error, spec.path.absolute(), "example")
-        message = f"example {example.name}: {fault.message}"
-        raise ModelBroken(replace(fault, message=message)) from None
-    finally:
-        guards.restore_cwd()
-
-
-def _failed(example: Example, message: str) -> ModelBroken:
-    return ModelBroken(Fault("example", message, f"{convention.EXAMPLES}/{example.name}.json"))
+def _is_heavy(name: str) -> bool:
+    top, _, rest = name.partition(".")
+    return top in HEAVY and "." not in rest and not rest.startswith("_")

@@ -11,9 +11,8 @@ import faulthandler
 import os
 import re
 import signal
-import tempfile
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 MAX_REPORT = 64 * 1024
 """Bytes of a report that are read."""
@@ -23,10 +22,17 @@ STACK_SIZE = 64 * 1024
 
 
 class CrashReport:
-    """The crash report of one worker, which shares the file with its master."""
+    """The crash report of one worker or runner, which shares the file with its master.
 
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the worker lives
+    A runner has inherited its `file`, which must be unbuffered.
+    """
+
+    def __init__(self, file: IO[bytes] | None = None) -> None:
+        if file is None:
+            import tempfile  # here: a runner, which must be small, does not need it
+
+            file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  open as long as the worker
+        self._file = file
 
     def listen(self) -> None:
         """In the worker: write the traceback of a crash from now on.
@@ -48,6 +54,15 @@ class CrashReport:
         """In the master: return the traceback; empty if the worker ended in another way."""
         self._file.seek(0)
         return self._file.read(MAX_REPORT).decode("utf-8", "replace")
+
+    def clear(self) -> None:
+        """In the master: empty the file for the next process."""
+        self._file.seek(0)
+        self._file.truncate()
+
+    def fileno(self) -> int:
+        """Return the descriptor of the file."""
+        return self._file.fileno()
 
     def close(self) -> None:
         """Close the file."""

@@ -15,7 +15,6 @@ import importlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import (
     EXTENSION_SUFFIXES,
     SOURCE_SUFFIXES,
@@ -28,7 +27,12 @@ from importlib.machinery import (
 from itertools import count
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader, MetaPathFinder
+else:  # that module imports ten others, which a small runner does not need
+    Loader = MetaPathFinder = object
 
 ROOT = "modelsync_models"
 
@@ -232,6 +236,9 @@ class _PlainNames(MetaPathFinder):
 class _Alias(Loader):
     def __init__(self, name: str) -> None:
         self.name = name
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Leave it to the import system."""
 
     def exec_module(self, module: ModuleType) -> None:
         # The import system takes the module from sys.modules then: the caller gets the original.

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from modelsync.models.isolation import fork_guard, guards, import_hooks, process_state, timers
+from modelsync.models.isolation import (
+    event_loops,
+    fork_guard,
+    guards,
+    import_hooks,
+    process_state,
+    timers,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,11 @@ PATCHES: tuple[Patch, ...] = (
         "shared modules keep their functions",
         "`json.dumps = ...` in one model would reach every other one and the server",
         guards.protect_modules,
+    ),
+    Patch(
+        "asyncio.get_event_loop makes a loop in each thread",
+        "models are called in other threads than the main one, where it does so in a script",
+        event_loops.install,
     ),
     Patch(
         "sys.meta_path finds the packages of models",

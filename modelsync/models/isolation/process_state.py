@@ -6,27 +6,29 @@ import builtins
 import json
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO, TextIO
 
-import orjson
+from modelsync import json_text
+from modelsync.models.isolation import shared_settings
+from modelsync.models.isolation.process_settings import LIMITS, SIGNALS
+from modelsync.models.isolation.setting import SharedSetting
 
 SHARED_MODULES: tuple[ModuleType, ...] = (
     builtins,
     json,
     json.decoder,
     json.encoder,
-    orjson,
+    json_text.MODULE,
     os,
     socket,
     time,
@@ -38,17 +40,19 @@ OUR_LOGGERS = {"modelsync", "gunicorn", "py"}
 
 
 @contextmanager
-def preserved(folder: Path) -> Iterator[None]:
+def preserved(folder: Path, *, alone: bool = False) -> Iterator[None]:
     """Run the body with `folder` as the working directory, then restore the state of the process.
 
-    That is: the working directory, `sys.path`, the standard streams, signal handlers, warning
-    filters, the root logger and limits of the interpreter. Environment variables stay as the model
-    set them, because libraries read them later.
+    That is: the working directory, `sys.path`, the standard streams and the root logger; unless the
+    model is `alone` in its process also warning filters and all of `shared_settings`. New
+    environment variables stay as the model set them, because libraries read them later.
     """
     with ExitStack() as after:
-        for save in (_interpreter, _streams, _signals, _logging, _directory):
+        for save in (_interpreter, _streams, _logging, _directory):
             after.callback(save())
-        after.enter_context(warnings.catch_warnings())
+        if not alone:
+            after.enter_context(shared_settings.preserved())
+            after.enter_context(warnings.catch_warnings())
         os.chdir(folder)
         # '' is the working directory: there it would offer the model's helpers to every library.
         sys.path[:] = [place for place in sys.path if place not in {"", "."}]
@@ -78,7 +82,7 @@ def snapshot() -> Callable[[], None]:
 
     For changes that models make when they are called: too rare to look for after each call.
     """
-    restores = _interpreter(), _signals(), _logging()
+    restores = _interpreter(), _logging(), _values((*LIMITS, *SIGNALS))
 
     def restore() -> None:
         for one in restores:
@@ -101,54 +105,30 @@ def _directory() -> Callable[[], None]:
 
 
 def _interpreter() -> Callable[[], None]:
-    """Remember limits, hooks, tracing and import paths; return what restores them."""
+    """Remember hooks, tracing and import paths; return what restores them."""
     path, finders = list(sys.path), list(sys.meta_path)
-    limit, interval = sys.getrecursionlimit(), sys.getswitchinterval()
-    trace, hooks, digits, timeout = (
-        sys.gettrace(),
-        (sys.excepthook, threading.excepthook),
-        sys.get_int_max_str_digits(),
-        socket.getdefaulttimeout(),
-    )
+    trace, hooks = sys.gettrace(), (sys.excepthook, threading.excepthook)
 
     def restore() -> None:
         sys.path[:] = path
         # Those that libraries have added stay: six and others import their own parts through them.
         if lost := [finder for finder in finders if finder not in sys.meta_path]:
             sys.meta_path.extend(lost)
-        sys.setrecursionlimit(limit)
-        sys.setswitchinterval(interval)
         sys.excepthook, threading.excepthook = hooks
-        sys.set_int_max_str_digits(digits)
-        socket.setdefaulttimeout(timeout)
         sys.settrace(trace)
 
     return restore
 
 
-def _signals() -> Callable[[], None]:
-    """Remember handlers and the mask of signals; what restores them also stops all timers."""
-    timers = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
-    if threading.current_thread() is not threading.main_thread():  # only that can set a handler
-        return lambda: _stop(timers)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+def _values(settings: Sequence[SharedSetting]) -> Callable[[], None]:
+    """Remember settings; return what restores them."""
+    before = [(one, one.read()) for one in settings]
 
     def restore() -> None:
-        _stop(timers)
-        for number, handler in before.items():
-            if handler is not None and signal.getsignal(number) is not handler:
-                with suppress(OSError, ValueError):
-                    signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for one, value in before:
+            one.write(value)
 
     return restore
-
-
-def _stop(timers: Iterable[int]) -> None:
-    for timer in timers:
-        if signal.getitimer(timer)[0]:
-            signal.setitimer(timer, 0)
 
 
 def _logging() -> Callable[[], None]:

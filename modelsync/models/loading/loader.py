@@ -9,7 +9,9 @@ from __future__ import annotations
 import inspect
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,26 +24,61 @@ from modelsync.models.binding import batching, methods
 from modelsync.models.convention import BATCH, FILE, METHOD
 from modelsync.models.diagnosis import from_exception
 from modelsync.models.isolation import fork_guard, import_hooks, process_state
+from modelsync.models.loading import lifecycle
 from modelsync.models.types import Fault, LoadedModel, ModelSpec
+
+TURN = 0.1
+"""Seconds between two looks whether a load that hangs has been given up."""
 
 # The working directory, sys.path and the streams belong to the process: one model at a time.
 _loading = threading.RLock()
 
 
-def load(spec: ModelSpec) -> LoadedModel:
+@contextmanager
+def turn() -> Iterator[None]:
+    """Wait until no other thread loads a model, and keep the others waiting meanwhile."""
+    while True:
+        lock = _loading
+        if lock.acquire(timeout=TURN):
+            if lock is _loading:
+                break
+            lock.release()  # given up: another thread may load under the new one
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def give_up_turn() -> None:
+    """Let the next thread load its model, although one that hangs in a load has not ended."""
+    global _loading
+    _loading = threading.RLock()
+
+
+def load(spec: ModelSpec, *, alone: bool = False) -> LoadedModel:
     """Import a model under a unique name and make its one instance.
 
     While it loads, the working directory is its folder; afterwards the state that all models share
-    is restored. Raises ModelBroken with the fault, whatever the model's code raised, SystemExit and
-    KeyboardInterrupt included; then nothing of it is left in `sys.modules`.
+    is restored. It loads in a context of its own (`LoadedModel.context`), so that decimal's
+    precision and numpy's error state, if it sets them, are its own. Its `start` is not called:
+    `lifecycle.start` does that. Raises ModelBroken with the fault, whatever the model's code
+    raised, SystemExit and KeyboardInterrupt included; then nothing of it is left in `sys.modules`.
+
+    `alone`: no other model runs in this process, so settings of libraries stay as this one sets
+    them.
     """
     if spec.fault:
         raise ModelBroken(spec.fault)
     path = spec.path.absolute()
     package = import_hooks.open_package(path, _label(spec))
+    context = Context()
     try:
-        with _loading, process_state.preserved(path), import_hooks.plain_names(package):
-            return _load(spec, path, package)
+        with (
+            turn(),
+            process_state.preserved(path, alone=alone),
+            import_hooks.plain_names(package),
+        ):
+            model = context.run(_load, spec, path, package)
     except ModelBroken:
         package.close()
         raise
@@ -51,6 +88,8 @@ def load(spec: ModelSpec) -> LoadedModel:
         raise ModelBroken(fault) from None
     finally:
         fork_guard.end_if_forked()  # a process that `__init__` has forked returns to here
+    model.context = context
+    return model
 
 
 def unload(model: LoadedModel) -> None:
@@ -115,6 +154,8 @@ def _instance(spec: ModelSpec, path: Path, package: import_hooks.Package) -> Loa
         instance=instance,
         bind=batch.row if batch else None,
         call_batch=batch.call if batch else None,
+        start=lifecycle.method(instance, "start"),
+        stop=lifecycle.method(instance, "stop"),
     )
 
 

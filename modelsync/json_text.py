@@ -1,0 +1,53 @@
+"""JSON as bytes: orjson, or where it is not installed the standard library in its place.
+
+The service has orjson. A runner in an environment of a model may not have it; there the same texts
+are refused, and ordinary values are written the same, more slowly. Only what this package uses of
+orjson is here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+try:
+    from orjson import (
+        OPT_APPEND_NEWLINE,
+        OPT_SERIALIZE_NUMPY,
+        Fragment,
+        JSONDecodeError,
+        dumps,
+        loads,
+    )
+except ImportError:  # in an environment of a model
+    from modelsync.plain_json import (  # type: ignore[assignment]
+        OPT_APPEND_NEWLINE,
+        OPT_SERIALIZE_NUMPY,
+        Fragment,
+        JSONDecodeError,
+        dumps,
+        loads,
+    )
+
+MODULE = sys.modules.get("orjson", json)
+"""The module that reads and writes the bodies."""
+
+__all__ = [
+    "MODULE",
+    "OPT_APPEND_NEWLINE",
+    "OPT_SERIALIZE_NUMPY",
+    "Fragment",
+    "JSONDecodeError",
+    "dump_lossy",
+    "dumps",
+    "loads",
+]
+
+
+def dump_lossy(value: Any) -> bytes:
+    """Return `value`, of JSON's types, as JSON; what UTF-8 cannot hold becomes `?`."""
+    try:
+        return dumps(value)
+    except TypeError:  # lone surrogates, integers over 64 bits
+        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")

@@ -1,0 +1,84 @@
+"""The story of a runner process: prepare it, load its models and report each, serve until the end.
+
+Its main thread has no event loop: it calls the models, as a script would. It ends with a signal, or
+with its parent.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import sys
+from dataclasses import dataclass
+
+from modelsync import json_text
+from modelsync.errors import ModelBroken
+from modelsync.inference.pulse import Pulse
+from modelsync.inference.runners import InProcessRunner
+from modelsync.models.isolation import fork_guard, patches
+from modelsync.models.isolation.crash_report import CrashReport
+from modelsync.models.types import Fault
+from modelsync.observability import logs
+from modelsync.orphans import end_with_parent
+from modelsync.runner.job import Model, RunnerJob
+from modelsync.runner.reports import Reports
+from modelsync.runner.server import RunnerServer
+
+_exit = os._exit  # without the crash report, which replaces it
+
+
+@dataclass(frozen=True, slots=True)
+class _Logs:
+    format: str
+    level: str
+
+
+def main(fd: int) -> None:
+    """Run the job that the file with this descriptor holds; does not return."""
+    with open(fd, "rb") as file:
+        file.seek(0)
+        job = RunnerJob.from_json(json_text.loads(file.read()))
+    end_with_parent(signal.SIGKILL, job.parent)
+    for number in (job.listen, job.report, job.pulse, job.crash):
+        os.set_inheritable(number, False)  # to what a model starts
+    _prepare(job)
+    with open(job.report, "wb", buffering=0) as pipe:  # noqa: PTH123
+        reports = Reports(pipe)
+        loaded = [_load(model, reports, alone=len(job.models) == 1) for model in job.models]
+        patches.install()  # again, for what the models have imported
+        server = RunnerServer(job, loaded, Pulse(job.pulse))
+        server.warm_up(reports)
+    gc.collect()
+    gc.freeze()
+    server.run()
+    server.stop()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _exit(0)  # threads of models may hang for ever
+
+
+def _prepare(job: RunnerJob) -> None:
+    """Set what must be set before a model's code runs: log, limits, crash report, patches."""
+    logs.configure(_Logs(job.log_format, job.log_level))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if job.memory is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (job.memory, job.memory))
+    patches.install()
+    fork_guard.withhold(listeners=[job.listen])
+    CrashReport(open(job.crash, "w+b", buffering=0)).listen()  # noqa: PTH123, SIM115
+
+
+def _load(model: Model, reports: Reports, *, alone: bool) -> InProcessRunner | Fault:
+    """Load a model; `alone` it may change what the process shares."""
+    reports.loading(str(model.spec.name))
+    if model.skip:
+        return Fault("load", model.skip)
+    try:
+        runner = InProcessRunner.load(model.spec, model.placement, alone=alone)
+    except ModelBroken as error:
+        return error.fault if isinstance(error.fault, Fault) else Fault("load", str(error))
+    runner.hide_loop = False  # there is none in the main thread
+    runner.model.call_seconds = model.call_seconds
+    return runner

@@ -1,0 +1,163 @@
+"""One model of a runner: decides in which thread it is called, and answers the calls of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import monotonic, perf_counter
+from typing import Any
+
+from modelsync.errors import DeadlineExceeded, RequestError
+from modelsync.inference.dataplane import DataPlane
+from modelsync.inference.invocation import BatchInvocation
+from modelsync.inference.latency import LatencyTracker, RunQueue
+from modelsync.inference.loop_model import LoopModel
+from modelsync.inference.messages import Call
+from modelsync.inference.outcome import Outcome
+from modelsync.inference.runners import InProcessRunner, RawOutcome
+from modelsync.inference.thread_pool import Job
+from modelsync.inference.timeouts import Ticket
+from modelsync.models import results
+from modelsync.models.types import Placement
+from modelsync.protocols import json_body
+from modelsync.runner.watch import MainThreadWatch
+
+MAX_TURN = 0.001
+"""Seconds of calls after which the answers so far are sent."""
+
+Reply = Callable[[Sequence[tuple[int, Outcome]]], None]
+"""Sends answers to requests of one call, by their index; called in any thread."""
+
+
+class JsonCodec:
+    """The codec of the native protocol."""
+
+    decode = staticmethod(json_body.parse)
+    encode = staticmethod(results.dump)
+
+
+CODEC = JsonCodec()
+
+
+class InMainThread(LatencyTracker):
+    """Of a model that the main thread always calls, however slow it is."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+    def record_slow(self, seconds: float) -> bool:
+        """Stay."""
+        return False
+
+
+class _Arrived:
+    started = 0.0
+
+
+class ServedModel:
+    """A model that is called in the main thread, in threads, or as coroutines.
+
+    `alone`: it is the only one of its process. Then the main thread calls it always if its calls
+    must not overlap.
+    """
+
+    def __init__(
+        self,
+        runner: InProcessRunner,
+        placement: Placement,
+        dataplane: DataPlane,
+        watch: MainThreadWatch,
+        *,
+        alone: bool,
+    ) -> None:
+        self._runner = runner
+        self._name = runner.model.name
+        self._dataplane = dataplane
+        self._watch = watch
+        overlaps = placement.overlaps and runner.model.lock is None
+        bound = placement.main_thread or placement.place == "thread" or (alone and not overlaps)
+        if bound and not runner.model.is_async:
+            dataplane.latencies[self._name] = InMainThread()
+        self._main = LoopModel(runner, dataplane, watch, RunQueue())
+
+    def answer(self, call: Call, reply: Reply) -> None:
+        """Call the model for all requests; `reply` gets the answers, some of them later."""
+        batches = self._runner.model.call_batch is not None
+        if self._dataplane.latencies[self._name].in_loop:
+            (self._batch if batches else self._one_by_one)(call, reply)
+        elif batches:
+            self._batch_in_thread(call, reply)
+        else:
+            for index in range(len(call.payloads)):
+                self._submit(call, index, reply)
+
+    def _submit(self, call: Call, index: int, reply: Reply) -> None:
+        def done(outcome: Outcome) -> None:
+            reply([(index, outcome)])
+
+        self._dataplane.submit(
+            self._name, call.payloads[index], CODEC, call.identities[index], done
+        )
+
+    def _one_by_one(self, call: Call, reply: Reply) -> None:
+        answers: list[tuple[int, Outcome]] = []
+        self._watch.deadline = call.deadline
+        sent = perf_counter()
+        for index, payload in enumerate(call.payloads):
+            if monotonic() >= call.deadline:
+                answers.append((index, DeadlineExceeded("its deadline has passed")))
+                continue
+            outcome = self._main.call(payload, CODEC, sent)
+            if type(outcome) is bytes:
+                answers.append((index, outcome))
+            else:
+                self._explain(outcome, call, index, reply)
+            if perf_counter() - sent > MAX_TURN:
+                reply(answers)
+                answers, sent = [], perf_counter()
+        if answers:
+            reply(answers)
+
+    def _batch(self, call: Call, reply: Reply) -> None:
+        self._watch.deadline = call.deadline
+        requests: Any = [_Arrived] * len(call.payloads)
+        self._reply_all(call, self._main.call_batch(call.payloads, CODEC, requests), reply)
+
+    def _batch_in_thread(self, call: Call, reply: Reply) -> None:
+        dataplane, runner, name = self._dataplane, self._runner, self._name
+        requests: Any = [_Arrived] * len(call.payloads)
+        context = runner.model.context.copy()
+
+        def work(ticket: Ticket) -> None:
+            row = dataplane.counters.rows[name]
+            with BatchInvocation(row, requests, ticket=ticket) as invocation:
+                invocation.outcomes = context.run(runner.call_batch, call.payloads, CODEC)
+            dataplane.latencies[name].record(invocation.seconds)
+            if invocation.claimed:
+                self._reply_all(call, invocation.outcomes, reply)
+
+        def on_expired(error: DeadlineExceeded) -> None:
+            runner.give_up()
+            refuse(error)
+
+        def refuse(error: RequestError) -> None:
+            self._reply_all(call, [error] * len(call.payloads), reply)
+
+        try:
+            dataplane.pool.submit(Job(name, work, on_expired, {"model": name}))
+        except RequestError as error:
+            refuse(error)
+
+    def _reply_all(self, call: Call, outcomes: Sequence[RawOutcome], reply: Reply) -> None:
+        answers: list[tuple[int, Outcome]] = []
+        for index, outcome in enumerate(outcomes):
+            if type(outcome) is bytes:
+                answers.append((index, outcome))
+            else:
+                self._explain(outcome, call, index, reply)
+        if answers:
+            reply(answers)
+
+    def _explain(self, outcome: RawOutcome, call: Call, index: int, reply: Reply) -> None:
+        """Answer a request whose call has failed, now or from the thread that explains failures."""
+        model, identity = self._runner.model, call.identities[index]
+        self._dataplane.explain(outcome, model, identity, lambda said: reply([(index, said)]))

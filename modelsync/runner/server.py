@@ -1,0 +1,161 @@
+"""The loop of a runner's main thread: reads calls from the workers, calls models, writes answers.
+
+A loop of our own, without asyncio: a model may run an event loop in the main thread itself.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+from typing import cast
+
+from modelsync.errors import ModelBroken, ModelUnavailable
+from modelsync.inference.dataplane import DataPlane
+from modelsync.inference.messages import Call
+from modelsync.inference.outcome import Outcome
+from modelsync.inference.pulse import Pulse
+from modelsync.inference.runners import InProcessRunner
+from modelsync.models.types import Fault
+from modelsync.observability.counters import Counters
+from modelsync.runner.calls import RunningCalls
+from modelsync.runner.connection import WorkerConnection
+from modelsync.runner.job import RunnerJob
+from modelsync.runner.reports import Reports
+from modelsync.runner.served_model import Reply, ServedModel
+from modelsync.runner.watch import MainThreadWatch
+
+
+class RunnerServer:
+    """Serves the models of a job, each by its number; those that did not load are refused."""
+
+    def __init__(
+        self,
+        job: RunnerJob,
+        loaded: Sequence[InProcessRunner | Fault],
+        pulse: Pulse,
+    ) -> None:
+        self._pulse = pulse
+        self._listener = socket.socket(fileno=job.listen)
+        self._selector = selectors.DefaultSelector()
+        self._calls: deque[tuple[WorkerConnection, Call]] = deque()
+        self._posted: deque[Callable[[], None]] = deque()
+        self._waking, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._ending = False
+        self._loaded = list(loaded)
+        names = [str(model.spec.name) for model in job.models]
+        dataplane = DataPlane(
+            {one.model.name: one for one in loaded if isinstance(one, InProcessRunner)},
+            {},
+            cast("Counters", RunningCalls(names, pulse)),
+            release="",
+            folder=job.folder,
+            threads=job.threads,
+            max_queue=job.max_queue,
+            timeout=job.timeout,
+        )
+        self._watch = MainThreadWatch(pulse)
+        self._models = [
+            found
+            if isinstance(found, Fault)
+            else ServedModel(found, model.placement, dataplane, self._watch, alone=len(names) == 1)
+            for found, model in zip(loaded, job.models, strict=True)
+        ]
+        self._names = names
+
+    def warm_up(self, reports: Reports) -> None:
+        """Start each model and call it with its first example; report it, or why it fails."""
+        for number, (name, found) in enumerate(zip(self._names, self._loaded, strict=True)):
+            if isinstance(found, InProcessRunner):
+                reports.loading(name)
+                try:
+                    found.warm_up()
+                except ModelBroken as error:
+                    found = error.fault if isinstance(error.fault, Fault) else _fault(error)
+            if isinstance(found, Fault):
+                self._loaded[number] = self._models[number] = found
+                reports.failed(name, found)
+            else:
+                reports.loaded(found.model)
+
+    def stop(self) -> None:
+        """Have the models stop, as the process ends."""
+        for found in self._loaded:
+            if isinstance(found, InProcessRunner):
+                found.stop()
+
+    def run(self) -> None:
+        """Serve until SIGTERM."""
+        signal.signal(signal.SIGTERM, self._end)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._listener.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._waking, selectors.EVENT_READ, self._woken)
+        self._watch.start()
+        self._pulse.beat = monotonic()
+        self._pulse.serve()
+        while not self._ending:
+            for key, events in self._selector.select():
+                key.data(events)
+            while self._calls and not self._ending:
+                self._call(*self._calls.popleft())
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Run `action` in the main thread; called in any thread."""
+        self._posted.append(action)
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        with suppress(BlockingIOError):  # it will wake up already
+            os.write(self._wake, b"w")
+
+    def _end(self, *_: object) -> None:
+        self._ending = True
+        self._wake_up()
+
+    def _woken(self, _: int) -> None:
+        os.read(self._waking, 65536)
+        while self._posted:
+            self._posted.popleft()()
+
+    def _accept(self, _: int) -> None:
+        try:
+            sock, _address = self._listener.accept()
+        except OSError:  # the worker has ended, or there is no descriptor left
+            return
+        WorkerConnection(sock, self._selector, self._receive)
+
+    def _receive(self, connection: WorkerConnection, call: Call) -> None:
+        self._calls.append((connection, call))
+
+    def _call(self, connection: WorkerConnection, call: Call) -> None:
+        model = self._models[call.model]
+        if isinstance(model, Fault):
+            error = ModelUnavailable(f"{self._names[call.model]} is not loaded: {model}")
+            refused = [(index, error) for index in range(len(call.payloads))]
+            connection.answer(call.number, refused)
+        else:
+            model.answer(call, self._reply(connection, call.number))
+
+    def _reply(self, connection: WorkerConnection, number: int) -> Reply:
+        """Return the function that sends answers, from any thread."""
+        main = threading.main_thread().ident
+
+        def reply(answers: Sequence[tuple[int, Outcome]]) -> None:
+            if threading.get_ident() == main:
+                connection.answer(number, answers)
+            else:
+                self.post(partial(connection.answer, number, answers))
+
+        return reply
+
+
+def _fault(error: ModelBroken) -> Fault:
+    return Fault("load", str(error))
