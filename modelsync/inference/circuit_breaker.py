@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from modelsync import json_text
-from modelsync.files import write_atomically
 
 MAX_CRASHES = 3.0
 """Crashes that open a model's circuit; a crash with n suspects counts 1/n for each of them."""
@@ -122,6 +121,8 @@ class CircuitBreaker:
             return
         crashes = [(time, sorted(models)) for time, models in self._crashes]
         content = json_text.dumps({"off": sorted(self._open_ids), "crashes": crashes})
+        from modelsync.files import write_atomically  # here: not in a runner
+
         # On a full disk the next generation has to find out for itself.
         with contextlib.suppress(OSError):
             write_atomically(self._file, content)

@@ -6,10 +6,8 @@ of a model into an outcome, SystemExit included. A `Codec` decodes payloads and 
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -132,6 +130,8 @@ class DataPlane:
                 raise ModelUnavailable(f"{name} is not loaded: {reason}")
             if self.release is None:
                 raise ModelUnavailable("there is no release yet: see /readyz", NO_RELEASE_RETRY)
+            import difflib
+
             folded = {known.lower(): known for known in self.names}
             near = difflib.get_close_matches(name.lower(), folded, n=3)
             raise UnknownModel(name, [folded[one] for one in near])
@@ -163,6 +163,8 @@ class DataPlane:
 
     def predict(self, name: str, payload: bytes, codec: Codec, request_id: str) -> Outcome:
         """Answer one request and wait for the outcome; for callers that may block."""
+        from concurrent.futures import Future  # here, as difflib: a runner is small
+
         future: Future[Outcome] = Future()
         self.submit(name, payload, codec, request_id, future.set_result)
         return future.result()

@@ -71,7 +71,7 @@ class RunnerProcesses:
                     group, number, address, self._config, self._folder, self._children
                 )
                 self._runners.append(runner)
-                runner.start()
+                self._start(runner)
 
     def hosted(self) -> Sequence[Hosted]:
         """Wait until every runner has loaded its models, or has failed to."""
@@ -103,7 +103,18 @@ class RunnerProcesses:
         for runner in self._runners:
             if not runner.pid and now >= self._due.get(runner.group.name, now):
                 log.info("the runner of %s starts again", runner.group.name)
-                runner.start()
+                self._start(runner, again=True)
+            elif runner.is_late(now, self._config.sync.check_timeout):
+                log.error("the runner of %s does not load: it is replaced", runner.group.name)
+                runner.signal(signal.SIGKILL)
+
+    def _start(self, runner: RunnerProcess, *, again: bool = False) -> None:
+        try:
+            runner.start(again=again)
+        except OSError as error:
+            name = runner.group.name
+            log.error("the runner of %s does not start: %s", name, error)
+            self._due[name] = monotonic() + PAUSES.most
 
     def watch_in_thread(self) -> None:
         """Watch from a thread of this process; for a server whose loop is not ours."""

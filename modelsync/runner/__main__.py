@@ -1,7 +1,8 @@
-"""`python -m modelsync.runner FD`: the same as `bootstrap.py`, where modelsync is installed."""
+"""`python -m modelsync.runner FD`: a runner, whose job is in the file with that descriptor."""
 
 import sys
 
 from modelsync.runner.program import main
 
-main(int(sys.argv[1]))
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -6,14 +6,12 @@ with its parent.
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
-import socket
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, Any
 
 from modelsync import json_text
 from modelsync.errors import ModelBroken
@@ -21,11 +19,11 @@ from modelsync.inference.pulse import Pulse
 from modelsync.inference.runners import InProcessRunner
 from modelsync.models.isolation import fork_guard, patches
 from modelsync.models.isolation.crash_report import CrashReport
-from modelsync.models.serialization import to_json
 from modelsync.models.types import Fault
 from modelsync.observability import logs
 from modelsync.orphans import end_with_parent
 from modelsync.runner.job import Model, RunnerJob
+from modelsync.runner.reports import Reports
 from modelsync.runner.server import RunnerServer
 
 _exit = os._exit  # without the crash report, which replaces it
@@ -43,12 +41,19 @@ def main(fd: int) -> None:
         file.seek(0)
         job = RunnerJob.from_json(json_text.loads(file.read()))
     end_with_parent(signal.SIGKILL, job.parent)
+    for number in (job.listen, job.report, job.pulse, job.crash):
+        os.set_inheritable(number, False)  # to what a model starts
     _prepare(job)
-    pulse = Pulse(job.pulse)
-    with open(job.report, "wb", buffering=0) as report:  # noqa: PTH123
-        loaded = [_load(model, report) for model in job.models]
-    with socket.socket(fileno=job.listen) as listener:
-        RunnerServer(job, loaded, listener, pulse).run()
+    with open(job.report, "wb", buffering=0) as pipe:  # noqa: PTH123
+        reports = Reports(pipe)
+        loaded = [_load(model, reports, alone=len(job.models) == 1) for model in job.models]
+        patches.install()  # again, for what the models have imported
+        server = RunnerServer(job, loaded, Pulse(job.pulse))
+        server.warm_up(reports)
+    gc.collect()
+    gc.freeze()
+    server.run()
+    server.stop()
     sys.stdout.flush()
     sys.stderr.flush()
     _exit(0)  # threads of models may hang for ever
@@ -61,35 +66,19 @@ def _prepare(job: RunnerJob) -> None:
     if job.memory is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (job.memory, job.memory))
     patches.install()
-    fork_guard.withhold([job.report], [job.listen])
+    fork_guard.withhold(listeners=[job.listen])
     CrashReport(open(job.crash, "w+b", buffering=0)).listen()  # noqa: PTH123, SIM115
 
 
-def _load(model: Model, report: IO[bytes]) -> InProcessRunner | Fault:
-    """Load one model, call it once, and report what it is or why it does not load."""
-    found = _loaded(model)
-    about = {"fault": to_json(found)} if isinstance(found, Fault) else _description(found)
-    with suppress(BrokenPipeError):  # only the reports of the first start are read
-        report.write(json_text.dump_lossy({"model": model.spec.name, **about}) + b"\n")
-    return found
-
-
-def _loaded(model: Model) -> InProcessRunner | Fault:
+def _load(model: Model, reports: Reports, *, alone: bool) -> InProcessRunner | Fault:
+    """Load a model; `alone` it may change what the process shares."""
+    reports.loading(str(model.spec.name))
     if model.skip:
         return Fault("load", model.skip)
     try:
-        runner = InProcessRunner.load(model.spec)
+        runner = InProcessRunner.load(model.spec, model.placement, alone=alone)
     except ModelBroken as error:
         return error.fault if isinstance(error.fault, Fault) else Fault("load", str(error))
+    runner.hide_loop = False  # there is none in the main thread
     runner.model.call_seconds = model.call_seconds
     return runner
-
-
-def _description(runner: InProcessRunner) -> dict[str, Any]:
-    model = runner.model
-    return {
-        "schema": model.schema,
-        "doc": model.doc,
-        "is_async": model.is_async,
-        "batches": model.call_batch is not None,
-    }

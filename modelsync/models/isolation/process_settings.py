@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import _tracemalloc
 import gc
 import locale
-import multiprocessing
 import os
 import resource
 import signal
 import socket
 import sys
 import time
-import tracemalloc
 import warnings
 from contextlib import suppress
 from typing import Any, cast
@@ -32,8 +30,22 @@ def _set_time_zone(value: tuple[Value, ...]) -> None:
     time.tzset()
 
 
-def _set_start_method(value: str | None) -> None:
-    multiprocessing.set_start_method(value, force=True)
+# A runner that only needs the standard library is small: what is not imported has not been set.
+
+
+def _start_method() -> str:
+    """Return the start method of `multiprocessing`, the empty text for the default one."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is None:
+        return ""
+    method = multiprocessing.get_start_method(allow_none=True)
+    return "" if method == multiprocessing.get_all_start_methods()[0] else str(method or "")
+
+
+def _set_start_method(value: str) -> None:
+    import multiprocessing
+
+    multiprocessing.set_start_method(value or None, force=True)
 
 
 def _umask() -> int:
@@ -102,7 +114,7 @@ def _set_environment(values: dict[str, str]) -> None:
 
 
 def _policy() -> str:
-    policy = getattr(asyncio.events, "_event_loop_policy", None)
+    policy = getattr(sys.modules.get("asyncio.events"), "_event_loop_policy", None)
     kind = type(policy)
     standard = policy is None or kind.__module__.startswith("asyncio.")
     return "" if standard else f"{kind.__module__}.{kind.__name__}"
@@ -121,12 +133,24 @@ def _priority() -> int:
     return os.getpriority(os.PRIO_PROCESS, 0)
 
 
+LIMITS: tuple[SharedSetting, ...] = (
+    SharedSetting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    SharedSetting("the switch interval of threads", sys.getswitchinterval, sys.setswitchinterval),
+    SharedSetting(
+        "the longest text of an integer", sys.get_int_max_str_digits, sys.set_int_max_str_digits
+    ),
+    SharedSetting(
+        "the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout
+    ),
+)
+
 SIGNALS = (
     SharedSetting("signal handlers", _handlers, _set_handlers),
     SharedSetting("timers or blocked signals", _timers, _set_timers),
 )
 
 PROCESS: tuple[SharedSetting, ...] = (
+    *LIMITS,
     SharedSetting("the time zone", _time_zone, _set_time_zone),
     SharedSetting(
         "the locale",
@@ -135,11 +159,8 @@ PROCESS: tuple[SharedSetting, ...] = (
     ),
     SharedSetting("environment variables", _environment, _set_environment),
     SharedSetting(
-        "the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout
-    ),
-    SharedSetting(
         "the start method of multiprocessing",
-        lambda: multiprocessing.get_start_method(allow_none=True),
+        _start_method,
         _set_start_method,
     ),
     SharedSetting("the umask", _umask, os.umask),
@@ -149,6 +170,6 @@ PROCESS: tuple[SharedSetting, ...] = (
     SharedSetting("asyncio's event loop policy", _policy, not_restored),
     SharedSetting("the garbage collector", _gc, _set_gc),
     SharedSetting("a profiler", sys.getprofile, sys.setprofile),
-    SharedSetting("tracemalloc", tracemalloc.is_tracing, lambda _: tracemalloc.stop()),
+    SharedSetting("tracemalloc", _tracemalloc.is_tracing, lambda _: _tracemalloc.stop()),
     SharedSetting("the priority of the process", _priority, not_restored),
 )  # fmt: skip

@@ -10,14 +10,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelsync.models.isolation.library_settings import LIBRARY_SETTINGS
 from modelsync.models.isolation.process_settings import PROCESS, changed_variables
 from modelsync.models.isolation.setting import SharedSetting, Value
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader, MetaPathFinder
+else:  # see `import_hooks`
+    Loader = MetaPathFinder = object
 
 SETTINGS = (*PROCESS, *LIBRARY_SETTINGS)
 
@@ -40,20 +44,20 @@ class SharedSettings:
                 with suppress(Exception):  # a version of the library that we do not know
                     self.before[one] = one.read()
 
-    def changed(self) -> list[SharedSetting]:
-        """Return the settings that have another value now."""
-        return [one for one, value in self.before.items() if self._differs(one, value)]
-
-    def changed_for_others(self) -> list[SharedSetting]:
-        """Return those that are not mild: other models would answer differently."""
-        return [one for one in self.changed() if not one.mild]
+    def changed(self, *, mild: bool) -> list[SharedSetting]:
+        """Return the settings that have another value now, those that are mild or the others."""
+        return [
+            one
+            for one, value in self.before.items()
+            if one.mild is mild and self._differs(one, value)
+        ]
 
     def restore(self, *, mild_only: bool = False) -> None:
         """Set the values as they were."""
-        for one in self.changed():
-            if one.mild or not mild_only:
-                with suppress(Exception):
-                    one.write(self.before[one])
+        changed = self.changed(mild=True) + ([] if mild_only else self.changed(mild=False))
+        for one in changed:
+            with suppress(Exception):
+                one.write(self.before[one])
 
     def described(self, one: SharedSetting) -> str:
         """Return the name of a changed setting, for its author."""

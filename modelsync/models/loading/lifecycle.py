@@ -7,7 +7,6 @@ process ends or the model is unloaded. Both may be `async def`.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
@@ -48,6 +47,8 @@ def method(instance: object, name: str) -> Callable[[], Any] | None:
 
 def wait_here(awaitable: Awaitable[Any]) -> Any:
     """Wait in a loop of this thread, which ends afterwards."""
+    import asyncio  # here: it takes a small runner 3 MB
+
     with closing(asyncio.Runner()) as runner:
         return runner.run(awaited(awaitable))
 
