@@ -19,6 +19,7 @@ from tests.fixtures.index import PackageIndex, needs_real_index, wheel
 from tests.waiting import patient, until
 
 NewBuilder = Callable[..., Builder]
+EXTRA = "--extra-index-url"
 VERSION = "import lemon; print(lemon.VERSION)"
 
 
@@ -104,7 +105,7 @@ def test_an_index_in_the_file_is_used(
     (tmp_path / "wheels" / "peel-1.0-py3-none-any.whl").write_bytes(wheel("peel", "1.0"))
     with PackageIndex() as other:
         other.offer("pip_only", "1.0")
-        text = f"--extra-index-url {other.url}\n-f ./wheels\npip-only\npeel\nlemon\n"
+        text = f"{EXTRA} {other.url}\n-f ./wheels\npip-only\npeel\nlemon\n"
         builder = new_builder()
         made = builder.provide(requirements(tmp_path, requirements__txt=text))
     code = "import pip_only, peel, lemon; print(pip_only.VERSION, peel.VERSION)"

@@ -19,6 +19,7 @@ from tests.environments.making import requirements
 from tests.fixtures.index import PackageIndex
 from tests.waiting import patient
 
+INDEX = "--index-url"
 NewBuilder = Callable[..., Builder]
 
 
@@ -121,7 +122,7 @@ def test_credentials_of_an_index_are_not_told(
     for status, told in ((401, "the index answers 401"), (503, "cannot be reached")):
         index.status = status
         url = index.url.replace("//", "//me:hunter2@")
-        found = fault(new_builder(), tmp_path, f"--index-url {url}\nlemon\n")
+        found = fault(new_builder(), tmp_path, f"{INDEX} {url}\nlemon\n")
         assert told in str(found)
         assert "hunter2" not in f"{found} {caplog.text}"
 
