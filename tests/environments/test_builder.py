@@ -163,6 +163,23 @@ def test_one_file_is_on_the_disk_once(
     assert file.stat().st_nlink > 8
 
 
+def test_bytecode_is_compiled_once(
+    tmp_path: Path, index: PackageIndex, new_builder: NewBuilder
+) -> None:
+    """For all environments with the same file; Python takes it, and tells the file's own path."""
+    index.offer("crooked", "1.0", "print 'Python 2'\n")  # as templates in wheels are
+    builder = new_builder()
+    first = builder.provide(requirements(tmp_path / "a", requirements__txt="lemon==1.0\n"))
+    second = builder.provide(requirements(tmp_path / "b", requirements__txt="basket==1\ncrooked\n"))
+    code = "import lemon; print(lemon.__cached__, lemon.__spec__.loader.path)"
+    cached = [asked(builder, one, code).split() for one in (first, second)]
+    assert len({Path(file).stat().st_ino for file, _ in cached}) == 1
+    assert [
+        Path(file).is_relative_to(builder.environments.folder / one)
+        for one, (_, file) in zip((first, second), cached, strict=True)
+    ] == [True, True]
+
+
 def test_other_pods_install_the_same_versions(
     tmp_path: Path, index: PackageIndex, new_builder: NewBuilder
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 from tests.fixtures.git import GitServer
@@ -25,6 +26,10 @@ def version(service: Service, model: str) -> str:
     answer = service.post(model, {"x": 1})
     assert answer.status_code == 200, answer.text
     return str(answer.json()["version"])
+
+
+def _serves(service: Service, wanted: str) -> bool:
+    return version(service, "Model") == wanted
 
 
 def broken(service: Service) -> dict[str, str]:
@@ -103,7 +108,7 @@ def test_environments_that_no_release_needs_are_removed(
             index.offer("lemon", f"{number}.5")
             write_model(models, "Model", LEMON, requirements__txt=f"lemon=={number}.5\n")
             service.sync()
-            until(lambda number=number: version(service, "Model") == f"{number}.5")
+            until(partial(_serves, service, f"{number}.5"))
         kept = {
             entry["environment"]
             for release in (tmp_path / "home" / "releases").glob("*/release.json")
