@@ -23,7 +23,7 @@ SKIPPED = frozenset({"__pycache__", "test", "tests"})
 """Folders whose files a model hardly ever imports."""
 
 AT_ONCE = 200
-"""Files that a process compiles between two reports."""
+"""Files that a process compiles at once; fewer are not worth another process."""
 
 
 def command(python: Path, store: Path, folder: Path) -> list[str]:
@@ -37,8 +37,11 @@ def main(store: Path, folder: Path) -> None:
     store.mkdir(parents=True, exist_ok=True)
     missing = [(file, kept) for file, kept in _files(store, folder) if not _link(file, kept)]
     parts = [missing[at : at + AT_ONCE] for at in range(0, len(missing), AT_ONCE)]
-    with concurrent.futures.ProcessPoolExecutor(min(len(parts), os.cpu_count() or 1) or 1) as pool:
-        list(pool.map(_compile, parts))
+    if len(parts) > 1:
+        with concurrent.futures.ProcessPoolExecutor() as pool:
+            list(pool.map(_compile, parts))
+    elif parts:
+        _compile(parts[0])
     for file, kept in missing:
         _link(file, kept)
 

@@ -91,7 +91,6 @@ def described(spec: ModelSpec, description: Mapping[str, Any]) -> LoadedModel:
         call=_elsewhere,
         schema=description["schema"],
         doc=description["doc"],
-        call_seconds=description["call_seconds"],
         bind=_elsewhere if description["batches"] else None,
         call_batch=_elsewhere if description["batches"] else None,
     )

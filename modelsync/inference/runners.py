@@ -67,9 +67,14 @@ class InProcessRunner(ModelRunner):
     _started = False
 
     @classmethod
-    def load(cls, spec: ModelSpec, placement: Placement | None = None) -> Self:
-        """Import the model's folder and create its instance. Raises ModelBroken."""
-        runner = cls(loader.load(spec))
+    def load(
+        cls, spec: ModelSpec, placement: Placement | None = None, *, alone: bool = False
+    ) -> Self:
+        """Import the model's folder and create its instance; `alone` as for `loader.load`.
+
+        Raises ModelBroken.
+        """
+        runner = cls(loader.load(spec, alone=alone))
         model = runner.model
         if placement is not None:
             runner.hide_loop = placement.hide_loop

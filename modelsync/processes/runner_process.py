@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 from modelsync import bootstrap, json_text, settings
 from modelsync.environments.store import python_of
 from modelsync.inference.channel import RunnerChannel
-from modelsync.inference.process_runner import Hosted, RunnerGroup, described
+from modelsync.inference.process_runner import Hosted, RunnerGroup
 from modelsync.inference.pulse import Pulse
-from modelsync.models import examples
 from modelsync.models.isolation import fork_guard
 from modelsync.models.isolation.crash_report import CrashReport
-from modelsync.models.serialization import from_json
-from modelsync.models.types import Fault, LoadedModel
 from modelsync.orphans import Children
 from modelsync.processes import worker_death
 from modelsync.processes.oom import prefer_as_oom_victim
+from modelsync.processes.runner_reports import LOOK, ReportReader
 from modelsync.processes.worker_death import WorkerDeath
 from modelsync.runner.job import Model, RunnerJob
 from modelsync.settings import Settings
 
 BACKLOG = 128
-
-LOOK = 0.05
-"""Seconds between two looks whether a runner that loads its models has ended."""
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 """Each core has a worker; numerical libraries must not start threads on top. The user's wins."""
@@ -63,8 +56,6 @@ class RunnerProcess:
         self._address = address
         self._config = config
         self._folder = folder
-        self._models: dict[str, LoadedModel] = {}
-        self._faults: dict[str, str] = {}
         self._skipped: dict[str, str] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(address)
@@ -78,8 +69,11 @@ class RunnerProcess:
         """The names of its models, in the order of their numbers."""
         return [str(model.spec.name) for model in self.group.models]
 
-    def start(self) -> None:
-        """Start the process; does not wait. Raises OSError, above all if its Python is missing."""
+    def start(self, *, again: bool = False) -> None:
+        """Start the process; does not wait. Its reports are not read if it is started `again`.
+
+        Raises OSError, above all if its Python is missing.
+        """
         self.pulse.start()
         self._close_report()
         reading, writing = os.pipe()
@@ -109,6 +103,8 @@ class RunnerProcess:
         if self._children:
             self._children.add(self.pid)
         prefer_as_oom_victim(Path(f"/proc/{self.pid}"))
+        if again:
+            self._close_report()
 
     def _python(self) -> Path | None:
         """Return the Python of the environment, None for the service's own."""
@@ -142,76 +138,40 @@ class RunnerProcess:
     # --- what it has loaded -----------------------------------------------------------------------
 
     def hosted(self, timeout: float) -> Hosted:
-        """Wait for the reports of all models, each of which may take `timeout` seconds.
+        """Wait until all models are loaded; each step of one may take `timeout` seconds.
 
         A model that ends the process while it loads, or takes too long, is left out: the others
         are loaded by another process.
         """
+        reader = ReportReader(self.group)
         if not self.pid:
-            self._faults = dict.fromkeys(self.names, "its environment's Python does not start")
-        while self.pid and (broken := self._read_reports(timeout)) is not None:
-            name, reason = broken
-            self._skipped[name] = reason
+            reader.faults = dict.fromkeys(self.names, "the Python of its environment is missing")
+        while self.pid and not reader.read(self._report, self._has_ended, self.born, timeout):
+            self._skipped[reader.loading] = reader.problem or self._how_it_ended()
             self.kill()
             with contextlib.suppress(OSError):
                 self.start()
-        numbers = {name: number for number, name in enumerate(self.names)}
-        return Hosted(RunnerChannel(self._address, self.pulse), numbers, self._models, self._faults)
-
-    def _read_reports(self, timeout: float) -> tuple[str, str] | None:
-        """Read reports until all models have one; else return the first without, and the reason."""
-        self._models, self._faults = {}, {}
-        lines = self._lines(timeout)
-        for spec in (one.spec for one in self.group.models):
-            try:
-                values = json_text.loads(next(lines))
-            except StopIteration:
-                return str(spec.name), f"its process ended while it loaded ({self._how()})"
-            except TimeoutError:
-                return str(spec.name), f"it did not load within {timeout:g} s"
-            if "fault" in values:
-                self._faults[str(spec.name)] = str(from_json(Fault, values["fault"]))
-            else:
-                measured = next(one.call_seconds for one in self.group.models if one.spec is spec)
-                model = described(spec, values | {"call_seconds": measured})
-                model.examples = examples.read(spec.path)
-                self._models[str(spec.name)] = model
         self._close_report()
-        return None
-
-    def _lines(self, timeout: float) -> Iterator[bytes]:
-        """Yield the lines of the report pipe. Raises TimeoutError."""
-        buffer = b""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._report, selectors.EVENT_READ)
-            deadline = self.born + timeout
-            while True:
-                while b"\n" in buffer:
-                    line, _, buffer = buffer.partition(b"\n")
-                    yield line
-                    deadline = monotonic() + timeout
-                if selector.select(LOOK):
-                    if not (data := os.read(self._report, 65536)):
-                        return
-                    buffer += data
-                elif self._has_ended():  # a process that a model has forked may hold the pipe open
-                    return
-                elif monotonic() > deadline:
-                    raise TimeoutError
+        numbers = {name: number for number, name in enumerate(self.names)}
+        channel = RunnerChannel(self._address, self.pulse)
+        return Hosted(channel, numbers, reader.models, reader.faults)
 
     def _has_ended(self) -> bool:
         with contextlib.suppress(ProcessLookupError, FileNotFoundError):
             return "\nState:\tZ" in Path(f"/proc/{self.pid}/status").read_text()
         return True
 
-    def _how(self) -> str:
-        """Reap the process, and tell how it ended."""
+    def _how_it_ended(self) -> str:
+        """Reap the process, which has ended its reports, and tell how it ended."""
+        deadline = monotonic() + LOOK * 20
+        while not self._has_ended() and monotonic() < deadline:
+            sleep(LOOK / 10)
+        self.signal(signal.SIGKILL)  # it lives: a model has closed its pipe
         try:
             _, status = os.waitpid(self.pid, 0)
         except ChildProcessError:
-            return "unknown how"
-        code = os.waitstatus_to_exitcode(status)
-        return f"signal {-code}" if code < 0 else f"exit code {code}"
+            return "its process ended while it loaded"
+        return f"its process ended while it loaded: {worker_death.how_it_ended(status)}"
 
     def _close_report(self) -> None:
         if self._report >= 0:
@@ -249,6 +209,11 @@ class RunnerProcess:
             end_session(self.pid)
         self.pid, self.deaf = 0, 0.0
         self._crash_report.clear()
+
+    def is_late(self, now: float, timeout: float) -> bool:
+        """Whether it has been starting for longer than `timeout` seconds for each model."""
+        limit = timeout * len(self.group.models)
+        return bool(self.pid) and not self.pulse.up and now - self.born > limit
 
     def signal(self, number: int) -> None:
         """Send a signal, if it runs."""

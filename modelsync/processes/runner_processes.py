@@ -103,11 +103,14 @@ class RunnerProcesses:
         for runner in self._runners:
             if not runner.pid and now >= self._due.get(runner.group.name, now):
                 log.info("the runner of %s starts again", runner.group.name)
-                self._start(runner)
+                self._start(runner, again=True)
+            elif runner.is_late(now, self._config.sync.check_timeout):
+                log.error("the runner of %s does not load: it is replaced", runner.group.name)
+                runner.signal(signal.SIGKILL)
 
-    def _start(self, runner: RunnerProcess) -> None:
+    def _start(self, runner: RunnerProcess, *, again: bool = False) -> None:
         try:
-            runner.start()
+            runner.start(again=again)
         except OSError as error:
             name = runner.group.name
             log.error("the runner of %s does not start: %s", name, error)

@@ -45,9 +45,7 @@ class WorkerDeath:
 
     def log(self) -> None:
         """Log how the worker ended, and which models it was calling."""
-        code = os.waitstatus_to_exitcode(self.status)
-        names = {int(one): one.name for one in signal.Signals}  # real-time signals have none
-        how = names.get(-code, f"signal {-code}") if code < 0 else f"exit code {code}"
+        how = how_it_ended(self.status)
         if self.starved:
             said = "was killed by the kernel because memory ran out"
         elif self.deaf:
@@ -97,3 +95,10 @@ def explain(
 
 def _killed(status: int) -> bool:
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+def how_it_ended(status: int) -> str:
+    """Return the name of the signal, or the exit code, of a status of waitpid(2)."""
+    code = os.waitstatus_to_exitcode(status)
+    names = {int(one): one.name for one in signal.Signals}  # real-time signals have none
+    return names.get(-code, f"signal {-code}") if code < 0 else f"exit code {code}"

@@ -10,12 +10,8 @@ import gc
 import os
 import resource
 import signal
-import socket
 import sys
-import threading
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, Any
 
 from modelsync import json_text
 from modelsync.errors import ModelBroken
@@ -23,12 +19,11 @@ from modelsync.inference.pulse import Pulse
 from modelsync.inference.runners import InProcessRunner
 from modelsync.models.isolation import fork_guard, patches
 from modelsync.models.isolation.crash_report import CrashReport
-from modelsync.models.loading import lifecycle, loader
-from modelsync.models.serialization import to_json
 from modelsync.models.types import Fault
 from modelsync.observability import logs
 from modelsync.orphans import end_with_parent
 from modelsync.runner.job import Model, RunnerJob
+from modelsync.runner.reports import Reports
 from modelsync.runner.server import RunnerServer
 
 _exit = os._exit  # without the crash report, which replaces it
@@ -49,16 +44,16 @@ def main(fd: int) -> None:
     for number in (job.listen, job.report, job.pulse, job.crash):
         os.set_inheritable(number, False)  # to what a model starts
     _prepare(job)
-    pulse = Pulse(job.pulse)
-    with open(job.report, "wb", buffering=0) as report:  # noqa: PTH123
-        loaded = [_load(model, report, alone=len(job.models) == 1) for model in job.models]
+    with open(job.report, "wb", buffering=0) as pipe:  # noqa: PTH123
+        reports = Reports(pipe)
+        loaded = [_load(model, reports, alone=len(job.models) == 1) for model in job.models]
+        patches.install()  # again, for what the models have imported
+        server = RunnerServer(job, loaded, Pulse(job.pulse))
+        server.warm_up(reports)
     gc.collect()
     gc.freeze()
-    with socket.socket(fileno=job.listen) as listener:
-        RunnerServer(job, loaded, listener, pulse).run()
-    for found in loaded:
-        if isinstance(found, InProcessRunner):
-            lifecycle.stop(found.model)
+    server.run()
+    server.stop()
     sys.stdout.flush()
     sys.stderr.flush()
     _exit(0)  # threads of models may hang for ever
@@ -75,36 +70,15 @@ def _prepare(job: RunnerJob) -> None:
     CrashReport(open(job.crash, "w+b", buffering=0)).listen()  # noqa: PTH123, SIM115
 
 
-def _load(model: Model, report: IO[bytes], *, alone: bool) -> InProcessRunner | Fault:
-    """Load one model, call it once, and report what it is or why it does not load."""
-    found = _loaded(model, alone=alone)
-    about = {"fault": to_json(found)} if isinstance(found, Fault) else _description(found)
-    with suppress(BrokenPipeError):  # only the reports of the first start are read
-        report.write(json_text.dump_lossy({"model": model.spec.name, **about}) + b"\n")
-    return found
-
-
-def _loaded(model: Model, *, alone: bool) -> InProcessRunner | Fault:
-    """Load a model and start it; `alone` it may change what the process shares."""
+def _load(model: Model, reports: Reports, *, alone: bool) -> InProcessRunner | Fault:
+    """Load a model; `alone` it may change what the process shares."""
+    reports.loading(str(model.spec.name))
     if model.skip:
         return Fault("load", model.skip)
     try:
-        runner = InProcessRunner(loader.load(model.spec, alone=alone))
-        lifecycle.start(runner.model)
+        runner = InProcessRunner.load(model.spec, model.placement, alone=alone)
     except ModelBroken as error:
         return error.fault if isinstance(error.fault, Fault) else Fault("load", str(error))
-    loaded = runner.model
-    loaded.call_seconds = model.call_seconds
-    if not model.placement.overlaps and not loaded.is_async:
-        loaded.lock = loaded.lock or threading.Lock()
+    runner.hide_loop = False  # there is none in the main thread
+    runner.model.call_seconds = model.call_seconds
     return runner
-
-
-def _description(runner: InProcessRunner) -> dict[str, Any]:
-    model = runner.model
-    return {
-        "schema": model.schema,
-        "doc": model.doc,
-        "is_async": model.is_async,
-        "batches": model.call_batch is not None,
-    }

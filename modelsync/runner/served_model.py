@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextvars import copy_context
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -126,11 +125,12 @@ class ServedModel:
     def _batch_in_thread(self, call: Call, reply: Reply) -> None:
         dataplane, runner, name = self._dataplane, self._runner, self._name
         requests: Any = [_Arrived] * len(call.payloads)
+        context = runner.model.context.copy()
 
         def work(ticket: Ticket) -> None:
             row = dataplane.counters.rows[name]
             with BatchInvocation(row, requests, ticket=ticket) as invocation:
-                invocation.outcomes = copy_context().run(runner.call_batch, call.payloads, CODEC)
+                invocation.outcomes = context.run(runner.call_batch, call.payloads, CODEC)
             dataplane.latencies[name].record(invocation.seconds)
             if invocation.claimed:
                 self._reply_all(call, invocation.outcomes, reply)

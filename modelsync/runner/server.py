@@ -14,9 +14,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import cast
 
-from modelsync.errors import ModelUnavailable
+from modelsync.errors import ModelBroken, ModelUnavailable
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.messages import Call
 from modelsync.inference.outcome import Outcome
@@ -27,6 +28,7 @@ from modelsync.observability.counters import Counters
 from modelsync.runner.calls import RunningCalls
 from modelsync.runner.connection import WorkerConnection
 from modelsync.runner.job import RunnerJob
+from modelsync.runner.reports import Reports
 from modelsync.runner.served_model import Reply, ServedModel
 from modelsync.runner.watch import MainThreadWatch
 
@@ -38,20 +40,19 @@ class RunnerServer:
         self,
         job: RunnerJob,
         loaded: Sequence[InProcessRunner | Fault],
-        listener: socket.socket,
         pulse: Pulse,
     ) -> None:
         self._pulse = pulse
-        self._listener = listener
+        self._listener = socket.socket(fileno=job.listen)
         self._selector = selectors.DefaultSelector()
         self._calls: deque[tuple[WorkerConnection, Call]] = deque()
         self._posted: deque[Callable[[], None]] = deque()
         self._waking, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._ending = False
-        self._runners = [one for one in loaded if isinstance(one, InProcessRunner)]
+        self._loaded = list(loaded)
         names = [str(model.spec.name) for model in job.models]
         dataplane = DataPlane(
-            {runner.model.name: runner for runner in self._runners},
+            {one.model.name: one for one in loaded if isinstance(one, InProcessRunner)},
             {},
             cast("Counters", RunningCalls(names, pulse)),
             release="",
@@ -69,6 +70,27 @@ class RunnerServer:
         ]
         self._names = names
 
+    def warm_up(self, reports: Reports) -> None:
+        """Start each model and call it with its first example; report it, or why it fails."""
+        for number, (name, found) in enumerate(zip(self._names, self._loaded, strict=True)):
+            if isinstance(found, InProcessRunner):
+                reports.loading(name)
+                try:
+                    found.warm_up()
+                except ModelBroken as error:
+                    found = error.fault if isinstance(error.fault, Fault) else _fault(error)
+            if isinstance(found, Fault):
+                self._loaded[number] = self._models[number] = found
+                reports.failed(name, found)
+            else:
+                reports.loaded(found.model)
+
+    def stop(self) -> None:
+        """Have the models stop, as the process ends."""
+        for found in self._loaded:
+            if isinstance(found, InProcessRunner):
+                found.stop()
+
     def run(self) -> None:
         """Serve until SIGTERM."""
         signal.signal(signal.SIGTERM, self._end)
@@ -77,8 +99,7 @@ class RunnerServer:
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._selector.register(self._waking, selectors.EVENT_READ, self._woken)
         self._watch.start()
-        for runner in self._runners:
-            runner.warm_up()
+        self._pulse.beat = monotonic()
         self._pulse.serve()
         while not self._ending:
             for key, events in self._selector.select():
@@ -134,3 +155,7 @@ class RunnerServer:
                 self.post(partial(connection.answer, number, answers))
 
         return reply
+
+
+def _fault(error: ModelBroken) -> Fault:
+    return Fault("load", str(error))

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import httptools
 
+from modelsync.server.buffers import SMALL
 from modelsync.server.request import Request
 from modelsync.server.rules import (
     ProtocolError,
@@ -44,6 +45,9 @@ class ParserEvents(Protocol):
 
     def head_read(self, *, waits: bool) -> None:
         """A head is complete; `waits`: the client sends the body after `100 Continue` only."""
+
+    def growing(self) -> None:
+        """A large body has become larger."""
 
     def received(self, request: Request, whole: bytes) -> None:
         """A request is complete; `whole` is its bytes if they came in one piece, else empty."""
@@ -85,10 +89,16 @@ class RequestParser:
             data = self._feed(data)
         self._whole = b""
 
+    @property
+    def buffered(self) -> int:
+        """The bytes of the body that is being received."""
+        return self._body_size if self.in_message else 0
+
     def drop(self) -> Request:
         """Drop the request that is being parsed, and return the part that has been."""
         request = self._request if self.in_message else Request()
         self.in_message = False
+        self._body = []
         return request
 
     def _feed(self, data: bytes) -> bytes:
@@ -175,6 +185,8 @@ class RequestParser:
         if self._body_size > self._max_body:
             raise ProtocolError(413, f"the body is larger than {self._max_body} bytes")
         self._body.append(body)
+        if self._body_size > SMALL:
+            self._events.growing()
 
     def on_message_complete(self) -> None:
         if self._parser.should_upgrade():
@@ -182,6 +194,7 @@ class RequestParser:
         self.in_message = False
         request = self._request
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body = []
         self._events.received(request, self._whole)
 
     def _without_upgrade(self, rest: bytes) -> bytes:

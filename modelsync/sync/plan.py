@@ -12,6 +12,7 @@ from pathlib import Path
 
 from modelsync.errors import CheckFailed, ProbationFailed, ReleaseRejected
 from modelsync.models.types import (
+    PLACES,
     CheckResult,
     Fault,
     ModelEntry,
@@ -65,12 +66,15 @@ def with_problems(
 
 
 def known_results(
-    specs: Sequence[ModelSpec], checked: Mapping[ModelName, ModelEntry]
+    specs: Sequence[ModelSpec],
+    checked: Mapping[ModelName, ModelEntry],
+    unfit: Mapping[tuple[ModelName, TreeHash], Fault],
 ) -> dict[ModelName, CheckResult]:
     """Return the results that need no check, by name.
 
     A model that cannot be loaded has its fault already. A version that serves, and is among those
-    that were `checked` in the same environment, keeps its result.
+    that were `checked` in the same environment, keeps its result. Versions that are `unfit` are not
+    to be tried now.
     """
     results: dict[ModelName, CheckResult] = {}
     for spec in specs:
@@ -81,6 +85,8 @@ def known_results(
             results[spec.name] = CheckResult(
                 spec.name, spec.version, measured=entry.measured, placement=entry.placement
             )
+        elif fault := unfit.get((spec.name, spec.version)):
+            results[spec.name] = CheckResult(spec.name, spec.version, fault)
     return results
 
 
@@ -179,6 +185,22 @@ def to_be_tried_again(release: Release) -> list[ModelName]:
     return sorted(
         name for name, entry in release.models.items() if entry.fault and entry.fault.transient
     )
+
+
+def report_places(results: Sequence[CheckResult]) -> None:
+    """Log each model that does not run as most do, with the reason."""
+    for result in results:
+        placement = result.placement
+        if result.ok and placement.place != "worker":
+            event(
+                _log,
+                logging.INFO,
+                f"{result.name} runs in {PLACES[placement.place]}: {placement.reason}",
+                event="model_placed",
+                model=result.name,
+                place=placement.place,
+                reason=placement.reason,
+            )
 
 
 def report(entries: Sequence[ModelEntry]) -> None:

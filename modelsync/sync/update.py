@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modelsync import orphans, settings
-from modelsync.clock import now
+from modelsync.clock import moment, now
 from modelsync.deadline import Deadline
 from modelsync.environments.assignment import assign
 from modelsync.environments.builder import Builder
@@ -30,16 +30,17 @@ from modelsync.errors import (
     SyncError,
 )
 from modelsync.files import copy_tree, remove_tree, storage
-from modelsync.models.check.checker import check
 from modelsync.models.codegen.generator import generate
 from modelsync.models.discovery.folders import discover
 from modelsync.models.types import CheckResult, Fault, ModelEntry, ModelName, ModelSpec
 from modelsync.observability import logs
 from modelsync.observability.logs import event
+from modelsync.releases import answers
 from modelsync.releases.environment import environment
 from modelsync.releases.store import Release, Releases, Staging
-from modelsync.settings import Settings, child_environment
-from modelsync.sync import sources
+from modelsync.settings import Settings
+from modelsync.sync import sources, unfit
+from modelsync.sync.checks import check_new
 from modelsync.sync.plan import (
     apply_policy,
     decide,
@@ -61,7 +62,7 @@ from modelsync.sync.status import (
 
 log = logging.getLogger("modelsync.sync.update")  # also when it runs as __main__
 
-# Errors that another source does not cure, or that do not come from the repository.
+# Another source does not cure these, or they do not come from the repository.
 _NOT_AWAY = (NoModels, ReleaseRejected, CheckFailed, ProbationFailed, StorageFailed)
 
 FAILED = 75
@@ -150,9 +151,9 @@ class Updater:
         current = sources.current(self._settings)
         status = read_status(self._home)
         if not force:
-            known = current and (wanted, self._environment) in satisfied(current, status)
+            done = current and (wanted, self._environment) in satisfied(current, status)
             whole = current and self._environments.has_all(current.environments)
-            if current and known and whole and not to_be_tried_again(current):
+            if current and done and whole and not to_be_tried_again(current):
                 return Outcome("unchanged", current)
             self._refuse_rejected(wanted, status)
         release_id = self._releases.next_id(wanted)
@@ -163,12 +164,15 @@ class Updater:
             specs = with_problems(staging.models_serve, found, exported.problems)
             specs = assign(specs, exported.shared, self._builder)
             beside = exported.beside - {f"{spec.name}/" for spec in specs}
-            results = self._check(specs, beside, None if force else current, status)
+            known = (None, Status()) if force else (current, status)
+            results = self._check(specs, beside, *known)
             entries = [
                 self._entry(spec, results[spec.name], current, staging, release_id)
                 for spec in specs
             ]
             report(entries)
+            with storage():
+                answers.write(staging.path, results.values())
             apply_policy(entries, self._settings)
             if current and not force and is_unchanged(entries, current):
                 return Outcome("unchanged", current)
@@ -214,17 +218,14 @@ class Updater:
         checked: Mapping[ModelName, ModelEntry] = {}
         if current and self._environment in {one for _, one in satisfied(current, status)}:
             checked = current.models
-        results = known_results(specs, checked)
-        if unchecked := [spec for spec in specs if spec.name not in results]:
-            found = check(
-                unchecked,
-                timeout=self._settings.sync.check_timeout,
-                environ=child_environment(),
-                beside=beside,
-                pythons=self._environments.pythons({spec.environment for spec in unchecked}),
-            )
-            results.update((result.name, result) for result in found)
-        return results
+        return check_new(
+            specs,
+            known_results(specs, checked, unfit.known(status, self._environment, moment())),
+            current,
+            beside=beside,
+            timeout=self._settings.sync.check_timeout,
+            pythons=self._environments.pythons({spec.environment for spec in specs}),
+        )
 
     def _entry(
         self,

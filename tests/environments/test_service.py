@@ -21,15 +21,16 @@ class Model:
 """
 
 
+def serves(service: Service, wanted: str) -> bool:
+    """Whether the model has this version of its library."""
+    return version(service, "Model") == wanted
+
+
 def version(service: Service, model: str) -> str:
     """The version of the package that a model has."""
     answer = service.post(model, {"x": 1})
     assert answer.status_code == 200, answer.text
     return str(answer.json()["version"])
-
-
-def _serves(service: Service, wanted: str) -> bool:
-    return version(service, "Model") == wanted
 
 
 def broken(service: Service) -> dict[str, str]:
@@ -108,7 +109,7 @@ def test_environments_that_no_release_needs_are_removed(
             index.offer("lemon", f"{number}.5")
             write_model(models, "Model", LEMON, requirements__txt=f"lemon=={number}.5\n")
             service.sync()
-            until(partial(_serves, service, f"{number}.5"))
+            until(partial(serves, service, f"{number}.5"))
         kept = {
             entry["environment"]
             for release in (tmp_path / "home" / "releases").glob("*/release.json")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from asyncio import events
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -18,6 +16,7 @@ def hidden(call: Callable[P, R]) -> Callable[P, R]:
 
     It may call `asyncio.run` and `loop.run_until_complete` then.
     """
+    from asyncio import events  # here: a runner that needs no asyncio does not import it
 
     @wraps(call)
     def call_hidden(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -38,24 +37,12 @@ def hidden(call: Callable[P, R]) -> Callable[P, R]:
 def install() -> None:
     """Have `asyncio.get_event_loop` make a loop in each thread, as in the main one of a script.
 
-    From Python 3.14 on it makes none anywhere.
+    From Python 3.14 on it makes none anywhere. Nothing is done before asyncio is imported.
     """
-    if sys.version_info < (3, 14) and type(asyncio.get_event_loop_policy()) is not _LoopPerThread:
-        asyncio.set_event_loop_policy(_LoopPerThread())
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or sys.version_info >= (3, 14):
+        return
+    from modelsync.models.isolation.loop_policy import LoopPerThread
 
-
-if sys.version_info < (3, 14):
-
-    class _LoopPerThread(asyncio.DefaultEventLoopPolicy):
-        """Makes the loop of a thread when it is asked for, and another one after its end."""
-
-        def get_event_loop(self) -> asyncio.AbstractEventLoop:
-            """Return the loop of this thread."""
-            try:
-                loop = super().get_event_loop()
-            except RuntimeError:
-                loop = None
-            if loop is None or loop.is_closed():
-                loop = self.new_event_loop()
-                self.set_event_loop(loop)
-            return loop
+    if type(asyncio.get_event_loop_policy()) is not LoopPerThread:
+        asyncio.set_event_loop_policy(LoopPerThread())

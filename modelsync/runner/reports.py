@@ -1,0 +1,41 @@
+"""What a runner tells its master while it starts: which model it loads, what came of it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import IO, Any
+
+from modelsync import json_text
+from modelsync.models.serialization import to_json
+from modelsync.models.types import Fault, LoadedModel
+
+
+class Reports:
+    """Writes one JSON object a line into a pipe; nobody may read it."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+
+    def loading(self, name: str) -> None:
+        """The next code that runs is this model's."""
+        self._write({"loading": name})
+
+    def failed(self, name: str, fault: Fault) -> None:
+        """A model cannot be called, and why."""
+        self._write({"model": name, "fault": to_json(fault)})
+
+    def loaded(self, model: LoadedModel) -> None:
+        """A model can be called; this is what the API tells of it."""
+        self._write(
+            {
+                "model": model.name,
+                "schema": model.schema,
+                "doc": model.doc,
+                "is_async": model.is_async,
+                "batches": model.call_batch is not None,
+            }
+        )
+
+    def _write(self, values: dict[str, Any]) -> None:
+        with suppress(BrokenPipeError):  # only the reports of the first start are read
+            self._pipe.write(json_text.dump_lossy(values) + b"\n")
