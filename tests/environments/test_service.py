@@ -6,6 +6,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+from modelsync.files import remove_tree
 from tests.fixtures.git import GitServer
 from tests.fixtures.index import PackageIndex
 from tests.fixtures.service import Service, answers, serving, write_example, write_model
@@ -68,6 +69,17 @@ def test_two_models_have_two_versions_of_a_library(tmp_path: Path, index: Packag
         assert (version(service, "One"), version(service, "Two")) == ("1.0", "2.0")
 
 
+def test_an_environment_that_is_lost_is_built_again(tmp_path: Path, index: PackageIndex) -> None:
+    """When the service starts, as after the move of a state directory; from uv's cache, or not."""
+    models = tmp_path / "models"
+    write_model(models, "Model", LEMON, requirements__txt="lemon==1.0\n")
+    with serving(tmp_path, models) as service:
+        assert version(service, "Model") == "1.0"
+    remove_tree(tmp_path / "home" / "environments")
+    with serving(tmp_path, models) as service:
+        until(partial(serves, service, "1.0"))
+
+
 def test_shared_requirements_are_followed(tmp_path: Path, index: PackageIndex) -> None:
     """Those at the top of the repository, or of its subdirectory, are for all folders without their
     own; a change of them is a new version of these models, and of no others.
@@ -105,7 +117,7 @@ def test_environments_that_no_release_needs_are_removed(
     """Those of the releases that are kept, or still serve, stay."""
     models, folder = tmp_path / "models", tmp_path / "home" / "environments"
     with serving(tmp_path, models, MODELSYNC_KEEP_RELEASES="2", ready=False) as service:
-        for number in range(1, 5):
+        for number in range(1, 4):
             index.offer("lemon", f"{number}.5")
             write_model(models, "Model", LEMON, requirements__txt=f"lemon=={number}.5\n")
             service.sync()
