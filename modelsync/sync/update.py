@@ -52,13 +52,7 @@ from modelsync.sync.plan import (
     with_problems,
 )
 from modelsync.sync.sources import Source, source_of, substitutes
-from modelsync.sync.status import (
-    Status,
-    read_status,
-    record_failure,
-    record_success,
-    rejection,
-)
+from modelsync.sync.status import Status, read_status, record_failure, record_success, rejection
 
 log = logging.getLogger("modelsync.sync.update")  # also when it runs as __main__
 

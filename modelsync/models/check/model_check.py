@@ -22,6 +22,7 @@ from modelsync.models.check.placement import Facts, runner_reason
 from modelsync.models.check.replaced import Functions
 from modelsync.models.check.source_names import source_names
 from modelsync.models.check.trials import Template
+from modelsync.models.discovery.overlap import find_write
 from modelsync.models.isolation.import_hooks import ROOT
 from modelsync.models.isolation.shared_settings import SharedSettings
 from modelsync.models.loading import loader
@@ -111,7 +112,7 @@ class ModelCheck:
             artefact=bool(spec.artefact),
             is_async=model.is_async,
             environment=spec.environment,
-            serial=spec.writes_self,
+            serial=spec.writes_self or _writes_shared(spec),
             event_loops=loops,
             names=processes,
             examples=len(model.examples),
@@ -146,6 +147,10 @@ class ModelCheck:
         template.close()
         repeats = len(sequences) == 2 and sequences[0] == sequences[1] and sequences[0] is not None
         return {"outcomes": outcomes | {"repeats": repeats}, "sequence": sequences[:1]}
+
+
+def _writes_shared(spec: ModelSpec) -> bool:
+    return bool(spec.class_name) and find_write(spec.path, spec.class_name) is not None
 
 
 def _steps(model: LoadedModel, facts: Facts) -> list[str]:

@@ -22,7 +22,7 @@ from modelsync.models.check.baseline import Baseline
 from modelsync.models.check.comparison import BATCH, find_difference
 from modelsync.models.check.fork import Fork, ForkChannel, Message
 from modelsync.models.diagnosis import plain
-from modelsync.models.isolation import guards
+from modelsync.models.isolation import event_loops, guards, random_numbers
 from modelsync.models.isolation.shared_settings import SharedSettings
 from modelsync.models.loading import lifecycle
 from modelsync.models.types import LoadedModel
@@ -127,8 +127,7 @@ def _make(model: LoadedModel, order: Message, steps: list[str], channel: ForkCha
 
 def begin(model: LoadedModel) -> None:
     """Do what a worker does after the fork."""
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()
+    random_numbers.reseed()
     if not model.is_async:
         lifecycle.start(model)
 
@@ -201,14 +200,12 @@ def _in_loop(model: LoadedModel, order: Message, *, hidden: bool = False) -> str
     found: list[str] = []
     loop = asyncio.new_event_loop()
 
+    examine_here = event_loops.hidden(examine) if hidden else examine
+
     def call() -> None:
-        running = asyncio.events._get_running_loop()
         try:
-            if hidden:
-                asyncio.events._set_running_loop(None)
-            found.append(examine(model, order, model.context))
+            found.append(examine_here(model, order, model.context))
         finally:
-            asyncio.events._set_running_loop(running)
             loop.stop()
 
     loop.call_soon(call)
