@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 
 from modelsync.files import remove_tree
+from tests.environments.making import other_python
 from tests.fixtures.git import GitServer
-from tests.fixtures.index import PackageIndex
+from tests.fixtures.index import PackageIndex, needs_real_index
 from tests.fixtures.service import Service, answers, serving, write_example, write_model
 from tests.waiting import until
 
@@ -19,6 +21,17 @@ import sys
 class Model:
     def transform_predict(self, x: float):
         return {"version": lemon.VERSION, "twice": 2 * x, "prefix": sys.prefix}
+"""
+
+OLD = """
+from pydantic import VERSION, BaseModel
+
+class Row(BaseModel):
+    a: int
+
+class Model:
+    def transform_predict(self, row: Row):
+        return {"version": VERSION[0], "a": row.a}
 """
 
 
@@ -142,3 +155,20 @@ def test_an_index_that_comes_back_needs_no_push(tmp_path: Path, index: PackageIn
         assert broken(service)["Model"].startswith("the package index cannot be reached")
         index.status = 200
         until(lambda: version(service, "Model") == "1.0", 30)
+
+
+def test_old_libraries_and_another_python_work(tmp_path: Path) -> None:
+    """Whatever the service has itself: pydantic 1 validates, another Python answers."""
+    needs_real_index()
+    models = tmp_path / "models"
+    old = write_model(models, "Old", OLD, requirements__txt="pydantic<2\n")
+    write_example(old, {"a": 1}, {"version": "1", "a": 1})
+    wanted, programs = other_python()
+    code = LEMON.replace("lemon.VERSION", "sys.version[:4]").replace("import lemon", "import six")
+    other = write_model(models, "Other", code, requirements__txt="six\n")
+    (other / ".python-version").write_text(f"{wanted}\n")
+    with serving(tmp_path, models, PATH=f"{programs}:{os.environ['PATH']}") as service:
+        assert service.post("Old", {"a": "2"}).json() == {"version": "1", "a": 2}
+        refused = service.post("Old", {"a": "x"})
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "a")
+        assert version(service, "Other") == wanted
