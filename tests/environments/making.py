@@ -37,12 +37,10 @@ def other_python() -> tuple[str, Path]:
     """
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     for version in ("3.12", "3.13", "3.14", "3.11"):
-        found = [
-            which(f"python{version}"),
-            *Path.home().glob(f".pyenv/versions/{version}.*/bin/python"),
-        ]
+        installed = Path.home().glob(f".pyenv/versions/{version}.*/bin/python")
+        found = [which(f"python{version}"), *map(str, installed)]
         for program in filter(None, found):
-            command = [str(program), "-c", "import sys; print(*sys.version_info[:2], sep='.')"]
+            command = [program, "-c", "import sys; print(*sys.version_info[:2], sep='.')"]
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
             if version != own and done.stdout.strip() == version:
                 return version, Path(program).parent

@@ -59,7 +59,7 @@ def test_environments_are_built_listed_and_removed(tmp_path: Path, index: Packag
     assert made in modelsync(tmp_path, "environments", "list", **image).stdout
     assert made in modelsync(tmp_path, "environments", "build").stdout
     assert made in modelsync(tmp_path, "environments", "list").stdout
-    assert "removed 1 environments" in modelsync(tmp_path, "environments", "clean").stdout
+    assert "removed 1 environment and" in modelsync(tmp_path, "environments", "clean").stdout
     assert made not in modelsync(tmp_path, "environments", "list").stdout
     write_model(models, "Bad", CODE, requirements__txt="-e .\n")
     done = modelsync(tmp_path, "environments", "build")
