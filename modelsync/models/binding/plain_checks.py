@@ -36,6 +36,8 @@ def check_of(hint: Any) -> Check:
     if origin in (Annotated, Required, NotRequired):
         return _constrained(check_of(parts[0]), parts[1:])
     if origin in (Union, types.UnionType):
+        if type(None) in parts:
+            return _optional(check_of(Union[tuple(one for one in parts if one is not type(None))]))  # noqa: UP007
         return _union([check_of(part) for part in parts])
     if origin is Literal:
         return _one_of({value: value for value in parts})
@@ -152,6 +154,13 @@ _SCALARS: dict[Any, Check] = {
     type(None): _none,
 }
 _EXACT = (str, bool, int, float, type(None))
+
+
+def _optional(check: Check) -> Check:
+    def nullable(value: Any, place: tuple[int | str, ...]) -> Any:
+        return None if value is None else check(value, place)
+
+    return nullable
 
 
 def _union(checks: list[Check]) -> Check:
