@@ -20,6 +20,8 @@ WORKDIR /srv/modelsync
 # uv, or pip where uv cannot be had, as ./run.sh uses it. What both download stays on the builder.
 COPY scripts/__init__.py scripts/libraries.sh scripts/
 COPY scripts/uv scripts/uv
+COPY modelsync/__init__.py modelsync/
+COPY modelsync/environments/__init__.py modelsync/environments/pip_configuration.py modelsync/environments/
 
 # Before the code, so that only a changed list installs again. Your models' libraries are asked for in
 # requirements-models.txt, if there is one: a pattern may match nothing.

@@ -5,6 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 
+def moment() -> datetime:
+    """The time now, in UTC."""
+    return datetime.now(UTC)
+
+
 def now() -> str:
     """The time now in ISO 8601, UTC, with microseconds, so that text sorts as time."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    return moment().isoformat(timespec="microseconds")

@@ -90,10 +90,7 @@ class NoModels(SyncError):
 
 
 class ReleaseRejected(SyncError):
-    """The commit is not accepted.
-
-    A model of it is broken and the policy is `reject`, or its generation did not become ready.
-    """
+    """A model is broken and the policy is `reject`, or the generation did not become ready."""
 
     reason = "rejected"
 
@@ -105,39 +102,27 @@ class ProbationFailed(SyncError):
 
 
 class UpdateDied(SyncError):
-    """The process of the update did not start, or did not end by itself.
-
-    It was killed, ran out of memory, or met a bug of modelsync.
-    """
+    """The update's process was killed, ran out of memory, or met a bug of modelsync."""
 
     reason = "died"
 
 
 class CheckFailed(SyncError):
-    """A model did not pass the check for a reason that may pass, such as a database that was away.
-
-    The policy is `reject`, so the commit is not served yet; it is checked again.
-    """
+    """The policy is `reject`, and a model is broken for a reason that may pass: checked again."""
 
     reason = "check"
-    transient = True
 
 
 class GenerationFailed(SyncError):
-    """The processes of the new release did not become ready, for a reason that may pass.
-
-    They were killed, or took too long; the release is built and started again.
-    """
+    """The new release's processes were killed, or late, while they started: started again."""
 
     reason = "not_ready"
-    transient = True
 
 
 class ResourcesExhausted(SyncError):
     """The machine has no process, thread, descriptor or memory left for the sync."""
 
     reason = "resources"
-    transient = True
 
 
 class ReleaseUnreadable(ModelsyncError):
@@ -150,9 +135,7 @@ class ReleaseUnreadable(ModelsyncError):
 
 
 class ClusterUnreachable(ModelsyncError):
-    """The API server did not answer in time, or its answer is invalid; the change may have been
-    made.
-    """
+    """The API server did not answer, or answered wrongly; the change may have been made."""
 
     reason = "cluster"
 

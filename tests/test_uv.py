@@ -19,10 +19,11 @@ from pathlib import Path
 
 import pytest
 
-from scripts.uv.configuration import arguments_for_uv, for_uv, option
+from modelsync.environments.pip_configuration import arguments_for_uv, for_uv, option
 from scripts.uv.download import Pin, fits
 
 ROOT = Path(__file__).parents[1]
+CONFIGURATION = "modelsync/environments/pip_configuration.py"
 SYSTEM = "macosx_10_9" if platform.system() == "Darwin" else "manylinux_2_5"
 NAME = f"uv-7.0.0-py3-none-{SYSTEM}_{platform.machine()}.whl"
 
@@ -76,6 +77,10 @@ def checkout(tmp_path: Path, wheel: bytes) -> Path:
     folder = tmp_path / "checkout"
     shutil.copytree(ROOT / "scripts" / "uv", folder / "scripts" / "uv")
     (folder / "scripts" / "__init__.py").touch()
+    environments = folder / "modelsync" / "environments"
+    environments.mkdir(parents=True)
+    for file in ("modelsync/__init__.py", "modelsync/environments/__init__.py", CONFIGURATION):
+        shutil.copy(ROOT / file, folder / file)
     hashes = (f"--hash=sha256:{sha}" for sha in ("ab" * 32, hashlib.sha256(wheel).hexdigest()))
     pin = " \\\n    ".join(["uv==7.0.0", *hashes])
     (folder / "scripts" / "uv" / "pinned.txt").write_text(pin)

@@ -12,12 +12,11 @@ import click
 from modelsync.cli import console
 from modelsync.cli.command import FOLDER, load_settings
 from modelsync.cli.faults import show_fault
+from modelsync.cli.folders import environments_folder, find, shared_requirements
 
 if TYPE_CHECKING:
     from modelsync.models.types import CheckResult, ModelName, ModelSpec
     from modelsync.settings import Settings
-
-SOURCE = "etls.py"
 
 
 @click.command(short_help="Load models and run their examples, before a push.")
@@ -37,7 +36,7 @@ def check(path: Path, layout: str) -> int:
     directory. The exit code is 1 if any model is broken, so the repository's own CI can run it.
     """
     settings = load_settings()
-    folders = find(path, settings)
+    folders, pythons = _with_environments(path, find(path, settings), settings)
     from modelsync.files import listed
     from modelsync.models.check import checker
     from modelsync.settings import child_environment
@@ -49,6 +48,7 @@ def check(path: Path, layout: str) -> int:
             timeout=settings.sync.check_timeout,
             environ=child_environment(),
             beside=beside - {f"{folder.name}/" for folder in folders},
+            pythons=pythons,
             on_progress=lambda result: advance(result.name),
         )
     results = {result.name: result for result in found}
@@ -56,19 +56,26 @@ def check(path: Path, layout: str) -> int:
     return 0 if all(results[folder.name].ok for folder in folders) else 1
 
 
-def find(path: Path, settings: Settings) -> list[ModelSpec]:
-    """The model folders of PATH. Raises ClickException if there are none."""
-    from modelsync.models.discovery.folders import discover
+def _with_environments(
+    path: Path, folders: list[ModelSpec], settings: Settings
+) -> tuple[list[ModelSpec], dict[str, Path]]:
+    """The folders with the environments that they require, which are built as in a sync, and the
+    Python of each environment.
 
-    path = path.resolve()
-    if (path / SOURCE).is_file():
-        return [folder for folder in discover(path.parent) if folder.path.name == path.name]
-    # First as a sync sees a repository, then as a standalone service sees its folder.
-    inside = [path / settings.git.subdir] if settings.git.subdir else [path, path / "models_serve"]
-    for root in inside:
-        if folders := discover(root):
-            return folders
-    raise click.ClickException(f"no model in {inside[0]}: a model is a folder with a file {SOURCE}")
+    No sync removes them as long as this process lives.
+    """
+    from modelsync.environments.assignment import assign
+    from modelsync.environments.builder import Builder
+
+    place = environments_folder(settings)
+    builder = Builder(settings.environments, place, settings.git.cache)
+    shared = shared_requirements(path, folders, settings)
+    with console.progress("building environments", len(folders)) as advance:
+        found = assign(folders, shared, builder, on_progress=lambda spec: advance(spec.name))
+    pythons = builder.environments.pythons({spec.environment for spec in found})
+    for environment in pythons:
+        builder.environments.hold(environment)
+    return found, pythons
 
 
 def _print_table(folders: list[ModelSpec], results: dict[ModelName, CheckResult]) -> None:
@@ -91,12 +98,23 @@ def _print_table(folders: list[ModelSpec], results: dict[ModelName, CheckResult]
         rows,
         alarming=frozenset({"broken"}),
     )
+    for folder in folders:
+        _print_place(results[folder.name])
     sys.stdout.flush()
     for folder in folders:
         show_fault(folder, results[folder.name].fault)
     broken = sum(not result.ok for result in results.values())
     count = f"{len(folders)} model{'s' if len(folders) != 1 else ''}"
     click.echo(f"\n{count}, {f'{broken} broken' if broken else 'all good'}")
+
+
+def _print_place(result: CheckResult) -> None:
+    """Print where a model runs and why, unless it runs as most do."""
+    from modelsync.models.types import PLACES
+
+    placement = result.placement
+    if result.ok and placement.place != "worker":
+        click.echo(f"\n{result.name} runs in {PLACES[placement.place]}: {placement.reason}")
 
 
 def _time(seconds: float | None) -> str:
@@ -113,6 +131,7 @@ def _print_json(folders: list[ModelSpec], results: dict[ModelName, CheckResult])
         result = results[folder.name]
         values = dataclasses.asdict(result)
         measured = values.pop("measured")
+        del values["answers"]
         models.append({**values, **measured, "ok": result.ok, "folder": str(folder.path)})
     broken = sum(not model["ok"] for model in models)
     click.echo(orjson.dumps({"models": models, "broken": broken}, option=orjson.OPT_INDENT_2))

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -227,6 +227,14 @@ class Mirror:
                 with suppress(OSError):
                     remove_tree(target)
                 raise
+
+    @contextmanager
+    def files(
+        self, commit: str, subdir: str, deadline: Deadline
+    ) -> Iterator[Callable[[str], dict[str, bytes]]]:
+        """A function for `tree.files` of a folder of the commit. Raises SyncError, as it does."""
+        with self._session(deadline) as run:
+            yield lambda path: tree.files(run, commit, subdir, path)
 
     # --- retries ---
 

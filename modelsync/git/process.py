@@ -23,6 +23,8 @@ from modelsync.files import TEMPORARY, remove_tree, storage
 from modelsync.git import auth
 from modelsync.git.diagnostics import explain
 from modelsync.git.url import Remote
+from modelsync.leash import leash
+from modelsync.resources import starting
 from modelsync.settings import Git, git_environment
 
 # Given on the command line, where they outrank the mirror's own configuration.
@@ -111,6 +113,7 @@ class GitRunner:
     ) -> Iterator[subprocess.Popen[bytes]]:
         """A git process in a session of its own, which is killed at the deadline and on leaving.
 
+        Git's helpers end with git, as their pipes close, or at the low-speed limit.
         By SIGKILL, because no process of it holds state that matters, and it may ignore any other
         signal.
         """
@@ -122,8 +125,8 @@ class GitRunner:
         strangers = [
             part for name in os.environ if name not in self._environ for part in ("-u", name)
         ]
-        command = [*_leash(), "env", *strangers, "git", *self._config, *where, *arguments]
-        with storage():
+        command = [*leash(), "env", *strangers, "git", *self._config, *where, *arguments]
+        with storage(), starting("git"):
             started: Any = (
                 _gitpython()
                 .Git(self.private)
@@ -138,8 +141,9 @@ class GitRunner:
         child: subprocess.Popen[bytes] = started.proc
         watchdog = threading.Timer(self._deadline.remaining(), _kill, (child,))
         watchdog.daemon = True
-        watchdog.start()
         try:
+            with starting("a thread"):
+                watchdog.start()
             yield child
         finally:
             watchdog.cancel()
@@ -186,19 +190,3 @@ def _gitpython() -> Any:
     except ImportError:
         raise SyncError("git is not installed") from None
     return git
-
-
-@cache
-def _leash() -> tuple[str, ...]:
-    """The command that makes git end when this process is killed; empty without util-linux.
-
-    Git's helpers end with git, as their pipes close, or at the low-speed limit.
-    """
-    leash = ("setpriv", "--pdeathsig", "KILL")
-    try:
-        works = not subprocess.run(
-            [*leash, "true"], capture_output=True, check=False, timeout=10
-        ).returncode
-    except (OSError, subprocess.TimeoutExpired):
-        works = False
-    return leash if works else ()

@@ -69,6 +69,21 @@ def export(run: GitRunner, commit: str, subdir: str, target: Path) -> Export:
     )
 
 
+def files(run: GitRunner, commit: str, subdir: str, path: str) -> dict[str, bytes]:
+    """The file at a path below `subdir`, or all files below it if it is a folder, by path.
+
+    Links and submodules are left out. Empty if there is nothing.
+    """
+    tree = _subtree(run, commit, subdir)
+    listing = run("ls-tree", "-r", "-z", tree, "--", path, local=True)
+    found = map(TreeEntry.parse, filter(None, listing.split("\0")))
+    wanted = [entry for entry in found if entry.mode.startswith("100")]
+    if not wanted:
+        return {}
+    with run.process("cat-file", "--batch", stdin=subprocess.PIPE) as child:
+        return {entry.path: b"".join(_content(child, entry.sha)) for entry in wanted}
+
+
 def _listed(run: GitRunner, tree: str) -> frozenset[str]:
     listing = run("ls-tree", "-z", tree, local=True)
     entries = (line.partition("\t") for line in listing.split("\0") if line)

@@ -157,6 +157,14 @@ class Frame:
         """Count one call of the model with so many requests, a batch."""
         self._row.batch(requests)
 
+    def hangs(self) -> None:
+        """Count a call that goes on after the deadline: it may still end the process."""
+        self._row.begin(1)
+
+    def hangs_no_more(self) -> None:
+        """That call has ended."""
+        self._row.end(1)
+
     def refuse(self, error: RequestError) -> None:
         """Answer each request that has no answer yet with the same error."""
         self.answer((index, error) for index in self.unanswered)

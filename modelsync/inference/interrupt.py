@@ -18,6 +18,8 @@ import threading
 from collections.abc import Callable
 from time import monotonic, sleep
 
+from modelsync.inference.threads import start_thread
+
 TAKES_LOCKS = {"acquire", "release", "_acquireLock", "_releaseLock", "__enter__", "__exit__"}
 """Names of functions that take or release a lock, and that their callers mention."""
 
@@ -57,12 +59,10 @@ def interrupt_soon(
 
     It is interrupted only while `wanted()`, which is asked with `lock` held: then the thread cannot
     go on to another call. After `PATIENCE` seconds it is interrupted in any line. If logging cannot
-    be used afterwards, the process ends: each thread that logs would wait for ever.
+    be used afterwards, the process ends: each thread that logs would wait for ever. Raises
+    Overloaded if the system starts no thread for it.
     """
-    arguments = (thread_id, lock, wanted, after)
-    threading.Thread(
-        target=_interrupt_soon, args=arguments, name="modelsync-interrupt", daemon=True
-    ).start()
+    start_thread(lambda: _interrupt_soon(thread_id, lock, wanted, after), "modelsync-interrupt")
 
 
 def _interrupt_soon(

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic, perf_counter
 from typing import Any
 
-from modelsync.errors import ModelBroken, ModelUnavailable
+from modelsync.errors import ModelBroken, ModelUnavailable, Overloaded
 from modelsync.inference.codec import Codec
 from modelsync.inference.dispatch import Frame
 from modelsync.inference.interrupt import (
@@ -21,6 +21,7 @@ from modelsync.inference.interrupt import (
     release_locks,
 )
 from modelsync.inference.runners import InProcessRunner, RawOutcome
+from modelsync.inference.threads import start_thread
 from modelsync.models.isolation.crash_report import signal_stack
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.types import LoadedModel, ModelSpec
@@ -71,29 +72,36 @@ class ModelThread:
         self._task: asyncio.Task[Any] | None = None
         self._lock = threading.Lock()
         self._calling: Frame | None = None
+        self._hangs = False
         self._given_up = False
-        self._thread = threading.Thread(
-            target=self._run, name=f"modelsync-model-{spec.name}", daemon=True
-        )
+        self._ended = threading.Event()
+        self._thread_id = 0
 
     def start(self) -> None:
-        """Start the thread; returns at once."""
-        self._thread.start()
+        """Start the thread; returns at once. Raises Overloaded if the system starts none."""
+        start_thread(self._run, f"modelsync-model-{self._spec.name}")
 
     def join(self) -> None:
         """Wait for the end of the thread."""
-        self._thread.join()
+        self._ended.wait()
 
     def interrupt(self, frame: Frame) -> bool:
         """Interrupt the call of a frame; return whether the thread is in one."""
-        if self._calling is not frame:
-            return False
-        after = 0.0
-        if task := self._task:
+        with self._lock:
+            if self._calling is not frame:
+                return False
+            self._hangs = True
+            frame.hangs()
+            task = self._task
+        if task:
             task.get_loop().call_soon_threadsafe(task.cancel)
-            after = CANCEL
-        thread_id = self._thread.ident or 0
-        interrupt_soon(thread_id, self._lock, lambda: self._calling is frame, after=after)
+        with suppress(Overloaded):  # no thread for it: the call is not interrupted, but given up
+            interrupt_soon(
+                self._thread_id,
+                self._lock,
+                lambda: self._calling is frame,
+                after=CANCEL if task else 0.0,
+            )
         return True
 
     def give_up(self, frame: Frame) -> bool:
@@ -106,6 +114,13 @@ class ModelThread:
 
     def _run(self) -> None:
         _stack = signal_stack()
+        self._thread_id = threading.get_ident()
+        try:
+            self._load_and_serve()
+        finally:
+            self._ended.set()
+
+    def _load_and_serve(self) -> None:
         while not self._bring_up():
             if not self._wait_for_retry(self._report()):
                 return
@@ -113,7 +128,7 @@ class ModelThread:
         if self.model.is_async:
             self._serve()
         else:
-            self.model.context.run(self._serve)
+            self._context.run(self._serve)
         if self._given_up:
             self._leave()
         else:
@@ -134,6 +149,8 @@ class ModelThread:
                 self._runner = self._loaded or InProcessRunner.load(self._spec)
             self._runner.wait = self._wait
             self.model = self._runner.model
+            # A thread that was given up may be in the context of the same instance.
+            self._context = self.model.context.copy() if self._again else self.model.context
             self.model.lock = None  # one thread, one call at a time
             (self._runner.start if self._again else self._runner.warm_up)()
         except ModelBroken as error:
@@ -195,7 +212,9 @@ class ModelThread:
     def _end(self, frame: Frame) -> None:
         with self._lock:
             self._calling = None
-            if frame.finished:  # it may have been interrupted
+            if self._hangs:
+                self._hangs = False
+                frame.hangs_no_more()
                 cancel_interrupt(threading.get_ident())
 
     def _turn(self, payloads: Sequence[bytes], frame: Frame) -> Sequence[RawOutcome]:
@@ -224,8 +243,8 @@ class ModelThread:
             finally:
                 self._task = None
 
-        return self._loop.run(call(), context=self.model.context)
+        return self._loop.run(call(), context=self._context)
 
     def _wait(self, awaitable: Awaitable[Any]) -> Any:
         """Wait for what an `async def` has returned, in the loop of this thread."""
-        return self._loop.run(lifecycle.awaited(awaitable), context=self.model.context)
+        return self._loop.run(lifecycle.awaited(awaitable), context=self._context)

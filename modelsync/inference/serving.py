@@ -142,6 +142,7 @@ class _Routes:
         return routes
 
     def model(self, name: str, *, folder: str, version: str, **properties: Any) -> None:
+        """Load a model; one that does not load, or is left out, becomes a fault."""
         path = self.release.path / folder
         values = {**properties, "name": name, "path": path, "version": version}
         if reason := self.left_out.get(name):

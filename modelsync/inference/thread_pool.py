@@ -193,4 +193,5 @@ class ThreadPool:
             with suppress(Overloaded):  # the next job tries again
                 self._grow()
         self._given_up.add(thread_id)
-        interrupt_soon(thread_id, self._lock, lambda: thread_id in self._given_up)
+        with suppress(Overloaded):  # it is not interrupted, and counts as hung
+            interrupt_soon(thread_id, self._lock, lambda: thread_id in self._given_up)

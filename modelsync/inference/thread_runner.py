@@ -11,14 +11,16 @@ from __future__ import annotations
 import logging
 import math
 import random
-import threading
+from contextlib import suppress
 from queue import SimpleQueue
+from time import sleep
 
 from modelsync.backoff import Backoff
-from modelsync.errors import ModelBroken
+from modelsync.errors import ModelBroken, Overloaded
 from modelsync.inference.dispatch import DispatchedRunner, Frame
 from modelsync.inference.model_thread import ModelThread
 from modelsync.inference.runners import InProcessRunner
+from modelsync.inference.threads import start_thread
 from modelsync.models import examples
 from modelsync.models.loading import loader
 from modelsync.models.types import LoadedModel, ModelSpec
@@ -28,7 +30,7 @@ log = logging.getLogger(__name__)
 RETRY = Backoff(first=2.0, most=300.0)
 """Seconds between two attempts to load and start a model that fails."""
 
-GRACE = 1.0
+GRACE = 0.5
 """Seconds that an interrupted call has to end, before its thread is given up."""
 
 
@@ -79,9 +81,8 @@ class ThreadRunner(DispatchedRunner):
             if thread.tried.is_set():  # just now
                 self.report(thread.fault)
         elif thread and thread.interrupt(frame):
-            timer = threading.Timer(GRACE, self._replace, (thread, frame))
-            timer.daemon = True
-            timer.start()
+            with suppress(Overloaded):  # no thread for it: the next frame that expires tries again
+                start_thread(lambda: self._replace(thread, frame), "modelsync-replace")
 
     def stop(self) -> None:
         """Have the thread call the model's `stop`, after the frames that wait; wait for its end."""
@@ -119,11 +120,13 @@ class ThreadRunner(DispatchedRunner):
         return RETRY.pause(thread.failures, random.random())  # noqa: S311  no secret
 
     def _replace(self, thread: ModelThread, frame: Frame) -> None:
-        """Load the model in another thread, unless this one has ended its call."""
+        """Load the model in another thread, unless this one ends its call in `GRACE` seconds."""
+        sleep(GRACE)
         with self._lock:
             if self._thread is not thread or not thread.give_up(frame):
                 return
             self.hung += 1
+            self._thread = None  # if the system starts no other now, the next request tries again
             self._thread = self._new_thread(again=True)
         fields = {"event": "model_thread_replaced", "model": self.model.name}
         message = "%s hangs in its thread: another one takes its place"

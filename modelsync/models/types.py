@@ -13,12 +13,13 @@ ModelName = NewType("ModelName", str)
 TreeHash = NewType("TreeHash", str)
 """The git tree hash of a model's folder (40 hex digits): the model's version."""
 
-FaultStage = Literal["name", "static", "load", "example", "timeout", "crash"]
+FaultStage = Literal["name", "static", "environment", "load", "example", "timeout", "crash"]
 """The stage in which a model failed.
 
-`name`: the name of its folder. `static`: the analysis of its source, which runs no code. `load`:
-its import and `__init__`. `example`: one of its examples. `timeout`: it took too long to load or
-to answer its examples. `crash`: it ended the check process (`os._exit`, a segmentation fault).
+`name`: the name of its folder. `static`: the analysis of its source, which runs no code.
+`environment`: the libraries that it requires. `load`: its import and `__init__`. `example`: one of
+its examples. `timeout`: it took too long to load or to answer its examples. `crash`: it ended the
+check process (`os._exit`, a segmentation fault).
 """
 
 ModelState = Literal["ready", "stale", "failed"]
@@ -31,6 +32,13 @@ Place = Literal["worker", "thread", "runner"]
 """Where a model runs: in each worker, loaded before the fork; in each worker, loaded after the fork
 and always called by the thread that loaded it; in a runner, a process outside the workers.
 """
+
+PLACES: dict[Place, str] = {
+    "worker": "the workers",
+    "thread": "a thread of its own in each worker",
+    "runner": "a runner, a process of its own",
+}
+"""The places in words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import IO
 
 import orjson
@@ -30,18 +31,30 @@ log = logging.getLogger(__name__)
 # row several times slower. The variable of the user's environment wins.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
+STRANGERS = 0.5
+"""Seconds between two looks for processes that a dead generation has left."""
+
 
 class NotReady(Exception):
     """The generation died, took too long, or answers with another release than its own.
 
     `model` is the one that hung while it loaded, or ended the process. `transient`: the reason may
-    pass, so that the release is not to blame.
+    pass, so that the release is not to blame. `unfit`: the models that do not load, with the
+    reasons; without them the release would be served.
     """
 
-    def __init__(self, reason: str, *, model: str = "", transient: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        model: str = "",
+        transient: bool = False,
+        unfit: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(reason)
         self.model = model
         self.transient = transient
+        self.unfit = unfit
 
 
 class Generation:
@@ -245,3 +258,10 @@ class Generation:
 def _pipe() -> tuple[IO[bytes], IO[bytes]]:
     reading, writing = os.pipe()
     return os.fdopen(reading, "rb"), os.fdopen(writing, "wb")
+
+
+async def end_strangers(children: Children) -> None:
+    """End what dead generations and updates have left, for ever."""
+    while True:
+        children.end_strangers()
+        await asyncio.sleep(STRANGERS)

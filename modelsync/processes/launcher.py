@@ -39,6 +39,7 @@ class Launcher:
         self._settings = settings
         self._listener = listener
         self._requests = requests
+        self._keeps_previous = settings.sync.on_broken_model == "previous"
         self._children = children
         check_timeout = settings.sync.check_timeout
         self._timeout = READY_TIMEOUT + check_timeout
@@ -47,8 +48,9 @@ class Launcher:
     async def launch(self, release: Release | None, serving: Generation | None) -> Generation:
         """Start a generation of `release` and wait until all of it is ready.
 
-        What `serving` serves gets a second try if it does not load. On probation no model may be
-        left out. Raises NotReady.
+        A model of which `serving` has an earlier version keeps that: where the new one does not
+        load, NotReady names it as unfit. What is the same in both gets a second try, and is missing
+        if that fails, too. On probation no model may be missing. Raises NotReady.
         """
         left_out: dict[str, str] = {}
         retried = False
@@ -62,10 +64,11 @@ class Launcher:
                 _log_left_out(error.model, str(error))
                 continue
             missing = not_loaded(generation)
-            if missing and self._settings.git.on_probation:
+            lost, kept = _lost(missing, generation, serving)
+            if (missing and self._settings.git.on_probation) or (lost and self._keeps_previous):
                 await generation.kill()
-                raise NotReady(_listed(missing))
-            if retried or not _lost(missing, left_out, serving):
+                raise NotReady(_listed(missing), transient=bool(lost), unfit=missing)
+            if retried or not kept - left_out.keys():
                 return generation
             await generation.kill()
             retried = True
@@ -99,12 +102,18 @@ def not_loaded(generation: Generation | None) -> dict[str, str]:
 
 
 def _lost(
-    missing: Mapping[str, str], left_out: Mapping[str, str], serving: Generation | None
-) -> set[str]:
-    """Return the models that would be lost: they serve now and do not load in the new release."""
-    before = serving.release.models if serving and serving.release else {}
-    served = {str(name) for name, entry in before.items() if entry.version}
-    return (missing.keys() & served) - left_out.keys() - not_loaded(serving).keys()
+    missing: Mapping[str, str], generation: Generation, serving: Generation | None
+) -> tuple[set[str], set[str]]:
+    """Return the missing models that serve now: in an earlier version, and in the same one."""
+    before, after = _versions(serving), _versions(generation)
+    served = {name for name in missing if before.get(name) and name not in not_loaded(serving)}
+    same = {name for name in served if before[name] == after.get(name)}
+    return served - same, same
+
+
+def _versions(generation: Generation | None) -> dict[str, str]:
+    release = generation.release if generation else None
+    return {name: entry.version for name, entry in release.models.items()} if release else {}
 
 
 def _listed(missing: Mapping[str, str]) -> str:

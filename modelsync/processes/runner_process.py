@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from modelsync import bootstrap, json_text, settings
+from modelsync.environments.store import python_of
 from modelsync.inference.channel import RunnerChannel
 from modelsync.inference.process_runner import Hosted, RunnerGroup
 from modelsync.inference.pulse import Pulse
@@ -108,8 +109,7 @@ class RunnerProcess:
     def _python(self) -> Path | None:
         """Return the Python of the environment, None for the service's own."""
         environment = self.group.environment
-        home = self._config.state.home.absolute()
-        return home / "environments" / environment / "bin" / "python" if environment else None
+        return python_of(self._config.state.home, environment) if environment else None
 
     def _job(self, report: int) -> RunnerJob:
         server = self._config.server

@@ -14,31 +14,29 @@ import socket
 from collections.abc import Callable
 
 from modelsync.backoff import Backoff
-from modelsync.errors import StorageFailed, SyncError
+from modelsync.errors import StorageFailed
 from modelsync.inference import circuit_breaker
 from modelsync.observability import counters, totals
 from modelsync.observability.logs import event
 from modelsync.orphans import Children
 from modelsync.processes import descriptors
-from modelsync.processes.generation import Generation, NotReady
+from modelsync.processes.generation import Generation, NotReady, end_strangers
 from modelsync.processes.launcher import Launcher, not_loaded
 from modelsync.processes.listener import listening
 from modelsync.processes.replacement import Replacement
+from modelsync.processes.swap_record import SwapRecord
 from modelsync.processes.sync_loop import SyncLoop
 from modelsync.processes.tasks import cancel, start_task
 from modelsync.releases import owners
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
-from modelsync.sync import rejection, sources
+from modelsync.sync import sources
 from modelsync.sync.schedule import Schedule
 
 log = logging.getLogger(__name__)
 
 RESTART = Backoff(first=0.1, most=30.0)
 """Seconds between two starts of a generation that keeps dying."""
-
-STRANGERS = 0.5
-"""Seconds between two looks for processes that a dead generation has left."""
 
 OLD_GENERATION = 10.0
 """Seconds for which the port may still be taken by a generation whose supervisor was killed."""
@@ -101,6 +99,7 @@ class Supervisor:
         self._launcher = Launcher(
             settings, listener, self._sync_loop.request_writer, self._children
         )
+        self._record = SwapRecord(settings)
         self._stopping = asyncio.Event()
         self._stopping_at_once = asyncio.Event()
         self._swapping = asyncio.Lock()
@@ -121,7 +120,7 @@ class Supervisor:
         log.info("listening at http://%s:%d/%s", host, port, self.settings.server.base_url)
         await self._first_generation()
         following = loop.create_task(self._sync_loop.run())
-        start_task(self._keepers, self._end_strangers())
+        start_task(self._keepers, end_strangers(self._children))
         start_task(self._keepers, self._replacement.run())
         await self._stopping.wait()
         patience = self.settings.server.drain_timeout
@@ -181,13 +180,8 @@ class Supervisor:
         except NotReady as error:
             log.error("%s", error)
             if release:
-                event(
-                    log,
-                    logging.ERROR,
-                    "the last release does not start",
-                    release=release.id,
-                    reason=str(error),
-                )
+                fields = {"release": release.id, "reason": str(error)}
+                event(log, logging.ERROR, "the last release does not start", **fields)
                 await self._start(None)
 
     def _current_release(self) -> Release | None:
@@ -210,28 +204,13 @@ class Supervisor:
         try:
             await self._start(release)
         except NotReady as error:
-            event(
-                log,
-                logging.ERROR,
-                "the release is not served",
-                release=release.id,
-                reason=str(error),
-            )
-            try:
-                await asyncio.to_thread(
-                    rejection.withdraw,
-                    self.settings,
-                    release,
-                    serving,
-                    str(error),
-                    lasting=not error.transient,
-                )
-            except SyncError as problem:
-                log.error("the release cannot be taken back now: %s", problem)
-                return False
-            # A pinned pod waits for no other commit.
-            return not (error.transient or self.settings.git.revision)
-        return True
+            fields = {"release": release.id, "reason": str(error)}
+            event(log, logging.ERROR, "the release is not served", **fields)
+            settled, again = await self._record.not_served(release, serving, error)
+            if again:
+                self._sync_loop.request()
+            return settled
+        return await self._record.served(release, not_loaded(self.current))
 
     async def _complete(self, release: Release) -> bool:
         """Try to load the models of the serving release that did not load; return true.
@@ -284,12 +263,6 @@ class Supervisor:
             and current.release == generation.release
             and not_loaded(generation).keys() >= not_loaded(current).keys()
         )
-
-    async def _end_strangers(self) -> None:
-        """End what dead generations and updates have left, for ever."""
-        while True:
-            self._children.end_strangers()
-            await asyncio.sleep(STRANGERS)
 
     async def _replace(self) -> None:
         """Replace the generation by one of the same release. Raises NotReady as `_start`."""

@@ -75,6 +75,10 @@ class SyncLoop:
         os.set_blocking(self.request_writer, False)
         loop.add_reader(self._request_reader, self._read_requests)
 
+    def request(self) -> None:
+        """Request a sync."""
+        self._requested.set()
+
     async def run(self) -> None:
         """Sync at once and at each request, until cancelled; then no update is left running."""
         self._requested.set()

@@ -13,7 +13,7 @@ import threading
 from time import monotonic, sleep
 
 from modelsync.backoff import Backoff
-from modelsync.errors import ModelBroken
+from modelsync.errors import ModelBroken, Overloaded
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.runners import InProcessRunner, ModelRunner
 from modelsync.models.loading import loader
@@ -111,7 +111,7 @@ class _Start:
     def _started(self) -> bool:
         try:
             self.runner.warm_up()
-        except ModelBroken as error:
+        except (ModelBroken, Overloaded) as error:
             self._dataplane.suspend(self._name, str(error))
             return False
         return True

@@ -71,6 +71,11 @@ class Release:
         """The folder with the model folders."""
         return self.path / "models_serve"
 
+    @property
+    def environments(self) -> set[str]:
+        """The ids of the environments that its models need."""
+        return {entry.spec.environment for entry in self.models.values() if entry.version} - {""}
+
 
 class Staging:
     """A release while it is built: a folder that no other code reads before `publish`."""
@@ -125,7 +130,8 @@ class Releases:
             number = locks.open_for_lock(self._home / "lock")
         try:
             try:
-                locks.lock(number, deadline=deadline)
+                with storage():
+                    locks.lock(number, deadline=deadline)
             except SyncTimeout:
                 waited = f"{deadline.seconds:g} s"
                 raise SyncTimeout(f"another sync did not end within {waited}") from None
@@ -177,6 +183,10 @@ class Releases:
             with suppress(ReleaseUnreadable):
                 found.append(self.read(name))
         return sorted(found, key=lambda release: release.created, reverse=True)
+
+    def environments(self) -> set[str]:
+        """Return the ids of the environments that any release on disk needs."""
+        return {name for release in self.history() for name in release.environments}
 
     def next_id(self, commit: str) -> str:
         """Return the id for a new release: the commit, with `.2`, `.3`, ... if that is taken."""

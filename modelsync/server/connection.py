@@ -7,35 +7,34 @@ never reaches a model: it is answered with a problem, and the connection ends.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from time import perf_counter
 
 from modelsync.problems import Answer
 from modelsync.server.access_log import AccessLog
+from modelsync.server.buffers import SMALL, TOO_MANY_ANSWERS, TOO_MANY_BODIES
 from modelsync.server.head_cache import HeadCache
 from modelsync.server.parser import RequestParser
+from modelsync.server.pipeline import Pipeline
 from modelsync.server.request import Exchange, Request
 from modelsync.server.responses import Responses
 from modelsync.server.router import Router
 from modelsync.server.rules import ProtocolError
 from modelsync.server.state import ServerState
 
-MAX_PIPELINED = 32
-"""Requests of one connection that may wait for an answer; then reading pauses."""
-
 LINGER = 2.0
-"""Seconds for which a closing connection still reads (RFC 9112 section 9.6).
-
-A reset would otherwise destroy the answer before the client reads it.
+"""Seconds for which a closing connection still reads (RFC 9112 section 9.6): a reset would destroy
+the answer before the client reads it.
 """
 
 
 class Connection(asyncio.Protocol):
-    """One client; `deadline` is a time of the loop's clock, 0 if the client has nothing to do."""
+    """One client; `deadline` is a time of the loop's clock, 0 if the client has nothing to do.
+    `unread`: it leaves so much of its answers unread that nothing more is written.
+    """
 
     __slots__ = (
-        "_closing", "_exchanges", "_heads", "_log", "_parser", "_paused", "_responses", "_router",
-        "_state", "_unsent", "_writable", "client", "deadline", "transport",
+        "_closing", "_exchanges", "_heads", "_log", "_parser", "_paused", "_pipeline", "_responses",
+        "_router", "_state", "_unsent", "client", "deadline", "transport", "unread",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -53,11 +52,12 @@ class Connection(asyncio.Protocol):
         self._responses = responses
         self._heads = heads
         self._log = log
-        self._exchanges: deque[Exchange] = deque()
+        self._pipeline = Pipeline(state.buffers, self, self._start)
+        self._exchanges = self._pipeline.exchanges
         self._parser = RequestParser(self, state.max_body)
         self._closing = False
         self._paused = False
-        self._writable = True
+        self.unread = False
         self._unsent = 0
         self.client = b""
         self.deadline = 0.0
@@ -74,13 +74,14 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._state.closed(self)
         self._closing = True
-        self._exchanges.clear()
+        self._parser.drop()
+        self._pipeline.forget()
 
     def data_received(self, data: bytes) -> None:
         """Answer a request with a known head at once; give everything else to the parser."""
         if self._closing:
             return
-        begins = not self._parser.in_message and not self._exchanges and self._writable
+        begins = not self._parser.in_message and not self._exchanges and not self.unread
         if begins:
             end = data.find(b"\r\n\r\n") + 4
             heads = self._heads
@@ -97,35 +98,34 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Keep the connection for the answers that are still due, else close it."""
-        if self._parser.in_message or not self._exchanges:
-            return False
-        self._exchanges[-1].close = True
-        return True
+        if due := bool(self._exchanges) and not self._parser.in_message:
+            self._exchanges[-1].close = True
+        return due
 
     def pause_writing(self) -> None:
-        self._writable = False
+        self.unread = True
         self._unsent = self.transport.get_write_buffer_size()
         self.deadline = self._state.now() + self._state.write_timeout
+        self._pipeline.measure()
         self._update_reading()
 
     def resume_writing(self) -> None:
-        self._writable = True
+        self.unread = False
+        self._pipeline.measure()
         if self._closing and not self._exchanges:
             self._expect(LINGER)
         elif self._parser.in_message:
-            self._expect(
-                self._state.header_timeout if self._parser.in_head else self._state.body_timeout
-            )
+            state, in_head = self._state, self._parser.in_head
+            self._expect(state.header_timeout if in_head else state.body_timeout)
         else:
             self._expect(0.0)
         self._flush()
 
     def _expect(self, seconds: float) -> None:
         """Limit the time for the client's next step, 0: it has none.
-
         While the client does not read its answers, the limit for that stays.
         """
-        if self._writable:
+        if not self.unread:
             self.deadline = self._state.now() + seconds if seconds else 0.0
 
     # --- events of the parser ---------------------------------------------------------------------
@@ -143,6 +143,12 @@ class Connection(asyncio.Protocol):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._expect(self._state.body_timeout)
 
+    def growing(self) -> None:
+        """A large body has become larger. Raises ProtocolError if there is no memory for it."""
+        self._pipeline.measure()
+        if not self._state.buffers.relieve():
+            raise ProtocolError(503, TOO_MANY_BODIES)
+
     def received(self, request: Request, whole: bytes) -> None:
         """A request is complete; `whole` is its bytes if they came in one piece, else empty."""
         request.request_id = self._state.request_id(request.header(b"x-request-id"))
@@ -154,10 +160,12 @@ class Connection(asyncio.Protocol):
         """Route a complete request; its answer follows those of the requests before it."""
         self._state.requests += 1
         exchange = Exchange(request)
-        self._exchanges.append(exchange)
         self._expect(0.0)
-        self._router.route(request, lambda answer: self.answered(exchange, answer))
+        self._pipeline.add(exchange)
         self._update_reading()
+
+    def _start(self, exchange: Exchange) -> None:
+        self._router.route(exchange.request, lambda answer: self.answered(exchange, answer))
 
     def wait(self, exchange: Exchange) -> None:
         """Queue a request whose answer comes later, through `answered` or `finished`."""
@@ -187,14 +195,13 @@ class Connection(asyncio.Protocol):
     def timed_out(self) -> None:
         """End the connection, because the client has missed its deadline.
 
-        A request that has begun is answered with 408 first. A client that reads slowly, but reads,
-        gets more time.
+        A request that has begun gets a 408; a client that reads slowly, but reads, more time.
         """
         self.deadline = 0.0
-        if not self._writable and (unsent := self.transport.get_write_buffer_size()) < self._unsent:
+        if self.unread and (unsent := self.transport.get_write_buffer_size()) < self._unsent:
             self._unsent = unsent  # slow, but it does read
             self.deadline = self._state.now() + self._state.write_timeout
-        elif self._closing or not self._writable:
+        elif self._closing or self.unread:
             self.transport.abort()
         elif self._parser.in_message:
             self._reject(408, "the request did not arrive in time")
@@ -221,37 +228,62 @@ class Connection(asyncio.Protocol):
         last = not self._exchanges or exchange is self._exchanges[-1]
         exchange.close = exchange.close or (self._state.draining and last)
         exchange.output = self._responses.render(exchange.request, answer, close=exchange.close)
-        self._flush()
+        self._queue(exchange)
 
     def finished(self, exchange: Exchange) -> None:
         """Send the `output` of an exchange that keeps the connection, in its order."""
         if self.transport.is_closing():
             return
-        if len(self._exchanges) == 1 and self._writable and not self._parser.in_message:
+        if len(self._exchanges) == 1 and not self.unread and not self._parser.in_message:
             self._exchanges.clear()
             self.deadline = self._state.idle_deadline
             # May set another deadline: that of a client that does not read.
             self.transport.write(exchange.output or b"")
         else:
-            self._flush()
+            self._queue(exchange)
 
     def _flush(self) -> None:
         """Write all answers up to the first that is not ready."""
         exchanges = self._exchanges
-        while exchanges and (output := exchanges[0].output) is not None and self._writable:
+        while exchanges and (output := exchanges[0].output) is not None and not self.unread:
             exchange = exchanges.popleft()
             self.transport.write(output)
             if exchange.close:
                 self._linger()
                 return
+        if self._pipeline.held:
+            self._pipeline.measure()
+        if self._pipeline.waiting:
+            self._pipeline.start_waiting()
         if not exchanges and not self._parser.in_message and not self._closing:
             self._expect(self._state.idle_timeout)
         self._update_reading()
 
+    def _queue(self, exchange: Exchange) -> None:
+        """Send an answer in its turn; one for which there is no room becomes a 503."""
+        large = len(exchange.output or b"") > SMALL
+        if (large or self._pipeline.waiting) and not self._pipeline.keep(exchange):
+            request = exchange.request
+            answer = self._responses.problem(503, TOO_MANY_ANSWERS, request.request_id)
+            exchange.output = self._responses.render(request, answer, close=exchange.close)
+        self._flush()
+
+    def unsent(self) -> int:
+        """Return the bytes of the body that arrives, and of answers that the client must read."""
+        unread = self.unread and not self.transport.is_closing()
+        return self._parser.buffered + (self.transport.get_write_buffer_size() if unread else 0)
+
+    def cut_off(self) -> None:
+        """Disconnect the client, and forget its answers."""
+        self._closing = True
+        self.transport.abort()
+        self._parser.drop()
+        self._pipeline.forget()
+
     def _linger(self) -> None:
         """Send no more, but read and drop data, until the client closes or `LINGER` is over."""
         self._closing = True
-        self._exchanges.clear()
+        self._pipeline.forget()
         self._expect(LINGER)
         if self._paused:
             self._paused = False
@@ -261,7 +293,7 @@ class Connection(asyncio.Protocol):
 
     def _update_reading(self) -> None:
         """Pause reading while the client sends requests faster than it reads answers."""
-        pause = len(self._exchanges) >= MAX_PIPELINED or not self._writable
+        pause = self._pipeline.is_full or self.unread
         if pause is not self._paused and not self._closing and not self.transport.is_closing():
             self._paused = pause
             (self.transport.pause_reading if pause else self.transport.resume_reading)()

@@ -91,7 +91,8 @@ class Responses:
     def problem(self, status: int, detail: str, request_id: str) -> Answer:
         """Return the answer to a request that breaks the protocol."""
         body = problems.document(status, detail, request_id=request_id, release=self.release)
-        return Answer(status, orjson.dumps(body), problems.PROBLEM)
+        headers = (("Retry-After", "1"),) if status == 503 else ()
+        return Answer(status, orjson.dumps(body), problems.PROBLEM, headers)
 
 
 def success_fields(version: str) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import perf_counter
 
+import orjson
+
 from modelsync import problems
 from modelsync.errors import RequestError
 from modelsync.inference.batcher import RequestQueue
@@ -58,10 +60,21 @@ class Router:
                 self._predict_all(request, respond)
             elif request.method in (b"GET", b"HEAD") and path in self._probes:
                 respond(self._probes[path](self._service, request.request_id))
+            elif b"%2f" in path.lower():  # WSGI would take it for a slash
+                respond(self._not_found(request))
             else:
                 self._bridge.submit(request, self._executor.threadsafe(respond))
         except RequestError as error:
             respond(self._refused(error, request))
+
+    def _not_found(self, request: Request) -> Answer:
+        body = problems.document(
+            404,
+            "no path has an escaped slash (%2F)",
+            request_id=request.request_id,
+            release=self._dataplane.release,
+        )
+        return Answer(404, orjson.dumps(body), problems.PROBLEM)
 
     def admit(self, request: Request) -> None:
         """Check credentials and content type of a prediction. Raises RequestError."""

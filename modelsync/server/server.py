@@ -31,7 +31,8 @@ class Server:
     def __init__(
         self, service: Service, app: WSGIApplication, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self.state = ServerState(service.settings.server.max_body, loop.time)
+        settings = service.settings.server
+        self.state = ServerState(settings.max_body, loop.time, settings.max_buffered)
         self._service = service
         self._loop = loop
         self._log = AccessLog()

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
+from modelsync.server.buffers import Buffers
 from modelsync.server.request_ids import acceptable
 
 
@@ -39,8 +40,12 @@ class ServerState:
     idle_timeout = 75.0
     write_timeout = 30.0
 
-    def __init__(self, max_body: int, now: Callable[[], float]) -> None:
+    def __init__(
+        self, max_body: int, now: Callable[[], float], max_buffered: int = 256 * 1024**2
+    ) -> None:
         self.max_body = max_body
+        # One body and its answer always fit.
+        self.buffers = Buffers(max(max_buffered, 2 * max_body))
         self.now = now
         self.draining = False
         self.requests = 0

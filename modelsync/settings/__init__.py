@@ -14,19 +14,21 @@ from modelsync.settings.environments import (
     hand_down,
     hide_secrets,
     secret_names,
+    user_cache,
 )
 from modelsync.settings.groups import GROUPS, Entry, Settings, entries
 from modelsync.settings.loader import load
 from modelsync.settings.revision import NO_REVISION, Revision
 from modelsync.settings.secret import Secret
 from modelsync.settings.service import Access, Logs, ServerSettings, State
-from modelsync.settings.source import Git, Rollout, Sync
+from modelsync.settings.source import EnvironmentSettings, Git, Rollout, Sync
 
 __all__ = [
     "GROUPS",
     "NO_REVISION",
     "Access",
     "Entry",
+    "EnvironmentSettings",
     "Git",
     "Logs",
     "Revision",
@@ -44,4 +46,5 @@ __all__ = [
     "load",
     "load_file",
     "secret_names",
+    "user_cache",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 
 import orjson
 
@@ -28,6 +29,12 @@ def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str
     child = dict(os.environ if environ is None else environ)
     hide_secrets(child)
     return child
+
+
+def user_cache(environ: Mapping[str, str] | None = None) -> Path:
+    """The folder of this user for what can be made again."""
+    given = os.environ if environ is None else environ
+    return Path(given.get("XDG_CACHE_HOME") or Path.home() / ".cache", "modelsync")
 
 
 def git_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelsync.settings.definition import PREFIX
 from modelsync.settings.service import Access, Logs, ServerSettings, State
-from modelsync.settings.source import Git, Rollout, Sync
+from modelsync.settings.source import EnvironmentSettings, Git, Rollout, Sync
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     git: Git = field(default_factory=Git)
     sync: Sync = field(default_factory=Sync)
+    environments: EnvironmentSettings = field(default_factory=EnvironmentSettings)
     access: Access = field(default_factory=Access)
     state: State = field(default_factory=State)
     rollout: Rollout = field(default_factory=Rollout)
@@ -30,8 +31,8 @@ class Settings:
 
 
 GROUPS: dict[str, type[Any]] = {
-    "server": ServerSettings, "git": Git, "sync": Sync, "access": Access, "state": State,
-    "rollout": Rollout, "logs": Logs,
+    "server": ServerSettings, "git": Git, "sync": Sync, "environments": EnvironmentSettings,
+    "access": Access, "state": State, "rollout": Rollout, "logs": Logs,
 }  # fmt: skip
 
 

@@ -82,6 +82,14 @@ class ServerSettings:
         "size of the largest request body; over it the answer is 413",
         shown="10MiB",
     )
+    max_buffered: int = setting(
+        "MODELSYNC_MAX_BUFFERED",
+        256 * 1024**2,
+        parsers.size,
+        "memory per worker for bodies of requests and answers that clients have not read; over it "
+        "clients that do not read are disconnected, and large bodies answered 503",
+        shown="256MiB",
+    )
     max_queue: int = setting(
         "MODELSYNC_MAX_QUEUE",
         1000,

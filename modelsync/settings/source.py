@@ -143,6 +143,33 @@ class Sync:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvironmentSettings:
+    """The environments that are built of the folders' requirements, in `MODELSYNC_HOME`."""
+
+    timeout: float = setting(
+        "MODELSYNC_ENVIRONMENT_TIMEOUT",
+        600.0,
+        parsers.seconds,
+        "time that resolving and building one environment may take, besides the sync's own",
+        shown="10m",
+    )
+    size: int = setting(
+        "MODELSYNC_ENVIRONMENT_SIZE",
+        10 * 1024**3,
+        parsers.size,
+        "size of the largest environment, and of what is downloaded for it",
+        shown="10GiB",
+    )
+    prepared: Path | None = setting(
+        "MODELSYNC_ENVIRONMENTS",
+        None,
+        parsers.path,
+        "folder with environments that `modelsync environments build` has built beforehand, as in "
+        "an image; the service only reads it",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """`modelsync rollout`, which brings a new commit to all pods of a Kubernetes Deployment."""
 

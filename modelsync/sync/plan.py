@@ -12,16 +12,18 @@ from pathlib import Path
 
 from modelsync.errors import CheckFailed, ProbationFailed, ReleaseRejected
 from modelsync.models.types import (
+    PLACES,
     CheckResult,
     Fault,
     ModelEntry,
     ModelName,
     ModelSpec,
+    Placement,
     TreeHash,
 )
 from modelsync.observability.logs import event
 from modelsync.releases.store import Release
-from modelsync.settings import Revision
+from modelsync.settings import Revision, Settings
 from modelsync.sync.status import Status
 
 _log = logging.getLogger("modelsync.sync.update")
@@ -64,23 +66,32 @@ def with_problems(
 
 
 def known_results(
-    specs: Sequence[ModelSpec], checked: Mapping[ModelName, ModelEntry]
+    specs: Sequence[ModelSpec],
+    checked: Mapping[ModelName, ModelEntry],
+    unfit: Mapping[tuple[ModelName, TreeHash], Fault],
 ) -> dict[ModelName, CheckResult]:
     """Return the results that need no check, by name.
 
     A model that cannot be loaded has its fault already. A version that serves, and is among those
-    that were `checked` in the same environment, keeps its result.
+    that were `checked` in the same environment, keeps its result. Versions that are `unfit` are not
+    to be tried now.
     """
     results: dict[ModelName, CheckResult] = {}
     for spec in specs:
         entry = checked.get(spec.name)
         if spec.fault:
             results[spec.name] = CheckResult(spec.name, spec.version, spec.fault)
-        elif entry and entry.state == "ready" and entry.version == spec.version:
+        elif entry and entry.state == "ready" and _is_same(entry, spec):
             results[spec.name] = CheckResult(
                 spec.name, spec.version, measured=entry.measured, placement=entry.placement
             )
+        elif fault := unfit.get((spec.name, spec.version)):
+            results[spec.name] = CheckResult(spec.name, spec.version, fault)
     return results
+
+
+def _is_same(entry: ModelEntry, spec: ModelSpec) -> bool:
+    return (entry.version, entry.spec.environment) == (spec.version, spec.environment)
 
 
 def decide(
@@ -104,8 +115,25 @@ def decide(
         fault=result.fault,
         release=before.release if before and before.version == spec.version else release_id,
         measured=result.measured,
-        placement=result.placement,
+        placement=_placed(spec, result.placement),
     )
+
+
+def _placed(spec: ModelSpec, placement: Placement) -> Placement:
+    """Return the placement of a model: one with an environment of its own needs its Python."""
+    if not spec.environment or placement.place == "runner":
+        return placement
+    return replace(placement, place="runner", reason="it has an environment of its own")
+
+
+def apply_policy(entries: Sequence[ModelEntry], settings: Settings) -> None:
+    """Raise ProbationFailed, ReleaseRejected or CheckFailed if the settings forbid what is
+    broken.
+    """
+    if settings.git.on_probation:
+        reject_newly_broken(entries, settings.git.revision)
+    if settings.sync.on_broken_model == "reject":
+        reject_broken(entries)
 
 
 def reject_broken(entries: Sequence[ModelEntry]) -> None:
@@ -146,6 +174,7 @@ def is_unchanged(entries: Sequence[ModelEntry], current: Release) -> bool:
             entry.wanted_version,
             fault.stage if fault and fault.transient else fault,
             entry.placement,
+            entry.spec.environment,
         )
 
     return set(map(visible, entries)) == set(map(visible, current.models.values()))
@@ -156,6 +185,22 @@ def to_be_tried_again(release: Release) -> list[ModelName]:
     return sorted(
         name for name, entry in release.models.items() if entry.fault and entry.fault.transient
     )
+
+
+def report_places(results: Sequence[CheckResult]) -> None:
+    """Log each model that does not run as most do, with the reason."""
+    for result in results:
+        placement = result.placement
+        if result.ok and placement.place != "worker":
+            event(
+                _log,
+                logging.INFO,
+                f"{result.name} runs in {PLACES[placement.place]}: {placement.reason}",
+                event="model_placed",
+                model=result.name,
+                place=placement.place,
+                reason=placement.reason,
+            )
 
 
 def report(entries: Sequence[ModelEntry]) -> None:

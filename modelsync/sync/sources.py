@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from modelsync.deadline import Deadline
+from modelsync.environments import requirements
+from modelsync.environments.requirements import Found
 from modelsync.errors import NoModels, RefNotFound
 from modelsync.files import copy_tree, listed, storage, tree_hash
 from modelsync.git import url
@@ -29,12 +31,14 @@ class SourceExport:
 
     `versions`: the tree hash of each folder; None: to be computed. `problems`: faults of unsafe
     files by folder. `beside`: the names next to the model folders, as `files.listed` gives them.
+    `shared`: the requirements there, for the folders without their own.
     """
 
     commit: str
     versions: dict[str, TreeHash] | None
     problems: dict[str, tuple[Fault, ...]] = field(default_factory=dict)
     beside: frozenset[str] = frozenset()
+    shared: Found = None
 
 
 class Source(Protocol):
@@ -88,7 +92,16 @@ class GitSource:
             self._cache.keep(self._mirror.path, commit, tip=commit == self._tip)
         versions = self._mirror.versions(commit, deadline)
         export = self._mirror.export(commit, target, deadline)
-        return SourceExport(commit, versions, export.problems, export.beside)
+        shared = self._shared(commit, deadline) if export.beside & requirements.NAMES else None
+        return SourceExport(commit, versions, export.problems, export.beside, shared)
+
+    def _shared(self, commit: str, deadline: Deadline) -> Found:
+        """The requirements beside the folders, else those at the top of the repository."""
+        for subdir in dict.fromkeys((self.view, "")):
+            with self._mirror.files(commit, subdir, deadline) as read:
+                if found := requirements.find(read):
+                    return found
+        return None
 
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
         """Name the folder that has models, if there is one."""
@@ -144,7 +157,8 @@ class FolderSource:
             copy_tree(self._folder, target)
             # A file may have changed since `resolve`: the copy counts.
             beside = frozenset(listed(self._folder) | listed(self._folder.absolute().parent))
-            return SourceExport(tree_hash(target), None, beside=beside)
+            shared = requirements.find(requirements.below(target))
+            return SourceExport(tree_hash(target), None, beside=beside, shared=shared)
 
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
         """Say where a model folder belongs."""

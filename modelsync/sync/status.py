@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from modelsync import locks
 from modelsync.clock import now
@@ -29,7 +29,8 @@ class Status:
     `wanted_commit` is what the last attempt resolved, so it is empty after one that failed before.
     `release` was last found up to date for `served_commit` and `environment`; a commit that changes
     no model changes these, and not the release. `rejected` maps commits that are not tried again,
-    as `rejection` names them, to reasons; `failures` maps reasons to counts. `next_attempt` is when
+    as `rejection` names them, to reasons; `unfit` holds versions of models that are not tried for a
+    while (`unfit.record`); `failures` maps reasons to counts. `next_attempt` is when
     the supervisor starts the next sync by itself. Times are as `clock.now` gives them.
     """
 
@@ -45,6 +46,7 @@ class Status:
     next_attempt: str = ""
     failures: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
+    unfit: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def rejection(commit: str, environment: str) -> str:

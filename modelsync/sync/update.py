@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modelsync import orphans, settings
-from modelsync.clock import now
+from modelsync.clock import moment, now
 from modelsync.deadline import Deadline
+from modelsync.environments.assignment import assign
+from modelsync.environments.builder import Builder
 from modelsync.errors import (
     CheckFailed,
     ModelsyncError,
@@ -28,39 +30,33 @@ from modelsync.errors import (
     SyncError,
 )
 from modelsync.files import copy_tree, remove_tree, storage
-from modelsync.models.check.checker import check
 from modelsync.models.codegen.generator import generate
 from modelsync.models.discovery.folders import discover
 from modelsync.models.types import CheckResult, Fault, ModelEntry, ModelName, ModelSpec
 from modelsync.observability import logs
 from modelsync.observability.logs import event
+from modelsync.releases import answers
 from modelsync.releases.environment import environment
 from modelsync.releases.store import Release, Releases, Staging
-from modelsync.settings import Settings, child_environment
-from modelsync.sync import sources
+from modelsync.settings import Settings
+from modelsync.sync import sources, unfit
+from modelsync.sync.checks import check_new
 from modelsync.sync.plan import (
+    apply_policy,
     decide,
     is_unchanged,
     known_results,
-    reject_broken,
-    reject_newly_broken,
     report,
     satisfied,
     to_be_tried_again,
     with_problems,
 )
 from modelsync.sync.sources import Source, source_of, substitutes
-from modelsync.sync.status import (
-    Status,
-    read_status,
-    record_failure,
-    record_success,
-    rejection,
-)
+from modelsync.sync.status import Status, read_status, record_failure, record_success, rejection
 
 log = logging.getLogger("modelsync.sync.update")  # also when it runs as __main__
 
-# Errors that another source does not cure, or that do not come from the repository.
+# Another source does not cure these, or they do not come from the repository.
 _NOT_AWAY = (NoModels, ReleaseRejected, CheckFailed, ProbationFailed, StorageFailed)
 
 FAILED = 75
@@ -89,6 +85,8 @@ class Updater:
         self._releases = Releases(self._home)
         self._source = source_of(config)
         self._pin = config.git.revision
+        self._builder = Builder.of(config)
+        self._environments = self._builder.environments
         sync = config.sync
         self._environment = environment(self._source.view, sync.on_broken_model, sync.check_timeout)
 
@@ -102,6 +100,7 @@ class Updater:
         try:
             with self._releases.lock(deadline):
                 self._releases.sweep(self._settings.sync.keep_releases, self._releases.held())
+                self._environments.sweep(self._releases.environments())
                 try:
                     wanted = self._source.resolve(deadline)
                     outcome = self._update(self._source, wanted, deadline, force=force)
@@ -146,8 +145,9 @@ class Updater:
         current = sources.current(self._settings)
         status = read_status(self._home)
         if not force:
-            known = current and (wanted, self._environment) in satisfied(current, status)
-            if current and known and not to_be_tried_again(current):
+            done = current and (wanted, self._environment) in satisfied(current, status)
+            whole = current and self._environments.has_all(current.environments)
+            if current and done and whole and not to_be_tried_again(current):
                 return Outcome("unchanged", current)
             self._refuse_rejected(wanted, status)
         release_id = self._releases.next_id(wanted)
@@ -156,14 +156,18 @@ class Updater:
             if not (found := discover(staging.models_serve, exported.versions)):
                 raise source.no_models(wanted, deadline)
             specs = with_problems(staging.models_serve, found, exported.problems)
+            specs = assign(specs, exported.shared, self._builder)
             beside = exported.beside - {f"{spec.name}/" for spec in specs}
-            results = self._check(specs, beside, None if force else current, status)
+            known = (None, Status()) if force else (current, status)
+            results = self._check(specs, beside, *known)
             entries = [
                 self._entry(spec, results[spec.name], current, staging, release_id)
                 for spec in specs
             ]
             report(entries)
-            self._apply_policy(entries)
+            with storage():
+                answers.write(staging.path, results.values())
+            apply_policy(entries, self._settings)
             if current and not force and is_unchanged(entries, current):
                 return Outcome("unchanged", current)
             release = Release(
@@ -191,13 +195,6 @@ class Updater:
         if reason and not self._pin:
             raise ReleaseRejected(f"{wanted[:12]} was rejected before: {reason}")
 
-    def _apply_policy(self, entries: Sequence[ModelEntry]) -> None:
-        """Raise ProbationFailed or ReleaseRejected if the settings forbid what is broken."""
-        if self._settings.git.on_probation:
-            reject_newly_broken(entries, self._settings.git.revision)
-        if self._settings.sync.on_broken_model == "reject":
-            reject_broken(entries)
-
     # --- checking ---------------------------------------------------------------------------------
 
     def _check(
@@ -215,12 +212,14 @@ class Updater:
         checked: Mapping[ModelName, ModelEntry] = {}
         if current and self._environment in {one for _, one in satisfied(current, status)}:
             checked = current.models
-        results = known_results(specs, checked)
-        if unchecked := [spec for spec in specs if spec.name not in results]:
-            timeout = self._settings.sync.check_timeout
-            found = check(unchecked, timeout=timeout, environ=child_environment(), beside=beside)
-            results.update((result.name, result) for result in found)
-        return results
+        return check_new(
+            specs,
+            known_results(specs, checked, unfit.known(status, self._environment, moment())),
+            current,
+            beside=beside,
+            timeout=self._settings.sync.check_timeout,
+            pythons=self._environments.pythons({spec.environment for spec in specs}),
+        )
 
     def _entry(
         self,

@@ -11,7 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 from shutil import which
 
-from scripts.uv.configuration import PipConfigError, arguments_for_uv, for_uv
+from modelsync.environments.pip_configuration import PipConfigError, arguments_for_uv, for_uv
 from scripts.uv.download import NoUv, download
 
 OLDEST = (0, 11)

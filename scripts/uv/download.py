@@ -27,7 +27,7 @@ from urllib.request import (
     build_opener,
 )
 
-from scripts.uv.configuration import find_links, is_set, option
+from modelsync.environments.pip_configuration import find_links, is_set, option
 
 DEFAULT_INDEX = "https://pypi.org/simple"
 PINNED = Path(__file__).with_name("pinned.txt")

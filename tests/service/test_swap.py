@@ -98,8 +98,8 @@ def test_the_same_content_is_not_swapped(tmp_path: Path) -> None:
 
 
 def test_a_generation_that_dies_while_loading_changes_nothing(tmp_path: Path) -> None:
-    """The model loads in the check and kills the generation: the old release goes on, the commit is
-    rejected.
+    """The model loads in the check and kills the generation: its old version goes on, and the
+    others of the push are served.
     """
     models = tmp_path / "models"
     write_model(models, "Model", answers(0))
@@ -109,14 +109,16 @@ if "gunicorn_master" in open("/proc/self/cmdline").read():
     os._exit(3)
 {answers(1)}"""
     with serving(tmp_path, models) as service:
-        good = service.release()["id"]
         with load(service.port, "/models/Model", BODY, connections=4) as tally:
             write_model(models, "Model", deadly)
+            write_model(models, "Other", answers("new"))
             service.sync()
-            until(lambda: service.status()["reason"] == "rejected", 30)
+            until(lambda: service.post("Other").status_code == 200, 60)
         assert tally.failures == []
         assert service.post("Model").json() == {"value": 0}
-        assert service.release()["id"] == good
+        about = service.get("/models/Model").json()
+        assert about["state"] == "stale"
+        assert "ended the process while it was loaded: exit code 3" in about["reason"]
         assert service.get("/readyz").status_code == 200
         write_model(models, "Model", answers(2))  # and the next good commit is served
         service.sync()
@@ -127,7 +129,7 @@ if "gunicorn_master" in open("/proc/self/cmdline").read():
 def test_a_model_that_loads_in_the_check_only_is_not_swapped_in(
     tmp_path: Path, preload: str
 ) -> None:
-    """It raises in the generation: its last version goes on with all the others."""
+    """It raises in the generation: its last version goes on, with all the others of the push."""
     models = tmp_path / "models"
     write_model(models, "Model", answers(0))
     flaky = (
@@ -136,9 +138,19 @@ def test_a_model_that_loads_in_the_check_only_is_not_swapped_in(
     )
     with serving(tmp_path, models, MODELSYNC_PRELOAD=preload) as service:
         write_model(models, "Model", flaky)
+        write_model(models, "Other", answers("new"))
+        with load(service.port, "/models/Model", BODY, connections=2) as tally:
+            service.sync()
+            until(lambda: service.post("Other").status_code == 200, 60)
+        assert tally.failures == []
+        assert service.post("Model").json() == {"value": 0}
+        about = service.get("/models/Model").json()
+        assert about["state"] == "stale"
+        assert "no mount here" in about["reason"]
+        assert about["next_try"] is not None
+        write_model(models, "Other", answers("newer"))  # a push that does not touch it
         service.sync()
-        until(lambda: service.status()["reason"] == "rejected", 30)
-        assert "no mount here" in service.status()["message"]
+        until(lambda: service.post("Other").json() == {"value": "newer"}, 60)
         assert service.post("Model").json() == {"value": 0}
 
 

@@ -8,7 +8,6 @@ import re
 import selectors
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from modelsync import bootstrap
 from modelsync.models import diagnosis
 from modelsync.models.serialization import from_json, to_json
 from modelsync.models.types import CheckResult, Fault, FaultStage, ModelSpec
@@ -44,11 +44,17 @@ Progress = Callable[[CheckResult], None]
 class CheckProcess:
     """One check process, and what it has reported so far.
 
-    `group`: the process group of the model that is being checked.
+    `python`: that of the models' environment; None for the service's own. `served`: models that
+    serve already, beside which the others are checked. `moved`: those that must not run in the
+    workers because of others, with the reason. `group`: the process group of the model that is
+    being checked.
     """
 
     specs: Sequence[ModelSpec]
     timeout: float
+    python: Path | None = None
+    served: Sequence[tuple[ModelSpec, CheckResult]] = ()
+    moved: dict[str, str] = field(default_factory=dict)
     current: ModelSpec | None = None
     finished: int = 0
     done: bool = False
@@ -91,21 +97,34 @@ class CheckProcess:
         # The working directory is empty, and removed afterwards with all that models write there.
         work = scratch / "work"
         work.mkdir()
-        command = [sys.executable, "-P", "-m", "modelsync.models.check.child"]
         return subprocess.Popen(
-            [*command, str(job), str(events)],
+            [
+                *bootstrap.command(self.python, "modelsync.models.check.child"),
+                str(job),
+                str(events),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=(events,),
-            env=dict(environ),
+            env=bootstrap.environment(self.python, environ),
             cwd=work,
             start_new_session=True,
         )
 
     def _job(self, trace: Path) -> bytes:
         models = [to_json(replace(spec, path=spec.path.absolute())) for spec in self.specs]
-        return json.dumps({"timeout": self.timeout, "trace": str(trace), "models": models}).encode()
+        served = [
+            {"spec": to_json(replace(spec, path=spec.path.absolute())), "result": to_json(result)}
+            for spec, result in self.served
+        ]
+        job = {
+            "timeout": self.timeout,
+            "trace": str(trace),
+            "models": models,
+            "served": served,
+        }
+        return json.dumps(job).encode()
 
     def _listen(self, process: subprocess.Popen[bytes], events: int, record: Progress) -> bool:
         """Read from the child until it is done or dead (True) or out of time (False)."""
@@ -157,8 +176,11 @@ class CheckProcess:
                 self.tail.clear()
                 self.deadline = time.monotonic() + LONGEST * self.timeout + START_TIMEOUT
                 continue
+            if "together" in step:
+                self.deadline = time.monotonic() + step["together"] + START_TIMEOUT
+                continue
             if "done" in step:
-                self.done = True
+                self.done, self.moved = True, step["moved"]
                 continue
             if lost := step.get("lost"):
                 self._read_tail(output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import orjson
+from modelsync import json_text
 
 
 class Tolerance(NamedTuple):
@@ -56,5 +56,5 @@ def _is_same(expected: Any, got: Any, tolerance: Tolerance) -> bool:
 
 
 def _short(value: Any) -> str:
-    text = orjson.dumps(value).decode()
+    text = json_text.dumps(value).decode()
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"

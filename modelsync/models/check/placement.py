@@ -23,14 +23,16 @@ class Facts:
     """What the check has found out about a version of a model that answers its examples.
 
     Static: `artefact`, `is_async`, `environment`, `serial` (its calls must not overlap),
-    `event_loops` (its source names asyncio or the like), `examples` (their number).
+    `event_loops` (its source names asyncio or the like), `names` (what its source names of
+    processes and signals), `examples` (their number).
 
     After loading it: `threads` (names of Python's threads that run), `native_threads` (the number
     of others), `children` (processes that run), `held` (connections, files, objects bound to a
     thread), `processes` (pools that start processes), `generators` (of random numbers).
 
     What its code did: `load_activity`, `call_activity` (forks, processes, limits), `changed`
-    (settings that all models share), `replaced` (functions of other modules).
+    (settings that all models share), `mildly_changed` (those that seldom matter; they were restored
+    for the trials), `replaced` (functions of other modules).
 
     Trials, each in a fork of the process that loaded it: `loop` (called in a running event loop),
     `hidden` (the same with the loop hidden), `thread` (in another thread), `twice` (twice at once).
@@ -44,6 +46,7 @@ class Facts:
     environment: str = ""
     serial: bool = False
     event_loops: bool = False
+    names: str = ""
     examples: int = 0
     threads: tuple[str, ...] = ()
     native_threads: int = 0
@@ -54,6 +57,7 @@ class Facts:
     load_activity: tuple[str, ...] = ()
     call_activity: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    mildly_changed: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
     loop: Outcome = None
     hidden: Outcome = None
@@ -110,14 +114,24 @@ def _runner_reasons(facts: Facts) -> Iterator[str]:
     # A process that was started and has ended by now does no harm to anybody.
     if done := [what for what in facts.load_activity if not what.startswith("starts")]:
         yield f"it {_listed(done)} when it loads"
-    if facts.processes and not facts.examples:
-        yield f"it holds {_listed(facts.processes)}, and no example shows whether a call forks"
     if facts.changed:
         yield f"it changes {_listed(facts.changed)} for the whole process"
     if facts.replaced:
         yield f"it replaces {_listed(facts.replaced)} for the whole process"
+    if facts.mildly_changed and (facts.hidden or facts.thread):
+        yield f"its answers depend on {_listed(facts.mildly_changed)}, which it changes"
     if facts.lost:
         yield facts.lost
+    if not facts.examples:
+        yield from _doubts(facts)
+
+
+def _doubts(facts: Facts) -> Iterator[str]:
+    """Yield what a call may do, if there is no example that shows it."""
+    if facts.names:
+        yield f"its source names {facts.names}, and no example shows what a call does"
+    if facts.processes:
+        yield f"it holds {_listed(facts.processes)}, and no example shows what a call does"
 
 
 def _thread_reasons(facts: Facts) -> Iterator[str]:

@@ -11,6 +11,7 @@ from modelsync.models.isolation.import_hooks import ROOT
 EXPECTED = {
     "sys": {"excepthook", "displayhook", "unraisablehook", "breakpointhook"},
     "threading": {"excepthook"},
+    "typing": {"_collect_parameters", "_check_generic"},  # typing_extensions, at its import
     "warnings": {"showwarning", "formatwarning", "filters", "_showwarnmsg_impl"},
 }
 

@@ -22,7 +22,7 @@ from modelsync.models.check.baseline import Baseline
 from modelsync.models.check.comparison import BATCH, find_difference
 from modelsync.models.check.fork import Fork, ForkChannel, Message
 from modelsync.models.diagnosis import plain
-from modelsync.models.isolation import guards
+from modelsync.models.isolation import event_loops, guards, random_numbers
 from modelsync.models.isolation.shared_settings import SharedSettings
 from modelsync.models.loading import lifecycle
 from modelsync.models.types import LoadedModel
@@ -85,24 +85,33 @@ def _try(model: LoadedModel, order: Message) -> Message:
     outcomes: Message = {}
     deadline = time.monotonic() + order["seconds"]
     waiting: list[str] = list(order["steps"])
-    while waiting and time.monotonic() < deadline:
-        fork = Fork(lambda channel: _make(model, order, waiting, channel))
-        while waiting and (
-            done := fork.receive(min(deadline, time.monotonic() + order["patience"]))
-        ):
-            outcomes[waiting.pop(0)] = done["outcome"]
-        if waiting and time.monotonic() < deadline:
+    while waiting and time.monotonic() < deadline and not outcomes.get("thread"):
+        outcomes |= _try_some(model, order, waiting, deadline)
+        if waiting and outcomes.get("loop") and "hidden" not in outcomes:
+            waiting.insert(0, "hidden")
+    if order["varies"] and time.monotonic() < deadline:
+        outcomes["sequences"] = [_sequence_of_fork(model, order) for _ in range(2)]
+    return outcomes
+
+
+def _try_some(
+    model: LoadedModel, order: Message, waiting: list[str], deadline: float
+) -> dict[str, str]:
+    """Make trials in one fork, until one fails; take those that were made out of `waiting`."""
+    outcomes: dict[str, str] = {}
+    fork = Fork(lambda channel: _make(model, order, waiting, channel))
+    while waiting:
+        done = fork.receive(min(deadline, time.monotonic() + order["patience"]))
+        if done is None:
             hangs = fork.code is None
             outcomes[waiting.pop(0)] = "it does not answer" if hangs else "it ends its process"
             if hangs and order["fragile"]:  # the other trials would hang as well
                 waiting.clear()
-        fork.end()
-        if waiting and outcomes.get("loop") and "hidden" not in outcomes:
-            waiting.insert(0, "hidden")
-        if outcomes.get("thread"):
             break
-    if order["varies"] and time.monotonic() < deadline:
-        outcomes["sequences"] = [_sequence_of_fork(model, order) for _ in range(2)]
+        outcomes[waiting.pop(0)] = done["outcome"]
+        if done["outcome"]:
+            break
+    fork.end()
     return outcomes
 
 
@@ -118,8 +127,7 @@ def _make(model: LoadedModel, order: Message, steps: list[str], channel: ForkCha
 
 def begin(model: LoadedModel) -> None:
     """Do what a worker does after the fork."""
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()
+    random_numbers.reseed()
     if not model.is_async:
         lifecycle.start(model)
 
@@ -192,14 +200,12 @@ def _in_loop(model: LoadedModel, order: Message, *, hidden: bool = False) -> str
     found: list[str] = []
     loop = asyncio.new_event_loop()
 
+    examine_here = event_loops.hidden(examine) if hidden else examine
+
     def call() -> None:
-        running = asyncio.events._get_running_loop()
         try:
-            if hidden:
-                asyncio.events._set_running_loop(None)
-            found.append(examine(model, order, model.context))
+            found.append(examine_here(model, order, model.context))
         finally:
-            asyncio.events._set_running_loop(running)
             loop.stop()
 
     loop.call_soon(call)

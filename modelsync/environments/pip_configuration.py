@@ -82,7 +82,7 @@ def for_uv(environ: Mapping[str, str]) -> dict[str, str]:
         ),
         "SSL_CERT_FILE": option("cert", environ),
         "ALL_PROXY": option("proxy", environ),
-        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_INDEX_STRATEGY": "unsafe-best-match" if option("extra-index-url", environ) else None,
         "UV_PYTHON_DOWNLOADS": "never",
     }
     if not (

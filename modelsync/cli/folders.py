@@ -1,0 +1,56 @@
+"""The model folders of a path, and what they require, as a sync would find them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from modelsync.environments.requirements import Found
+    from modelsync.models.types import ModelSpec
+    from modelsync.settings import Settings
+
+SOURCE = "etls.py"
+
+
+def find(path: Path, settings: Settings) -> list[ModelSpec]:
+    """The model folders of PATH. Raises ClickException if there are none."""
+    from modelsync.models.discovery.folders import discover
+
+    path = path.resolve()
+    if (path / SOURCE).is_file():
+        return [folder for folder in discover(path.parent) if folder.path.name == path.name]
+    # First as a sync sees a repository, then as a standalone service sees its folder.
+    inside = [path / settings.git.subdir] if settings.git.subdir else [path, path / "models_serve"]
+    for root in inside:
+        if folders := discover(root):
+            return folders
+    raise click.ClickException(f"no model in {inside[0]}: a model is a folder with a file {SOURCE}")
+
+
+def shared_requirements(path: Path, folders: list[ModelSpec], settings: Settings) -> Found:
+    """The requirements beside the folders, else those at the top of the repository at `path`."""
+    from modelsync.environments.requirements import below, find
+
+    beside = folders[0].path.parent
+    top = path.resolve()
+    is_repository = settings.git.subdir and beside == top / settings.git.subdir
+    for folder in (beside, top) if is_repository else (beside,):
+        if found := find(below(folder)):
+            return found
+    return None
+
+
+def environments_folder(settings: Settings) -> Path:
+    """The folder of the environments: in the state directory, or without one in the user's cache.
+
+    A check in a repository leaves nothing there.
+    """
+    from modelsync.environments.store import folder_of
+    from modelsync.settings import user_cache
+
+    if settings.state.home.is_dir():
+        return folder_of(settings.state.home)
+    return user_cache() / "environments"
