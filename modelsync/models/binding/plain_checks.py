@@ -197,6 +197,7 @@ LISTS = (list, tuple, set, frozenset, Sequence)
 
 
 def _list(kind: Any, item: Check, parts: tuple[Any, ...]) -> Check:
+    """Return what makes a list, tuple or set of a list, and names each item that is wrong."""
     if kind is tuple and parts and parts[-1] is not Ellipsis:
         raise UnknownType("of a tuple of certain items nothing is known")
     make = list if kind is Sequence else kind
@@ -231,6 +232,7 @@ def fields_of(checks: Mapping[str, Check], required: Any, *, keep: bool = False)
     """Return what checks an object with these keys; others are dropped, or with `keep` passed."""
 
     def check(value: Any, place: tuple[int | str, ...]) -> Any:
+        """Name each key that is missing, or whose value is wrong."""
         if not isinstance(value, dict):
             raise _wrong(place, "Input should be a valid dictionary")
         found: dict[str, Any] = dict(value) if keep else {}
