@@ -96,7 +96,7 @@ def test_the_main_thread_where_no_other_does() -> None:
         {"changed": ("signal handlers",)},
         {"changed": ("scikit-learn's configuration",), "thread": ""},
     ):
-        assert decide(replace(GOOD, **facts)).main_thread  # type: ignore[arg-type]
+        assert decide(replace(GOOD, **facts)).main_thread
 
 
 def test_a_second_load_only_where_it_decides() -> None:
