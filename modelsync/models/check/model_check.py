@@ -23,6 +23,7 @@ from modelsync.models.check.replaced import Functions
 from modelsync.models.check.source_names import source_names
 from modelsync.models.check.trials import Template
 from modelsync.models.discovery.overlap import find_write
+from modelsync.models.discovery.process_wide import find_process_wide
 from modelsync.models.isolation.import_hooks import ROOT
 from modelsync.models.isolation.shared_settings import SharedSettings
 from modelsync.models.loading import loader
@@ -108,13 +109,15 @@ class ModelCheck:
         held = held_objects.find(model.instance, modules, package)
         spec = self.spec
         loops, processes, self.may_patch = source_names(spec.path)
+        changes = find_process_wide(spec.path, spec.class_name) if spec.class_name else ""
         return Facts(
             artefact=bool(spec.artefact),
             is_async=model.is_async,
             environment=spec.environment,
-            serial=spec.writes_self or _writes_shared(spec),
+            serial=spec.writes_self or bool(changes) or _writes_shared(spec),
             event_loops=loops,
             names=processes,
+            call_changes=changes,
             examples=len(model.examples),
             children=footprint.new_children(),
             held=tuple(held["bound"] + footprint.new_descriptors()),

@@ -28,7 +28,8 @@ class Facts:
 
     Static: `artefact`, `is_async`, `environment`, `serial` (its calls must not overlap),
     `event_loops` (its source names asyncio or the like), `names` (what its source names of
-    processes and signals), `examples` (their number).
+    processes and signals), `examples` (their number), `call_changes` (what its calls change for the
+    whole process, be it for a while).
 
     After loading it: `threads` (names of Python's threads that run), `native_threads` (the number
     of others), `children` (processes that run), `held` (connections, files, objects bound to a
@@ -52,6 +53,7 @@ class Facts:
     serial: bool = False
     event_loops: bool = False
     names: str = ""
+    call_changes: str = ""
     examples: int = 0
     threads: tuple[str, ...] = ()
     native_threads: int = 0
@@ -142,6 +144,8 @@ def _runner_reasons(facts: Facts) -> Iterator[str]:
         yield f"it changes {_listed(facts.changed)} for the whole process"
     if facts.replaced:
         yield f"it replaces {_listed(facts.replaced)} for the whole process"
+    if facts.call_changes:
+        yield f"its calls change what the whole process shares ({facts.call_changes})"
     if facts.mildly_changed and (facts.hidden or facts.thread):
         yield f"its answers depend on {_listed(facts.mildly_changed)}, which it changes"
     if facts.lost:
