@@ -84,9 +84,10 @@ class Fork:
     def __init__(self, job: Callable[[ForkChannel], None], *, group: bool = False) -> None:
         self.code: int | None = None
         self._group = group
-        inbox, outbox = os.pipe(), os.pipe()
+        inbox, outbox, parent = os.pipe(), os.pipe(), os.getpid()
         self.pid = _fork()
         if not self.pid:
+            die_with_parent(parent)
             _run(job, ForkChannel(inbox[0], outbox[1]), (inbox[1], outbox[0]), group=group)
         for number in (inbox[0], outbox[1]):
             os.close(number)
@@ -136,10 +137,15 @@ class Fork:
         return self.code is not None
 
 
-def die_with_parent() -> None:
-    """Have Linux kill this process with its parent: nothing else would end a model that hangs."""
+def die_with_parent(parent: int = 0) -> None:
+    """Have Linux kill this process with its parent: nothing else would end a model that hangs.
+
+    `parent`: its process id, where this process ends at once if that has ended already.
+    """
     if sys.platform == "linux":
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if parent and os.getppid() != parent:
+            os._exit(70)
 
 
 def _fork() -> int:
@@ -162,7 +168,6 @@ def _run(
 ) -> None:
     """In the fork: run the job and end."""
     try:
-        die_with_parent()
         if group:
             os.setpgid(0, 0)
         for number in others:

@@ -22,6 +22,7 @@ from modelsync.models.check.placement import Facts, runner_reason
 from modelsync.models.check.replaced import Functions
 from modelsync.models.check.source_names import source_names
 from modelsync.models.check.trials import Template
+from modelsync.models.discovery.kept_arguments import keeps_arguments
 from modelsync.models.discovery.overlap import find_write
 from modelsync.models.discovery.process_wide import find_process_wide
 from modelsync.models.isolation.import_hooks import ROOT
@@ -114,12 +115,13 @@ class ModelCheck:
             artefact=bool(spec.artefact),
             is_async=model.is_async,
             environment=spec.environment,
-            serial=spec.writes_self or bool(changes) or _writes_shared(spec),
+            serial=bool(changes) or _is_serial(spec, is_async=model.is_async),
             event_loops=loops,
             names=processes,
             call_changes=changes,
             examples=len(model.examples),
             children=footprint.new_children(),
+            ports=tuple(footprint.new_ports()),
             held=tuple(held["bound"] + footprint.new_descriptors()),
             processes=tuple(held["processes"]),
             generators=tuple(held["generators"]),
@@ -152,15 +154,22 @@ class ModelCheck:
         return {"outcomes": outcomes | {"repeats": repeats}, "sequence": sequences[:1]}
 
 
-def _writes_shared(spec: ModelSpec) -> bool:
-    return bool(spec.class_name) and find_write(spec.path, spec.class_name) is not None
+def _is_serial(spec: ModelSpec, *, is_async: bool) -> bool:
+    """Return whether the source tells that calls must not overlap."""
+    if not spec.class_name:
+        return False
+    if is_async:
+        return keeps_arguments(spec.path, spec.class_name)
+    return spec.writes_self or find_write(spec.path, spec.class_name) is not None
 
 
 def _steps(model: LoadedModel, facts: Facts) -> list[str]:
     """Return the trials to make: none of a model that does not survive a fork."""
     if not model.examples or facts.threads or facts.children or (model.is_async and model.start):
         return []
-    if model.is_async or runner_reason(facts):  # whether it needs the main thread
+    if model.is_async:
+        return ["thread", "twice"]
+    if runner_reason(facts):  # whether it needs the main thread
         return ["thread"]
     steps = ["hidden" if facts.event_loops else "loop", "thread", "twice"]
     return steps[: 2 if facts.serial else 3]

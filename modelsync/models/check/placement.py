@@ -32,8 +32,9 @@ class Facts:
     whole process, be it for a while).
 
     After loading it: `threads` (names of Python's threads that run), `native_threads` (the number
-    of others), `children` (processes that run), `held` (connections, files, objects bound to a
-    thread), `processes` (pools that start processes), `generators` (of random numbers).
+    of others), `children` (processes that run), `ports` (that it listens on, of its own choice),
+    `held` (connections, files, objects bound to a thread), `processes` (pools that start
+    processes), `generators` (of random numbers).
 
     What its code did: `load_activity`, `call_activity` (forks, processes, limits), `changed`
     (settings that all models share), `mildly_changed` (those that seldom matter; they were restored
@@ -58,6 +59,7 @@ class Facts:
     threads: tuple[str, ...] = ()
     native_threads: int = 0
     children: int = 0
+    ports: tuple[int, ...] = ()
     held: tuple[str, ...] = ()
     processes: tuple[str, ...] = ()
     generators: tuple[str, ...] = ()
@@ -137,9 +139,19 @@ def _runner_reasons(facts: Facts) -> Iterator[str]:
         yield f"it {_listed(facts.call_activity)} when it is called"
     if facts.children:
         yield "it starts a process when it loads, which goes on running"
+    yield from (f"it listens on port {port}, which one process can do" for port in facts.ports)
     # A process that was started and has ended by now does no harm to anybody.
     if done := [what for what in facts.load_activity if not what.startswith("starts")]:
         yield f"it {_listed(done)} when it loads"
+    yield from _changes(facts)
+    if facts.lost:
+        yield facts.lost
+    if not facts.examples:
+        yield from _doubts(facts)
+
+
+def _changes(facts: Facts) -> Iterator[str]:
+    """Yield what a model changes for its whole process."""
     if facts.changed:
         yield f"it changes {_listed(facts.changed)} for the whole process"
     if facts.replaced:
@@ -148,10 +160,6 @@ def _runner_reasons(facts: Facts) -> Iterator[str]:
         yield f"its calls change what the whole process shares ({facts.call_changes})"
     if facts.mildly_changed and (facts.hidden or facts.thread):
         yield f"its answers depend on {_listed(facts.mildly_changed)}, which it changes"
-    if facts.lost:
-        yield facts.lost
-    if not facts.examples:
-        yield from _doubts(facts)
 
 
 def _doubts(facts: Facts) -> Iterator[str]:

@@ -110,7 +110,8 @@ def _changes_warnings(call: ast.Call, name: str) -> bool:
     """
     if name == "catch_warnings":
         return any(one.arg == "record" for one in call.keywords)
-    raises = any(isinstance(one, ast.Constant) and one.value == "error" for one in call.args)
+    parts = [part for one in call.args for part in ast.walk(one)]
+    raises = any(isinstance(one, ast.Constant) and one.value == "error" for one in parts)
     return name in ("simplefilter", "filterwarnings") and raises
 
 
