@@ -92,8 +92,8 @@ class Zygote:
             self._report({"finished": broken})
         else:
             second = fork.receive(time.monotonic() + self._timeout * TRIALS)
-            fork.end()
             result = self._placed(spec, first, second)
+            fork.end()
             self._good.append(Neighbour(spec, result))
             self._report({"finished": to_json(result)})
         if more:

@@ -83,6 +83,7 @@ class ModelCheck:
         faulthandler.cancel_dump_traceback_later()
         facts = replace(
             facts,
+            rewrites=tuple(activity.rewritten()),
             call_activity=tuple(activity.take()),
             changed=tuple(map(settings.described, settings.changed(mild=False))),
             mildly_changed=tuple(map(settings.described, settings.changed(mild=True))),
@@ -98,6 +99,7 @@ class ModelCheck:
             {"answered": to_json(result), "facts": to_json(facts), "libraries": _libraries(known)}
         )
         self.channel.send(self._tried(template, model, facts, found))
+        self.channel.receive()  # to the end, so that a second process meets what this one holds
 
     def _loaded(self, model: LoadedModel, footprint: Footprint) -> Facts:
         """Return what the model has left in this process by being loaded."""

@@ -36,9 +36,10 @@ class Facts:
     `held` (connections, files, objects bound to a thread), `processes` (pools that start
     processes), `generators` (of random numbers).
 
-    What its code did: `load_activity`, `call_activity` (forks, processes, limits), `changed`
-    (settings that all models share), `mildly_changed` (those that seldom matter; they were restored
-    for the trials), `replaced` (functions of other modules).
+    What its code did: `load_activity`, `call_activity` (forks, processes, limits), `rewrites`
+    (files that each call writes), `changed` (settings that all models share), `mildly_changed`
+    (those that seldom matter; they were restored for the trials), `replaced` (functions of other
+    modules).
 
     Trials, each in a fork of the process that loaded it: `fork` (called as the baseline was; made
     if another one differs), `loop` (called in a running event loop),
@@ -65,6 +66,7 @@ class Facts:
     generators: tuple[str, ...] = ()
     load_activity: tuple[str, ...] = ()
     call_activity: tuple[str, ...] = ()
+    rewrites: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     mildly_changed: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
@@ -86,7 +88,7 @@ def decide(facts: Facts) -> Placement:
         and not facts.artefact
         and (facts.event_loops or not facts.examples or bool(facts.loop))
     )
-    overlaps = not facts.serial and not facts.twice
+    overlaps = not facts.serial and not facts.twice and not facts.rewrites
     if reason := runner_reason(facts):
         main_thread = bool(facts.thread) or bool(facts.own_thread) or _is_of_threads(facts.changed)
         return Placement("runner", reason, hide_loop, overlaps, main_thread)
@@ -152,6 +154,8 @@ def _runner_reasons(facts: Facts) -> Iterator[str]:
 
 def _changes(facts: Facts) -> Iterator[str]:
     """Yield what a model changes for its whole process."""
+    if facts.rewrites:
+        yield f"each call writes the same file ({_listed(facts.rewrites)})"
     if facts.changed:
         yield f"it changes {_listed(facts.changed)} for the whole process"
     if facts.replaced:

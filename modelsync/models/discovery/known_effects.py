@@ -25,7 +25,7 @@ PROCESS_WIDE_CALLS = {
     "locale.setlocale", "logging.disable", "numpy.random.seed", "numpy.random.set_state",
     "os.chdir", "os.fchdir", "os.putenv", "os.unsetenv", "pandas.option_context",
     "pandas.reset_option", "pandas.set_option", "random.seed", "random.setstate",
-    "tensorflow.random.set_seed", "time.tzset", "torch.manual_seed",
+    "sys.setrecursionlimit", "tensorflow.random.set_seed", "time.tzset", "torch.manual_seed",
     "torch.set_default_dtype",
 }  # fmt: skip
 """What `PROCESS_WIDE` means, by full names: the calls of other models would notice it."""
