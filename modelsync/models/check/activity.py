@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from modelsync.models.check import fork
@@ -56,7 +57,7 @@ def take() -> list[str]:
 def rewritten() -> list[str]:
     """Return the names of the files that were opened for writing more than once since `take`."""
     # `tempfile` names the folder in which it makes a file.
-    found = [path for path, times in _written.items() if times > 1 and not os.path.isdir(path)]
+    found = [path for path, times in _written.items() if times > 1 and not Path(path).is_dir()]
     return [path.rpartition("/")[2] for path in found]
 
 
