@@ -86,6 +86,7 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "switched_off": service.dataplane.breaker.is_open(name),
         "fault": asdict(entry.fault) if entry.fault else None,
         "next_try": _next_try(service, entry),
+        "placement": asdict(entry.placement),
         "version": loaded.version if loaded else None,
         "wanted_version": entry.wanted_version or None,
         "versions": _versions(entry, loaded),

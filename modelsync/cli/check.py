@@ -98,12 +98,23 @@ def _print_table(folders: list[ModelSpec], results: dict[ModelName, CheckResult]
         rows,
         alarming=frozenset({"broken"}),
     )
+    for folder in folders:
+        _print_place(results[folder.name])
     sys.stdout.flush()
     for folder in folders:
         show_fault(folder, results[folder.name].fault)
     broken = sum(not result.ok for result in results.values())
     count = f"{len(folders)} model{'s' if len(folders) != 1 else ''}"
     click.echo(f"\n{count}, {f'{broken} broken' if broken else 'all good'}")
+
+
+def _print_place(result: CheckResult) -> None:
+    """Print where a model runs and why, unless it runs as most do."""
+    from modelsync.models.types import PLACES
+
+    placement = result.placement
+    if result.ok and placement.place != "worker":
+        click.echo(f"\n{result.name} runs in {PLACES[placement.place]}: {placement.reason}")
 
 
 def _time(seconds: float | None) -> str:
@@ -120,6 +131,7 @@ def _print_json(folders: list[ModelSpec], results: dict[ModelName, CheckResult])
         result = results[folder.name]
         values = dataclasses.asdict(result)
         measured = values.pop("measured")
+        del values["answers"]
         models.append({**values, **measured, "ok": result.ok, "folder": str(folder.path)})
     broken = sum(not model["ok"] for model in models)
     click.echo(orjson.dumps({"models": models, "broken": broken}, option=orjson.OPT_INDENT_2))

@@ -33,6 +33,13 @@ Place = Literal["worker", "thread", "runner"]
 and always called by the thread that loaded it; in a runner, a process outside the workers.
 """
 
+PLACES: dict[Place, str] = {
+    "worker": "the workers",
+    "thread": "a thread of its own in each worker",
+    "runner": "a runner, a process of its own",
+}
+"""The places in words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:

@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 # row several times slower. The variable of the user's environment wins.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
+STRANGERS = 0.5
+"""Seconds between two looks for processes that a dead generation has left."""
+
 
 class NotReady(Exception):
     """The generation died, took too long, or answers with another release than its own.
@@ -255,3 +258,10 @@ class Generation:
 def _pipe() -> tuple[IO[bytes], IO[bytes]]:
     reading, writing = os.pipe()
     return os.fdopen(reading, "rb"), os.fdopen(writing, "wb")
+
+
+async def end_strangers(children: Children) -> None:
+    """End what dead generations and updates have left, for ever."""
+    while True:
+        children.end_strangers()
+        await asyncio.sleep(STRANGERS)

@@ -2,7 +2,7 @@
 
 At once it is no longer called in this generation; the supervisor then starts another one, which
 finds its new place in `Placements`. In a runner it stops itself alone. One that keeps ending its
-runner too is switched off until its next version.
+runner too, or that takes all memory, is switched off until its next version.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Relocation:
             self._move(first, f"it held the interpreter for {death.deaf:.0f} s")
             return
         for name in self._breaker.record_crash(death.suspects, now):
-            if self._is_in_worker(name):
+            # For want of memory another generation beside this one would fail, too.
+            if self._is_in_worker(name) and not death.starved:
                 self._move(name, f"it ended {MAX_CRASHES:.0f} worker processes")
             else:
                 self._tell("model_switched_off", name, "switched off until its next version")

@@ -20,7 +20,7 @@ from modelsync.observability import counters, totals
 from modelsync.observability.logs import event
 from modelsync.orphans import Children
 from modelsync.processes import descriptors
-from modelsync.processes.generation import Generation, NotReady
+from modelsync.processes.generation import Generation, NotReady, end_strangers
 from modelsync.processes.launcher import Launcher, not_loaded
 from modelsync.processes.listener import listening
 from modelsync.processes.replacement import Replacement
@@ -37,9 +37,6 @@ log = logging.getLogger(__name__)
 
 RESTART = Backoff(first=0.1, most=30.0)
 """Seconds between two starts of a generation that keeps dying."""
-
-STRANGERS = 0.5
-"""Seconds between two looks for processes that a dead generation has left."""
 
 OLD_GENERATION = 10.0
 """Seconds for which the port may still be taken by a generation whose supervisor was killed."""
@@ -123,7 +120,7 @@ class Supervisor:
         log.info("listening at http://%s:%d/%s", host, port, self.settings.server.base_url)
         await self._first_generation()
         following = loop.create_task(self._sync_loop.run())
-        start_task(self._keepers, self._end_strangers())
+        start_task(self._keepers, end_strangers(self._children))
         start_task(self._keepers, self._replacement.run())
         await self._stopping.wait()
         patience = self.settings.server.drain_timeout
@@ -266,12 +263,6 @@ class Supervisor:
             and current.release == generation.release
             and not_loaded(generation).keys() >= not_loaded(current).keys()
         )
-
-    async def _end_strangers(self) -> None:
-        """End what dead generations and updates have left, for ever."""
-        while True:
-            self._children.end_strangers()
-            await asyncio.sleep(STRANGERS)
 
     async def _replace(self) -> None:
         """Replace the generation by one of the same release. Raises NotReady as `_start`."""

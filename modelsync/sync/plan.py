@@ -12,12 +12,12 @@ from pathlib import Path
 
 from modelsync.errors import CheckFailed, ProbationFailed, ReleaseRejected
 from modelsync.models.types import (
+    PLACES,
     CheckResult,
     Fault,
     ModelEntry,
     ModelName,
     ModelSpec,
-    Placement,
     TreeHash,
 )
 from modelsync.observability.logs import event
@@ -114,15 +114,8 @@ def decide(
         fault=result.fault,
         release=before.release if before and before.version == spec.version else release_id,
         measured=result.measured,
-        placement=_placed(spec, result.placement),
+        placement=result.placement,
     )
-
-
-def _placed(spec: ModelSpec, placement: Placement) -> Placement:
-    """Return the placement of a model: one with an environment of its own needs its Python."""
-    if not spec.environment or placement.place == "runner":
-        return placement
-    return replace(placement, place="runner", reason="it has an environment of its own")
 
 
 def apply_policy(entries: Sequence[ModelEntry], settings: Settings) -> None:
@@ -184,6 +177,22 @@ def to_be_tried_again(release: Release) -> list[ModelName]:
     return sorted(
         name for name, entry in release.models.items() if entry.fault and entry.fault.transient
     )
+
+
+def report_places(results: Sequence[CheckResult]) -> None:
+    """Log each model that does not run as most do, with the reason."""
+    for result in results:
+        placement = result.placement
+        if result.ok and placement.place != "worker":
+            event(
+                _log,
+                logging.INFO,
+                f"{result.name} runs in {PLACES[placement.place]}: {placement.reason}",
+                event="model_placed",
+                model=result.name,
+                place=placement.place,
+                reason=placement.reason,
+            )
 
 
 def report(entries: Sequence[ModelEntry]) -> None:

@@ -30,17 +30,17 @@ from modelsync.errors import (
     SyncError,
 )
 from modelsync.files import copy_tree, remove_tree, storage
-from modelsync.models.check.checker import check
 from modelsync.models.codegen.generator import generate
 from modelsync.models.discovery.folders import discover
 from modelsync.models.types import CheckResult, Fault, ModelEntry, ModelName, ModelSpec
 from modelsync.observability import logs
 from modelsync.observability.logs import event
+from modelsync.releases import answers
 from modelsync.releases.environment import environment
 from modelsync.releases.store import Release, Releases, Staging
-from modelsync.resources import starting
-from modelsync.settings import Settings, child_environment
+from modelsync.settings import Settings
 from modelsync.sync import sources, unfit
+from modelsync.sync.checks import check_new
 from modelsync.sync.plan import (
     apply_policy,
     decide,
@@ -56,7 +56,7 @@ from modelsync.sync.status import Status, read_status, record_failure, record_su
 
 log = logging.getLogger("modelsync.sync.update")  # also when it runs as __main__
 
-# Errors that another source does not cure, or that do not come from the repository.
+# Another source does not cure these, or they do not come from the repository.
 _NOT_AWAY = (NoModels, ReleaseRejected, CheckFailed, ProbationFailed, StorageFailed)
 
 FAILED = 75
@@ -144,9 +144,9 @@ class Updater:
         """Build a release of the wanted commit and make it current, unless nothing has changed."""
         current = sources.current(self._settings)
         status = read_status(self._home)
+        whole = current and self._environments.has_all(current.environments)
         if not force:
             done = current and (wanted, self._environment) in satisfied(current, status)
-            whole = current and self._environments.has_all(current.environments)
             if current and done and whole and not to_be_tried_again(current):
                 return Outcome("unchanged", current)
             self._refuse_rejected(wanted, status)
@@ -165,8 +165,10 @@ class Updater:
                 for spec in specs
             ]
             report(entries)
+            with storage():
+                answers.write(staging.path, results.values())
             apply_policy(entries, self._settings)
-            if current and not force and is_unchanged(entries, current):
+            if current and whole and not force and is_unchanged(entries, current):
                 return Outcome("unchanged", current)
             release = Release(
                 id=release_id,
@@ -210,19 +212,14 @@ class Updater:
         checked: Mapping[ModelName, ModelEntry] = {}
         if current and self._environment in {one for _, one in satisfied(current, status)}:
             checked = current.models
-        results = known_results(specs, checked, unfit.known(status, self._environment, moment()))
-        if unchecked := [spec for spec in specs if spec.name not in results]:
-            pythons = self._environments.pythons({spec.environment for spec in unchecked})
-            with starting("the check"):
-                found = check(
-                    unchecked,
-                    timeout=self._settings.sync.check_timeout,
-                    environ=child_environment(),
-                    beside=beside,
-                    pythons=pythons,
-                )
-            results.update((result.name, result) for result in found)
-        return results
+        return check_new(
+            specs,
+            known_results(specs, checked, unfit.known(status, self._environment, moment())),
+            current,
+            beside=beside,
+            timeout=self._settings.sync.check_timeout,
+            pythons=self._environments.pythons({spec.environment for spec in specs}),
+        )
 
     def _entry(
         self,

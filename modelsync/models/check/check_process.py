@@ -44,13 +44,17 @@ Progress = Callable[[CheckResult], None]
 class CheckProcess:
     """One check process, and what it has reported so far.
 
-    `python`: that of the models' environment; None for the service's own. `group`: the process
-    group of the model that is being checked.
+    `python`: that of the models' environment; None for the service's own. `served`: models that
+    serve already, beside which the others are checked. `moved`: those that must not run in the
+    workers because of others, with the reason. `group`: the process group of the model that is
+    being checked.
     """
 
     specs: Sequence[ModelSpec]
     timeout: float
     python: Path | None = None
+    served: Sequence[tuple[ModelSpec, CheckResult]] = ()
+    moved: dict[str, str] = field(default_factory=dict)
     current: ModelSpec | None = None
     finished: int = 0
     done: bool = False
@@ -110,7 +114,17 @@ class CheckProcess:
 
     def _job(self, trace: Path) -> bytes:
         models = [to_json(replace(spec, path=spec.path.absolute())) for spec in self.specs]
-        return json.dumps({"timeout": self.timeout, "trace": str(trace), "models": models}).encode()
+        served = [
+            {"spec": to_json(replace(spec, path=spec.path.absolute())), "result": to_json(result)}
+            for spec, result in self.served
+        ]
+        job = {
+            "timeout": self.timeout,
+            "trace": str(trace),
+            "models": models,
+            "served": served,
+        }
+        return json.dumps(job).encode()
 
     def _listen(self, process: subprocess.Popen[bytes], events: int, record: Progress) -> bool:
         """Read from the child until it is done or dead (True) or out of time (False)."""
@@ -162,8 +176,11 @@ class CheckProcess:
                 self.tail.clear()
                 self.deadline = time.monotonic() + LONGEST * self.timeout + START_TIMEOUT
                 continue
+            if "together" in step:
+                self.deadline = time.monotonic() + step["together"] + START_TIMEOUT
+                continue
             if "done" in step:
-                self.done = True
+                self.done, self.moved = True, step["moved"]
                 continue
             if lost := step.get("lost"):
                 self._read_tail(output)

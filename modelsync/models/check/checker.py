@@ -22,6 +22,7 @@ def check(
     environ: Mapping[str, str],
     beside: Collection[str] = (),
     pythons: Mapping[str, Path] = MappingProxyType({}),
+    served: Sequence[tuple[ModelSpec, CheckResult]] = (),
     on_progress: Progress | None = None,
 ) -> list[CheckResult]:
     """Load the models and run their examples; return one result for each, in their order.
@@ -29,9 +30,10 @@ def check(
     `timeout`: seconds for loading one model and running its examples. `environ`: the whole
     environment of the child, so without the service's secrets. `beside`: names beside the models'
     folders (`common/`, `shared.py`), for hints. `pythons`: the Python of each environment, by its
-    id; models of one are checked together, by its Python. `on_progress` is called with each result
-    as it comes. A model that does not end, or that ends the process, is broken, and a new child
-    checks the others. No process that a model started outlives this call.
+    id; models of one are checked together, by its Python. `served`: models that serve already and
+    are not checked again, but beside which the others must be right. `on_progress` is called with
+    each result as it comes; the placement may still change. A model that does not end, or that ends
+    the process, is broken. No process that a model started outlives this call.
     """
     results: dict[ModelName, CheckResult] = {}
 
@@ -44,11 +46,22 @@ def check(
     for spec in specs:
         if spec.fault:
             record(CheckResult(spec.name, spec.version, spec.fault))
+    moved: dict[str, str] = {}
     while waiting := [spec for spec in specs if spec.name not in results]:
         environment = waiting[0].environment
         together = [spec for spec in waiting if spec.environment == environment]
+        beside_them = [] if environment else served  # a runner of an environment is apart
+        process = CheckProcess(together, timeout, pythons.get(environment), beside_them)
         with orphans.none_left():
-            lost = CheckProcess(together, timeout, pythons.get(environment)).run(environ, record)
+            lost = process.run(environ, record)
         for result in lost:
             record(result)
-    return [results[spec.name] for spec in specs]
+        moved |= process.moved
+    return [_moved(results[spec.name], moved.get(spec.name)) for spec in specs]
+
+
+def _moved(result: CheckResult, reason: str | None) -> CheckResult:
+    """Return the result, with a runner as its place if there is a reason."""
+    if not reason:
+        return result
+    return replace(result, placement=replace(result.placement, place="runner", reason=reason))

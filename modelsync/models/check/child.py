@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -28,8 +29,9 @@ from modelsync.models.check import activity, trials
 from modelsync.models.check.comparison import BATCH, find_difference
 from modelsync.models.check.fork import Fork, ForkChannel, Message, die_with_parent
 from modelsync.models.check.model_check import ModelCheck
-from modelsync.models.check.placement import Facts, decide, wants_own_thread
+from modelsync.models.check.placement import Facts, decide, wants_own_thread, without_differences
 from modelsync.models.check.replaced import Functions
+from modelsync.models.check.together import Neighbour, Together
 from modelsync.models.isolation import patches
 from modelsync.models.loading import loader
 from modelsync.models.serialization import from_json, to_json
@@ -41,7 +43,8 @@ GRACE = 0.5
 TRIALS = 0.6
 """Share of a model's time limit that its trials may take."""
 
-_PID = os.getpid()
+ALL = 2
+"""Time limits of a model that the check of all models together may take."""
 
 
 class Zygote:
@@ -53,6 +56,15 @@ class Zygote:
         self._events = events
         self._functions = Functions()
         self._failed: set[str] = set()
+        self._good: list[Neighbour] = []
+
+    def together(self, served: Sequence[Neighbour]) -> dict[str, str]:
+        """Check the models that were checked beside those that serve already; return which must
+        not run in the workers, with the reason.
+        """
+        self._report({"together": self._timeout * ALL})
+        new = [one for one in self._good if one.result.placement.place != "runner"]
+        return Together(self._timeout * ALL).moved(served, new)
 
     def check(self, spec: ModelSpec, *, more: bool) -> None:
         """Check a model and report the result. `more`: others follow, which may need its
@@ -81,7 +93,9 @@ class Zygote:
         else:
             second = fork.receive(time.monotonic() + self._timeout * TRIALS)
             fork.end()
-            self._report({"finished": to_json(self._placed(spec, first, second))})
+            result = self._placed(spec, first, second)
+            self._good.append(Neighbour(spec, result))
+            self._report({"finished": to_json(result)})
         if more:
             facts = first.get("facts", {})
             self._import(first["libraries"], had_threads=bool(facts.get("native_threads")))
@@ -97,6 +111,9 @@ class Zygote:
             facts = replace(facts, **second["outcomes"])
             if wants_own_thread(facts):
                 facts = replace(facts, **self._own_thread(spec, result, second["sequence"]))
+                facts = without_differences(facts)
+        if facts.fork == "":  # it answers otherwise in each process
+            result = replace(result, answers=None)
         return replace(result, placement=decide(facts))
 
     def _own_thread(self, spec: ModelSpec, result: CheckResult, sequence: list[Any]) -> Message:
@@ -128,14 +145,31 @@ class Zygote:
             except Exception:  # noqa: BLE001  it is imported again by the model that needs it
                 self._failed.add(name)
         self._functions.note()
-        gc.collect()
-        gc.freeze()  # so that the forks share its memory
+        _freeze()
+
+    def report_end(self, moved: dict[str, str]) -> None:
+        """Report that all is done; `moved`: the models that get a runner, with the reason."""
+        self._report({"done": True, "moved": moved})
 
     def _read_trace(self) -> str:
         return Path(self._trace.name).read_text("utf-8", "replace")
 
     def _report(self, step: dict[str, Any]) -> None:
         os.write(self._events, json.dumps(step).encode() + b"\n")
+
+
+def _freeze() -> None:
+    """Have the collector leave all objects of now alone, so that the forks share their memory."""
+    gc.collect()
+    gc.freeze()
+
+
+def _warm_up() -> None:
+    """Import what the first validator imports, so that not every fork does."""
+    with suppress(ImportError):
+        from pydantic import TypeAdapter
+
+        TypeAdapter(int)
 
 
 def _load_and_call_in_thread(spec: ModelSpec, answers: Any, channel: ForkChannel) -> None:
@@ -175,13 +209,19 @@ def main(job: Path, events: int) -> None:
     trace = Path(content["trace"]).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     faulthandler.enable(trace)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is reported; its core is not needed
+    _warm_up()
     patches.install()
     activity.install()
+    _freeze()
     zygote = Zygote(content["timeout"], trace, events)
     specs = [from_json(ModelSpec, values) for values in content["models"]]
+    served = [
+        Neighbour(from_json(ModelSpec, one["spec"]), from_json(CheckResult, one["result"]))
+        for one in content["served"]
+    ]
     for number, spec in enumerate(specs, 1):
-        zygote.check(spec, more=number < len(specs))
-    os.write(events, b'{"done": true}\n')
+        zygote.check(spec, more=number < len(specs) or bool(served))
+    zygote.report_end(zygote.together(served))
     os._exit(0)
 
 

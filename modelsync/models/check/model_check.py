@@ -6,13 +6,10 @@ The process is a fork that runs nothing else, so all that the model changes is i
 from __future__ import annotations
 
 import faulthandler
-import re
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO, cast
 
@@ -23,7 +20,10 @@ from modelsync.models.check.footprint import Footprint
 from modelsync.models.check.fork import ForkChannel, Message
 from modelsync.models.check.placement import Facts, runner_reason
 from modelsync.models.check.replaced import Functions
+from modelsync.models.check.source_names import source_names
 from modelsync.models.check.trials import Template
+from modelsync.models.discovery.overlap import find_write
+from modelsync.models.isolation.import_hooks import ROOT
 from modelsync.models.isolation.shared_settings import SharedSettings
 from modelsync.models.loading import loader
 from modelsync.models.serialization import to_json
@@ -31,11 +31,6 @@ from modelsync.models.types import CheckResult, Fault, LoadedModel, Measurements
 
 TRIAL_SHARE = 0.5
 """Share of a model's time limit for its trials."""
-
-EVENT_LOOPS = re.compile(
-    r"\b(asyncio|nest_asyncio|anyio|aiohttp|asgiref|trio|uvloop|tornado|httpx|run_until_complete)\b"
-)
-"""What the source of a model names that may run an event loop."""
 
 
 class ModelCheck:
@@ -58,6 +53,7 @@ class ModelCheck:
         self.functions = functions
         self.trace = trace
         self.channel = channel
+        self.may_patch = True
 
     def run(self) -> None:
         """Check the model; the last message is the result, or the facts for its placement."""
@@ -86,8 +82,9 @@ class ModelCheck:
         facts = replace(
             facts,
             call_activity=tuple(activity.take()),
-            changed=tuple(map(settings.described, settings.changed_for_others())),
-            replaced=tuple(self.functions.replaced()),
+            changed=tuple(map(settings.described, settings.changed(mild=False))),
+            mildly_changed=tuple(map(settings.described, settings.changed(mild=True))),
+            replaced=self._replaced(known),
         )
         result = CheckResult(
             spec.name,
@@ -110,12 +107,14 @@ class ModelCheck:
         ]
         held = held_objects.find(model.instance, modules, package)
         spec = self.spec
+        loops, processes, self.may_patch = source_names(spec.path)
         return Facts(
             artefact=bool(spec.artefact),
             is_async=model.is_async,
             environment=spec.environment,
-            serial=spec.writes_self,
-            event_loops=names_event_loops(spec.path),
+            serial=spec.writes_self or _writes_shared(spec),
+            event_loops=loops,
+            names=processes,
             examples=len(model.examples),
             children=footprint.new_children(),
             held=tuple(held["bound"] + footprint.new_descriptors()),
@@ -123,6 +122,16 @@ class ModelCheck:
             generators=tuple(held["generators"]),
             load_activity=tuple(activity.take()),
         )
+
+    def _replaced(self, known: set[str]) -> tuple[str, ...]:
+        """Return the functions of other modules that the model has replaced.
+
+        To look at all modules takes long, and is left out if the source replaces nothing, and no
+        library was imported that is not known to replace nothing.
+        """
+        new = {name.partition(".")[0] for name in sys.modules.keys() - known}
+        unknown = new - HEAVY - sys.stdlib_module_names - {ROOT, "modelsync"}
+        return tuple(self.functions.replaced()) if self.may_patch or unknown else ()
 
     def _tried(
         self, template: Template, model: LoadedModel, facts: Facts, found: Baseline
@@ -140,11 +149,15 @@ class ModelCheck:
         return {"outcomes": outcomes | {"repeats": repeats}, "sequence": sequences[:1]}
 
 
+def _writes_shared(spec: ModelSpec) -> bool:
+    return bool(spec.class_name) and find_write(spec.path, spec.class_name) is not None
+
+
 def _steps(model: LoadedModel, facts: Facts) -> list[str]:
     """Return the trials to make: none of a model that does not survive a fork."""
     if not model.examples or facts.threads or facts.children or (model.is_async and model.start):
         return []
-    if model.is_async:
+    if model.is_async or runner_reason(facts):  # whether it needs the main thread
         return ["thread"]
     steps = ["hidden" if facts.event_loops else "loop", "thread", "twice"]
     return steps[: 2 if facts.serial else 3]
@@ -154,20 +167,6 @@ def _with_threads(facts: Facts, footprint: Footprint) -> Facts:
     """Add the threads that a fork leaves behind; the model's process has just been forked."""
     named, others = footprint.new_threads()
     return replace(facts, threads=tuple(named), native_threads=others)
-
-
-def names_event_loops(folder: Path) -> bool:
-    """Return whether the source of a folder names asyncio, or a library that runs its loops."""
-    for path in folder.rglob("*.py"):
-        with suppress(OSError):
-            if EVENT_LOOPS.search(path.read_text("utf-8", "replace")):
-                return True
-    return False
-
-
-def is_settled(facts: Facts) -> bool:
-    """Return whether the place is a runner, whatever the trials show."""
-    return bool(runner_reason(facts))
 
 
 def _libraries(known: set[str]) -> Sequence[str]:

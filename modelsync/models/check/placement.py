@@ -7,12 +7,16 @@ worker, else a runner. Nothing here runs a model.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from modelsync.models.types import Placement
 
 SHOWN = 3
 """Names of a kind that a reason lists."""
+
+DIFFERS = "gets another answer"
+"""What the outcome of a trial says if the model answers, but not as in the baseline."""
 
 Outcome = str | None
 """Of a trial: None if it was not made, empty if it went well, else what went wrong, in words."""
@@ -23,16 +27,19 @@ class Facts:
     """What the check has found out about a version of a model that answers its examples.
 
     Static: `artefact`, `is_async`, `environment`, `serial` (its calls must not overlap),
-    `event_loops` (its source names asyncio or the like), `examples` (their number).
+    `event_loops` (its source names asyncio or the like), `names` (what its source names of
+    processes and signals), `examples` (their number).
 
     After loading it: `threads` (names of Python's threads that run), `native_threads` (the number
     of others), `children` (processes that run), `held` (connections, files, objects bound to a
     thread), `processes` (pools that start processes), `generators` (of random numbers).
 
     What its code did: `load_activity`, `call_activity` (forks, processes, limits), `changed`
-    (settings that all models share), `replaced` (functions of other modules).
+    (settings that all models share), `mildly_changed` (those that seldom matter; they were restored
+    for the trials), `replaced` (functions of other modules).
 
-    Trials, each in a fork of the process that loaded it: `loop` (called in a running event loop),
+    Trials, each in a fork of the process that loaded it: `fork` (called as the baseline was; made
+    if another one differs), `loop` (called in a running event loop),
     `hidden` (the same with the loop hidden), `thread` (in another thread), `twice` (twice at once).
     `repeats`: two forks gave the same answers though calls differ. `own_thread`: in a process where
     another thread than the main one loads and calls it; `own_thread_repeats`: there it gave the
@@ -44,6 +51,7 @@ class Facts:
     environment: str = ""
     serial: bool = False
     event_loops: bool = False
+    names: str = ""
     examples: int = 0
     threads: tuple[str, ...] = ()
     native_threads: int = 0
@@ -54,7 +62,9 @@ class Facts:
     load_activity: tuple[str, ...] = ()
     call_activity: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    mildly_changed: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
+    fork: Outcome = None
     loop: Outcome = None
     hidden: Outcome = None
     thread: Outcome = None
@@ -84,6 +94,24 @@ def decide(facts: Facts) -> Placement:
     return Placement("thread", reason, hide_loop, overlaps)
 
 
+def is_difference(outcome: Outcome) -> bool:
+    """Return whether the model answered in a trial, but not as in the baseline."""
+    return DIFFERS in (outcome or "")
+
+
+def without_differences(facts: Facts) -> Facts:
+    """Return the facts of a model that answers otherwise in each process, with its number, say.
+
+    It does so after a fork, and in another process that has loaded it: then differences tell
+    nothing.
+    """
+    if not (is_difference(facts.fork) and is_difference(facts.own_thread)):
+        return facts
+    tried = ("fork", "loop", "hidden", "thread", "twice", "own_thread")
+    values: dict[str, Any] = {name: "" for name in tried if is_difference(getattr(facts, name))}
+    return replace(facts, **values)
+
+
 def wants_own_thread(facts: Facts) -> bool:
     """Return whether the trial `own_thread` decides."""
     return not runner_reason(facts) and bool(thread_reason(facts))
@@ -110,14 +138,24 @@ def _runner_reasons(facts: Facts) -> Iterator[str]:
     # A process that was started and has ended by now does no harm to anybody.
     if done := [what for what in facts.load_activity if not what.startswith("starts")]:
         yield f"it {_listed(done)} when it loads"
-    if facts.processes and not facts.examples:
-        yield f"it holds {_listed(facts.processes)}, and no example shows whether a call forks"
     if facts.changed:
         yield f"it changes {_listed(facts.changed)} for the whole process"
     if facts.replaced:
         yield f"it replaces {_listed(facts.replaced)} for the whole process"
+    if facts.mildly_changed and (facts.hidden or facts.thread):
+        yield f"its answers depend on {_listed(facts.mildly_changed)}, which it changes"
     if facts.lost:
         yield facts.lost
+    if not facts.examples:
+        yield from _doubts(facts)
+
+
+def _doubts(facts: Facts) -> Iterator[str]:
+    """Yield what a call may do, if there is no example that shows it."""
+    if facts.names:
+        yield f"its source names {facts.names}, and no example shows what a call does"
+    if facts.processes:
+        yield f"it holds {_listed(facts.processes)}, and no example shows what a call does"
 
 
 def _thread_reasons(facts: Facts) -> Iterator[str]:
@@ -137,6 +175,8 @@ def _thread_reasons(facts: Facts) -> Iterator[str]:
         )
     if facts.repeats and not facts.own_thread_repeats:
         yield "each worker would give the same sequence of answers, as random numbers of a fork do"
+    if facts.fork:
+        yield f"after a fork, {facts.fork}"
     if facts.loop and facts.hidden:
         yield f"called in the event loop, {facts.hidden}"
     if facts.thread:

@@ -21,8 +21,9 @@ from modelsync.models import results
 from modelsync.models.check.baseline import Baseline
 from modelsync.models.check.comparison import BATCH, find_difference
 from modelsync.models.check.fork import Fork, ForkChannel, Message
+from modelsync.models.check.placement import DIFFERS, is_difference
 from modelsync.models.diagnosis import plain
-from modelsync.models.isolation import guards
+from modelsync.models.isolation import event_loops, guards, random_numbers
 from modelsync.models.isolation.shared_settings import SharedSettings
 from modelsync.models.loading import lifecycle
 from modelsync.models.types import LoadedModel
@@ -85,24 +86,35 @@ def _try(model: LoadedModel, order: Message) -> Message:
     outcomes: Message = {}
     deadline = time.monotonic() + order["seconds"]
     waiting: list[str] = list(order["steps"])
-    while waiting and time.monotonic() < deadline:
-        fork = Fork(lambda channel: _make(model, order, waiting, channel))
-        while waiting and (
-            done := fork.receive(min(deadline, time.monotonic() + order["patience"]))
-        ):
-            outcomes[waiting.pop(0)] = done["outcome"]
-        if waiting and time.monotonic() < deadline:
+    while waiting and time.monotonic() < deadline and not outcomes.get("thread"):
+        outcomes |= _try_some(model, order, waiting, deadline)
+        if waiting and outcomes.get("loop") and "hidden" not in outcomes:
+            waiting.insert(0, "hidden")
+    if any(map(is_difference, outcomes.values())):  # perhaps the fork alone makes it
+        outcomes |= _try_some(model, order, ["fork"], deadline)
+    if order["varies"] and time.monotonic() < deadline:
+        outcomes["sequences"] = [_sequence_of_fork(model, order) for _ in range(2)]
+    return outcomes
+
+
+def _try_some(
+    model: LoadedModel, order: Message, waiting: list[str], deadline: float
+) -> dict[str, str]:
+    """Make trials in one fork, until one fails; take those that were made out of `waiting`."""
+    outcomes: dict[str, str] = {}
+    fork = Fork(lambda channel: _make(model, order, waiting, channel))
+    while waiting:
+        done = fork.receive(min(deadline, time.monotonic() + order["patience"]))
+        if done is None:
             hangs = fork.code is None
             outcomes[waiting.pop(0)] = "it does not answer" if hangs else "it ends its process"
             if hangs and order["fragile"]:  # the other trials would hang as well
                 waiting.clear()
-        fork.end()
-        if waiting and outcomes.get("loop") and "hidden" not in outcomes:
-            waiting.insert(0, "hidden")
-        if outcomes.get("thread"):
             break
-    if order["varies"] and time.monotonic() < deadline:
-        outcomes["sequences"] = [_sequence_of_fork(model, order) for _ in range(2)]
+        outcomes[waiting.pop(0)] = done["outcome"]
+        if done["outcome"]:
+            break
+    fork.end()
     return outcomes
 
 
@@ -118,8 +130,7 @@ def _make(model: LoadedModel, order: Message, steps: list[str], channel: ForkCha
 
 def begin(model: LoadedModel) -> None:
     """Do what a worker does after the fork."""
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()
+    random_numbers.reseed()
     if not model.is_async:
         lifecycle.start(model)
 
@@ -167,7 +178,7 @@ def examine(model: LoadedModel, order: Message, context: Context) -> str:
         except BaseException as error:  # noqa: BLE001  model code
             return failure(model, error)
         if order["steady"] and (difference := find_difference(expected, got, BATCH)):
-            return f"example {example.name} gets another answer: {difference}"[:MAX_REASON]
+            return f"example {example.name} {DIFFERS}: {difference}"[:MAX_REASON]
     return ""
 
 
@@ -192,14 +203,12 @@ def _in_loop(model: LoadedModel, order: Message, *, hidden: bool = False) -> str
     found: list[str] = []
     loop = asyncio.new_event_loop()
 
+    examine_here = event_loops.hidden(examine) if hidden else examine
+
     def call() -> None:
-        running = asyncio.events._get_running_loop()
         try:
-            if hidden:
-                asyncio.events._set_running_loop(None)
-            found.append(examine(model, order, model.context))
+            found.append(examine_here(model, order, model.context))
         finally:
-            asyncio.events._set_running_loop(running)
             loop.stop()
 
     loop.call_soon(call)
@@ -251,6 +260,7 @@ def _with_example(model: LoadedModel, index: int) -> LoadedModel:
 
 
 STEPS: dict[str, Callable[[LoadedModel, Message], str]] = {
+    "fork": lambda model, order: examine(model, order, model.context),
     "loop": _in_loop,
     "hidden": lambda model, order: _in_loop(model, order, hidden=True),
     "thread": _in_thread,

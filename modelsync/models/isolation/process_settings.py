@@ -33,15 +33,19 @@ def _set_time_zone(value: tuple[Value, ...]) -> None:
 # A runner that only needs the standard library is small: what is not imported has not been set.
 
 
-def _start_method() -> str | None:
+def _start_method() -> str:
+    """Return the start method of `multiprocessing`, the empty text for the default one."""
     multiprocessing = sys.modules.get("multiprocessing")
-    return multiprocessing.get_start_method(allow_none=True) if multiprocessing else None
+    if multiprocessing is None:
+        return ""
+    method = multiprocessing.get_start_method(allow_none=True)
+    return "" if method == multiprocessing.get_all_start_methods()[0] else str(method or "")
 
 
-def _set_start_method(value: str | None) -> None:
+def _set_start_method(value: str) -> None:
     import multiprocessing
 
-    multiprocessing.set_start_method(value, force=True)
+    multiprocessing.set_start_method(value or None, force=True)
 
 
 def _umask() -> int:
@@ -129,12 +133,24 @@ def _priority() -> int:
     return os.getpriority(os.PRIO_PROCESS, 0)
 
 
+LIMITS: tuple[SharedSetting, ...] = (
+    SharedSetting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    SharedSetting("the switch interval of threads", sys.getswitchinterval, sys.setswitchinterval),
+    SharedSetting(
+        "the longest text of an integer", sys.get_int_max_str_digits, sys.set_int_max_str_digits
+    ),
+    SharedSetting(
+        "the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout
+    ),
+)
+
 SIGNALS = (
     SharedSetting("signal handlers", _handlers, _set_handlers),
     SharedSetting("timers or blocked signals", _timers, _set_timers),
 )
 
 PROCESS: tuple[SharedSetting, ...] = (
+    *LIMITS,
     SharedSetting("the time zone", _time_zone, _set_time_zone),
     SharedSetting(
         "the locale",
@@ -142,9 +158,6 @@ PROCESS: tuple[SharedSetting, ...] = (
         lambda value: locale.setlocale(locale.LC_ALL, value),
     ),
     SharedSetting("environment variables", _environment, _set_environment),
-    SharedSetting(
-        "the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout
-    ),
     SharedSetting(
         "the start method of multiprocessing",
         _start_method,

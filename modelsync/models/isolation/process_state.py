@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -20,7 +20,8 @@ from typing import Any, BinaryIO, TextIO
 
 from modelsync import json_text
 from modelsync.models.isolation import shared_settings
-from modelsync.models.isolation.process_settings import SIGNALS
+from modelsync.models.isolation.process_settings import LIMITS, SIGNALS
+from modelsync.models.isolation.setting import SharedSetting
 
 SHARED_MODULES: tuple[ModuleType, ...] = (
     builtins,
@@ -42,17 +43,16 @@ OUR_LOGGERS = {"modelsync", "gunicorn", "py"}
 def preserved(folder: Path, *, alone: bool = False) -> Iterator[None]:
     """Run the body with `folder` as the working directory, then restore the state of the process.
 
-    That is: the working directory, `sys.path`, the standard streams, warning filters, the root
-    logger and limits of the interpreter; unless the model is `alone` in its process also signal
-    handlers and all of `shared_settings`. New environment variables stay as the model set them,
-    because libraries read them later.
+    That is: the working directory, `sys.path`, the standard streams and the root logger; unless the
+    model is `alone` in its process also warning filters and all of `shared_settings`. New
+    environment variables stay as the model set them, because libraries read them later.
     """
     with ExitStack() as after:
         for save in (_interpreter, _streams, _logging, _directory):
             after.callback(save())
         if not alone:
             after.enter_context(shared_settings.preserved())
-        after.enter_context(warnings.catch_warnings())
+            after.enter_context(warnings.catch_warnings())
         os.chdir(folder)
         # '' is the working directory: there it would offer the model's helpers to every library.
         sys.path[:] = [place for place in sys.path if place not in {"", "."}]
@@ -82,7 +82,7 @@ def snapshot() -> Callable[[], None]:
 
     For changes that models make when they are called: too rare to look for after each call.
     """
-    restores = _interpreter(), _logging(), _timeout(), _signals()
+    restores = _interpreter(), _logging(), _values((*LIMITS, *SIGNALS))
 
     def restore() -> None:
         for one in restores:
@@ -105,41 +105,28 @@ def _directory() -> Callable[[], None]:
 
 
 def _interpreter() -> Callable[[], None]:
-    """Remember limits, hooks, tracing and import paths; return what restores them."""
+    """Remember hooks, tracing and import paths; return what restores them."""
     path, finders = list(sys.path), list(sys.meta_path)
-    limit, interval = sys.getrecursionlimit(), sys.getswitchinterval()
-    trace, hooks, digits = (
-        sys.gettrace(),
-        (sys.excepthook, threading.excepthook),
-        sys.get_int_max_str_digits(),
-    )
+    trace, hooks = sys.gettrace(), (sys.excepthook, threading.excepthook)
 
     def restore() -> None:
         sys.path[:] = path
         # Those that libraries have added stay: six and others import their own parts through them.
         if lost := [finder for finder in finders if finder not in sys.meta_path]:
             sys.meta_path.extend(lost)
-        sys.setrecursionlimit(limit)
-        sys.setswitchinterval(interval)
         sys.excepthook, threading.excepthook = hooks
-        sys.set_int_max_str_digits(digits)
         sys.settrace(trace)
 
     return restore
 
 
-def _timeout() -> Callable[[], None]:
-    before = socket.getdefaulttimeout()
-    return lambda: socket.setdefaulttimeout(before)
-
-
-def _signals() -> Callable[[], None]:
-    """Remember handlers, timers and the mask of signals; return what restores them."""
-    before = [(setting, setting.read()) for setting in SIGNALS]
+def _values(settings: Sequence[SharedSetting]) -> Callable[[], None]:
+    """Remember settings; return what restores them."""
+    before = [(one, one.read()) for one in settings]
 
     def restore() -> None:
-        for setting, value in before:
-            setting.write(value)
+        for one, value in before:
+            one.write(value)
 
     return restore
 

@@ -44,20 +44,20 @@ class SharedSettings:
                 with suppress(Exception):  # a version of the library that we do not know
                     self.before[one] = one.read()
 
-    def changed(self) -> list[SharedSetting]:
-        """Return the settings that have another value now."""
-        return [one for one, value in self.before.items() if self._differs(one, value)]
-
-    def changed_for_others(self) -> list[SharedSetting]:
-        """Return those that are not mild: other models would answer differently."""
-        return [one for one in self.changed() if not one.mild]
+    def changed(self, *, mild: bool) -> list[SharedSetting]:
+        """Return the settings that have another value now, those that are mild or the others."""
+        return [
+            one
+            for one, value in self.before.items()
+            if one.mild is mild and self._differs(one, value)
+        ]
 
     def restore(self, *, mild_only: bool = False) -> None:
         """Set the values as they were."""
-        for one in self.changed():
-            if one.mild or not mild_only:
-                with suppress(Exception):
-                    one.write(self.before[one])
+        changed = self.changed(mild=True) + ([] if mild_only else self.changed(mild=False))
+        for one in changed:
+            with suppress(Exception):
+                one.write(self.before[one])
 
     def described(self, one: SharedSetting) -> str:
         """Return the name of a changed setting, for its author."""

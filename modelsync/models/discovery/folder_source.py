@@ -1,0 +1,278 @@
+"""The source of a model's folder: its modules, and what the names in them stand for.
+
+Files are parsed when they are first needed; one that cannot be parsed counts as empty.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+MAX_FILES = 50
+"""Files of a folder that are read."""
+
+
+@dataclass(slots=True)
+class Module:
+    """One file: its functions, classes, imports, and the names that are assigned at its top.
+
+    `assigned` has the expressions of a name, `imports` the module and the name in it (empty: the
+    module itself).
+    """
+
+    file: str
+    functions: dict[str, Function] = field(default_factory=dict)
+    classes: dict[str, ast.ClassDef] = field(default_factory=dict)
+    assigned: dict[str, list[ast.expr | None]] = field(default_factory=dict)
+    imports: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+class Folder:
+    """The modules of a folder, by their names as the code imports them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._modules: dict[str, Module | None] = {}
+        self._makers: dict[str, list[tuple[Module, Function]]] | None = None
+
+    def module(self, name: str) -> Module | None:
+        """Return a module of the folder, None if it has none of that name."""
+        name = name.lstrip(".")
+        if name not in self._modules:
+            self._modules[name] = self._read(name) if len(self._modules) < MAX_FILES else None
+        return self._modules[name]
+
+    def _read(self, name: str) -> Module | None:
+        stem = Path(*name.split(".")) if name else Path()
+        for file in (stem.with_suffix(".py") if name else Path("__init__.py"),
+                     stem / "__init__.py"):  # fmt: skip
+            path = self._path / file
+            if path.is_file():
+                return _parse(path, str(file))
+        return None
+
+    # --- what names stand for ---------------------------------------------------------------------
+
+    def is_object(self, module: Module, name: str) -> bool:
+        """Return whether a global name is an object that outlives a call: assigned, or a class."""
+        if name in module.assigned or name in module.classes:
+            return not all(map(_is_of_each_thread, module.assigned.get(name, [None])))
+        home, inner = self._imported(module, name)
+        return home is not None and bool(inner) and self.is_object(home, inner)
+
+    def is_own_module(self, module: Module, name: str) -> bool:
+        """Return whether a global name is a module of the folder."""
+        home, inner = self._imported(module, name)
+        return home is not None and not inner
+
+    def is_named(self, module: Module, name: str) -> bool:
+        """Return whether a global name is known: then its attributes belong to all calls."""
+        return self.is_object(module, name) or name in module.imports
+
+    def imported_name(self, module: Module, name: str) -> str:
+        """Return what a global name imports, `matplotlib.pyplot`; empty if it is no import."""
+        found = module.imports.get(name)
+        return ".".join(filter(None, found)) if found else ""
+
+    def _imported(self, module: Module, name: str) -> tuple[Module | None, str]:
+        """Return the module of the folder that a name is imported from, and its name there."""
+        if name not in module.imports:
+            return None, ""
+        home, inner = module.imports[name]
+        if inner and (found := self.module(f"{home}.{inner}" if home else inner)):
+            return found, ""
+        return self.module(home), inner
+
+    # --- functions --------------------------------------------------------------------------------
+
+    def functions(self, module: Module, name: str) -> Iterator[tuple[Module, Function]]:
+        """Yield the function of a global name, if it is one of the folder."""
+        if name in module.functions:
+            yield module, module.functions[name]
+        else:
+            home, inner = self._imported(module, name)
+            if home is not None and inner and (inner != name or home is not module):
+                yield from self.functions(home, inner)
+
+    def functions_of(
+        self, module: Module, name: str, attribute: str
+    ) -> Iterator[tuple[Module, Function]]:
+        """Yield the function `name.attribute`, where `name` is a module or class of the folder."""
+        home, inner = self._imported(module, name)
+        if home is not None and not inner:
+            yield from self.functions(home, attribute)
+        elif found := self.method(module, name, attribute):
+            yield found
+
+    def method(self, module: Module, class_name: str, name: str) -> tuple[Module, Function] | None:
+        """Return a method of a class of the folder, also one of its bases there."""
+        return self._method(module, class_name, name, set())
+
+    def _method(
+        self, module: Module, class_name: str, name: str, seen: set[int]
+    ) -> tuple[Module, Function] | None:
+        home, node = self._class(module, class_name)
+        if node is None or home is None or id(node) in seen:
+            return None
+        seen.add(id(node))
+        for item in node.body:
+            if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and item.name == name:
+                return home, item
+            if isinstance(item, ast.Assign) and isinstance(item.value, ast.Name):
+                names = [one.id for one in item.targets if isinstance(one, ast.Name)]
+                if name in names and item.value.id != name:
+                    return self._method(home, class_name, item.value.id, seen - {id(node)})
+        for base in map(_base_name, node.bases):
+            if base and (found := self._method(home, base, name, seen)):
+                return found
+        return None
+
+    def _class(self, module: Module, name: str) -> tuple[Module | None, ast.ClassDef | None]:
+        if name in module.classes:
+            return module, module.classes[name]
+        home, inner = self._imported(module, name)
+        if home is None or not inner or (home is module and inner == name):
+            return None, None
+        return self._class(home, inner)
+
+    def methods_named(self, name: str) -> Iterator[tuple[Module, Function]]:
+        """Yield the methods of that name of all classes that have been read."""
+        for module in list(self._read_modules()):
+            for node in module.classes.values():
+                for item in node.body:
+                    if (
+                        isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)
+                        and item.name == name
+                    ):
+                        yield module, item
+
+    def _read_modules(self) -> Iterator[Module]:
+        """Yield the modules that have been read, and those that they import."""
+        waiting, seen = [one for one in self._modules.values() if one], set()
+        while waiting:
+            module = waiting.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            yield module
+            for name in module.imports:
+                home, _ = self._imported(module, name)
+                if home is not None:
+                    waiting.append(home)
+
+    # --- functions that make functions ------------------------------------------------------------
+
+    def makers(self, module: Module, name: str) -> Iterator[tuple[Module, Function]]:
+        """Yield the functions whose result a global name is, or that decorate its function."""
+        for value in module.assigned.get(name, []):
+            if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+                yield from self.functions(module, value.func.id)
+        for home, function in self.functions(module, name):
+            for decorator in function.decorator_list:
+                called = decorator.func if isinstance(decorator, ast.Call) else decorator
+                if isinstance(called, ast.Name):
+                    yield from self.functions(home, called.id)
+
+    def makers_of_attribute(self, attribute: str) -> Iterator[tuple[Module, Function]]:
+        """Yield the functions of the folder whose result is assigned to `self.<attribute>`."""
+        if self._makers is None:
+            self._makers = {}
+            for module in self._read_modules():
+                for node in module.classes.values():
+                    self._note_makers(module, node, self._makers)
+        yield from self._makers.get(attribute, [])
+
+    def _note_makers(
+        self, module: Module, node: ast.ClassDef, makers: dict[str, list[tuple[Module, Function]]]
+    ) -> None:
+        for item in ast.walk(node):
+            match item:
+                case ast.Assign(targets=targets, value=ast.Call(func=ast.Name(id=name))):
+                    for target in targets:
+                        if isinstance(target, ast.Attribute):
+                            found = self.functions(module, name)
+                            makers.setdefault(target.attr, []).extend(found)
+
+
+# --- parsing --------------------------------------------------------------------------------------
+
+
+def _parse(path: Path, file: str) -> Module:
+    """Return a module of the folder; empty if it cannot be parsed."""
+    module = Module(file)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OSError):
+        return module
+    for node in _statements(tree.body):
+        _note(node, module)
+    return module
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements at the top of a module, also those in an `if`, `try`, `with` or loop."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try | ast.With | ast.For | ast.While):
+            for part in ("body", "orelse", "finalbody"):
+                yield from _statements(getattr(node, part, []))
+            for handler in getattr(node, "handlers", []):
+                yield from _statements(handler.body)
+
+
+def _note(node: ast.stmt, module: Module) -> None:
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            module.functions[node.name] = node
+        case ast.ClassDef():
+            module.classes[node.name] = node
+        case ast.Import(names=names):
+            for one in names:
+                top = one.name.partition(".")[0]
+                module.imports[one.asname or top] = (one.name if one.asname else top, "")
+        case ast.ImportFrom(names=names):
+            home = _home(node, module)
+            module.imports |= {one.asname or one.name: (home, one.name) for one in names}
+        case ast.Assign(targets=targets, value=value):
+            for name in (name for target in targets for name in _stored(target)):
+                module.assigned.setdefault(name, []).append(value)
+        case ast.AnnAssign(target=ast.Name(id=name), value=value):
+            module.assigned.setdefault(name, []).append(value)
+
+
+def _home(node: ast.ImportFrom, module: Module) -> str:
+    """Return the name of the module that `from ... import` names, from the folder's top."""
+    if not node.level:
+        return node.module or ""
+    above = Path(module.file).parts[: -node.level]
+    return ".".join(filter(None, [*above, node.module]))
+
+
+def _stored(target: ast.expr) -> Iterator[str]:
+    for node in ast.walk(target):
+        if isinstance(node, ast.Name):
+            yield node.id
+
+
+def _is_of_each_thread(value: ast.expr | None) -> bool:
+    """Return whether an expression is `threading.local()`, whose attributes no threads share."""
+    match value:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return name == "local"
+    return False
+
+
+def _base_name(base: ast.expr) -> str:
+    match base:
+        case ast.Subscript(value=value):
+            return _base_name(value)
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""

@@ -1,0 +1,21 @@
+"""Functions and methods of Python and of libraries that share or change objects, by their names."""
+
+from __future__ import annotations
+
+ELEMENTS = {"get", "setdefault", "values", "items", "keys", "__getitem__", "pop"}
+"""Methods that return a part of the object, not a copy."""
+
+PASSING = {"enumerate", "zip", "reversed", "iter", "next", "sorted", "filter", "list", "tuple"}
+"""Functions whose result holds the same items as their arguments."""
+
+CHANGING = {"shuffle", "heappush", "heappop", "heapify", "heapreplace", "insort", "insort_left",
+            "insort_right", "copyto", "put", "place", "putmask", "next", "setattr",
+            "delattr"}  # fmt: skip
+"""Functions that change their first argument."""
+
+PROCESS_WIDE = {"seed", "manual_seed", "set_seed", "set_random_seed", "chdir", "setlocale",
+                "redirect_stdout", "redirect_stderr", "option_context"}  # fmt: skip
+"""Functions that change something for all threads of the process."""
+
+GLOBAL_STATE = {"matplotlib.pyplot", "pylab", "seaborn", "turtle"}
+"""Modules whose functions work on a state of their own."""
