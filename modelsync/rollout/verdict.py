@@ -42,11 +42,7 @@ def evaluate(settings: Settings, commit: str, pin: Revision) -> RolloutVerdict:
     if policy == "reject":
         return _rejection(broken, broken)
     if not pin:
-        return (
-            verdict
-            if len(broken) < len(found.release.models)
-            else _rejection(broken, broken)
-        )
+        return verdict if len(broken) < len(found.release.models) else _rejection(broken, broken)
     try:
         before = _check(settings, pin.commit)
     except (NoModels, RefNotFound):  # it is gone from the repository: all of it counts as good
