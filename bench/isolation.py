@@ -56,9 +56,24 @@ class Pair:
     elsewhere: str
 
 
-PAIRS = (Pair("in a thread of its own", "thread", 0.6, "Plain", "Bound"),)
+FORKING = """
+import multiprocessing
 
-MODELS = {"Plain": PLAIN, "Bound": BOUND}
+class Forking:
+    def __init__(self, path):
+        self.factor = 2
+        multiprocessing.set_start_method("spawn", force=True)
+
+    def transform_predict(self, x: int):
+        return {"y": x * self.factor}
+"""
+
+PAIRS = (
+    Pair("in a thread of its own", "thread", 0.6, "Plain", "Bound"),
+    Pair("in a runner", "runner", 0.5, "Plain", "Forking"),
+)
+
+MODELS = {"Plain": PLAIN, "Bound": BOUND, "Forking": FORKING}
 
 
 def measure(folder: Path) -> Figure:

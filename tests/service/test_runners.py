@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -88,7 +89,7 @@ class Echo:
         return variables
 """,
 }
-EXAMPLES = {
+EXAMPLES: dict[str, dict[str, Any]] = {
     "Sum": {"a": 1}, "Faulty": {"do": "ok"}, "Exits": {"do": "ok"}, "Crashes": {"do": "ok"},
     "Batch": {"x": 1}, "Async": {"x": 1}, "Runs": {"x": 1}, "Echo": {"a": 1},
 }  # fmt: skip
