@@ -9,8 +9,8 @@ import orjson
 
 from modelsync import problems
 from modelsync.errors import RequestError
-from modelsync.inference.batcher import RequestQueue
-from modelsync.inference.fanout import Outcomes, submit_all
+from modelsync.inference.batcher import LARGE_BODY, RequestQueue
+from modelsync.inference.fanout import Outcomes, decode_and_submit_all, submit_all
 from modelsync.inference.loop_executor import LoopExecutor
 from modelsync.inference.outcome import Outcome
 from modelsync.inference.serving import Service
@@ -122,7 +122,12 @@ class Router:
                 )
             )
 
-        submit_all(self._dataplane, request.body, NATIVE, request.request_id, done, options.names)
+        asked = (self._dataplane, request.body, NATIVE, request.request_id, done)
+        if len(request.body) <= LARGE_BODY:
+            submit_all(*asked, options.names)
+        else:
+            refuse = lambda error: respond(self._refused(error, request))  # noqa: E731
+            decode_and_submit_all(*asked, refuse, options.names)
 
     def _refused(self, error: RequestError, request: Request) -> Answer:
         """Return the answer of a request that is refused before a model is called, and count it."""

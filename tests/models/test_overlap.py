@@ -63,16 +63,18 @@ OVERLAPS = {
     "a function without state": "return {'y': double(name)}",
     "a class that is not used": "return {'y': name}",
     "the files": "os.remove(name); return {}",
+    "a thread's own": "LOCAL.name = name; return {}",
     "a metric": "ANSWERED.inc(); return {}",
 }
 
 TOP = """
-import copy, itertools, logging, os, random
+import copy, itertools, logging, os, random, threading
 import numpy as np, pandas as pd
 import matplotlib.pyplot as plt
 import state
 from state import STATE, note
 LAST, SEEN, COUNT, FACTOR = {}, [], 0, 2
+LOCAL = threading.local()
 LOG = logging.getLogger("churn")
 ANSWERED = Counter("answers")
 

@@ -29,7 +29,7 @@ from modelsync.models.check import activity, trials
 from modelsync.models.check.comparison import BATCH, find_difference
 from modelsync.models.check.fork import Fork, ForkChannel, Message, die_with_parent
 from modelsync.models.check.model_check import ModelCheck
-from modelsync.models.check.placement import Facts, decide, wants_own_thread
+from modelsync.models.check.placement import Facts, decide, wants_own_thread, without_differences
 from modelsync.models.check.replaced import Functions
 from modelsync.models.check.together import Neighbour, Together
 from modelsync.models.isolation import patches
@@ -111,6 +111,9 @@ class Zygote:
             facts = replace(facts, **second["outcomes"])
             if wants_own_thread(facts):
                 facts = replace(facts, **self._own_thread(spec, result, second["sequence"]))
+                facts = without_differences(facts)
+        if facts.fork == "":  # it answers otherwise in each process
+            result = replace(result, answers=None)
         return replace(result, placement=decide(facts))
 
     def _own_thread(self, spec: ModelSpec, result: CheckResult, sequence: list[Any]) -> Message:

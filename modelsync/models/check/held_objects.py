@@ -12,6 +12,7 @@ from types import (
     BuiltinFunctionType,
     CodeType,
     FunctionType,
+    MappingProxyType,
     MethodType,
     ModuleType,
 )
@@ -108,7 +109,8 @@ def _reachable(
     for _ in range(MAX_DEPTH):
         following: list[tuple[Any, str, bool]] = []
         for value, path, own in waiting:
-            if isinstance(value, SKIPPED) or id(value) in seen:
+            is_own_class = isinstance(value, type) and value.__module__.startswith(package)
+            if (isinstance(value, SKIPPED) and not is_own_class) or id(value) in seen:
                 continue
             seen.add(id(value))
             yield value, path, own
@@ -118,7 +120,7 @@ def _reachable(
 
 def _parts(value: Any, path: str, own: bool, package: str) -> list[tuple[Any, str, bool]]:
     """Return what an object holds: the items of a container, else its attributes."""
-    kind = type(value)
+    kind = value if isinstance(value, type) else type(value)
     if kind in (dict, list, tuple, set, frozenset) or kind.__name__ in ("deque", "defaultdict"):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         try:
@@ -130,7 +132,7 @@ def _parts(value: Any, path: str, own: bool, package: str) -> list[tuple[Any, st
     inner = own and kind.__module__.startswith(package)
     found = []
     for holder in (getattr(value, "__dict__", None), _slots(value)):
-        if isinstance(holder, dict):
+        if isinstance(holder, dict | MappingProxyType):
             for name, item in islice(holder.copy().items(), MAX_ITEMS):
                 found.append((item, f"{path}.{name}", inner))
     return found
@@ -153,6 +155,8 @@ def _short(key: object) -> str:
 
 
 def _classify(value: Any, path: str, own: bool, found: Found) -> None:
+    if isinstance(value, type):
+        return
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(value).__mro__}
     if own and names & GENERATORS and "random.SystemRandom" not in names:
         found["generators"].append(path)

@@ -7,12 +7,16 @@ worker, else a runner. Nothing here runs a model.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from modelsync.models.types import Placement
 
 SHOWN = 3
 """Names of a kind that a reason lists."""
+
+DIFFERS = "gets another answer"
+"""What the outcome of a trial says if the model answers, but not as in the baseline."""
 
 Outcome = str | None
 """Of a trial: None if it was not made, empty if it went well, else what went wrong, in words."""
@@ -34,7 +38,8 @@ class Facts:
     (settings that all models share), `mildly_changed` (those that seldom matter; they were restored
     for the trials), `replaced` (functions of other modules).
 
-    Trials, each in a fork of the process that loaded it: `loop` (called in a running event loop),
+    Trials, each in a fork of the process that loaded it: `fork` (called as the baseline was; made
+    if another one differs), `loop` (called in a running event loop),
     `hidden` (the same with the loop hidden), `thread` (in another thread), `twice` (twice at once).
     `repeats`: two forks gave the same answers though calls differ. `own_thread`: in a process where
     another thread than the main one loads and calls it; `own_thread_repeats`: there it gave the
@@ -59,6 +64,7 @@ class Facts:
     changed: tuple[str, ...] = ()
     mildly_changed: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
+    fork: Outcome = None
     loop: Outcome = None
     hidden: Outcome = None
     thread: Outcome = None
@@ -86,6 +92,24 @@ def decide(facts: Facts) -> Placement:
         reason = f"{reason}; in a thread that loads it itself, {facts.own_thread}"
         return Placement("runner", reason, hide_loop, overlaps, main_thread=True)
     return Placement("thread", reason, hide_loop, overlaps)
+
+
+def is_difference(outcome: Outcome) -> bool:
+    """Return whether the model answered in a trial, but not as in the baseline."""
+    return DIFFERS in (outcome or "")
+
+
+def without_differences(facts: Facts) -> Facts:
+    """Return the facts of a model that answers otherwise in each process, with its number, say.
+
+    It does so after a fork, and in another process that has loaded it: then differences tell
+    nothing.
+    """
+    if not (is_difference(facts.fork) and is_difference(facts.own_thread)):
+        return facts
+    tried = ("fork", "loop", "hidden", "thread", "twice", "own_thread")
+    values: dict[str, Any] = {name: "" for name in tried if is_difference(getattr(facts, name))}
+    return replace(facts, **values)
 
 
 def wants_own_thread(facts: Facts) -> bool:
@@ -151,6 +175,8 @@ def _thread_reasons(facts: Facts) -> Iterator[str]:
         )
     if facts.repeats and not facts.own_thread_repeats:
         yield "each worker would give the same sequence of answers, as random numbers of a fork do"
+    if facts.fork:
+        yield f"after a fork, {facts.fork}"
     if facts.loop and facts.hidden:
         yield f"called in the event loop, {facts.hidden}"
     if facts.thread:

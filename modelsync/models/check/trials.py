@@ -21,6 +21,7 @@ from modelsync.models import results
 from modelsync.models.check.baseline import Baseline
 from modelsync.models.check.comparison import BATCH, find_difference
 from modelsync.models.check.fork import Fork, ForkChannel, Message
+from modelsync.models.check.placement import DIFFERS, is_difference
 from modelsync.models.diagnosis import plain
 from modelsync.models.isolation import event_loops, guards, random_numbers
 from modelsync.models.isolation.shared_settings import SharedSettings
@@ -89,6 +90,8 @@ def _try(model: LoadedModel, order: Message) -> Message:
         outcomes |= _try_some(model, order, waiting, deadline)
         if waiting and outcomes.get("loop") and "hidden" not in outcomes:
             waiting.insert(0, "hidden")
+    if any(map(is_difference, outcomes.values())):  # perhaps the fork alone makes it
+        outcomes |= _try_some(model, order, ["fork"], deadline)
     if order["varies"] and time.monotonic() < deadline:
         outcomes["sequences"] = [_sequence_of_fork(model, order) for _ in range(2)]
     return outcomes
@@ -175,7 +178,7 @@ def examine(model: LoadedModel, order: Message, context: Context) -> str:
         except BaseException as error:  # noqa: BLE001  model code
             return failure(model, error)
         if order["steady"] and (difference := find_difference(expected, got, BATCH)):
-            return f"example {example.name} gets another answer: {difference}"[:MAX_REASON]
+            return f"example {example.name} {DIFFERS}: {difference}"[:MAX_REASON]
     return ""
 
 
@@ -257,6 +260,7 @@ def _with_example(model: LoadedModel, index: int) -> LoadedModel:
 
 
 STEPS: dict[str, Callable[[LoadedModel, Message], str]] = {
+    "fork": lambda model, order: examine(model, order, model.context),
     "loop": _in_loop,
     "hidden": lambda model, order: _in_loop(model, order, hidden=True),
     "thread": _in_thread,

@@ -61,7 +61,7 @@ class Folder:
     def is_object(self, module: Module, name: str) -> bool:
         """Return whether a global name is an object that outlives a call: assigned, or a class."""
         if name in module.assigned or name in module.classes:
-            return True
+            return not all(map(_is_of_each_thread, module.assigned.get(name, [None])))
         home, inner = self._imported(module, name)
         return home is not None and bool(inner) and self.is_object(home, inner)
 
@@ -259,6 +259,14 @@ def _stored(target: ast.expr) -> Iterator[str]:
     for node in ast.walk(target):
         if isinstance(node, ast.Name):
             yield node.id
+
+
+def _is_of_each_thread(value: ast.expr | None) -> bool:
+    """Return whether an expression is `threading.local()`, whose attributes no threads share."""
+    match value:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return name == "local"
+    return False
 
 
 def _base_name(base: ast.expr) -> str:
