@@ -8,7 +8,8 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates git openssh-client tini tzdata \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --home-dir /var/lib/modelsync --shell /usr/sbin/nologin modelsync \
-    && install --directory --owner 10001 --group 10001 --mode 0750 /var/lib/modelsync
+    && install --directory --owner 10001 --group 10001 --mode 0750 /var/lib/modelsync \
+    && install --directory --owner 10001 --group 10001 /opt/environments
 
 ENV PATH=/opt/modelsync/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -40,6 +41,7 @@ COPY models_serve models_serve
 # The state directory is the only place that is written to: mount a volume there and the root may be read-only.
 ENV MODELSYNC_HOME=/var/lib/modelsync \
     MODELSYNC_HOST=0.0.0.0 \
+    MODELSYNC_ENVIRONMENTS=/opt/environments \
     TMPDIR=/var/lib/modelsync
 VOLUME /var/lib/modelsync
 USER 10001:10001

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bench import fanout, folders, memory, push, swap
+from bench import fanout, folders, isolation, memory, push, swap
 from bench.reporting import Figure, report
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -24,6 +24,7 @@ FIGURES: dict[str, Callable[[Path], Figure]] = {
     "memory": memory.measure,
     "fanout": fanout.measure,
     "push": push.measure,
+    "isolation": isolation.measure,
 }
 
 

@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from modelsync.errors import StorageFailed
+from modelsync.errors import ResourcesExhausted, StorageFailed
+from modelsync.resources import EXHAUSTED
 
 TEMPORARY = ".tmp"
 """The end of each temporary name in the state directory, which also starts with a dot.
@@ -214,11 +215,16 @@ def remove_tree(path: Path) -> None:
 
 @contextmanager
 def storage() -> Iterator[None]:
-    """Turn an OSError of work in the state directory into StorageFailed, which names no path."""
+    """Turn an OSError of work in the state directory into StorageFailed, which names no path.
+
+    Raises ResourcesExhausted if the machine lacks something else than room on the disk.
+    """
     try:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        if error.errno in EXHAUSTED:
+            raise ResourcesExhausted(f"the machine has no more resources: {reason}") from error
         raise StorageFailed(f"the state directory cannot be used: {reason}") from error
 
 

@@ -71,8 +71,10 @@ def _float(digits: str) -> float:
 
 
 def _int(digits: str) -> int | float:
-    value: int | float = int(digits) if len(digits) <= 20 else _float(digits)
-    return value if value in _64_BITS or isinstance(value, float) else float(value)
+    if len(digits) > 20:
+        return _float(digits)
+    value = int(digits)  # a float must not be looked for in the range: that takes for ever
+    return value if value in _64_BITS else float(value)
 
 
 _decode = json.JSONDecoder(parse_constant=_refuse, parse_float=_float, parse_int=_int).decode

@@ -135,4 +135,5 @@ def clean() -> None:
             gone = here.sweep(needed)
             for name in (CACHE, RESOLVED):
                 remove_tree(here.folder / name)
-            click.echo(f"removed {len(gone)} environments and the cache from {here.folder}")
+            count = f"{len(gone)} environment{'s' if len(gone) != 1 else ''}"
+            click.echo(f"removed {count} and the cache from {here.folder}")

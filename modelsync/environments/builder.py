@@ -20,7 +20,8 @@ from functools import partial
 from pathlib import Path
 
 from modelsync.deadline import Deadline
-from modelsync.environments import diagnostics, interpreters
+from modelsync.environments import bytecode, diagnostics, interpreters
+from modelsync.environments.command import CommandFailed, run
 from modelsync.environments.meter import Meter, TooLarge, size_of
 from modelsync.environments.requirements import (
     REQUIREMENTS,
@@ -29,7 +30,7 @@ from modelsync.environments.requirements import (
 )
 from modelsync.environments.resolutions import Resolution, Resolutions
 from modelsync.environments.store import Environment, Environments, folder_of
-from modelsync.environments.uv import Uv, UvFailed
+from modelsync.environments.uv import Uv
 from modelsync.errors import ModelBroken, SyncTimeout
 from modelsync.files import storage
 from modelsync.models.types import Fault
@@ -38,6 +39,9 @@ from modelsync.settings import EnvironmentSettings, Settings
 
 CACHE, RESOLVED = ".cache", ".resolved"
 """The folders of uv's cache, whose files the environments link, and of resolutions."""
+
+BYTECODE = "modelsync-bytecode"
+"""The folder, in uv's cache, of bytecode, which the environments link too."""
 
 INSTALLED, PINS = "modelsync-install.txt", "modelsync-pins.txt"
 """The files, beside the requirements, with the lines that are installed, and without options."""
@@ -101,7 +105,7 @@ class Builder:
                     requirements.write(Path(name))
                 work = _Work(requirements, Path(name), uv, deadline, known is not None, self._away)
                 return self._built(work, key, known)
-        except UvFailed as error:
+        except CommandFailed as error:
             self._away = self._away or diagnostics.is_away(error.words)
             fault = diagnostics.explain(error.words, requirements)
             raise ModelBroken(fault) from None
@@ -119,6 +123,7 @@ class Builder:
             began = time.monotonic()
             with self.environments.building() as path:
                 work.install(known, path, Meter(self._cache, path, self._settings.size))
+                work.compile(path, self._cache / BYTECODE)
                 made = Environment(
                     known.id,
                     known.version,
@@ -162,7 +167,7 @@ class _Work:
     offline: bool
 
     def resolve(self) -> Resolution:
-        """Resolve the set. Raises UvFailed, SyncTimeout, ModelBroken."""
+        """Resolve the set. Raises CommandFailed, SyncTimeout, ModelBroken."""
         wanted = self.requirements
         python = interpreters.choose(wanted.python, wanted.python_file, self.uv, self.deadline)
         if wanted.kind == "lock":
@@ -195,7 +200,7 @@ class _Work:
         return [line.text for line in found.lines()] if found else []
 
     def install(self, resolution: Resolution, path: Path, meter: Meter) -> None:
-        """Make the environment in a folder. Raises UvFailed, SyncTimeout, TooLarge."""
+        """Make the environment in a folder. Raises CommandFailed, SyncTimeout, TooLarge."""
         self._run("venv", "--relocatable", "--no-project", "--python", resolution.python, str(path))
         options = [line.text for line in self.requirements.lines() if _OPTIONS.match(line.text)]
         with storage():
@@ -205,6 +210,14 @@ class _Work:
         self._pip(path, meter, "--requirement", INSTALLED, hashed)
         self._add_for_runners(resolution, path, meter)
         meter.check()
+
+    def compile(self, path: Path, store: Path) -> None:
+        """Give the files of an environment their bytecode; it works without, more slowly."""
+        command = bytecode.command(path / "bin" / "python", store, path / "lib")
+        try:
+            run(command, environ=self.uv.environ, folder=self.folder, deadline=self.deadline)
+        except (CommandFailed, SyncTimeout) as error:
+            _log.debug("an environment has no bytecode: %s", error)
 
     def _add_for_runners(self, resolution: Resolution, path: Path, meter: Meter) -> None:
         """Install what runners are faster with, if it fits beside the set; else leave it."""
@@ -216,7 +229,7 @@ class _Work:
         try:
             if wanted:
                 self._pip(path, meter, *wanted, "--constraint", PINS)
-        except UvFailed as error:
+        except CommandFailed as error:
             _log.debug("environment %s is without %s: %s", resolution.id, wanted, error)
 
     def _pip(self, path: Path, meter: Meter, *arguments: str) -> None:
@@ -224,7 +237,7 @@ class _Work:
         python = ["--python", str(path / "bin" / "python"), "--link-mode", "hardlink"]
         install = partial(self._run, "pip", "install", *python, *arguments, meter=meter)
         if self.known:
-            with suppress(UvFailed):
+            with suppress(CommandFailed):
                 install(offline=True)
                 return
         install()

@@ -11,7 +11,8 @@ from modelsync.models.types import Fault
 
 _AWAY = re.compile(
     r"error sending request|dns error|connect error|connection (?:refused|reset)|timed out"
-    r"|HTTP status server error|after \d+ retries|network was disabled|network connectivity",
+    r"|HTTP status server error|after \d+ retries|network was disabled|network connectivity"
+    r"|could not resolve host|failed to connect to",
     re.IGNORECASE,
 )
 """What uv says where the network or the index fails, and the same may succeed later."""
@@ -44,7 +45,7 @@ def is_away(words: str) -> bool:
 
 def away(requirements: Requirements, what: str = "") -> Fault:
     """Return the fault of a set whose packages cannot be downloaded now."""
-    message = f"the package index cannot be reached{what}"
+    message = diagnosis.plain(f"the package index cannot be reached{what}", Path("/nowhere"))
     hint = "it is tried again; to do without, use `modelsync environments build` beforehand"
     return Fault("environment", message, requirements.main, hint=hint, transient=True)
 
@@ -56,7 +57,9 @@ def _unwrapped(words: str) -> str:
 
 
 def _about(words: str) -> str:
-    """Name the host that did not answer, and why."""
+    """Name the host that did not answer, and why; empty if it was not asked again."""
+    if "network was disabled" in words:
+        return ""
     host = re.search(r"https?://(?:[^\s/@]*@)?([\w.:\[\]-]+)", words)
     causes = re.findall(r"^ *cause: *(.*)$", words, re.MULTILINE)
     why = re.split(r" for url\b", causes[-1])[0] if causes else ""

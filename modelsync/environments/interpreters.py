@@ -70,7 +70,7 @@ def _fits(request: str, version: str) -> bool:
 def _installed(uv: Uv, deadline: Deadline) -> list[tuple[Version, str]]:
     """List the CPythons that uv finds, version and path: by minor version, the newest patch first.
 
-    Raises UvFailed.
+    Raises CommandFailed.
     """
     listing = uv.run(
         "python", "list", "--only-installed", "--output-format", "json",

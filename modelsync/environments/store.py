@@ -22,8 +22,9 @@ from modelsync import locks
 from modelsync.clock import now
 from modelsync.deadline import Deadline
 from modelsync.files import TEMPORARY, as_json, fsync_dir, remove_tree, storage
+from modelsync.models.convention import ENVIRONMENT
 
-ABOUT = "environment.json"
+ABOUT = ENVIRONMENT
 """The file of an environment that describes it; the last one that is written."""
 
 

@@ -24,6 +24,7 @@ from modelsync.git import auth
 from modelsync.git.diagnostics import explain
 from modelsync.git.url import Remote
 from modelsync.leash import leash
+from modelsync.resources import starting
 from modelsync.settings import Git, git_environment
 
 # Given on the command line, where they outrank the mirror's own configuration.
@@ -125,7 +126,7 @@ class GitRunner:
             part for name in os.environ if name not in self._environ for part in ("-u", name)
         ]
         command = [*leash(), "env", *strangers, "git", *self._config, *where, *arguments]
-        with storage():
+        with storage(), starting("git"):
             started: Any = (
                 _gitpython()
                 .Git(self.private)
@@ -140,8 +141,9 @@ class GitRunner:
         child: subprocess.Popen[bytes] = started.proc
         watchdog = threading.Timer(self._deadline.remaining(), _kill, (child,))
         watchdog.daemon = True
-        watchdog.start()
         try:
+            with starting("a thread"):
+                watchdog.start()
             yield child
         finally:
             watchdog.cancel()

@@ -73,7 +73,7 @@ class RunnerChannel:
         self._loop, self._thread = loop, threading.get_ident()
 
     def send(self, frame: Frame, model: int) -> None:
-        """Send a frame's requests to the model with this number; `frame.answer` gets the answers.
+        """Send a frame's requests to the model with this number; `Frame.answer` gets the answers.
 
         Raises ModelUnavailable while the runner is being started.
         """

@@ -25,6 +25,7 @@ from modelsync.inference.dispatch import DispatchedRunner, Frame, Post
 from modelsync.inference.explainer import Explainer
 from modelsync.inference.invocation import Invocation
 from modelsync.inference.latency import LatencyTracker
+from modelsync.inference.memory_budget import MemoryBudget
 from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import Pending, PendingRequest
 from modelsync.inference.runners import InProcessRunner, ModelRunner
@@ -68,6 +69,7 @@ class DataPlane:
         threads: int,
         max_queue: int,
         timeout: float,
+        max_buffered: int = 256 * 1024**2,
         breaker: CircuitBreaker | None = None,
     ) -> None:
         self.runners = dict(runners)
@@ -92,6 +94,7 @@ class DataPlane:
             )
             for name, model in self.models.items()
         }
+        self._memory = MemoryBudget(max_buffered)
         self.pool = ThreadPool(threads, max_queue, timeout)
         self.async_runner = AsyncRunner(max_queue, timeout)
         self._frame_timeouts = Timeouts(timeout)
@@ -197,7 +200,8 @@ class DataPlane:
         def work(ticket: Ticket) -> None:
             with Invocation(self.counters.rows[model.name], started, ticket=ticket) as call:
                 # In a copy, since the loop or another thread may be in the model's context.
-                call.outcome = model.context.copy().run(runner.call, payload, codec)
+                call_model = partial(model.context.copy().run, runner.call, payload, codec)
+                call.outcome = self._memory.call(payload, call_model)
             self.latencies[model.name].record(call.seconds)
             # Logged also if it is too late to answer.
             self.explain(call.take(), model, request_id, done if call.claimed else _unheard)

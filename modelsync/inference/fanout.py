@@ -6,9 +6,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 
+from modelsync.errors import RequestError
 from modelsync.inference.codec import Codec
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.outcome import Done, Outcome
+from modelsync.inference.thread_pool import Job
+from modelsync.inference.timeouts import Ticket
 
 Outcomes = Mapping[str, Outcome]
 """The outcomes by the names of the models, in the order in which the models were asked."""
@@ -46,6 +49,31 @@ def submit_all(
 
     for name in wanted:
         dataplane.submit(name, payload, codec, request_id, collect(name))
+
+
+def decode_and_submit_all(
+    dataplane: DataPlane,
+    payload: bytes,
+    codec: Codec,
+    request_id: str,
+    done: Callable[[Outcomes], None],
+    refuse: Callable[[RequestError], None],
+    names: Sequence[str] = (),
+) -> None:
+    """Do as `submit_all` in a thread of the pool: a large body takes long to decode.
+
+    `refuse` gets MalformedBody, or DeadlineExceeded. Raises Overloaded.
+    """
+
+    def work(ticket: Ticket) -> None:
+        if not ticket.claim():
+            return
+        try:
+            submit_all(dataplane, payload, codec, request_id, done, names)
+        except RequestError as error:
+            refuse(error)
+
+    dataplane.pool.submit(Job("all", work, refuse, {"request_id": request_id}))
 
 
 def predict_all(

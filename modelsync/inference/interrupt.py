@@ -68,6 +68,7 @@ def interrupt_soon(
 def _interrupt_soon(
     thread_id: int, lock: threading.Lock, wanted: Callable[[], bool], after: float
 ) -> None:
+    """Wait for a line that takes no lock, interrupt, and see that logging works afterwards."""
     sleep(after)
     deadline = monotonic() + PATIENCE
     while True:

@@ -189,6 +189,7 @@ def _pack_error(error: errors.RequestError) -> bytes:
 
 
 def _unpack_error(content: bytes) -> errors.RequestError:
+    """Make the error that `_pack_error` has written."""
     values: dict[str, Any] = json_text.loads(content)
     detail: str = values["detail"]
     match values["reason"]:

@@ -246,6 +246,7 @@ def load(
         threads=settings.server.threads,
         max_queue=settings.server.max_queue,
         timeout=settings.server.predict_timeout,
+        max_buffered=settings.server.max_buffered,
         breaker=breaker,
     )
     return Service(settings, release, faults, dataplane, request_sync)

@@ -80,6 +80,7 @@ class Watchdog:
                 self._interrupt(call, model, waited)
 
     def _interrupt(self, call: int, model: str, waited: float) -> None:
+        """Interrupt a call that runs `waited` seconds, where it takes no lock if it soon does."""
         self._force_threads(model)
         patient = waited < self._interrupt_after + PATIENCE
         if patient and handles_a_lock(self._thread_id):

@@ -14,6 +14,9 @@ BATCH = "transform_predict_batch"
 EXAMPLES = "examples"
 """The folder with the model's examples, inside its own folder."""
 
+ENVIRONMENT = "environment.json"
+"""The file, at the top of an environment of models, that describes it."""
+
 RESERVED = frozenset(
     {
         "all",

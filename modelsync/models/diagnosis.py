@@ -10,6 +10,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from modelsync.models.convention import ENVIRONMENT
 from modelsync.models.isolation.import_hooks import ROOT
 from modelsync.models.transient_errors import is_transient
 from modelsync.models.types import Fault, FaultStage
@@ -146,9 +147,15 @@ def _place(error: BaseException, folder: Path) -> tuple[str | None, int | None]:
 # --- hints ----------------------------------------------------------------------------------------
 
 REQUIREMENTS = (
-    "requirements-models.txt beside run.sh, since the repository's requirements.txt is not read; "
-    "then run ./run.sh or build the image again"
+    "requirements-models.txt beside run.sh, and run ./run.sh or build the image again; "
+    "or list all that the model needs in a requirements.txt in its folder"
 )
+OF_ENVIRONMENT = "the requirements.txt or uv.lock that its environment is made of"
+
+
+def _requirements() -> str:
+    """Name the file that holds the libraries of this process."""
+    return OF_ENVIRONMENT if Path(sys.prefix, ENVIRONMENT).is_file() else REQUIREMENTS
 
 
 def beside(fault: Fault | None, names: Collection[str]) -> Fault | None:
@@ -180,7 +187,7 @@ def _hint(error: BaseException, folder: Path) -> str | None:
         case ModuleNotFoundError() if error.name:
             return _missing_module_hint(error.name, folder)
         case ImportError() if found := re.search(r"pip or conda to install ([\w.-]+)", text):
-            return f"add the line {found[1]} to {REQUIREMENTS}"
+            return f"add the line {found[1]} to {_requirements()}"
         case FileNotFoundError() if _is_in_folder(error.filename, folder):
             return (
                 "open it with the path that __init__ gets, or relative to __file__: "
@@ -220,11 +227,11 @@ def _requirement_hint(module: str) -> str | None:
         return None
     package = DISTRIBUTIONS.get(top, top)
     if module != top and find_spec(top):
-        version = f"pin the version you need in {REQUIREMENTS}"
+        version = f"pin the version you need in {_requirements()}"
         return f"the installed {package} has no {module}; {version}"
     if top in DISTRIBUTIONS or top in LIBRARIES:
-        return f"add the line {package} to {REQUIREMENTS}"
+        return f"add the line {package} to {_requirements()}"
     return (
-        f"if {top} is a package from PyPI: add the line {top} to {REQUIREMENTS}; "
+        f"if {top} is a package from PyPI: add the line {top} to {_requirements()}; "
         "code of your own belongs into this folder"
     )

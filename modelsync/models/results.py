@@ -189,6 +189,8 @@ def _default(value: Any) -> Any:
             return simpler(value)
     if (dump := getattr(value, "model_dump", None)) and not isinstance(value, type):  # pydantic
         return dump()
+    if hasattr(value, "__fields__") and callable(dump := getattr(value, "dict", None)):
+        return dump()  # a model of pydantic 1
     name = type(value).__name__
     if name == "NAType":
         return None

@@ -59,6 +59,8 @@ def _is_transient(error: BaseException) -> bool:
     kind = type(error)
     if issubclass(kind, MemoryError | ConnectionError | TimeoutError):
         return True
+    if isinstance(reason := getattr(error, "reason", None), OSError):  # of urllib
+        return _is_transient(reason)
     status = _status(error)
     if status is not None:
         return status == 429 or status >= 500

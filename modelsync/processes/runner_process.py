@@ -112,6 +112,7 @@ class RunnerProcess:
         return python_of(self._config.state.home, environment) if environment else None
 
     def _job(self, report: int) -> RunnerJob:
+        """Return what the process is told at its start; it reports to the pipe `report`."""
         server = self._config.server
         models = tuple(
             Model(

@@ -60,7 +60,7 @@ class WorkerDeath:
             "deaf": bool(self.deaf),
             "calling": self.suspects,
             "trace": self.report,
-        }
+        } | ({"runner": self.runner} if self.runner else {})
         who = f"the runner of {self.runner}," if self.runner else "worker"
         log.error("%s %d %s%s", who, self.pid, said, calling, extra={"fields": fields})
 

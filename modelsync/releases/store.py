@@ -130,7 +130,8 @@ class Releases:
             number = locks.open_for_lock(self._home / "lock")
         try:
             try:
-                locks.lock(number, deadline=deadline)
+                with storage():
+                    locks.lock(number, deadline=deadline)
             except SyncTimeout:
                 waited = f"{deadline.seconds:g} s"
                 raise SyncTimeout(f"another sync did not end within {waited}") from None

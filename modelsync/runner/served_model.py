@@ -99,6 +99,7 @@ class ServedModel:
         )
 
     def _one_by_one(self, call: Call, reply: Reply) -> None:
+        """Call the model in this thread for one request after the other, until their deadline."""
         answers: list[tuple[int, Outcome]] = []
         self._watch.deadline = call.deadline
         sent = perf_counter()
@@ -123,6 +124,7 @@ class ServedModel:
         self._reply_all(call, self._main.call_batch(call.payloads, CODEC, requests), reply)
 
     def _batch_in_thread(self, call: Call, reply: Reply) -> None:
+        """Call the model for a batch in a thread of the pool."""
         dataplane, runner, name = self._dataplane, self._runner, self._name
         requests: Any = [_Arrived] * len(call.payloads)
         context = runner.model.context.copy()

@@ -8,7 +8,7 @@ import os
 import sys
 from time import monotonic, sleep
 
-from modelsync.inference.interrupt import interrupt
+from modelsync.inference.interrupt import handles_a_lock, interrupt
 from modelsync.inference.pulse import Pulse
 from modelsync.inference.watchdog import EXIT_CODE, Watchdog
 
@@ -44,10 +44,13 @@ class MainThreadWatch(Watchdog):
             if late > GRACE:
                 self._end(model)
             elif late > 0 and not self.fired:
-                self._interrupt_late(call, model)
+                self._interrupt_late(call, model, late)
             sleep(TICK)
 
-    def _interrupt_late(self, call: int, model: str) -> None:
+    def _interrupt_late(self, call: int, model: str, late: float) -> None:
+        """Interrupt a call; a little later if it holds a lock of logging."""
+        if late < GRACE / 2 and handles_a_lock(self._thread_id):
+            return
         with self._lock:
             self.fired = True  # first this, then the look at the call: see `Watchdog._interrupt`
             if self.calls != call or not self.calling:

@@ -15,10 +15,12 @@ from modelsync.server.buffers import SMALL
 from modelsync.server.request import Request
 from modelsync.server.rules import (
     ProtocolError,
+    check_credentials,
     check_fields,
     check_method,
     expects_continue,
     split_target,
+    unknown_method,
 )
 
 MAX_URL = 8 * 1024
@@ -60,14 +62,14 @@ class RequestParser:
     """
 
     __slots__ = (
-        "_body", "_body_size", "_events", "_fields", "_header_bytes", "_max_body", "_parser",
-        "_received", "_request", "_url", "_whole", "in_head", "in_message",
+        "_body", "_body_size", "_ended", "_events", "_fields", "_header_bytes", "_max_body",
+        "_parser", "_received", "_request", "_url", "_whole", "in_head", "in_message",
     )  # fmt: skip
 
     def __init__(self, events: ParserEvents, max_body: int) -> None:
         self._events = events
         self._max_body = max_body
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = self._new_parser()
         self._request = Request()
         self._url = b""
         self._body: list[bytes] = []
@@ -76,6 +78,7 @@ class RequestParser:
         self._received = 0
         self._fields = 0
         self._whole = b""
+        self._ended = False
         self.in_message = False
         self.in_head = False
 
@@ -101,9 +104,16 @@ class RequestParser:
         self._body = []
         return request
 
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        # Blanks before the semicolon of an extension are allowed (RFC 9112 section 7.1.1).
+        parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
+        return parser
+
     def _feed(self, data: bytes) -> bytes:
         """Parse data; return the data that is left after a request for another protocol."""
         request, body_size = self._request if self.in_message else None, self._body_size
+        self._ended = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -113,7 +123,8 @@ class RequestParser:
                 raise error.__context__ from None
             raise
         except httptools.HttpParserInvalidMethodError:
-            raise ProtocolError(400, "unknown method") from None
+            # Where a message has ended in this data, it is unknown where the next one begins.
+            raise unknown_method(b"" if self._ended else data) from None
         except httptools.HttpParserError as error:
             raise ProtocolError(400, f"malformed request: {error}") from None
         if self.in_message and self._request is request:  # all of it belonged to one message
@@ -177,6 +188,7 @@ class RequestParser:
         split_target(request, self._url)
         if check_fields(request) > self._max_body:
             raise ProtocolError(413, f"the body is larger than {self._max_body} bytes")
+        check_credentials(request)
         self.in_head = False
         self._events.head_read(waits=expects_continue(request))
 
@@ -192,6 +204,7 @@ class RequestParser:
         if self._parser.should_upgrade():
             return
         self.in_message = False
+        self._ended = True
         request = self._request
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []
@@ -208,6 +221,6 @@ class RequestParser:
         head = b"\r\n".join(
             [b"%s %s HTTP/%s" % (method, self._url, version.encode()), *fields, b"", b""]
         )
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = self._new_parser()
         self._whole = b""
         return head + rest

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import perf_counter
 
+import orjson
+
 from modelsync import problems
 from modelsync.errors import RequestError
-from modelsync.inference.batcher import RequestQueue
-from modelsync.inference.fanout import Outcomes, submit_all
+from modelsync.inference.batcher import LARGE_BODY, RequestQueue
+from modelsync.inference.fanout import Outcomes, decode_and_submit_all, submit_all
 from modelsync.inference.loop_executor import LoopExecutor
 from modelsync.inference.outcome import Outcome
 from modelsync.inference.serving import Service
@@ -58,10 +60,21 @@ class Router:
                 self._predict_all(request, respond)
             elif request.method in (b"GET", b"HEAD") and path in self._probes:
                 respond(self._probes[path](self._service, request.request_id))
+            elif b"%2f" in path.lower():  # WSGI would take it for a slash
+                respond(self._not_found(request))
             else:
                 self._bridge.submit(request, self._executor.threadsafe(respond))
         except RequestError as error:
             respond(self._refused(error, request))
+
+    def _not_found(self, request: Request) -> Answer:
+        body = problems.document(
+            404,
+            "no path has an escaped slash (%2F)",
+            request_id=request.request_id,
+            release=self._dataplane.release,
+        )
+        return Answer(404, orjson.dumps(body), problems.PROBLEM)
 
     def admit(self, request: Request) -> None:
         """Check credentials and content type of a prediction. Raises RequestError."""
@@ -109,7 +122,12 @@ class Router:
                 )
             )
 
-        submit_all(self._dataplane, request.body, NATIVE, request.request_id, done, options.names)
+        asked = (self._dataplane, request.body, NATIVE, request.request_id, done)
+        if len(request.body) <= LARGE_BODY:
+            submit_all(*asked, options.names)
+        else:
+            refuse = lambda error: respond(self._refused(error, request))  # noqa: E731
+            decode_and_submit_all(*asked, refuse, options.names)
 
     def _refused(self, error: RequestError, request: Request) -> Answer:
         """Return the answer of a request that is refused before a model is called, and count it."""

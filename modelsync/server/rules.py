@@ -16,6 +16,9 @@ _AUTHORITY = re.compile(
 host: a proxy that joins two fields puts one between them.
 """
 
+_REQUEST_LINE = re.compile(rb"[A-Z][A-Z0-9_-]* [^\s]+ HTTP/1\.[01]\r\n").match
+"""A request line with any method, in upper case as all registered ones are."""
+
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 
 
@@ -34,6 +37,13 @@ def check_method(request: Request) -> None:
         raise ProtocolError(501, "this server does not know the method")
     if request.version not in ("1.1", "1.0"):
         raise ProtocolError(505, "this server speaks HTTP/1.1")
+
+
+def unknown_method(data: bytes) -> ProtocolError:
+    """Return the error for data that does not begin with a method the parser knows."""
+    if _REQUEST_LINE(data.lstrip(b"\r\n")):
+        return ProtocolError(501, "this server does not know the method")
+    return ProtocolError(400, "malformed request: it does not begin with a method")
 
 
 def split_target(request: Request, target: bytes) -> None:
@@ -93,6 +103,12 @@ def check_fields(request: Request) -> int:
         raise ProtocolError(400, "a request needs exactly one Host header")
     _check_framing(request.version, length, lengths, codings)
     return length
+
+
+def check_credentials(request: Request) -> None:
+    """Check that there is one Authorization header at most. Raises ProtocolError."""
+    if sum(name == b"authorization" for name, _ in request.headers) > 1:
+        raise ProtocolError(400, "the request has more than one Authorization header")
 
 
 def _check_framing(version: str, length: int, lengths: int, codings: int) -> None:

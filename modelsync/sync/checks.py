@@ -10,6 +10,7 @@ from modelsync.models.check.checker import check
 from modelsync.models.types import CheckResult, ModelName, ModelSpec
 from modelsync.releases import answers
 from modelsync.releases.store import Release
+from modelsync.resources import starting
 from modelsync.settings import child_environment
 from modelsync.sync.plan import report_places
 
@@ -34,14 +35,15 @@ def check_new(
         results = {name: replace(one, answers=kept.get(name)) for name, one in known.items()}
     served = [(spec, result) for spec in specs if (result := results.get(spec.name)) and result.ok]
     if unchecked := [spec for spec in specs if spec.name not in results]:
-        found = check(
-            unchecked,
-            timeout=timeout,
-            environ=child_environment(),
-            beside=beside,
-            pythons=pythons,
-            served=[(spec, result) for spec, result in served if not spec.environment],
-        )
+        with starting("the check"):
+            found = check(
+                unchecked,
+                timeout=timeout,
+                environ=child_environment(),
+                beside=beside,
+                pythons=pythons,
+                served=[(spec, result) for spec, result in served if not spec.environment],
+            )
         report_places(found)
         results.update((result.name, result) for result in found)
     return results

@@ -18,7 +18,6 @@ from modelsync.models.types import (
     ModelEntry,
     ModelName,
     ModelSpec,
-    Placement,
     TreeHash,
 )
 from modelsync.observability.logs import event
@@ -115,15 +114,8 @@ def decide(
         fault=result.fault,
         release=before.release if before and before.version == spec.version else release_id,
         measured=result.measured,
-        placement=_placed(spec, result.placement),
+        placement=result.placement,
     )
-
-
-def _placed(spec: ModelSpec, placement: Placement) -> Placement:
-    """Return the placement of a model: one with an environment of its own needs its Python."""
-    if not spec.environment or placement.place == "runner":
-        return placement
-    return replace(placement, place="runner", reason="it has an environment of its own")
 
 
 def apply_policy(entries: Sequence[ModelEntry], settings: Settings) -> None:

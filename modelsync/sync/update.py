@@ -52,13 +52,7 @@ from modelsync.sync.plan import (
     with_problems,
 )
 from modelsync.sync.sources import Source, source_of, substitutes
-from modelsync.sync.status import (
-    Status,
-    read_status,
-    record_failure,
-    record_success,
-    rejection,
-)
+from modelsync.sync.status import Status, read_status, record_failure, record_success, rejection
 
 log = logging.getLogger("modelsync.sync.update")  # also when it runs as __main__
 
@@ -150,9 +144,9 @@ class Updater:
         """Build a release of the wanted commit and make it current, unless nothing has changed."""
         current = sources.current(self._settings)
         status = read_status(self._home)
+        whole = current and self._environments.has_all(current.environments)
         if not force:
             done = current and (wanted, self._environment) in satisfied(current, status)
-            whole = current and self._environments.has_all(current.environments)
             if current and done and whole and not to_be_tried_again(current):
                 return Outcome("unchanged", current)
             self._refuse_rejected(wanted, status)
@@ -174,7 +168,7 @@ class Updater:
             with storage():
                 answers.write(staging.path, results.values())
             apply_policy(entries, self._settings)
-            if current and not force and is_unchanged(entries, current):
+            if current and whole and not force and is_unchanged(entries, current):
                 return Outcome("unchanged", current)
             release = Release(
                 id=release_id,

@@ -19,6 +19,7 @@ from tests.fixtures.index import PackageIndex, needs_real_index, wheel
 from tests.waiting import patient, until
 
 NewBuilder = Callable[..., Builder]
+EXTRA = "--extra-index-url"
 VERSION = "import lemon; print(lemon.VERSION)"
 
 
@@ -104,7 +105,7 @@ def test_an_index_in_the_file_is_used(
     (tmp_path / "wheels" / "peel-1.0-py3-none-any.whl").write_bytes(wheel("peel", "1.0"))
     with PackageIndex() as other:
         other.offer("pip_only", "1.0")
-        text = f"--extra-index-url {other.url}\n-f ./wheels\npip-only\npeel\nlemon\n"
+        text = f"{EXTRA} {other.url}\n-f ./wheels\npip-only\npeel\nlemon\n"
         builder = new_builder()
         made = builder.provide(requirements(tmp_path, requirements__txt=text))
     code = "import pip_only, peel, lemon; print(pip_only.VERSION, peel.VERSION)"
@@ -160,6 +161,23 @@ def test_one_file_is_on_the_disk_once(
     assert _disk(tmp_path / "home") < 1.15 * one
     [file] = (builder.environments.folder / made[3]).glob("lib/*/site-packages/melon.py")
     assert file.stat().st_nlink > 8
+
+
+def test_bytecode_is_compiled_once(
+    tmp_path: Path, index: PackageIndex, new_builder: NewBuilder
+) -> None:
+    """For all environments with the same file; Python takes it, and tells the file's own path."""
+    index.offer("crooked", "1.0", "print 'Python 2'\n")  # as templates in wheels are
+    builder = new_builder()
+    first = builder.provide(requirements(tmp_path / "a", requirements__txt="lemon==1.0\n"))
+    second = builder.provide(requirements(tmp_path / "b", requirements__txt="basket==1\ncrooked\n"))
+    code = "import lemon; print(lemon.__cached__, lemon.__spec__.loader.path)"
+    cached = [asked(builder, one, code).split() for one in (first, second)]
+    assert len({Path(file).stat().st_ino for file, _ in cached}) == 1
+    assert [
+        Path(file).is_relative_to(builder.environments.folder / one)
+        for one, (_, file) in zip((first, second), cached, strict=True)
+    ] == [True, True]
 
 
 def test_other_pods_install_the_same_versions(

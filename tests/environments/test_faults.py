@@ -19,6 +19,7 @@ from tests.environments.making import requirements
 from tests.fixtures.index import PackageIndex
 from tests.waiting import patient
 
+INDEX = "--index-url"
 NewBuilder = Callable[..., Builder]
 
 
@@ -89,7 +90,8 @@ def test_an_index_that_is_away_is_told(
     assert found.hint
     assert "environments build" in found.hint
     asked = len(index.requests)
-    assert "cannot be reached" in fault(builder, tmp_path / "b", "basket\n").message
+    other = fault(builder, tmp_path / "b", "basket\n").message
+    assert other == "the package index cannot be reached"
     assert len(index.requests) == asked
 
 
@@ -121,7 +123,7 @@ def test_credentials_of_an_index_are_not_told(
     for status, told in ((401, "the index answers 401"), (503, "cannot be reached")):
         index.status = status
         url = index.url.replace("//", "//me:hunter2@")
-        found = fault(new_builder(), tmp_path, f"--index-url {url}\nlemon\n")
+        found = fault(new_builder(), tmp_path, f"{INDEX} {url}\nlemon\n")
         assert told in str(found)
         assert "hunter2" not in f"{found} {caplog.text}"
 
@@ -153,7 +155,7 @@ def test_a_python_that_is_not_installed_is_told(
     tmp_path: Path, index: PackageIndex, new_builder: NewBuilder
 ) -> None:
     """With those that are; an old one is none."""
-    for wanted in ("3.99", "3.6", ">=3.6,<3.11", "pypy3.11"):
+    for wanted in ("3.99", ">=3.6,<3.11"):
         (tmp_path / ".python-version").write_text(f"{wanted}\n")
         found = fault(new_builder(), tmp_path, "lemon\n")
         assert (found.file, found.message) == (

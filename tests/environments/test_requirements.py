@@ -11,10 +11,11 @@ from modelsync.models.types import Fault
 from tests.environments.making import found_in, requirements
 from tests.fixtures.index import wheel
 
+INDEX = "--index-url"
 PROJECT = '[project]\nname = "p"\nversion = "0"\nrequires-python = ">=3.11"\n'
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "# pandas\n  # numpy\n", "--index-url https://x/y\n"])
+@pytest.mark.parametrize("text", ["", "\n\n", "# pandas\n  # numpy\n", f"{INDEX} https://x/y\n"])
 def test_a_file_that_asks_for_nothing_makes_no_environment(tmp_path: Path, text: str) -> None:
     """An empty file keeps a folder with the libraries of the service."""
     assert requirements(tmp_path, requirements__txt=text).is_empty
@@ -89,7 +90,7 @@ def test_what_is_not_in_the_folder_is_refused(
         "pkg @ https://example.org/pkg-1.0-py3-none-any.whl",
         "git+https://example.org/pkg.git@v1",
         "-r https://example.org/base.txt",
-        "--extra-index-url https://example.org/simple",
+        f"{INDEX} https://example.org/simple",
         'six==1.16 ; python_version < "4"',
     ],
 )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 
+from modelsync.files import remove_tree
+from tests.environments.making import other_python
 from tests.fixtures.git import GitServer
-from tests.fixtures.index import PackageIndex
+from tests.fixtures.index import PackageIndex, needs_real_index
 from tests.fixtures.service import Service, answers, serving, write_example, write_model
 from tests.waiting import until
 
@@ -18,6 +21,17 @@ import sys
 class Model:
     def transform_predict(self, x: float):
         return {"version": lemon.VERSION, "twice": 2 * x, "prefix": sys.prefix}
+"""
+
+OLD = """
+from pydantic import VERSION, BaseModel
+
+class Row(BaseModel):
+    a: int
+
+class Model:
+    def transform_predict(self, row: Row):
+        return {"version": VERSION[0], "a": row.a}
 """
 
 
@@ -68,6 +82,17 @@ def test_two_models_have_two_versions_of_a_library(tmp_path: Path, index: Packag
         assert (version(service, "One"), version(service, "Two")) == ("1.0", "2.0")
 
 
+def test_an_environment_that_is_lost_is_built_again(tmp_path: Path, index: PackageIndex) -> None:
+    """When the service starts, as after the move of a state directory; from uv's cache, or not."""
+    models = tmp_path / "models"
+    write_model(models, "Model", LEMON, requirements__txt="lemon==1.0\n")
+    with serving(tmp_path, models) as service:
+        assert version(service, "Model") == "1.0"
+    remove_tree(tmp_path / "home" / "environments")
+    with serving(tmp_path, models) as service:
+        until(partial(serves, service, "1.0"))
+
+
 def test_shared_requirements_are_followed(tmp_path: Path, index: PackageIndex) -> None:
     """Those at the top of the repository, or of its subdirectory, are for all folders without their
     own; a change of them is a new version of these models, and of no others.
@@ -105,7 +130,7 @@ def test_environments_that_no_release_needs_are_removed(
     """Those of the releases that are kept, or still serve, stay."""
     models, folder = tmp_path / "models", tmp_path / "home" / "environments"
     with serving(tmp_path, models, MODELSYNC_KEEP_RELEASES="2", ready=False) as service:
-        for number in range(1, 5):
+        for number in range(1, 4):
             index.offer("lemon", f"{number}.5")
             write_model(models, "Model", LEMON, requirements__txt=f"lemon=={number}.5\n")
             service.sync()
@@ -130,3 +155,20 @@ def test_an_index_that_comes_back_needs_no_push(tmp_path: Path, index: PackageIn
         assert broken(service)["Model"].startswith("the package index cannot be reached")
         index.status = 200
         until(lambda: version(service, "Model") == "1.0", 30)
+
+
+def test_old_libraries_and_another_python_work(tmp_path: Path) -> None:
+    """Whatever the service has itself: pydantic 1 validates, another Python answers."""
+    needs_real_index()
+    models = tmp_path / "models"
+    old = write_model(models, "Old", OLD, requirements__txt="pydantic<2\n")
+    write_example(old, {"a": 1}, {"version": "1", "a": 1})
+    wanted, programs = other_python()
+    code = LEMON.replace("lemon.VERSION", "sys.version[:4]").replace("import lemon", "import six")
+    other = write_model(models, "Other", code, requirements__txt="six\n")
+    (other / ".python-version").write_text(f"{wanted}\n")
+    with serving(tmp_path, models, PATH=f"{programs}:{os.environ['PATH']}") as service:
+        assert service.post("Old", {"a": "2"}).json() == {"version": "1", "a": 2}
+        refused = service.post("Old", {"a": "x"})
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "a")
+        assert version(service, "Other") == wanted

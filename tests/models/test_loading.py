@@ -170,8 +170,8 @@ def test_a_fault_tells_no_path_of_the_service(serve: Load, root: Path) -> None:
         ("bs4.element", "add the line beautifulsoup4 to requirements-models.txt"),
         (
             "catboost",
-            "add the line catboost to requirements-models.txt beside run.sh, since the "
-            "repository's requirements.txt is not read; then run ./run.sh",
+            "add the line catboost to requirements-models.txt beside run.sh, and run ./run.sh or "
+            "build the image again; or list all that the model needs in a requirements.txt",
         ),
         (
             "no_such_library",

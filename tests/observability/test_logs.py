@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -201,3 +202,51 @@ def test_what_a_model_logs_has_its_name(chosen: str) -> None:
         assert [line.partition("said")[2] for line in stream.getvalue().splitlines()] == [
             " model=Bug", " model=Big_Bug", " model=Bug", "",
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", [("x",), (1,), ("x", 2)])
+def test_a_malformed_call_is_one_record(arguments: tuple[object, ...]) -> None:
+    """What was to be said, and with what; nothing is printed beside the log."""
+    stream = configured()
+    logging.getLogger("x").info("%d and %s", *arguments)
+    (line,) = lines(stream)
+    assert str(line["message"]).startswith("%d and %s (malformed log call: TypeError")
+
+
+@pytest.mark.parametrize("chosen", ["json", "text"])
+def test_no_control_character_reaches_a_reader(chosen: str) -> None:
+    """C1 controls and Unicode's line separators are escaped, in messages, fields and tracebacks."""
+    stream = configured(format=chosen)
+    odd = "a\x85b\x9bc\u2028d\u2029e\x7ff"
+    logging.getLogger("x").error(odd, extra={"fields": {"odd": odd, "fine": "é"}})
+    written = stream.getvalue()
+    assert not set(written) & set("\x85\x9b\u2028\u2029\x7f")
+    assert "é" in written
+    if chosen == "json":
+        assert (lines(stream)[0]["message"], lines(stream)[0]["odd"]) == (odd, odd)
+
+
+def test_a_record_is_formatted_before_the_lock_is_taken() -> None:
+    """What it holds may log itself, or take its time: no other thread waits for it."""
+    stream = configured()
+    logger = logging.getLogger("x")
+
+    class Chatty:
+        def __str__(self) -> str:
+            thread = threading.Thread(target=logger.info, args=("from within",))
+            thread.start()
+            thread.join(10)
+            return "outer"
+
+    logger.info("%s", Chatty())
+    assert [line["message"] for line in lines(stream)] == ["from within", "outer"]
+
+
+def test_a_long_text_is_cut_before_it_is_searched_for_secrets() -> None:
+    """9 MB of a model's own words become one line of reasonable length."""
+    stream = configured("s3cret")
+    logging.getLogger("x").info("%s", "word s3cret " * 800_000, extra={"fields": {"n": [1] * 9999}})
+    (line,) = lines(stream)
+    assert len(str(line["message"])) < 100_000
+    assert "s3cret" not in stream.getvalue()
+    assert len(line["n"]) == 1000  # type: ignore[arg-type]

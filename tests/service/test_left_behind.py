@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.fixtures.processes import gone, marked
 from tests.fixtures.service import Service, answers, serving, write_example, write_model
-from tests.service.faulty import Client, model
+from tests.service.faulty import model
 from tests.waiting import until
 
 SESSION = """
@@ -90,28 +89,24 @@ def test_nothing_outlives_its_generation(tmp_path: Path, models: Path, how: str)
 
 
 def test_a_worker_that_dies_leaves_nothing_and_a_daemon_lives_on(tmp_path: Path) -> None:
-    """Its processes end with it; those that a living worker has let go stay with the generation."""
+    """Its processes end with it; those that a living one has let go stay with the generation."""
     write_model(tmp_path / "models", "Session", MODELS["Session"])
     write_model(tmp_path / "models", "Daemon", MODELS["Daemon"])
     with serving(tmp_path, tmp_path / "models", MODELSYNC_WORKERS="1") as service:
-        service.post("Daemon")
-        worker = psutil.Process(Client(service).worker())
-        master = until(worker.parent)
-        [daemon] = until(lambda: [one for one in master.children() if one != worker])
-        service.post("Session")
-        [child] = worker.children()
+        before = set(marked(service.home))
+        assert service.post("Daemon").ok
+        [daemon] = until(lambda: set(marked(service.home)) - before)
         # The master looks for daemons every few seconds; only what it has seen alive may stay.
-        until(lambda: kept(service, daemon), 20)
-        worker.kill()
+        until(lambda: time.time() - daemon.create_time() > 6)
+        assert service.post("Session").ok
+        [child] = until(lambda: set(marked(service.home)) - before - {daemon})
+        parent = child.parent()
+        assert parent
+        parent.kill()
         until(lambda: not child.is_running())
         assert daemon.is_running()
         assert service.stop() == 0
     gone(service.home)
-
-
-def kept(service: Service, daemon: psutil.Process) -> bool:
-    """Whether enough time has passed for the master to have seen the daemon."""
-    return time.time() - daemon.create_time() > 6
 
 
 def test_the_check_leaves_nothing(tmp_path: Path) -> None:

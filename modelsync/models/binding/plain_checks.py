@@ -36,6 +36,8 @@ def check_of(hint: Any) -> Check:
     if origin in (Annotated, Required, NotRequired):
         return _constrained(check_of(parts[0]), parts[1:])
     if origin in (Union, types.UnionType):
+        if type(None) in parts:
+            return _optional(check_of(Union[tuple(one for one in parts if one is not type(None))]))  # noqa: UP007
         return _union([check_of(part) for part in parts])
     if origin is Literal:
         return _one_of({value: value for value in parts})
@@ -154,6 +156,13 @@ _SCALARS: dict[Any, Check] = {
 _EXACT = (str, bool, int, float, type(None))
 
 
+def _optional(check: Check) -> Check:
+    def nullable(value: Any, place: tuple[int | str, ...]) -> Any:
+        return None if value is None else check(value, place)
+
+    return nullable
+
+
 def _union(checks: list[Check]) -> Check:
     """Try each member: first whether one takes the value as it is, then whether one converts it."""
 
@@ -188,6 +197,7 @@ LISTS = (list, tuple, set, frozenset, Sequence)
 
 
 def _list(kind: Any, item: Check, parts: tuple[Any, ...]) -> Check:
+    """Return what makes a list, tuple or set of a list, and names each item that is wrong."""
     if kind is tuple and parts and parts[-1] is not Ellipsis:
         raise UnknownType("of a tuple of certain items nothing is known")
     make = list if kind is Sequence else kind
@@ -222,6 +232,7 @@ def fields_of(checks: Mapping[str, Check], required: Any, *, keep: bool = False)
     """Return what checks an object with these keys; others are dropped, or with `keep` passed."""
 
     def check(value: Any, place: tuple[int | str, ...]) -> Any:
+        """Name each key that is missing, or whose value is wrong."""
         if not isinstance(value, dict):
             raise _wrong(place, "Input should be a valid dictionary")
         found: dict[str, Any] = dict(value) if keep else {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import pydantic
 
-from modelsync.errors import VariablesInvalid
+from modelsync.errors import ModelBroken, VariablesInvalid
 from modelsync.models.binding import plain_types
 from modelsync.models.binding.invalid import invalid
 from modelsync.models.binding.typehints import Schema, Validate, Variables, unfillable
@@ -25,6 +27,9 @@ def structure(parameter: str, kind: Any) -> tuple[Validate, Schema]:
     if isinstance(kind, type) and issubclass(kind, _v1.BaseModel):
         model: Any = kind
         return _checked(model.parse_obj), model.schema()
+    if dataclasses.is_dataclass(kind):  # version 1 does not say which of its fields is wrong
+        with suppress(ModelBroken):
+            return plain_types.structure(parameter, kind)
     made = _made({parameter: kind}, {_ROOT: (kind, ...)}, _v1.Extra.ignore)
     return _checked(lambda variables: made.parse_obj(variables).__root__), _schema(made)
 

@@ -1,0 +1,128 @@
+"""Figure 6: what it costs to run a model elsewhere than in the workers, beside the same there.
+
+Each pair is one model twice, in one service and in turn: as it is, and so that the check places it
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.host import default_workers
+from bench.peers.wrk import SCRIPT
+from bench.reporting import Figure, Line, median, progress
+from tests.fixtures.service import Service, serving, write_example, write_model
+
+ROUNDS = 5
+SECONDS = 3
+CONNECTIONS = 32
+
+PLAIN = """
+class Plain:
+    def __init__(self, path):
+        self.factor = 2
+
+    def transform_predict(self, x: int):
+        return {"y": x * self.factor}
+"""
+
+BOUND = """
+import threading
+
+class Bound:
+    def __init__(self, path):
+        self.bound = threading.local()
+        self.bound.factor = 2
+
+    def transform_predict(self, x: int):
+        return {"y": x * self.bound.factor}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A model in the workers and the same one elsewhere; `share` of its requests per second is the
+    target.
+    """
+
+    what: str
+    place: str
+    share: float
+    in_workers: str
+    elsewhere: str
+
+
+FORKING = """
+import multiprocessing
+
+class Forking:
+    def __init__(self, path):
+        self.factor = 2
+        multiprocessing.set_start_method("spawn", force=True)
+
+    def transform_predict(self, x: int):
+        return {"y": x * self.factor}
+"""
+
+PAIRS = (
+    Pair("in a thread of its own", "thread", 0.6, "Plain", "Bound"),
+    Pair("in a runner", "runner", 0.5, "Plain", "Forking"),
+)
+
+MODELS = {"Plain": PLAIN, "Bound": BOUND, "Forking": FORKING}
+
+
+def measure(folder: Path) -> Figure:
+    models = folder / "models"
+    for name, code in MODELS.items():
+        write_model(models, name, code)
+        write_example(models / name, {"x": 2}, {"y": 4})
+    with serving(folder, models, MODELSYNC_WORKERS=default_workers()) as service:
+        lines = [line for pair in PAIRS for line in compare(service, folder, pair)]
+    notes = [
+        f"wrk, {CONNECTIONS} connections, {ROUNDS} rounds of {SECONDS} s for each of the two, in "
+        "turn; ratios of neighbouring rounds.",
+    ]
+    return Figure("6. Isolation: a model elsewhere beside the same in the workers", "isolation",
+                  lines, notes)  # fmt: skip
+
+
+def compare(service: Service, folder: Path, pair: Pair) -> list[Line]:
+    """The lines of one pair."""
+    progress(pair.what)
+    place = service.release()["models"][pair.elsewhere]["placement"]["place"]
+    assert place == pair.place, place
+    rates, tails, costs = [], [], []
+    for _ in range(ROUNDS):
+        rate, tail = _wrk(service, folder, pair.in_workers)
+        other_rate, other_tail = _wrk(service, folder, pair.elsewhere)
+        rates.append(other_rate)
+        costs.append(rate / other_rate)
+        tails.append(other_tail / tail)
+    share = 1 / statistics.median(costs)
+    return [
+        median(
+            f"{pair.what}: time for a request, to that in a worker ({share:.2f} of the requests "
+            "per second)", costs, "times", 1 / pair.share,
+        ),
+        median(f"{pair.what}: p99, to that in a worker", tails, "times", 2.0),
+        median(f"… requests per second {pair.what}", rates, "/s"),
+    ]  # fmt: skip
+
+
+def _wrk(service: Service, folder: Path, name: str) -> tuple[float, float]:
+    """Requests per second, and the 99th percentile of the latencies in seconds."""
+    script = folder / "post.lua"
+    headers = 'wrk.headers["Content-Type"] = "application/json"'
+    script.write_text(SCRIPT % {"body": '{"variables":{"x":2}}', "headers": headers, "request": ""})
+    done = subprocess.run(
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", script, f"{service.base}/{name}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    result = json.loads(done.stdout.partition("RESULT ")[2])
+    assert not any(result["errors"].values()), result
+    return result["requests"] / result["micros"] * 1e6, result["p99"] / 1e6
