@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from modelsync.errors import ModelBroken
+from modelsync.models import results
+from modelsync.models.binding import methods
 from modelsync.models.check import activity, trials
 from modelsync.models.check.comparison import BATCH, find_difference
 from modelsync.models.check.fork import Fork, ForkChannel, Message, die_with_parent
@@ -165,11 +167,13 @@ def _freeze() -> None:
 
 
 def _warm_up() -> None:
-    """Import what the first validator imports, so that not every fork does."""
-    with suppress(ImportError):
-        from pydantic import TypeAdapter
+    """Import what the first model that is loaded imports, so that not every fork does."""
 
-        TypeAdapter(int)
+    def sample(x: int = 0, rows: list[dict[str, float]] | None = None) -> None: ...
+
+    with suppress(Exception):  # whatever is wrong here, the models' own faults will tell
+        methods.caller(sample, methods.form_of(sample, dataframe=False))({"x": 1})
+        results.dump({})
 
 
 def _load_and_call_in_thread(spec: ModelSpec, answers: Any, channel: ForkChannel) -> None:
