@@ -180,6 +180,7 @@ def _load_and_call_in_thread(spec: ModelSpec, result: CheckResult, channel: Fork
     slow = (result.measured.call_seconds or 0.0) > trials.SLOW
 
     def run() -> None:
+        """Add to `found` what comes of it: the outcome, and the sequence of a model that varies."""
         try:
             model = loader.load(spec)
         except ModelBroken as error:
