@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from modelsync.errors import ModelBroken
+from modelsync.models import results
+from modelsync.models.binding import methods
 from modelsync.models.check import activity, trials
 from modelsync.models.check.comparison import BATCH, find_difference
 from modelsync.models.check.fork import Fork, ForkChannel, Message, die_with_parent
@@ -97,8 +99,7 @@ class Zygote:
             self._good.append(Neighbour(spec, result))
             self._report({"finished": to_json(result)})
         if more:
-            facts = first.get("facts", {})
-            self._import(first["libraries"], had_threads=bool(facts.get("native_threads")))
+            self._import(first["libraries"])
 
     def _placed(self, spec: ModelSpec, first: Message, second: Message | None) -> CheckResult:
         """Return the result of a model that answers its examples, with its place."""
@@ -118,9 +119,7 @@ class Zygote:
 
     def _own_thread(self, spec: ModelSpec, result: CheckResult, sequence: list[Any]) -> Message:
         """Load and call the model in a thread of a new fork; return what comes of it."""
-        fork = Fork(
-            lambda channel: _load_and_call_in_thread(spec, result.answers, channel), group=True
-        )
+        fork = Fork(lambda channel: _load_and_call_in_thread(spec, result, channel), group=True)
         found = fork.receive(time.monotonic() + self._timeout)
         hangs = fork.code is None
         fork.end()
@@ -129,15 +128,15 @@ class Zygote:
         repeats = bool(sequence) and not find_difference(sequence[0], found["sequence"], BATCH)
         return {"own_thread": found["outcome"], "own_thread_repeats": repeats}
 
-    def _import(self, libraries: Sequence[str], *, had_threads: bool) -> None:
+    def _import(self, libraries: Sequence[str]) -> None:
         """Import libraries here, so that the forks of the models that follow have them at once.
 
-        A model has imported them already, and none has left a thread that does not survive a fork.
+        A model has imported them already without harm. Importing alone starts no thread that their
+        functions need: those start with the first calculation, which no code does here.
         """
         wanted = [name for name in libraries if name not in sys.modules]
         wanted = [name for name in wanted if name not in self._failed]
-        if not wanted or had_threads:
-            self._failed.update(wanted)
+        if not wanted:
             return
         for name in wanted:
             try:
@@ -165,24 +164,30 @@ def _freeze() -> None:
 
 
 def _warm_up() -> None:
-    """Import what the first validator imports, so that not every fork does."""
-    with suppress(ImportError):
-        from pydantic import TypeAdapter
+    """Import what the first model that is loaded imports, so that not every fork does."""
 
-        TypeAdapter(int)
+    def sample(x: int = 0, rows: list[dict[str, float]] | None = None) -> None: ...
+
+    with suppress(Exception):  # whatever is wrong here, the models' own faults will tell
+        methods.caller(sample, methods.form_of(sample, dataframe=False))({"x": 1})
+        results.dump({})
 
 
-def _load_and_call_in_thread(spec: ModelSpec, answers: Any, channel: ForkChannel) -> None:
+def _load_and_call_in_thread(spec: ModelSpec, result: CheckResult, channel: ForkChannel) -> None:
     """In a fork: load and call the model as a worker does with one that has a thread of its own."""
     found: list[Message] = []
+    answers = result.answers
+    slow = (result.measured.call_seconds or 0.0) > trials.SLOW
 
     def run() -> None:
+        """Add to `found` what comes of it: the outcome, and the sequence of a model that varies."""
         try:
             model = loader.load(spec)
         except ModelBroken as error:
             found.append({"outcome": f"it does not load: {error.fault}", "sequence": None})
             return
-        order = {"answers": answers or [None] * len(model.examples), "steady": answers is not None}
+        expected = list(answers or [None] * len(model.examples))
+        order = {"answers": expected[: 1 if slow else None], "steady": answers is not None}
         try:
             trials.begin(model)
             # First, so that it begins like that of a fork which has made no other call.
