@@ -212,6 +212,8 @@ def test_a_killed_runner_comes_back_and_nobody_is_blamed(service: Service) -> No
         victim.send_signal(signal.SIGKILL)
         until(lambda: post(service, "Sum", a=1).json().get("pid", victim.pid) != victim.pid)
     assert tally.failures == []
+    assert 'modelsync_runner_up{runner="Sum"} 1.0' in metrics(service)
+    assert 'modelsync_runner_restarts_total{runner="Sum"} 1.0' in metrics(service)
     [death] = service.lines(event="runner_ended", runner="Sum")
     assert death["how"] == "SIGKILL"
 
