@@ -68,12 +68,37 @@ class Forking:
         return {"y": x * self.factor}
 """
 
+TREE = """
+import {module}
+from sklearn.tree import DecisionTreeRegressor
+
+class {name}:
+    def __init__(self, path):
+        self.tree = DecisionTreeRegressor().fit([[x] for x in range(50)], range(0, 100, 2))
+        {then}
+
+    def transform_predict_batch(self, rows: list[dict]) -> list:
+        found = self.tree.predict([[row["x"]] for row in rows])
+        return [{{"y": value}} for value in found]
+"""
+
 PAIRS = (
     Pair("in a thread of its own", "thread", 0.6, "Plain", "Bound"),
     Pair("in a runner", "runner", 0.5, "Plain", "Forking"),
+    Pair("scikit-learn, batched, in a runner", "runner", 0.7, "Tree", "ForkingTree"),
 )
 
-MODELS = {"Plain": PLAIN, "Bound": BOUND, "Forking": FORKING}
+MODELS = {
+    "Plain": PLAIN,
+    "Bound": BOUND,
+    "Forking": FORKING,
+    "Tree": TREE.format(name="Tree", module="math", then="self.one = math.cos(0)"),
+    "ForkingTree": TREE.format(
+        name="ForkingTree",
+        module="multiprocessing",
+        then="multiprocessing.set_start_method('spawn', force=True)",
+    ),
+}
 
 
 def measure(folder: Path) -> Figure:

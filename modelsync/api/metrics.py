@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 from modelsync import __version__, problems
 from modelsync.api import models, operations, replies, sync
 from modelsync.api.resource import Context, Route
+from modelsync.inference.process_runner import ProcessRunner
 from modelsync.inference.serving import Service
 from modelsync.observability.counters import BATCH_SIZES, BUCKETS, LOST
 from modelsync.problems import Answer
@@ -57,6 +58,7 @@ class _Families(Collector):
         """All families."""
         yield from _requests(self._service)
         yield from _models(self._service)
+        yield from _runners(self._service)
         yield from _release(self._service)
 
 
@@ -125,6 +127,29 @@ def _models(service: Service) -> Iterator[Metric]:
         loaded.add_metric([model.name, model.state, model.version], float(serves))
         off.add_metric([model.name], float(model.state == "switched_off"))
     yield from (loaded, off)
+
+
+def _runners(service: Service) -> Iterator[Metric]:
+    """The processes of models that run outside of the workers."""
+    up = Gauge(
+        "modelsync_runner_up",
+        "1 if the process of a model, or of the models of an environment, serves, else 0.",
+        labels=["runner"],
+    )
+    restarts = Counter(
+        "modelsync_runner_restarts",
+        "How often it has been started again because it had ended.",
+        labels=["runner"],
+    )
+    channels = {
+        runner.channel.runner: runner.channel
+        for runner in service.dataplane.runners.values()
+        if isinstance(runner, ProcessRunner)
+    }
+    for name, channel in sorted(channels.items()):
+        up.add_metric([name], float(channel.up))
+        restarts.add_metric([name], channel.restarts)
+    yield from (up, restarts)
 
 
 def _release(service: Service) -> Iterator[Metric]:

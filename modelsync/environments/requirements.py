@@ -6,16 +6,25 @@ wheels) belong to them, and must lie beside or below them.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
-import posixpath
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+from modelsync.environments.requirement_lines import (
+    Line,
+    Reader,
+    asks,
+    broken,
+    collect,
+    existing,
+    inside,
+    lines_of,
+    text_of,
+)
 from modelsync.errors import ModelBroken
 from modelsync.models.types import Fault
 
@@ -26,10 +35,8 @@ PYTHON_VERSION = ".python-version"
 NAMES = frozenset({REQUIREMENTS, PROJECT})
 """The names that show that a folder may have requirements."""
 
-Reader = Callable[[str], Mapping[str, bytes]]
-"""Gives the file at a path that is relative to the requirements, or all files below it if it is a
-folder; by path, empty if there is none.
-"""
+_LOCKED_FILE = re.compile(r'^source = \{ path = "([^"]+)"')
+"""A wheel or an archive of the project's folder, in a uv.lock."""
 
 Kind = Literal["requirements", "lock"]
 
@@ -62,13 +69,17 @@ class Requirements:
     @property
     def is_hashed(self) -> bool:
         """Whether the lines name the digests of what they ask for, which are then verified."""
-        return any("--hash" in line.text for line in self.lines())
+        return any("--hash" in line.text for line in self.asked())
+
+    def asked(self) -> Iterator[Line]:
+        """Yield the lines that ask for a package, and are not merely options or constraints."""
+        return (line for line in self.lines() if asks(line))
 
     def lines(self) -> Iterator[Line]:
         """Yield the lines of all files with requirements, those of `requirements.txt` first."""
         if self.kind == "requirements":
             seen: set[str] = set()
-            yield from _lines_of(self.files, REQUIREMENTS, seen)
+            yield from lines_of(self.files, REQUIREMENTS, seen)
 
     def write(self, folder: Path) -> None:
         """Write the files below a folder. Raises OSError."""
@@ -91,14 +102,6 @@ class Requirements:
             if name not in read and name != REQUIREMENTS:
                 digest.update(f"\n{name} {hashlib.sha256(content).hexdigest()}".encode())
         return digest.hexdigest()
-
-
-class Line(NamedTuple):
-    """A line of a file with requirements, without its comment; `number` counts from 1."""
-
-    file: str
-    number: int
-    text: str
 
 
 Found = Requirements | Fault | None
@@ -134,11 +137,12 @@ def below(folder: Path) -> Reader:
 
 
 def _find(read: Reader) -> Requirements | None:
+    """Return the requirements that a reader gives. Raises ModelBroken if they are invalid."""
     if REQUIREMENTS in (first := read(REQUIREMENTS)):
         files = dict(first)
-        _collect(read, files, REQUIREMENTS, set())
-        lines = list(_lines_of(files, REQUIREMENTS, set()))
-        is_empty = not any(map(_asks, lines))
+        collect(read, files, REQUIREMENTS, set())
+        lines = list(lines_of(files, REQUIREMENTS, set()))
+        is_empty = not any(map(asks, lines))
         python = ("", "") if is_empty else _python(read)
         return Requirements(files, "requirements", *python, is_empty=is_empty)
     project = read(PROJECT).get(PROJECT)
@@ -147,12 +151,11 @@ def _find(read: Reader) -> Requirements | None:
         return None
     asked = _project(project).get("dependencies")
     files = {PROJECT: project, LOCK: lock}
+    for number, text in enumerate(text_of(files, LOCK).splitlines(), 1):
+        if named := _LOCKED_FILE.search(text):
+            line = Line(LOCK, number, text)
+            files.update(existing(read, line, inside(line, named[1])))
     return Requirements(files, "lock", *_python(read), is_empty=not asked)
-
-
-def _asks(line: Line) -> bool:
-    """Tell whether a line asks for a package, and is not merely an option or a constraint."""
-    return not line.text.startswith("-")
 
 
 # --- Python ---------------------------------------------------------------------------------------
@@ -174,113 +177,5 @@ def _project(content: bytes) -> dict[str, Any]:
     try:
         project = tomllib.loads(content.decode()).get("project")
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise _broken(f"cannot be read: {error}", PROJECT) from None
+        raise broken(f"cannot be read: {error}", PROJECT) from None
     return project if isinstance(project, dict) else {}
-
-
-# --- the lines of requirements.txt ----------------------------------------------------------------
-
-_FILE = re.compile(r"(?:-r|-c|--requirements?|--constraints?)(?:\s+|=|(?=[^\s=-]))(.+)")
-_FOLDER = re.compile(r"(?:-f|--find-links)(?:\s+|=)(\S+)")
-_EDITABLE = re.compile(r"(?:-e|--editable)\b")
-_CODE = "code beside etls.py is found by `import` without it; or commit a wheel"
-_OWN = re.compile(r"\.{1,2}/?$|[^\s]*/|.*\.(?:whl|tar\.gz|tgz|tar\.bz2|zip)$")
-
-
-def _collect(read: Reader, files: dict[str, bytes], file: str, seen: set[str]) -> None:
-    """Add the files that the lines of `file` name. Raises ModelBroken where one is refused."""
-    seen.add(file)
-    for line in _split(file, _text(files, file)):
-        if _EDITABLE.match(line.text):
-            raise _refused(line, "an editable package is not installed", _CODE)
-        if named := _FILE.fullmatch(line.text):
-            if "://" not in named[1]:
-                inner = _inside(line, posixpath.join(posixpath.dirname(file), named[1].strip()))
-                if inner not in seen:
-                    files.update(_existing(read, line, inner))
-                    _collect(read, files, inner, seen)
-        elif named := _FOLDER.match(line.text):
-            if "://" not in named[1]:
-                files.update(_existing(read, line, _inside(line, named[1])))
-        elif path := _path(line):
-            inner = _inside(line, path)
-            if inner not in (found := _existing(read, line, inner)):
-                raise _refused(line, f"{path} is a folder, and only files are installed", _CODE)
-            files.update(found)
-
-
-def _path(line: Line) -> str:
-    """Return the path of a file that a line installs; empty if it names a package or a URL."""
-    text = re.split(r"\s+;|\s+--", line.text)[0].strip()
-    name, sign, place = text.partition("@")
-    if sign and re.fullmatch(r"[\w.-]+\s*(\[[^]]*\])?\s*", name):
-        text = place.strip()
-    text = re.sub(r"\[[^]]*\]$", "", text)
-    if text.startswith("file:"):
-        advice = "write its name and version; `pip list --format=freeze` prints them so"
-        raise _refused(line, "names a file of one machine", advice)
-    if "://" in text or re.match(r"\w+\+", text) or not _OWN.match(text):
-        return ""
-    return text
-
-
-def _inside(line: Line, path: str) -> str:
-    """Return a path in its shortest form. Raises ModelBroken if it leads out of the folder."""
-    inner = posixpath.normpath(path)
-    if inner.startswith(("/", "~", "../")) or inner == "..":
-        advice = "all that a folder needs must be in it: copy the file, and name it from there"
-        raise _refused(line, f"{path} lies outside of the folder", advice)
-    return inner
-
-
-def _existing(read: Reader, line: Line, path: str) -> Mapping[str, bytes]:
-    if not (found := read(path)):
-        raise _refused(line, f"{path} does not exist", "commit it, or remove the line")
-    return found
-
-
-def _lines_of(files: Mapping[str, bytes], file: str, seen: set[str]) -> Iterator[Line]:
-    """Yield the lines of a file, each file that it names after the line that does so."""
-    seen.add(file)
-    for line in _split(file, _text(files, file)):
-        yield line
-        if (named := _FILE.fullmatch(line.text)) and "://" not in named[1]:
-            inner = posixpath.normpath(posixpath.join(posixpath.dirname(file), named[1].strip()))
-            if inner in files and inner not in seen:
-                yield from _lines_of(files, inner, seen)
-
-
-def _split(file: str, text: str) -> Iterator[Line]:
-    """Yield the lines that say something; a backslash at the end joins a line and the next."""
-    parts: list[str] = []
-    begin = 1
-    for number, raw in enumerate(text.splitlines(), 1):
-        if not parts:
-            begin = number
-        body = re.sub(r"(^|\s)#.*", "", raw).strip()
-        parts.append(body.removesuffix("\\").strip())
-        if body.endswith("\\"):
-            continue
-        if said := " ".join(filter(None, parts)):
-            yield Line(file, begin, said)
-        parts = []
-    if said := " ".join(filter(None, parts)):
-        yield Line(file, begin, said)
-
-
-def _text(files: Mapping[str, bytes], file: str) -> str:
-    """Decode a file: UTF-8, or UTF-16 as PowerShell's `>` writes it. Raises ModelBroken."""
-    content = files[file]
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        return content.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError:
-        raise _broken("is not UTF-8", file, hint="save it as UTF-8") from None
-
-
-def _refused(line: Line, reason: str, hint: str) -> ModelBroken:
-    return _broken(reason, line.file, line.number, hint)
-
-
-def _broken(reason: str, file: str, line: int | None = None, hint: str = "") -> ModelBroken:
-    return ModelBroken(Fault("environment", reason, file, line, hint or None))

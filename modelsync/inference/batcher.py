@@ -201,6 +201,11 @@ class DispatchQueue(RequestQueue):
         return True
 
     def _call(self, pending: Sequence[Pending]) -> None:
-        self._dataplane.dispatch(
-            self.model.name, pending, self.codec, self._loop.call_soon_threadsafe
-        )
+        self._dataplane.dispatch(self.model.name, pending, self.codec, self._post)
+
+    def _post(self, deliver: Callable[[], None]) -> None:
+        """Deliver answers at once in the loop's thread, where those of a runner arrive."""
+        if threading.get_ident() == self._thread:
+            deliver()
+        else:
+            self._loop.call_soon_threadsafe(deliver)

@@ -53,9 +53,10 @@ class Sent:
 
 
 class RunnerChannel:
-    """The connection to the runner that listens at `address`, a path of a Unix socket."""
+    """The connection to the runner named `runner`, which listens at `address`, a Unix socket."""
 
-    def __init__(self, address: str, pulse: Pulse) -> None:
+    def __init__(self, runner: str, address: str, pulse: Pulse) -> None:
+        self.runner = runner
         self._address = address
         self._pulse = pulse
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -67,6 +68,11 @@ class RunnerChannel:
     def up(self) -> bool:
         """Whether the runner has loaded its models."""
         return self._pulse.up
+
+    @property
+    def restarts(self) -> int:
+        """How often the runner was started again."""
+        return max(0, self._pulse.starts - 1)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Use the event loop of the calling thread from now on."""

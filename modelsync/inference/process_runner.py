@@ -54,7 +54,7 @@ class RunnerHost(Protocol):
 
 
 class ProcessRunner(DispatchedRunner):
-    """A model in a runner; `number` is its place there."""
+    """A model in a runner, which is at the other end of `channel`; `number` is its place there."""
 
     explains = True
 
@@ -63,16 +63,16 @@ class ProcessRunner(DispatchedRunner):
     ) -> None:
         super().__init__(model)
         self.max_waiting = max_waiting
-        self._channel = channel
+        self.channel = channel
         self._number = number
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Use the event loop of the calling thread to talk to the runner."""
-        self._channel.attach(loop)
+        self.channel.attach(loop)
 
     def dispatch(self, frame: Frame) -> None:
         """Send a frame to the runner. Raises ModelUnavailable while it is being started."""
-        self._channel.send(frame, self._number)
+        self.channel.send(frame, self._number)
 
     def expired(self, frame: Frame) -> None:
         """Do nothing: the runner knows the deadline, and interrupts what is late."""

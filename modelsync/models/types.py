@@ -173,7 +173,7 @@ class LoadedModel:
     `start` and `stop` are the model's own methods of these names, None if it has none: call them by
     `lifecycle.start` and `lifecycle.stop`. `context` is the one in which the model was loaded: it
     holds decimal's precision and numpy's error state as the model set them. Run every call of the
-    model in it (`context.run`), or in a copy of it, because two calls cannot be in it at once.
+    model in it, or in a copy of it, because two calls cannot be in it at once.
     """
 
     spec: ModelSpec

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -22,6 +23,7 @@ from gunicorn.workers.base import Worker
 from modelsync.inference.serving import Service
 from modelsync.models.isolation import patches, process_state, random_numbers
 from modelsync.models.isolation.crash_report import CrashReport
+from modelsync.models.loading import loader
 from modelsync.processes.oom import prefer_as_oom_victim
 from modelsync.processes.pulse import Pulses
 from modelsync.processes.warm_up import stop, warm_up
@@ -108,7 +110,9 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         server = Server(service, self.wsgi, loop)
         beat = loop.create_task(self._heartbeat(service, server, ending))
         limit = service.settings.sync.check_timeout
-        await loop.run_in_executor(None, warm_up, service.dataplane, limit)
+        # A line for each model, since the supervisor limits the time between two lines.
+        step = partial(self._tell, b"{}")
+        await loop.run_in_executor(None, warm_up, service.dataplane, limit, step)
         server.refresh()
         if self.pulses:
             self.pulses.start(self.worker_index)
@@ -131,16 +135,14 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
 
         One line each, short enough that the lines of several workers never mix.
         """
-        if self.ready_fd is None:
-            return
-        lines = [
-            orjson.dumps({"suspended": {name: reason[:MAX_REASON]}})
-            for name, reason in suspended.items()
-        ]
-        # Broken for a worker that replaces another: the supervisor reads only until all workers
-        # have been ready once.
-        with contextlib.suppress(BrokenPipeError):
-            for line in (*lines, str(self.pid).encode()):
+        for name, reason in suspended.items():
+            self._tell(orjson.dumps({"suspended": {name: reason[:MAX_REASON]}}))
+        self._tell(str(self.pid).encode())
+
+    def _tell(self, line: bytes) -> None:
+        """Write a line for the supervisor, which reads until all workers have been ready once."""
+        if self.ready_fd is not None:
+            with contextlib.suppress(BrokenPipeError):  # for a worker that replaces another
                 os.write(self.ready_fd, line + b"\n")
 
     async def _wait_for_gate(self, loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> bool:
@@ -165,7 +167,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         tidy_up = process_state.snapshot()
         while True:
             self.notify()
-            tidy_up()
+            loader.between_loads(tidy_up)
             if os.getppid() != self.ppid:
                 self.log.info("The master has gone; ending (pid: %s)", self.pid)
                 ending.set()

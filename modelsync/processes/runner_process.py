@@ -154,7 +154,7 @@ class RunnerProcess:
                 self.start()
         self._close_report()
         numbers = {name: number for number, name in enumerate(self.names)}
-        channel = RunnerChannel(self._address, self.pulse)
+        channel = RunnerChannel(self.group.name, self._address, self.pulse)
         return Hosted(channel, numbers, reader.models, reader.faults)
 
     def _has_ended(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import random
 import threading
+from collections.abc import Callable
 from time import monotonic, sleep
 
 from modelsync.backoff import Backoff
@@ -34,13 +35,15 @@ RETRY = Backoff(first=2.0, most=300.0)
 """Seconds between two attempts to start a model whose `start` fails."""
 
 
-def warm_up(dataplane: DataPlane, load_limit: float) -> None:
+def warm_up(
+    dataplane: DataPlane, load_limit: float, on_step: Callable[[], None] = lambda: None
+) -> None:
     """Start each model and call it with its first example, in a thread that can be given up.
 
     A model that does not answer in time is suspended: requests for it get 503 with the reason until
     its call ends. One whose `start` fails, too, and it is tried again with back-off. Models that
     load in their own threads do so side by side; they, and models with a `start`, have `load_limit`
-    seconds each. Returns when all have answered or failed.
+    seconds each. `on_step` is called after each model. Returns when all have answered or failed.
     """
     limit = min(LIMIT, dataplane.timeout)
     here, elsewhere = [], []
@@ -61,8 +64,10 @@ def warm_up(dataplane: DataPlane, load_limit: float) -> None:
         one.begin()
         if not one.ends():
             deadline += monotonic() - began  # the others are not to blame
+        on_step()
     for one in elsewhere:
         one.ends()
+        on_step()
     gc.collect()
 
 

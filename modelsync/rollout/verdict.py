@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from modelsync.errors import NoModels, RefNotFound
+from modelsync.errors import CheckFailed, NoModels, RefNotFound
 from modelsync.models.types import Fault, ModelName
 from modelsync.settings import Revision, Settings
 from modelsync.sync.update import Outcome, Updater
@@ -40,21 +40,15 @@ def evaluate(settings: Settings, commit: str, pin: Revision) -> RolloutVerdict:
     if not broken or policy == "drop":
         return verdict
     if policy == "reject":
-        return RolloutVerdict(_listed(broken, broken))
+        return _rejection(broken, broken)
     if not pin:
-        return (
-            verdict
-            if len(broken) < len(found.release.models)
-            else RolloutVerdict(_listed(broken, broken))
-        )
+        return verdict if len(broken) < len(found.release.models) else _rejection(broken, broken)
     try:
         before = _check(settings, pin.commit)
     except (NoModels, RefNotFound):  # it is gone from the repository: all of it counts as good
-        return RolloutVerdict(_listed(broken, broken))
+        return _rejection(broken, broken)
     good = {name for name, entry in before.release.models.items() if not entry.fault}
-    return (
-        RolloutVerdict(_listed(broken, broken.keys() & good)) if broken.keys() & good else verdict
-    )
+    return _rejection(broken, broken.keys() & good) if broken.keys() & good else verdict
 
 
 def _check(settings: Settings, commit: str) -> Outcome:
@@ -74,5 +68,13 @@ def _check(settings: Settings, commit: str) -> Outcome:
     ).run()
 
 
-def _listed(faults: dict[ModelName, Fault], names: Iterable[ModelName]) -> str:
-    return "; ".join(f"{name}: {faults[name]}" for name in sorted(names))
+def _rejection(faults: dict[ModelName, Fault], names: Iterable[ModelName]) -> RolloutVerdict:
+    """Return the verdict that the models of these `names` must not be rolled out.
+
+    Raises CheckFailed if all of them may work later: then the next run checks them again.
+    """
+    decisive = sorted(names)
+    reason = "; ".join(f"{name}: {faults[name]}" for name in decisive)
+    if all(faults[name].transient for name in decisive):
+        raise CheckFailed(reason)
+    return RolloutVerdict(reason)

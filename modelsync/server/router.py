@@ -109,6 +109,7 @@ class Router:
         self._executor.submit(name, request.body, NATIVE, request_id, done)
 
     def _predict_all(self, request: Request, respond: Respond) -> None:
+        """Ask all models; a large body is decoded in a thread."""
         options = all_options(request.query.decode("latin-1"))
         respond = self._executor.threadsafe(respond)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -131,12 +132,28 @@ def test_a_lock_file_of_uv_is_installed(
 ) -> None:
     """With the versions that it holds, without the tools of the project's author."""
     project = '[project]\nname = "p"\nversion = "0"\nrequires-python = ">=3.11"\n'
-    project += 'dependencies = ["lemon<2"]\n[dependency-groups]\ndev = ["basket"]\n'
+    project += 'dependencies = ["lemon<2", "peel"]\n[dependency-groups]\ndev = ["basket"]\n'
+    project += '[tool.uv.sources]\npeel = {path = "wheels/peel-1.0-py3-none-any.whl"}\n'
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / "peel-1.0-py3-none-any.whl").write_bytes(wheel("peel", "1.0"))
     (tmp_path / "pyproject.toml").write_text(project)
     program = [sys.executable, "-m", "uv", "lock", "--quiet"]
     subprocess.run(program, cwd=tmp_path, check=True, timeout=patient(60))
     builder = new_builder()
     made = builder.provide(requirements(tmp_path))
+    code = "import importlib.util as u, lemon, peel; print(lemon.VERSION, u.find_spec('basket'))"
+    assert asked(builder, made, code) == "1.0 None"
+
+
+def test_digests_are_verified_and_constraints_only_constrain(
+    tmp_path: Path, index: PackageIndex, new_builder: NewBuilder
+) -> None:
+    """A file with `--hash` is installed as it is, without what it does not name."""
+    sha = hashlib.sha256(index.files["lemon-1.0-py3-none-any.whl"]).hexdigest()
+    (tmp_path / "pins.txt").write_text("basket==1.0\n")
+    text = f"-c pins.txt\nlemon==1.0 \\\n    --hash=sha256:{sha}\n"
+    builder = new_builder()
+    made = builder.provide(requirements(tmp_path, requirements__txt=text))
     code = "import importlib.util as u, lemon; print(lemon.VERSION, u.find_spec('basket'))"
     assert asked(builder, made, code) == "1.0 None"
 

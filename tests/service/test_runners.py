@@ -119,7 +119,8 @@ def post(service: Service, path: str, **variables: object) -> requests.Response:
 
 def runners(service: Service) -> list[psutil.Process]:
     """The runner processes of all living generations."""
-    return [one for one in service.workers() if "modelsync.runner" in one.cmdline()]
+    found = [one for master in service.masters() for one in master.children()]
+    return [one for one in found if "modelsync.runner" in one.cmdline()]
 
 
 def test_it_answers_from_a_process_that_is_no_worker(service: Service) -> None:
@@ -212,6 +213,8 @@ def test_a_killed_runner_comes_back_and_nobody_is_blamed(service: Service) -> No
         victim.send_signal(signal.SIGKILL)
         until(lambda: post(service, "Sum", a=1).json().get("pid", victim.pid) != victim.pid)
     assert tally.failures == []
+    assert 'modelsync_runner_up{runner="Sum"} 1.0' in metrics(service)
+    assert 'modelsync_runner_restarts_total{runner="Sum"} 1.0' in metrics(service)
     [death] = service.lines(event="runner_ended", runner="Sum")
     assert death["how"] == "SIGKILL"
 

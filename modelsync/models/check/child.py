@@ -15,6 +15,7 @@ import importlib
 import json
 import os
 import resource
+import signal
 import sys
 import threading
 import time
@@ -24,10 +25,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from modelsync import orphans
 from modelsync.errors import ModelBroken
+from modelsync.models import results
+from modelsync.models.binding import methods
 from modelsync.models.check import activity, trials
 from modelsync.models.check.comparison import BATCH, find_difference
-from modelsync.models.check.fork import Fork, ForkChannel, Message, die_with_parent
+from modelsync.models.check.fork import Fork, ForkChannel, Message
 from modelsync.models.check.model_check import ModelCheck
 from modelsync.models.check.placement import Facts, decide, wants_own_thread, without_differences
 from modelsync.models.check.replaced import Functions
@@ -58,12 +62,13 @@ class Zygote:
         self._failed: set[str] = set()
         self._good: list[Neighbour] = []
 
-    def together(self, served: Sequence[Neighbour]) -> dict[str, str]:
-        """Check the models that were checked beside those that serve already; return which must
-        not run in the workers, with the reason.
+    def together(self, served: Sequence[Neighbour], new: Sequence[Neighbour]) -> dict[str, str]:
+        """Check the models that were checked here or elsewhere (`new`) beside those that serve
+        already; return which must not run in the workers, with the reason.
         """
         self._report({"together": self._timeout * ALL})
-        new = [one for one in self._good if one.result.placement.place != "runner"]
+        candidates = [*new, *self._good]
+        new = [one for one in candidates if one.result.placement.place != "runner"]
         return Together(self._timeout * ALL).moved(served, new)
 
     def check(self, spec: ModelSpec, *, more: bool) -> None:
@@ -97,8 +102,7 @@ class Zygote:
             self._good.append(Neighbour(spec, result))
             self._report({"finished": to_json(result)})
         if more:
-            facts = first.get("facts", {})
-            self._import(first["libraries"], had_threads=bool(facts.get("native_threads")))
+            self._import(first["libraries"])
 
     def _placed(self, spec: ModelSpec, first: Message, second: Message | None) -> CheckResult:
         """Return the result of a model that answers its examples, with its place."""
@@ -118,9 +122,7 @@ class Zygote:
 
     def _own_thread(self, spec: ModelSpec, result: CheckResult, sequence: list[Any]) -> Message:
         """Load and call the model in a thread of a new fork; return what comes of it."""
-        fork = Fork(
-            lambda channel: _load_and_call_in_thread(spec, result.answers, channel), group=True
-        )
+        fork = Fork(lambda channel: _load_and_call_in_thread(spec, result, channel), group=True)
         found = fork.receive(time.monotonic() + self._timeout)
         hangs = fork.code is None
         fork.end()
@@ -129,15 +131,15 @@ class Zygote:
         repeats = bool(sequence) and not find_difference(sequence[0], found["sequence"], BATCH)
         return {"own_thread": found["outcome"], "own_thread_repeats": repeats}
 
-    def _import(self, libraries: Sequence[str], *, had_threads: bool) -> None:
+    def _import(self, libraries: Sequence[str]) -> None:
         """Import libraries here, so that the forks of the models that follow have them at once.
 
-        A model has imported them already, and none has left a thread that does not survive a fork.
+        A model has imported them already without harm. Importing alone starts no thread that their
+        functions need: those start with the first calculation, which no code does here.
         """
         wanted = [name for name in libraries if name not in sys.modules]
         wanted = [name for name in wanted if name not in self._failed]
-        if not wanted or had_threads:
-            self._failed.update(wanted)
+        if not wanted:
             return
         for name in wanted:
             try:
@@ -165,24 +167,30 @@ def _freeze() -> None:
 
 
 def _warm_up() -> None:
-    """Import what the first validator imports, so that not every fork does."""
-    with suppress(ImportError):
-        from pydantic import TypeAdapter
+    """Import what the first model that is loaded imports, so that not every fork does."""
 
-        TypeAdapter(int)
+    def sample(x: int = 0, rows: list[dict[str, float]] | None = None) -> None: ...
+
+    with suppress(Exception):  # whatever is wrong here, the models' own faults will tell
+        methods.caller(sample, methods.form_of(sample, dataframe=False))({"x": 1})
+        results.dump({})
 
 
-def _load_and_call_in_thread(spec: ModelSpec, answers: Any, channel: ForkChannel) -> None:
+def _load_and_call_in_thread(spec: ModelSpec, result: CheckResult, channel: ForkChannel) -> None:
     """In a fork: load and call the model as a worker does with one that has a thread of its own."""
     found: list[Message] = []
+    answers = result.answers
+    slow = (result.measured.call_seconds or 0.0) > trials.SLOW
 
     def run() -> None:
+        """Add to `found` what comes of it: the outcome, and the sequence of a model that varies."""
         try:
             model = loader.load(spec)
         except ModelBroken as error:
             found.append({"outcome": f"it does not load: {error.fault}", "sequence": None})
             return
-        order = {"answers": answers or [None] * len(model.examples), "steady": answers is not None}
+        expected = list(answers or [None] * len(model.examples))
+        order = {"answers": expected[: 1 if slow else None], "steady": answers is not None}
         try:
             trials.begin(model)
             # First, so that it begins like that of a fork which has made no other call.
@@ -204,8 +212,8 @@ def main(job: Path, events: int) -> None:
 
     Ends the process without waiting for threads that models may have left.
     """
-    die_with_parent()
     content = json.loads(job.read_bytes())
+    orphans.end_with_parent(signal.SIGKILL, content["parent"])
     trace = Path(content["trace"]).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     faulthandler.enable(trace)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is reported; its core is not needed
@@ -215,14 +223,18 @@ def main(job: Path, events: int) -> None:
     _freeze()
     zygote = Zygote(content["timeout"], trace, events)
     specs = [from_json(ModelSpec, values) for values in content["models"]]
-    served = [
-        Neighbour(from_json(ModelSpec, one["spec"]), from_json(CheckResult, one["result"]))
-        for one in content["served"]
-    ]
+    served, new = _neighbours(content["served"]), _neighbours(content["new"])
     for number, spec in enumerate(specs, 1):
         zygote.check(spec, more=number < len(specs) or bool(served))
-    zygote.report_end(zygote.together(served))
+    zygote.report_end(zygote.together(served, new) if content["together"] else {})
     os._exit(0)
+
+
+def _neighbours(checked: Sequence[dict[str, Any]]) -> list[Neighbour]:
+    return [
+        Neighbour(from_json(ModelSpec, one["spec"]), from_json(CheckResult, one["result"]))
+        for one in checked
+    ]
 
 
 if __name__ == "__main__":

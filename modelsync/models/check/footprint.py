@@ -11,7 +11,8 @@ import os
 import socket
 import stat
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,9 +62,15 @@ class Footprint:
     descriptors: dict[int, str] = field(default_factory=descriptors)
     children: set[int] = field(default_factory=children)
 
-    def forget_threads(self) -> None:
-        """Do not count the threads of now: a library has started them that survives forks."""
-        self.threads |= threads()
+    @contextmanager
+    def forgiven(self) -> Iterator[None]:
+        """Do not count what the body leaves: a library does so wherever it is imported."""
+        threads_before, descriptors_before = threads(), descriptors()
+        try:
+            yield
+        finally:
+            self.threads |= threads() - threads_before
+            self.descriptors |= dict(descriptors().items() - descriptors_before.items())
 
     def new_threads(self) -> tuple[list[str], int]:
         """Return the names of Python's threads that are new, and the number of all others.

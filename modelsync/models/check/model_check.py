@@ -68,7 +68,7 @@ class ModelCheck:
         started = time.perf_counter()
         measured = Measurements()
         try:
-            with settings.watching():
+            with settings.watching(HEAVY, footprint.forgiven):
                 model = loader.load(spec, alone=True)
             measured = Measurements(time.perf_counter() - started, examples=len(model.examples))
             facts = self._loaded(model, footprint)

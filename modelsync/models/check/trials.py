@@ -63,6 +63,7 @@ class Template:
                 "steady": baseline.is_steady is True,
                 "varies": baseline.is_steady is False,
                 "fragile": fragile,
+                "calls": 1 if slow else AT_ONCE_CALLS,
                 "patience": max(PATIENCE, 8 * baseline.first_seconds),
                 "seconds": seconds,
             }
@@ -232,7 +233,7 @@ def _at_once(model: LoadedModel, order: Message) -> str:
     sys.setswitchinterval(1e-6)
 
     def call(offset: int, context: Context) -> None:
-        examples = [(index + offset) % count for index in range(AT_ONCE_CALLS)]
+        examples = [(index + offset) % count for index in range(order["calls"])]
         start.wait()
         for index in examples:
             one = {**order, "answers": [order["answers"][index]]}

@@ -228,6 +228,7 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _note(node: ast.stmt, module: Module) -> None:
+    """Add the names that a statement at the top of a module defines."""
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             module.functions[node.name] = node

@@ -14,7 +14,7 @@ R = TypeVar("R")
 def hidden(call: Callable[P, R]) -> Callable[P, R]:
     """Return the function, called with the running loop of its thread hidden.
 
-    It may call `asyncio.run` and `loop.run_until_complete` then.
+    It may call `asyncio.run`, or run a loop of its own, then.
     """
     from asyncio import events  # here: a runner that needs no asyncio does not import it
 

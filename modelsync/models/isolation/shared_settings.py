@@ -8,8 +8,8 @@ model has a context of its own.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Set
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ else:  # see `import_hooks`
     Loader = MetaPathFinder = object
 
 SETTINGS = (*PROCESS, *LIBRARY_SETTINGS)
+
+Around = Callable[[], AbstractContextManager[None]]
 
 LIBRARIES = {one.library for one in SETTINGS if one.library}
 
@@ -75,9 +77,14 @@ class SharedSettings:
             return False
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Remember the settings of libraries that the body imports, right after their import."""
-        finder = _AfterImport(self.note)
+    def watching(
+        self, libraries: Set[str] = frozenset(), around: Around = nullcontext
+    ) -> Iterator[None]:
+        """Remember the settings of libraries that the body imports, right after their import.
+
+        `around` surrounds the import of these, and that of further `libraries`.
+        """
+        finder = _Imports(LIBRARIES | libraries, around, self.note)
         sys.meta_path.insert(0, finder)
         try:
             yield
@@ -97,24 +104,26 @@ def preserved() -> Iterator[None]:
         settings.restore()
 
 
-class _AfterImport(MetaPathFinder):
-    """Calls a function after a library of `LIBRARIES` has been imported."""
+class _Imports(MetaPathFinder):
+    """Surrounds the imports of libraries, and calls a function after each."""
 
-    def __init__(self, then: Callable[[str], None]) -> None:
+    def __init__(self, names: Set[str], around: Around, then: Callable[[str], None]) -> None:
+        self._names = names
+        self._around = around
         self._then = then
         self._busy = False
 
     def find_spec(
         self, fullname: str, path: Any, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in LIBRARIES or self._busy:
+        if fullname not in self._names or self._busy:
             return None
         self._busy = True
         try:
             for finder in sys.meta_path:
                 if finder is not self and (found := finder.find_spec(fullname, path, target)):
                     if found.loader:
-                        found.loader = _Noting(found.loader, self._then)
+                        found.loader = _Noting(found.loader, self._around, self._then)
                     return found
         finally:
             self._busy = False
@@ -122,10 +131,11 @@ class _AfterImport(MetaPathFinder):
 
 
 class _Noting(Loader):
-    """Runs a module, then calls a function with its name."""
+    """Runs a module, surrounded, then calls a function with its name."""
 
-    def __init__(self, loader: Any, then: Callable[[str], None]) -> None:
+    def __init__(self, loader: Any, around: Around, then: Callable[[str], None]) -> None:
         self._loader = loader
+        self._around = around
         self._then = then
 
     def __getattr__(self, name: str) -> Any:
@@ -136,7 +146,8 @@ class _Noting(Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        self._loader.exec_module(module)
+        with self._around():
+            self._loader.exec_module(module)
         module.__loader__ = self._loader
         if module.__spec__:
             module.__spec__.loader = self._loader

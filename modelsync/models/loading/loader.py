@@ -55,6 +55,16 @@ def give_up_turn() -> None:
     _loading = threading.RLock()
 
 
+def between_loads(tidy_up: Callable[[], None]) -> None:
+    """Restore what models have changed in this process, unless one loads: it may still need it."""
+    lock = _loading
+    if lock.acquire(blocking=False):
+        try:
+            tidy_up()
+        finally:
+            lock.release()
+
+
 def load(spec: ModelSpec, *, alone: bool = False) -> LoadedModel:
     """Import a model under a unique name and make its one instance.
 

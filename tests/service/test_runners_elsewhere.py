@@ -1,0 +1,65 @@
+"""Runners under another server than ours: the process that loads the service owns them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.fixtures.service import write_model
+from tests.waiting import patient, until
+
+ROOT = Path(__file__).parents[2]
+
+MODEL = """
+import os
+class M:
+    def transform_predict(self, do: str = ""):
+        if do == "exit": os._exit(1)
+        return {"y": 1, "pid": os.getpid()}
+"""
+
+
+@pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["each", "preload"])
+def test_gunicorn_with_its_own_workers_serves_from_runners(
+    tmp_path: Path, preload: list[str]
+) -> None:
+    """They answer, come back when they end, and end with the server."""
+    write_model(tmp_path / "models", "M", MODEL)
+    socket = tmp_path / "port"
+    environment = {
+        **os.environ,
+        "MODELSYNC_HOME": str(tmp_path / "home"),
+        "MODELSYNC_MODELS": str(tmp_path / "models"),
+        "MODELSYNC_ISOLATION": "model",
+        "MODELSYNC_PREDICT_TIMEOUT": "5s",
+    }
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "app:app", "--chdir", str(ROOT), "--bind",
+             "127.0.0.1:0", "--workers", "1", "--pid", str(socket), *preload],
+            env=environment, stdout=output, stderr=output, cwd=tmp_path,
+        )  # fmt: skip
+    try:
+        port = until(lambda: log.read_text().partition("http://127.0.0.1:")[2].partition(" ")[0])
+
+        def ask(do: str = "") -> requests.Response:
+            body = {"variables": {"do": do}}
+            url = f"http://127.0.0.1:{port}/models/M"
+            return requests.post(url, json=body, timeout=patient(20))
+
+        first = until(lambda: ask().json().get("pid"))
+        assert "modelsync.runner" in psutil.Process(first).cmdline()
+        assert ask("exit").status_code == 503
+        assert until(lambda: ask().json().get("pid", first) != first)
+        family = psutil.Process(server.pid).children(recursive=True)
+    finally:
+        server.terminate()
+        assert server.wait(patient(20)) == 0
+    until(lambda: not [one for one in family if one.is_running()])
