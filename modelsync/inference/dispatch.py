@@ -138,6 +138,7 @@ class Frame:
         if admitted < count:
             message = f"{runner.max_waiting} predictions are waiting already; try again"
             self._refuse(range(admitted, count), Overloaded(message, retry_after=1))
+            self.requests = self.requests[:admitted]  # the model is not called for the others
         if admitted:
             try:
                 runner.dispatch(self)
