@@ -148,8 +148,12 @@ class RunnerProcess:
         if not self.pid:
             reader.faults = dict.fromkeys(self.names, "the Python of its environment is missing")
         while self.pid and not reader.read(self._report, self._has_ended, self.born, timeout):
-            self._skipped[reader.loading] = reader.problem or self._how_it_ended()
+            problem = reader.problem or self._how_it_ended()
             self.kill()
+            if reader.loading in self._skipped:  # it ends although it runs no code of that model
+                reader.models, reader.faults = {}, dict.fromkeys(self.names, problem)
+                break
+            self._skipped[reader.loading] = problem
             with contextlib.suppress(OSError):
                 self.start()
         self._close_report()
