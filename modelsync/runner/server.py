@@ -61,7 +61,7 @@ class RunnerServer:
             max_queue=job.max_queue,
             timeout=job.timeout,
         )
-        self._watch = MainThreadWatch(pulse)
+        self._watch = MainThreadWatch(pulse, job.timeout)
         self._models = [
             found
             if isinstance(found, Fault)

@@ -1,0 +1,106 @@
+"""What ordinary faults and overload do to runners: none ends one, and none keeps it from serving
+for ever.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import sleep
+
+import pytest
+
+from modelsync import settings
+from modelsync.environments.store import python_of
+from modelsync.inference.process_runner import HostedModel, RunnerGroup
+from modelsync.models.types import ModelName, ModelSpec, Placement, TreeHash
+from modelsync.processes.runner_processes import RunnerProcesses
+from modelsync.runner.connection import WorkerConnection
+from tests.fixtures.service import serving, write_example, write_model
+from tests.waiting import patient, setting, until
+
+TIMEOUT = 2
+
+SLOW = """
+import os, time
+class {0}:
+    def __init__(self):
+        self.calls = 0
+    def transform_predict{1}
+"""
+BATCH = """_batch(self, rows: list[dict]) -> list:
+        self.calls += 1
+        time.sleep(rows[0]["seconds"])
+        return [{"pid": os.getpid()} for _ in rows]
+"""
+SINGLE = """(self, seconds: float):
+        self.calls += 1
+        time.sleep(seconds)
+        return {"pid": os.getpid()}
+"""
+
+
+@pytest.mark.parametrize("method", [BATCH, SINGLE], ids=["batch", "single"])
+def test_calls_that_have_waited_too_long_do_not_end_the_runner(tmp_path: Path, method: str) -> None:
+    """A queue longer than the deadline: the last calls start shortly before it, or after it."""
+    models = tmp_path / "models"
+    write_model(models, "Slow", SLOW.format("Slow", method))
+    write_example(models / "Slow", {"seconds": 0})
+    with serving(
+        tmp_path,
+        models,
+        MODELSYNC_ISOLATION="model",
+        MODELSYNC_PREDICT_TIMEOUT=setting(TIMEOUT),
+        MODELSYNC_WORKERS="1",
+    ) as service:
+        before = service.post("Slow", {"seconds": 0}).json()
+
+        def ask(number: int) -> int:
+            sleep(number * patient(0.05))  # so that each is a frame of its own
+            return service.post("Slow", {"seconds": patient(TIMEOUT * 0.9)}).status_code
+
+        with ThreadPoolExecutor(8) as clients:
+            answers = sorted(clients.map(ask, range(8)))
+        assert set(answers) == {200, 504}
+        after = until(lambda: service.post("Slow", {"seconds": 0}).json().get("pid"))
+        assert {"pid": after} == before
+        assert service.lines(event="runner_ended") == []
+
+
+def test_a_python_that_ends_at_once_is_a_fault_of_its_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment whose Python misses a library: it is not started again and again."""
+    monkeypatch.setenv("MODELSYNC_HOME", str(tmp_path))
+    python = python_of(tmp_path, "broken")
+    python.parent.mkdir(parents=True)
+    python.symlink_to("/bin/false")
+    runners = RunnerProcesses(settings.load(), tmp_path)
+    models = [
+        HostedModel(
+            ModelSpec(ModelName(name), tmp_path / name, version=TreeHash("a" * 40)), Placement()
+        )
+        for name in "MN"
+    ]
+    try:
+        runners.start([RunnerGroup("both", "broken", models)])
+        [hosted] = runners.hosted()
+    finally:
+        runners.end()
+    assert hosted.models == {}
+    assert hosted.faults == dict.fromkeys("MN", "its process ended while it loaded: exit code 1")
+
+
+def test_an_answer_that_finds_its_worker_gone_harms_nobody() -> None:
+    """The worker ends; before the loop hears of it, a thread has posted another answer."""
+    ours, theirs = socket.socketpair()
+    with selectors.DefaultSelector() as selector:
+        connection = WorkerConnection(ours, selector, lambda *_: None)
+        connection.answer(1, [(0, b"x" * 10_000_000)])
+        theirs.close()
+        [(key, events)] = selector.select(patient(5))
+        connection.answer(2, [(0, b"y")])
+        key.data(events)
+        assert selector.get_map() == {}
