@@ -42,16 +42,22 @@ SINGLE = """(self, seconds: float):
 """
 
 
+@pytest.mark.parametrize("isolation", ["auto", "model"])
 @pytest.mark.parametrize("method", [BATCH, SINGLE], ids=["batch", "single"])
-def test_calls_that_have_waited_too_long_do_not_end_the_runner(tmp_path: Path, method: str) -> None:
-    """A queue longer than the deadline: the last calls start shortly before it, or after it."""
+def test_calls_that_have_waited_too_long_end_no_runner_and_no_thread(
+    tmp_path: Path, method: str, isolation: str
+) -> None:
+    """A queue longer than the deadline: the last calls start shortly before it, or after it.
+
+    Their models are busy, and do not hang.
+    """
     models = tmp_path / "models"
     write_model(models, "Slow", SLOW.format("Slow", method))
     write_example(models / "Slow", {"seconds": 0})
     with serving(
         tmp_path,
         models,
-        MODELSYNC_ISOLATION="model",
+        MODELSYNC_ISOLATION=isolation,
         MODELSYNC_PREDICT_TIMEOUT=setting(TIMEOUT),
         MODELSYNC_WORKERS="1",
     ) as service:
@@ -67,6 +73,7 @@ def test_calls_that_have_waited_too_long_do_not_end_the_runner(tmp_path: Path, m
         after = until(lambda: service.post("Slow", {"seconds": 0}).json().get("pid"))
         assert {"pid": after} == before
         assert service.lines(event="runner_ended") == []
+        assert service.lines(event="model_thread_replaced") == []
 
 
 def test_a_python_that_ends_at_once_is_a_fault_of_its_models(
