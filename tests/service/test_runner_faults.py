@@ -84,7 +84,7 @@ def test_a_python_that_ends_at_once_is_a_fault_of_its_models(
     python = python_of(tmp_path, "broken")
     python.parent.mkdir(parents=True)
     python.symlink_to("/bin/false")
-    runners = RunnerProcesses(settings.load(), tmp_path)
+    runners, steps = RunnerProcesses(settings.load(), tmp_path), list[int]()
     models = [
         HostedModel(
             ModelSpec(ModelName(name), tmp_path / name, version=TreeHash("a" * 40)), Placement()
@@ -93,9 +93,10 @@ def test_a_python_that_ends_at_once_is_a_fault_of_its_models(
     ]
     try:
         runners.start([RunnerGroup("both", "broken", models)])
-        [hosted] = runners.hosted()
+        [hosted] = runners.hosted(lambda: steps.append(1))
     finally:
         runners.end()
+    assert steps
     assert hosted.models == {}
     assert hosted.faults == dict.fromkeys("MN", "its process ended while it loaded: exit code 1")
 
@@ -111,3 +112,38 @@ def test_an_answer_that_finds_its_worker_gone_harms_nobody() -> None:
         connection.answer(2, [(0, b"y")])
         key.data(events)
         assert selector.get_map() == {}
+
+
+HANGS = """
+import os, time
+class Hangs:
+    def transform_predict(self, seconds: float):
+        time.sleep(seconds)
+        return {"pid": os.getpid()}
+"""
+
+
+def test_a_runner_whose_calls_hang_for_ever_is_replaced(tmp_path: Path) -> None:
+    """Each of them keeps a thread; the model, which is called again, is not switched off."""
+    models = tmp_path / "models"
+    write_model(models, "Hangs", HANGS)
+    write_example(models / "Hangs", {"seconds": 0.02})
+    with serving(
+        tmp_path,
+        models,
+        MODELSYNC_ISOLATION="model",
+        MODELSYNC_PREDICT_TIMEOUT=setting(1),
+        MODELSYNC_THREADS="4",
+    ) as service:
+        before = service.post("Hangs", {"seconds": 0}).json()["pid"]
+        with ThreadPoolExecutor(4) as clients:
+            hanging = clients.map(lambda _: service.post("Hangs", {"seconds": 10_000}), range(4))
+            assert {answer.status_code for answer in hanging} <= {503, 504}
+        pid = until(
+            lambda: (
+                (now := service.post("Hangs", {"seconds": 0}).json().get("pid")) != before and now
+            )
+        )
+        assert pid
+        [death] = service.lines(event="runner_ended", runner="Hangs")
+        assert death["how"] == "SIGKILL"
