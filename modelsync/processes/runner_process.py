@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -138,16 +139,17 @@ class RunnerProcess:
 
     # --- what it has loaded -----------------------------------------------------------------------
 
-    def hosted(self, timeout: float) -> Hosted:
+    def hosted(self, timeout: float, on_step: Callable[[], None]) -> Hosted:
         """Wait until all models are loaded; each step of one may take `timeout` seconds.
 
         A model that ends the process while it loads, or takes too long, is left out: the others
-        are loaded by another process.
+        are loaded by another process. `on_step` is called after each step.
         """
-        reader = ReportReader(self.group)
+        reader = ReportReader(self.group, on_step)
         if not self.pid:
             reader.faults = dict.fromkeys(self.names, "the Python of its environment is missing")
         while self.pid and not reader.read(self._report, self._has_ended, self.born, timeout):
+            on_step()
             problem = reader.problem or self._how_it_ended()
             self.kill()
             if reader.loading in self._skipped:  # it ends although it runs no code of that model

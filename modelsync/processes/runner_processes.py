@@ -14,7 +14,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -73,11 +73,11 @@ class RunnerProcesses:
                 self._runners.append(runner)
                 self._start(runner)
 
-    def hosted(self) -> Sequence[Hosted]:
-        """Wait until every runner has loaded its models, or has failed to."""
+    def hosted(self, on_step: Callable[[], None]) -> Sequence[Hosted]:
+        """Wait until every runner has loaded its models, or has failed to; see `RunnerHost`."""
         if self._hosted is None:
             timeout = self._config.sync.check_timeout
-            self._hosted = [runner.hosted(timeout) for runner in self._runners]
+            self._hosted = [runner.hosted(timeout, on_step) for runner in self._runners]
         return self._hosted
 
     # --- watching ---------------------------------------------------------------------------------
