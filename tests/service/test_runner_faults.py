@@ -4,6 +4,7 @@ for ever.
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from modelsync.environments.store import python_of
 from modelsync.inference.process_runner import HostedModel, RunnerGroup
 from modelsync.models.types import ModelName, ModelSpec, Placement, TreeHash
 from modelsync.processes.runner_processes import RunnerProcesses
+from modelsync.processes.socket_folder import SocketFolder
 from modelsync.runner.connection import WorkerConnection
 from tests.fixtures.service import serving, write_example, write_model
 from tests.waiting import patient, setting, until
@@ -147,3 +149,22 @@ def test_a_runner_whose_calls_hang_for_ever_is_replaced(tmp_path: Path) -> None:
         assert pid
         [death] = service.lines(event="runner_ended", runner="Hangs")
         assert death["how"] == "SIGKILL"
+
+
+def test_the_folders_of_sockets_that_killed_processes_have_left_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of living ones are not."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    living = SocketFolder()
+    if (pid := os.fork()) == 0:
+        SocketFolder()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    left = {*tmp_path.iterdir()} - {living.path}
+    assert len(left) == 1
+    second = SocketFolder()
+    assert {*tmp_path.iterdir()} == {living.path, second.path}
+    living.remove()
+    second.remove()
+    assert [*tmp_path.iterdir()] == []
