@@ -80,7 +80,7 @@ class RunnerProcess:
         reading, writing = os.pipe()
         crash = self._crash_report.fileno()
         python = self._python()
-        job = self._job(writing)
+        job = self._job(writing, again=again)
         fd = os.memfd_create("modelsync-job")
         process = None
         try:
@@ -112,7 +112,7 @@ class RunnerProcess:
         environment = self.group.environment
         return python_of(self._config.state.home, environment) if environment else None
 
-    def _job(self, report: int) -> RunnerJob:
+    def _job(self, report: int, *, again: bool) -> RunnerJob:
         """Return what the process is told at its start; it reports to the pipe `report`."""
         server = self._config.server
         models = tuple(
@@ -135,6 +135,7 @@ class RunnerProcess:
             memory=server.runner_memory,
             log_format=self._config.logs.format,
             log_level=self._config.logs.level,
+            again=again,
         )
 
     # --- what it has loaded -----------------------------------------------------------------------

@@ -91,6 +91,16 @@ class RunnerServer:
             else:
                 reports.loaded(found.model)
 
+    @property
+    def serves_none(self) -> bool:
+        """Whether no model can be called; then it is logged why."""
+        faults = [one for one in self._loaded if isinstance(one, Fault)]
+        if len(faults) < len(self._loaded):
+            return False
+        for name, fault in zip(self._names, faults, strict=True):
+            log.error("%s is not loaded: %s", name, fault, extra={"fields": {"model": name}})
+        return True
+
     def stop(self) -> None:
         """Have the models stop, as the process ends."""
         for found in self._loaded:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -168,3 +169,27 @@ def test_the_folders_of_sockets_that_killed_processes_have_left_are_removed(
     living.remove()
     second.remove()
     assert [*tmp_path.iterdir()] == []
+
+
+CONNECTS = """
+import os
+class Connects:
+    def __init__(self):
+        if os.path.exists(os.environ["DOWN"]): raise ConnectionRefusedError("no database")
+    def transform_predict(self, seconds: float):
+        return {"pid": os.getpid()}
+"""
+
+
+def test_a_model_that_does_not_load_again_is_tried_again(tmp_path: Path) -> None:
+    """Its database was away when its runner had to be started again."""
+    models, down = tmp_path / "models", tmp_path / "down"
+    write_model(models, "Connects", CONNECTS)
+    with serving(tmp_path, models, MODELSYNC_ISOLATION="model", DOWN=str(down)) as service:
+        before = service.post("Connects", {"seconds": 0}).json()["pid"]
+        down.touch()
+        os.kill(before, signal.SIGKILL)
+        until(lambda: service.lines(event="runner_ended", how="exit code 1"))
+        assert service.post("Connects", {"seconds": 0}).status_code == 503
+        down.unlink()
+        assert until(lambda: service.post("Connects", {"seconds": 0}).json().get("pid"))
