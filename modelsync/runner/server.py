@@ -91,15 +91,16 @@ class RunnerServer:
             else:
                 reports.loaded(found.model)
 
-    @property
-    def serves_none(self) -> bool:
-        """Whether no model can be called; then it is logged why."""
-        faults = [one for one in self._loaded if isinstance(one, Fault)]
-        if len(faults) < len(self._loaded):
-            return False
-        for name, fault in zip(self._names, faults, strict=True):
+    def serves_some(self) -> bool:
+        """Log why models cannot be called; return whether some can."""
+        faults = [
+            pair
+            for pair in zip(self._names, self._loaded, strict=True)
+            if isinstance(pair[1], Fault)
+        ]
+        for name, fault in faults:
             log.error("%s is not loaded: %s", name, fault, extra={"fields": {"model": name}})
-        return True
+        return len(faults) < len(self._names)
 
     def stop(self) -> None:
         """Have the models stop, as the process ends."""

@@ -191,5 +191,7 @@ def test_a_model_that_does_not_load_again_is_tried_again(tmp_path: Path) -> None
         os.kill(before, signal.SIGKILL)
         until(lambda: service.lines(event="runner_ended", how="exit code 1"))
         assert service.post("Connects", {"seconds": 0}).status_code == 503
+        [*_, said] = service.lines(level="error", model="Connects")
+        assert "no database" in said["message"]
         down.unlink()
         assert until(lambda: service.post("Connects", {"seconds": 0}).json().get("pid"))
