@@ -118,7 +118,13 @@ def checkout(tmp_path: Path) -> Checkout:
     made = Checkout(tmp_path / "checkout", tmp_path / "index")
     made.index.mkdir()
     shutil.copytree(ROOT / "scripts" / "uv", made.path / "scripts" / "uv")
-    for name in ("run.sh", "scripts/__init__.py", "scripts/venv.sh", "scripts/libraries.sh"):
+    environments = "modelsync/environments"
+    (made.path / environments).mkdir(parents=True)
+    for name in (
+        *("run.sh", "scripts/__init__.py", "scripts/venv.sh", "scripts/libraries.sh"),
+        *(f"{environments}/__init__.py", f"{environments}/pip_configuration.py"),
+        "modelsync/__init__.py",
+    ):
         shutil.copy(ROOT / name, made.path / name)
     (made.path / "pyproject.toml").write_text(PYPROJECT)
     (made.path / "backend.py").write_text(BACKEND)

@@ -11,7 +11,7 @@ from modelsync.api import replies
 from modelsync.api.operations import Operation, operation, success
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
 from modelsync.inference.serving import Service
-from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelState
+from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelState, Placement
 
 State = ModelState | Literal["switched_off"]
 """The state in the release; `switched_off` once calls of the model have ended several workers."""
@@ -21,14 +21,16 @@ State = ModelState | Literal["switched_off"]
 class ModelSummary:
     """A row of the index page.
 
-    `reason` says why the model is not ready or not up to date. `version` is empty if no version is
-    loaded, `url` is empty if the folder's name is refused as a model's name.
+    `reason` says why the model is not ready or not up to date, `placement` where it runs. `version`
+    is empty if no version is loaded, `url` is empty if the folder's name is refused as a model's
+    name.
     """
 
     name: str
     state: State
     version: str
     url: str
+    placement: Placement
     doc: str = ""
     reason: str = ""
 
@@ -70,6 +72,7 @@ def _summary(service: Service, entry: ModelEntry) -> ModelSummary:
         url="" if refused else f"{service.base}/{entry.name}",
         doc=loaded.doc.strip().partition("\n")[0] if loaded else "",
         reason=_reason(service, entry),
+        placement=service.placement(entry),
     )
 
 
@@ -86,7 +89,7 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "switched_off": service.dataplane.breaker.is_open(name),
         "fault": asdict(entry.fault) if entry.fault else None,
         "next_try": _next_try(service, entry),
-        "placement": asdict(entry.placement),
+        "placement": asdict(service.placement(entry)),
         "version": loaded.version if loaded else None,
         "wanted_version": entry.wanted_version or None,
         "versions": _versions(entry, loaded),

@@ -137,6 +137,7 @@ def below(folder: Path) -> Reader:
 
 
 def _find(read: Reader) -> Requirements | None:
+    """Return the requirements that a reader gives. Raises ModelBroken if they are invalid."""
     if REQUIREMENTS in (first := read(REQUIREMENTS)):
         files = dict(first)
         collect(read, files, REQUIREMENTS, set())

@@ -201,6 +201,7 @@ class DataPlane:
 
         def work(ticket: Ticket) -> None:
             with Invocation(self.counters.rows[model.name], started, ticket=ticket) as call:
+                runner.start()  # done in the warm-up, which workers of other servers do not have
                 # In a copy, since the loop or another thread may be in the model's context.
                 call_model = partial(model.context.copy().run, runner.call, payload, codec)
                 call.outcome = self._memory.call(payload, call_model)

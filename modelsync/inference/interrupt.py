@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable
 from time import monotonic, sleep
+from types import FrameType
 
 from modelsync.inference.threads import start_thread
 
@@ -75,7 +76,9 @@ def _interrupt_soon(
         with lock:
             if not wanted():
                 return
-            if monotonic() > deadline or not handles_a_lock(thread_id):
+            if interrupt_safely(thread_id):
+                break
+            if monotonic() > deadline:
                 interrupt(thread_id)
                 break
         sleep(PAUSE)
@@ -85,6 +88,22 @@ def _interrupt_soon(
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def interrupt_safely(thread_id: int) -> bool:
+    """Interrupt a thread unless it is where it takes or releases a lock; return whether it was."""
+    number, kind = ctypes.c_ulong(thread_id), ctypes.py_object(CallTimeout)
+    interrupt_now = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    frame = sys._current_frames().get(thread_id)
+    if frame is None or _handles_a_lock(frame):
+        return False
+    instruction = frame.f_lasti
+    # The thread may go on after any call of ours, so look again. Between the comparison of the
+    # instruction and the call that interrupts, CPython runs no other thread.
+    if sys._current_frames().get(thread_id) is frame and frame.f_lasti == instruction:
+        interrupt_now(number, kind)
+        return True
+    return False
+
+
 def handles_a_lock(thread_id: int) -> bool:
     """Return whether the thread is in a function that takes or releases a lock by hand.
 
@@ -92,8 +111,10 @@ def handles_a_lock(thread_id: int) -> bool:
     written in C needs no such care: nothing interrupts between taking it and entering the block.
     """
     frame = sys._current_frames().get(thread_id)
-    if frame is None:
-        return False
+    return frame is not None and _handles_a_lock(frame)
+
+
+def _handles_a_lock(frame: FrameType) -> bool:
     code = frame.f_code
     return code.co_name in TAKES_LOCKS or not TAKES_LOCKS.isdisjoint(code.co_names)
 

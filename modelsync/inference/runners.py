@@ -66,6 +66,10 @@ class InProcessRunner(ModelRunner):
     wait: Wait = staticmethod(lifecycle.wait_here)
     _started = False
 
+    def __init__(self, model: LoadedModel) -> None:
+        super().__init__(model)
+        self._starting = threading.Lock()
+
     @classmethod
     def load(
         cls, spec: ModelSpec, placement: Placement | None = None, *, alone: bool = False
@@ -176,10 +180,15 @@ class InProcessRunner(ModelRunner):
             self.model.lock = threading.Lock()
 
     def start(self) -> None:
-        """Call the model's `start`, unless that has been done. Raises ModelBroken."""
+        """Call the model's `start`, unless that has been done. Raises ModelBroken.
+
+        Several threads may call this: the first one calls the model, the others wait for it.
+        """
         if not self._started:
-            lifecycle.start(self.model, self.wait)
-            self._started = True
+            with self._starting:
+                if not self._started:
+                    lifecycle.start(self.model, self.wait)
+                    self._started = True
 
     def warm_up(self) -> None:
         """Start the model and call it with its first example. Raises ModelBroken if `start` fails.

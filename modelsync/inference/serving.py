@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -111,6 +111,16 @@ class Service:
         if breaker.is_moving(name):
             return MOVING
         return SWITCHED_OFF if breaker.is_open(name) else ""
+
+    def placement(self, entry: ModelEntry) -> Placement:
+        """Return where a model runs here, and why: as the check has decided, or further apart."""
+        runner = self.dataplane.runners.get(entry.name)
+        if entry.placement.place == "runner" or not isinstance(runner, ProcessRunner):
+            return entry.placement
+        environment = "its requirements make an environment of its own"
+        floor = f"MODELSYNC_ISOLATION is {self.settings.server.isolation}"
+        reason = environment if entry.spec.environment else floor
+        return replace(entry.placement, place="runner", reason=reason)
 
     def unavailable(self) -> dict[str, str]:
         """Return the models that are listed but not called, with the reason."""

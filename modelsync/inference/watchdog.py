@@ -19,8 +19,8 @@ from time import monotonic, sleep
 from modelsync.inference.interrupt import (
     PATIENCE,
     cancel_interrupt,
-    handles_a_lock,
     interrupt,
+    interrupt_safely,
     release_locks,
 )
 
@@ -83,8 +83,6 @@ class Watchdog:
         """Interrupt a call that runs `waited` seconds, where it takes no lock if it soon does."""
         self._force_threads(model)
         patient = waited < self._interrupt_after + PATIENCE
-        if patient and handles_a_lock(self._thread_id):
-            return  # the next tick tries again
         with self._lock:
             # Set `fired` first, then check the call. The loop does it the other way round, so at
             # least one of the two threads sees what the other has set.
@@ -92,13 +90,16 @@ class Watchdog:
             if self.calls != call or not self.calling:
                 self.fired = False
                 return
-            log.error(
-                "%s has been running in the event loop for %.1f s: "
-                "interrupted; it moves to threads",
-                model,
-                waited,
-            )
-            interrupt(self._thread_id)
+            if not interrupt_safely(self._thread_id):
+                if patient:  # the next tick tries again
+                    self.fired = False
+                    return
+                interrupt(self._thread_id)
+        log.error(
+            "%s has been running in the event loop for %.1f s: interrupted; it moves to threads",
+            model,
+            waited,
+        )
 
     def _exit(self, model: str, waited: float) -> None:
         log.critical(

@@ -35,10 +35,12 @@ def test_a_thread_that_takes_a_lock_by_hand_is_not_interrupted_there() -> None:
 
 def test_an_interrupt_comes_once_the_lock_is_free() -> None:
     """The thread ends in the next line, and the lock can be taken."""
-    lock, guard, ended = threading.Condition(), threading.Lock(), threading.Event()
+    lock, guard = threading.Condition(), threading.Lock()
+    began, ended = threading.Event(), threading.Event()
 
     def loop() -> None:
         try:
+            began.set()
             while True:
                 with lock:
                     pass
@@ -46,9 +48,11 @@ def test_an_interrupt_comes_once_the_lock_is_free() -> None:
             ended.set()
 
     for _ in range(20):
+        began.clear()
         ended.clear()
         thread = threading.Thread(target=loop, daemon=True)
         thread.start()
+        assert began.wait(patient(10))
         interrupt_soon(thread.ident or 0, guard, lambda: not ended.is_set())
         assert ended.wait(patient(10))
         thread.join(patient(5))

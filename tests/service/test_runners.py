@@ -119,7 +119,8 @@ def post(service: Service, path: str, **variables: object) -> requests.Response:
 
 def runners(service: Service) -> list[psutil.Process]:
     """The runner processes of all living generations."""
-    return [one for one in service.workers() if "modelsync.runner" in one.cmdline()]
+    found = [one for master in service.masters() for one in master.children()]
+    return [one for one in found if "modelsync.runner" in one.cmdline()]
 
 
 def test_it_answers_from_a_process_that_is_no_worker(service: Service) -> None:

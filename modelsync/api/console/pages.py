@@ -18,6 +18,7 @@ from modelsync.api.console.usage import usage_text
 from modelsync.api.operations import read
 from modelsync.api.resource import Context, Route, Undocumented
 from modelsync.errors import Unauthenticated
+from modelsync.models.types import PLACES
 from modelsync.problems import Answer
 
 
@@ -74,6 +75,8 @@ def overview(context: Context) -> dict[str, Any]:
                 "reason": model.reason or None,
                 "doc": model.doc,
                 "url": model.url or None,
+                "place": model.placement.place,
+                "place_reason": model.placement.reason or None,
             }
             for model in models.summaries(service)
         ],
@@ -97,4 +100,5 @@ def _page(
         "links": context.links(),
         "version": __version__,
     }
-    return make_response(render_template(template, **{**layout, **(values or {})}), status)
+    values = {"places": PLACES, **layout, **(values or {})}
+    return make_response(render_template(template, **values), status)

@@ -39,21 +39,27 @@ MAX_HINT = 200
 
 Progress = Callable[[CheckResult], None]
 
+Checked = tuple[ModelSpec, CheckResult]
+"""A model and the result of its check."""
+
 
 @dataclass(slots=True)
 class CheckProcess:
     """One check process, and what it has reported so far.
 
-    `python`: that of the models' environment; None for the service's own. `served`: models that
-    serve already, beside which the others are checked. `moved`: those that must not run in the
-    workers because of others, with the reason. `group`: the process group of the model that is
-    being checked.
+    `python`: that of the models' environment; None for the service's own. `together`: whether at
+    last all models that share the workers are checked beside each other: `specs`, those that are
+    `new` and were checked in other processes, and those that are `served` already. `moved`: those
+    that must not run in the workers because of others, with the reason. `group`: the process group
+    of the model that is being checked.
     """
 
     specs: Sequence[ModelSpec]
     timeout: float
     python: Path | None = None
-    served: Sequence[tuple[ModelSpec, CheckResult]] = ()
+    served: Sequence[Checked] = ()
+    new: Sequence[Checked] = ()
+    together: bool = True
     moved: dict[str, str] = field(default_factory=dict)
     current: ModelSpec | None = None
     finished: int = 0
@@ -114,15 +120,14 @@ class CheckProcess:
 
     def _job(self, trace: Path) -> bytes:
         models = [to_json(replace(spec, path=spec.path.absolute())) for spec in self.specs]
-        served = [
-            {"spec": to_json(replace(spec, path=spec.path.absolute())), "result": to_json(result)}
-            for spec, result in self.served
-        ]
         job = {
+            "parent": os.getpid(),
             "timeout": self.timeout,
             "trace": str(trace),
             "models": models,
-            "served": served,
+            "served": [_checked_to_json(*one) for one in self.served],
+            "new": [_checked_to_json(*one) for one in self.new],
+            "together": self.together,
         }
         return json.dumps(job).encode()
 
@@ -228,6 +233,11 @@ class CheckProcess:
         # Killed, mostly for want of memory; too slow, perhaps since the machine was busy.
         transient = not self.current or not in_time or code == -signal.SIGKILL
         return Fault(stage, message, file, line, hint, transient=transient)
+
+
+def _checked_to_json(spec: ModelSpec, result: CheckResult) -> dict[str, Any]:
+    spec = replace(spec, path=spec.path.absolute())
+    return {"spec": to_json(spec), "result": to_json(result)}
 
 
 def _read(number: int) -> bytes:

@@ -4,15 +4,24 @@ or the service.
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from modelsync import orphans
 from modelsync.models import diagnosis
-from modelsync.models.check.check_process import CheckProcess, Progress
+from modelsync.models.check.check_process import Checked, CheckProcess, Progress
 from modelsync.models.types import CheckResult, ModelName, ModelSpec
+
+MODELS_OF_A_PROCESS = 10
+"""Models from which on one more check process is worth its start."""
+
+MOST_PROCESSES = 4
+"""Check processes side by side; each imports the libraries of its models."""
 
 
 def check(
@@ -22,7 +31,7 @@ def check(
     environ: Mapping[str, str],
     beside: Collection[str] = (),
     pythons: Mapping[str, Path] = MappingProxyType({}),
-    served: Sequence[tuple[ModelSpec, CheckResult]] = (),
+    served: Sequence[Checked] = (),
     on_progress: Progress | None = None,
 ) -> list[CheckResult]:
     """Load the models and run their examples; return one result for each, in their order.
@@ -35,29 +44,79 @@ def check(
     each result as it comes; the placement may still change. A model that does not end, or that ends
     the process, is broken. No process that a model started outlives this call.
     """
-    results: dict[ModelName, CheckResult] = {}
-
-    def record(result: CheckResult) -> None:
-        result = replace(result, fault=diagnosis.beside(result.fault, beside))
-        results[result.name] = result
-        if on_progress:
-            on_progress(result)
-
+    checks = _Checks(timeout, environ, beside, pythons, on_progress)
     for spec in specs:
         if spec.fault:
-            record(CheckResult(spec.name, spec.version, spec.fault))
-    moved: dict[str, str] = {}
-    while waiting := [spec for spec in specs if spec.name not in results]:
+            checks.record(CheckResult(spec.name, spec.version, spec.fault))
+    while waiting := [spec for spec in specs if spec.name not in checks.results]:
         environment = waiting[0].environment
-        together = [spec for spec in waiting if spec.environment == environment]
-        beside_them = [] if environment else served  # a runner of an environment is apart
-        process = CheckProcess(together, timeout, pythons.get(environment), beside_them)
-        with orphans.none_left():
-            lost = process.run(environ, record)
-        for result in lost:
-            record(result)
-        moved |= process.moved
-    return [_moved(results[spec.name], moved.get(spec.name)) for spec in specs]
+        checks.run([spec for spec in waiting if spec.environment == environment], served)
+    checks.finish(specs, served)
+    return [_moved(checks.results[spec.name], checks.moved.get(spec.name)) for spec in specs]
+
+
+@dataclass(slots=True)
+class _Checks:
+    """The check processes of one call of `check`, and what they have found so far.
+
+    `parts`: how many processes have checked models that share the workers.
+    """
+
+    timeout: float
+    environ: Mapping[str, str]
+    beside: Collection[str]
+    pythons: Mapping[str, Path]
+    on_progress: Progress | None
+    results: dict[ModelName, CheckResult] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
+    parts: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def record(self, result: CheckResult) -> None:
+        """Keep a result and report it; called in any thread."""
+        result = replace(result, fault=diagnosis.beside(result.fault, self.beside))
+        with self._lock:
+            self.results[result.name] = result
+            if self.on_progress:
+                self.on_progress(result)
+
+    def run(self, specs: Sequence[ModelSpec], served: Sequence[Checked]) -> None:
+        """Check models of one environment; many of them in as many processes as there are cores.
+
+        Models of which a process has ended before their turn have no result yet.
+        """
+        environment = specs[0].environment
+        served = () if environment else served  # a runner of an environment is apart
+        count = min(os.cpu_count() or 1, MOST_PROCESSES, 1 + len(specs) // MODELS_OF_A_PROCESS)
+        if not environment:
+            self.parts += count
+        processes = [
+            CheckProcess(
+                specs[part::count],
+                self.timeout,
+                self.pythons.get(environment),
+                served,
+                together=self.parts == 1,
+            )
+            for part in range(count)
+        ]
+        self._run(processes)
+
+    def finish(self, specs: Sequence[ModelSpec], served: Sequence[Checked]) -> None:
+        """Check models beside each other that several processes have checked."""
+        new = [(spec, self.results[spec.name]) for spec in specs if not spec.environment]
+        new = [(spec, result) for spec, result in new if result.ok]
+        if self.parts > 1 and new:
+            self._run([CheckProcess([], self.timeout, None, served, new)])
+
+    def _run(self, processes: Sequence[CheckProcess]) -> None:
+        """Run check processes side by side."""
+        with orphans.none_left(), ThreadPoolExecutor(len(processes)) as threads:
+            for lost in threads.map(lambda one: one.run(self.environ, self.record), processes):
+                for result in lost:
+                    self.record(result)
+        for process in processes:
+            self.moved |= process.moved
 
 
 def _moved(result: CheckResult, reason: str | None) -> CheckResult:

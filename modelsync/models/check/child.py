@@ -15,6 +15,7 @@ import importlib
 import json
 import os
 import resource
+import signal
 import sys
 import threading
 import time
@@ -24,12 +25,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from modelsync import orphans
 from modelsync.errors import ModelBroken
 from modelsync.models import results
 from modelsync.models.binding import methods
 from modelsync.models.check import activity, trials
 from modelsync.models.check.comparison import BATCH, find_difference
-from modelsync.models.check.fork import Fork, ForkChannel, Message, die_with_parent
+from modelsync.models.check.fork import Fork, ForkChannel, Message
 from modelsync.models.check.model_check import ModelCheck
 from modelsync.models.check.placement import Facts, decide, wants_own_thread, without_differences
 from modelsync.models.check.replaced import Functions
@@ -60,12 +62,13 @@ class Zygote:
         self._failed: set[str] = set()
         self._good: list[Neighbour] = []
 
-    def together(self, served: Sequence[Neighbour]) -> dict[str, str]:
-        """Check the models that were checked beside those that serve already; return which must
-        not run in the workers, with the reason.
+    def together(self, served: Sequence[Neighbour], new: Sequence[Neighbour]) -> dict[str, str]:
+        """Check the models that were checked here or elsewhere (`new`) beside those that serve
+        already; return which must not run in the workers, with the reason.
         """
         self._report({"together": self._timeout * ALL})
-        new = [one for one in self._good if one.result.placement.place != "runner"]
+        candidates = [*new, *self._good]
+        new = [one for one in candidates if one.result.placement.place != "runner"]
         return Together(self._timeout * ALL).moved(served, new)
 
     def check(self, spec: ModelSpec, *, more: bool) -> None:
@@ -209,8 +212,8 @@ def main(job: Path, events: int) -> None:
 
     Ends the process without waiting for threads that models may have left.
     """
-    die_with_parent()
     content = json.loads(job.read_bytes())
+    orphans.end_with_parent(signal.SIGKILL, content["parent"])
     trace = Path(content["trace"]).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     faulthandler.enable(trace)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is reported; its core is not needed
@@ -220,14 +223,18 @@ def main(job: Path, events: int) -> None:
     _freeze()
     zygote = Zygote(content["timeout"], trace, events)
     specs = [from_json(ModelSpec, values) for values in content["models"]]
-    served = [
-        Neighbour(from_json(ModelSpec, one["spec"]), from_json(CheckResult, one["result"]))
-        for one in content["served"]
-    ]
+    served, new = _neighbours(content["served"]), _neighbours(content["new"])
     for number, spec in enumerate(specs, 1):
         zygote.check(spec, more=number < len(specs) or bool(served))
-    zygote.report_end(zygote.together(served))
+    zygote.report_end(zygote.together(served, new) if content["together"] else {})
     os._exit(0)
+
+
+def _neighbours(checked: Sequence[dict[str, Any]]) -> list[Neighbour]:
+    return [
+        Neighbour(from_json(ModelSpec, one["spec"]), from_json(CheckResult, one["result"]))
+        for one in checked
+    ]
 
 
 if __name__ == "__main__":

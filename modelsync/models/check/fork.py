@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 import os
@@ -15,16 +14,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from modelsync import orphans
 from modelsync.models.isolation import fork_guard
 
 TICK = 0.05
 """Seconds between two looks at a fork: processes that it left behind may keep its pipe open."""
 
-PR_SET_PDEATHSIG = 1  # of prctl(2)
-
 Message = dict[str, Any]
 
-_libc = ctypes.CDLL(None)
 ours = False
 """Whether this process is just being forked by the check itself, not by a model."""
 
@@ -85,8 +82,11 @@ class Fork:
         self.code: int | None = None
         self._group = group
         inbox, outbox = os.pipe(), os.pipe()
+        parent = os.getpid()
         self.pid = _fork()
         if not self.pid:
+            # Nothing else would end a model that hangs when the check is killed.
+            orphans.end_with_parent(signal.SIGKILL, parent)
             _run(job, ForkChannel(inbox[0], outbox[1]), (inbox[1], outbox[0]), group=group)
         for number in (inbox[0], outbox[1]):
             os.close(number)
@@ -136,12 +136,6 @@ class Fork:
         return self.code is not None
 
 
-def die_with_parent() -> None:
-    """Have Linux kill this process with its parent: nothing else would end a model that hangs."""
-    if sys.platform == "linux":
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def _fork() -> int:
     global ours
     ours = True
@@ -162,7 +156,6 @@ def _run(
 ) -> None:
     """In the fork: run the job and end."""
     try:
-        die_with_parent()
         if group:
             os.setpgid(0, 0)
         for number in others:
