@@ -172,6 +172,8 @@ class CheckProcess:
     def _take(self, chunk: bytes, output: int, record: Progress) -> None:
         """Record the steps that the child has reported; set the deadline of the next one."""
         self.events += chunk
+        if b"\n" not in chunk:
+            return
         *lines, rest = self.events.split(b"\n")
         self.events = bytearray(rest)
         for line in lines:
