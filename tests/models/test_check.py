@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -303,6 +305,18 @@ def test_an_interrupted_check_leaves_no_process(root: Path, write: Write) -> Non
     assert running  # it ran, and is seen here while it runs
     until(lambda: not any(one.is_running() for one in running))
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_an_interrupt_waits_for_no_model(root: Path, write: Write, tmp_path: Path) -> None:
+    """Ctrl-C ends the command, although a model would go on loading for a minute."""
+    began = tmp_path / "began"
+    write("B", model(top=f"open({str(began)!r}, 'w').close()\nwhile True: pass"))
+    command = [sys.executable, "-m", "modelsync", "check", str(root)]
+    environ = {**os.environ, "MODELSYNC_CHECK_TIMEOUT": f"{patient(60)}s"}
+    with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL) as process:
+        until(began.exists)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(patient(10)) == 130
 
 
 def test_a_pickle_of_a_notebook_is_told_as_such(root: Path, write: Write) -> None:
