@@ -13,7 +13,7 @@ import builtins
 import dis
 import importlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.machinery import (
     EXTENSION_SUFFIXES,
@@ -37,6 +37,10 @@ else:  # that module imports ten others, which a small runner does not need
 ROOT = "modelsync_models"
 
 _import = builtins.__import__
+
+
+when_imported: dict[str, Callable[[], None]] = {}
+"""What to do once a folder's module has first imported a library, by the library's name."""
 
 
 class Package:
@@ -81,10 +85,8 @@ class Package:
         # module from sys.modules by its plain name, which `_PlainNames` provides.
         if level or fromlist == [] or not self.holds(top):
             found = _import(name, globals, locals, fromlist or (), level)
-            if top == "multiprocessing":
-                from modelsync.models.isolation import spawned
-
-                spawned.install()
+            if (prepare := when_imported.pop(top, None)) is not None:
+                prepare()
             return found
         leaf = _import(f"{self.name}.{name}", globals, locals, fromlist or (), 0)
         return leaf if fromlist else sys.modules[f"{self.name}.{top}"]

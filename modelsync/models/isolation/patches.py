@@ -16,6 +16,7 @@ from modelsync.models.isolation import (
     import_hooks,
     ports,
     process_state,
+    spawned,
     timers,
 )
 
@@ -79,6 +80,11 @@ PATCHES: tuple[Patch, ...] = (
         "sys.meta_path finds the packages of models",
         "two models may have a helpers.py each, which no library ever sees",
         import_hooks.install,
+    ),
+    Patch(
+        "multiprocessing prepares spawned processes for the packages of models",
+        "they import the function of a model that they call, which a script's file would hold",
+        spawned.install,
     ),
 )
 

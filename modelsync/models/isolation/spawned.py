@@ -14,15 +14,18 @@ from typing import Any
 
 from modelsync.models.isolation import import_hooks
 
-_installed = False
+_replaced = False
 
 
 def install() -> None:
-    """Have `multiprocessing` prepare its new processes so. It is imported, if it was not."""
-    global _installed
-    if _installed:
-        return
-    _installed = True
+    """Have `multiprocessing` prepare its new processes so, once a model imports it."""
+    if not _replaced:
+        import_hooks.when_imported["multiprocessing"] = _replace_preparation
+
+
+def _replace_preparation() -> None:
+    global _replaced
+    _replaced = True
     from multiprocessing import spawn
 
     original = spawn.get_preparation_data
