@@ -16,6 +16,7 @@ from modelsync.models.isolation import (
     import_hooks,
     ports,
     process_state,
+    spawned,
     timers,
 )
 
@@ -79,6 +80,11 @@ PATCHES: tuple[Patch, ...] = (
         "sys.meta_path finds the packages of models",
         "two models may have a helpers.py each, which no library ever sees",
         import_hooks.install,
+    ),
+    Patch(
+        "multiprocessing tells new interpreters where the packages of models are",
+        "a process that is spawned, not forked, could not import the function that it runs",
+        spawned.install,
     ),
 )
 

@@ -18,7 +18,12 @@ _installed = False
 
 
 def install() -> None:
-    """Have `multiprocessing` prepare its new processes so. It is imported, if it was not."""
+    """Have `multiprocessing` prepare its new processes so, once a model has imported it."""
+    import_hooks.after_import("multiprocessing", _prepare)
+
+
+def _prepare() -> None:
+    """Have what a new process is told name this module, and the packages of this process."""
     global _installed
     if _installed:
         return
@@ -38,5 +43,6 @@ def install() -> None:
 
 
 if __name__ == "__mp_main__":
+    install()
     for package, folder in json.loads(sys.argv.pop()).items():
         import_hooks.open_package(Path(folder), package)
