@@ -39,10 +39,6 @@ ROOT = "modelsync_models"
 _import = builtins.__import__
 
 
-when_imported: dict[str, Callable[[], None]] = {}
-"""What to do once a folder's module has first imported a library, by the library's name."""
-
-
 class Package:
     """The modules of one model's folder."""
 
@@ -85,8 +81,8 @@ class Package:
         # module from sys.modules by its plain name, which `_PlainNames` provides.
         if level or fromlist == [] or not self.holds(top):
             found = _import(name, globals, locals, fromlist or (), level)
-            if (prepare := when_imported.pop(top, None)) is not None:
-                prepare()
+            if then := _after_import.get(top):
+                then()
             return found
         leaf = _import(f"{self.name}.{name}", globals, locals, fromlist or (), 0)
         return leaf if fromlist else sys.modules[f"{self.name}.{top}"]
@@ -108,6 +104,7 @@ class Package:
 
 
 _packages: dict[str, Package] = {}
+_after_import: dict[str, Callable[[], None]] = {}
 _numbers = count(2)
 
 
@@ -128,6 +125,11 @@ def open_package(folder: Path, label: str) -> Package:
         name = f"{name}_{next(_numbers)}"
     _packages[name] = package = Package(folder, name)
     return package
+
+
+def after_import(library: str, then: Callable[[], None]) -> None:
+    """Call `then` each time that the code of a model has imported a library."""
+    _after_import[library] = then
 
 
 def folders() -> dict[str, str]:

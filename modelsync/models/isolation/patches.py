@@ -82,8 +82,8 @@ PATCHES: tuple[Patch, ...] = (
         import_hooks.install,
     ),
     Patch(
-        "multiprocessing prepares spawned processes for the packages of models",
-        "they import the function of a model that they call, which a script's file would hold",
+        "multiprocessing tells new interpreters where the packages of models are",
+        "a process that is spawned, not forked, could not import the function that it runs",
         spawned.install,
     ),
 )

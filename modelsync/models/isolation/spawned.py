@@ -14,18 +14,20 @@ from typing import Any
 
 from modelsync.models.isolation import import_hooks
 
-_replaced = False
+_installed = False
 
 
 def install() -> None:
-    """Have `multiprocessing` prepare its new processes so, once a model imports it."""
-    if not _replaced:
-        import_hooks.when_imported["multiprocessing"] = _replace_preparation
+    """Have `multiprocessing` prepare its new processes so, once a model has imported it."""
+    import_hooks.after_import("multiprocessing", _prepare)
 
 
-def _replace_preparation() -> None:
-    global _replaced
-    _replaced = True
+def _prepare() -> None:
+    """Have what a new process is told name this module, and the packages of this process."""
+    global _installed
+    if _installed:
+        return
+    _installed = True
     from multiprocessing import spawn
 
     original = spawn.get_preparation_data
@@ -41,5 +43,6 @@ def _replace_preparation() -> None:
 
 
 if __name__ == "__mp_main__":
+    install()
     for package, folder in json.loads(sys.argv.pop()).items():
         import_hooks.open_package(Path(folder), package)
