@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from copy import deepcopy
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from modelsync.errors import ModelRaised
 from modelsync.inference.codec import Codec
@@ -20,6 +20,9 @@ from modelsync.models.isolation import guards
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.loading.lifecycle import Wait
 from modelsync.models.types import LoadedModel, ModelSpec, Placement
+
+if TYPE_CHECKING:  # imported with the first `async def`: it takes 3 MB
+    import asyncio
 
 RawOutcome = bytes | BaseException
 """The encoded result of one request, or the exception of the model, its validator or its result."""
@@ -58,11 +61,14 @@ class ModelRunner(ABC):
 class InProcessRunner(ModelRunner):
     """A model that runs in this process, in the thread that calls it.
 
+    `one_at_a_time`: calls of its `async def` do not overlap.
     `hide_loop` is that of its `Placement`: in a thread with a running loop, call it `hidden`.
     `wait` waits for what an `async def` of the model has returned, in the loop that calls it.
     """
 
     hide_loop = False
+    one_at_a_time = False
+    _async_lock: asyncio.Lock | None = None
     wait: Wait = staticmethod(lifecycle.wait_here)
     _started = False
 
@@ -82,7 +88,9 @@ class InProcessRunner(ModelRunner):
         model = runner.model
         if placement is not None:
             runner.hide_loop = placement.hide_loop
-            if not placement.overlaps and not model.is_async:
+            if model.is_async:
+                runner.one_at_a_time = not placement.overlaps
+            elif not placement.overlaps:
                 model.lock = model.lock or threading.Lock()
         return runner
 
@@ -106,9 +114,21 @@ class InProcessRunner(ModelRunner):
     async def call_async(self, payload: bytes, codec: Codec) -> bytes:
         """Answer one request with a model whose method is `async def`; raises as `call` does."""
         try:
-            return codec.encode(await self.model.call(codec.decode(payload)))
+            variables = codec.decode(payload)
+            if not self.one_at_a_time:
+                return codec.encode(await self.model.call(variables))
+            async with self._turn():
+                return codec.encode(await self.model.call(variables))
         finally:
             guards.restore_cwd()
+
+    def _turn(self) -> asyncio.Lock:
+        """Return the lock that the coroutines of the model take; all run in one loop."""
+        import asyncio
+
+        if self._async_lock is None:
+            self._async_lock = asyncio.Lock()
+        return self._async_lock
 
     def call_batch(self, payloads: Sequence[bytes], codec: Codec) -> list[RawOutcome]:
         """Answer several requests with one call; return one outcome for each, in their order.

@@ -15,6 +15,8 @@ SERIAL = {
     "an alias by a condition": "row = self.a if name else self.b; row.x = 1; return {}",
     "an item of a loop": "\n        for row in self.rows: row['x'] = 1\n        return {}",
     "an unpacked alias": "a, b = self.a, name; a['x'] = 1; return {}",
+    "a mutator in a function": "add(self.rows, name); return {}",
+    "the position of a file": "self.file.seek(name); return {'y': self.file.read(1)}",
     "a mutator of an alias": "rows = self.rows; rows.append(name); return {}",
     "in place": "frame = self.frame; frame.drop(columns='x', inplace=True); return {}",
     "out=": "np.multiply(name, 2, out=self.buffer); return {}",
@@ -82,6 +84,7 @@ def remember(name):
     global COUNT
     COUNT = name
 
+def add(rows, name): rows.append(name)
 def change(model): model.template["x"] = 1
 def change_row(row): row["x"] = 1
 def double(x): return x * 2

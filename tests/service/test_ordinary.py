@@ -67,7 +67,16 @@ def test_a_model_answers_as_in_a_script(service: Service, model: Ordinary) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["DictOfSelf", "GlobalDict", "HelperObject", "Closure", "HttpSession"]
+    "name",
+    [
+        "DictOfSelf",
+        "GlobalDict",
+        "HelperObject",
+        "Closure",
+        "HttpSession",
+        "AsyncSelf",
+        "Redirected",
+    ],
 )
 def test_nobody_gets_the_answer_of_another(service: Service, name: str) -> None:
     """State that calls share is written by one call at a time (g10)."""
@@ -75,6 +84,41 @@ def test_nobody_gets_the_answer_of_another(service: Service, name: str) -> None:
         asked = [f"n{number}" for number in range(160)]
         found = list(clients.map(lambda one: service.post(name, {"name": one}).json(), asked))
     assert [answer["name"] for answer in found] == asked
+
+
+def test_two_models_that_redirect_stdout(service: Service) -> None:
+    """What a call changes for its whole process does not reach the calls of another model."""
+    with ThreadPoolExecutor(16) as clients:
+        asked = [("Redirected", "RedirectedToo")[number % 2] for number in range(160)]
+        found = list(clients.map(lambda one: service.post(one, {"name": one}).json(), asked))
+    assert [answer["name"] for answer in found] == asked
+
+
+def test_a_model_that_listens_is_replaced_by_its_next_version(tmp_path: Path) -> None:
+    """Two versions listen on one port while a push is rolled out, and no call fails."""
+    code = """
+import socket
+
+class Listening:
+    def __init__(self, path):
+        self.server = socket.create_server(("127.0.0.1", 8793))
+
+    def transform_predict(self):
+        return {"version": VERSION}
+"""
+    models = tmp_path / "models"
+    write_model(models, "Listening", code.replace("VERSION", "1"))
+    with serving(tmp_path, models) as service:
+        assert service.post("Listening").json() == {"version": 1}
+        write_model(models, "Listening", code.replace("VERSION", "2"))
+        service.sync()
+
+        def new_version() -> bool:
+            answer = service.post("Listening")
+            assert answer.status_code == 200, answer.text
+            return bool(answer.json() == {"version": 2})
+
+        until(new_version, message="the next version does not serve")
 
 
 def test_each_worker_has_its_own_random_numbers(tmp_path: Path) -> None:

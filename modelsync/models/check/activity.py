@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from modelsync.models.check import fork
@@ -29,6 +30,7 @@ CHANGES = {
 WATCHED = FORKS | STARTS | CHANGES
 
 _seen: dict[str, None] = {}
+_written: dict[str, int] = {}
 _pid = 0
 
 
@@ -48,12 +50,30 @@ def take() -> list[str]:
     """Return what has been done since the last time, in words."""
     found = list(_seen)
     _seen.clear()
+    _written.clear()
     return found
 
 
-def _record(event: str, _: tuple[Any, ...]) -> None:
-    if event in WATCHED and not fork.ours and os.getpid() == _pid:
+def rewritten() -> list[str]:
+    """Return the names of the files that were opened for writing more than once since `take`."""
+    # `tempfile` names the folder in which it makes a file.
+    found = [path for path, times in _written.items() if times > 1 and not Path(path).is_dir()]
+    return [path.rpartition("/")[2] for path in found]
+
+
+def _record(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open":
+        _note_opened(*arguments)
+    elif event in WATCHED and not fork.ours and os.getpid() == _pid:
         _seen[WATCHED[event]] = None
+
+
+def _note_opened(path: Any, mode: Any, flags: Any) -> None:
+    """Note a file that is opened to write it anew: a log, which grows, is no matter."""
+    if os.getpid() == _pid and isinstance(path, str) and flags & (os.O_WRONLY | os.O_RDWR):
+        is_ours = flags & (os.O_APPEND | os.O_EXCL) or path.startswith("/dev/")
+        if not is_ours and (flags & os.O_TRUNC or str(mode or "").startswith(("w", "r+"))):
+            _written[path] = _written.get(path, 0) + 1
 
 
 def _watch_fork_exec() -> None:

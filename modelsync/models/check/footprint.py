@@ -8,6 +8,7 @@ nothing is found, and the trials in forks are what counts.
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import threading
 from collections.abc import Iterator
@@ -92,6 +93,31 @@ class Footprint:
             if self.descriptors.get(number) != target:
                 found += _described(number, target, mapped)
         return found
+
+    def new_ports(self) -> list[int]:
+        """Return the ports that the process listens on now, those that the kernel chose excepted:
+        on one of these only one process of the service can listen.
+        """
+        lowest, highest = _ports_of_kernel()
+        found = []
+        for number, target in sorted(descriptors().items()):
+            if self.descriptors.get(number) == target or not target.startswith("socket:"):
+                continue
+            with suppress(OSError), socket.socket(fileno=os.dup(number)) as one:
+                if one.family in (socket.AF_INET, socket.AF_INET6) and one.getsockopt(
+                    socket.SOL_SOCKET, socket.SO_ACCEPTCONN
+                ):
+                    found.append(one.getsockname()[1])
+        return [port for port in found if not lowest <= port <= highest]
+
+
+def _ports_of_kernel() -> tuple[int, int]:
+    try:
+        text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+    except OSError:
+        return 32768, 60999
+    lowest, highest = map(int, text.split())
+    return lowest, highest
 
 
 def _mapped() -> set[str]:

@@ -59,6 +59,7 @@ BOUND_TO_THREADS = {
     "tensorflow.python.client.session.BaseSession": "a session of TensorFlow",
     "apscheduler.schedulers.base.BaseScheduler": "a scheduler (APScheduler)",
     "sched.scheduler": "a scheduler",
+    "mmap.mmap": "a memory map that processes share",
 }
 
 PROCESSES = {
@@ -154,12 +155,20 @@ def _short(key: object) -> str:
     return text if len(text) <= 30 else "…"
 
 
+def _is_read_only(mapped: Any) -> bool:
+    with suppress(ValueError), memoryview(mapped) as view:
+        return view.readonly
+    return True  # it has been closed
+
+
 def _classify(value: Any, path: str, own: bool, found: Found) -> None:
     if isinstance(value, type):
         return
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(value).__mro__}
     if own and names & GENERATORS and "random.SystemRandom" not in names:
         found["generators"].append(path)
+    if "mmap.mmap" in names and _is_read_only(value):
+        return
     for name in names & BOUND_TO_THREADS.keys():
         found["bound"].append(f"{BOUND_TO_THREADS[name]} ({path})")
     for name in names & PROCESSES.keys():

@@ -22,7 +22,9 @@ from modelsync.models.check.placement import Facts, runner_reason
 from modelsync.models.check.replaced import Functions
 from modelsync.models.check.source_names import source_names
 from modelsync.models.check.trials import Template
+from modelsync.models.discovery.kept_arguments import keeps_arguments
 from modelsync.models.discovery.overlap import find_write
+from modelsync.models.discovery.process_wide import find_process_wide
 from modelsync.models.isolation.import_hooks import ROOT
 from modelsync.models.isolation.shared_settings import SharedSettings
 from modelsync.models.loading import loader
@@ -81,6 +83,7 @@ class ModelCheck:
         faulthandler.cancel_dump_traceback_later()
         facts = replace(
             facts,
+            rewrites=tuple(activity.rewritten()),
             call_activity=tuple(activity.take()),
             changed=tuple(map(settings.described, settings.changed(mild=False))),
             mildly_changed=tuple(map(settings.described, settings.changed(mild=True))),
@@ -96,6 +99,7 @@ class ModelCheck:
             {"answered": to_json(result), "facts": to_json(facts), "libraries": _libraries(known)}
         )
         self.channel.send(self._tried(template, model, facts, found))
+        self.channel.receive()  # to the end, so that a second process meets what this one holds
 
     def _loaded(self, model: LoadedModel, footprint: Footprint) -> Facts:
         """Return what the model has left in this process by being loaded."""
@@ -108,15 +112,18 @@ class ModelCheck:
         held = held_objects.find(model.instance, modules, package)
         spec = self.spec
         loops, processes, self.may_patch = source_names(spec.path)
+        changes = find_process_wide(spec.path, spec.class_name) if spec.class_name else ""
         return Facts(
             artefact=bool(spec.artefact),
             is_async=model.is_async,
             environment=spec.environment,
-            serial=spec.writes_self or _writes_shared(spec),
+            serial=bool(changes) or _is_serial(spec, is_async=model.is_async),
             event_loops=loops,
             names=processes,
+            call_changes=changes,
             examples=len(model.examples),
             children=footprint.new_children(),
+            ports=tuple(footprint.new_ports()),
             held=tuple(held["bound"] + footprint.new_descriptors()),
             processes=tuple(held["processes"]),
             generators=tuple(held["generators"]),
@@ -149,15 +156,22 @@ class ModelCheck:
         return {"outcomes": outcomes | {"repeats": repeats}, "sequence": sequences[:1]}
 
 
-def _writes_shared(spec: ModelSpec) -> bool:
-    return bool(spec.class_name) and find_write(spec.path, spec.class_name) is not None
+def _is_serial(spec: ModelSpec, *, is_async: bool) -> bool:
+    """Return whether the source tells that calls must not overlap."""
+    if not spec.class_name:
+        return False
+    if is_async:
+        return keeps_arguments(spec.path, spec.class_name)
+    return spec.writes_self or find_write(spec.path, spec.class_name) is not None
 
 
 def _steps(model: LoadedModel, facts: Facts) -> list[str]:
     """Return the trials to make: none of a model that does not survive a fork."""
     if not model.examples or facts.threads or facts.children or (model.is_async and model.start):
         return []
-    if model.is_async or runner_reason(facts):  # whether it needs the main thread
+    if model.is_async:
+        return ["thread", "twice"]
+    if runner_reason(facts):  # whether it needs the main thread
         return ["thread"]
     steps = ["hidden" if facts.event_loops else "loop", "thread", "twice"]
     return steps[: 2 if facts.serial else 3]

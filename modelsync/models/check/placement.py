@@ -28,15 +28,18 @@ class Facts:
 
     Static: `artefact`, `is_async`, `environment`, `serial` (its calls must not overlap),
     `event_loops` (its source names asyncio or the like), `names` (what its source names of
-    processes and signals), `examples` (their number).
+    processes and signals), `examples` (their number), `call_changes` (what its calls change for the
+    whole process, be it for a while).
 
     After loading it: `threads` (names of Python's threads that run), `native_threads` (the number
-    of others), `children` (processes that run), `held` (connections, files, objects bound to a
-    thread), `processes` (pools that start processes), `generators` (of random numbers).
+    of others), `children` (processes that run), `ports` (that it listens on, of its own choice),
+    `held` (connections, files, objects bound to a thread), `processes` (pools that start
+    processes), `generators` (of random numbers).
 
-    What its code did: `load_activity`, `call_activity` (forks, processes, limits), `changed`
-    (settings that all models share), `mildly_changed` (those that seldom matter; they were restored
-    for the trials), `replaced` (functions of other modules).
+    What its code did: `load_activity`, `call_activity` (forks, processes, limits), `rewrites`
+    (files that each call writes), `changed` (settings that all models share), `mildly_changed`
+    (those that seldom matter; they were restored for the trials), `replaced` (functions of other
+    modules).
 
     Trials, each in a fork of the process that loaded it: `fork` (called as the baseline was; made
     if another one differs), `loop` (called in a running event loop),
@@ -52,15 +55,18 @@ class Facts:
     serial: bool = False
     event_loops: bool = False
     names: str = ""
+    call_changes: str = ""
     examples: int = 0
     threads: tuple[str, ...] = ()
     native_threads: int = 0
     children: int = 0
+    ports: tuple[int, ...] = ()
     held: tuple[str, ...] = ()
     processes: tuple[str, ...] = ()
     generators: tuple[str, ...] = ()
     load_activity: tuple[str, ...] = ()
     call_activity: tuple[str, ...] = ()
+    rewrites: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     mildly_changed: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
@@ -82,7 +88,7 @@ def decide(facts: Facts) -> Placement:
         and not facts.artefact
         and (facts.event_loops or not facts.examples or bool(facts.loop))
     )
-    overlaps = not facts.serial and not facts.twice
+    overlaps = not facts.serial and not facts.twice and not facts.rewrites
     if reason := runner_reason(facts):
         main_thread = bool(facts.thread) or bool(facts.own_thread) or _is_of_threads(facts.changed)
         return Placement("runner", reason, hide_loop, overlaps, main_thread)
@@ -135,19 +141,29 @@ def _runner_reasons(facts: Facts) -> Iterator[str]:
         yield f"it {_listed(facts.call_activity)} when it is called"
     if facts.children:
         yield "it starts a process when it loads, which goes on running"
+    yield from (f"it listens on port {port}, which one process can do" for port in facts.ports)
     # A process that was started and has ended by now does no harm to anybody.
     if done := [what for what in facts.load_activity if not what.startswith("starts")]:
         yield f"it {_listed(done)} when it loads"
-    if facts.changed:
-        yield f"it changes {_listed(facts.changed)} for the whole process"
-    if facts.replaced:
-        yield f"it replaces {_listed(facts.replaced)} for the whole process"
-    if facts.mildly_changed and (facts.hidden or facts.thread):
-        yield f"its answers depend on {_listed(facts.mildly_changed)}, which it changes"
+    yield from _changes(facts)
     if facts.lost:
         yield facts.lost
     if not facts.examples:
         yield from _doubts(facts)
+
+
+def _changes(facts: Facts) -> Iterator[str]:
+    """Yield what a model changes for its whole process."""
+    if facts.rewrites:
+        yield f"each call writes the same file ({_listed(facts.rewrites)})"
+    if facts.changed:
+        yield f"it changes {_listed(facts.changed)} for the whole process"
+    if facts.replaced:
+        yield f"it replaces {_listed(facts.replaced)} for the whole process"
+    if facts.call_changes:
+        yield f"its calls change what the whole process shares ({facts.call_changes})"
+    if facts.mildly_changed and (facts.hidden or facts.thread):
+        yield f"its answers depend on {_listed(facts.mildly_changed)}, which it changes"
 
 
 def _doubts(facts: Facts) -> Iterator[str]:

@@ -9,6 +9,7 @@ from modelsync.models.isolation.import_hooks import ROOT
 
 # What libraries replace by design, or what is restored after each load.
 EXPECTED = {
+    "multiprocessing.spawn": {"get_preparation_data"},  # ours
     "sys": {"excepthook", "displayhook", "unraisablehook", "breakpointhook"},
     "threading": {"excepthook"},
     "typing": {"_collect_parameters", "_check_generic"},  # typing_extensions, at its import

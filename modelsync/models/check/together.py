@@ -95,7 +95,7 @@ def _reason(name: str, problems: dict[str, str]) -> str:
     if name in problems:
         return f"beside the other models {problems[name]}"
     other, what = next(iter(problems.items()))
-    return f"beside it, of {other} is true: {what}"
+    return f"beside it, the model {other} is another: {what}"
 
 
 def _seconds(one: Neighbour) -> float:

@@ -18,12 +18,13 @@ from contextvars import Context
 from typing import Any
 
 from modelsync.models import results
+from modelsync.models.check.answering import answer
 from modelsync.models.check.baseline import Baseline
 from modelsync.models.check.comparison import BATCH, find_difference
 from modelsync.models.check.fork import Fork, ForkChannel, Message
 from modelsync.models.check.placement import DIFFERS, is_difference
 from modelsync.models.diagnosis import plain
-from modelsync.models.isolation import event_loops, guards, random_numbers
+from modelsync.models.isolation import event_loops, random_numbers
 from modelsync.models.isolation.shared_settings import SharedSettings
 from modelsync.models.loading import lifecycle
 from modelsync.models.types import LoadedModel
@@ -156,31 +157,23 @@ def _sequence_of_fork(model: LoadedModel, order: Message) -> Any:
 # --- calls ----------------------------------------------------------------------------------------
 
 
-def answer(model: LoadedModel, variables: dict[str, Any], context: Context) -> Any:
-    """Call the model in this thread; return the answer as JSON types. Raises all it raises."""
-    try:
-        result = context.run(model.call, copy.deepcopy(variables))
-        if model.is_async:
-            result = asyncio.run(_awaited(result))
-        return json.loads(results.dump(result))
-    finally:
-        guards.restore_cwd()
-
-
-async def _awaited(result: Any) -> Any:
-    return await result
-
-
 def examine(model: LoadedModel, order: Message, context: Context) -> str:
     """Answer the examples and compare with the baseline; return what went wrong, or nothing."""
-    for example, expected in zip(model.examples, order["answers"], strict=False):
+    for index in range(min(len(model.examples), len(order["answers"]))):
+        example = model.examples[index]
         try:
             got = answer(model, example.variables, context)
         except BaseException as error:  # noqa: BLE001  model code
             return failure(model, error)
-        if order["steady"] and (difference := find_difference(expected, got, BATCH)):
-            return f"example {example.name} {DIFFERS}: {difference}"[:MAX_REASON]
+        if wrong := _difference(example.name, order, index, got):
+            return wrong
     return ""
+
+
+def _difference(name: str, order: Message, index: int, got: Any) -> str:
+    """Return how an answer differs from that of the baseline, in words; empty if it does not."""
+    difference = order["steady"] and find_difference(order["answers"][index], got, BATCH)
+    return f"example {name} {DIFFERS}: {difference}"[:MAX_REASON] if difference else ""
 
 
 def failure(model: LoadedModel, error: BaseException) -> str:
@@ -228,7 +221,11 @@ def _in_thread(model: LoadedModel, order: Message) -> str:
 
 
 def _at_once(model: LoadedModel, order: Message) -> str:
-    """Call the model in two threads at once, with different examples if there are some."""
+    """Call the model in two threads at once, with different examples if there are some; an
+    `async def` in one loop.
+    """
+    if model.is_async:
+        return _in_one_loop(model, order)
     found: list[str] = []
     count = len(order["answers"])
     start = threading.Barrier(2)
@@ -252,6 +249,26 @@ def _at_once(model: LoadedModel, order: Message) -> str:
     for thread in threads:
         thread.join()
     return found[0] if found else ""
+
+
+def _in_one_loop(model: LoadedModel, order: Message) -> str:
+    """Await several calls of an `async def` at once; return what went wrong, or nothing."""
+
+    async def one(index: int) -> str:
+        try:
+            result = await model.call(copy.deepcopy(model.examples[index].variables))
+            got = json.loads(results.dump(result))
+        except BaseException as error:  # noqa: BLE001  model code
+            return failure(model, error)
+        return _difference(model.examples[index].name, order, index, got)
+
+    async def all_at_once() -> list[str]:
+        indexes = [number % len(order["answers"]) for number in range(2 * AT_ONCE_CALLS)]
+        return await asyncio.gather(*map(one, indexes))
+
+    with asyncio.Runner() as runner:
+        found = runner.run(all_at_once(), context=model.context.copy())
+    return next(filter(None, found), "")
 
 
 def _with_example(model: LoadedModel, index: int) -> LoadedModel:

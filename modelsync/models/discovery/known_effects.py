@@ -19,3 +19,13 @@ PROCESS_WIDE = {"seed", "manual_seed", "set_seed", "set_random_seed", "chdir", "
 
 GLOBAL_STATE = {"matplotlib.pyplot", "pylab", "seaborn", "turtle"}
 """Modules whose functions work on a state of their own."""
+
+PROCESS_WIDE_CALLS = {
+    "contextlib.chdir", "contextlib.redirect_stderr", "contextlib.redirect_stdout",
+    "locale.setlocale", "logging.disable", "numpy.random.seed", "numpy.random.set_state",
+    "os.chdir", "os.fchdir", "os.putenv", "os.unsetenv", "pandas.option_context",
+    "pandas.reset_option", "pandas.set_option", "random.seed", "random.setstate",
+    "sys.setrecursionlimit", "tensorflow.random.set_seed", "time.tzset", "torch.manual_seed",
+    "torch.set_default_dtype",
+}  # fmt: skip
+"""What `PROCESS_WIDE` means, by full names: the calls of other models would notice it."""

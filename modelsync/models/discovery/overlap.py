@@ -234,13 +234,8 @@ class _FunctionSearch:
         match call.func:
             case ast.Attribute(value=value, attr=name) if name in MUTATORS or _in_place(call):
                 # Where the folder has the method, that is looked into.
-                return self._is_changeable(value) and not any(self._called(call))
+                return self.is_shared(value) and not any(self._called(call))
         return False
-
-    def _is_changeable(self, receiver: ast.expr) -> bool:
-        # `self.update()` is a method of the model's own, which is looked into.
-        own = isinstance(receiver, ast.Name) and receiver.id == _first(self.function)
-        return not own and self.is_shared(receiver)
 
     # --- calls ------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from modelsync.models.convention import BATCH, FILE, METHOD
 from modelsync.models.types import Fault, ModelSpec
 
-# Methods that change the list, dict, set, array or estimator on which they are called.
+# Methods that change the list, dict, set, array, file or estimator on which they are called.
 MUTATORS = {
     "append",
     "appendleft",
@@ -28,6 +28,11 @@ MUTATORS = {
     "sort",
     "reverse",
     "rotate",
+    "seek",
+    "truncate",
+    "write",
+    "writelines",
+    "writerow",
     "fit",
     "partial_fit",
     "fit_transform",

@@ -80,7 +80,12 @@ class Package:
         # C code, above all the unpickler, passes an empty list as fromlist and then takes the
         # module from sys.modules by its plain name, which `_PlainNames` provides.
         if level or fromlist == [] or not self.holds(top):
-            return _import(name, globals, locals, fromlist or (), level)
+            found = _import(name, globals, locals, fromlist or (), level)
+            if top == "multiprocessing":
+                from modelsync.models.isolation import spawned
+
+                spawned.install()
+            return found
         leaf = _import(f"{self.name}.{name}", globals, locals, fromlist or (), 0)
         return leaf if fromlist else sys.modules[f"{self.name}.{top}"]
 
@@ -121,6 +126,14 @@ def open_package(folder: Path, label: str) -> Package:
         name = f"{name}_{next(_numbers)}"
     _packages[name] = package = Package(folder, name)
     return package
+
+
+def folders() -> dict[str, str]:
+    """Return the folders of the open packages, by their labels."""
+    return {
+        name.removeprefix(f"{ROOT}."): str(package.folder.absolute())
+        for name, package in _packages.items()
+    }
 
 
 def close_package(name: str) -> None:

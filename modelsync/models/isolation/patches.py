@@ -14,6 +14,7 @@ from modelsync.models.isolation import (
     fork_guard,
     guards,
     import_hooks,
+    ports,
     process_state,
     timers,
 )
@@ -58,6 +59,11 @@ PATCHES: tuple[Patch, ...] = (
         "a process that a model forks loses the signals, sockets and pipes of the service",
         "it would wake the event loop, swallow SIGTERM, hold the port and answer clients",
         fork_guard.install,
+    ),
+    Patch(
+        "socket.bind shares TCP ports",
+        "the old and the new version of a model that listens on a port run side by side",
+        ports.install,
     ),
     Patch(
         "shared modules keep their functions",

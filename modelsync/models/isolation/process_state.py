@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import faulthandler
 import json
 import logging
 import os
@@ -53,6 +54,7 @@ def preserved(folder: Path, *, alone: bool = False) -> Iterator[None]:
         if not alone:
             after.enter_context(shared_settings.preserved())
             after.enter_context(warnings.catch_warnings())
+            after.callback(faulthandler.cancel_dump_traceback_later)  # perhaps with `exit`
         os.chdir(folder)
         # '' is the working directory: there it would offer the model's helpers to every library.
         sys.path[:] = [place for place in sys.path if place not in {"", "."}]
