@@ -21,6 +21,10 @@ GRACE = 1.0
 """Seconds after its deadline until a call that cannot be interrupted ends the process."""
 
 
+LATE = 0.1
+"""Seconds after its deadline until a call is interrupted: by then the worker has answered."""
+
+
 class MainThreadWatch(Watchdog):
     """Interrupts a call in the main thread at `deadline`, in monotonic seconds.
 
@@ -47,7 +51,7 @@ class MainThreadWatch(Watchdog):
             late = now - self.deadline
             if late > GRACE and now - since > self._exit_after:
                 self._end(model)
-            elif late > 0 and not self.fired:
+            elif late > LATE and not self.fired:
                 self._interrupt_late(call, model, late)
             sleep(TICK)
 

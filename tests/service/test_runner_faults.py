@@ -8,8 +8,11 @@ import os
 import selectors
 import signal
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import sleep
 
 import pytest
@@ -45,8 +48,9 @@ SINGLE = """(self, seconds: float):
 """
 
 
-@pytest.mark.parametrize("isolation", ["auto", "model"])
-@pytest.mark.parametrize("method", [BATCH, SINGLE], ids=["batch", "single"])
+@pytest.mark.parametrize(
+    ("isolation", "method"), [("auto", SINGLE), ("model", BATCH)], ids=["thread", "runner"]
+)
 def test_calls_that_have_waited_too_long_end_no_runner_and_no_thread(
     tmp_path: Path, method: str, isolation: str
 ) -> None:
@@ -153,22 +157,22 @@ def test_a_runner_whose_calls_hang_for_ever_is_replaced(tmp_path: Path) -> None:
 
 
 def test_the_folders_of_sockets_that_killed_processes_have_left_are_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Those of living ones are not."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    living = SocketFolder()
-    if (pid := os.fork()) == 0:
-        SocketFolder()
-        os._exit(0)
-    os.waitpid(pid, 0)
-    left = {*tmp_path.iterdir()} - {living.path}
-    assert len(left) == 1
-    second = SocketFolder()
-    assert {*tmp_path.iterdir()} == {living.path, second.path}
-    living.remove()
-    second.remove()
-    assert [*tmp_path.iterdir()] == []
+    with TemporaryDirectory() as name:  # short enough for sockets, which `tmp_path` may not be
+        folder = Path(name)
+        monkeypatch.setattr("tempfile.tempdir", name)
+        monkeypatch.setenv("TMPDIR", name)
+        living = SocketFolder()
+        code = "from modelsync.processes.socket_folder import SocketFolder; SocketFolder()"
+        subprocess.run([sys.executable, "-c", code], check=True)
+        assert len({*folder.iterdir()} - {living.path}) == 1
+        second = SocketFolder()
+        assert {*folder.iterdir()} == {living.path, second.path}
+        living.remove()
+        second.remove()
+        assert [*folder.iterdir()] == []
 
 
 CONNECTS = """

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -25,6 +27,13 @@ class M:
 """
 
 
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder for temporary files, short enough for sockets, which `tmp_path` may not be."""
+    with TemporaryDirectory() as name:
+        yield Path(name)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -34,10 +43,10 @@ class M:
     ],
     ids=["each", "preload", "our worker class"],
 )
-def test_another_gunicorn_serves_from_runners(tmp_path: Path, options: list[str]) -> None:
+def test_another_gunicorn_serves_from_runners(
+    tmp_path: Path, scratch: Path, options: list[str]
+) -> None:
     """They answer, come back when they end, and end with the server, which leaves nothing."""
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
     write_model(tmp_path / "models", "M", MODEL)
     socket = tmp_path / "port"
     environment = {
