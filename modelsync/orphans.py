@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of prctl(2)
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 1, 36, 37  # of prctl(2)
 
 GRACE = 2.0
 """Seconds that an orphan gets to end after SIGTERM: a tracker of shared memory frees it then."""
@@ -36,6 +36,14 @@ def end_with_parent(number: signal.Signals, parent: int) -> None:
 def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _is_subreaper() -> bool:
+    if sys.platform != "linux":
+        return False
+    found = ctypes.c_int()
+    ctypes.CDLL(None).prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(found), 0, 0, 0)
+    return bool(found.value)
 
 
 def children(parent: int) -> list[int]:
@@ -134,12 +142,17 @@ class Children:
 
 @contextmanager
 def none_left() -> Iterator[None]:
-    """End all processes that the body has left below this one."""
+    """End all processes that the body has left below this one.
+
+    Afterwards this process adopts others only if it did before: it may never reap them.
+    """
+    adopted = _is_subreaper()
     household, before = Children(), children(os.getpid())
     try:
         yield
     finally:
         household.end_all_but(before)
+        _prctl(PR_SET_CHILD_SUBREAPER, adopted)
 
 
 def _reaped(pid: int) -> bool:

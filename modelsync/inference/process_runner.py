@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Protocol
 from modelsync.inference.channel import RunnerChannel
 from modelsync.inference.dispatch import DispatchedRunner, Frame
 from modelsync.models.types import LoadedModel, ModelSpec, Placement
+from modelsync.settings.service import Isolation
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +103,27 @@ def described(spec: ModelSpec, description: Mapping[str, Any]) -> LoadedModel:
 
 def _elsewhere(_: object) -> NoReturn:
     raise AssertionError("this model runs in another process")
+
+
+def groups_of(models: list[HostedModel], floor: Isolation) -> list[RunnerGroup]:
+    """Divide the models that do not run in the workers into runners."""
+    groups: dict[str, RunnerGroup] = {}
+    for model in models:
+        if name := runner_of(model, floor):
+            group = groups.setdefault(name, RunnerGroup(name, model.spec.environment))
+            group.models.append(model)
+    return list(groups.values())
+
+
+def runner_of(model: HostedModel, floor: Isolation) -> str:
+    """Return the name of the runner that a model runs in; empty if it runs in the workers.
+
+    A model shares one only if the check has found that it could share a worker, too.
+    """
+    spec, place = model.spec, model.placement.place
+    elsewhere = place == "runner" or bool(spec.environment) or floor in ("environment", "model")
+    if not elsewhere:
+        return ""
+    if floor == "model" or place != "worker":
+        return str(spec.name)
+    return f"the environment {spec.environment[:12]}" if spec.environment else "all models"

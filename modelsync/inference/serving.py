@@ -15,8 +15,9 @@ from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.process_runner import (
     HostedModel,
     ProcessRunner,
-    RunnerGroup,
     RunnerHost,
+    groups_of,
+    runner_of,
 )
 from modelsync.inference.runners import InProcessRunner, ModelRunner
 from modelsync.inference.thread_runner import ThreadRunner
@@ -27,7 +28,6 @@ from modelsync.observability import counters, totals
 from modelsync.observability.counters import Counters
 from modelsync.releases.store import Release
 from modelsync.settings import Settings
-from modelsync.settings.service import Isolation
 from modelsync.sync.status import Status, read_status
 
 log = logging.getLogger(__name__)
@@ -189,31 +189,8 @@ def start_runners(
 
 
 def _start_runners(routes: _Routes, settings: Settings, host: RunnerHost) -> None:
-    host.start(_groups([routes.hosted(spec) for spec in routes.specs], settings))
-
-
-def _groups(models: list[HostedModel], settings: Settings) -> list[RunnerGroup]:
-    """Divide the models that do not run in the workers into runners."""
-    groups: dict[str, RunnerGroup] = {}
-    for model in models:
-        if name := _runner_of(model, settings.server.isolation):
-            group = groups.setdefault(name, RunnerGroup(name, model.spec.environment))
-            group.models.append(model)
-    return list(groups.values())
-
-
-def _runner_of(model: HostedModel, floor: Isolation) -> str:
-    """Return the name of the runner that a model runs in; empty if it runs in the workers.
-
-    A model shares one only if the check has found that it could share a worker, too.
-    """
-    spec, place = model.spec, model.placement.place
-    elsewhere = place == "runner" or bool(spec.environment) or floor in ("environment", "model")
-    if not elsewhere:
-        return ""
-    if floor == "model" or place != "worker":
-        return str(spec.name)
-    return f"the environment {spec.environment[:12]}" if spec.environment else "all models"
+    models = [routes.hosted(spec) for spec in routes.specs]
+    host.start(groups_of(models, settings.server.isolation))
 
 
 def _make_runner(model: HostedModel) -> ModelRunner:
@@ -274,7 +251,7 @@ def _load(
     loaded: dict[str, ModelRunner] = {}
     for spec in routes.specs:
         model = routes.hosted(spec)
-        if host and _runner_of(model, settings.server.isolation):
+        if host and runner_of(model, settings.server.isolation):
             continue
         on_load(spec.name)
         try:

@@ -62,7 +62,7 @@ class RequestParser:
     """
 
     __slots__ = (
-        "_body", "_body_size", "_ended", "_events", "_fields", "_header_bytes", "_max_body",
+        "_body", "_body_size", "_events", "_fields", "_header_bytes", "_max_body",
         "_parser", "_received", "_request", "_url", "_whole", "in_head", "in_message",
     )  # fmt: skip
 
@@ -78,7 +78,6 @@ class RequestParser:
         self._received = 0
         self._fields = 0
         self._whole = b""
-        self._ended = False
         self.in_message = False
         self.in_head = False
 
@@ -113,7 +112,6 @@ class RequestParser:
     def _feed(self, data: bytes) -> bytes:
         """Parse data; return the data that is left after a request for another protocol."""
         request, body_size = self._request if self.in_message else None, self._body_size
-        self._ended = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -123,8 +121,7 @@ class RequestParser:
                 raise error.__context__ from None
             raise
         except httptools.HttpParserInvalidMethodError:
-            # Where a message has ended in this data, it is unknown where the next one begins.
-            raise unknown_method(b"" if self._ended else data) from None
+            raise unknown_method(data) from None
         except httptools.HttpParserError as error:
             raise ProtocolError(400, f"malformed request: {error}") from None
         if self.in_message and self._request is request:  # all of it belonged to one message
@@ -204,7 +201,6 @@ class RequestParser:
         if self._parser.should_upgrade():
             return
         self.in_message = False
-        self._ended = True
         request = self._request
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []

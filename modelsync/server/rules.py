@@ -16,7 +16,9 @@ _AUTHORITY = re.compile(
 host: a proxy that joins two fields puts one between them.
 """
 
-_REQUEST_LINE = re.compile(rb"[A-Z][A-Z0-9_-]* [^\s]+ HTTP/1\.[01]\r\n").match
+_LINE_END = re.compile(rb"[\r\n]").finditer
+
+_REQUEST_LINE = re.compile(rb"([A-Z][A-Z0-9_-]*) [^\s]+ HTTP/1\.[01]\r\n").match
 """A request line with any method, in upper case as all registered ones are."""
 
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
@@ -40,8 +42,13 @@ def check_method(request: Request) -> None:
 
 
 def unknown_method(data: bytes) -> ProtocolError:
-    """Return the error for data that does not begin with a method the parser knows."""
-    if _REQUEST_LINE(data.lstrip(b"\r\n")):
+    """Return the error for data in which the parser finds something else than a method it knows.
+
+    That may be behind other requests, so any line of it may be the request line.
+    """
+    starts = [0, *(found.end() for found in _LINE_END(data))]
+    lines = (_REQUEST_LINE(data, start) for start in starts)
+    if any(line and line[1] not in METHODS for line in lines):
         return ProtocolError(501, "this server does not know the method")
     return ProtocolError(400, "malformed request: it does not begin with a method")
 

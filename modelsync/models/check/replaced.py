@@ -43,7 +43,7 @@ class Functions:
             }
 
     def replaced(self) -> list[str]:
-        """Return the names that refer to something else now, `ssl._create_default_context`."""
+        """Return the names that refer to something else now, each behind that of its module."""
         found = []
         for module_name, names in self._known.items():
             if (module := sys.modules.get(module_name)) is None:

@@ -102,7 +102,7 @@ class Folder:
     def functions_of(
         self, module: Module, name: str, attribute: str
     ) -> Iterator[tuple[Module, Function]]:
-        """Yield the function `name.attribute`, where `name` is a module or class of the folder."""
+        """Yield the function that an attribute of a module or class of the folder is."""
         home, inner = self._imported(module, name)
         if home is not None and not inner:
             yield from self.functions(home, attribute)
