@@ -15,7 +15,7 @@ ASK_AN_INDEX = (("pip", "install"), ("pip", "compile"), ("build",))
 
 
 class PipConfigError(Exception):
-    """A configuration file of pip cannot be read. The message quotes nothing of it."""
+    """The configuration of pip cannot be read. The message quotes nothing of it."""
 
 
 def option(name: str, environ: Mapping[str, str]) -> str | None:
@@ -105,7 +105,10 @@ def arguments_for_uv(arguments: list[str], environ: Mapping[str, str]) -> list[s
 
 def _whole_seconds(timeout: str | None) -> str | None:
     """Round a time-out up: pip takes fractions of a second, uv does not."""
-    return str(math.ceil(float(timeout))) if timeout else None
+    try:
+        return str(math.ceil(float(timeout))) if timeout else None
+    except (ValueError, OverflowError):
+        raise PipConfigError("the time-out in pip's configuration is not a number") from None
 
 
 def _has_cache(environ: Mapping[str, str]) -> bool:

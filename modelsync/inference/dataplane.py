@@ -98,7 +98,8 @@ class DataPlane:
         self.pool = ThreadPool(threads, max_queue, timeout)
         self.async_runner = AsyncRunner(max_queue, timeout)
         self._frame_timeouts = Timeouts(timeout)
-        self.explain = Explainer(folder.rstrip("/") + "/" if folder else "").explain
+        self._explainer = Explainer(folder.rstrip("/") + "/" if folder else "")
+        self.explain = self._explainer.explain
         for runner in self.runners.values():
             if isinstance(runner, InProcessRunner):
                 runner.wait = partial(self._wait, runner.model)
@@ -112,7 +113,8 @@ class DataPlane:
     def hung(self) -> int:
         """How many threads have been given up and have not ended."""
         dispatched = (one for one in self.runners.values() if isinstance(one, DispatchedRunner))
-        return self.pool.hung + sum(runner.hung for runner in dispatched)
+        own = self.pool.hung + self._explainer.hung
+        return own + sum(runner.hung for runner in dispatched)
 
     def suspend(self, name: str, reason: str) -> None:
         """Take a model off, with the reason; with the empty text put it on again."""

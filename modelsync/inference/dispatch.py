@@ -85,12 +85,16 @@ class DispatchedRunner(ModelRunner):
 
 
 class Frame:
-    """Requests that are dispatched together; `answer` may be called in any thread."""
+    """Requests that are dispatched together; `answer` may be called in any thread.
+
+    `timeout` is the time in seconds that they have, and that a call of them has by itself.
+    """
 
     __slots__ = ("_explain", "_left", "_lock", "_open", "_post", "_row", "codec", "requests",
-                 "runner", "ticket")  # fmt: skip
+                 "runner", "ticket", "timeout")  # fmt: skip
 
     ticket: Ticket
+    timeout: float
 
     def __init__(
         self,
@@ -132,12 +136,14 @@ class Frame:
         Raises Overloaded if nothing can watch their deadline; then none is answered.
         """
         count, runner = len(self.requests), self.runner
-        self.ticket = timeouts.start(lambda: self._expire(timeouts.timeout))
+        self.timeout = timeouts.timeout
+        self.ticket = timeouts.start(self._expire)
         admitted = runner.admit(count)
         self._row.begin(count)
         if admitted < count:
             message = f"{runner.max_waiting} predictions are waiting already; try again"
             self._refuse(range(admitted, count), Overloaded(message, retry_after=1))
+            self.requests = self.requests[:admitted]  # the model is not called for the others
         if admitted:
             try:
                 runner.dispatch(self)
@@ -211,8 +217,8 @@ class Frame:
 
         return done
 
-    def _expire(self, timeout: float) -> None:
-        self.refuse(DeadlineExceeded(f"no answer within {timeout:g} s"))
+    def _expire(self) -> None:
+        self.refuse(DeadlineExceeded(f"no answer within {self.timeout:g} s"))
         self.runner.expired(self)
 
 

@@ -43,6 +43,11 @@ class Explainer:
         self._folder = folder
         self._pool = ThreadPool(THREADS, MAX_WAITING, TIME)
 
+    @property
+    def hung(self) -> int:
+        """How many threads have been given up, in a message that hangs, and have not ended."""
+        return self._pool.hung
+
     def explain(self, outcome: RawOutcome, model: LoadedModel, request_id: str, done: Done) -> None:
         """Give `done` the outcome of a call for the client: a result or a refusal at once, the
         failure of a model from another thread.

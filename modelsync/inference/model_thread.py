@@ -72,6 +72,7 @@ class ModelThread:
         self._task: asyncio.Task[Any] | None = None
         self._lock = threading.Lock()
         self._calling: Frame | None = None
+        self._began = 0.0
         self._hangs = False
         self._given_up = False
         self._ended = threading.Event()
@@ -103,6 +104,10 @@ class ModelThread:
                 after=CANCEL if task else 0.0,
             )
         return True
+
+    def has_run(self) -> float:
+        """Return for how many seconds the call has run that is made now, or was last."""
+        return monotonic() - self._began
 
     def give_up(self, frame: Frame) -> bool:
         """Have the thread end after the call of a frame; return False if the call has ended."""
@@ -199,7 +204,7 @@ class ModelThread:
             with self._lock:
                 if frame.finished:
                     return ()
-                self._calling = frame
+                self._calling, self._began = frame, monotonic()
             try:
                 return self._turn(payloads, frame)
             finally:

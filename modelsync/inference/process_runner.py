@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
@@ -49,8 +49,12 @@ class RunnerHost(Protocol):
     def start(self, groups: Sequence[RunnerGroup]) -> None:
         """Start a runner for each group; does not wait."""
 
-    def hosted(self) -> Sequence[Hosted]:
-        """Wait until every runner has loaded its models, or has failed to."""
+    def hosted(self, on_step: Callable[[], None]) -> Sequence[Hosted]:
+        """Wait until every runner has loaded its models, or has failed to.
+
+        `on_step` is called whenever that has come further, each time after the time of one model
+        at most.
+        """
 
 
 class ProcessRunner(DispatchedRunner):

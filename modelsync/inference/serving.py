@@ -285,7 +285,7 @@ def _load(
             runner.model.call_seconds = model.call_seconds
             loaded[spec.name] = runner
     on_load("")
-    for hosted in host.hosted() if host else ():
+    for hosted in host.hosted(lambda: on_load("")) if host else ():
         for name, reason in hosted.faults.items():
             _does_not_load(routes, name, reason)
         for name, described in hosted.models.items():

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from time import monotonic
 
 from modelsync.errors import DeadlineExceeded, Overloaded
 from modelsync.inference.interrupt import (
@@ -33,10 +34,10 @@ class Job:
 
     `work` gets the ticket and claims it before it answers; `on_expired` answers at the deadline
     instead. `name` and `fields` describe the job in the log. `thread_id` is 0 while no thread of
-    the pool runs the job.
+    the pool runs the job, `began` when one has begun to, in seconds of `monotonic`.
     """
 
-    __slots__ = ("fields", "name", "on_expired", "thread_id", "ticket", "work")
+    __slots__ = ("began", "fields", "name", "on_expired", "thread_id", "ticket", "work")
 
     ticket: Ticket
 
@@ -52,6 +53,7 @@ class Job:
         self.on_expired = on_expired
         self.fields = fields
         self.thread_id = 0
+        self.began = 0.0
 
 
 def _log_failure(job: Job, error: BaseException) -> None:
@@ -65,22 +67,32 @@ def _log_failure(job: Job, error: BaseException) -> None:
 class ThreadPool:
     """Runs at most `size` jobs at a time; at most `max_queue` wait.
 
-    Every job is answered within `timeout` seconds. `running` counts jobs, `hung` threads that have
-    been given up and have not ended.
+    Every job is answered within `timeout` seconds. `running` counts jobs.
     """
 
     def __init__(self, size: int, max_queue: int, timeout: float) -> None:
         self.size = size
         self.max_queue = max_queue
         self.running = 0
-        self.hung = 0
         self._timeouts = Timeouts(timeout)
         self._waiting: deque[Job] = deque()
         self._threads = 0
         self._idle = 0
         self._given_up: set[int] = set()  # threads that may still be interrupted
+        self._lost: dict[int, float] = {}  # threads that have been given up, and when they hang
         self._lock = threading.Lock()
         self._state = threading.Condition(self._lock)
+
+    @property
+    def hung(self) -> int:
+        """How many threads have been given up and have not ended.
+
+        Not those whose job has waited for most of its time, and has not run for as long as a job
+        may: a pool that has too much to do does not hang.
+        """
+        now = monotonic()
+        with self._lock:
+            return sum(now >= since for since in self._lost.values())
 
     def submit(self, job: Job) -> None:
         """Queue `job`: either its `work` answers or its `on_expired` is called, never both.
@@ -128,7 +140,7 @@ class ThreadPool:
             self._leave()
             release_locks()
         with self._lock:  # given up while it ran: another thread has its place by now
-            self.hung -= 1
+            self._lost.pop(threading.get_ident(), None)
 
     def _leave(self) -> None:
         """Take back the interrupt of this thread, whose call has ended."""
@@ -166,7 +178,7 @@ class ThreadPool:
                     self._idle -= 1
                 job = self._waiting.popleft()
                 if not job.ticket.finished:
-                    job.thread_id = threading.get_ident()
+                    job.thread_id, job.began = threading.get_ident(), monotonic()
                     self.running += 1
                     return job
 
@@ -186,7 +198,7 @@ class ThreadPool:
         The thread id stays taken as long as its thread lives, so no other thread is interrupted.
         """
         thread_id, job.thread_id = job.thread_id, 0
-        self.hung += 1
+        self._lost[thread_id] = job.began + self._timeouts.timeout
         self.running -= 1
         self._threads -= 1
         if self._waiting:

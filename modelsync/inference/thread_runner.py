@@ -120,8 +120,12 @@ class ThreadRunner(DispatchedRunner):
         return RETRY.pause(thread.failures, random.random())  # noqa: S311  no secret
 
     def _replace(self, thread: ModelThread, frame: Frame) -> None:
-        """Load the model in another thread, unless this one ends its call in `GRACE` seconds."""
-        sleep(GRACE)
+        """Load the model in another thread, unless this one ends its call in `GRACE` seconds.
+
+        A call that has waited for its turn has as much time as one that has not: a busy model does
+        not hang.
+        """
+        sleep(max(GRACE, frame.timeout - thread.has_run()))
         with self._lock:
             if self._thread is not thread or not thread.give_up(frame):
                 return

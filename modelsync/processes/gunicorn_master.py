@@ -136,7 +136,7 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
             assert self.release
             left_out = orjson.loads(self.arguments.left_out)
             serving.start_runners(self.settings, self.release, left_out, self.runners)
-            self.runners.hosted()
+            self.runners.hosted(lambda: _report(self.arguments.ready))
         ModelsyncArbiter(self).run()
 
 

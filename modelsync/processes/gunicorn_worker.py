@@ -95,6 +95,8 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         with contextlib.closing(uvloop.new_event_loop()) as loop:
             # Not set as this thread's loop: a model that asks for one would get a loop that runs.
             loop.run_until_complete(self._serve(service, loop))
+        if runners := self.wsgi.extensions.get("modelsync-runners"):
+            runners.end()
         # Threads of models may hang for ever; the clients have their answers, so do not wait.
         self.log.info("Worker has served its last request (pid: %s)", self.pid)
         self.tmp.close()

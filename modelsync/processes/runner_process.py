@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -79,7 +80,7 @@ class RunnerProcess:
         reading, writing = os.pipe()
         crash = self._crash_report.fileno()
         python = self._python()
-        job = self._job(writing)
+        job = self._job(writing, again=again)
         fd = os.memfd_create("modelsync-job")
         process = None
         try:
@@ -111,7 +112,7 @@ class RunnerProcess:
         environment = self.group.environment
         return python_of(self._config.state.home, environment) if environment else None
 
-    def _job(self, report: int) -> RunnerJob:
+    def _job(self, report: int, *, again: bool) -> RunnerJob:
         """Return what the process is told at its start; it reports to the pipe `report`."""
         server = self._config.server
         models = tuple(
@@ -134,22 +135,28 @@ class RunnerProcess:
             memory=server.runner_memory,
             log_format=self._config.logs.format,
             log_level=self._config.logs.level,
+            again=again,
         )
 
     # --- what it has loaded -----------------------------------------------------------------------
 
-    def hosted(self, timeout: float) -> Hosted:
+    def hosted(self, timeout: float, on_step: Callable[[], None]) -> Hosted:
         """Wait until all models are loaded; each step of one may take `timeout` seconds.
 
         A model that ends the process while it loads, or takes too long, is left out: the others
-        are loaded by another process.
+        are loaded by another process. `on_step` is called after each step.
         """
-        reader = ReportReader(self.group)
+        reader = ReportReader(self.group, on_step)
         if not self.pid:
             reader.faults = dict.fromkeys(self.names, "the Python of its environment is missing")
         while self.pid and not reader.read(self._report, self._has_ended, self.born, timeout):
-            self._skipped[reader.loading] = reader.problem or self._how_it_ended()
+            on_step()
+            problem = reader.problem or self._how_it_ended()
             self.kill()
+            if reader.loading in self._skipped:  # it ends although it runs no code of that model
+                reader.models, reader.faults = {}, dict.fromkeys(self.names, problem)
+                break
+            self._skipped[reader.loading] = problem
             with contextlib.suppress(OSError):
                 self.start()
         self._close_report()

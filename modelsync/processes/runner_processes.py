@@ -6,15 +6,12 @@ another server, where a thread does.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import random
-import shutil
 import signal
-import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -23,6 +20,7 @@ from modelsync.inference.process_runner import Hosted, RunnerGroup
 from modelsync.orphans import Children
 from modelsync.processes.pulse import NOT_BEATING, POLL, Pulses, PulseWatch
 from modelsync.processes.runner_process import RunnerProcess
+from modelsync.processes.socket_folder import SocketFolder
 from modelsync.processes.worker_death import WorkerDeath
 from modelsync.settings import Settings
 
@@ -37,9 +35,6 @@ SETTLED = 10.0
 ENDING = 2.0
 """Seconds that runners have to end by themselves: their models' `stop` runs then."""
 
-LONGEST_PATH = 90
-"""Characters of a folder for sockets: the path of a Unix socket may have 107."""
-
 
 class RunnerProcesses:
     """The runners of a release whose models lie in `folder`; a `RunnerHost`."""
@@ -52,7 +47,7 @@ class RunnerProcesses:
         self._hosted: list[Hosted] | None = None
         self._due: dict[str, float] = {}
         self._failures: dict[str, int] = {}
-        self._sockets: Path | None = None
+        self._sockets: SocketFolder | None = None
         self._owner = os.getpid()
         self._pulse_watch = PulseWatch(_Pulses(self._runners), config.server.predict_timeout)
 
@@ -64,20 +59,20 @@ class RunnerProcesses:
     def start(self, groups: Sequence[RunnerGroup]) -> None:
         """Start a runner for each group; does not wait."""
         if groups and not self._runners:
-            self._sockets = _folder_for_sockets()
+            self._sockets = SocketFolder()
             for number, group in enumerate(groups):
-                address = str(self._sockets / f"{number}")
+                address = str(self._sockets.path / f"{number}")
                 runner = RunnerProcess(
                     group, number, address, self._config, self._folder, self._children
                 )
                 self._runners.append(runner)
                 self._start(runner)
 
-    def hosted(self) -> Sequence[Hosted]:
-        """Wait until every runner has loaded its models, or has failed to."""
+    def hosted(self, on_step: Callable[[], None]) -> Sequence[Hosted]:
+        """Wait until every runner has loaded its models, or has failed to; see `RunnerHost`."""
         if self._hosted is None:
             timeout = self._config.sync.check_timeout
-            self._hosted = [runner.hosted(timeout) for runner in self._runners]
+            self._hosted = [runner.hosted(timeout, on_step) for runner in self._runners]
         return self._hosted
 
     # --- watching ---------------------------------------------------------------------------------
@@ -155,7 +150,7 @@ class RunnerProcesses:
             runner.kill()
             runner.close()
         if self._sockets:
-            shutil.rmtree(self._sockets, ignore_errors=True)
+            self._sockets.remove()
 
 
 class _Pulses(Pulses):
@@ -179,13 +174,3 @@ def _has_ended(pid: int) -> bool:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
         return True
-
-
-def _folder_for_sockets() -> Path:
-    """Return a new folder that only this user can read, with a path that is short enough."""
-    folder = tempfile.mkdtemp(prefix="modelsync-")
-    if len(folder) > LONGEST_PATH:
-        with contextlib.suppress(OSError):
-            Path(folder).rmdir()
-        folder = tempfile.mkdtemp(prefix="modelsync-", dir="/tmp")
-    return Path(folder)

@@ -25,12 +25,13 @@ class ReportReader:
     process has ended.
     """
 
-    def __init__(self, group: RunnerGroup) -> None:
+    def __init__(self, group: RunnerGroup, on_step: Callable[[], None]) -> None:
         self.models: dict[str, LoadedModel] = {}
         self.faults: dict[str, str] = {}
         self.loading = ""
         self.problem = ""
         self._group = group
+        self._on_step = on_step
 
     def read(
         self, pipe: int, has_ended: Callable[[], bool], started: float, timeout: float
@@ -52,6 +53,7 @@ class ReportReader:
                 self.problem = f"it did not load within {timeout:g} s"
                 return False
             self.loading = values.get("loading", self.loading)
+            self._on_step()
             if name := values.get("model"):
                 self._take(waiting.pop(name), values)
         return True

@@ -45,6 +45,7 @@ def application() -> Flask:
     if runners:
         runners.watch_in_thread()
         atexit.register(runners.end)
+        app.extensions["modelsync-runners"] = runners  # for a worker that ends without `atexit`
     return app
 
 

@@ -57,6 +57,8 @@ class WorkerConnection:
         self._write()
 
     def _ready(self, events: int) -> None:
+        if self._closed:  # by an answer that was written after `events` were seen
+            return
         if events & selectors.EVENT_WRITE:
             self._write()
         if events & selectors.EVENT_READ and not self._closed:

@@ -28,7 +28,7 @@ class RunnerJob:
 
     `parent`: the process with which the runner ends. `listen`, `report`, `pulse` and `crash` are
     descriptors. `folder`: where the models lie, removed from messages. `memory` is in bytes, None
-    for no limit; `timeout` in seconds.
+    for no limit; `timeout` in seconds. `again`: another process has served the models before.
     """
 
     parent: int
@@ -44,6 +44,7 @@ class RunnerJob:
     memory: int | None
     log_format: str
     log_level: str
+    again: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return it as an object of JSON types."""

@@ -50,6 +50,8 @@ def main(fd: int) -> None:
         patches.install()  # again, for what the models have imported
         server = RunnerServer(job, loaded, Pulse(job.pulse))
         server.warm_up(reports)
+    if job.again and not server.serves_some():
+        _exit(1)  # tried again, with back-off: what has loaded before may load later
     gc.collect()
     gc.freeze()
     server.run()

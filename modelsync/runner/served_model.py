@@ -82,7 +82,10 @@ class ServedModel:
     def answer(self, call: Call, reply: Reply) -> None:
         """Call the model for all requests; `reply` gets the answers, some of them later."""
         batches = self._runner.model.call_batch is not None
-        if self._dataplane.latencies[self._name].in_loop:
+        if monotonic() >= call.deadline:  # it has waited for its turn: nobody waits for it now
+            late = DeadlineExceeded("its deadline has passed")
+            reply([(index, late) for index in range(len(call.payloads))])
+        elif self._dataplane.latencies[self._name].in_loop:
             (self._batch if batches else self._one_by_one)(call, reply)
         elif batches:
             self._batch_in_thread(call, reply)

@@ -5,6 +5,7 @@ A loop of our own, without asyncio: a model may run an event loop in the main th
 
 from __future__ import annotations
 
+import logging
 import os
 import selectors
 import signal
@@ -32,6 +33,11 @@ from modelsync.runner.reports import Reports
 from modelsync.runner.served_model import Reply, ServedModel
 from modelsync.runner.watch import MainThreadWatch
 
+log = logging.getLogger(__name__)
+
+MANY = 4
+"""Times the threads of the pool; so many calls that hang end the process although others run."""
+
 
 class RunnerServer:
     """Serves the models of a job, each by its number; those that did not load are refused."""
@@ -51,7 +57,7 @@ class RunnerServer:
         self._ending = False
         self._loaded = list(loaded)
         names = [str(model.spec.name) for model in job.models]
-        dataplane = DataPlane(
+        self._dataplane = dataplane = DataPlane(
             {one.model.name: one for one in loaded if isinstance(one, InProcessRunner)},
             {},
             cast("Counters", RunningCalls(names, pulse)),
@@ -61,7 +67,7 @@ class RunnerServer:
             max_queue=job.max_queue,
             timeout=job.timeout,
         )
-        self._watch = MainThreadWatch(pulse)
+        self._watch = MainThreadWatch(pulse, job.timeout)
         self._models = [
             found
             if isinstance(found, Fault)
@@ -85,6 +91,17 @@ class RunnerServer:
             else:
                 reports.loaded(found.model)
 
+    def serves_some(self) -> bool:
+        """Log why models cannot be called; return whether some can."""
+        faults = [
+            pair
+            for pair in zip(self._names, self._loaded, strict=True)
+            if isinstance(pair[1], Fault)
+        ]
+        for name, fault in faults:
+            log.error("%s is not loaded: %s", name, fault, extra={"fields": {"model": name}})
+        return len(faults) < len(self._names)
+
     def stop(self) -> None:
         """Have the models stop, as the process ends."""
         for found in self._loaded:
@@ -102,10 +119,21 @@ class RunnerServer:
         self._pulse.beat = monotonic()
         self._pulse.serve()
         while not self._ending:
+            self._end_if_worn_out()
             for key, events in self._selector.select():
                 key.data(events)
             while self._calls and not self._ending:
                 self._call(*self._calls.popleft())
+
+    def _end_if_worn_out(self) -> None:
+        """End the process if so many calls hang for ever in their threads that none would be left.
+
+        Not while others run, as long as that is possible.
+        """
+        pool, hung = self._dataplane.pool, self._dataplane.hung
+        if hung >= pool.size * (MANY if pool.running or self._posted else 1):
+            log.error("%d calls hang; this runner is replaced (pid %d)", hung, os.getpid())
+            os.kill(os.getpid(), signal.SIGKILL)  # as no model is blamed for it, nor in a worker
 
     def post(self, action: Callable[[], None]) -> None:
         """Run `action` in the main thread; called in any thread."""

@@ -21,29 +21,37 @@ GRACE = 1.0
 """Seconds after its deadline until a call that cannot be interrupted ends the process."""
 
 
+LATE = 0.1
+"""Seconds after its deadline until a call is interrupted: by then the worker has answered."""
+
+
 class MainThreadWatch(Watchdog):
     """Interrupts a call in the main thread at `deadline`, in monotonic seconds.
 
-    A call that blocks in C does not see it: `GRACE` seconds later the process ends itself. If the
-    call holds the interpreter, not even this thread runs: its master ends a process without pulse.
+    A call that blocks in C does not see it: `GRACE` seconds later the process ends itself, unless
+    the call has waited for its turn, and has not run for `timeout` seconds yet. If the call holds
+    the interpreter, not even this thread runs: its master ends a process without pulse.
     """
 
-    def __init__(self, pulse: Pulse) -> None:
-        super().__init__(0.0, GRACE, lambda _: None)
+    def __init__(self, pulse: Pulse, timeout: float) -> None:
+        super().__init__(0.0, timeout, lambda _: None)
         self.deadline = 0.0
         self._pulse = pulse
 
     def _watch(self) -> None:
+        seen, since = 0, 0.0
         while True:
             now = self._pulse.beat = monotonic()
             call, model = self.calls, self.calling
             if not model:
                 sleep(IDLE_TICK)
                 continue
+            if call != seen:
+                seen, since = call, now
             late = now - self.deadline
-            if late > GRACE:
+            if late > GRACE and now - since > self._exit_after:
                 self._end(model)
-            elif late > 0 and not self.fired:
+            elif late > LATE and not self.fired:
                 self._interrupt_late(call, model, late)
             sleep(TICK)
 

@@ -187,3 +187,12 @@ def test_a_build_waits_for_another_process(
     with other.lock(Deadline(1)):
         found = fault(new_builder(timeout=0.3), tmp_path, "lemon\n")
     assert "not built within" in found.message
+
+
+def test_a_time_out_of_pip_that_is_no_number_is_told(
+    tmp_path: Path, index: PackageIndex, new_builder: NewBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It breaks the folder, and not the update."""
+    monkeypatch.setenv("PIP_TIMEOUT", "soon")
+    with pytest.raises(ModelBroken, match="time-out in pip's configuration is not a number"):
+        new_builder().provide(requirements(tmp_path, requirements__txt="basket==1.0\n"))

@@ -69,6 +69,7 @@ def test_what_there_is_no_room_for_is_refused_and_the_rest_is_called(tmp_path: P
     assert [len(each) for each in outcomes] == [0, 0, 1, 1, 1]
     assert all(type(each[0]) is Overloaded for each in outcomes[2:])
     assert (runner.waiting, frame.unanswered) == (2, [0, 1])
+    assert [len(one.payloads) for one in runner.frames] == [2]
     frame.answer([(0, b"zero"), (1, b"one")])
     assert (runner.waiting, outcomes[:2]) == (0, [[b"zero"], [b"one"]])
     assert totals.in_flight(tmp_path, int(next(tmp_path.glob("*.counters")).stem)) == []

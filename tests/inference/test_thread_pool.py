@@ -109,3 +109,32 @@ def test_calls_that_end_at_their_deadline_leave_nothing_behind(
     asking.start()
     until(lambda: not asking.is_alive(), 30)
     until(lambda: (pool.hung, pool.running) == (0, 0), 10)
+
+
+@pytest.mark.parametrize(("waits", "hung"), [(True, 0), (False, 1)])
+def test_a_call_that_has_waited_for_its_turn_does_not_hang_at_once(waits: bool, hung: int) -> None:
+    """At its deadline it loses its thread, as any, but is no reason to replace the worker."""
+    timeout = patient(0.5)
+    pool, goes, ends = ThreadPool(1, 10, timeout), threading.Event(), threading.Event()
+    expired = threading.Event()
+
+    def work(ticket: Ticket) -> None:
+        goes.set()
+        ends.wait(patient(20))
+        ticket.claim()
+
+    def before(ticket: Ticket) -> None:
+        sleep(timeout * 0.6)
+        ticket.claim()
+
+    try:
+        if waits:
+            pool.submit(Job("Before", before, lambda error: None))
+        pool.submit(Job("Model", work, lambda error: expired.set()))
+        assert goes.wait(patient(20))
+        assert expired.wait(patient(20))
+        assert pool.hung == hung
+        until(lambda: pool.hung == 1, 10)
+    finally:
+        ends.set()
+    until(lambda: not pool.hung, 10)

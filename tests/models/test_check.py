@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,6 +101,35 @@ def test_models_that_end_the_process_do_not_end_the_check(root: Path, write: Wri
     assert (fault_of(found["A2"]).file, fault_of(found["A2"]).line) == ("etls.py", 4)
     assert "SIGKILL" in fault_of(found["A4"]).message
     assert fault_of(found["A7"]).stage == "load"
+
+
+@pytest.mark.parametrize("line", ["no JSON", '{"done": true, "moved": {}}', "[1]"])
+def test_models_that_write_to_each_descriptor_are_broken(
+    root: Path, write: Write, line: str
+) -> None:
+    """Also in the words of the check itself; the others are checked."""
+    newline = b"\n"
+    body = f"""for number in range(3, 64):
+            try:
+                os.write(number, {line.encode() + newline!r})
+            except OSError:
+                pass
+        return {{}}"""
+    write("Writes", model(body, top="import os"), {"examples/a.json": '{"variables": {}}'})
+    for name in ("Good", "ZGood"):
+        write(name, GOOD, {"examples/a.json": EXAMPLE})
+    found = results(root)
+    assert [name for name, result in found.items() if not result.ok] == ["Writes"]
+    assert fault_of(found["Writes"]).stage == "crash"
+
+
+def test_long_answers_take_no_time(root: Path, write: Write) -> None:
+    """An image of 16 MB, say; each of its bytes is read once."""
+    body = "return {'image': 'x' * 16_000_000}"
+    write("Long", model(body), {"examples/a.json": '{"variables": {}}'})
+    started = time.monotonic()
+    assert results(root)["Long"].placement.place == "worker"
+    assert time.monotonic() - started < patient(10)
 
 
 def test_the_last_words_of_a_crash_are_told(root: Path, write: Write) -> None:
@@ -273,6 +305,18 @@ def test_an_interrupted_check_leaves_no_process(root: Path, write: Write) -> Non
     assert running  # it ran, and is seen here while it runs
     until(lambda: not any(one.is_running() for one in running))
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_an_interrupt_waits_for_no_model(root: Path, write: Write, tmp_path: Path) -> None:
+    """Ctrl-C ends the command, although a model would go on loading for a minute."""
+    began = tmp_path / "began"
+    write("B", model(top=f"open({str(began)!r}, 'w').close()\nwhile True: pass"))
+    command = [sys.executable, "-m", "modelsync", "check", str(root)]
+    environ = {**os.environ, "MODELSYNC_CHECK_TIMEOUT": f"{patient(60)}s"}
+    with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL) as process:
+        until(began.exists)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(patient(10)) == 130
 
 
 def test_a_pickle_of_a_notebook_is_told_as_such(root: Path, write: Write) -> None:

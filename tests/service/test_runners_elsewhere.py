@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -25,11 +27,26 @@ class M:
 """
 
 
-@pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["each", "preload"])
-def test_gunicorn_with_its_own_workers_serves_from_runners(
-    tmp_path: Path, preload: list[str]
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder for temporary files, short enough for sockets, which `tmp_path` may not be."""
+    with TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--preload"],
+        ["--worker-class", "modelsync.processes.gunicorn_worker.ModelsyncWorker"],
+    ],
+    ids=["each", "preload", "our worker class"],
+)
+def test_another_gunicorn_serves_from_runners(
+    tmp_path: Path, scratch: Path, options: list[str]
 ) -> None:
-    """They answer, come back when they end, and end with the server."""
+    """They answer, come back when they end, and end with the server, which leaves nothing."""
     write_model(tmp_path / "models", "M", MODEL)
     socket = tmp_path / "port"
     environment = {
@@ -37,13 +54,14 @@ def test_gunicorn_with_its_own_workers_serves_from_runners(
         "MODELSYNC_HOME": str(tmp_path / "home"),
         "MODELSYNC_MODELS": str(tmp_path / "models"),
         "MODELSYNC_ISOLATION": "model",
+        "TMPDIR": str(scratch),
         "MODELSYNC_PREDICT_TIMEOUT": "5s",
     }
     log = tmp_path / "log"
     with log.open("wb") as output:
         server = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "app:app", "--chdir", str(ROOT), "--bind",
-             "127.0.0.1:0", "--workers", "1", "--pid", str(socket), *preload],
+             "127.0.0.1:0", "--workers", "1", "--pid", str(socket), *options],
             env=environment, stdout=output, stderr=output, cwd=tmp_path,
         )  # fmt: skip
     try:
@@ -63,3 +81,4 @@ def test_gunicorn_with_its_own_workers_serves_from_runners(
         server.terminate()
         assert server.wait(patient(20)) == 0
     until(lambda: not [one for one in family if one.is_running()])
+    assert [*scratch.glob("modelsync-*")] == []

@@ -51,7 +51,8 @@ class CheckProcess:
     last all models that share the workers are checked beside each other: `specs`, those that are
     `new` and were checked in other processes, and those that are `served` already. `moved`: those
     that must not run in the workers because of others, with the reason. `group`: the process group
-    of the model that is being checked.
+    of the model that is being checked. `stopped`: another thread sets it to have the process
+    killed.
     """
 
     specs: Sequence[ModelSpec]
@@ -64,6 +65,7 @@ class CheckProcess:
     current: ModelSpec | None = None
     finished: int = 0
     done: bool = False
+    stopped: bool = False
     group: int = 0
     events: bytearray = field(default_factory=bytearray)
     tail: bytearray = field(default_factory=bytearray)
@@ -153,7 +155,7 @@ class CheckProcess:
                     # All that it wrote before its end is in the pipes; one more round reads it.
                     self._drain(events, output, record)
                     return True
-                if time.monotonic() > self.deadline:
+                if self.stopped or time.monotonic() > self.deadline:
                     return False
         return True
 
@@ -172,6 +174,8 @@ class CheckProcess:
     def _take(self, chunk: bytes, output: int, record: Progress) -> None:
         """Record the steps that the child has reported; set the deadline of the next one."""
         self.events += chunk
+        if b"\n" not in chunk:
+            return
         *lines, rest = self.events.split(b"\n")
         self.events = bytearray(rest)
         for line in lines:

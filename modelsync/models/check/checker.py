@@ -112,9 +112,14 @@ class _Checks:
     def _run(self, processes: Sequence[CheckProcess]) -> None:
         """Run check processes side by side."""
         with orphans.none_left(), ThreadPoolExecutor(len(processes)) as threads:
-            for lost in threads.map(lambda one: one.run(self.environ, self.record), processes):
-                for result in lost:
-                    self.record(result)
+            try:
+                for lost in threads.map(lambda one: one.run(self.environ, self.record), processes):
+                    for result in lost:
+                        self.record(result)
+            except BaseException:  # an interrupt: nobody waits for models that hang
+                for process in processes:
+                    process.stopped = True
+                raise
         for process in processes:
             self.moved |= process.moved
 

@@ -31,7 +31,7 @@ from modelsync.models import results
 from modelsync.models.binding import methods
 from modelsync.models.check import activity, trials
 from modelsync.models.check.comparison import BATCH, find_difference
-from modelsync.models.check.fork import Fork, ForkChannel, Message
+from modelsync.models.check.fork import Fork, ForkChannel, Message, withhold
 from modelsync.models.check.model_check import ModelCheck
 from modelsync.models.check.placement import Facts, decide, wants_own_thread, without_differences
 from modelsync.models.check.replaced import Functions
@@ -214,6 +214,7 @@ def main(job: Path, events: int) -> None:
     """
     content = json.loads(job.read_bytes())
     orphans.end_with_parent(signal.SIGKILL, content["parent"])
+    withhold(events)
     trace = Path(content["trace"]).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     faulthandler.enable(trace)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is reported; its core is not needed

@@ -25,13 +25,15 @@ Message = dict[str, Any]
 ours = False
 """Whether this process is just being forked by the check itself, not by a model."""
 
+_withheld: list[int] = []
+
 
 class ForkChannel:
     """Messages between a process and its fork, one line of JSON each."""
 
     def __init__(self, reader: int, writer: int) -> None:
         self._reader, self._writer = reader, writer
-        self._buffer = b""
+        self._buffer = bytearray()
         self._pid = os.getpid()
 
     def send(self, message: Message) -> None:
@@ -47,9 +49,11 @@ class ForkChannel:
         self, deadline: float = math.inf, ended: Callable[[], bool] = lambda: False
     ) -> Message | None:
         """Return the next message; None if the other side has closed, has `ended`, or is out of
-        time. `deadline`: a time of `time.monotonic`.
+        time. `deadline`: a time of `time.monotonic`. Raises ValueError if it is none of ours.
         """
-        while b"\n" not in self._buffer:
+        seen = 0
+        while (end := self._buffer.find(b"\n", seen)) < 0:
+            seen = len(self._buffer)  # of megabytes of answers each byte is looked at once
             over = ended()  # then what it has written is in the pipe, and nothing else will come
             left = deadline - time.monotonic()
             wait = 0.0 if over else max(0.0, min(TICK, left))
@@ -60,8 +64,13 @@ class ForkChannel:
             if not (chunk := os.read(self._reader, 1 << 16)):
                 return None
             self._buffer += chunk
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        found: Message = json.loads(line)
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        try:
+            found: Message = json.loads(line)
+        except ValueError:
+            reason = "the model has written to a descriptor that it has not opened"
+            raise ValueError(reason) from None
         return found
 
     def close(self) -> None:
@@ -136,6 +145,11 @@ class Fork:
         return self.code is not None
 
 
+def withhold(number: int) -> None:
+    """Have no fork of this process get a descriptor: a model in it might write to it."""
+    _withheld.append(number)
+
+
 def _fork() -> int:
     global ours
     ours = True
@@ -158,8 +172,9 @@ def _run(
     try:
         if group:
             os.setpgid(0, 0)
-        for number in others:
+        for number in (*others, *_withheld):
             os.close(number)
+        _withheld.clear()
         job(channel)
     except BaseException as error:  # noqa: BLE001  the edge of a fork
         with suppress(BaseException):

@@ -25,6 +25,10 @@ def _set_default_context(value: tuple[Value, ...]) -> None:
     context.traps = dict.fromkeys(context.traps, False) | dict.fromkeys(traps, True)
 
 
+HARMLESS = ("display.", "styler.", "plotting.", "mode.chained_assignment", "mode.performance_warn")
+"""Options of pandas that decide how it prints and warns: many models set them for themselves."""
+
+
 def _pandas(*, display: bool) -> dict[str, Value]:
     """Return pandas' options by their names, those of the display or the others."""
     found: dict[str, Value] = {}
@@ -37,11 +41,7 @@ def _pandas(*, display: bool) -> dict[str, Value]:
                 found[prefix + name] = value
 
     walk(getattr(_module("pandas")._config.config, "_global_config", {}), "")
-    return {
-        name: value
-        for name, value in found.items()
-        if name.startswith(("display.", "styler.", "plotting.")) is display
-    }
+    return {name: value for name, value in found.items() if name.startswith(HARMLESS) is display}
 
 
 def _set_pandas(values: dict[str, Value]) -> None:
