@@ -7,8 +7,10 @@ makes the packages of the models known; the last one of `sys.argv` tells it wher
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,15 @@ _installed = False
 def install() -> None:
     """Have `multiprocessing` prepare its new processes so, once a model has imported it."""
     import_hooks.after_import("multiprocessing", _prepare)
+    import_hooks.after_import("joblib", _pickle_by_value)
+
+
+def _pickle_by_value() -> None:
+    """Have joblib send the functions of models to its processes as it does with a script's."""
+    for name in ("cloudpickle", "joblib.externals.cloudpickle"):  # an old joblib has its own
+        with suppress(ImportError, AttributeError):
+            cloudpickle = importlib.import_module(name)
+            cloudpickle.register_pickle_by_value(sys.modules[import_hooks.ROOT])
 
 
 def _prepare() -> None:
