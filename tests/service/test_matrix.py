@@ -17,7 +17,7 @@ from tests.fixtures.load import Tally, load
 from tests.fixtures.service import Service, answers, serving, write_model
 from tests.waiting import patient, setting, until
 
-pytestmark = pytest.mark.isolation
+pytestmark = [pytest.mark.isolation, pytest.mark.timeout(900)]
 
 DOES = {
     "Raises": "raise ValueError('x' * 100)",

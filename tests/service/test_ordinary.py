@@ -22,7 +22,7 @@ from tests.fixtures.ordinary.sharing import SHARING
 from tests.fixtures.service import Service, answers, serving, write_example, write_model
 from tests.waiting import until
 
-pytestmark = pytest.mark.isolation
+pytestmark = [pytest.mark.isolation, pytest.mark.timeout(900)]
 
 ALL = (*LOADING, *HOLDING, *FORKING, *CALLING, *SHARING)
 
@@ -45,7 +45,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             if model.example:
                 write_example(models / model.name, model.variables, model.response)
     write_model(models, "Plain", answers(1, "Plain"))
-    with serving(folder, models) as service:
+    with serving(folder, models, ready=False) as service:
+        until(service.ready, 200)  # the check of so many models takes a minute, on a quiet machine
         yield service
 
 
