@@ -68,33 +68,36 @@ class Forking:
         return {"y": x * self.factor}
 """
 
-TREE = """
+LINEAR = """
 import {module}
-from sklearn.tree import DecisionTreeRegressor
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 class {name}:
     def __init__(self, path):
-        self.tree = DecisionTreeRegressor().fit([[x] for x in range(50)], range(0, 100, 2))
+        rows, labels = [[x, -x] for x in range(50)], [x > 20 for x in range(50)]
+        self.model = make_pipeline(StandardScaler(), LogisticRegression()).fit(rows, labels)
         {then}
 
     def transform_predict_batch(self, rows: list[dict]) -> list:
-        found = self.tree.predict([[row["x"]] for row in rows])
-        return [{{"y": value}} for value in found]
+        found = self.model.predict_proba([[row["x"], 1] for row in rows])[:, 1]
+        return [{{"y": round(float(value), 6)}} for value in found]
 """
 
 PAIRS = (
     Pair("in a thread of its own", "thread", 0.6, "Plain", "Bound"),
     Pair("in a runner", "runner", 0.5, "Plain", "Forking"),
-    Pair("scikit-learn, batched, in a runner", "runner", 0.7, "Tree", "ForkingTree"),
+    Pair("scikit-learn, batched, in a runner", "runner", 0.7, "Linear", "ForkingLinear"),
 )
 
 MODELS = {
     "Plain": PLAIN,
     "Bound": BOUND,
     "Forking": FORKING,
-    "Tree": TREE.format(name="Tree", module="math", then="self.one = math.cos(0)"),
-    "ForkingTree": TREE.format(
-        name="ForkingTree",
+    "Linear": LINEAR.format(name="Linear", module="math", then="self.one = math.cos(0)"),
+    "ForkingLinear": LINEAR.format(
+        name="ForkingLinear",
         module="multiprocessing",
         then="multiprocessing.set_start_method('spawn', force=True)",
     ),
@@ -105,7 +108,8 @@ def measure(folder: Path) -> Figure:
     models = folder / "models"
     for name, code in MODELS.items():
         write_model(models, name, code)
-        write_example(models / name, {"x": 2}, {"y": 4})
+        expected = None if name.endswith("Linear") else {"y": 4}
+        write_example(models / name, {"x": 2}, expected)
     with serving(folder, models, MODELSYNC_WORKERS=default_workers()) as service:
         lines = [line for pair in PAIRS for line in compare(service, folder, pair)]
     notes = [

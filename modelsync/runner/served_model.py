@@ -74,24 +74,42 @@ class ServedModel:
         self._dataplane = dataplane
         self._watch = watch
         overlaps = placement.overlaps and runner.model.lock is None
-        bound = placement.main_thread or placement.place == "thread" or (alone and not overlaps)
+        self._batches = runner.model.call_batch is not None
+        # One thread that makes larger batches is faster than several that share the interpreter.
+        suits = alone and (self._batches or not overlaps)
+        bound = placement.main_thread or placement.place == "thread" or suits
         if bound and not runner.model.is_async:
             dataplane.latencies[self._name] = InMainThread()
         self._main = LoopModel(runner, dataplane, watch, RunQueue())
 
-    def answer(self, call: Call, reply: Reply) -> None:
-        """Call the model for all requests; `reply` gets the answers, some of them later."""
-        batches = self._runner.model.call_batch is not None
-        if monotonic() >= call.deadline:  # it has waited for its turn: nobody waits for it now
-            late = DeadlineExceeded("its deadline has passed")
-            reply([(index, late) for index in range(len(call.payloads))])
-        elif self._dataplane.latencies[self._name].in_loop:
-            (self._batch if batches else self._one_by_one)(call, reply)
-        elif batches:
-            self._batch_in_thread(call, reply)
-        else:
-            for index in range(len(call.payloads)):
-                self._submit(call, index, reply)
+    @property
+    def takes_several(self) -> bool:
+        """Whether the calls of several workers are answered by one call of the model."""
+        return self._batches and self._dataplane.latencies[self._name].in_loop
+
+    def answer(self, calls: Sequence[tuple[Call, Reply]]) -> None:
+        """Call the model for all requests, of one call unless it `takes_several`.
+
+        Each `Reply` gets the answers to its call, some of them later.
+        """
+        in_time = []
+        for call, reply in calls:
+            if monotonic() < call.deadline:
+                in_time.append((call, reply))
+            else:  # it has waited for its turn: nobody waits for it now
+                late = DeadlineExceeded("its deadline has passed")
+                reply([(index, late) for index in range(len(call.payloads))])
+        if self.takes_several:
+            self._batch(in_time)
+            return
+        for call, reply in in_time:
+            if self._dataplane.latencies[self._name].in_loop:
+                self._one_by_one(call, reply)
+            elif self._batches:
+                self._batch_in_thread(call, reply)
+            else:
+                for index in range(len(call.payloads)):
+                    self._submit(call, index, reply)
 
     def _submit(self, call: Call, index: int, reply: Reply) -> None:
         def done(outcome: Outcome) -> None:
@@ -121,10 +139,19 @@ class ServedModel:
         if answers:
             reply(answers)
 
-    def _batch(self, call: Call, reply: Reply) -> None:
-        self._watch.deadline = call.deadline
-        requests: Any = [_Arrived] * len(call.payloads)
-        self._reply_all(call, self._main.call_batch(call.payloads, CODEC, requests), reply)
+    def _batch(self, calls: Sequence[tuple[Call, Reply]]) -> None:
+        """Call the model in this thread once for the requests of all calls."""
+        if not calls:
+            return
+        self._watch.deadline = max(call.deadline for call, _ in calls)
+        payloads = [payload for call, _ in calls for payload in call.payloads]
+        requests: Any = [_Arrived] * len(payloads)
+        outcomes = self._main.call_batch(payloads, CODEC, requests)
+        start = 0
+        for call, reply in calls:
+            end = start + len(call.payloads)
+            self._reply_all(call, outcomes[start:end], reply)
+            start = end
 
     def _batch_in_thread(self, call: Call, reply: Reply) -> None:
         """Call the model for a batch in a thread of the pool."""

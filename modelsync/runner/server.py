@@ -35,6 +35,9 @@ from modelsync.runner.watch import MainThreadWatch
 
 log = logging.getLogger(__name__)
 
+MAX_BATCH = 256
+"""Requests of several workers in one call of a model that takes batches."""
+
 MANY = 4
 """Times the threads of the pool; so many calls that hang end the process although others run."""
 
@@ -123,7 +126,7 @@ class RunnerServer:
             for key, events in self._selector.select():
                 key.data(events)
             while self._calls and not self._ending:
-                self._call(*self._calls.popleft())
+                self._call_next()
 
     def _end_if_worn_out(self) -> None:
         """End the process if so many calls hang for ever in their threads that none would be left.
@@ -163,14 +166,31 @@ class RunnerServer:
     def _receive(self, connection: WorkerConnection, call: Call) -> None:
         self._calls.append((connection, call))
 
-    def _call(self, connection: WorkerConnection, call: Call) -> None:
+    def _call_next(self) -> None:
+        """Answer the call that has waited longest, with others of a model that takes several."""
+        connection, call = self._calls.popleft()
         model = self._models[call.model]
         if isinstance(model, Fault):
             error = ModelUnavailable(f"{self._names[call.model]} is not loaded: {model}")
             refused = [(index, error) for index in range(len(call.payloads))]
             connection.answer(call.number, refused)
-        else:
-            model.answer(call, self._reply(connection, call.number))
+            return
+        calls = [(connection, call)]
+        if model.takes_several:
+            calls += self._take_others(call)
+        model.answer([(one, self._reply(where, one.number)) for where, one in calls])
+
+    def _take_others(self, first: Call) -> list[tuple[WorkerConnection, Call]]:
+        """Take the other waiting calls of the same model, as long as they make one batch."""
+        taken, left, rows = [], deque[tuple[WorkerConnection, Call]](), len(first.payloads)
+        for connection, call in self._calls:
+            if call.model == first.model and rows + len(call.payloads) <= MAX_BATCH:
+                taken.append((connection, call))
+                rows += len(call.payloads)
+            else:
+                left.append((connection, call))
+        self._calls = left
+        return taken
 
     def _reply(self, connection: WorkerConnection, number: int) -> Reply:
         """Return the function that sends answers, from any thread."""
