@@ -68,6 +68,17 @@ class Batch:
     def transform_predict_batch(self, rows: list[dict]) -> list:
         return [ValueError("bad row") if row["x"] < 0 else {"y": row["x"]} for row in rows]
 """,
+    "Rows": """
+import itertools, time
+class Rows:
+    def __init__(self, path):
+        self.calls = itertools.count()
+
+    def transform_predict_batch(self, rows: list[dict]) -> list:
+        time.sleep(0.2)
+        call = next(self.calls)
+        return [{"call": call} for _ in rows]
+""",
     "Async": """
 import asyncio
 class Async:
@@ -91,7 +102,7 @@ class Echo:
 }
 EXAMPLES: dict[str, dict[str, Any]] = {
     "Sum": {"a": 1}, "Faulty": {"do": "ok"}, "Exits": {"do": "ok"}, "Crashes": {"do": "ok"},
-    "Batch": {"x": 1}, "Async": {"x": 1}, "Runs": {"x": 1}, "Echo": {"a": 1},
+    "Batch": {"x": 1}, "Rows": {"x": 1}, "Async": {"x": 1}, "Runs": {"x": 1}, "Echo": {"a": 1},
 }  # fmt: skip
 
 
@@ -225,6 +236,13 @@ def test_it_may_fork_and_what_it_leaves_ends_with_it(service: Service) -> None:
     left = psutil.Process(answer["left"])
     left.parent().send_signal(signal.SIGKILL)  # type: ignore[union-attr]
     until(lambda: not left.is_running())
+
+
+def test_requests_of_both_workers_make_one_batch(service: Service) -> None:
+    """What has arrived while the model was busy is answered by one call."""
+    with ThreadPoolExecutor(40) as clients:
+        found = list(clients.map(lambda x: service.post("Rows", {"x": x}).json(), range(40)))
+    assert len({answer["call"] for answer in found}) <= 10
 
 
 def test_batches_stay_batches_and_a_bad_row_fails_alone(service: Service) -> None:
