@@ -19,22 +19,13 @@ from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.invocation import BatchInvocation, reason_of
 from modelsync.inference.loop_model import LoopModel
 from modelsync.inference.outcome import Done, Outcome
-from modelsync.inference.pending import Pending
+from modelsync.inference.pending import MAX_BATCH, MAX_TURN, Pending
 from modelsync.inference.runners import RawOutcome
 from modelsync.inference.thread_pool import Job
 from modelsync.inference.timeouts import Ticket
 
-MAX_BATCH = 256
-"""Requests in one call; any more of them make the next call."""
-
 LARGE_BODY = 128 * 1024
 """Bytes over which a request is never decoded in the event loop: 10 MB take it 0.1 s and more."""
-
-MAX_TURN = 0.001
-"""Seconds of calls in one turn; the loop then writes the answers and reads from other clients.
-
-The requests that are left are called in the next turn.
-"""
 
 
 class RequestQueue(ABC):

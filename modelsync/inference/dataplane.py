@@ -21,7 +21,7 @@ from modelsync.errors import (
 from modelsync.inference.async_runner import AsyncRunner
 from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.codec import Codec
-from modelsync.inference.dispatch import DispatchedRunner, Frame, Post
+from modelsync.inference.dispatch import DispatchedRunner, Frame, Post, unheard
 from modelsync.inference.explainer import Explainer
 from modelsync.inference.invocation import Invocation
 from modelsync.inference.latency import LatencyTracker
@@ -207,7 +207,7 @@ class DataPlane:
                 call.outcome = self._memory.call(payload, call_model)
             self.latencies[model.name].record(call.seconds)
             # Logged also if it is too late to answer.
-            self.explain(call.take(), model, request_id, done if call.claimed else _unheard)
+            self.explain(call.take(), model, request_id, done if call.claimed else unheard)
 
         def on_expired(error: DeadlineExceeded) -> None:
             runner.give_up()
@@ -230,7 +230,7 @@ class DataPlane:
         async def work(ticket: Ticket) -> None:
             with Invocation(self.counters.rows[model.name], started, ticket=ticket) as call:
                 call.outcome = await runner.call_async(payload, codec)
-            self.explain(call.take(), model, request_id, done if call.claimed else _unheard)
+            self.explain(call.take(), model, request_id, done if call.claimed else unheard)
 
         def on_expired(error: DeadlineExceeded) -> None:
             self._refuse(model.name, error, started, done)
@@ -252,7 +252,3 @@ class DataPlane:
 def _at_once(answer: Callable[[], None]) -> None:
     """Answer in the thread that has the outcome: `done` may be called in any thread."""
     answer()
-
-
-def _unheard(_: Outcome) -> None:
-    """Do nothing: the deadline has answered the request."""

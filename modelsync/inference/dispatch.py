@@ -194,7 +194,7 @@ class Frame:
         if not self._left:
             self.ticket.claim()
         for request, outcome in () if self.runner.explains else late:
-            self._explain(outcome, self.runner.model, request.identity(), _unheard)
+            self._explain(outcome, self.runner.model, request.identity(), unheard)
         return found
 
     def _deliver(self, answers: list[tuple[Pending, RawOutcome]]) -> None:
@@ -222,5 +222,5 @@ class Frame:
         self.runner.expired(self)
 
 
-def _unheard(_: Outcome) -> None:
+def unheard(_: Outcome) -> None:
     """Do nothing: the deadline has answered the request."""

@@ -20,17 +20,12 @@ from modelsync.inference.interrupt import (
     interrupt_soon,
     release_locks,
 )
+from modelsync.inference.pending import MAX_BATCH, MAX_TURN
 from modelsync.inference.runners import InProcessRunner, RawOutcome
 from modelsync.inference.threads import start_thread
 from modelsync.models.isolation.crash_report import signal_stack
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.types import LoadedModel, ModelSpec
-
-MAX_BATCH = 256
-"""Requests in one call; any more of them make the next call."""
-
-MAX_TURN = 0.001
-"""Seconds of calls after which their answers are delivered: each delivery wakes up the loop."""
 
 CANCEL = 0.2
 """Seconds that a coroutine has to end after it was cancelled, before its thread is interrupted."""

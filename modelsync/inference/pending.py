@@ -7,6 +7,12 @@ from typing import Protocol
 
 from modelsync.inference.outcome import Done, Outcome
 
+MAX_BATCH = 256
+"""Requests in one call; any more of them make the next call."""
+
+MAX_TURN = 0.001
+"""Seconds of calls after which the answers so far are delivered, and others are heard."""
+
 
 class Pending(Protocol):
     """A request that waits for its answer; `started` is a time of `perf_counter` in seconds."""

@@ -13,6 +13,7 @@ from modelsync.inference.latency import LatencyTracker, RunQueue
 from modelsync.inference.loop_model import LoopModel
 from modelsync.inference.messages import Call
 from modelsync.inference.outcome import Outcome
+from modelsync.inference.pending import MAX_TURN
 from modelsync.inference.runners import InProcessRunner, RawOutcome
 from modelsync.inference.thread_pool import Job
 from modelsync.inference.timeouts import Ticket
@@ -20,9 +21,6 @@ from modelsync.models import results
 from modelsync.models.types import Placement
 from modelsync.protocols import json_body
 from modelsync.runner.watch import MainThreadWatch
-
-MAX_TURN = 0.001
-"""Seconds of calls after which the answers so far are sent."""
 
 Reply = Callable[[Sequence[tuple[int, Outcome]]], None]
 """Sends answers to requests of one call, by their index; called in any thread."""

@@ -22,6 +22,7 @@ from modelsync.errors import ModelBroken, ModelUnavailable
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.messages import Call
 from modelsync.inference.outcome import Outcome
+from modelsync.inference.pending import MAX_BATCH
 from modelsync.inference.pulse import Pulse
 from modelsync.inference.runners import InProcessRunner
 from modelsync.models.types import Fault
@@ -34,9 +35,6 @@ from modelsync.runner.served_model import Reply, ServedModel
 from modelsync.runner.watch import MainThreadWatch
 
 log = logging.getLogger(__name__)
-
-MAX_BATCH = 256
-"""Requests of several workers in one call of a model that takes batches."""
 
 MANY = 4
 """Times the threads of the pool; so many calls that hang end the process although others run."""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from modelsync.models.check import fork
+from modelsync.models.isolation import fork_guard
 
 FORKS = {
     "os.fork": "forks (os.fork, multiprocessing)",
@@ -64,7 +64,7 @@ def rewritten() -> list[str]:
 def _record(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "open":
         _note_opened(*arguments)
-    elif event in WATCHED and not fork.ours and os.getpid() == _pid:
+    elif event in WATCHED and not fork_guard.spares() and os.getpid() == _pid:
         _seen[WATCHED[event]] = None
 
 

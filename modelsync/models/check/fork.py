@@ -22,8 +22,6 @@ TICK = 0.05
 
 Message = dict[str, Any]
 
-ours = False
-"""Whether this process is just being forked by the check itself, not by a model."""
 
 _withheld: list[int] = []
 
@@ -151,14 +149,9 @@ def withhold(number: int) -> None:
 
 
 def _fork() -> int:
-    global ours
-    ours = True
-    try:
-        with warnings.catch_warnings(), fork_guard.spared():
-            warnings.simplefilter("ignore")  # of threads that do not survive: they are found here
-            return os.fork()
-    finally:
-        ours = False
+    with warnings.catch_warnings(), fork_guard.spared():
+        warnings.simplefilter("ignore")  # of threads that do not survive: they are found here
+        return os.fork()
 
 
 def _run(

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modelsync.models.discovery.source_analysis import base_name
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 MAX_FILES = 50
@@ -127,7 +129,7 @@ class Folder:
                 names = [one.id for one in item.targets if isinstance(one, ast.Name)]
                 if name in names and item.value.id != name:
                     return self._method(home, class_name, item.value.id, seen - {id(node)})
-        for base in map(_base_name, node.bases):
+        for base in map(base_name, node.bases):
             if base and (found := self._method(home, base, name, seen)):
                 return found
         return None
@@ -268,12 +270,3 @@ def _is_of_each_thread(value: ast.expr | None) -> bool:
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
             return name == "local"
     return False
-
-
-def _base_name(base: ast.expr) -> str:
-    match base:
-        case ast.Subscript(value=value):
-            return _base_name(value)
-        case ast.Name(id=name) | ast.Attribute(attr=name):
-            return name
-    return ""

@@ -162,7 +162,7 @@ def _bases(node: ast.ClassDef) -> list[str]:
 def _inherits_from_elsewhere(classes: dict[str, ast.ClassDef], name: str) -> bool:
     """Return whether a class has a base outside of this file that may have the method."""
     others = {key: node for key, node in classes.items() if key != name}
-    for base in map(_base_name, classes[name].bases):
+    for base in map(base_name, classes[name].bases):
         if base in others:
             if _inherits_from_elsewhere(others, base):
                 return True
@@ -171,11 +171,11 @@ def _inherits_from_elsewhere(classes: dict[str, ast.ClassDef], name: str) -> boo
     return False
 
 
-def _base_name(base: ast.expr) -> str:
+def base_name(base: ast.expr) -> str:
     """Return the name of a base without modules before it and types in brackets after it."""
     match base:
         case ast.Subscript(value=value):
-            return _base_name(value)
+            return base_name(value)
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
     return ""

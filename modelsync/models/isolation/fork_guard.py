@@ -79,6 +79,11 @@ def spared() -> Iterator[None]:
         _forking = None
 
 
+def spares() -> bool:
+    """Return whether this thread is forking a process of the service."""
+    return _forking == threading.get_ident()
+
+
 def end_if_forked() -> None:
     """End this process if a model has forked it and its code has returned to ours, as a script
     would end: with the code of SystemExit, or with a traceback and 1.
@@ -111,7 +116,7 @@ def _after_in_child() -> None:
     pipe of the service.
     """
     global _owner
-    if _forking == threading.get_ident():
+    if spares():
         _owner = os.getpid()
     else:
         guards.moved = True  # the next end of a call looks whether this process is a model's
