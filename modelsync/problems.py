@@ -29,6 +29,15 @@ STATUS: dict[type[errors.RequestError], int] = {
     errors.ModelUnavailable: 503,
     errors.Overloaded: 503,
     errors.DeadlineExceeded: 504,
+    errors.NotFitted: 409,
+    errors.UnknownVersion: 404,
+    errors.VersionRefused: 409,
+    errors.NotTrainable: 405,
+    errors.DataInvalid: 422,
+    errors.VersionConflict: 409,
+    errors.UnknownJob: 404,
+    errors.IdempotencyMismatch: 422,
+    errors.JobsFull: 429,
 }
 
 STATUS_BY_REASON = {"ok": 200} | {kind.reason: status for kind, status in STATUS.items()}
@@ -76,9 +85,12 @@ def headers_of(error: errors.RequestError) -> Headers:
     match error:
         case (
             errors.Overloaded(retry_after=seconds)
+            | errors.JobsFull(retry_after=seconds)
             | errors.ModelUnavailable(retry_after=int() as seconds)
         ):
             return (("Retry-After", str(seconds)),)
+        case errors.NotTrainable():
+            return (("Allow", ", ".join(error.allowed)),)
         case errors.Unauthenticated():
             return (("WWW-Authenticate", "Bearer"),)
     return ()

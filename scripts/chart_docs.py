@@ -31,6 +31,11 @@ FIXED = {
     "MODELSYNC_ROLLOUT_DEPLOYMENT": "is the chart's own",
     "MODELSYNC_ROLLOUT_NAMESPACE": "is the release's own",
     "MODELSYNC_ROLLOUT_STATE": "is the chart's own",
+    "MODELSYNC_DATABASE_URL_FILE": "comes from a Secret",
+    "MODELSYNC_S3_ACCESS_KEY_FILE": "comes from a Secret",
+    "MODELSYNC_S3_SECRET_KEY_FILE": "comes from a Secret",
+    "MODELSYNC_DATA_URL_FILE": "comes from a Secret",
+    "MODELSYNC_DATA": "a volume is mounted there",
 }
 """Settings that are the chart's business, and why."""
 

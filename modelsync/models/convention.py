@@ -11,6 +11,11 @@ METHOD = "transform_predict"
 BATCH = "transform_predict_batch"
 """The method that answers a list of rows. A class has `METHOD`, `BATCH` or both."""
 
+LIFECYCLE = ("accept", "fit", "predict", "train", "update")
+"""Optional methods of a model that is trained: `fit(x, y, **params)`, `train()`, `update(x, y)`,
+`accept(new_metrics, old_metrics)`, and `predict(x)` for tables.
+"""
+
 EXAMPLES = "examples"
 """The folder with the model's examples, inside its own folder."""
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NewType
 
+from modelsync.models import versions
+from modelsync.models.versions import FittedVersion
+
 ModelName = NewType("ModelName", str)
 TreeHash = NewType("TreeHash", str)
 """The git tree hash of a model's folder (40 hex digits): the model's version."""
@@ -76,6 +79,7 @@ class ModelSpec:
     `version`: empty if the folder cannot be read.
     `writes_self`: the predicting method assigns to `self`, so calls of it must not overlap.
     `is_async`: the predicting method is an `async def`.
+    `methods`: those of the optional methods in `convention.LIFECYCLE` that the class has, sorted.
     `environment`: the id of the environment that the folder's requirements make, empty if it has
     none: then the model runs with the libraries of the service.
     `fault`: why the folder cannot be loaded; None if it can.
@@ -88,8 +92,14 @@ class ModelSpec:
     version: TreeHash
     writes_self: bool = field(default=False, kw_only=True)
     is_async: bool = field(default=False, kw_only=True)
+    methods: tuple[str, ...] = field(default=(), kw_only=True)
     environment: str = field(default="", kw_only=True)
     fault: Fault | None = field(default=None, kw_only=True)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the model has versions that are fitted by REST."""
+        return "fit" in self.methods or "train" in self.methods
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +184,8 @@ class LoadedModel:
     `lifecycle.start` and `lifecycle.stop`. `context` is the one in which the model was loaded: it
     holds decimal's precision and numpy's error state as the model set them. Run every call of the
     model in it, or in a copy of it, because two calls cannot be in it at once.
+
+    `fitted` is the stored version that the instance has as its `model`; None without one.
     """
 
     spec: ModelSpec
@@ -190,12 +202,14 @@ class LoadedModel:
     start: Callable[[], Any] | None = None
     stop: Callable[[], Any] | None = None
     context: Context = field(default_factory=Context, repr=False)
+    fitted: FittedVersion | None = None
     name: ModelName = field(init=False)
-    version: TreeHash = field(init=False)
+    version: str = field(init=False)
     is_async: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.name, self.version = self.spec.name, self.spec.version
+        self.name = self.spec.name
+        self.version = versions.serving(self.spec.version, self.fitted)
         self.is_async = self.spec.is_async
 
 

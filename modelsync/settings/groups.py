@@ -9,6 +9,7 @@ from typing import Any
 from modelsync.settings.definition import PREFIX
 from modelsync.settings.service import Access, Logs, ServerSettings, State
 from modelsync.settings.source import EnvironmentSettings, Git, Rollout, Sync
+from modelsync.settings.training import StoreSettings, Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class Settings:
     git: Git = field(default_factory=Git)
     sync: Sync = field(default_factory=Sync)
     environments: EnvironmentSettings = field(default_factory=EnvironmentSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    training: Training = field(default_factory=Training)
     access: Access = field(default_factory=Access)
     state: State = field(default_factory=State)
     rollout: Rollout = field(default_factory=Rollout)
@@ -32,7 +35,8 @@ class Settings:
 
 GROUPS: dict[str, type[Any]] = {
     "server": ServerSettings, "git": Git, "sync": Sync, "environments": EnvironmentSettings,
-    "access": Access, "state": State, "rollout": Rollout, "logs": Logs,
+    "store": StoreSettings, "training": Training, "access": Access, "state": State,
+    "rollout": Rollout, "logs": Logs,
 }  # fmt: skip
 
 

@@ -1,0 +1,139 @@
+"""The rows of the store as the other layers see them. Pure data; times are UTC and aware."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+JobKind = Literal["fit", "train", "update", "upload"]
+"""`fit` with the data of the request or a source; `train`, by the model's own method; `update` of a
+version; `upload` of a ready file, which is loaded and tried before it is offered.
+"""
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
+"""`lost`: its process was killed, or its machine is gone."""
+
+FINAL: frozenset[JobState] = frozenset({"done", "failed", "cancelled", "lost"})
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What is asked of a job.
+
+    `key`: what its version will be called, a name or a digest of data and parameters; `named`: a
+    client has given it. `input`: the SHA-256 of the blob with the body of the request, empty
+    without one. `source` and `target`: training data that the job reads itself. `parent`: the
+    number of the version that is updated. `code`: the tree hash of the model's folder, `commit` and
+    `release` hold it. `fingerprint`: the digest of data, parameters and kind. `request_digest`: of
+    the whole request, for its `idempotency_key`. `webhook`: a URL that gets the finished job.
+    """
+
+    model: str
+    kind: JobKind
+    key: str
+    named: bool = False
+    params: Mapping[str, Any] = field(default_factory=dict)
+    input: str = ""
+    source: str = ""
+    target: str = ""
+    parent: int | None = None
+    code: str = ""
+    commit: str = ""
+    release: str = ""
+    fingerprint: str = ""
+    idempotency_key: str = ""
+    request_digest: str = ""
+    webhook: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job. `number` is that of its version, taken when the job was; other jobs never get it.
+
+    `progress` is from 0 to 1, None if unknown; `rows` are those read so far. `owner` names the
+    process that runs it, `heartbeat` is when that was last heard of. `error`: `{"stage", "kind",
+    "message"}`. `checkpoint`: the SHA-256 of the blob from which a killed job goes on, empty
+    without one. `cancelling`: somebody has asked for its end. `verdict`: why its version did not
+    become current, empty if it did.
+    """
+
+    id: str
+    asked: NewJob
+    number: int
+    state: JobState
+    created: datetime
+    started: datetime | None = None
+    ended: datetime | None = None
+    heartbeat: datetime | None = None
+    owner: str = ""
+    attempts: int = 0
+    progress: float | None = None
+    rows: int | None = None
+    message: str = ""
+    error: Mapping[str, Any] | None = None
+    checkpoint: str = ""
+    cancelling: bool = False
+    verdict: str = ""
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.asked.model
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more happens to it."""
+        return self.state in FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """What a job has made: the artefact, whose blob is stored already, and what is known of it.
+
+    `inputs` is a `TableSchema` as JSON. `metrics`: numbers by name. `rows`: how many it was fitted
+    with. `fingerprint` is that of the data.
+    """
+
+    serializer: str
+    sha256: str
+    size: int
+    inputs: Mapping[str, Any] | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: str = ""
+    rows: int | None = None
+    call_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One stored version of a model. `origin` is the kind of its job, `job` that job's id.
+
+    `verdict`: why it did not become current when it was made, empty if it did.
+    """
+
+    model: str
+    number: int
+    key: str
+    made: NewVersion
+    created: datetime
+    origin: JobKind
+    job: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    parent: int | None = None
+    code: str = ""
+    commit: str = ""
+    verdict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """All versions of one model: which is current, and the labels by name, with their numbers."""
+
+    model: str
+    current: int | None
+    versions: tuple[Version, ...] = ()
+    labels: Mapping[str, int] = field(default_factory=dict)
