@@ -77,5 +77,6 @@ def _typed(hint: Any, value: Any) -> Any:
         if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
             return from_json(kind, value)
         if get_origin(kind) is tuple and isinstance(value, list):
-            return tuple(value)
+            [item, *_] = get_args(kind) or (Any,)
+            return tuple(_typed(item, one) for one in value)
     return value
