@@ -17,7 +17,7 @@ import orjson
 
 from modelsync import problems
 from modelsync.errors import DeadlineExceeded
-from modelsync.inference.thread_pool import Job, ThreadPool
+from modelsync.inference.thread_pool import PoolTask, ThreadPool
 from modelsync.inference.timeouts import Ticket
 from modelsync.problems import Answer
 from modelsync.server.request import Request
@@ -58,7 +58,7 @@ class WSGIBridge:
             done(problems.answer(error, request_id=request.request_id))
 
         name, fields = request.path.decode("latin-1"), {"request_id": request.request_id}
-        self._pool.submit(Job(name, work, on_expired, fields))
+        self._pool.submit(PoolTask(name, work, on_expired, fields))
 
     def _call(self, request: Request) -> Answer:
         """Run the application on one request; an exception of it becomes an answer with 500."""
