@@ -132,18 +132,18 @@ def _read(connection: Connection, model: str, number: int) -> Version:
 
 def _number(connection: Connection, model: str, name: str) -> int:
     """The number that a name means: a label's, a key's, or its own."""
-    found: int | None
-    query = select(labels.c.number).where(_labelled(model, name))
-    if (found := connection.scalar(query)) is not None:
-        return found
+    label: int | None = connection.scalar(select(labels.c.number).where(_labelled(model, name)))
+    if label is not None:
+        return label
     query = (
         select(versions.c.number)
         .where(versions.c.model == model, versions.c.key == name)
         .order_by(versions.c.number.desc())
         .limit(1)
     )
-    if (found := connection.scalar(query)) is not None:
-        return found
+    newest: int | None = connection.scalar(query)
+    if newest is not None:
+        return newest
     digits = name.removeprefix("v")
     if digits.isascii() and digits.isdigit() and len(digits) < 10:  # more is no INTEGER
         return int(digits)

@@ -125,9 +125,7 @@ def _make_jobs() -> None:
     op.create_index("ix_jobs_state", "jobs", ["state"])
     op.create_index("ix_jobs_model_key", "jobs", ["model", "key"])
     op.create_index("ix_jobs_model_number", "jobs", ["model", "number"], unique=True)
-    _make_partial_index(
-        "ix_jobs_idempotency_key", ["model", "idempotency_key"], "idempotency_key <> ''"
-    )
+    _make_unique("ix_jobs_idempotency_key", ["model", "idempotency_key"], "idempotency_key <> ''")
     _make_unique("ix_jobs_running", ["model"], "state = 'running'")
     op.create_table(
         "job_logs",
