@@ -33,7 +33,7 @@ from modelsync.processes import relocation, requests_pipe
 from modelsync.processes.arbiter import ModelsyncArbiter
 from modelsync.processes.gunicorn_logger import GunicornLogger
 from modelsync.processes.gunicorn_worker import ModelsyncWorker
-from modelsync.processes.oom import OomKills, find_counter
+from modelsync.oom import OomKills, find_counter
 from modelsync.processes.pulse import Pulses, PulseWatch
 from modelsync.processes.relocation import Relocation
 from modelsync.processes.requests_pipe import FORCED, PLACE_ANEW, SYNC
