@@ -7,20 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from modelsync.errors.training import JobStage
 from modelsync.models.serialization import from_json, to_json
 from modelsync.models.types import ModelSpec
 from modelsync.models.versions import FittedVersion, TableSchema
 
 Kind = Literal["fit", "train", "update", "upload"]
 """The kinds of jobs, as `store.records.JobKind`."""
-
-Stage = Literal["data", "load", "fit", "serialise", "verify", "memory", "timeout", "crash"]
-"""The stage in which a job has failed. `data`: reading it. `load`: the import of the model, its
-constructor, the version that is updated. `fit`: its `fit`, `train`, `update`, `metrics` or
-`accept`. `serialise`: writing the artefact. `verify`: the artefact, loaded again, does not predict
-as the fitted object did. `memory`, `timeout`: it needed more than it may. `crash`: its process has
-ended by itself.
-"""
 
 RESULT = "result.json"
 """The file in the output folder that holds the `FitResult`."""
@@ -104,7 +97,7 @@ class FitError:
     `line` say where. No message has a path of this machine, a secret or a traceback.
     """
 
-    stage: Stage
+    stage: JobStage
     kind: str
     message: str
     file: str | None = None
