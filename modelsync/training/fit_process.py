@@ -10,7 +10,7 @@ import os
 import selectors
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -52,9 +52,10 @@ class ProcessKilled(Exception):
 class FitProcess:
     """One run of `modelsync.fitting`.
 
-    `folder`: where its job is written and its working directory made. `python`: that of the model's
-    environment, None for the service's. `timeout` in seconds, None without. `on_output` gets what it
-    prints, `on_progress` what it tells; both are called by the thread that calls `run`.
+    `folder`: where its job is written and its working directory made. `python`: that of the
+    environment of the model, None for the service's. `timeout` in seconds, None without.
+    `on_output` gets what it prints, `on_progress` what it tells; both are called by the thread that
+    calls `run`.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class FitProcess:
         self._oom_kills = OomKills(find_counter())
         self._line = b""
         self._late = False
+        self._born = monotonic()
+        self._kill_at: float | None = None
 
     def run(self, stopped: Callable[[], bool], batches: int = -1) -> FitResult | None:
         """Fit, and return what was made, or why not; None if `stopped` has said so before.
@@ -136,10 +139,9 @@ class FitProcess:
     ) -> bool:
         """Read what the process prints and tells until it ends; true if it was ended from here."""
         assert process.stdout is not None
-        deadline = monotonic() + self._timeout if self._timeout else None
-        kill_at = None
+        files = (process.stdout, progress)
         with selectors.DefaultSelector() as selector, process.stdout, _ended(process.pid) as ended:
-            for file in (process.stdout, progress):
+            for file in files:
                 os.set_blocking(file.fileno(), False)
                 selector.register(file, selectors.EVENT_READ)
             if ended is not None:
@@ -148,21 +150,31 @@ class FitProcess:
                 for key, _ in selector.select(TICK):
                     if key.fd != ended and self._read(key.fd, progress.fileno()) == b"":
                         selector.unregister(key.fd)
-                now = monotonic()
-                if kill_at is None:
-                    self._late = bool(deadline and now > deadline)
-                    if self._late or stopped():
-                        self._signal(process, signal.SIGTERM)
-                        kill_at = now + GRACE
-                elif now > kill_at:
-                    self._signal(process, signal.SIGKILL)
-            # All that it wrote before its end is in the pipes, and what it has started may write
-            # for ever.
-            for file in (process.stdout, progress):
-                for _ in range(64):
-                    if not self._read(file.fileno(), progress.fileno()):
-                        break
-        return kill_at is not None
+                self._end_in_time(process, stopped)
+            self._drain([file.fileno() for file in files], progress.fileno())
+        return self._kill_at is not None
+
+    def _end_in_time(self, process: subprocess.Popen[bytes], stopped: Callable[[], bool]) -> None:
+        """Send SIGTERM when the time is over or the job is to end, and SIGKILL some time after."""
+        now = monotonic()
+        if self._kill_at is not None:
+            if now > self._kill_at:
+                self._signal(process, signal.SIGKILL)
+            return
+        self._late = self._timeout is not None and now > self._born + self._timeout
+        if self._late or stopped():
+            self._signal(process, signal.SIGTERM)
+            self._kill_at = now + GRACE
+
+    def _drain(self, numbers: Sequence[int], progress: int) -> None:
+        """Read what is in the pipes: all that the process wrote before its end.
+
+        Not to the end, because what it has started may write for ever.
+        """
+        for number in numbers:
+            for _ in range(64):
+                if not self._read(number, progress):
+                    break
 
     def _read(self, number: int, progress: int) -> bytes | None:
         """Pass on what a pipe holds; empty at its end, None if it holds nothing."""

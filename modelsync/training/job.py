@@ -39,7 +39,7 @@ from modelsync.store import Store
 from modelsync.store.records import Job, JobState, NewVersion, Version
 from modelsync.training import callback
 from modelsync.training.fit_process import FitProcess, ProcessKilled
-from modelsync.training.inputs import JobInputs
+from modelsync.training.inputs import JobInputs, feeding
 from modelsync.training.release import code_of
 from modelsync.training.reporter import Reporter
 from modelsync.training.stop import Stop
@@ -62,7 +62,7 @@ T = TypeVar("T")
 def host_of(home: Path) -> str:
     """Return what the owners of all jobs that run from this state directory begin with."""
     place = hashlib.sha256(os.fsencode(home.absolute())).hexdigest()[:8]
-    return f"{socket.gethostname()}:{place}:"
+    return f"{socket.gethostname()}/{place}:"
 
 
 class JobRun:
@@ -133,9 +133,8 @@ class JobRun:
             return _failure("crash", type(error).__name__, "an error of the service: see its log")
 
     def _fit(self, job: Job, spec: ModelSpec, reporter: Reporter) -> FitResult | None:
-        task = self._insist(
-            lambda: JobInputs(self._config, self._store, self._workspace).collect(job, spec)
-        )
+        inputs = JobInputs(self._config, self._store, self._workspace)
+        task, source = self._insist(lambda: inputs.collect(job, spec))
         python = python_of(self._config.state.home, spec.environment) if spec.environment else None
         process = FitProcess(
             task,
@@ -145,7 +144,11 @@ class JobRun:
             on_output=reporter.output,
             on_progress=reporter.progress,
         )
-        return process.run(lambda: self._stop.asked or bool(reporter.refused))
+        with feeding(source, task) as (batches, feed):
+            result = process.run(lambda: self._stop.asked or bool(reporter.refused), batches)
+        if result and feed and feed.error:  # what the model says follows from it
+            return _failure("data", type(feed.error).__name__, str(feed.error))
+        return result
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -183,8 +186,7 @@ class JobRun:
         return self._fail(job, error, "lost")
 
     def _requeue(self, job: Job, why: str, error: Mapping[str, Any] | None) -> JobState:
-        """Queue the job again, from its checkpoint if it has one; after too many tries it is lost.
-        """
+        """Queue the job again, from its checkpoint if it has one; after three tries it is lost."""
         self._workspace.remove()  # before another process makes it anew
         catalog = self._store.catalog
         if self._insist(lambda: catalog.requeue(job.id, self._owner, message=why)):

@@ -81,7 +81,15 @@ class JobProcesses:
             return
         with starting("the process of a job"), self._children.starting():
             process = subprocess.Popen(
-                [sys.executable, "-m", "modelsync", "job", "run", job.id, f"--parent={os.getpid()}"],
+                [
+                    sys.executable,
+                    "-m",
+                    "modelsync",
+                    "job",
+                    "run",
+                    job.id,
+                    f"--parent={os.getpid()}",
+                ],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
@@ -95,7 +103,9 @@ class JobProcesses:
     def ended(self) -> list[Ended]:
         """Return the children that have ended."""
         self._oom_kills.refresh(monotonic())
-        return [self._reaped(job) for job, one in [*self._running.items()] if one.poll() is not None]
+        return [
+            self._reaped(job) for job, one in [*self._running.items()] if one.poll() is not None
+        ]
 
     def _reaped(self, job: str) -> Ended:
         process = self._running.pop(job)

@@ -38,10 +38,7 @@ class Reporter:
     """The reports of one running job, whose row is claimed by `owner`."""
 
     def __init__(self, store: Store, job: Job, owner: str) -> None:
-        self.refused: MAX_LINE = 8 * 1024
-"""Characters of a line without an end that are stored as they are."""
-
-Refusal = ""
+        self.refused: Refusal = ""
         self._store = store
         self._job = job
         self._owner = owner

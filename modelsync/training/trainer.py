@@ -155,9 +155,7 @@ class Trainer:
             error = _error(ended) | {"message": f"its process does not start: {_how(ended)}"}
             self._end(job, owner, error, "failed")
 
-    def _abandoned(
-        self, job: Job, ended: Ended | None, launcher: JobLauncher, now: float
-    ) -> None:
+    def _abandoned(self, job: Job, ended: Ended | None, launcher: JobLauncher, now: float) -> None:
         """Its process is gone, and the row says that it runs."""
         starts = self._starts.get(job.id, 0)
         fitted = self._home and Workspace(self._home, job.id).finished()
