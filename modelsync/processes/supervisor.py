@@ -1,8 +1,8 @@
 """The supervisor: owns the listening socket, follows the source, replaces generations.
 
 It runs no model code and imports none. Each update, each generation and the trainer is a child
-process. If the supervisor crashes, they end. After a restart it serves the current release at once, then looks for
-a newer one.
+process. If the supervisor crashes, they end. After a restart it serves the current release at once,
+then looks for a newer one.
 """
 
 from __future__ import annotations

@@ -22,13 +22,8 @@ from typing import Any, TypeVar
 
 from modelsync.backoff import Backoff
 from modelsync.environments.store import python_of
-from modelsync.errors import (
-    ArtifactCorrupt,
-    JobFailed,
-    JobStage,
-    ModelsyncError,
-    StoreUnavailable,
-)
+from modelsync.errors import ArtifactCorrupt, JobFailed, ModelsyncError, StoreUnavailable
+from modelsync.errors.training import JobStage
 from modelsync.fitting.messages import FitError, FitResult
 from modelsync.models.serialization import to_json
 from modelsync.models.types import ModelSpec
