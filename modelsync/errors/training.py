@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from modelsync.errors.base import ModelsyncError
 from modelsync.errors.requests import ModelUnavailable, RequestError
 
@@ -91,14 +93,15 @@ class ArtifactCorrupt(ModelsyncError):
     reason = "corrupt_artifact"
 
 
-class JobFailed(ModelsyncError):
-    """A job has failed; `kind` is the type of the exception, `message` its text.
+JobStage = Literal["data", "load", "fit", "serialise", "verify", "memory", "timeout", "crash"]
+"""The step in which a job has failed."""
 
-    `stage`: `data`, `load`, `fit`, `serialise`, `verify`, `memory`, `timeout` or `crash`.
-    """
+
+class JobFailed(ModelsyncError):
+    """A job has failed; `kind` is the type of the exception, `message` its text."""
 
     reason = "job"
 
-    def __init__(self, stage: str, kind: str, message: str) -> None:
+    def __init__(self, stage: JobStage, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}" if kind else message)
         self.stage, self.kind, self.message = stage, kind, message

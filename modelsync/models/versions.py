@@ -15,8 +15,8 @@ from typing import Any, Literal
 class Column:
     """A column of the table that a version was fitted with.
 
-    `dtype`: `float64`, `int64`, `bool`, `object` (texts), `category`, `datetime64[ns]`, or another
-    name of numpy's. `nullable`: it had missing values. `categories`: those of a `category`.
+    `dtype` is numpy's or pandas' name of it: float64, int64, bool, object (texts), category,
+    datetime64[ns]. `nullable`: it had missing values. `categories`: those of a category.
     """
 
     name: str
@@ -27,8 +27,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """What `predict` of a version takes: `frame`, a DataFrame with these columns in this order, or
-    `array`, an array of shape (rows, columns), whose columns have the names `0`, `1` and so on.
+    """What a version predicts from: a DataFrame with these columns in this order (frame), or an
+    array of shape (rows, columns), whose columns are named 0, 1 and so on (array).
 
     `target`: the column that is predicted, None if it has no name or there are several.
     """

@@ -16,7 +16,7 @@ import orjson
 
 from modelsync import problems
 from modelsync.errors import DeadlineExceeded, Overloaded
-from modelsync.inference.thread_pool import Job, ThreadPool
+from modelsync.inference.thread_pool import PoolTask, ThreadPool
 from modelsync.inference.timeouts import Ticket
 from modelsync.problems import Answer
 from modelsync.server.request import Request
@@ -87,7 +87,7 @@ class WSGIBridge:
             late()
 
         name, fields = request.path.decode("latin-1"), {"request_id": request.request_id}
-        self._pool.submit(Job(name, in_thread, on_expired, fields))
+        self._pool.submit(PoolTask(name, in_thread, on_expired, fields))
 
     @property
     def pause(self) -> float:

@@ -92,8 +92,7 @@ class Training:
         "MODELSYNC_DATA",
         Path(),
         lambda raw: Path(raw).expanduser(),
-        "folder of the files that a source may name",
-        shown="the current directory",
+        "folder of the training data that a source may name",
     )
     data_url: Secret = secret(
         "MODELSYNC_DATA_URL",
