@@ -49,13 +49,6 @@ PATCHES: dict[str, list[dict[str, Any]]] = {
     "autoscaling": [
         {"target": {"kind": "Deployment"}, "patch": "- {op: remove, path: /spec/replicas}\n"}
     ],
-    "training": [
-        {
-            "target": {"kind": "Deployment"},
-            "patch": "- {op: replace, path: /spec/template/spec/automountServiceAccountToken, "
-            "value: true}\n",
-        }
-    ],
 }
 CHANGED = {"training": ("MODELSYNC_JOBS", "MODELSYNC_JOB_TEMPLATE")}
 """The settings that a component changes."""

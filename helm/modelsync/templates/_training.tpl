@@ -4,6 +4,10 @@
 {{ include "modelsync.fullname" . }}-job
 {{- end -}}
 
+{{- define "modelsync.dispatcherName" -}}
+{{ include "modelsync.fullname" . }}-dispatcher
+{{- end -}}
+
 {{/* Whether a database is named; otherwise each pod has a SQLite file. */}}
 {{- define "modelsync.database" -}}
 {{- if or .Values.database.url .Values.database.existingSecret -}}yes{{- end -}}

@@ -88,20 +88,17 @@
 {{- $store := "set database.url, or database.existingSecret" -}}
 {{- if and .Values.training.enabled (not $database) }}
 {{- if $several }}
-- training.enabled is true with more than one replica, but no database is named: each pod would keep versions in a SQLite file of its own, and answer with its own models; {{ $store }}, or replicaCount 1 without autoscaling
+- training.enabled is true with more than one replica, but no database is named; each pod would keep versions in a SQLite file of its own, and answer with its own models; {{ $store }}, or replicaCount 1 without autoscaling
 {{- end }}
 {{- if eq .Values.training.jobs "kubernetes" }}
-- training.jobs is kubernetes, but no database is named: the pod of a Job cannot reach a SQLite file in another pod; {{ $store }}, or training.jobs process
+- training.jobs is kubernetes, but no database is named; the pod of a Job cannot reach a SQLite file in another pod; {{ $store }}, or training.jobs process
 {{- end }}
 {{- if not (or $several $claim) }}
-- training.enabled is true, but no database is named: versions would be in a SQLite file that is lost with its pod; {{ $store }}, or state.existingClaim
+- training.enabled is true, but no database is named; versions would be in a SQLite file that is lost with its pod; {{ $store }}, or state.existingClaim
 {{- end }}
 {{- end }}
 {{- if and $claim $several }}
 - state.existingClaim is the volume of one pod, but there is more than one replica; set replicaCount 1 without autoscaling
-{{- end }}
-{{- if and (include "modelsync.clusterJobs" .) (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
-- training.jobs is kubernetes, but serviceAccount.create is false and serviceAccount.name is empty: every pod of the namespace that has no account of its own could make Jobs; name an account
 {{- end }}
 {{- if and .Values.database.existingSecret .Values.database.url }}
 - database.existingSecret and database.url are both set; set one
