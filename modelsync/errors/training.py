@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from modelsync.errors.base import ModelsyncError
 from modelsync.errors.requests import ModelUnavailable, RequestError
 
@@ -63,6 +65,16 @@ class IdempotencyMismatch(RequestError):
     reason = "idempotency"
 
 
+class RequestInProgress(RequestError):
+    """The first request with this `Idempotency-Key` has no answer yet; `retry_after` in seconds."""
+
+    reason = "in_progress"
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
 class JobsFull(RequestError):
     """So many jobs wait that no more are taken; `retry_after` is in seconds."""
 
@@ -91,14 +103,21 @@ class ArtifactCorrupt(ModelsyncError):
     reason = "corrupt_artifact"
 
 
-class JobFailed(ModelsyncError):
-    """A job has failed; `kind` is the type of the exception, `message` its text.
+JobStage = Literal["data", "load", "fit", "serialise", "verify", "memory", "timeout", "crash"]
+"""The step in which a job has failed.
 
-    `stage`: `data`, `load`, `fit`, `serialise`, `verify`, `memory`, `timeout` or `crash`.
-    """
+`data`: reading it. `load`: the import of the model, its constructor, the version that is updated.
+`fit`: its `fit`, `train`, `update`, `metrics` or `accept`. `serialise`: writing the artefact.
+`verify`: the artefact, loaded again, does not predict as the fitted object did. `memory`,
+`timeout`: it needed more than it may. `crash`: its process has ended by itself.
+"""
+
+
+class JobFailed(ModelsyncError):
+    """A job has failed; `kind` is the type of the exception, `message` its text."""
 
     reason = "job"
 
-    def __init__(self, stage: str, kind: str, message: str) -> None:
+    def __init__(self, stage: JobStage, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}" if kind else message)
         self.stage, self.kind, self.message = stage, kind, message

@@ -21,7 +21,7 @@ from modelsync.inference.loop_model import LoopModel
 from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import MAX_BATCH, MAX_TURN, Pending
 from modelsync.inference.runners import RawOutcome
-from modelsync.inference.thread_pool import Job
+from modelsync.inference.thread_pool import PoolTask
 from modelsync.inference.timeouts import Ticket
 
 LARGE_BODY = 128 * 1024
@@ -166,7 +166,7 @@ class MicroBatcher(RequestQueue):
 
         try:
             dataplane.model(name)  # raises ModelUnavailable if its circuit is open
-            dataplane.pool.submit(Job(name, work, on_expired, {"model": name}))
+            dataplane.pool.submit(PoolTask(name, work, on_expired, {"model": name}))
         except RequestError as error:
             self._refuse(batch, error)
 

@@ -29,7 +29,7 @@ from modelsync.inference.memory_budget import MemoryBudget
 from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import Pending, PendingRequest
 from modelsync.inference.runners import InProcessRunner, ModelRunner
-from modelsync.inference.thread_pool import Job, ThreadPool
+from modelsync.inference.thread_pool import PoolTask, ThreadPool
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.types import LoadedModel
 from modelsync.observability.counters import Counters
@@ -214,7 +214,7 @@ class DataPlane:
             self._refuse(model.name, error, started, done)
 
         fields = {"model": model.name, "request_id": request_id}
-        self.pool.submit(Job(model.name, work, on_expired, fields))
+        self.pool.submit(PoolTask(model.name, work, on_expired, fields))
 
     def _await(
         self,

@@ -14,7 +14,7 @@ from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.invocation import INTERRUPTED
 from modelsync.inference.outcome import Done
 from modelsync.inference.runners import RawOutcome
-from modelsync.inference.thread_pool import Job, ThreadPool
+from modelsync.inference.thread_pool import PoolTask, ThreadPool
 from modelsync.inference.timeouts import Ticket
 from modelsync.models.diagnosis import hide_paths
 from modelsync.models.types import LoadedModel
@@ -79,7 +79,9 @@ class Explainer:
             done(ModelRaised(name, UNPRINTABLE))
 
         try:
-            job = Job(f"the message of {name}, raised by {model.name},", work, unexplained, fields)
+            job = PoolTask(
+                f"the message of {name}, raised by {model.name},", work, unexplained, fields
+            )
             self._pool.submit(job)
         except Overloaded as refused:
             log.error("%s raised %s", model.name, name, extra={"fields": fields})

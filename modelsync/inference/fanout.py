@@ -10,7 +10,7 @@ from modelsync.errors import RequestError
 from modelsync.inference.codec import Codec
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.outcome import Done, Outcome
-from modelsync.inference.thread_pool import Job
+from modelsync.inference.thread_pool import PoolTask
 from modelsync.inference.timeouts import Ticket
 
 Outcomes = Mapping[str, Outcome]
@@ -73,7 +73,7 @@ def decode_and_submit_all(
         except RequestError as error:
             refuse(error)
 
-    dataplane.pool.submit(Job("all", work, refuse, {"request_id": request_id}))
+    dataplane.pool.submit(PoolTask("all", work, refuse, {"request_id": request_id}))
 
 
 def predict_all(

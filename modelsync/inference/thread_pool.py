@@ -29,7 +29,7 @@ from modelsync.models.isolation.crash_report import signal_stack
 log = logging.getLogger(__name__)
 
 
-class Job:
+class PoolTask:
     """A job that waits for a thread and then runs in one.
 
     `work` gets the ticket and claims it before it answers; `on_expired` answers at the deadline
@@ -56,7 +56,7 @@ class Job:
         self.began = 0.0
 
 
-def _log_failure(job: Job, error: BaseException) -> None:
+def _log_failure(job: PoolTask, error: BaseException) -> None:
     """Log an exception of a job; never raises: the thread would end and its place stay taken."""
     try:
         log.error("a call of %s failed outside the model", job.name, exc_info=error)
@@ -75,7 +75,7 @@ class ThreadPool:
         self.max_queue = max_queue
         self.running = 0
         self._timeouts = Timeouts(timeout)
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[PoolTask] = deque()
         self._threads = 0
         self._idle = 0
         self._given_up: set[int] = set()  # threads that may still be interrupted
@@ -94,7 +94,7 @@ class ThreadPool:
         with self._lock:
             return sum(now >= since for since in self._lost.values())
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: PoolTask) -> None:
         """Queue `job`: either its `work` answers or its `on_expired` is called, never both.
 
         Raises Overloaded if the queue is full, or if no thread can be started.
@@ -113,7 +113,7 @@ class ThreadPool:
             else:
                 self._grow_for(job)
 
-    def _grow_for(self, job: Job) -> None:
+    def _grow_for(self, job: PoolTask) -> None:
         """Start a thread for a job that waits. Raises Overloaded if none will ever take it."""
         try:
             self._grow()
@@ -148,7 +148,7 @@ class ThreadPool:
             self._given_up.discard(threading.get_ident())
             cancel_interrupt(threading.get_ident())
 
-    def _run(self, job: Job) -> bool:
+    def _run(self, job: PoolTask) -> bool:
         """Run a job; return whether this thread still belongs to the pool.
 
         Raises CallTimeout, also if the job has ended just before the interrupt.
@@ -168,7 +168,7 @@ class ThreadPool:
                 self.running -= 1
         return kept
 
-    def _take(self) -> Job:
+    def _take(self) -> PoolTask:
         """Wait for a job whose deadline has not passed."""
         with self._state:
             while True:
@@ -182,7 +182,7 @@ class ThreadPool:
                     self.running += 1
                     return job
 
-    def _expire(self, job: Job) -> None:
+    def _expire(self, job: PoolTask) -> None:
         with self._state:
             ran = job.thread_id != 0
             if ran:
@@ -192,7 +192,7 @@ class ThreadPool:
         log.error("%s %s after %g s", job.name, state, timeout, extra={"fields": job.fields})
         job.on_expired(DeadlineExceeded(f"no answer within {timeout:g} s: the call {state}"))
 
-    def _give_up(self, job: Job) -> None:
+    def _give_up(self, job: PoolTask) -> None:
         """Make room for a new thread and interrupt the job's. Called with the state held.
 
         The thread id stays taken as long as its thread lives, so no other thread is interrupted.

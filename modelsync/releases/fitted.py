@@ -33,7 +33,7 @@ class ModelVersions:
     versions: Mapping[int, FittedVersion] = field(default_factory=dict)
 
     def find(self, name: str) -> FittedVersion | None:
-        """Return the version with this label, key or name, else this number (`3` or `v3`)."""
+        """Return the version with this label, key or name, else this number (3 or v3)."""
         if (number := self.names.get(name)) is None:
             digits = name.removeprefix("v")
             number = int(digits) if digits.isascii() and digits.isdigit() else 0

@@ -15,7 +15,7 @@ from modelsync.inference.messages import Call
 from modelsync.inference.outcome import Outcome
 from modelsync.inference.pending import MAX_TURN
 from modelsync.inference.runners import InProcessRunner, RawOutcome
-from modelsync.inference.thread_pool import Job
+from modelsync.inference.thread_pool import PoolTask
 from modelsync.inference.timeouts import Ticket
 from modelsync.models import results
 from modelsync.models.types import Placement
@@ -173,7 +173,7 @@ class ServedModel:
             self._reply_all(call, [error] * len(call.payloads), reply)
 
         try:
-            dataplane.pool.submit(Job(name, work, on_expired, {"model": name}))
+            dataplane.pool.submit(PoolTask(name, work, on_expired, {"model": name}))
         except RequestError as error:
             refuse(error)
 

@@ -54,6 +54,12 @@ class Training:
         "where models are fitted: `process`, a child of the service; `kubernetes`, a Job of the "
         "cluster; `off`: refused",
     )
+    template: str = setting(
+        "MODELSYNC_JOB_TEMPLATE",
+        "",
+        parsers.name,
+        "with `kubernetes`: the CronJob whose template the Jobs are made from; set by the chart",
+    )
     concurrency: int = setting(
         "MODELSYNC_JOB_CONCURRENCY", 1, parsers.integer(1, 1024), "jobs that run at a time"
     )
@@ -92,8 +98,7 @@ class Training:
         "MODELSYNC_DATA",
         Path(),
         lambda raw: Path(raw).expanduser(),
-        "folder of the files that a source may name",
-        shown="the current directory",
+        "folder of the training data that a source may name",
     )
     data_url: Secret = secret(
         "MODELSYNC_DATA_URL",

@@ -13,7 +13,7 @@ import pytest
 
 from modelsync.errors import DeadlineExceeded, Overloaded
 from modelsync.inference import timeouts
-from modelsync.inference.thread_pool import Job, ThreadPool
+from modelsync.inference.thread_pool import PoolTask, ThreadPool
 from modelsync.inference.timeouts import Ticket
 from tests.waiting import patient, until
 
@@ -38,7 +38,7 @@ def submit(pool: ThreadPool) -> weakref.ref[Request]:
         ticket.claim()
         assert request
 
-    pool.submit(Job("Model", work, lambda error: None))
+    pool.submit(PoolTask("Model", work, lambda error: None))
     return weakref.ref(request)
 
 
@@ -57,7 +57,7 @@ def test_calls_are_freed_behind_one_that_hangs() -> None:
         ticket.claim()
 
     try:
-        pool.submit(Job("Hangs", hang, lambda error: None))
+        pool.submit(PoolTask("Hangs", hang, lambda error: None))
         ended = [submit(pool) for _ in range(5)]
         until(lambda: all(one() is None for one in ended), 10)
     finally:
@@ -75,9 +75,9 @@ def test_a_burst_is_refused_only_beyond_threads_and_queue() -> None:
 
     for _ in range(2):
         for _ in range(5):
-            pool.submit(Job("Model", work, lambda error: None))
+            pool.submit(PoolTask("Model", work, lambda error: None))
         with pytest.raises(Overloaded):
-            pool.submit(Job("Model", work, lambda error: None))
+            pool.submit(PoolTask("Model", work, lambda error: None))
         hangs.set()
         assert all(ended.acquire(timeout=patient(20)) for _ in range(5))
         hangs.clear()
@@ -102,7 +102,7 @@ def test_calls_that_end_at_their_deadline_leave_nothing_behind(
 
     def ask() -> None:
         while expired[0] < 1000:
-            pool.submit(Job("Model", work, note))
+            pool.submit(PoolTask("Model", work, note))
             sleep(0.002)
 
     asking = threading.Thread(target=ask, daemon=True)  # which waits for ever where a lock is lost
@@ -129,8 +129,8 @@ def test_a_call_that_has_waited_for_its_turn_does_not_hang_at_once(waits: bool, 
 
     try:
         if waits:
-            pool.submit(Job("Before", before, lambda error: None))
-        pool.submit(Job("Model", work, lambda error: expired.set()))
+            pool.submit(PoolTask("Before", before, lambda error: None))
+        pool.submit(PoolTask("Model", work, lambda error: expired.set()))
         assert goes.wait(patient(20))
         assert expired.wait(patient(20))
         assert pool.hung == hung
