@@ -65,6 +65,16 @@ class IdempotencyMismatch(RequestError):
     reason = "idempotency"
 
 
+class RequestInProgress(RequestError):
+    """The first request with this `Idempotency-Key` has no answer yet; `retry_after` in seconds."""
+
+    reason = "in_progress"
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
 class JobsFull(RequestError):
     """So many jobs wait that no more are taken; `retry_after` is in seconds."""
 

@@ -18,6 +18,14 @@ Kind = Literal["fit", "train", "update", "upload"]
 RESULT = "result.json"
 """The file in the output folder that holds the `FitResult`."""
 
+STAGE = "stage"
+"""The file there that holds the stage of this moment: what a process did that has ended."""
+
+END = b"modelsync.rows"
+"""The key of the metadata of a stream's last batch, which has no rows; the value is how many all
+others have. A stream without it has broken off.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class FitJob:
@@ -29,12 +37,13 @@ class FitJob:
     The data of `fit` and `update` is one of two. `input`: a file with the JSON object `{"x": ...,
     "y": ...}`; `x` is a list of rows or columns by name, `y` the same or a list of values.
     `batches`: the descriptor of a pipe with an Arrow IPC stream, as `training.feed` writes it;
-    `target` are its columns that are y, `rows` how many it has in all, None if unknown, `source`
-    the digest of what it is read from.
+    `target` are its columns that are y, `rows` how many the source has in all, None if unknown.
+    `source`: the source's digest, empty if a job cannot go on in the midst of it; then there are
+    no checkpoints.
 
     `base`: the version that `update` starts from. `upload`: the file of an `upload`.
-    `checkpoint`: the file from which a killed job goes on, of the same `source`; another one every
-    `checkpoint_seconds`.
+    `checkpoint`: the file from which a killed job goes on, of the same `source`; then `batches` has
+    only the rows after it. Another one is written every `checkpoint_seconds`.
 
     `serializer`: the format that the settings ask for. `promote`: whether the version becomes
     current unless the model refuses; `old_metrics` are those of the version that is current, None

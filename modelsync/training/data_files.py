@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from modelsync.errors import DataInvalid, StoreUnavailable
 from modelsync.settings.training import StoreSettings
+from modelsync.store import bucket
 
 Format = Literal["parquet", "csv", "tsv", "json"]
 
@@ -134,7 +135,7 @@ def _objects(source: str, store: StoreSettings) -> list[DataFile]:
     path = source[len("s3://") :]
     if not path.strip("/") or ".." in path.split("/"):
         raise DataInvalid(f"source: expected s3://bucket/key, came {source}")
-    filesystem = s3(store)
+    filesystem = bucket.connect(store, store.s3_access_key.read(), store.s3_secret_key.read())
     try:
         if _MAGIC.search(path):
             base = _MAGIC.split(path, maxsplit=1)[0].rpartition("/")[0]
@@ -157,24 +158,6 @@ def _objects(source: str, store: StoreSettings) -> list[DataFile]:
         for one in infos
         if one.type == fs.FileType.File
     ]
-
-
-def s3(store: StoreSettings) -> Any:
-    """Return pyarrow's filesystem for the S3 server of the settings."""
-    from pyarrow import fs
-
-    key, secret = store.s3_access_key.read(), store.s3_secret_key.read()
-    scheme, _, endpoint = store.s3_endpoint.rpartition("://")
-    return fs.S3FileSystem(
-        access_key=key or None,
-        secret_key=secret or None,
-        region=store.s3_region or None,
-        endpoint_override=endpoint or None,
-        scheme=scheme or "https",
-        connect_timeout=5,
-        request_timeout=60,
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=3),
-    )
 
 
 def s3_failure(error: OSError, name: str) -> DataInvalid | StoreUnavailable:

@@ -8,10 +8,8 @@ import threading
 import pyarrow as pa
 
 from modelsync.errors import DataInvalid, ModelsyncError
+from modelsync.fitting.messages import END
 from modelsync.training.sources import Source
-
-END = b"modelsync.rows"
-"""The key of the last batch's metadata, with the number of rows: a stream without it broke off."""
 
 
 class Feed(threading.Thread):

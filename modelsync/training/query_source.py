@@ -88,7 +88,9 @@ class QuerySource:
     def _rows(self, query: str) -> Iterator[sa.CursorResult[Any]]:
         """Run a query in a transaction that only reads. Raises DataInvalid, StoreUnavailable."""
         try:
-            engine = sa.create_engine(self._url, poolclass=NullPool)
+            engine = sa.create_engine(
+                self._url, poolclass=NullPool, hide_parameters=True, connect_args=_options(self._url)
+            )
             with _only_reading(engine) as connection:
                 yield connection.exec_driver_sql(query, execution_options=_STREAM)
         except (exc.NoSuchModuleError, ImportError) as error:
@@ -100,6 +102,13 @@ class QuerySource:
                     f"the database of training data does not answer: {said}"
                 ) from None
             raise DataInvalid(f"source: the database refuses the query: {said}") from None
+
+
+def _options(url: sa.URL) -> dict[str, Any]:
+    """Return the driver's options with which a server that is gone is given up."""
+    if url.drivername == "postgresql+psycopg":
+        return {"connect_timeout": 5, "keepalives_idle": 30, "application_name": "modelsync"}
+    return {}
 
 
 def _is_away(error: exc.DBAPIError) -> bool:

@@ -12,9 +12,10 @@ import pytest
 from pyarrow import parquet
 
 from modelsync.errors import DataInvalid
+from modelsync.fitting.messages import END
 from modelsync.settings import Settings, load
 from modelsync.training import file_source, record_batches
-from modelsync.training.feed import END, Feed
+from modelsync.training.feed import Feed
 from modelsync.training.sources import Source, examine
 
 ROWS = 5000
