@@ -74,7 +74,9 @@ def launched(opened: Store) -> Launched:
     return Launched(opened)
 
 
-def trainer_of(opened: Store, launched: Launched | None, home: Path, concurrency: int = 2) -> Trainer:
+def trainer_of(
+    opened: Store, launched: Launched | None, home: Path, concurrency: int = 2
+) -> Trainer:
     config = settings_of(home, training=dataclasses.replace(Training(), concurrency=concurrency))
     return Trainer(opened, config, launched, home=home)
 
@@ -289,8 +291,8 @@ def test_an_outage_is_one_line_of_the_log(
     loop = Loop("the trainer", trainer_of(opened, launched, home).step, 0.1)
     assert loop.turn(0.0) == 0.1
     database = database_file(home)
+    opened.catalog.database.close()
     saved = {file: file.read_bytes() for file in home.glob(f"{database.name}*")}
-    opened.catalog.database.engine.dispose()
     for file in saved:
         file.unlink()
     database.mkdir()
