@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import cloudpickle
 import psutil
 import pytest
 
@@ -64,10 +65,9 @@ def test_a_fit_is_a_version_that_serves(jobs: Jobs, service: Service) -> None:
     version = jobs.store.catalog.version("Mean", "monday")
     assert (version.number, dict(version.params)) == (job.number, {"scale": 2})
     files = FittedVersions(service.home)
-    found = until(lambda: files.read().get("Mean"))
-    assert found.serving
-    assert found.serving.key == "monday"
-    assert found.serving.file.stat().st_size == version.made.size
+    found = until(lambda: files.read()["Mean"].serving)
+    assert found.key == "monday"
+    assert found.file.stat().st_size == version.made.size
     assert "fitting with ['scale']" in jobs.log(job)
     assert not (service.home / "jobs" / job.id).exists()
 
@@ -115,11 +115,8 @@ def test_the_process_that_fits_is_polite_and_knows_no_secret(jobs: Jobs, service
     """Lowest in priority, first to die, a core left to predictions; in a folder of its own."""
     job = jobs.ended(jobs.add("Sees"))
     assert job.state == "done", job
-    found = until(lambda: FittedVersions(service.home).read().get("Sees"))
-    assert found.serving
-    import cloudpickle
-
-    seen = cloudpickle.loads(found.serving.file.read_bytes())
+    found = until(lambda: FittedVersions(service.home).read()["Sees"].serving)
+    seen = cloudpickle.loads(found.file.read_bytes())
     assert seen["nice"] >= 10
     own = int(Path(f"/proc/{service.process.pid}/oom_score_adj").read_text())
     assert seen["oom"] >= min(1000, own + 600)
