@@ -206,7 +206,9 @@ def _source(asked: Mapping[str, Any]) -> dict[str, Any]:
     if len(given) > 1 or not isinstance(source, str):
         raise DataInvalid("source: expected one text, such as data/*.parquet")
     if not isinstance(target, str):
-        raise DataInvalid(f"target: with a source it is the name of a column, not {kind_of(target)}")
+        raise DataInvalid(
+            f"target: with a source it is the name of a column, not {kind_of(target)}"
+        )
     if not isinstance(columns, list) or not all(isinstance(one, str) for one in columns):
         raise DataInvalid("columns: expected a list of names")
     return {"source": source, "target": target, "columns": columns}
