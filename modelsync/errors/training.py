@@ -104,7 +104,13 @@ class ArtifactCorrupt(ModelsyncError):
 
 
 JobStage = Literal["data", "load", "fit", "serialise", "verify", "memory", "timeout", "crash"]
-"""The step in which a job has failed."""
+"""The step in which a job has failed.
+
+`data`: reading it. `load`: the import of the model, its constructor, the version that is updated.
+`fit`: its `fit`, `train`, `update`, `metrics` or `accept`. `serialise`: writing the artefact.
+`verify`: the artefact, loaded again, does not predict as the fitted object did. `memory`,
+`timeout`: it needed more than it may. `crash`: its process has ended by itself.
+"""
 
 
 class JobFailed(ModelsyncError):

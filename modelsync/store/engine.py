@@ -19,9 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 from modelsync.errors import SettingsError
 from modelsync.settings.secret import Secret
-
-FILE = "modelsync.db"
-"""The SQLite database in the state directory."""
+from modelsync.store.location import database_file
 
 SETTING = "MODELSYNC_DATABASE_URL"
 BUSY = 10.0
@@ -37,7 +35,7 @@ def parse_url(raw: str, home: Path) -> URL:
     Raises SettingsError, whose text holds nothing of `raw`.
     """
     if not raw:
-        return URL.create("sqlite", database=str(home / FILE))
+        return URL.create("sqlite", database=str(database_file(home)))
     try:
         url = make_url(raw)
         if url.drivername in {"postgres", "postgresql", "postgresql+psycopg"}:

@@ -25,7 +25,7 @@ ENDINGS: dict[JobState, tuple[str, str]] = {
 """Kind and message of the error of a job that has left none."""
 
 
-def operation(job: Job, version: Version | None, url: str = "") -> dict[str, Any]:
+def operation(job: Job, version: Version | None = None, url: str = "") -> dict[str, Any]:
     """The body of a job's resource: `name`, `done`, `metadata`, and `response` or `error`.
 
     `version`: what it has made, if it is done. `url`: the path of the job.
