@@ -89,7 +89,10 @@ class QuerySource:
         """Run a query in a transaction that only reads. Raises DataInvalid, StoreUnavailable."""
         try:
             engine = sa.create_engine(
-                self._url, poolclass=NullPool, hide_parameters=True, connect_args=_options(self._url)
+                self._url,
+                poolclass=NullPool,
+                hide_parameters=True,
+                connect_args=_options(self._url),
             )
             with _only_reading(engine) as connection:
                 yield connection.exec_driver_sql(query, execution_options=_STREAM)
