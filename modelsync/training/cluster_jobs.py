@@ -1,7 +1,7 @@
-"""Jobs of a cluster: `modelsync job run ID` in a Kubernetes Job for each, from the chart's template.
+"""Jobs of a cluster: `modelsync job run ID` in a Kubernetes Job, from the template of the chart.
 
-The Job's pod has the image, settings and secrets of the pods that serve; it fetches the commit that
-the row names. The API server says which of them have ended, and why.
+The Job's pod has the image, settings and secrets of the pods that serve; it fetches the commit
+that the row names. The API server says which of them have ended, and why.
 """
 
 from __future__ import annotations
@@ -64,11 +64,7 @@ class ClusterJobs:
         """Return those that have ended, or were removed, since this was called last."""
         now = {one.uid: one for one in self._look()}
         gone = [one for uid, one in self._before.items() if uid not in now and one.phase != "ended"]
-        new = [
-            one
-            for uid, one in now.items()
-            if one.phase == "ended" and uid not in self._told
-        ]
+        new = [one for uid, one in now.items() if one.phase == "ended" and uid not in self._told]
         found = [Ended(one.id) for one in gone]
         for one in new:
             with _told_as_outage():
