@@ -13,7 +13,7 @@ from modelsync.errors import DeadlineExceeded, ModelRaised, Overloaded, RequestE
 from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.invocation import INTERRUPTED
 from modelsync.inference.outcome import Done
-from modelsync.inference.runners import RawOutcome
+from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.thread_pool import PoolTask, ThreadPool
 from modelsync.inference.timeouts import Ticket
 from modelsync.models.diagnosis import hide_paths

@@ -10,7 +10,7 @@ from modelsync.errors import DeadlineExceeded, Overloaded
 from modelsync.inference.dispatch import DispatchedRunner, Frame
 from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import PendingRequest
-from modelsync.inference.runners import RawOutcome
+from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.timeouts import Timeouts
 from modelsync.models.types import LoadedModel, ModelName, ModelSpec, TreeHash
 from modelsync.observability import totals
