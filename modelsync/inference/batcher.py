@@ -18,9 +18,9 @@ from modelsync.inference.codec import Codec
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.invocation import BatchInvocation, reason_of
 from modelsync.inference.loop_model import LoopModel
+from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import MAX_BATCH, MAX_TURN, Pending, PendingRequest
-from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.thread_pool import PoolTask
 from modelsync.inference.timeouts import Ticket
 

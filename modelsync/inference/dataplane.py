@@ -26,9 +26,9 @@ from modelsync.inference.explainer import Explainer
 from modelsync.inference.invocation import Invocation
 from modelsync.inference.latency import LatencyTracker
 from modelsync.inference.memory_budget import MemoryBudget
+from modelsync.inference.model_runner import ModelRunner
 from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import Pending, PendingRequest
-from modelsync.inference.model_runner import ModelRunner
 from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.thread_pool import PoolTask, ThreadPool
 from modelsync.inference.timeouts import Ticket, Timeouts

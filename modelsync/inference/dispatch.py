@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from modelsync.errors import DeadlineExceeded, Overloaded, RequestError
 from modelsync.inference.codec import Codec
 from modelsync.inference.invocation import reason_of
+from modelsync.inference.model_runner import ModelRunner, RawOutcome
 from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import Pending
-from modelsync.inference.model_runner import ModelRunner, RawOutcome
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.types import LoadedModel
 from modelsync.observability.counters import SharedRow

@@ -78,7 +78,7 @@ class LoadAttempts:
             os.close(file)
 
     def forget(self) -> None:
-        """This process ends in order, perhaps while it loads: that is no version's fault."""
+        """Clear what this process loads: it ends in order, which is no version's fault."""
         with suppress(OSError):
             for path in sorted(self._folder.iterdir()) if self._folder else ():
                 file = locks.open_for_lock(path)
@@ -146,7 +146,8 @@ def _read(file: int) -> _Record:
     """Return what the file holds; a damaged one, whose writer was killed, holds nothing."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         found = json_text.loads(os.pread(file, os.fstat(file).st_size, 0))
-        attempts = [(str(one[0]), int(one[1]), str(one[2]), float(one[3])) for one in found["tried"]]
+        tried = found["tried"]
+        attempts = [(str(sha), int(pid), str(start), float(at)) for sha, pid, start, at in tried]
         return _Record([str(one) for one in found["proved"]], attempts)
     return _Record()
 

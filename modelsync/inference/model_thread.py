@@ -20,8 +20,8 @@ from modelsync.inference.interrupt import (
     interrupt_soon,
     release_locks,
 )
-from modelsync.inference.pending import MAX_BATCH, MAX_TURN
 from modelsync.inference.model_runner import RawOutcome
+from modelsync.inference.pending import MAX_BATCH, MAX_TURN
 from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.threads import start_thread
 from modelsync.inference.version_loading import RefusedVersion

@@ -1,5 +1,4 @@
-"""Brings up a fitted version of a model beside the one that serves, and closes the one it replaces.
-"""
+"""Brings up a version of a model beside the one that serves, and closes the one it replaces."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from modelsync.models.versions import FittedVersion
 if TYPE_CHECKING:  # imported with the first `async def`: it takes 3 MB
     import asyncio
 
+
 class InProcessRunner(ModelRunner):
     """A model that runs in this process, in the thread that calls it.
 
@@ -40,13 +41,13 @@ class InProcessRunner(ModelRunner):
     _async_lock: asyncio.Lock | None = None
     wait: Wait = staticmethod(lifecycle.wait_here)
     _started = False
+    _load: Callable[[FittedVersion | None], Self]
 
     def __init__(self, model: LoadedModel) -> None:
         super().__init__(model)
         self._starting = threading.Lock()
         self._calls = 0
         self._calls_lock = threading.Lock()
-        self._load: Callable[[FittedVersion | None], Self] = lambda _: self
 
     @classmethod
     def load(
@@ -56,12 +57,13 @@ class InProcessRunner(ModelRunner):
         *,
         alone: bool = False,
         fitted: FittedVersion | None = None,
-        terms: LoadTerms = LoadTerms(),
+        terms: LoadTerms | None = None,
     ) -> Self:
         """Import the model's folder and create its instance; `alone` as for `loader.load`.
 
         Raises ModelBroken.
         """
+        terms = terms or LoadTerms()
         with terms.attempts.attempt(fitted):
             loaded = loader.load(spec, alone=alone, fitted=fitted, mismatch=terms.mismatch)
         runner = cls(loaded)

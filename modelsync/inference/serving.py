@@ -14,6 +14,8 @@ from modelsync.inference import candidates
 from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.codec import Codec
 from modelsync.inference.dataplane import DataPlane
+from modelsync.inference.model_runner import ModelRunner
+from modelsync.inference.outcome import Outcome
 from modelsync.inference.process_runner import (
     HostedModel,
     ProcessRunner,
@@ -21,8 +23,6 @@ from modelsync.inference.process_runner import (
     groups_of,
     runner_of,
 )
-from modelsync.inference.model_runner import ModelRunner
-from modelsync.inference.outcome import Outcome
 from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.thread_runner import ThreadRunner
 from modelsync.inference.version_cache import Fetch, VersionCache

@@ -52,7 +52,7 @@ class ThreadRunner(DispatchedRunner):
         loaded: InProcessRunner | None = None,
         *,
         versions: Sequence[FittedVersion] = (),
-        terms: LoadTerms = LoadTerms(),
+        terms: LoadTerms | None = None,
     ) -> None:
         first = versions[0] if versions else None
         super().__init__(loaded.model if loaded else _described(spec, first))

@@ -247,9 +247,7 @@ class VersionCache:
             raise ModelUnavailable(f"the artefact of {what} is not on this machine")
         return fetch(version)
 
-    def _take(
-        self, key: tuple[str, int], entry: _Entry, found: ModelRunner | RequestError
-    ) -> None:
+    def _take(self, key: tuple[str, int], entry: _Entry, found: ModelRunner | RequestError) -> None:
         """Answer the requests that have waited for a version, and make room for it."""
         leaving: list[_Entry] = []
         with self._lock:

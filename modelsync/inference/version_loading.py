@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from modelsync.errors import ModelBroken
@@ -40,7 +40,7 @@ class LoadTerms:
     """
 
     mismatch: Mismatch = "warn"
-    attempts: LoadAttempts = LoadAttempts(None)
+    attempts: LoadAttempts = field(default_factory=lambda: LoadAttempts(None))
 
 
 def load_first(

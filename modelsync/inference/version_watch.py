@@ -127,9 +127,9 @@ class VersionWatch:
         if _same(wanted, current.model.fitted):
             current.refused = None
             return
-        if name not in self._failures and current.refused:  # it was tried when this process began
-            if _same(wanted, current.refused.version):
-                self._note_failure(name, wanted)
+        refused = current.refused  # perhaps it was tried when this process began
+        if name not in self._failures and refused and _same(wanted, refused.version):
+            self._note_failure(name, wanted)
         failed, _, due = self._failures.get(name, (None, 0, 0.0))
         waits = _same(failed, wanted) and monotonic() < due
         if name in self._loading or waits or len(self._loading) >= MAX_LOADING:

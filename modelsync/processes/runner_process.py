@@ -14,9 +14,9 @@ from time import monotonic, sleep
 
 from modelsync import bootstrap, json_text, settings
 from modelsync.environments.store import python_of
+from modelsync.inference.candidates import attempts_folder, group_with_versions
 from modelsync.inference.channel import RunnerChannel
 from modelsync.inference.process_runner import Hosted, RunnerGroup
-from modelsync.inference.candidates import attempts_folder, group_with_versions
 from modelsync.inference.pulse import Pulse
 from modelsync.inference.version_loading import RefusedVersion, log_refused
 from modelsync.models.isolation import fork_guard

@@ -13,9 +13,9 @@ from modelsync.inference.invocation import BatchInvocation
 from modelsync.inference.latency import LatencyTracker, RunQueue
 from modelsync.inference.loop_model import LoopModel
 from modelsync.inference.messages import Call
+from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.outcome import Outcome
 from modelsync.inference.pending import MAX_TURN
-from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.thread_pool import PoolTask
 from modelsync.inference.timeouts import Ticket

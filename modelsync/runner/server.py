@@ -59,7 +59,7 @@ class RunnerServer:
         self._ending = False
         self._loaded = list(loaded)
         names = [str(model.spec.name) for model in job.models]
-        self._dataplane = dataplane = DataPlane(
+        self._dataplane = DataPlane(
             {one.model.name: one for one in loaded if isinstance(one, InProcessRunner)},
             {},
             cast("Counters", RunningCalls(names, pulse)),

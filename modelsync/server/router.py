@@ -137,11 +137,10 @@ class Router:
         if not (runner.replaceable and KEY in body):
             queue.submit(body, request_id, done)
         elif len(body) > LARGE_BODY:  # reading its key takes long
-            task = partial(self._predict_named, runner, codec, request, respond)
+            answer = partial(self._predict_named, runner, codec, request, respond)
             refuse = self._executor.threadsafe(done)
-            self._dataplane.pool.submit(
-                PoolTask(name, lambda ticket: ticket.claim() and task(), refuse)
-            )
+            task = PoolTask(name, lambda ticket: answer() if ticket.claim() else None, refuse)
+            self._dataplane.pool.submit(task)
         elif named_version(body):
             self._predict_named(runner, codec, request, respond)
         else:
