@@ -26,6 +26,7 @@ from modelsync.models.diagnosis import from_exception
 from modelsync.models.isolation import fork_guard, import_hooks, process_state
 from modelsync.models.loading import lifecycle
 from modelsync.models.types import Fault, LoadedModel, ModelSpec
+from modelsync.models.versions import FittedVersion
 
 TURN = 0.1
 """Seconds between two looks whether a load that hangs has been given up."""
@@ -65,7 +66,13 @@ def between_loads(tidy_up: Callable[[], None]) -> None:
             lock.release()
 
 
-def load(spec: ModelSpec, *, alone: bool = False) -> LoadedModel:
+def load(
+    spec: ModelSpec,
+    *,
+    alone: bool = False,
+    fitted: FittedVersion | None = None,
+    mismatch: str = "warn",
+) -> LoadedModel:
     """Import a model under a unique name and make its one instance.
 
     While it loads, the working directory is its folder; afterwards the state that all models share
@@ -88,7 +95,7 @@ def load(spec: ModelSpec, *, alone: bool = False) -> LoadedModel:
             process_state.preserved(path, alone=alone),
             import_hooks.plain_names(package),
         ):
-            model = context.run(_load, spec, path, package)
+            model = context.run(_load, spec, path, package, fitted)
     except ModelBroken:
         package.close()
         raise
@@ -107,8 +114,26 @@ def unload(model: LoadedModel) -> None:
     import_hooks.close_package(model.package)
 
 
-def _load(spec: ModelSpec, path: Path, package: import_hooks.Package) -> LoadedModel:
+def _load(
+    spec: ModelSpec, path: Path, package: import_hooks.Package, fitted: FittedVersion | None
+) -> LoadedModel:
     model = _artefact(spec, path) if spec.artefact else _instance(spec, path, package)
+    if fitted:
+        import hashlib
+
+        import cloudpickle
+        import joblib
+
+        from modelsync.errors import ArtifactCorrupt
+
+        if hashlib.sha256(fitted.file.read_bytes()).hexdigest() != fitted.sha256:
+            raise ArtifactCorrupt(f"version {fitted.number} is not what its SHA-256 says")
+        if fitted.serializer == "joblib":
+            model.instance.model = joblib.load(fitted.file, mmap_mode="r")
+        else:
+            model.instance.model = cloudpickle.loads(fitted.file.read_bytes())
+        model.fitted = fitted
+        model.version = f"{spec.version}+{fitted.number}"
     model.examples = examples.read(path)
     model.package = package.name
     return model
