@@ -13,7 +13,20 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import BaseConverter
 
 from modelsync import problems
-from modelsync.api import metrics, models, openapi, predict, probes, replies, sync
+from modelsync.api import (
+    downloads,
+    fits,
+    jobs,
+    labels,
+    metrics,
+    models,
+    openapi,
+    predict,
+    probes,
+    replies,
+    sync,
+    versions,
+)
 from modelsync.api.console import pages
 from modelsync.api.resource import Context, Resource
 from modelsync.errors import RequestError
@@ -24,7 +37,9 @@ from modelsync.server.responses import signature
 
 log = logging.getLogger(__name__)
 
-RESOURCES: tuple[Resource, ...] = (pages, openapi, predict, models, sync, probes, metrics)
+RESOURCES: tuple[Resource, ...] = (
+    pages, openapi, predict, models, fits, versions, labels, jobs, downloads, sync, probes, metrics,
+)  # fmt: skip
 """Every resource. To add one, write its file and list it here.
 
 The links of the index page and the operations of the OpenAPI document have this order.
