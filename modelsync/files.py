@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from modelsync.errors import ResourcesExhausted, StorageFailed
 from modelsync.resources import EXHAUSTED
@@ -95,10 +95,20 @@ def write_atomically(path: Path, data: bytes) -> None:
     The temporary name is unique, so two writers at once cannot mix. Raises OSError; then the old
     content is still there.
     """
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file whose content replaces that of `path` when the block ends without an error.
+
+    Promises and raises what `write_atomically` does.
+    """
     number, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
     try:
         with os.fdopen(number, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())

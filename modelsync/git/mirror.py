@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +17,7 @@ from modelsync.backoff import Backoff
 from modelsync.deadline import Deadline
 from modelsync.errors import MirrorCorrupt, RefNotFound, SyncError
 from modelsync.files import remove_tree, storage
-from modelsync.git import auth, maintenance, tree
+from modelsync.git import auth, maintenance, refs, tree
 from modelsync.git.process import GitRunner, session
 from modelsync.git.refs import Ref
 from modelsync.git.tree import Export
@@ -63,6 +63,7 @@ class Mirror:
         self._nearby = nearby
         self._offline = offline
         self._path = home.absolute() / "repo.git"
+        self._listing: str | None = None
 
     @property
     def path(self) -> Path:
@@ -82,14 +83,31 @@ class Mirror:
         if commit := self._git.revision.commit or ref.commit:
             return commit
         with self._session(deadline) as run:
-            listing = self._retried(
-                deadline, lambda: run("ls-remote", "--", self._remote.url, *ref.patterns)
-            )
+            patterns = (*ref.patterns, *refs.LABELS) if ref.patterns else ()
+            listing = self._listed(run, deadline, patterns)
             if found := ref.find(listing):
                 return found
             if not ref.may_be_abbreviated:
                 raise RefNotFound(self._not_found())
             return self._healed(run, deadline, lambda: self._expanded(run, ref.text, deadline))
+
+    def tags(self, deadline: Deadline) -> dict[str, str]:
+        """The tags with an `@` or a `#` in their names, and their commits, as `resolve` saw them.
+
+        One `ls-remote` where `resolve` needed none. Raises SyncError.
+        """
+        if self._listing is None:
+            with self._session(deadline) as run:
+                self._listed(run, deadline, refs.LABELS)
+        found = refs.tags(self._listing or "")
+        return {name: commit for name, commit in found.items() if "@" in name or "#" in name}
+
+    def _listed(self, run: GitRunner, deadline: Deadline, patterns: Iterable[str]) -> str:
+        """List the refs of the remote that fit the patterns; all of them without one."""
+        self._listing = self._retried(
+            deadline, lambda: run("ls-remote", "--", self._remote.url, *patterns)
+        )
+        return self._listing
 
     def _not_found(self) -> str:
         host = self._remote.host

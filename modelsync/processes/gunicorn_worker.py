@@ -24,7 +24,7 @@ from modelsync.inference.serving import Service
 from modelsync.models.isolation import patches, process_state, random_numbers
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.models.loading import loader
-from modelsync.processes.oom import prefer_as_oom_victim
+from modelsync.oom import prefer_as_oom_victim
 from modelsync.processes.pulse import Pulses
 from modelsync.processes.warm_up import stop, warm_up
 from modelsync.server.connection import LINGER

@@ -21,9 +21,9 @@ from modelsync.inference.pulse import Pulse
 from modelsync.inference.version_loading import RefusedVersion, log_refused
 from modelsync.models.isolation import fork_guard
 from modelsync.models.isolation.crash_report import CrashReport
+from modelsync.oom import prefer_as_oom_victim
 from modelsync.orphans import Children
 from modelsync.processes import worker_death
-from modelsync.processes.oom import prefer_as_oom_victim
 from modelsync.processes.runner_reports import LOOK, ReportReader
 from modelsync.processes.worker_death import WorkerDeath
 from modelsync.runner.job import Model, RunnerJob

@@ -42,7 +42,7 @@ class Server:
         self._log = AccessLog()
         self._responses = Responses(service.dataplane.release)
         self._executor = LoopExecutor(service.dataplane, loop)
-        bridge = WSGIBridge(app, service.settings.server)
+        bridge = WSGIBridge(app, service.settings.server, loop)
         self._router = Router(service, self._executor, bridge)
         self._heads = HeadCache(self.state, self._router, self._responses, self._log)
         self._acceptors: list[Acceptor] = []

@@ -54,6 +54,12 @@ class Training:
         "where models are fitted: `process`, a child of the service; `kubernetes`, a Job of the "
         "cluster; `off`: refused",
     )
+    template: str = setting(
+        "MODELSYNC_JOB_TEMPLATE",
+        "",
+        parsers.name,
+        "with `kubernetes`: the CronJob whose template the Jobs are made from; set by the chart",
+    )
     concurrency: int = setting(
         "MODELSYNC_JOB_CONCURRENCY", 1, parsers.integer(1, 1024), "jobs that run at a time"
     )

@@ -1,0 +1,26 @@
+"""The catalog: everything that the database knows of jobs and versions."""
+
+from __future__ import annotations
+
+from modelsync.settings import Settings
+from modelsync.store.database import Database
+from modelsync.store.job_logs import JobLogs
+from modelsync.store.queue import JobQueue
+from modelsync.store.runs import JobRuns
+from modelsync.store.versions import VersionRecords
+
+
+class Catalog(JobQueue, JobRuns, JobLogs, VersionRecords):
+    """Jobs from the request to their end, their logs, and versions with what names them.
+
+    Each method is one transaction, and raises StoreUnavailable if the database does not answer. A
+    call whose answer was lost on the way can be repeated.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @classmethod
+    def open(cls, settings: Settings) -> Catalog:
+        """Return the catalog of these settings. Raises SettingsError if they are malformed."""
+        return cls(Database(settings.store.database_url, settings.state.home))

@@ -1,0 +1,71 @@
+"""Brings the tables of a database to the newest form, in one transaction and by one process.
+
+Each migration is one file in `migrations/`, in Alembic's form. A crash leaves the database as it
+was; other processes wait, and then find it done.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from modelsync.errors import StoreUnavailable
+from modelsync.store.engine import begin_reading, begin_writing
+
+if TYPE_CHECKING:  # Alembic takes a while to load, and is needed once
+    from alembic.script import ScriptDirectory
+
+HEAD = "0001"
+"""The newest migration."""
+
+
+def migrate(engine: Engine) -> None:
+    """Run the migrations that the database lacks.
+
+    Raises StoreUnavailable if a newer modelsync has migrated it, SQLAlchemy's errors if it does not
+    answer.
+    """
+    if _revision(engine) == HEAD:
+        return
+    connection, _ = begin_writing(engine)
+    with connection:
+        _upgrade(connection)
+        connection.commit()
+
+
+def scripts() -> ScriptDirectory:
+    """Return the migrations, in the order in which they run."""
+    from alembic.script import ScriptDirectory
+
+    folder = Path(__file__).parent / "migrations"
+    return ScriptDirectory(str(folder), version_locations=[str(folder)])
+
+
+def _revision(engine: Engine) -> str | None:
+    try:
+        with begin_reading(engine) as connection:
+            found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            return found
+    except (OperationalError, ProgrammingError):  # no such table; or away, which comes up again
+        return None
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
+    from alembic.util import CommandError
+
+    def steps(revision: Any, context: MigrationContext) -> list[object]:
+        return list(scripts()._upgrade_revs("head", revision))
+
+    context = MigrationContext.configure(connection, opts={"fn": steps, "transactional_ddl": True})
+    try:
+        with Operations.context(context):
+            context.run_migrations()
+    except CommandError as error:
+        raise StoreUnavailable(
+            "the store of trained models is away: its database was made by a newer modelsync"
+        ) from error

@@ -1,0 +1,188 @@
+"""The first tables: jobs and their logs, versions, labels, blobs."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+_SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_TIME = sa.DateTime(timezone=True)
+
+
+def upgrade() -> None:
+    """Make them in an empty database."""
+    _make_catalog()
+    _make_blobs()
+    _make_jobs()
+    _make_versions()
+
+
+def _make_catalog() -> None:
+    revisions = op.create_table(
+        "revisions",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_revisions"),
+    )
+    op.bulk_insert(revisions, [{"id": 1, "revision": 1}])
+    op.create_table(
+        "models",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("last_number", sa.Integer(), nullable=False),
+        sa.Column("current", sa.Integer()),
+        sa.Column("highest", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_models"),
+    )
+    op.create_table(
+        "promotions",
+        sa.Column("sequence", _SEQUENCE, nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("created", _TIME, nullable=False),
+        sa.Column("undone", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["model"], ["models.name"], name="fk_promotions_model_models"),
+        sa.PrimaryKeyConstraint("sequence", name="pk_promotions"),
+    )
+    op.create_index("ix_promotions_model", "promotions", ["model"])
+
+
+def _make_blobs() -> None:
+    op.create_table(
+        "contents",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("created", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_contents"),
+    )
+    op.create_table(
+        "chunks",
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["content"], ["contents.id"], name="fk_chunks_content_contents", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("content", "position", name="pk_chunks"),
+    )
+    if op.get_context().dialect.name == "postgresql":  # models hardly compress, and it costs time
+        op.execute("ALTER TABLE chunks ALTER COLUMN data SET STORAGE EXTERNAL")
+    op.create_table(
+        "blobs",
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("used", _TIME, nullable=False),
+        sa.ForeignKeyConstraint(["content"], ["contents.id"], name="fk_blobs_content_contents"),
+        sa.PrimaryKeyConstraint("sha256", name="pk_blobs"),
+        sa.UniqueConstraint("content", name="uq_blobs_content"),
+    )
+
+
+def _make_jobs() -> None:
+    op.create_table(
+        "jobs",
+        sa.Column("sequence", _SEQUENCE, nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("named", sa.Boolean(), nullable=False),
+        sa.Column("params", sa.Text(), nullable=False),
+        sa.Column("input", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("parent", sa.Integer()),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("commit", sa.Text(), nullable=False),
+        sa.Column("release", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("idempotency_key", sa.Text(), nullable=False),
+        sa.Column("request_digest", sa.Text(), nullable=False),
+        sa.Column("webhook", sa.Text(), nullable=False),
+        sa.Column("options", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("created", _TIME, nullable=False),
+        sa.Column("started", _TIME),
+        sa.Column("ended", _TIME),
+        sa.Column("heartbeat", _TIME),
+        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("progress", sa.Float()),
+        sa.Column("rows", sa.BigInteger()),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("error", sa.Text()),
+        sa.Column("checkpoint", sa.Text(), nullable=False),
+        sa.Column("cancelling", sa.Boolean(), nullable=False),
+        sa.Column("verdict", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["model"], ["models.name"], name="fk_jobs_model_models"),
+        sa.PrimaryKeyConstraint("sequence", name="pk_jobs"),
+        sa.UniqueConstraint("id", name="uq_jobs_id"),
+    )
+    op.create_index("ix_jobs_state", "jobs", ["state"])
+    op.create_index("ix_jobs_model_key", "jobs", ["model", "key"])
+    op.create_index("ix_jobs_model_number", "jobs", ["model", "number"], unique=True)
+    _make_unique("ix_jobs_idempotency_key", ["model", "idempotency_key"], "idempotency_key <> ''")
+    _make_unique("ix_jobs_running", ["model"], "state = 'running'")
+    op.create_table(
+        "job_logs",
+        sa.Column("job", sa.Text(), nullable=False),
+        sa.Column("start", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("length", sa.Integer(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["job"], ["jobs.id"], name="fk_job_logs_job_jobs"),
+        sa.PrimaryKeyConstraint("job", "start", name="pk_job_logs"),
+    )
+
+
+def _make_unique(name: str, columns: list[str], rows: str) -> None:
+    where = sa.text(rows)
+    op.create_index(name, "jobs", columns, unique=True, sqlite_where=where, postgresql_where=where)
+
+
+def _make_versions() -> None:
+    op.create_table(
+        "versions",
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("serializer", sa.Text(), nullable=False),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("inputs", sa.Text()),
+        sa.Column("metrics", sa.Text(), nullable=False),
+        sa.Column("libraries", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("rows", sa.BigInteger()),
+        sa.Column("call_seconds", sa.Float()),
+        sa.Column("created", _TIME, nullable=False),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("job", sa.Text(), nullable=False),
+        sa.Column("params", sa.Text(), nullable=False),
+        sa.Column("parent", sa.Integer()),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("commit", sa.Text(), nullable=False),
+        sa.Column("verdict", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["model"], ["models.name"], name="fk_versions_model_models"),
+        sa.ForeignKeyConstraint(["sha256"], ["blobs.sha256"], name="fk_versions_sha256_blobs"),
+        sa.PrimaryKeyConstraint("model", "number", name="pk_versions"),
+    )
+    op.create_index("ix_versions_sha256", "versions", ["sha256"])
+    op.create_table(
+        "labels",
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("created", _TIME, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["model", "number"],
+            ["versions.model", "versions.number"],
+            name="fk_labels_model_versions",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("model", "label", name="pk_labels"),
+    )
