@@ -44,8 +44,8 @@ class OnnxModel:
         found = self.session.run([self._outputs[0]], self._feed(x))[0]
         return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
 
-    def __reduce_ex__(self, protocol: object) -> Any:
-        """Refuse to be pickled: onnxruntime would end the process."""
+    def __getstate__(self) -> object:
+        """Refuse to be pickled, and taken apart by skops: onnxruntime would end the process."""
         raise TypeError("an ONNX graph cannot be pickled")
 
     def __getattr__(self, name: str) -> Any:
