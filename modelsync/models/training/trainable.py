@@ -217,6 +217,8 @@ class Trainable:
         if not callable(getattr(model, "partial_fit", None)):
             raise NotTrainable(_why_not(self._model.name, model), ("GET", "POST", "PUT", "DELETE"))
         method = signatures.read(model, "partial_fit")
+        if method.needs_y and data.y is None:
+            raise DataInvalid(f"y is missing: a {type(model).__name__} is updated with x and y")
         classes = getattr(model, "classes_", None)
         extra: dict[str, Any] = {}
         names = [one.name for one in method.others]
@@ -263,8 +265,6 @@ def _why_not(name: str, model: Any) -> str:
 
 def _values(y: Any) -> list[Any]:
     """Return the values of one column."""
-    if y is None:
-        raise DataInvalid("y is missing: a classifier is updated with x and y")
     return list(next(iter(y.values()))) if isinstance(y, dict) else answers.listed(y)
 
 
