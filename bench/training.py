@@ -33,6 +33,9 @@ EVERY = 0.25
 
 PATIENCE = 3600.0
 
+TOKEN = "bench"
+LOGIN = {"Authorization": f"Bearer {TOKEN}"}
+
 CODE = """
 from sklearn.linear_model import SGDClassifier
 
@@ -52,7 +55,8 @@ def measure(folder: Path, size: int = 512 * 1024**2) -> Figure:
     rows = write_data(data, size)
     on_disk = sum(file.stat().st_size for file in data.iterdir())
     write_model(folder / "models", "Stream", CODE)
-    with serving(folder, folder / "models", MODELSYNC_DATA=str(data)) as service:
+    settings = {"MODELSYNC_DATA": str(data), "MODELSYNC_TRAIN_TOKENS": TOKEN}
+    with serving(folder, folder / "models", env=settings) as service:
         started = time.monotonic()
         most, parts, metadata = _fit(service)
         seconds = time.monotonic() - started
@@ -99,7 +103,7 @@ def _fit(service: Service) -> tuple[int, dict[str, int], dict[str, Any]]:
     and what the job says of itself.
     """
     body = {"source": "*.parquet", "target": "y"}
-    asked = requests.put(f"{service.base}/Stream", json=body, timeout=60)
+    asked = requests.put(f"{service.base}/Stream", json=body, headers=LOGIN, timeout=60)
     assert asked.status_code == 202, (asked.status_code, asked.text)
     job = service.url + asked.headers["Location"].removeprefix(service.url)
     most, parts = 0, {}
@@ -108,7 +112,7 @@ def _fit(service: Service) -> tuple[int, dict[str, int], dict[str, Any]]:
         found = _memory(service)
         if sum(found.values()) > most:
             most, parts = sum(found.values()), found
-        answer = requests.get(job, timeout=60).json()
+        answer = requests.get(job, headers=LOGIN, timeout=60).json()
         if answer["done"]:
             assert "error" not in answer, answer
             return most, parts, answer["metadata"]
