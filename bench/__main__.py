@@ -41,7 +41,7 @@ def main() -> int:
     parser.add_argument(
         "--training-size",
         default="512MiB",
-        help="of the data of the figure `training`, such as 4GB",
+        help="of the data of the figure `training`, such as 4GiB",
     )
     asked = parser.parse_args()
     chosen = asked.figure or list(FIGURES)

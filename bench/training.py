@@ -72,7 +72,7 @@ def measure(folder: Path, size: int = 512 * 1024**2) -> Figure:
         f"{rows:,} rows of {COLUMNS} columns of 64-bit floats in files of "
         f"{FILE >> 20} MB; scikit-learn's SGDClassifier, each row once.",
         f"PSS of the processes below the trainer every {EVERY} s; at the peak: {shown}.",
-        "The size of the data does not matter: `--training-size 4GB` on the command line.",
+        "The size of the data does not matter: `--training-size 4GiB` on the command line.",
     ]
     return Figure("7. Training: data larger than memory", "training", lines, notes)
 
