@@ -45,7 +45,7 @@ class Fitter:
             self.model = self._load()
             lifecycle.start(self.model)
         self._restore = process_state.snapshot()
-        self.trainable = Trainable(self.model)
+        self.trainable = Trainable(self.model, reporter.heard)
         wanted = self.trainable.serializer or job.serializer
         self._owner = Owner(self.model.package, self.model.instance)
         self.saver = Saver(job, self._owner, wanted)
@@ -68,7 +68,7 @@ class Fitter:
         with self.reporter.stage("serialise"):
             made = self.saver.save(fitted, "artefact")
         with self.reporter.stage("verify"):
-            trial.record(self.job, self.model, made, self.sample)
+            trial.record(self.job, self.model, self.trainable, self.sample)
         promote = self.job.promote and not verdict
         return replace(made, metrics=metrics, rows=self.rows, promote=promote, verdict=verdict)
 
@@ -86,7 +86,7 @@ class Fitter:
         job = self.job
         if job.kind == "train":
             with self.reporter.stage("fit"):
-                return self.trainable.train()
+                return self.trainable.train(job.params)
         if job.batches < 0:
             with self.reporter.stage("data"):
                 x, y = self._body()

@@ -133,9 +133,7 @@ def test_a_killed_job_goes_on_from_its_last_checkpoint(tmp_path: Path, source: S
     job = Killed(model(tmp_path), source, tmp_path)
     for _ in range(3):
         for run in job.attempt():
-            file = until(
-                lambda run=run: next((x.checkpoint for x in run.lines if x.checkpoint), "")
-            )
+            file = until(run.checkpoint)
             os.kill(run.process.pid, signal.SIGKILL)
             run.process.wait()
             job.keep(Path(file))
