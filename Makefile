@@ -62,8 +62,11 @@ cluster: setup  ## a Kubernetes cluster for the tests, see CONTRIBUTING.md; prin
 cluster-down: setup  ## ends it and leaves nothing but the cache of its programs
 	@$(BIN)/python -m scripts.cluster down
 
-test-cluster: cluster  ## the suite on that cluster
-	$(BIN)/pytest -m cluster --verbose --capture=no tests/cluster
+test-cluster: cluster  ## the suite on that cluster; tests wait more than they work, so three run at a time
+	@code=0; \
+	$(BIN)/pytest -m "cluster and not alone" -n 3 --dist worksteal --verbose -rP tests/cluster || code=$$?; \
+	$(BIN)/pytest -m "cluster and alone" --verbose --capture=no tests/cluster || code=$$?; \
+	exit $$code
 
 generated: setup  ## settings' tables and templates, the layers, and the version where it is repeated
 	$(BIN)/python -m scripts.generated

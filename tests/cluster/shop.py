@@ -208,6 +208,7 @@ class Shop:
             host=self.host,
             address=address.hostname or "",
             pause=PAUSE,
+            proxied=True,
         )
 
     def right(self, status: int, headers: Mapping[str, str], body: bytes) -> str | None:

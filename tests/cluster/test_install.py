@@ -314,6 +314,7 @@ def test_manifests(namespace: Namespace, image: str, git: GitServer, tmp_path: P
     until(lambda: gone(namespace), 180, "everything is gone")
 
 
+@pytest.mark.alone
 def test_the_autoscaler_adds_pods_under_load(
     cluster: Cluster, namespace: Namespace, image: str, tmp_path: Path
 ) -> None:
