@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -54,6 +55,9 @@ def run(job_id: str, parent: int | None) -> int:
     except StoreUnavailable as error:
         click.echo(f"modelsync: {error}", err=True)
         return NOT_RUN
+    except Exception:
+        logging.getLogger("modelsync.cli.job").exception("job %s: unexpected", job_id)
+        return 3
     if state in (None, "queued", "running"):
         return NOT_RUN
     return 0 if state == "done" else 1

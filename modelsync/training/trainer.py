@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from modelsync import orphans, settings, store
@@ -96,7 +95,7 @@ class Trainer:
         try:
             self._look(now)
         except StoreUnavailable:
-            self._next_loss = monotonic() + SETTLING
+            self._next_loss = now + SETTLING
             raise
         self._next_look = now + LOOK
 
