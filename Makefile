@@ -64,7 +64,7 @@ cluster-down: setup  ## ends it and leaves nothing but the cache of its programs
 
 test-cluster: cluster  ## the suite on that cluster; tests wait more than they work, so three run at a time
 	@code=0; \
-	$(BIN)/pytest -m "cluster and not alone" -n 3 --dist worksteal --verbose -rP tests/cluster || code=$$?; \
+	$(BIN)/pytest -m "cluster and not alone" -n 3 --dist loadgroup --verbose -rP tests/cluster || code=$$?; \
 	$(BIN)/pytest -m "cluster and alone" --verbose --capture=no tests/cluster || code=$$?; \
 	exit $$code
 

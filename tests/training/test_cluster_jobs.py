@@ -79,6 +79,7 @@ def test_a_job_is_made_from_the_template(
     assert container["env"] == [
         {"name": "MODELSYNC_HOME", "value": "/var/lib/modelsync"},
         {"name": "MODELSYNC_GIT_REVISION", "value": COMMIT},
+        {"name": "MODELSYNC_GIT_PROVEN", "value": COMMIT},
     ]
     name = made["metadata"]["name"]
     assert name.startswith(f"{TEMPLATE}-")
