@@ -84,6 +84,7 @@ def create_app(service: Service) -> Flask:
     app.url_map.merge_slashes = False
     # Other gunicorn workers may be forked after the models were loaded.
     app.before_request(service.after_fork)
+    app.before_request(service.watch.start)  # our own worker has done so
     app.before_request(_refuse_leading_slashes)
     for route in create_context(service).routes:
         app.add_url_rule(
