@@ -53,7 +53,12 @@ class ClusterJobs:
         # Proven: it served when the job was asked for, whatever else is broken in it.
         names = ("MODELSYNC_GIT_REVISION", "MODELSYNC_GIT_PROVEN") if self._follows else ()
         with _told_as_outage():
-            self._jobs.create(job.id, [job.id], dict.fromkeys(names, job.asked.commit))
+            self._jobs.create(
+                job.id,
+                [job.id],
+                dict.fromkeys(names, job.asked.commit),
+                {"modelsync.dev/model": job.model},
+            )
         self._begun[job.id] = monotonic()
         self._looked = float("-inf")
 
