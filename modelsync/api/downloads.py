@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flask import Response, request
 
-from modelsync.api import replies
+from modelsync.api import artefacts, replies
 from modelsync.api.components import Schema
 from modelsync.api.operations import query_parameter
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
@@ -44,6 +44,8 @@ def routes(context: Context) -> list[Route]:
 
     def download(name: str) -> Response:
         context.require("predict")
+        if file := artefacts.download(context.service, name):
+            return file
         trained.entry(name)
         catalog = trained.store().catalog
         record = catalog.model(name)

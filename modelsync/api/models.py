@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from flask import Response
 
-from modelsync.api import replies
+from modelsync.api import artefacts, replies
 from modelsync.api.operations import Operation, operation, success
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
 from modelsync.inference.serving import Service
@@ -104,6 +104,7 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "schema": loaded.schema if loaded else None,
         "examples": [asdict(example) for example in loaded.examples] if loaded else [],
         "url": f"{service.base}/{name}",
+        **artefacts.facts(service, entry, loaded),
     }
 
 

@@ -21,9 +21,12 @@ from modelsync.api.operations import Operation, operation, query_parameter, succ
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route, Undocumented
 from modelsync.errors import RequestError
 from modelsync.inference.fanout import predict_all as ask_all
+from modelsync.inference.outcome import Outcome
+from modelsync.inference.serving import Service
 from modelsync.models.types import LoadedModel
 from modelsync.problems import JSON
 from modelsync.protocols.native import NATIVE
+from modelsync.protocols.versions import codec_of, named_version
 from modelsync.server import query
 from modelsync.server.media_type import check_media_type
 
@@ -52,12 +55,9 @@ def routes(context: Context) -> list[Route]:
                 row.observe(error.reason, perf_counter() - started)
             raise
         request_id = replies.request_id()
+        outcome, model = _predict(context.service, name, body, request_id)
         answer = NATIVE.answer(
-            dataplane.predict(name, body, NATIVE, request_id),
-            name=name,
-            model=dataplane.models[name],
-            release=dataplane.release,
-            request_id=request_id,
+            outcome, name=name, model=model, release=dataplane.release, request_id=request_id
         )
         return replies.respond(answer)
 
@@ -80,6 +80,17 @@ def routes(context: Context) -> list[Route]:
         Route("GET", f"{path}/predict", predict, older),
         Route("POST", f"{context.base}/all", predict_all, _all_operation(context), link="all"),
     ]
+
+
+def _predict(
+    service: Service, name: str, body: bytes, request_id: str
+) -> tuple[Outcome, LoadedModel | None]:
+    """The outcome of a prediction, by the version that the body names, else the current one."""
+    model = service.dataplane.models[name]
+    codec = codec_of(model.spec)
+    if model.spec.trainable and (version := named_version(body)):
+        return service.predict_version(name, version, body, codec, request_id)
+    return service.dataplane.predict(name, body, codec, request_id), model
 
 
 def _query() -> str:

@@ -19,14 +19,15 @@ from typing import Any
 
 from modelsync.errors import ArtifactCorrupt, ModelBroken, VersionRefused
 from modelsync.models import examples
-from modelsync.models.artefacts import registry
+from modelsync.models.artefacts import answers, registry
 from modelsync.models.binding import batching, methods
 from modelsync.models.binding.calls import Calls
 from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
 from modelsync.models.diagnosis import from_exception
 from modelsync.models.isolation import fork_guard, import_hooks, process_state
 from modelsync.models.loading import lifecycle
-from modelsync.models.types import Fault, LoadedModel, ModelSpec
+from modelsync.models.tables.table import Table
+from modelsync.models.types import ArtefactFacts, Fault, LoadedModel, ModelSpec
 from modelsync.models.versions import FittedVersion, Mismatch
 
 TURN = 0.1
@@ -152,14 +153,21 @@ def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
     with process_state.restored_modules():
         artefact = registry.load(path, spec.artefact)
     batch = artefact.batch
+
+    def call(variables: dict[str, Any]) -> Any:
+        if type(variables) is Table:
+            return answers.answer(artefact, variables)
+        return batch.one(variables)
+
     return LoadedModel(
         spec,
-        call=batch.one,
+        call=call,
         schema=batch.schema,
         doc=artefact.doc,
         instance=artefact.instance,
         bind=batch.row if artefact.batches else None,
         call_batch=batch.call if artefact.batches else None,
+        artefact=ArtefactFacts(artefact.features.names, artefact.kind, artefact.steps),
     )
 
 
