@@ -14,16 +14,17 @@ from werkzeug.routing import BaseConverter
 
 from modelsync import problems
 from modelsync.api import (
+    aliases,
     downloads,
     fits,
     jobs,
     labels,
     metrics,
-    models,
     openapi,
     predict,
     probes,
     replies,
+    status,
     sync,
     versions,
 )
@@ -38,7 +39,7 @@ from modelsync.server.responses import signature
 log = logging.getLogger(__name__)
 
 RESOURCES: tuple[Resource, ...] = (
-    pages, openapi, predict, models, fits, versions, labels, jobs, downloads, sync, probes, metrics,
+    pages, openapi, predict, status, fits, versions, labels, jobs, downloads, sync, probes, metrics,
 )  # fmt: skip
 """Every resource. To add one, write its file and list it here.
 
@@ -65,6 +66,7 @@ def create_context(service: Service) -> Context:
     context = Context(service, Authorizer(service.settings.access))
     for resource in RESOURCES:
         context.routes.extend(resource.routes(context))
+    context.routes.extend(aliases.routes(context))
     return context
 
 
@@ -87,7 +89,8 @@ def create_app(service: Service) -> Flask:
     for route in create_context(service).routes:
         app.add_url_rule(
             route.path,
-            view_func=route.view,
+            f"{route.method} {route.path}".replace(".", "_"),
+            route.view,
             methods=[route.method],
             strict_slashes=route.strict_slashes,
         )

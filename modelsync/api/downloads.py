@@ -6,18 +6,19 @@ The headers tell what it is; `?metadata=true` gives all that is known of it, as 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from flask import Response, request
 
-from modelsync.api import artefacts, replies
+from modelsync.api import replies
 from modelsync.api.components import Schema
 from modelsync.api.operations import query_parameter
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
 from modelsync.api.trained import TrainedModels, flag
 from modelsync.api.trained_operations import per_trained
 from modelsync.errors import ArtifactCorrupt, NotFitted, StoreUnavailable
+from modelsync.models.types import ModelName
 from modelsync.problems import JSON
 from modelsync.store.records import Version
 from modelsync.training.artifacts import Artifacts
@@ -42,23 +43,17 @@ def routes(context: Context) -> list[Route]:
     trained = TrainedModels(context)
     path = f"{context.base}/{MODEL_NAME}"
 
-    def download(name: str) -> Response:
-        context.require("predict")
-        if file := artefacts.download(context.service, name):
-            return file
-        trained.entry(name)
-        catalog = trained.store().catalog
-        record = catalog.model(name)
-        if record.current is None:
-            raise NotFitted(f"{name} has no current version to download; fit one with PUT")
-        return _download(trained, catalog.version(name, str(record.current)))
-
     def download_version(name: str, version: str) -> Response:
         trained.require(name, "predict")
         return _download(trained, trained.store().catalog.version(name, version))
 
     return [
-        Route("GET", f"{path}/download", download, _about(context, "download", "Download {}")),
+        Route(
+            "GET",
+            f"{path}/download",
+            downloader(trained),
+            _about(context, "download", "Download {}"),
+        ),
         Route(
             "GET",
             f"{path}/versions/<version>/download",
@@ -66,6 +61,24 @@ def routes(context: Context) -> list[Route]:
             _about(context, "download_version", "Download a version of {}"),
         ),
     ]
+
+
+def downloader(trained: TrainedModels) -> Callable[[str], Response]:
+    """The view of the file of a model: of an artefact, or of the current version."""
+
+    def download(name: str) -> Response:
+        trained.context.require("predict")
+        entry = trained.service.entries.get(ModelName(name))
+        if entry is not None and entry.spec.artefact:
+            trained.service.dataplane.model(name)  # raises where it does not serve
+        trained.entry(name)
+        catalog = trained.store().catalog
+        record = catalog.model(name)
+        if record.current is None:
+            raise NotFitted(f"{name} has no current version to download; fit one with PUT")
+        return _download(trained, catalog.version(name, str(record.current)))
+
+    return download
 
 
 def _about(context: Context, identity: str, summary: str) -> PerModel:

@@ -5,6 +5,7 @@ Our own worker answers these routes without Flask.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 
 from flask import Response, request
@@ -21,12 +22,9 @@ from modelsync.api.operations import Operation, operation, query_parameter, succ
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route, Undocumented
 from modelsync.errors import RequestError
 from modelsync.inference.fanout import predict_all as ask_all
-from modelsync.inference.outcome import Outcome
-from modelsync.inference.serving import Service
 from modelsync.models.types import LoadedModel
 from modelsync.problems import JSON
 from modelsync.protocols.native import NATIVE
-from modelsync.protocols.versions import codec_of, named_version
 from modelsync.server import query
 from modelsync.server.media_type import check_media_type
 
@@ -34,38 +32,13 @@ from modelsync.server.media_type import check_media_type
 def routes(context: Context) -> list[Route]:
     """The routes that call models."""
     dataplane = context.service.dataplane
-    limit = context.service.settings.server.max_body
-
-    def json_body() -> bytes:
-        check_media_type(
-            request.headers.get("Content-Type"), request.headers.get("Content-Encoding")
-        )
-        return replies.body(limit)
-
-    def predict(name: str) -> Response:
-        """Answer a prediction; refusals before the data plane are counted here."""
-        started = perf_counter()
-        try:
-            context.require("predict")
-            if name not in dataplane.models:
-                dataplane.model(name)  # raises UnknownModel or ModelUnavailable for any body
-            body = json_body() if request.method == "POST" else query.body_of(_query())
-        except RequestError as error:
-            if row := dataplane.counters.rows.get(name):
-                row.observe(error.reason, perf_counter() - started)
-            raise
-        request_id = replies.request_id()
-        outcome, model = _predict(context.service, name, body, request_id)
-        answer = NATIVE.answer(
-            outcome, name=name, model=model, release=dataplane.release, request_id=request_id
-        )
-        return replies.respond(answer)
+    predict = predictor(context)
 
     def predict_all() -> Response:
         context.require("predict")
         options = query.all_options(_query())
         request_id = replies.request_id()
-        outcomes = ask_all(dataplane, json_body(), NATIVE, request_id, options.names)
+        outcomes = ask_all(dataplane, _json_body(context), NATIVE, request_id, options.names)
         answer = NATIVE.answer_all(
             outcomes, flat=options.flat, release=dataplane.release, request_id=request_id
         )
@@ -82,15 +55,38 @@ def routes(context: Context) -> list[Route]:
     ]
 
 
-def _predict(
-    service: Service, name: str, body: bytes, request_id: str
-) -> tuple[Outcome, LoadedModel | None]:
-    """The outcome of a prediction, by the version that the body names, else the current one."""
-    model = service.dataplane.models[name]
-    codec = codec_of(model.spec)
-    if model.spec.trainable and (version := named_version(body)):
-        return service.predict_version(name, version, body, codec, request_id)
-    return service.dataplane.predict(name, body, codec, request_id), model
+def predictor(context: Context) -> Callable[[str], Response]:
+    """The view that predicts with a model: of a POST with a body, of a GET with a query."""
+    dataplane = context.service.dataplane
+
+    def predict(name: str) -> Response:
+        """Answer a prediction; refusals before the data plane are counted here."""
+        started = perf_counter()
+        try:
+            context.require("predict")
+            if name not in dataplane.models:
+                dataplane.model(name)  # raises UnknownModel or ModelUnavailable for any body
+            body = _json_body(context) if request.method == "POST" else query.body_of(_query())
+        except RequestError as error:
+            if row := dataplane.counters.rows.get(name):
+                row.observe(error.reason, perf_counter() - started)
+            raise
+        request_id = replies.request_id()
+        answer = NATIVE.answer(
+            dataplane.predict(name, body, NATIVE, request_id),
+            name=name,
+            model=dataplane.models[name],
+            release=dataplane.release,
+            request_id=request_id,
+        )
+        return replies.respond(answer)
+
+    return predict
+
+
+def _json_body(context: Context) -> bytes:
+    check_media_type(request.headers.get("Content-Type"), request.headers.get("Content-Encoding"))
+    return replies.body(context.service.settings.server.max_body)
 
 
 def _query() -> str:

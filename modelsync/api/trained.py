@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SETTLED_WITHIN = 3.0
 """Seconds for which a change waits until the workers of this machine have taken it over."""
 
-METHODS = ("GET", "HEAD", "POST")
+METHODS = ("GET", "HEAD", "OPTIONS", "POST")
 """What every model's URL takes; a model that is trained takes PUT, PATCH and DELETE too."""
 
 

@@ -43,7 +43,7 @@ class Fitter:
             self.resumed = checkpoint.read(job.checkpoint) if job.checkpoint else None
             self.model = self._load()
             lifecycle.start(self.model)
-        self.trainable = Trainable(self.model, reporter.heard)
+        self.trainable = Trainable(self.model)
         wanted = self.trainable.serializer or job.serializer
         self._owner = Owner(self.model.package, self.model.instance)
         self.saver = Saver(job, self._owner, wanted)
@@ -65,7 +65,7 @@ class Fitter:
         with self.reporter.stage("serialise"):
             made = self.saver.save(fitted, "artefact")
         with self.reporter.stage("verify"):
-            trial.record(self.job, self.model, self.trainable, self.sample)
+            trial.record(self.job, self.model, made, self.sample)
         promote = self.job.promote and not verdict
         return replace(made, metrics=metrics, rows=self.rows, promote=promote, verdict=verdict)
 
@@ -83,7 +83,7 @@ class Fitter:
         job = self.job
         if job.kind == "train":
             with self.reporter.stage("fit"):
-                return self.trainable.train(job.params)
+                return self.trainable.train()
         if job.batches < 0:
             with self.reporter.stage("data"):
                 x, y = self._body()

@@ -6,6 +6,7 @@ predict as the fitted object did before it was written.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import statistics
 from collections.abc import Callable, Mapping
@@ -14,17 +15,18 @@ from time import perf_counter
 from typing import Any
 
 from modelsync import json_text
-from modelsync.errors import JobFailed
+from modelsync.errors import JobFailed, ModelBroken
 from modelsync.files import write_atomically
 from modelsync.fitting import artefact
 from modelsync.fitting.messages import FitJob, FitResult
 from modelsync.fitting.reporter import Reporter
 from modelsync.models import results
 from modelsync.models.check.comparison import BATCH, find_difference
+from modelsync.models.convention import METHOD
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.tables import schema
 from modelsync.models.tables.table import Table
-from modelsync.models.training.trainable import Trainable
+from modelsync.models.training import predictions
 from modelsync.models.types import LoadedModel
 
 SAMPLE = 10
@@ -60,15 +62,16 @@ def sample(x: Any) -> dict[str, Any]:
         return {}
 
 
-def record(job: FitJob, model: LoadedModel, trainable: Trainable, rows: dict[str, Any]) -> None:
-    """Write what the object in memory predicts for the first rows and for the model's examples.
+def record(job: FitJob, model: LoadedModel, made: FitResult, rows: dict[str, Any]) -> None:
+    """Write what the object in memory, from which `made` was written, predicts for the first rows
+    and for the model's examples.
 
-    What it predicts otherwise the second time is left out. Raises what the model raises for the
-    first rows; an example that fails is left out, too.
+    What it predicts otherwise the second time is left out, and an example that fails. Raises what
+    the model raises for the first rows.
     """
     expected: dict[str, Any] = {"rows": rows, "answers": None, "examples": {}}
-    if rows and trainable.predicts:
-        expected["answers"] = _steady(lambda: trainable.predict(_table(rows)))
+    if rows and (call := _in_memory(job, model, made)):
+        expected["answers"] = _steady(lambda: call(_table(rows)))
     for example in model.examples:
         try:
             answer = _steady(lambda given=example.variables: model.call(dict(given)))
@@ -79,6 +82,20 @@ def record(job: FitJob, model: LoadedModel, trainable: Trainable, rows: dict[str
     write_atomically(job.output / EXPECTED, json_text.dumps(expected))
 
 
+def _in_memory(
+    job: FitJob, model: LoadedModel, made: FitResult
+) -> Callable[[dict[str, Any]], Any] | None:
+    """Return how the fitted instance answers tables; None if it answers `variables` alone."""
+    fitted = artefact.version(job, made, job.output / made.file)
+    try:
+        bound = predictions.bind(model.spec, model.instance, fitted, None, is_async=model.is_async)
+    except ModelBroken:
+        if callable(getattr(model.instance, METHOD, None)):
+            return None
+        raise
+    return bound.call
+
+
 def _steady(call: Callable[[], Any]) -> Any:
     """Return an answer as JSON, None if it differs from call to call."""
     first, second = _plain(call()), _plain(call())
@@ -86,6 +103,8 @@ def _steady(call: Callable[[], Any]) -> Any:
 
 
 def _plain(answer: Any) -> Any:
+    if inspect.isawaitable(answer):
+        answer = lifecycle.wait_here(answer)
     return json_text.loads(results.dump(answer))
 
 
@@ -145,7 +164,9 @@ def _median(call: Callable[[], Any]) -> float:
     times: list[float] = []
     while len(times) < CALLS and sum(times) < CALLS_SECONDS:
         started = perf_counter()
-        call()
+        answer = call()
+        if inspect.isawaitable(answer):
+            lifecycle.wait_here(answer)
         times.append(perf_counter() - started)
     return statistics.median(times)
 

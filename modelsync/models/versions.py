@@ -18,9 +18,9 @@ Mismatch = Literal["warn", "refuse"]
 class Column:
     """A column of the table that a version was fitted with.
 
-    `dtype`: `float64`, `int64`, `bool`, `object` (texts), `category`, `datetime64[ns]`, or another
-    name of numpy's; empty if it is not known. `nullable`: it had missing values. `categories`:
-    those of a `category`.
+    `dtype` is numpy's or pandas' name of it: float64, int64, bool, object (texts), category,
+    datetime64[ns]; empty if it is not known. `nullable`: it had missing values. `categories`: those
+    of a category.
     """
 
     name: str
@@ -31,9 +31,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """What `predict` of a version takes: `frame`, a DataFrame with these columns in this order;
-    `array`, an array of shape (rows, columns), whose columns have the names `0`, `1` and so on; or
-    `vector`, an array of one dimension, such as texts.
+    """What a version predicts from: a DataFrame with these columns in this order (frame); an array
+    of shape (rows, columns), whose columns are named 0, 1 and so on (array); or an array of one
+    dimension, such as texts (vector).
 
     `target`: the column that is predicted, None if it has no name or there are several.
     """

@@ -46,6 +46,9 @@ class Router:
         self._bridge = bridge
         self._authorizer = Authorizer(service.settings.access)
         self._models = {f"{service.base}/{name}".encode(): name for name in self._dataplane.names}
+        for alias in service.settings.training.aliases:
+            if alias.action == "predict" and alias.model in self._dataplane.names:
+                self._models.setdefault(alias.path.encode(), alias.model)
         self._all = f"{service.base}/all".encode()
         self._codecs = {
             name: codec_of(model.spec) for name, model in self._dataplane.models.items()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # Arrow takes a while to load
     from pyarrow.fs import S3FileSystem
 
 _PART = 4 * 1024**2
-_CONNECT, _REQUEST = 4.0, 20.0
+_CONNECT, _REQUEST = 4.0, 10.0
 _TRIES = 3
 
 

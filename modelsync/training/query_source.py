@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from functools import cached_property, partial
 from itertools import chain
 from typing import Any
@@ -89,7 +90,10 @@ class QuerySource:
         """Run a query in a transaction that only reads. Raises DataInvalid, StoreUnavailable."""
         try:
             engine = sa.create_engine(
-                self._url, poolclass=NullPool, hide_parameters=True, connect_args=_options(self._url)
+                self._url,
+                poolclass=NullPool,
+                hide_parameters=True,
+                connect_args=_options(self._url),
             )
             with _only_reading(engine) as connection:
                 yield connection.exec_driver_sql(query, execution_options=_STREAM)
@@ -171,7 +175,7 @@ def _batch(
         try:
             try:
                 arrays.append(pa.array(values, kind))
-            except pa.ArrowInvalid:
+            except (pa.ArrowInvalid, pa.ArrowTypeError):
                 arrays.append(pa.array(values))  # cast by `conform`, or refused there
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise DataInvalid(
@@ -197,7 +201,9 @@ def _value(value: Any) -> Any:
         return json.dumps(value, default=str)
     if value is None or isinstance(value, _KNOWN):
         return value
-    return value if type(value).__module__ in {"decimal", "datetime"} else str(value)
+    if isinstance(value, Decimal):
+        return float(value)
+    return value if type(value).__module__ == "datetime" else str(value)
 
 
 _KNOWN = (bool, int, float, str, bytes)

@@ -23,6 +23,7 @@ from modelsync.errors import (
     StoreUnavailable,
 )
 from modelsync.files import storage
+from modelsync.fitting.uploads import recognize
 from modelsync.models.types import ModelEntry
 from modelsync.settings import Settings
 from modelsync.store.records import Job, JobKind, NewJob
@@ -145,7 +146,7 @@ class Intake:
             request.source,
             request.target,
             tuple(request.columns),
-            model_folder=self.folders / entry.spec.path,
+            folder=self.folders / entry.spec.path,
             settings=self.settings,
         )
         return found.digest, {"columns": request.columns} if request.columns else {}
@@ -175,8 +176,9 @@ class Intake:
         valid_name(asked.name)
         file = folder / "upload"
         self._copy(asked.body, file)
-        with file.open("rb") as opened:
-            serializer = _format_of(opened.read(512), asked.serializer)
+        serializer = recognize(file)
+        if asked.serializer not in ("", serializer):
+            raise DataInvalid(f"the file is {serializer}, not {asked.serializer}")
         stored = self.store.blobs.put(file)
         return NewJob(
             model=entry.name,
@@ -243,21 +245,3 @@ def _fingerprint(kind: JobKind, digest: str, request: TrainingRequest) -> str:
 
 def _digest(value: Any) -> str:
     return sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def _format_of(begin: bytes, asked: str) -> str:
-    """Return the format of an uploaded file, from its first bytes. Raises DataInvalid.
-
-    Nothing that runs code when it is opened is taken: no pickle, whatever its name.
-    """
-    if begin[:1] == b"\x80" or begin[:2] in (b"\x1f\x8b", b"x\x9c", b"x\x01", b"x\xda", b"BZ"):
-        raise DataInvalid(
-            "a pickle, or a joblib file, is refused, because it runs code when it is opened; "
-            "upload ONNX or skops, or push the file to the repository"
-        )
-    found = "skops" if begin[:4] == b"PK\x03\x04" else "onnx" if begin[:1] == b"\x08" else ""
-    if not found:
-        raise DataInvalid("the file is neither ONNX (a ModelProto) nor skops (a zip archive)")
-    if asked not in ("", found):
-        raise DataInvalid(f"the file is {found}, not {asked}")
-    return found

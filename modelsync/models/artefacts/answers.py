@@ -15,10 +15,15 @@ from modelsync.models.tables import answers
 from modelsync.models.tables.table import Table, shown, wrong
 
 
-def answer(artefact: LoadedArtefact, table: Table) -> dict[str, Any]:
-    """Return the answer in the form of the request; raises as `predict` does."""
-    predictions, probabilities = predict(artefact, table)
-    return answers.answer(table, len(predictions), predictions, probabilities)
+def call(artefact: LoadedArtefact, variables: dict[str, Any]) -> Any:
+    """Answer one request: for a table in the form of the request, else for the one row of it.
+
+    Raises VariablesInvalid, and what the artefact raises.
+    """
+    if type(variables) is not Table:
+        return artefact.batch.one(variables)
+    predictions, probabilities = predict(artefact, variables)
+    return answers.answer(variables, len(predictions), predictions, probabilities)
 
 
 def predict(artefact: LoadedArtefact, table: Table) -> tuple[list[Any], list[Any] | None]:

@@ -19,14 +19,12 @@ from typing import Any
 
 from modelsync.errors import ArtifactCorrupt, ModelBroken, VersionRefused
 from modelsync.models import examples
-from modelsync.models.artefacts import answers, registry
-from modelsync.models.binding import batching, methods
-from modelsync.models.binding.calls import Calls
+from modelsync.models.artefacts import registry
+from modelsync.models.binding import calls
 from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
 from modelsync.models.diagnosis import from_exception
 from modelsync.models.isolation import fork_guard, import_hooks, process_state
 from modelsync.models.loading import lifecycle
-from modelsync.models.tables.table import Table
 from modelsync.models.types import ArtefactFacts, Fault, LoadedModel, ModelSpec
 from modelsync.models.versions import FittedVersion, Mismatch
 
@@ -150,18 +148,14 @@ def _load(
 
 
 def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
+    from modelsync.models.artefacts import answers  # here: a small runner does without
+
     with process_state.restored_modules():
         artefact = registry.load(path, spec.artefact)
     batch = artefact.batch
-
-    def call(variables: dict[str, Any]) -> Any:
-        if type(variables) is Table:
-            return answers.answer(artefact, variables)
-        return batch.one(variables)
-
     return LoadedModel(
         spec,
-        call=call,
+        call=partial(answers.call, artefact),
         schema=batch.schema,
         doc=artefact.doc,
         instance=artefact.instance,
@@ -185,37 +179,21 @@ def _instance(
         instance = make()
         if stored:
             stored.give(instance, package.name)
-    method, rows = _method(instance, METHOD), _method(instance, BATCH)
-    is_async = inspect.iscoroutinefunction(method)
-    if is_async and rows:  # the static check has not seen both: one of them is inherited
-        raise ModelBroken(
-            Fault(
-                "load", f"async def {METHOD} beside {BATCH}: a batch is called, not awaited", FILE
-            )
-        )
-    form = methods.form_of(method, dataframe=spec.class_name == METHOD) if method else None
-    batch = batching.bind(rows, form) if rows else None
-    found: Calls | None = None
-    if method and form:
-        found = Calls(methods.caller(method, form), form.schema)
-    if batch:
-        found = Calls(found.call if found else batch.one, batch.schema, batch.row, batch.call)
+    found = calls.of_instance(instance, dataframe=spec.class_name == METHOD)
     fitted = stored.fitted if stored else None
     if spec.trainable:
-        if found is None:
-            is_async = inspect.iscoroutinefunction(_method(instance, PREDICT))
         # Here: a small runner, of a model that is not trained, does without.
         from modelsync.models.training import predictions
 
-        found = predictions.bind(spec, instance, fitted, found, is_async=is_async)
+        found = predictions.bind(spec, instance, found, fitted)
     if found is None:
         raise ModelBroken(Fault("load", f"class {spec.class_name} has no {METHOD} method", FILE))
     return LoadedModel(
-        replace(spec, is_async=is_async),
+        replace(spec, is_async=found.is_async),
         call=found.call,
         schema=found.schema,
-        doc=_doc(kind, method or rows or _method(instance, "fit"), module),
-        lock=threading.Lock() if spec.writes_self and not is_async else None,
+        doc=_doc(kind, instance, module),
+        lock=threading.Lock() if spec.writes_self and not found.is_async else None,
         instance=instance,
         bind=found.bind,
         call_batch=found.call_batch,
@@ -223,11 +201,6 @@ def _instance(
         stop=lifecycle.method(instance, "stop"),
         fitted=fitted,
     )
-
-
-def _method(instance: object, name: str) -> Callable[..., Any] | None:
-    found = getattr(instance, name, None)
-    return found if callable(found) else None
 
 
 def _label(spec: ModelSpec) -> str:
@@ -252,7 +225,9 @@ def _constructor(kind: type, path: str) -> Callable[[], Any]:
     return kind
 
 
-def _doc(kind: type, method: Any, module: object) -> str:
+def _doc(kind: type, instance: object, module: object) -> str:
     """Return the text for the API reference: of the class, else the method, else the file."""
+    found = (calls.method_of(instance, name) for name in (METHOD, BATCH, PREDICT, "fit"))
+    method = next(filter(None, found), None)
     text = kind.__doc__ or getattr(method, "__doc__", None) or getattr(module, "__doc__", None)
     return inspect.cleandoc(text) if isinstance(text, str) else ""

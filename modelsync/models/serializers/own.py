@@ -28,7 +28,7 @@ def _refuses(obj: Any, owner: Owner) -> str:
 
 
 def _dump(obj: Any, path: Path, owner: Owner) -> None:
-    if obj is not owner.instance:
+    if type(obj) is not type(owner.instance):  # else it is its own fitted object
         owner.instance.model = obj
     _call(owner.instance.dump, path, "wb")
 

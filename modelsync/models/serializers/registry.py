@@ -109,7 +109,7 @@ def dump(serializer: Serializer, obj: Any, file: Path, owner: Owner) -> dict[str
 
 def _at(obj: Any, owner: Owner) -> str:
     """Return which attribute of the model itself cannot be stored, for a message."""
-    if obj is not owner.instance:
+    if type(obj) is not type(owner.instance) or owner.instance is None:
         return ""
     bad = [name for name, value in vars(obj).items() if survey(value).unpicklable]
     shown = ", ".join(f"self.{name}" for name in bad)

@@ -20,7 +20,7 @@ from modelsync.models.tables.table import Table
 from modelsync.models.training import signatures
 from modelsync.models.training.restoring import model_of
 from modelsync.models.types import Fault
-from modelsync.models.versions import FittedVersion, TableSchema
+from modelsync.models.versions import TableSchema
 
 _SPECIAL = ("category", "datetime64")
 """Types of columns that estimators do not tell: only the version's schema has them."""
@@ -59,10 +59,15 @@ def has_own(instance: Any) -> bool:
     return callable(getattr(type(instance), PREDICT, None))
 
 
-def find(instance: Any, fitted: FittedVersion | None) -> Predict | None:
+def is_async(instance: Any) -> bool:
+    """Return whether a model's class has a `predict` that is awaited."""
+    return has_own(instance) and inspect.iscoroutinefunction(instance.predict)
+
+
+def find(instance: Any, inputs: TableSchema | None) -> Predict | None:
     """Return what predicts tables: the class's own `predict`, or that of what was fitted."""
     model = model_of(instance)
-    inputs = (fitted and fitted.inputs) or schema.of_estimator(model)
+    inputs = inputs or schema.of_estimator(model)
     form = inputs.form if inputs else "array"
     if has_own(instance):
         method = signatures.read(instance, PREDICT)
@@ -81,13 +86,15 @@ def find(instance: Any, fitted: FittedVersion | None) -> Predict | None:
     return None
 
 
-def single(instance: Any, fitted: FittedVersion | None, predict: Predict | None) -> Calls:
-    """Return how a model without `transform_predict` answers `variables`: as one row."""
+def single(instance: Any, inputs: TableSchema | None, predict: Predict | None, place: str) -> Calls:
+    """Return how a model without `transform_predict` answers `variables`: as one row.
+
+    `place` names what was fitted, for messages. Raises ModelBroken if it cannot predict.
+    """
     model = model_of(instance)
-    if not has_own(instance) and _is_estimator(model) and not _is_special(fitted):
+    if not has_own(instance) and _is_estimator(model) and not _is_special(inputs):
         from modelsync.models.artefacts import estimators
 
-        place = f"version {fitted.number}" if fitted else "self.model"
         return _of_artefact(estimators.adapt(model, place))
     if predict is None:
         message = f"the fitted object is a {type(model).__name__}, which has no predict"
@@ -107,8 +114,8 @@ def _is_estimator(model: Any) -> bool:
     return base is not None and isinstance(model, base)
 
 
-def _is_special(fitted: FittedVersion | None) -> bool:
-    columns = fitted.inputs.columns if fitted and fitted.inputs else ()
+def _is_special(inputs: TableSchema | None) -> bool:
+    columns = inputs.columns if inputs else ()
     return any(column.dtype.startswith(_SPECIAL) for column in columns)
 
 

@@ -13,40 +13,46 @@ from modelsync.models.training.estimates import Predict
 from modelsync.models.training.restoring import model_of
 from modelsync.models.training.unfitted import explained, is_unfitted, not_fitted
 from modelsync.models.types import ModelSpec
-from modelsync.models.versions import FittedVersion
+from modelsync.models.versions import FittedVersion, TableSchema
 
 
 def bind(
-    spec: ModelSpec,
-    instance: Any,
-    fitted: FittedVersion | None,
-    single: Calls | None,
-    *,
-    is_async: bool,
+    spec: ModelSpec, instance: Any, single: Calls | None, fitted: FittedVersion | None
 ) -> Calls:
     """Decide how a trainable model answers.
 
-    `single`: what its `transform_predict` gives, None if its class has no such method. Raises
-    ModelBroken if what was fitted cannot predict.
+    `single`: the calls of its `transform_predict`, None if its class has no such method. `fitted`:
+    the version that its instance has. Raises ModelBroken if what was fitted cannot predict.
     """
-    model = model_of(instance)
-    predict = estimates.find(instance, fitted)
-    ready = fitted is not None or model is not None
-    if single is None:
-        single = (
-            estimates.single(instance, fitted, predict)
-            if ready or estimates.has_own(instance)
-            else None
-        )
+    place = f"version {fitted.number}" if fitted else "self.model"
+    ready = fitted is not None or model_of(instance) is not None
+    inputs = fitted.inputs if fitted else None
+    return bind_to(spec, instance, single, inputs, place=place, ready=ready)
+
+
+def bind_to(
+    spec: ModelSpec,
+    instance: Any,
+    single: Calls | None,
+    inputs: TableSchema | None,
+    *,
+    place: str,
+    ready: bool,
+) -> Calls:
+    """Decide it for data of these `inputs`; `place` names what was fitted, for messages.
+
+    `ready`: something is fitted. Raises ModelBroken.
+    """
+    predict = estimates.find(instance, inputs)
+    is_async = single.is_async if single else estimates.is_async(instance)
+    if single is None and (ready or estimates.has_own(instance)):
+        single = estimates.single(instance, inputs, predict, place)
     answer = _Answers(spec, instance, single, predict, ready)
     call = answer.call_async if is_async else answer.call
-    batch = single.call_batch if single and not is_async else None
-    return Calls(
-        call,
-        single.schema if single else None,
-        answer.bind if batch else None,
-        answer.call_batch if batch else None,
-    )
+    schema = single.schema if single else None
+    if single and single.call_batch and not is_async:
+        return Calls(call, schema, answer.bind, answer.call_batch)
+    return Calls(call, schema, is_async=is_async)
 
 
 class _Answers:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from modelsync.models.isolation.import_hooks import ROOT
+from modelsync.models.serializers.survey import survey
+
+_CONSTANTS = (str, bytes, int, float, complex, bool, type(None), PurePath, type)
 
 
 def give(instance: Any, fitted: Any) -> None:
@@ -13,8 +18,6 @@ def give(instance: Any, fitted: Any) -> None:
     A `fit` that sets attributes and returns `self`, as scikit-learn's do, has the instance itself
     as its fitted object: then the attributes are given back.
     """
-    if fitted is instance:
-        return
     if is_own(instance, fitted):
         vars(instance).update(vars(fitted))
     else:
@@ -29,6 +32,20 @@ def is_own(instance: Any, fitted: Any) -> bool:
         and f"{kind.__module__}.".startswith(f"{ROOT}.")
         and hasattr(fitted, "__dict__")
     )
+
+
+def changed(instance: Any, before: Mapping[str, Any]) -> Any:
+    """Return a copy of an instance with only what its `fit` may have changed since `before`.
+
+    A constant, and what cannot be pickled, such as a lock or a connection, that was there before is
+    made by each constructor anew.
+    """
+    state = object.__new__(type(instance))
+    for name, value in vars(instance).items():
+        same = before.get(name, before) is value
+        if not (same and (isinstance(value, _CONSTANTS) or survey(value).unpicklable)):
+            vars(state)[name] = value
+    return state
 
 
 def model_of(instance: Any) -> Any:

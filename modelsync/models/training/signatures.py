@@ -20,6 +20,7 @@ TARGETS = {"y", "target", "targets", "label", "labels", "y_train", "train_y", "y
 """Names of a second parameter, in lower case, that has a default and is `y` nevertheless."""
 
 _EMPTY = inspect.Parameter.empty
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -42,7 +43,7 @@ class DataMethod:
 
     def call(self, x: Any, y: Any, parameters: Mapping[str, Any]) -> Any:
         """Call the method; `y` is dropped if it does not take it. Raises DataInvalid."""
-        arguments, named = [x], self._checked(parameters)
+        arguments, named = [x], self.checked(parameters)
         if self.y is not None and self.y.kind is inspect.Parameter.KEYWORD_ONLY:
             named[self.y.name] = y
         elif self.y is not None:
@@ -59,8 +60,11 @@ class DataMethod:
             y is not None and y.default is _EMPTY and y.kind is not inspect.Parameter.VAR_POSITIONAL
         )
 
-    def _checked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters of a request, validated by the types of the signature."""
+    def checked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of a request, validated by the types of the signature.
+
+        Raises DataInvalid.
+        """
         known = [one.name for one in self.others]
         if (unknown := [name for name in parameters if name not in known]) and not self.open_ended:
             takes = f"it takes {', '.join(map(_shown, self.others))}" if known else "it takes none"
@@ -123,6 +127,20 @@ def read(instance: object, name: str) -> DataMethod:
         open_ended,
         _wanted(hint),
         y is not None and _hint(y, method) is str,
+    )
+
+
+def parameters_of(instance: object, name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a request, as a method takes them that takes no data.
+
+    Raises DataInvalid.
+    """
+    method = getattr(instance, name)
+    parameters = tuple(inspect.signature(method).parameters.values())
+    open_ended = bool(parameters) and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
+    others = tuple(one for one in parameters if one.kind not in _VARIADIC)
+    return DataMethod(name, method, None, None, others, open_ended, None, by_name=False).checked(
+        given
     )
 
 

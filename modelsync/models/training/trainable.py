@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from modelsync import json_text
 from modelsync.errors import DataInvalid, JobFailed, NotTrainable
 from modelsync.models import results
+from modelsync.models.binding import calls
+from modelsync.models.convention import METHOD
 from modelsync.models.tables import answers, schema
 from modelsync.models.tables.table import shown
-from modelsync.models.training import signatures
+from modelsync.models.training import estimates, predictions, restoring, signatures
 from modelsync.models.training.data import Data
 from modelsync.models.training.restoring import give, model_of
 from modelsync.models.types import LoadedModel
@@ -41,10 +43,15 @@ class Trainable:
     All raise NotTrainable if the class lacks the method, DataInvalid for data and parameters that
     do not fit, JobFailed for a method that gives nothing to store, and else what the model's code
     raises. `x` and `y` are tables, or what a library holds: a DataFrame and a Series, arrays.
+
+    `on_progress` gets what a method that is a generator yields; what that returns is its result.
     """
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(
+        self, model: LoadedModel, on_progress: Callable[[Any], None] = lambda progress: None
+    ) -> None:
         self._model = model
+        self._on_progress = on_progress
         self._instance = model.instance
         self._inputs = model.fitted.inputs if model.fitted else None
         self._methods: dict[str, signatures.DataMethod] = {}
@@ -67,10 +74,13 @@ class Trainable:
         method = self._method("fit")
         return self._done("fit", lambda: data.call(method, dict(params or {})), data)
 
-    def train(self) -> Fitted:
-        """Call the model's own `train`, which fetches its data."""
+    def train(self, params: Mapping[str, Any] | None = None) -> Fitted:
+        """Call the model's own `train`, which fetches its data, with the parameters of the
+        request.
+        """
         self._need("train", "it does not fetch its own data", ("GET", "POST", "PUT", "DELETE"))
-        return self._done("train", self._instance.train, None)
+        given = signatures.parameters_of(self._instance, "train", dict(params or {}))
+        return self._done("train", lambda: self._instance.train(**given), None)
 
     def update(self, x: Any, y: Any = None) -> Fitted:
         """Update what is fitted: by the class's `update`, or by scikit-learn's `partial_fit`."""
@@ -106,6 +116,36 @@ class Trainable:
             return ""
         return f"accept(new_metrics, old_metrics) refused it{f': {reason}' if reason else ''}"
 
+    # --- predictions ------------------------------------------------------------------------------
+
+    def adopt(self, fitted: Fitted) -> None:
+        """Go on from an object that was fitted before, as after `fit`."""
+        give(self._instance, fitted.model)
+        self._inputs = fitted.inputs
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the model can answer now, with what is fitted in memory."""
+        return model_of(self._instance) is not None or estimates.has_own(self._instance)
+
+    def bind(self) -> None:
+        """Have the loaded model answer with what is fitted in memory.
+
+        Raises ModelBroken if that cannot predict.
+        """
+        model = self._model
+        single = calls.of_instance(self._instance, dataframe=model.spec.class_name == METHOD)
+        found = predictions.bind_to(
+            model.spec, self._instance, single, self._inputs, place="what was fitted", ready=True
+        )
+        model.call, model.schema = found.call, found.schema
+        model.bind, model.call_batch = found.bind, found.call_batch
+
+    def predict(self, x: Any) -> Any:
+        """Return the answer to a table, by what is fitted in memory. Raises what the model does."""
+        self.bind()
+        return self._run(lambda: self._model.call(x))
+
     # --- calls ------------------------------------------------------------------------------------
 
     def _need(self, name: str, why: str, allowed: tuple[str, ...]) -> None:
@@ -119,13 +159,25 @@ class Trainable:
 
     def _run(self, call: Callable[[], Any]) -> Any:
         """Call the model's code in its context; wait for an `async def`."""
-        found = self._model.context.run(call)
+        context = self._model.context
+        found = context.run(call)
+        if inspect.isgenerator(found):
+            return self._exhaust(found)
         if not inspect.isawaitable(found):
             return found
         import asyncio
 
         with asyncio.Runner() as runner:
-            return runner.run(_awaited(found), context=self._model.context.copy())
+            return runner.run(_awaited(found), context=context.copy())
+
+    def _exhaust(self, steps: Iterator[Any]) -> Any:
+        """Report what a generator yields; return what it returns."""
+        while True:
+            try:
+                progress = self._model.context.run(next, steps)
+            except StopIteration as end:
+                return end.value
+            self._on_progress(progress)
 
     def _done(self, name: str, call: Callable[[], Any], data: Data | None) -> Fitted:
         """Run a training method; return what it has fitted, with its metrics."""
@@ -136,8 +188,9 @@ class Trainable:
         if data is not None and "metrics" in self._model.spec.methods:
             method = self._method("metrics")
             metrics = {**metrics, **self._measured(self._run(lambda: data.call(method, {})))}
-        inputs = data.inputs if data is not None and data.inputs else schema.of_estimator(model)
-        return Fitted(model, _json(metrics), inputs)
+        known = data.inputs if data is not None else None
+        self._inputs = known or schema.of_estimator(model)
+        return Fitted(model, _json(metrics), self._inputs)
 
     def _fitted(self, name: str, found: Any, before: Mapping[str, Any]) -> Any:
         """Return the fitted object: what the method returned, else `self.model`, else self."""
@@ -146,9 +199,9 @@ class Trainable:
             return found
         if model_of(instance) is not None:
             return instance.model
-        changed = any(before.get(key, before) is not value for key, value in vars(instance).items())
-        if changed or found is instance:
-            return instance
+        state = restoring.changed(instance, before)
+        if vars(state) or found is instance:
+            return state
         message = f"{name} must return the fitted model, or set self.model; it returned None"
         raise JobFailed("fit", "", message)
 
