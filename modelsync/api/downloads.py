@@ -17,11 +17,10 @@ from modelsync.api.operations import query_parameter
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
 from modelsync.api.trained import TrainedModels, flag
 from modelsync.api.trained_operations import per_trained
-from modelsync.errors import ArtifactCorrupt, NotFitted, StoreUnavailable
+from modelsync.errors import NotFitted
 from modelsync.models.types import ModelName
 from modelsync.problems import JSON
 from modelsync.store.records import Version
-from modelsync.training.artifacts import Artifacts
 
 PART = 256 * 1024
 """Bytes of a file that are read at a time."""
@@ -116,18 +115,10 @@ def _download(trained: TrainedModels, version: Version) -> Response:
     }
     if made.sha256 in request.if_none_match:
         return Response(status=304, headers=headers)
-    response = Response(_parts(_file(trained, version)), content_type=OCTETS, headers=headers)
+    file = trained.store.fetch(trained.store.artifacts().describe(version))
+    response = Response(_parts(file), content_type=OCTETS, headers=headers)
     response.content_length = made.size
     return response
-
-
-def _file(trained: TrainedModels, version: Version) -> Path:
-    """The file of a version on this machine; from the store if it is not here yet."""
-    artifacts = Artifacts(trained.service.settings.state.home, trained.store().blobs)
-    try:
-        return artifacts.fetch(artifacts.describe(version))
-    except ArtifactCorrupt as error:
-        raise StoreUnavailable(str(error), 3600) from None
 
 
 def _parts(file: Path) -> Iterator[bytes]:

@@ -112,12 +112,14 @@ class Measurements:
     """What the check process measured of one version of a model.
 
     `load_seconds`: None if it did not load. `call_seconds`: the median of the calls with its
-    examples; None if it has none. `examples`: how many it has.
+    examples; None if it has none. `examples`: how many it has answered. `unfitted`: how many wait
+    for a fitted version, without which it cannot answer them.
     """
 
     load_seconds: float | None = None
     call_seconds: float | None = None
     examples: int = 0
+    unfitted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

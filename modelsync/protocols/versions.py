@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from modelsync.inference.codec import Codec
+from modelsync.models.tables.bodies import KEYS
 from modelsync.models.types import ModelSpec
 from modelsync.protocols.native import NATIVE
 from modelsync.protocols.tables import TABLES
@@ -16,7 +17,7 @@ def codec_of(spec: ModelSpec) -> Codec:
 
 
 def named_version(body: bytes) -> str:
-    """Return the version that the `key` of a body names; empty if it names none.
+    """Return the version that the `key` of a body names, or one of the other `KEYS`; empty without.
 
     A malformed body names none: the codec says what is wrong with it.
     """
@@ -24,5 +25,7 @@ def named_version(body: bytes) -> str:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
         return ""
-    key = found.get("key") if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return ""
+    key = next((found[name] for name in KEYS if found.get(name)), None)
     return str(key) if isinstance(key, str | int) and not isinstance(key, bool) else ""

@@ -115,6 +115,11 @@ class FittedVersions:
             {one.number: one for one in versions},
         )
 
+    def serving(self) -> dict[str, FittedVersion]:
+        """Return the current version of each model whose artefact is on this machine."""
+        found = {name: model.serving for name, model in self.read().items()}
+        return {name: one for name, one in found.items() if one and one.file.is_file()}
+
     # --- which worker has which version -----------------------------------------------------------
 
     def acknowledge(self, served: Mapping[str, int | None]) -> None:
