@@ -36,11 +36,13 @@ def download(service: Service, name: str) -> Response | None:
     """The file of a model that is an artefact, as it is in its folder; None if the model is code.
 
     Its SHA-256 is in `Repr-Digest` (RFC 9530), so that a client can compare what it has got. Raises
-    UnknownModel and ModelUnavailable.
+    ModelUnavailable.
     """
-    if not service.dataplane.model(name).artefact:
+    entry = service.entries.get(ModelName(name))
+    if entry is None or not entry.spec.artefact:
         return None
-    file = _file(service, service.entries[ModelName(name)])
+    service.dataplane.model(name)  # raises where it does not serve
+    file = _file(service, entry)
     response = send_file(file, "application/octet-stream", as_attachment=True)
     response.headers["Repr-Digest"] = f"sha-256=:{_digest(file)}:"
     return response
