@@ -38,6 +38,7 @@ STATUS: dict[type[errors.RequestError], int] = {
     errors.UnknownJob: 404,
     errors.IdempotencyMismatch: 422,
     errors.JobsFull: 429,
+    errors.RequestInProgress: 409,
 }
 
 STATUS_BY_REASON = {"ok": 200} | {kind.reason: status for kind, status in STATUS.items()}
@@ -86,6 +87,7 @@ def headers_of(error: errors.RequestError) -> Headers:
         case (
             errors.Overloaded(retry_after=seconds)
             | errors.JobsFull(retry_after=seconds)
+            | errors.RequestInProgress(retry_after=seconds)
             | errors.ModelUnavailable(retry_after=int() as seconds)
         ):
             return (("Retry-After", str(seconds)),)

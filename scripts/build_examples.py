@@ -13,11 +13,13 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris, load_wine
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.naive_bayes import GaussianNB
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 SEED = 7
 
@@ -41,10 +43,19 @@ def dummy_example(folder: Path) -> None:
 
 
 def iris(folder: Path) -> None:
-    """Species of an iris: scaled logistic regression on the data that scikit-learn brings."""
+    """Species of an iris: scaled logistic regression on the data that scikit-learn brings; its
+    `train` fits a tree on the same data, with the names that the species have in most copies.
+    """
     data = load_iris()
+    flowers = pd.DataFrame(
+        data.data, columns=["sepal_length", "sepal_width", "petal_length", "petal_width"]
+    )
+    species = data.target_names[data.target]
     model = make_pipeline(StandardScaler(), LogisticRegression())
-    joblib.dump(model.fit(data.data, data.target_names[data.target]), folder / "model.joblib")
+    joblib.dump(model.fit(flowers, species), folder / "model.joblib")
+    flowers.assign(species=[f"Iris-{name}" for name in species]).to_csv(
+        folder / "iris.csv", index=False
+    )
 
 
 def churn(folder: Path) -> None:
@@ -82,12 +93,33 @@ def wine(folder: Path) -> None:
     joblib.dump(GaussianNB().fit(measured, grapes), folder / "model.joblib")
 
 
+def passengers(folder: Path) -> None:
+    """Who survived the Titanic: a pipeline whose first step selects columns, of which some values
+    are missing. Its titanic.csv is data.
+    """
+    people = pd.read_csv(folder / "titanic.csv")
+    columns = make_column_transformer(
+        (OneHotEncoder(), ["class", "sex"]),
+        (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), ["age"]),
+        (OneHotEncoder(handle_unknown="ignore"), ["embarked"]),
+    )
+    steps = [("columns", columns), ("regression", LogisticRegression())]
+    survived = np.array(["no", "yes"])[people["survived"]]
+    _pickle(Pipeline(steps).fit(people, survived), folder / "pipeline.pkl")
+
+
 def _pickle(value: object, file: Path) -> None:
     file.write_bytes(pickle.dumps(value, protocol=5))
 
 
-BUILDERS = {"DummyExample": dummy_example, "Iris": iris, "Churn": churn, "Wine": wine}
-"""Exchange has no artefact: its rates.csv is data."""
+BUILDERS = {
+    "DummyExample": dummy_example,
+    "Iris": iris,
+    "Churn": churn,
+    "Wine": wine,
+    "Pipeline": passengers,
+}
+"""Exchange has no artefact: its rates.csv is data. Linear is fitted by its users."""
 
 
 def main(folder: Path) -> None:

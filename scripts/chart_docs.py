@@ -31,11 +31,7 @@ FIXED = {
     "MODELSYNC_ROLLOUT_DEPLOYMENT": "is the chart's own",
     "MODELSYNC_ROLLOUT_NAMESPACE": "is the release's own",
     "MODELSYNC_ROLLOUT_STATE": "is the chart's own",
-    "MODELSYNC_DATABASE_URL_FILE": "comes from a Secret",
-    "MODELSYNC_S3_ACCESS_KEY_FILE": "comes from a Secret",
-    "MODELSYNC_S3_SECRET_KEY_FILE": "comes from a Secret",
-    "MODELSYNC_DATA_URL_FILE": "comes from a Secret",
-    "MODELSYNC_DATA": "a volume is mounted there",
+    "MODELSYNC_JOB_TEMPLATE": "is the chart's own",
 }
 """Settings that are the chart's business, and why."""
 

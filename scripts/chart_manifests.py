@@ -27,6 +27,12 @@ FOLDER = ROOT / "k8s"
 BASE: dict[str, Any] = {
     "git": {"path": "https://github.com/you/models.git", "existingSecret": "modelsync-git"},
     "auth": {"existingSecret": "modelsync-auth"},
+    "database": {"existingSecret": "modelsync-store", "existingSecretKey": "database-url"},
+    "artifacts": {
+        "existingSecret": "modelsync-store",
+        "existingSecretKeys": {"accessKey": "s3-access-key", "secretKey": "s3-secret-key"},
+    },
+    "training": {"data": {"existingSecret": "modelsync-store", "existingSecretKey": "data-url"}},
 }
 COMPONENTS: dict[str, dict[str, Any]] = {
     "ingress": {"ingress": {"enabled": True}},
@@ -37,12 +43,15 @@ COMPONENTS: dict[str, dict[str, Any]] = {
     "metrics": {
         "metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}
     },
+    "training": {"training": {**BASE["training"], "enabled": True}},
 }
 PATCHES: dict[str, list[dict[str, Any]]] = {
     "autoscaling": [
         {"target": {"kind": "Deployment"}, "patch": "- {op: remove, path: /spec/replicas}\n"}
     ],
 }
+CHANGED = {"training": ("MODELSYNC_JOBS", "MODELSYNC_JOB_TEMPLATE")}
+"""The settings that a component changes."""
 SETTINGS = "configmap.yaml"
 """The settings' ConfigMap, which kustomize makes, so that its name follows from its content."""
 NAME = "modelsync-settings"
@@ -76,13 +85,18 @@ def files() -> dict[Path, str]:
     found[FOLDER / "base" / "kustomization.yaml"] = _dump(listed)
     for component, values in COMPONENTS.items():
         folder = FOLDER / "components" / component
-        added = {
-            _file(one): one for one in _plain(BASE | values) if _file(one) not in {*base, SETTINGS}
-        }
+        all_of_it = {_file(one): one for one in _plain(BASE | values)}
+        added = {name: one for name, one in all_of_it.items() if name not in {*base, SETTINGS}}
         found |= {folder / name: _dump(one) for name, one in added.items()}
         listed = _kustomization("Component", "v1alpha1", added)
         if component in PATCHES:
             listed["patches"] = PATCHES[component]
+        if names := CHANGED.get(component):
+            given = all_of_it[SETTINGS]["data"]
+            literals = [f"{name}={given[name]}" for name in names]
+            listed["configMapGenerator"] = [
+                {"name": NAME, "behavior": "merge", "literals": literals}
+            ]
         found[folder / "kustomization.yaml"] = _dump(listed)
     return found
 
@@ -109,14 +123,19 @@ def plain(one: Object) -> Object:
         for container in template["spec"]["containers"]:
             container["envFrom"] = [{"configMapRef": {"name": NAME}}]
         for volume in template["spec"]["volumes"]:
-            if volume["name"] in {"git", "auth"}:
-                volume.pop("projected", None)
-                volume["secret"] = {
-                    "secretName": f"modelsync-{volume['name']}",
-                    "optional": True,
-                    "defaultMode": 0o440,
-                }
+            if volume["name"] in {"git", "auth", "store"}:
+                volume |= {"secret": _optional(volume["name"], volume.pop("projected", {}))}
     return one
+
+
+def _optional(name: str, projected: Object) -> Object:
+    """The user's Secret of this name; of the store's each pod gets what it needs."""
+    secret = {"secretName": f"modelsync-{name}", "optional": True, "defaultMode": 0o440}
+    if name == "store":
+        secret["items"] = [
+            item for source in projected["sources"] for item in source["secret"]["items"]
+        ]
+    return secret
 
 
 def _is_users(setting: str) -> bool:

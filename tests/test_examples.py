@@ -16,7 +16,7 @@ from tests.waiting import patient
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "models_serve"
-NAMES = ["Churn", "DummyExample", "Exchange", "Iris", "Wine"]
+NAMES = ["Churn", "DummyExample", "Exchange", "Iris", "Pipeline", "Wine"]
 
 
 def checked(folder: Path) -> dict[str, dict[str, Any]]:
@@ -49,4 +49,4 @@ def test_artefacts_can_be_made_again(tmp_path: Path, capsys: pytest.CaptureFixtu
     )
     build_examples.main(models)
     assert {name: model["fault"] for name, model in checked(models).items()} == dict.fromkeys(NAMES)
-    assert capsys.readouterr().out.count("built ") == 4
+    assert capsys.readouterr().out.count("built ") == 5

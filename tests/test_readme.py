@@ -12,13 +12,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from modelsync import errors
 from tests.fixtures.curl import curl
+from tests.fixtures.pages import Shown, comparable, shown
 from tests.fixtures.service import Service, serving
 from tests.waiting import patient, until
 
@@ -36,43 +36,8 @@ ELSEWHERE = {
 """Commands that are not run here, and what tests them instead."""
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A command of the README, the section it stands in, and what is shown below it."""
-
-    section: str
-    command: str
-    output: str
-
-
-def shown() -> Iterator[Shown]:
-    for heading, text in re.findall(r"^##+ (.+)\n((?:(?!##+ ).*\n)*)", README, re.MULTILINE):
-        for block in re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-                command = re.match(r"(?:.*\\\n)*.*\n", part)[0]  # type: ignore[index]
-                yield Shown(
-                    heading,
-                    re.sub(r"\\\n\s*", "", command).strip(),
-                    part.removeprefix(command).strip(),
-                )
-
-
-COMMANDS = list(shown())
+COMMANDS = [one for one in shown(README) if isinstance(one, Shown)]
 FOLLOWING = ("A push was refused", "Syncing on each push: webhooks")
-
-
-def comparable(text: str) -> str:
-    """The text without what differs from run to run, and with columns of any width."""
-    for pattern, word in [
-        (r"\b[0-9a-f]{40}\b", "HASH40"),
-        (r"\b[0-9a-f]{20,36}\b", "REQUEST"),
-        (r"\b[0-9a-f]{12}\b", "HASH12"),
-        (r"\d{4}-\d\d-\d\dT[\d:.]+(\+00:00|Z)", "TIME"),
-        (r"\b[\d.]+(e-\d+)? m?s\b", "SECONDS"),
-        (r" +", " "),
-    ]:
-        text = re.sub(pattern, word, text)
-    return text.strip()
 
 
 def run(command: str, folder: Path, service: Service) -> str:

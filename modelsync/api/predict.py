@@ -5,6 +5,7 @@ Our own worker answers these routes without Flask.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 
 from flask import Response, request
@@ -31,41 +32,13 @@ from modelsync.server.media_type import check_media_type
 def routes(context: Context) -> list[Route]:
     """The routes that call models."""
     dataplane = context.service.dataplane
-    limit = context.service.settings.server.max_body
-
-    def json_body() -> bytes:
-        check_media_type(
-            request.headers.get("Content-Type"), request.headers.get("Content-Encoding")
-        )
-        return replies.body(limit)
-
-    def predict(name: str) -> Response:
-        """Answer a prediction; refusals before the data plane are counted here."""
-        started = perf_counter()
-        try:
-            context.require("predict")
-            if name not in dataplane.models:
-                dataplane.model(name)  # raises UnknownModel or ModelUnavailable for any body
-            body = json_body() if request.method == "POST" else query.body_of(_query())
-        except RequestError as error:
-            if row := dataplane.counters.rows.get(name):
-                row.observe(error.reason, perf_counter() - started)
-            raise
-        request_id = replies.request_id()
-        answer = NATIVE.answer(
-            dataplane.predict(name, body, NATIVE, request_id),
-            name=name,
-            model=dataplane.models[name],
-            release=dataplane.release,
-            request_id=request_id,
-        )
-        return replies.respond(answer)
+    predict = predictor(context)
 
     def predict_all() -> Response:
         context.require("predict")
         options = query.all_options(_query())
         request_id = replies.request_id()
-        outcomes = ask_all(dataplane, json_body(), NATIVE, request_id, options.names)
+        outcomes = ask_all(dataplane, _json_body(context), NATIVE, request_id, options.names)
         answer = NATIVE.answer_all(
             outcomes, flat=options.flat, release=dataplane.release, request_id=request_id
         )
@@ -80,6 +53,40 @@ def routes(context: Context) -> list[Route]:
         Route("GET", f"{path}/predict", predict, older),
         Route("POST", f"{context.base}/all", predict_all, _all_operation(context), link="all"),
     ]
+
+
+def predictor(context: Context) -> Callable[[str], Response]:
+    """The view that predicts with a model: of a POST with a body, of a GET with a query."""
+    dataplane = context.service.dataplane
+
+    def predict(name: str) -> Response:
+        """Answer a prediction; refusals before the data plane are counted here."""
+        started = perf_counter()
+        try:
+            context.require("predict")
+            if name not in dataplane.models:
+                dataplane.model(name)  # raises UnknownModel or ModelUnavailable for any body
+            body = _json_body(context) if request.method == "POST" else query.body_of(_query())
+        except RequestError as error:
+            if row := dataplane.counters.rows.get(name):
+                row.observe(error.reason, perf_counter() - started)
+            raise
+        request_id = replies.request_id()
+        answer = NATIVE.answer(
+            dataplane.predict(name, body, NATIVE, request_id),
+            name=name,
+            model=dataplane.models[name],
+            release=dataplane.release,
+            request_id=request_id,
+        )
+        return replies.respond(answer)
+
+    return predict
+
+
+def _json_body(context: Context) -> bytes:
+    check_media_type(request.headers.get("Content-Type"), request.headers.get("Content-Encoding"))
+    return replies.body(context.service.settings.server.max_body)
 
 
 def _query() -> str:

@@ -12,6 +12,7 @@ from modelsync.cli.check import check
 from modelsync.cli.command import Verbs, run
 from modelsync.cli.environments import environments
 from modelsync.cli.generate import generate
+from modelsync.cli.job import job
 from modelsync.cli.new import new
 from modelsync.cli.rollout import rollout
 from modelsync.cli.serve import serve
@@ -39,7 +40,7 @@ def cli() -> None:
     """  # noqa: D301 - for click it is the character itself, not an escaped one
 
 
-for command in (serve, sync, check, environments, generate, new, call, rollout, version):
+for command in (serve, sync, check, environments, generate, new, call, job, rollout, version):
     cli.add_command(command)
 
 

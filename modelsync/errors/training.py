@@ -65,6 +65,16 @@ class IdempotencyMismatch(RequestError):
     reason = "idempotency"
 
 
+class RequestInProgress(RequestError):
+    """The first request with this `Idempotency-Key` has no answer yet; `retry_after` in seconds."""
+
+    reason = "in_progress"
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
 class JobsFull(RequestError):
     """So many jobs wait that no more are taken; `retry_after` is in seconds."""
 
@@ -94,7 +104,13 @@ class ArtifactCorrupt(ModelsyncError):
 
 
 JobStage = Literal["data", "load", "fit", "serialise", "verify", "memory", "timeout", "crash"]
-"""The step in which a job has failed."""
+"""The step in which a job has failed.
+
+`data`: reading it. `load`: the import of the model, its constructor, the version that is updated.
+`fit`: its `fit`, `train`, `update`, `metrics` or `accept`. `serialise`: writing the artefact.
+`verify`: the artefact, loaded again, does not predict as the fitted object did. `memory`,
+`timeout`: it needed more than it may. `crash`: its process has ended by itself.
+"""
 
 
 class JobFailed(ModelsyncError):

@@ -1,9 +1,15 @@
-"""The ref that is followed: HEAD, a branch, else a tag, else the hash of a commit."""
+"""Refs in the remote's listing: the one that is followed, and the tags that are labels.
+
+The followed ref is HEAD, a branch, else a tag, else the hash of a commit.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+LABELS = ("refs/tags/*@*", "refs/tags/*#*")
+"""The arguments of `ls-remote` for the tags that may be labels of models."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ABBREVIATED = re.compile(r"[0-9a-f]{4,39}")
@@ -54,6 +60,17 @@ class Ref:
             found = {sha for sha in shas.values() if sha.startswith(self.text)}
             return found.pop() if len(found) == 1 else None
         return None
+
+
+def tags(listing: str) -> dict[str, str]:
+    """The tags in a listing, by name without `refs/tags/`, with the commits that they lead to."""
+    lines = (line.partition("\t") for line in listing.splitlines())
+    shas = {name: sha for sha, _, name in lines if name.startswith("refs/tags/")}
+    return {
+        name.removeprefix("refs/tags/"): shas.get(_peeled(name), sha)
+        for name, sha in shas.items()
+        if not name.endswith(_peeled(""))
+    }
 
 
 def _peeled(name: str) -> str:

@@ -11,9 +11,12 @@ METHOD = "transform_predict"
 BATCH = "transform_predict_batch"
 """The method that answers a list of rows. A class has `METHOD`, `BATCH` or both."""
 
-LIFECYCLE = ("accept", "fit", "predict", "train", "update")
+PREDICT = "predict"
+"""The method of a model that is trained which answers a table of rows."""
+
+LIFECYCLE = ("accept", "fit", "metrics", PREDICT, "train", "update")
 """Optional methods of a model that is trained: `fit(x, y, **params)`, `train()`, `update(x, y)`,
-`accept(new_metrics, old_metrics)`, and `predict(x)` for tables.
+`metrics(x, y)`, `accept(new_metrics, old_metrics)`, and `predict(x)` for tables.
 """
 
 EXAMPLES = "examples"

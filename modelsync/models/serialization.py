@@ -63,6 +63,8 @@ def _type_hints(kind: type) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     return str(value) if isinstance(value, Path) else value
 
 
@@ -76,6 +78,6 @@ def _typed(hint: Any, value: Any) -> Any:
             return Path(value)
         if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
             return from_json(kind, value)
-        if get_origin(kind) is tuple and isinstance(value, list):
-            return tuple(value)
+        if get_origin(kind) is tuple and isinstance(value, list | tuple):
+            return tuple(_typed(get_args(kind)[0], item) for item in value)
     return value

@@ -10,13 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+Mismatch = Literal["warn", "refuse"]
+"""What to do with a version that was made with other libraries than those here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of the table that a version was fitted with.
 
     `dtype` is numpy's or pandas' name of it: float64, int64, bool, object (texts), category,
-    datetime64[ns]. `nullable`: it had missing values. `categories`: those of a category.
+    datetime64[ns]; empty if it is not known. `nullable`: it had missing values. `categories`: those
+    of a category.
     """
 
     name: str
@@ -27,13 +31,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """What a version predicts from: a DataFrame with these columns in this order (frame), or an
-    array of shape (rows, columns), whose columns are named 0, 1 and so on (array).
+    """What a version predicts from: a DataFrame with these columns in this order (frame); an array
+    of shape (rows, columns), whose columns are named 0, 1 and so on (array); or an array of one
+    dimension, such as texts (vector).
 
     `target`: the column that is predicted, None if it has no name or there are several.
     """
 
-    form: Literal["frame", "array"]
+    form: Literal["frame", "array", "vector"]
     columns: tuple[Column, ...] = ()
     target: Column | None = None
 

@@ -84,11 +84,13 @@ def event(logger: logging.Logger, level: int, message: str, /, **fields: Any) ->
 
 def secrets_of(settings: Settings) -> Callable[[], Iterator[str]]:
     """The secrets of these settings, for `configure`; files are read at each use."""
-    access = settings.access
+    access, store = settings.access, settings.store
     lists = (access.predict_tokens, access.train_tokens, access.admin_tokens)
+    databases = (store.database_url, settings.training.data_url)
+    keys = (store.s3_access_key, store.s3_secret_key)
 
     def read() -> Iterator[str]:
-        for secret in (settings.git.password, access.webhook_secret, *lists):
+        for secret in (settings.git.password, access.webhook_secret, *databases, *keys, *lists):
             try:
                 value = secret.read()
             except SettingsError:

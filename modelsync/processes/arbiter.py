@@ -13,10 +13,10 @@ from gunicorn.arbiter import Arbiter
 
 from modelsync.models.isolation import fork_guard
 from modelsync.observability import totals
+from modelsync.oom import OomKills
 from modelsync.orphans import Children
 from modelsync.processes import worker_death
 from modelsync.processes.gunicorn_worker import ModelsyncWorker
-from modelsync.processes.oom import OomKills
 from modelsync.processes.pulse import POLL, PulseWatch
 from modelsync.processes.relocation import Relocation
 from modelsync.processes.runner_processes import RunnerProcesses

@@ -28,12 +28,12 @@ from modelsync.inference import serving
 from modelsync.inference.circuit_breaker import CircuitBreaker, memory_file
 from modelsync.models.isolation import fork_guard, patches
 from modelsync.observability import counters, logs
+from modelsync.oom import OomKills, find_counter
 from modelsync.orphans import Children
 from modelsync.processes import relocation, requests_pipe
 from modelsync.processes.arbiter import ModelsyncArbiter
 from modelsync.processes.gunicorn_logger import GunicornLogger
 from modelsync.processes.gunicorn_worker import ModelsyncWorker
-from modelsync.processes.oom import OomKills, find_counter
 from modelsync.processes.pulse import Pulses, PulseWatch
 from modelsync.processes.relocation import Relocation
 from modelsync.processes.requests_pipe import FORCED, PLACE_ANEW, SYNC

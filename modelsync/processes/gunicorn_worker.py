@@ -24,7 +24,7 @@ from modelsync.inference.serving import Service
 from modelsync.models.isolation import patches, process_state, random_numbers
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.models.loading import loader
-from modelsync.processes.oom import prefer_as_oom_victim
+from modelsync.oom import prefer_as_oom_victim
 from modelsync.processes.pulse import Pulses
 from modelsync.processes.warm_up import stop, warm_up
 from modelsync.server.connection import LINGER
@@ -38,6 +38,9 @@ SWITCH_INTERVAL = 0.0005
 several times; beside a model that computes, each crossing would wait Python's default of 5 ms.
 """
 
+
+CATCH_UP = 30.0
+"""Seconds that a new worker waits for versions that have been fitted since its master began."""
 
 MAX_REASON = 500
 """Characters of a reason in a report: a write to a pipe of at most 4 KiB is not divided."""
@@ -114,6 +117,8 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         limit = service.settings.sync.check_timeout
         # A line for each model, since the supervisor limits the time between two lines.
         step = partial(self._tell, b"{}")
+        service.watch.start(server.replace)
+        await loop.run_in_executor(None, service.watch.catch_up, CATCH_UP)
         await loop.run_in_executor(None, warm_up, service.dataplane, limit, step)
         server.refresh()
         if self.pulses:
@@ -127,6 +132,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
             )
         await ending.wait()
         await server.drain(LINGER, self.cfg.graceful_timeout)
+        service.watch.end()
         if not server.state.connections:
             service.dataplane.counters.answered()
         await loop.run_in_executor(None, stop, service.dataplane)

@@ -1,8 +1,8 @@
 """The supervisor: owns the listening socket, follows the source, replaces generations.
 
-It runs no model code and imports none. Each update and each generation is a child process. If the
-supervisor crashes, they end. After a restart it serves the current release at once, then looks for
-a newer one.
+It runs no model code and imports none. Each update, each generation and the trainer is a child
+process. If the supervisor crashes, they end. After a restart it serves the current release at once,
+then looks for a newer one.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from modelsync.processes.replacement import Replacement
 from modelsync.processes.swap_record import SwapRecord
 from modelsync.processes.sync_loop import SyncLoop
 from modelsync.processes.tasks import cancel, start_task
+from modelsync.processes.training import TrainerProcess
 from modelsync.releases import owners
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
@@ -99,6 +100,7 @@ class Supervisor:
         self._launcher = Launcher(
             settings, listener, self._sync_loop.request_writer, self._children
         )
+        self._trainer = TrainerProcess(settings, self._children)
         self._record = SwapRecord(settings)
         self._stopping = asyncio.Event()
         self._stopping_at_once = asyncio.Event()
@@ -122,6 +124,7 @@ class Supervisor:
         following = loop.create_task(self._sync_loop.run())
         start_task(self._keepers, end_strangers(self._children))
         start_task(self._keepers, self._replacement.run())
+        training = loop.create_task(self._trainer.run())
         await self._stopping.wait()
         patience = self.settings.server.drain_timeout
         log.info(
@@ -129,7 +132,7 @@ class Supervisor:
             patience,
         )
         ended, at_once = (
-            loop.create_task(self._stop(following)),
+            loop.create_task(self._stop(following, training)),
             loop.create_task(self._stopping_at_once.wait()),
         )
         await asyncio.wait([ended, at_once], return_when=asyncio.FIRST_COMPLETED)
@@ -147,16 +150,18 @@ class Supervisor:
             self._stopping_at_once.set()
         self._stopping.set()
 
-    async def _stop(self, following: asyncio.Task[None]) -> None:
+    async def _stop(self, following: asyncio.Task[None], training: asyncio.Task[None]) -> None:
+        jobs_end = asyncio.create_task(cancel([training]))
         await cancel([following, *self._keepers, *self._restarters])
         if self.current:
             await self.current.drain(self.settings.server.drain_timeout + 5)
-        await asyncio.gather(*self._draining, return_exceptions=True)
+        await asyncio.gather(*self._draining, jobs_end, return_exceptions=True)
         await asyncio.to_thread(self._children.end_all)
 
     async def _kill_all(self) -> None:
         """Kill everything that `_stop` waits for."""
         self._sync_loop.kill()
+        self._trainer.kill()
         if self.current:
             await self.current.kill()
         await cancel(self._draining)

@@ -49,6 +49,34 @@ def parse(body: bytes) -> dict[str, Any]:
     return variables
 
 
+def parse_object(body: bytes, wanted: str) -> dict[str, Any]:
+    """Return the object that a body is, of any members.
+
+    Raises MalformedBody as `parse` does; `wanted` ends the messages about a body of another shape.
+    """
+    try:
+        document = _loads(body)
+    except json_text.JSONDecodeError as error:
+        _refuse(body, error, wanted)
+    if type(document) is not dict:
+        raise MalformedBody(f"the body is {_kind(document)}, not an object; {wanted}", 0)
+    keys = sum(len(value) for value in document.values() if type(value) is dict)
+    colons = body.count(b":")
+    if colons != len(document) + keys and colons != _count(document):
+        _refuse_duplicates(body)
+    return document
+
+
+def variables_of(document: dict[str, Any], wanted: str) -> dict[str, Any]:
+    """Return the variables of a body. Raises MalformedBody."""
+    variables = document.get("variables")
+    if type(variables) is dict:
+        return variables
+    if "variables" in document:
+        raise MalformedBody(f"variables is {_kind(variables)}, not an object; {wanted}")
+    raise MalformedBody(f"the body holds no variables; {wanted}")
+
+
 def _count(document: Any) -> int:
     """Return the number of keys in all objects of a document."""
     keys, waiting = 0, [document]
@@ -76,9 +104,9 @@ def _kind(value: object) -> str:
 # --- errors and their positions -------------------------------------------------------------------
 
 
-def _refuse(body: bytes, error: json_text.JSONDecodeError) -> NoReturn:
+def _refuse(body: bytes, error: json_text.JSONDecodeError, wanted: str = WANTED) -> NoReturn:
     if not body.strip():
-        raise MalformedBody(f"the body is empty; {WANTED}", 0) from None
+        raise MalformedBody(f"the body is empty; {wanted}", 0) from None
     if body.startswith(BOM):
         raise MalformedBody(
             "the body starts with a byte order mark at line 1, column 1; send UTF-8 without it", 0

@@ -40,6 +40,15 @@ class ModelVersions:
         return self.versions.get(number)
 
     @property
+    def candidates(self) -> tuple[FittedVersion, ...]:
+        """The version that is current, then those before it that are on disk, newest first."""
+        if (current := self.serving) is None:
+            return ()
+        earlier = sorted((one for one in self.versions if one < current.number), reverse=True)
+        on_disk = [self.versions[one] for one in earlier if self.versions[one].file.is_file()]
+        return (current, *on_disk)
+
+    @property
     def serving(self) -> FittedVersion | None:
         """The version that is current."""
         return self.versions.get(self.current) if self.current else None
@@ -67,10 +76,14 @@ class FittedVersions:
 
     def read(self) -> dict[str, ModelVersions]:
         """Return the versions by model; a missing or damaged file has none."""
+        return self.known() or {}
+
+    def known(self) -> dict[str, ModelVersions] | None:
+        """Return the versions by model; None if the file is missing or damaged."""
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             found = orjson.loads(self._file.read_bytes())
             return {name: self._parse(name, value) for name, value in found.items()}
-        return {}
+        return None
 
     def write(self, models: Mapping[str, ModelVersions]) -> None:
         """Replace the versions of all models; those that are current must have their files.

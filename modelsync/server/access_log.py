@@ -76,8 +76,18 @@ class AccessLog:
             % (self._now(), head, escaped(tail)[1:-1], size, seconds, self._pid)
         )
 
-    def answered(self, request: Request, answer: Answer, client: bytes, model: str | None) -> None:
-        """Add the line of a request and its answer; `model` is the name of its model, if any."""
+    def answered(
+        self,
+        request: Request,
+        answer: Answer,
+        client: bytes,
+        model: str | None,
+        size: int | None = None,
+    ) -> None:
+        """Add the line of a request and its answer; `model` is the name of its model, if any.
+
+        `size`: the bytes of the body that were sent, None: all of it.
+        """
         if self.enabled:
             self.add(
                 f"{request.method.decode('latin-1')} {request.path.decode('latin-1')}",
@@ -85,7 +95,7 @@ class AccessLog:
                 client=client.decode() or None,
                 request_id=request.request_id,
                 model=model,
-                size=len(answer.body),
+                size=len(answer.body) if size is None else size,
                 seconds=perf_counter() - request.started,
                 detail=problems.detail_of(answer) if answer.status >= 400 else "",
             )

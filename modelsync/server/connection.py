@@ -7,11 +7,10 @@ never reaches a model: it is answered with a problem, and the connection ends.
 from __future__ import annotations
 
 import asyncio
-from time import perf_counter
 
 from modelsync.problems import Answer
 from modelsync.server.access_log import AccessLog
-from modelsync.server.buffers import SMALL, TOO_MANY_ANSWERS, TOO_MANY_BODIES
+from modelsync.server.buffers import TOO_MANY_ANSWERS, TOO_MANY_BODIES
 from modelsync.server.head_cache import HeadCache
 from modelsync.server.parser import RequestParser
 from modelsync.server.pipeline import Pipeline
@@ -20,6 +19,7 @@ from modelsync.server.responses import Responses
 from modelsync.server.router import Router
 from modelsync.server.rules import ProtocolError
 from modelsync.server.state import ServerState
+from modelsync.server.streams import StreamedAnswer
 
 LINGER = 2.0
 """Seconds for which a closing connection still reads (RFC 9112 section 9.6): a reset would destroy
@@ -55,9 +55,7 @@ class Connection(asyncio.Protocol):
         self._pipeline = Pipeline(state.buffers, self, self._start)
         self._exchanges = self._pipeline.exchanges
         self._parser = RequestParser(self, state.max_body)
-        self._closing = False
-        self._paused = False
-        self.unread = False
+        self._closing = self._paused = self.unread = False
         self._unsent = 0
         self.client = b""
         self.deadline = 0.0
@@ -115,11 +113,11 @@ class Connection(asyncio.Protocol):
         if self._closing and not self._exchanges:
             self._expect(LINGER)
         elif self._parser.in_message:
-            state, in_head = self._state, self._parser.in_head
-            self._expect(state.header_timeout if in_head else state.body_timeout)
+            self._expect(self._state.receive_timeout(in_head=self._parser.in_head))
         else:
             self._expect(0.0)
-        self._flush()
+        self._pipeline.go_on()
+        self.flush()
 
     def _expect(self, seconds: float) -> None:
         """Limit the time for the client's next step, 0: it has none.
@@ -180,9 +178,7 @@ class Connection(asyncio.Protocol):
         if self._ends():
             return
         self._closing = True
-        request.keep_alive = False
         request.request_id = self._state.request_id(None)
-        request.started = request.started or perf_counter()
         exchange = Exchange(request)
         self._exchanges.append(exchange)
         self._expect(0.0)
@@ -220,8 +216,10 @@ class Connection(asyncio.Protocol):
 
     def answered(self, exchange: Exchange, answer: Answer) -> None:
         """Send the answer of a request, after the answers of those before it."""
-        request = exchange.request
-        self._log.answered(request, answer, self.client, self._router.model_at(request.path))
+        if type(answer) is StreamedAnswer:
+            self._pipeline.stream(exchange, answer)
+        else:
+            self.log_answer(exchange, answer)
         if self.transport.is_closing():
             return
         # Later requests of the pipeline are under way already: the last one ends the connection.
@@ -242,12 +240,18 @@ class Connection(asyncio.Protocol):
         else:
             self._queue(exchange)
 
-    def _flush(self) -> None:
+    def log_answer(self, exchange: Exchange, answer: Answer, size: int | None = None) -> None:
+        model = self._router.model_at(exchange.request.path)
+        self._log.answered(exchange.request, answer, self.client, model, size)
+
+    def flush(self) -> None:
         """Write all answers up to the first that is not ready."""
         exchanges = self._exchanges
         while exchanges and (output := exchanges[0].output) is not None and not self.unread:
-            exchange = exchanges.popleft()
             self.transport.write(output)
+            if self._pipeline.senders and self._pipeline.sends_body(exchanges[0]):
+                return
+            exchange = exchanges.popleft()
             if exchange.close:
                 self._linger()
                 return
@@ -261,12 +265,9 @@ class Connection(asyncio.Protocol):
 
     def _queue(self, exchange: Exchange) -> None:
         """Send an answer in its turn; one for which there is no room becomes a 503."""
-        large = len(exchange.output or b"") > SMALL
-        if (large or self._pipeline.waiting) and not self._pipeline.keep(exchange):
-            request = exchange.request
-            answer = self._responses.problem(503, TOO_MANY_ANSWERS, request.request_id)
-            exchange.output = self._responses.render(request, answer, close=exchange.close)
-        self._flush()
+        if not self._pipeline.keep(exchange):
+            exchange.output = self._responses.refusal(exchange, TOO_MANY_ANSWERS)
+        self.flush()
 
     def unsent(self) -> int:
         """Return the bytes of the body that arrives, and of answers that the client must read."""

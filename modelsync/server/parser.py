@@ -97,8 +97,10 @@ class RequestParser:
         return self._body_size if self.in_message else 0
 
     def drop(self) -> Request:
-        """Drop the request that is being parsed, and return the part that has been."""
+        """Drop the request that is being parsed, the last one; return the part that has been."""
         request = self._request if self.in_message else Request()
+        request.keep_alive = False
+        request.started = request.started or perf_counter()
         self.in_message = False
         self._body = []
         return request

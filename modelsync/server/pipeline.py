@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from modelsync.server.buffers import (
     CONNECTION_BYTES,
@@ -17,23 +18,32 @@ from modelsync.server.buffers import (
     Holder,
 )
 from modelsync.server.request import Exchange, Request
+from modelsync.server.streams import Channel, StreamedAnswer, StreamSender
 
 MAX_PIPELINED = 32
 """Requests of one connection that may wait for an answer; then reading pauses."""
+
+
+class Client(Holder, Channel, Protocol):
+    """The connection of a pipeline."""
 
 
 class Pipeline:
     """The exchanges of one connection, and those of them, the last ones, that wait to be started.
 
     `holder` is the connection, `start` has a request answered. `held` is what the connection holds
-    in bytes, 0 if that is little.
+    in bytes, 0 if that is little. `senders` send the bodies of exchanges with streamed answers.
     """
 
-    __slots__ = ("_buffers", "_holder", "_start", "_starting", "exchanges", "held", "waiting")
+    __slots__ = (
+        "_buffers", "_holder", "_start", "_starting", "exchanges", "held", "senders",
+        "waiting",
+    )  # fmt: skip
 
-    def __init__(self, buffers: Buffers, holder: Holder, start: Callable[[Exchange], None]) -> None:
+    def __init__(self, buffers: Buffers, holder: Client, start: Callable[[Exchange], None]) -> None:
         self.exchanges: deque[Exchange] = deque()
         self.waiting: list[Exchange] = []
+        self.senders: dict[Exchange, StreamSender] = {}
         self.held = 0
         self._buffers = buffers
         self._holder = holder
@@ -70,6 +80,9 @@ class Pipeline:
         """Drop all requests: nobody reads their answers."""
         self.exchanges.clear()
         self.waiting.clear()
+        senders, self.senders = self.senders, {}
+        for sender in senders.values():
+            sender.close()
         self.measure()
 
     def measure(self) -> None:
@@ -88,11 +101,41 @@ class Pipeline:
         Clients that do not read may be disconnected for it, this one among them.
         """
         size = len(exchange.output or b"")
+        if size <= SMALL and not self.waiting:
+            return True
         self._buffers.learn(exchange.request.path, size)
         self.measure()
         self._buffers.relieve()
         is_first = not self.exchanges or exchange is self.exchanges[0]
         return is_first or self.held <= CONNECTION_BYTES + size
+
+    # --- answers whose bodies are sent while they are made ----------------------------------------
+
+    def stream(self, exchange: Exchange, answer: StreamedAnswer) -> None:
+        """Keep a streamed answer, whose body follows its head."""
+        if answer.length is None and exchange.request.version == "1.0":
+            exchange.close = True
+        sender = StreamSender(self._holder, exchange, answer)
+        if exchange not in self.exchanges or self._holder.transport.is_closing():
+            sender.close()
+        else:
+            self.senders[exchange] = sender
+
+    def sends_body(self, exchange: Exchange) -> bool:
+        """Begin with the body of an exchange whose head is sent; false: all of it is sent."""
+        if (sender := self.senders.get(exchange)) is None:
+            return False
+        if sender.ended:
+            del self.senders[exchange]
+            return False
+        exchange.output = None  # until the sender is at its end
+        sender.go_on()
+        return True
+
+    def go_on(self) -> None:
+        """Send more of the body that is being sent: its client reads again."""
+        if self.senders and (sender := self.senders.get(self.exchanges[0])):
+            sender.go_on()
 
     def _may_start(self, request: Request, ahead: int) -> bool:
         """Return whether a request may be answered while so many before it are under way."""

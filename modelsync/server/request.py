@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from typing import IO
+
 
 class Request:
-    """One request: header names are in lower case, `started` is a time of `perf_counter`."""
+    """One request: header names are in lower case, `started` is a time of `perf_counter`.
+
+    `upload` is the file with the body if that is large, in place of `body`.
+    """
 
     __slots__ = (
         "body",
@@ -15,6 +21,7 @@ class Request:
         "query",
         "request_id",
         "started",
+        "upload",
         "version",
     )
 
@@ -28,6 +35,7 @@ class Request:
         self.keep_alive = True
         self.request_id = ""
         self.started = 0.0
+        self.upload: IO[bytes] | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header, None if there is none."""
@@ -35,6 +43,14 @@ class Request:
             if key == name:
                 return value
         return None
+
+    def content(self) -> tuple[int, IO[bytes]]:
+        """Return the size of the body in bytes, and a file to read it from."""
+        if self.upload is None:
+            return len(self.body), io.BytesIO(self.body)
+        size = self.upload.seek(0, io.SEEK_END)
+        self.upload.seek(0)
+        return size, self.upload
 
 
 class Exchange:

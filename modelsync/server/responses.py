@@ -13,8 +13,9 @@ import orjson
 
 from modelsync import problems
 from modelsync.problems import Answer
-from modelsync.server.request import Request
+from modelsync.server.request import Exchange, Request
 from modelsync.server.request_ids import HEADER as REQUEST_ID
+from modelsync.server.streams import StreamedAnswer
 
 RELEASE = "X-Modelsync-Release"
 MODEL_VERSION = "X-Modelsync-Model-Version"
@@ -56,7 +57,10 @@ class Responses:
         self._constant = f"Date: {formatdate(usegmt=True)}\r\n{self._release}".encode()
 
     def render(self, request: Request, answer: Answer, *, close: bool) -> bytes:
-        """Return the bytes of an answer, head and body; `close` ends the connection."""
+        """Return the bytes of an answer, head and body; `close` ends the connection.
+
+        Those of a streamed answer are its head alone.
+        """
         head = [
             b"HTTP/1.1 %d %s\r\n" % (answer.status, _PHRASES.get(answer.status, b"")),
             self._constant,
@@ -66,7 +70,9 @@ class Responses:
             head.append(_field("Content-Type", answer.content_type))
         if answer.version:
             head.append(_field(MODEL_VERSION, answer.version))
-        if answer.status != 304 and answer.status != 204:
+        if type(answer) is StreamedAnswer:
+            head.append(_framing(answer, request))
+        elif answer.status != 304 and answer.status != 204:
             head.append(b"Content-Length: %d\r\n" % len(answer.body))
         head.extend(_field(name, value) for name, value in answer.headers)
         if close:
@@ -74,9 +80,14 @@ class Responses:
         elif request.version == "1.0":
             head.append(b"Connection: keep-alive\r\n")
         head.append(b"\r\n")
-        if request.method != b"HEAD":
+        if request.method != b"HEAD" and type(answer) is not StreamedAnswer:
             head.append(answer.body)
         return b"".join(head)
+
+    def refusal(self, exchange: Exchange, detail: str) -> bytes:
+        """Return the bytes of a 503 in place of an answer for which there is no room."""
+        answer = self.problem(503, detail, exchange.request.request_id)
+        return self.render(exchange.request, answer, close=exchange.close)
 
     def success(self, request_id: bytes, fields: bytes, payload: bytes) -> bytes:
         """Return the bytes of an answer with a result; `fields` are those of `success_fields`."""
@@ -98,6 +109,15 @@ class Responses:
 def success_fields(version: str) -> bytes:
     """Return the fields of all successful answers of one version of a model."""
     return _field("Content-Type", problems.JSON) + _field(MODEL_VERSION, version)
+
+
+def _framing(answer: StreamedAnswer, request: Request) -> bytes:
+    """Return the field from which the client learns where a streamed body ends (RFC 9112 section
+    6); an HTTP/1.0 client learns it from the end of the connection.
+    """
+    if answer.length is not None:
+        return b"Content-Length: %d\r\n" % answer.length
+    return b"" if request.version == "1.0" else b"Transfer-Encoding: chunked\r\n"
 
 
 def _field(name: str, value: str) -> bytes:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from modelsync.inference.batcher import RequestQueue
 from modelsync.inference.loop_executor import LoopExecutor
+from modelsync.inference.model_runner import ModelRunner
 from modelsync.inference.serving import Service
 from modelsync.server.acceptor import Acceptor
 from modelsync.server.access_log import AccessLog
@@ -38,7 +42,7 @@ class Server:
         self._log = AccessLog()
         self._responses = Responses(service.dataplane.release)
         self._executor = LoopExecutor(service.dataplane, loop)
-        bridge = WSGIBridge(app, service.settings.server)
+        bridge = WSGIBridge(app, service.settings.server, loop)
         self._router = Router(service, self._executor, bridge)
         self._heads = HeadCache(self.state, self._router, self._responses, self._log)
         self._acceptors: list[Acceptor] = []
@@ -72,6 +76,23 @@ class Server:
 
     def _connection(self) -> Connection:
         return Connection(self.state, self._router, self._responses, self._heads, self._log)
+
+    def replace(self, name: str, runner: ModelRunner) -> Callable[[], bool]:
+        """Have a runner answer the next requests for a model; waits for the loop's next turn.
+
+        Called in any other thread. Returns what tells whether the queues of the runner before it
+        are empty.
+        """
+        replaced: Future[list[RequestQueue]] = Future()
+
+        def work() -> None:
+            queues = self._executor.replace(name, runner)
+            self._heads.forget(name)
+            replaced.set_result(queues)
+
+        self._loop.call_soon_threadsafe(work)
+        queues = replaced.result()
+        return lambda: all(queue.empty for queue in queues)
 
     def refresh(self) -> None:
         """Take over at once what has become known of models since the last tick."""

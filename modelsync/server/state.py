@@ -73,6 +73,10 @@ class ServerState:
         for client in [one for one in self.connections if 0 < one.deadline < now]:
             client.timed_out()
 
+    def receive_timeout(self, *, in_head: bool) -> float:
+        """Return the time for the rest of a head, or of a body, in seconds."""
+        return self.header_timeout if in_head else self.body_timeout
+
     def close_idle(self, count: int) -> int:
         """Close the `count` connections that have been idle longest; return how many there were."""
         idle = [client for client in self.connections if client.idle and client.deadline]

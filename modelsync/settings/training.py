@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from modelsync.settings import parsers
+from modelsync.settings.aliases import Alias, parse_aliases
 from modelsync.settings.definition import secret, setting
 from modelsync.settings.secret import Secret
 
@@ -53,6 +54,12 @@ class Training:
         parsers.choice(JobPlace),
         "where models are fitted: `process`, a child of the service; `kubernetes`, a Job of the "
         "cluster; `off`: refused",
+    )
+    template: str = setting(
+        "MODELSYNC_JOB_TEMPLATE",
+        "",
+        parsers.name,
+        "with `kubernetes`: the CronJob whose template the Jobs are made from; set by the chart",
     )
     concurrency: int = setting(
         "MODELSYNC_JOB_CONCURRENCY", 1, parsers.integer(1, 1024), "jobs that run at a time"
@@ -116,10 +123,11 @@ class Training:
         parsers.integer(1, 1000),
         "versions of a model besides the current one that stay in memory, for requests by version",
     )
-    aliases: str = setting(
+    aliases: tuple[Alias, ...] = setting(
         "MODELSYNC_ALIASES",
-        "",
-        parsers.text,
+        (),
+        parse_aliases,
         "further URLs: /path=Model:action, separated by commas; the actions are predict, train, "
         "status and download",
+        shown="",
     )

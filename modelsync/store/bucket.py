@@ -58,7 +58,7 @@ class Bucket:
         keys = settings.s3_access_key.read(), settings.s3_secret_key.read()
         mine = (os.getpid(), *keys)
         if mine not in self._systems:
-            self._systems[mine] = _connect(settings, *keys)
+            self._systems[mine] = connect(settings, *keys)
         return self._systems[mine]
 
 
@@ -70,7 +70,8 @@ def parse_root(artifacts: str) -> str:
     return f"{url.netloc}{url.path}".strip("/")
 
 
-def _connect(settings: StoreSettings, access: str, secret: str) -> S3FileSystem:
+def connect(settings: StoreSettings, access: str, secret: str) -> S3FileSystem:
+    """Return the file system of the S3 server that the settings name."""
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
     endpoint = urlsplit(settings.s3_endpoint)

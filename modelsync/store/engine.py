@@ -17,9 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from modelsync.errors import SettingsError
 from modelsync.settings.secret import Secret
 from modelsync.store import sqlite
-
-FILE = "modelsync.db"
-"""The SQLite database in the state directory."""
+from modelsync.store.location import database_file
 
 
 def parse_url(raw: str, home: Path) -> URL:
@@ -28,7 +26,7 @@ def parse_url(raw: str, home: Path) -> URL:
     Raises SettingsError, whose text holds nothing of `raw`.
     """
     if not raw:
-        return URL.create("sqlite", database=str(home / FILE))
+        return URL.create("sqlite", database=str(database_file(home)))
     try:
         url = make_url(raw)
         if url.drivername in {"postgres", "postgresql", "postgresql+psycopg"}:

@@ -45,10 +45,10 @@ class JobQueue:
                 require_blob(connection, asked.input)
             return _add(connection, asked, now), True
 
-    def job(self, model: str, id: str) -> Job:
-        """Return a job of a model. Raises UnknownJob."""
+    def job(self, model: str | None, id: str) -> Job:
+        """Return a job of a model, or of any. Raises UnknownJob."""
         with self.database.reading() as connection:
-            return job_of(_row(connection, model, id))
+            return job_of(_row(connection, model, id) if model else job_row(connection, id))
 
     def jobs(self, model: str | None = None, *, limit: int = 50, live: bool = False) -> list[Job]:
         """Return the newest jobs of a model, or of all, newest first. `live`: not ended ones."""

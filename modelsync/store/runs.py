@@ -23,7 +23,7 @@ from modelsync.store.rows import (
 from modelsync.store.tables import jobs, versions
 
 ATTEMPTS = 3
-"""How often a job that is lost goes on from its checkpoint, the first time included."""
+"""How often a job is tried that has lost its process, the first time included."""
 
 
 class JobRuns:
@@ -107,6 +107,21 @@ class JobRuns:
             row = job_row(connection, id)
             if row["owner"] == owner and row["state"] in {"queued", "running", "lost"}:
                 update_job(connection, id, {"state": state, "error": dict(error), "ended": now})
+
+    def requeue(self, id: str, owner: str, *, message: str) -> bool:
+        """Let a job wait again, from its checkpoint if it has one, because its process has to end.
+
+        False if nothing changes: it is not this owner's, it is to be cancelled, or it was tried
+        `ATTEMPTS` times.
+        """
+        with self.database.writing() as (connection, _):
+            row = job_row(connection, id)
+            ours = row["owner"] == owner and row["state"] in {"running", "lost"}
+            if not ours or row["cancelling"] or row["attempts"] >= ATTEMPTS:
+                return False
+            values = {"state": "queued", "owner": "", "ended": None, "error": None}
+            update_job(connection, id, {**values, "message": message})
+            return True
 
     def lose(self, silent_for: float, *, owner: str | None = None) -> list[Job]:
         """Find running jobs, of one owner or all, that were silent for so many seconds; return them

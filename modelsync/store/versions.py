@@ -97,6 +97,33 @@ class VersionRecords:
             connection.execute(delete(labels).where(_labelled(model, label)))
             count_revision(connection)
 
+    def replace_labels(self, model: str, wanted: Mapping[str, int], *, origin: str) -> None:
+        """Make the labels of one origin exactly these, by name with their numbers.
+
+        Labels of other origins stay, and keep their names; versions that are gone get none.
+        """
+        with self.database.writing() as (connection, now):
+            known = select(versions.c.number).where(versions.c.model == model)
+            numbers = set(connection.scalars(known))
+            query = select(labels).where(labels.c.model == model)
+            marks = list(connection.execute(query))
+            taken = {row.label for row in marks if row.origin != origin}
+            before = {row.label: row.number for row in marks if row.origin == origin}
+            after = {
+                label: number
+                for label, number in wanted.items()
+                if number in numbers and label not in taken
+            }
+            if after == before:
+                return
+            ours = and_(labels.c.model == model, labels.c.origin == origin)
+            connection.execute(delete(labels).where(ours))
+            rows = [{"model": model, "label": label, "number": after[label]} for label in after]
+            if rows:
+                common = {"origin": origin, "created": now}
+                connection.execute(insert(labels), [{**row, **common} for row in rows])
+            count_revision(connection)
+
     def revision(self) -> int:
         """Return a number that grows with every change of versions, pointers and labels."""
         with self.database.reading() as connection:

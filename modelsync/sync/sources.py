@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -60,6 +60,15 @@ class Source(Protocol):
     def export(self, commit: str, target: Path, deadline: Deadline) -> SourceExport:
         """Write the model folders of `commit` into the new folder `target`. Raises SyncError."""
 
+    def tags(self, deadline: Deadline) -> Mapping[str, str] | None:
+        """The tags that may be labels, with their commits; None if nobody is asked for them here.
+
+        Raises SyncError.
+        """
+
+    def versions(self, commit: str, deadline: Deadline) -> Mapping[str, TreeHash]:
+        """The tree hash of each folder of a commit that a tag names. Raises SyncError."""
+
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
         """The error for a commit without a model folder, with advice."""
 
@@ -95,6 +104,18 @@ class GitSource:
         shared = self._shared(commit, deadline) if export.beside & requirements.NAMES else None
         return SourceExport(commit, versions, export.problems, export.beside, shared)
 
+    def tags(self, deadline: Deadline) -> Mapping[str, str] | None:
+        """Those that `resolve` has seen. A pinned pod leaves them to the rollout."""
+        return None if self._revision else self._mirror.tags(deadline)
+
+    def versions(self, commit: str, deadline: Deadline) -> Mapping[str, TreeHash]:
+        """Fetch the commit if the mirror does not have it; of one without the folder, nothing."""
+        self._mirror.fetch(commit, deadline)
+        try:
+            return self._mirror.versions(commit, deadline)
+        except NoModels:
+            return {}
+
     def _shared(self, commit: str, deadline: Deadline) -> Found:
         """The requirements beside the folders, else those at the top of the repository."""
         for subdir in dict.fromkeys((self.view, "")):
@@ -129,6 +150,9 @@ class CachedSource(GitSource):
             return commit
         raise RefNotFound("the cache does not hold the ref")
 
+    def tags(self, deadline: Deadline) -> None:
+        """The cache does not keep them."""
+
 
 class FolderSource:
     """A local folder: its files are served."""
@@ -159,6 +183,13 @@ class FolderSource:
             beside = frozenset(listed(self._folder) | listed(self._folder.absolute().parent))
             shared = requirements.find(requirements.below(target))
             return SourceExport(tree_hash(target), None, beside=beside, shared=shared)
+
+    def tags(self, deadline: Deadline) -> None:
+        """A folder has none."""
+
+    def versions(self, commit: str, deadline: Deadline) -> Mapping[str, TreeHash]:
+        """Never asked: a folder has no tags."""
+        return {}
 
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
         """Say where a model folder belongs."""

@@ -39,7 +39,7 @@ from modelsync.releases import answers
 from modelsync.releases.environment import environment
 from modelsync.releases.store import Release, Releases, Staging
 from modelsync.settings import Settings
-from modelsync.sync import sources, unfit
+from modelsync.sync import labels, sources, unfit
 from modelsync.sync.checks import check_new
 from modelsync.sync.plan import (
     apply_policy,
@@ -103,7 +103,10 @@ class Updater:
                 self._environments.sweep(self._releases.environments())
                 try:
                     wanted = self._source.resolve(deadline)
-                    outcome = self._update(self._source, wanted, deadline, force=force)
+                    try:
+                        outcome = self._update(self._source, wanted, deadline, force=force)
+                    finally:
+                        labels.record(self._home, self._source, deadline)
                 except SyncError as error:
                     self._substitute(error)
                     raise

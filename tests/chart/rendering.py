@@ -39,7 +39,7 @@ class Objects:
 
     @property
     def fullname(self) -> str:
-        (name,) = (one["metadata"]["name"] for one in self.all if one["kind"] == "Deployment")
+        (name,) = (one["metadata"]["name"] for one in self.all if one["kind"] == "Service")
         return str(name)
 
     @property

@@ -9,6 +9,8 @@ import pytest
 from tests.chart.rendering import FOLLOWING, refused, rendered
 
 HTTPS = {"path": "https://git.example.com/models.git"}
+ALONE = {"replicaCount": 1}
+SCALING = {"enabled": True}
 SSH = {"path": "git@git.example.com:models.git", "sshKey": "key", "knownHosts": "hosts"}
 
 
@@ -73,6 +75,49 @@ SSH = {"path": "git@git.example.com:models.git", "sshKey": "key", "knownHosts": 
             "autoscaling goes by cpu, but resources.requests.cpu is not set",
         ),
         (
+            {"training": {"enabled": True}},
+            "training.enabled is true with more than one replica, but no database is named; each "
+            "pod would keep versions in a SQLite file of its own",
+        ),
+        (
+            {"training": {"enabled": True, "jobs": "process"}, **ALONE, "autoscaling": SCALING},
+            "training.enabled is true with more than one replica, but no database is named",
+        ),
+        (
+            {"training": {"enabled": True}, **ALONE},
+            "training.jobs is kubernetes, but no database is named; the pod of a Job cannot reach "
+            "a SQLite file in another pod",
+        ),
+        (
+            {"training": {"enabled": True, "jobs": "process"}, **ALONE},
+            "versions would be in a SQLite file that is lost with its pod; set database.url, or "
+            "database.existingSecret, or state.existingClaim",
+        ),
+        (
+            {"state": {"existingClaim": "versions"}},
+            "state.existingClaim is the volume of one pod, but there is more than one replica",
+        ),
+        (
+            {"database": {"existingSecret": "a", "url": "postgresql://u@h/n"}},
+            "database.existingSecret and database.url are both set",
+        ),
+        (
+            {"artifacts": {"existingSecret": "a", "accessKey": "b", "secretKey": "c"}},
+            "artifacts.existingSecret and artifacts.accessKey are both set",
+        ),
+        (
+            {"artifacts": {"accessKey": "b"}},
+            "artifacts.accessKey and artifacts.secretKey belong together",
+        ),
+        (
+            {"training": {"data": {"existingSecret": "a", "url": "postgresql://u@h/n"}}},
+            "training.data.existingSecret and training.data.url are both set",
+        ),
+        (
+            {"extraEnv": [{"name": "MODELSYNC_DATABASE_URL", "value": "postgresql://u@h/n"}]},
+            "extraEnv sets MODELSYNC_DATABASE_URL, which has a value of its own",
+        ),
+        (
             {"lifecycle": {"terminationGracePeriodSeconds": 30}},
             "lifecycle.terminationGracePeriodSeconds is 30, so requests in flight would be killed; "
             "60 at least",
@@ -112,6 +157,11 @@ def test_all_are_told_at_once() -> None:
         ({"sync": {"onBrokenModel": "ignore"}}, ["onBrokenModel"]),
         ({"sync": {"mode": "push"}}, ["mode"]),
         ({"baseUrl": "metrics"}, ["baseUrl"]),
+        ({"settings": {"MODELSYNC_JOBS": "kubernetes"}}, ["settings", "MODELSYNC_JOBS"]),
+        ({"training": {"jobs": "off"}}, ["jobs"]),
+        ({"database": {"url": "mysql://u@h/n"}}, ["database", "url"]),
+        ({"database": {"url": "sqlite:////data/models.db"}}, ["database", "url"]),
+        ({"artifacts": {"url": "minio/models"}}, ["artifacts", "url"]),
         ({"git": {"subdir": "../models"}}, ["subdir"]),
         ({"tolerations": [{"keys": "a"}]}, ["tolerations", "keys"]),
         ({"resources": {"request": {"cpu": 1}}}, ["resources", "request"]),

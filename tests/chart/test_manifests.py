@@ -114,11 +114,19 @@ def test_secrets_are_mounted_where_they_exist(tmp_path: Path) -> None:
         re.findall(r"(?:--from-literal|--from-file)=([\w-]+)(=)", KUSTOMIZATION.read_text("utf-8"))
     )
     named = {name: value for name, value in objects.environment().items() if name.endswith("_FILE")}
-    assert len(named) == 5
+    assert len(named) == 8
     for name, path in named.items():
         folder, _, file = path.rpartition("/")
-        assert mounts[folder] == ("modelsync-git" if "GIT" in name else "modelsync-auth")
-        assert file in {*made, "predict-tokens"}
+        kind = "git" if "GIT" in name else "auth" if "TOKENS" in name else "store"
+        assert mounts[folder] == f"modelsync-{kind}"
+        assert file in {*made, "predict-tokens", "s3-access-key", "s3-secret-key"}
+    (store,) = (one for one in volumes.values() if one["secretName"] == "modelsync-store")
+    assert [one["path"] for one in store["items"]] == [
+        "data-url",
+        "database-url",
+        "s3-access-key",
+        "s3-secret-key",
+    ]
 
 
 @kustomize
@@ -127,14 +135,25 @@ def test_components(tmp_path: Path) -> None:
     objects = edited(tmp_path, (r"^# (components:)$", r"\1"), (r"^# ( *- components/)", r"\1"))
     added = set(objects.names) - set(build(K8S).names)
     assert {name for name in added if not name.startswith("ConfigMap/")} == {
+        "CronJob/modelsync-job",
+        "Deployment/modelsync-dispatcher",
         "HorizontalPodAutoscaler/modelsync",
         "Ingress/modelsync",
         "NetworkPolicy/modelsync",
         "NetworkPolicy/modelsync-rollout",
         "PrometheusRule/modelsync",
+        "Role/modelsync-dispatcher",
+        "RoleBinding/modelsync-dispatcher",
+        "ServiceAccount/modelsync-dispatcher",
         "ServiceMonitor/modelsync",
     }
     assert "replicas" not in objects.one("Deployment")["spec"]
+    for component in ("server", "job", "dispatcher"):
+        found = objects.environment(component)
+        assert (found["MODELSYNC_JOBS"], found["MODELSYNC_JOB_TEMPLATE"]) == (
+            "kubernetes",
+            "modelsync-job",
+        )
     rule = objects.one("PrometheusRule")
     assert 'namespace="' not in str(rule["spec"])
 

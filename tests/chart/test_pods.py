@@ -97,17 +97,20 @@ def test_the_root_is_read_only(mode: str) -> None:
         assert objects.container(component)["securityContext"]["readOnlyRootFilesystem"] is True
         for volume in pod["spec"].get("volumes", []):
             if volume["name"] in {"state", "tmp"}:
-                assert volume["emptyDir"]["sizeLimit"]
+                assert volume.get("emptyDir", {}).get("sizeLimit") or (
+                    component == "server" and volume["persistentVolumeClaim"]["claimName"]
+                )
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_only_rollouts_have_a_token_of_the_api_server(mode: str) -> None:
-    """Pods that run models for clients cannot ask the API server; no ServiceAccount mounts a token
-    by itself.
+def test_only_rollouts_and_the_dispatcher_have_a_token_of_the_api_server(mode: str) -> None:
+    """Pods that run models for clients, or fit them, cannot ask the API server; no ServiceAccount
+    mounts a token by itself.
     """
     objects = rendered(MODES[mode])
     for component, pod in objects.pods():
-        assert pod["spec"]["automountServiceAccountToken"] is (component == "rollout")
+        asks = component in {"rollout", "dispatcher"}
+        assert pod["spec"]["automountServiceAccountToken"] is asks
     for one in objects.all:
         if one["kind"] == "ServiceAccount":
             assert one["automountServiceAccountToken"] is False

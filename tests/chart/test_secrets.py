@@ -11,6 +11,12 @@ import pytest
 from tests.chart.rendering import FOLLOWING, Object, Objects, in_ci, rendered
 
 SSH = {"path": "git@git.example.com:models.git"}
+STORE = {
+    "MODELSYNC_DATABASE_URL_FILE": ("everything-store", "database-url"),
+    "MODELSYNC_S3_ACCESS_KEY_FILE": ("everything-store", "s3-access-key"),
+    "MODELSYNC_S3_SECRET_KEY_FILE": ("everything-store", "s3-secret-key"),
+    "MODELSYNC_DATA_URL_FILE": ("everything-store", "data-url"),
+}
 
 
 def decoded(secret: Object) -> dict[str, str]:
@@ -48,13 +54,19 @@ def test_secrets_are_nowhere_else() -> None:
     """No password or token of the values is in any object but a Secret, plainly or encoded."""
     others = json.dumps([one for one in rendered(in_ci("full")).all if one["kind"] != "Secret"])
     values = in_ci("full")
-    texts = [values["git"]["password"]]
+    texts = [
+        values["git"]["password"],
+        values["database"]["url"],
+        values["artifacts"]["accessKey"],
+        values["artifacts"]["secretKey"],
+        values["training"]["data"]["url"],
+    ]
     texts += [
         token
         for name in ("predictTokens", "trainTokens", "adminTokens")
         for token in values["auth"][name]
     ]
-    assert len(texts) == 5
+    assert len(texts) == 9
     for text in texts:
         assert text not in others
         assert base64.b64encode(text.encode()).decode() not in others
@@ -71,7 +83,14 @@ def test_secrets_come_as_files() -> None:
         "admin-tokens": "admin-token-of-the-tests",
     }
     assert decoded(objects.one("Secret", "-git")) == {"password": "git-password-of-the-tests"}
+    assert decoded(objects.one("Secret", "-store")) == {
+        "database-url": "postgresql://models:database-password-of-the-tests@postgres:5433/models",
+        "s3-access-key": "access-key-of-the-tests",
+        "s3-secret-key": "secret-key-of-the-tests",
+        "data-url": "postgresql://reader:data-password-of-the-tests@warehouse/data",
+    }
     assert files(objects) == {
+        **STORE,
         "MODELSYNC_GIT_PASSWORD_FILE": ("everything-git", "password"),
         "MODELSYNC_PREDICT_TOKENS_FILE": ("everything-auth", "predict-tokens"),
         "MODELSYNC_TRAIN_TOKENS_FILE": ("everything-auth", "train-tokens"),
@@ -79,11 +98,21 @@ def test_secrets_come_as_files() -> None:
     }
 
 
-def test_rollouts_get_the_repositorys_secret_alone() -> None:
-    """The rollout's pod can fetch, but has no token of the service."""
+@pytest.mark.parametrize(
+    ("component", "settings"),
+    [
+        # It fetches, and makes labels of git tags.
+        ("rollout", {"MODELSYNC_GIT_PASSWORD_FILE", "MODELSYNC_DATABASE_URL_FILE"}),
+        ("dispatcher", {"MODELSYNC_DATABASE_URL_FILE"}),
+        # It fetches, reads data and stores what it has made.
+        ("job", {"MODELSYNC_GIT_PASSWORD_FILE", *STORE}),
+    ],
+)
+def test_each_pod_gets_the_secrets_that_it_needs(component: str, settings: set[str]) -> None:
+    """No pod but those that serve has a token of the service."""
     objects = rendered(in_ci("full"))
-    assert set(files(objects, "rollout")) == {"MODELSYNC_GIT_PASSWORD_FILE"}
-    assert "auth" not in {one["name"] for one in objects.pod("rollout")["spec"]["volumes"]}
+    assert set(files(objects, component)) == settings
+    assert "auth" not in {one["name"] for one in objects.pod(component)["spec"]["volumes"]}
 
 
 def test_ones_own_secrets_in_their_place() -> None:
@@ -102,6 +131,10 @@ def test_ones_own_secrets_in_their_place() -> None:
         "MODELSYNC_TRAIN_TOKENS_FILE": ("tokens", "train"),
         "MODELSYNC_ADMIN_TOKENS_FILE": ("tokens", "admin"),
         "MODELSYNC_WEBHOOK_SECRET_FILE": ("tokens", "webhook"),
+        "MODELSYNC_DATABASE_URL_FILE": ("postgres-app", "uri"),
+        "MODELSYNC_DATA_URL_FILE": ("warehouse", "uri"),
+        "MODELSYNC_S3_ACCESS_KEY_FILE": ("s3", "id"),
+        "MODELSYNC_S3_SECRET_KEY_FILE": ("s3", "secret"),
     }
 
 
@@ -155,7 +188,7 @@ def test_an_open_repository_needs_no_secret() -> None:
 def test_only_the_services_user_reads_them() -> None:
     """Mounted secrets belong to the pod's group and are read by nobody else."""
     volumes = {one["name"]: one for one in rendered(in_ci("full")).pod()["spec"]["volumes"]}
-    for name in ("git", "auth"):
+    for name in ("git", "auth", "store"):
         assert (volumes[name].get("projected") or volumes[name]["secret"])["defaultMode"] == 0o440
 
 

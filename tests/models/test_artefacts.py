@@ -31,8 +31,8 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.svm import SVC
 
 from modelsync.errors import ModelBroken, VariablesInvalid
-from tests.models.code import bind, fault_of, schema_of
-from tests.models.conftest import Put, Write
+from tests.models.code import bind, broken, fault_of, schema_of
+from tests.models.conftest import Load, Put, Write
 from tests.models.fitted import FRAME, LABELS, MIXED, NUMBERS, VARIABLES, expected, together
 
 # --- what goes in ---------------------------------------------------------------------------------
@@ -375,3 +375,17 @@ def test_skops(put: Put) -> None:
         ModelBroken, match=r"does not trust: .*Suspicious \(if you trust them, add an etls\.py"
     ):
         put(skops.io.dumps(Suspicious().fit(FRAME)), "other.skops", name="Other")
+
+
+def test_a_library_of_another_version_is_told(serve: Load) -> None:
+    """The error says where to name the versions that wrote the file."""
+    helper = "from sklearn.utils import gone\nclass Mapper: pass\n"
+    files: dict[str, str | bytes] = {
+        "pipeline.pkl": b"chelper\nMapper\n.",
+        "helper.py": helper,
+    }
+    fault = broken(serve, None, files)
+    assert "needs a library of another version: cannot import name 'gone'" in str(fault)
+    assert fault.hint
+    assert "requirements.txt" in fault.hint
+    assert fault.file == "pipeline.pkl"

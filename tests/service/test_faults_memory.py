@@ -16,7 +16,7 @@ import psutil
 import pytest
 import requests
 
-from modelsync.processes.oom import OOM_SCORE
+from modelsync.oom import OOM_SCORE
 from tests.fixtures.cgroups import limited
 from tests.fixtures.load import load
 from tests.fixtures.service import Service, answers, serving, write_model

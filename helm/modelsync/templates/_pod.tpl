@@ -1,4 +1,4 @@
-{{/* What the pods that serve, the rollout's and the test's have in common. */}}
+{{/* What the pods that serve, the rollout's, the jobs' and the test's have in common. */}}
 
 {{/* Fields of a pod's spec. */}}
 {{- define "modelsync.pod" -}}
@@ -15,16 +15,20 @@ securityContext:
 {{- with .Values.runtimeClassName }}
 runtimeClassName: {{ . }}
 {{- end }}
-{{- with .Values.nodeSelector }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Fields of a pod's spec that choose its node, from the values that hold both. */}}
+{{- define "modelsync.placement" -}}
+{{- with .nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.tolerations }}
+{{- with .tolerations }}
 tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.hostAliases }}
-hostAliases:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
@@ -91,10 +95,8 @@ securityContext:
 {{- end }}
 {{- end -}}
 
+{{/* All but that of `state`. */}}
 {{- define "modelsync.volumes" -}}
-- name: state
-  emptyDir:
-    sizeLimit: {{ .Values.state.sizeLimit }}
 - name: tmp
   emptyDir:
     sizeLimit: {{ .Values.state.sizeLimit }}

@@ -97,6 +97,17 @@ webhookSecret: webhook-secret
 {{- range $setting, $file := include "modelsync.auth.files" . | fromYaml -}}
 {{- $_ := set $settings $setting (printf "/etc/modelsync/auth/%s" $file) -}}
 {{- end -}}
+{{- $_ := set $settings "MODELSYNC_JOBS" (ternary .Values.training.jobs "off" .Values.training.enabled) -}}
+{{- if include "modelsync.clusterJobs" . -}}
+{{- $_ := set $settings "MODELSYNC_JOB_TEMPLATE" (include "modelsync.jobName" .) -}}
+{{- end -}}
+{{- if .Values.training.data.existingClaim -}}{{- $_ := set $settings "MODELSYNC_DATA" "/srv/data" -}}{{- end -}}
+{{- $_ := set $settings "MODELSYNC_ARTIFACTS" .Values.artifacts.url -}}
+{{- $_ := set $settings "MODELSYNC_S3_ENDPOINT" .Values.artifacts.endpoint -}}
+{{- $_ := set $settings "MODELSYNC_S3_REGION" .Values.artifacts.region -}}
+{{- range $setting, $file := include "modelsync.store.files" . | fromYaml -}}
+{{- $_ := set $settings $setting (printf "/etc/modelsync/store/%s" $file) -}}
+{{- end -}}
 {{- range $setting, $value := .Values.settings -}}
 {{- $_ := set $settings $setting $value -}}
 {{- end -}}

@@ -3,6 +3,7 @@
 {{- $problems := concat
       (include "modelsync.validate.git" . | fromYamlArray)
       (include "modelsync.validate.auth" . | fromYamlArray)
+      (include "modelsync.validate.training" . | fromYamlArray)
       (include "modelsync.validate.traffic" . | fromYamlArray)
       (include "modelsync.validate.pods" . | fromYamlArray) -}}
 {{- if $problems -}}
@@ -77,6 +78,41 @@
 {{- if or $auth.webhookSecret (and $auth.existingSecret $auth.existingSecretKeys.webhookSecret) }}
 - a webhook reaches one pod, but with sync.mode rollout pods do not follow by themselves; use sync.mode pod, or let the webhook run `kubectl create job --from=cronjob/{{ include "modelsync.rolloutName" . }}`
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "modelsync.validate.training" -}}
+{{- $database := include "modelsync.database" . -}}
+{{- $claim := .Values.state.existingClaim -}}
+{{- $several := or .Values.autoscaling.enabled (gt (int .Values.replicaCount) 1) -}}
+{{- $store := "set database.url, or database.existingSecret" -}}
+{{- if and .Values.training.enabled (not $database) }}
+{{- if $several }}
+- training.enabled is true with more than one replica, but no database is named; each pod would keep versions in a SQLite file of its own, and answer with its own models; {{ $store }}, or replicaCount 1 without autoscaling
+{{- end }}
+{{- if eq .Values.training.jobs "kubernetes" }}
+- training.jobs is kubernetes, but no database is named; the pod of a Job cannot reach a SQLite file in another pod; {{ $store }}, or training.jobs process
+{{- end }}
+{{- if not (or $several $claim) }}
+- training.enabled is true, but no database is named; versions would be in a SQLite file that is lost with its pod; {{ $store }}, or state.existingClaim
+{{- end }}
+{{- end }}
+{{- if and $claim $several }}
+- state.existingClaim is the volume of one pod, but there is more than one replica; set replicaCount 1 without autoscaling
+{{- end }}
+{{- if and .Values.database.existingSecret .Values.database.url }}
+- database.existingSecret and database.url are both set; set one
+{{- end }}
+{{- if and .Values.training.data.existingSecret .Values.training.data.url }}
+- training.data.existingSecret and training.data.url are both set; set one
+{{- end }}
+{{- range $name := list "accessKey" "secretKey" }}
+{{- if and $.Values.artifacts.existingSecret (get $.Values.artifacts $name) }}
+- artifacts.existingSecret and artifacts.{{ $name }} are both set; set one
+{{- end }}
+{{- end }}
+{{- if ne (empty .Values.artifacts.accessKey) (empty .Values.artifacts.secretKey) }}
+- artifacts.accessKey and artifacts.secretKey belong together, but only one is set
 {{- end }}
 {{- end -}}
 

@@ -7,14 +7,27 @@ import re
 from pathlib import Path
 from typing import Any
 
+from modelsync.errors import ModelBroken
 from modelsync.models.artefacts.format import ArtefactFormat, LoadedArtefact
+from modelsync.models.diagnosis import hide_paths
+from modelsync.models.types import Fault
 
 
 def load(path: Path) -> LoadedArtefact:
     """Unpickle an estimator."""
     from modelsync.models.artefacts import estimators
 
-    return estimators.adapt(_unpickle(path), path.name)
+    try:
+        loaded = _unpickle(path)
+    except ModuleNotFoundError:
+        raise
+    except (ImportError, AttributeError) as error:
+        if "__main__" in str(error):  # a class of a notebook
+            raise
+        hint = "list the versions of the libraries that wrote it in a requirements.txt beside it"
+        message = f"needs a library of another version: {hide_paths(str(error))}"
+        raise ModelBroken(Fault("load", message, path.name, hint=hint)) from None
+    return estimators.adapt(loaded, path.name)
 
 
 def _unpickle(path: Path) -> Any:

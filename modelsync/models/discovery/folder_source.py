@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modelsync.models.convention import BATCH, METHOD, PREDICT
 from modelsync.models.discovery.source_analysis import base_name
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -110,6 +111,13 @@ class Folder:
             yield from self.functions(home, attribute)
         elif found := self.method(module, name, attribute):
             yield found
+
+    def predicting(self, module: Module, class_name: str) -> list[tuple[Module, Function]]:
+        """Return the methods of a model's class that answer requests."""
+        names = [METHOD, BATCH]
+        if self.method(module, class_name, "fit") or self.method(module, class_name, "train"):
+            names.append(PREDICT)
+        return [found for name in names if (found := self.method(module, class_name, name))]
 
     def method(self, module: Module, class_name: str, name: str) -> tuple[Module, Function] | None:
         """Return a method of a class of the folder, also one of its bases there."""

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from modelsync.models.discovery.folder_source import Function
-from modelsync.models.discovery.source_analysis import MUTATORS
+from modelsync.models.discovery.self_writes import MUTATORS
 
 
 def bound_names(nodes: list[ast.AST]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from modelsync.models.convention import BATCH, FILE, METHOD
+from modelsync.models.convention import FILE
 from modelsync.models.discovery.folder_source import Folder, Function
 from modelsync.models.discovery.function_names import assignments, bound_names, stored_names
 
@@ -24,8 +24,7 @@ def keeps_arguments(folder: Path, class_name: str) -> bool:
     source = Folder(folder)
     if (module := source.module(FILE.removesuffix(".py"))) is None:
         return False
-    found = [source.method(module, class_name, name) for name in (METHOD, BATCH)]
-    return any(_keeps(one[1]) for one in found if one)
+    return any(_keeps(function) for _, function in source.predicting(module, class_name))
 
 
 def _keeps(function: Function) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from modelsync.models.convention import BATCH, FILE, METHOD
+from modelsync.models.convention import FILE
 from modelsync.models.discovery.folder_source import Folder, Function, Module
 from modelsync.models.discovery.function_names import (
     assignments,
@@ -31,7 +31,7 @@ from modelsync.models.discovery.known_effects import (
     PASSING,
     PROCESS_WIDE,
 )
-from modelsync.models.discovery.source_analysis import MUTATORS
+from modelsync.models.discovery.self_writes import MUTATORS
 
 MAX_DEPTH = 20
 
@@ -51,14 +51,13 @@ def find_write(folder: Path, class_name: str) -> Write | None:
     if (module := source.module(FILE.removesuffix(".py"))) is None:
         return None
     search = _Search(source)
-    for name in (METHOD, BATCH):
-        if found := source.method(module, class_name, name):
-            try:
-                write = search.write_of(*found, shared=frozenset({_first(found[1])}))
-            except RecursionError:  # nesting that is too deep for the search: in doubt
-                write = Write(FILE, found[1].lineno)
-            if write:
-                return write
+    for found in source.predicting(module, class_name):
+        try:
+            write = search.write_of(*found, shared=frozenset({_first(found[1])}))
+        except RecursionError:  # nesting that is too deep for the search: in doubt
+            write = Write(FILE, found[1].lineno)
+        if write:
+            return write
     return None
 
 

@@ -11,10 +11,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelsync.models.convention import BATCH, FILE, METHOD
+from modelsync.models.convention import FILE
 from modelsync.models.discovery.folder_source import Folder, Function, Module
 from modelsync.models.discovery.known_effects import GLOBAL_STATE, PROCESS_WIDE_CALLS
-from modelsync.models.discovery.source_analysis import MUTATORS
+from modelsync.models.discovery.self_writes import MUTATORS
 
 ENVIRONMENT = "os.environ"
 
@@ -26,9 +26,7 @@ def find_process_wide(folder: Path, class_name: str) -> str:
     source = Folder(folder)
     if (module := source.module(FILE.removesuffix(".py"))) is None:
         return ""
-    waiting = [
-        found for name in (METHOD, BATCH) if (found := source.method(module, class_name, name))
-    ]
+    waiting = source.predicting(module, class_name)
     seen: set[int] = set()
     while waiting:
         home, function = waiting.pop()

@@ -6,40 +6,11 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from modelsync.models.convention import BATCH, FILE, METHOD
+from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
+from modelsync.models.discovery import training_methods
+from modelsync.models.discovery.self_writes import writes_self
+from modelsync.models.discovery.training_methods import Function, Members
 from modelsync.models.types import Fault, ModelSpec
-
-# Methods that change the list, dict, set, array, file or estimator on which they are called.
-MUTATORS = {
-    "append",
-    "appendleft",
-    "extend",
-    "extendleft",
-    "insert",
-    "remove",
-    "pop",
-    "popitem",
-    "popleft",
-    "clear",
-    "update",
-    "setdefault",
-    "add",
-    "discard",
-    "sort",
-    "reverse",
-    "rotate",
-    "seek",
-    "truncate",
-    "write",
-    "writelines",
-    "writerow",
-    "fit",
-    "partial_fit",
-    "fit_transform",
-    "__setitem__",
-    "__delitem__",
-    "__setattr__",
-}
 
 # Bases without `transform_predict`: a class of these alone cannot inherit it.
 PLAIN_BASES = {
@@ -54,13 +25,12 @@ PLAIN_BASES = {
     "Exception",
 }
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-
 
 def describe(spec: ModelSpec, source: bytes) -> ModelSpec:
     """Return the spec with the properties found in the text of its `etls.py`, or with a fault.
 
-    Of several classes with the method, the one that is named like the model is meant.
+    Of several classes with the method, the one that is named like the model is meant. Without one,
+    a class with `fit` or `train` is the model.
     """
     tree = _parse(source)
     if isinstance(tree, Fault):
@@ -70,13 +40,19 @@ def describe(spec: ModelSpec, source: bytes) -> ModelSpec:
     if isinstance(chosen, Fault):
         return replace(spec, fault=chosen)
     members = _members(classes, chosen)
+    found = training_methods.find(members)
     method = members.get(METHOD)
+    predicting = {METHOD, BATCH, PREDICT} if found else {METHOD, BATCH}
+    if found and members.keys().isdisjoint((METHOD, BATCH)):
+        method = members.get(PREDICT)
     return replace(
         spec,
         class_name=chosen,
-        writes_self=_writes_self(members, chosen),
+        writes_self=writes_self(members, chosen, predicting),
         is_async=isinstance(method, ast.AsyncFunctionDef),
-        fault=_batch_fault(method, members.get(BATCH)),
+        methods=found,
+        fault=_batch_fault(members.get(METHOD), members.get(BATCH))
+        or training_methods.fault(members),
     )
 
 
@@ -111,11 +87,7 @@ def _choose(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
         name for name in classes if not _members(classes, name).keys().isdisjoint((METHOD, BATCH))
     ]
     if not found:
-        # The method may come from a class of another file, which only an import can tell.
-        found = [name for name in classes if _inherits_from_elsewhere(classes, name)]
-        if chosen := _named(found, folder):
-            return chosen
-        return _no_class(classes, folder)
+        return _choose_trainable(classes, folder)
     if len(found) == 1:
         return found[0]
     bases = {base for name in found for base in _bases(classes[name])}
@@ -131,6 +103,34 @@ def _choose(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
         hint=f"name one of them {folder.replace('-', '_')} or {METHOD}, "
         "or rename the method in the others",
     )
+
+
+def _choose_trainable(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
+    """Return the class that is the model where none has a predicting method of its own.
+
+    It may inherit one from a class of another file, which only an import can tell. Otherwise it is
+    the class with `fit` or `train`. A transformer, and an estimator beside other classes, is a part
+    of a model; only its name can make it the model.
+    """
+    found = {name: _members(classes, name) for name in classes}
+    trainable = [name for name in classes if training_methods.find(found[name])]
+    inheriting = [name for name in classes if _inherits_from_elsewhere(classes, name)]
+    for names in (trainable, inheriting):
+        if chosen := _named(names, folder):
+            return chosen
+    bases = {base for name in trainable for base in _bases(classes[name])}
+    whole = [
+        name
+        for name in trainable
+        if name not in bases and not training_methods.is_transformer(found[name])
+    ]
+    plain = [name for name in whole if not training_methods.is_estimator(classes[name])]
+    for names in (plain, whole):
+        if len(names) == 1:
+            return names[0]
+    if not trainable:
+        return _no_class(classes, folder)
+    return training_methods.unclear(classes, whole or trainable, folder)
 
 
 def _no_class(classes: dict[str, ast.ClassDef], folder: str) -> Fault:
@@ -183,12 +183,12 @@ def base_name(base: ast.expr) -> str:
 
 def _members(
     classes: dict[str, ast.ClassDef], name: str, seen: frozenset[str] = frozenset()
-) -> dict[str, Function | None]:
+) -> Members:
     """Return the methods of a class and of its bases in this file, by name.
 
     None stands for one that is assigned from something else than a method of the class.
     """
-    members: dict[str, Function | None] = {}
+    members: Members = {}
     for base in reversed(_bases(classes[name])):
         if base in classes and base not in seen and base != name:
             members.update(_members(classes, base, seen | {name}))
@@ -232,64 +232,3 @@ def _batch_fault(method: Function | None, batch: Function | None) -> Fault | Non
         batch.lineno,
         hint=f"def {BATCH}(self, rows: list) -> list",
     )
-
-
-def _writes_self(members: dict[str, Function | None], class_name: str) -> bool:
-    """Return whether a predicting method changes the instance or its class, also through other
-    methods that it calls on `self`.
-    """
-    waiting, reached = [METHOD, BATCH], {METHOD, BATCH}
-    while waiting:
-        function = members.get(waiting.pop())
-        if function is None or not (arguments := [*function.args.posonlyargs, *function.args.args]):
-            continue
-        owners = {arguments[0].arg, class_name}
-        for node in ast.walk(function):
-            if _writes(node, owners):
-                return True
-            if (
-                isinstance(node, ast.Attribute)
-                and _root(node.value) in owners
-                and node.attr not in reached
-            ):
-                reached.add(node.attr)
-                waiting.append(node.attr)
-    return False
-
-
-def _writes(node: ast.AST, owners: set[str]) -> bool:
-    """Return whether a statement or call changes an object that one of `owners` names."""
-    match node:
-        case ast.Assign(targets=targets) | ast.Delete(targets=targets):
-            return any(_hits(target, owners) for target in targets)
-        case ast.AugAssign(target=target) | ast.For(target=target) | ast.AsyncFor(target=target):
-            return _hits(target, owners)
-        case ast.AnnAssign(target=target, value=value):
-            return value is not None and _hits(target, owners)
-        case ast.withitem(optional_vars=ast.expr() as target):
-            return _hits(target, owners)
-        case ast.Call(
-            func=ast.Attribute(value=ast.Attribute() | ast.Subscript() as value, attr=attr)
-        ):
-            return attr in MUTATORS and _root(value) in owners
-        case ast.Call(func=ast.Name(id="setattr" | "delattr"), args=[ast.Name(id=first), *_]):
-            return first in owners
-    return False
-
-
-def _hits(target: ast.expr, owners: set[str]) -> bool:
-    match target:
-        case ast.Tuple(elts=parts) | ast.List(elts=parts):
-            return any(_hits(part, owners) for part in parts)
-        case ast.Starred(value=value):
-            return _hits(value, owners)
-        case ast.Attribute() | ast.Subscript():
-            return _root(target) in owners
-    return False
-
-
-def _root(node: ast.expr) -> str | None:
-    """Return the name at the left end of a chain of attributes and subscripts."""
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else None

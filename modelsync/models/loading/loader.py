@@ -12,20 +12,21 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from modelsync.errors import ModelBroken
+from modelsync.errors import ArtifactCorrupt, ModelBroken, VersionRefused
 from modelsync.models import examples
 from modelsync.models.artefacts import registry
-from modelsync.models.binding import batching, methods
-from modelsync.models.convention import BATCH, FILE, METHOD
+from modelsync.models.binding import calls
+from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
 from modelsync.models.diagnosis import from_exception
 from modelsync.models.isolation import fork_guard, import_hooks, process_state
 from modelsync.models.loading import lifecycle
 from modelsync.models.types import Fault, LoadedModel, ModelSpec
+from modelsync.models.versions import FittedVersion, Mismatch
 
 TURN = 0.1
 """Seconds between two looks whether a load that hangs has been given up."""
@@ -65,7 +66,14 @@ def between_loads(tidy_up: Callable[[], None]) -> None:
             lock.release()
 
 
-def load(spec: ModelSpec, *, alone: bool = False) -> LoadedModel:
+def load(
+    spec: ModelSpec,
+    *,
+    alone: bool = False,
+    fitted: FittedVersion | None = None,
+    writable: bool = False,
+    mismatch: Mismatch = "warn",
+) -> LoadedModel:
     """Import a model under a unique name and make its one instance.
 
     While it loads, the working directory is its folder; afterwards the state that all models share
@@ -75,10 +83,13 @@ def load(spec: ModelSpec, *, alone: bool = False) -> LoadedModel:
     raised, SystemExit and KeyboardInterrupt included; then nothing of it is left in `sys.modules`.
 
     `alone`: no other model runs in this process, so settings of libraries stay as this one sets
-    them.
+    them. `fitted`: the stored version whose object becomes the instance's `model`; `writable`: it
+    will be changed, so its arrays are copied into memory; `mismatch`: what to do if other libraries
+    have made it. The cause of ModelBroken is then ArtifactCorrupt or VersionRefused, if one is.
     """
     if spec.fault:
         raise ModelBroken(spec.fault)
+    stored = Stored(fitted, writable, mismatch) if fitted else None
     path = spec.path.absolute()
     package = import_hooks.open_package(path, _label(spec))
     context = Context()
@@ -88,14 +99,15 @@ def load(spec: ModelSpec, *, alone: bool = False) -> LoadedModel:
             process_state.preserved(path, alone=alone),
             import_hooks.plain_names(package),
         ):
-            model = context.run(_load, spec, path, package)
+            model = context.run(_load, spec, path, package, stored)
     except ModelBroken:
         package.close()
         raise
     except BaseException as error:  # noqa: BLE001 - model code: SystemExit is the model's fault
         fault = from_exception(error, path, "load")
         package.close()
-        raise ModelBroken(fault) from None
+        cause = error if isinstance(error, ArtifactCorrupt | VersionRefused) else None
+        raise ModelBroken(fault) from cause
     finally:
         fork_guard.end_if_forked()  # a process that `__init__` has forked returns to here
     model.context = context
@@ -107,8 +119,29 @@ def unload(model: LoadedModel) -> None:
     import_hooks.close_package(model.package)
 
 
-def _load(spec: ModelSpec, path: Path, package: import_hooks.Package) -> LoadedModel:
-    model = _artefact(spec, path) if spec.artefact else _instance(spec, path, package)
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The stored version with which a model is loaded, and how; as the arguments of `load`."""
+
+    fitted: FittedVersion
+    writable: bool
+    mismatch: Mismatch
+
+    def give(self, instance: Any, package: str) -> None:
+        """Deserialise what was fitted and give it to the instance. Raises what that raises."""
+        from modelsync.models.serializers import registry
+        from modelsync.models.serializers.serializer import Owner
+        from modelsync.models.training import restoring
+
+        owner = Owner(package, instance, self.fitted.inputs)
+        found = registry.load(self.fitted, owner, mapped=not self.writable, mismatch=self.mismatch)
+        restoring.give(instance, found)
+
+
+def _load(
+    spec: ModelSpec, path: Path, package: import_hooks.Package, stored: Stored | None
+) -> LoadedModel:
+    model = _artefact(spec, path) if spec.artefact else _instance(spec, path, package, stored)
     model.examples = examples.read(path)
     model.package = package.name
     return model
@@ -129,7 +162,9 @@ def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
     )
 
 
-def _instance(spec: ModelSpec, path: Path, package: import_hooks.Package) -> LoadedModel:
+def _instance(
+    spec: ModelSpec, path: Path, package: import_hooks.Package, stored: Stored | None
+) -> LoadedModel:
     """Load a model that is a class: import the module, make the instance, bind its methods."""
     with process_state.restored_modules():
         module = package.load(FILE.removesuffix(".py"))
@@ -139,39 +174,30 @@ def _instance(spec: ModelSpec, path: Path, package: import_hooks.Package) -> Loa
     make = _constructor(kind, f"{path}/")
     with process_state.restored_modules():
         instance = make()
-    method, rows = _method(instance, METHOD), _method(instance, BATCH)
-    is_async = inspect.iscoroutinefunction(method)
-    if is_async and rows:  # the static check has not seen both: one of them is inherited
-        raise ModelBroken(
-            Fault(
-                "load", f"async def {METHOD} beside {BATCH}: a batch is called, not awaited", FILE
-            )
-        )
-    form = methods.form_of(method, dataframe=spec.class_name == METHOD) if method else None
-    batch = batching.bind(rows, form) if rows else None
-    if method and form:
-        call, schema = methods.caller(method, form), form.schema
-    elif batch:
-        call, schema = batch.one, batch.schema
-    else:
+        if stored:
+            stored.give(instance, package.name)
+    found = calls.of_instance(instance, dataframe=spec.class_name == METHOD)
+    fitted = stored.fitted if stored else None
+    if spec.trainable:
+        # Here: a small runner, of a model that is not trained, does without.
+        from modelsync.models.training import predictions
+
+        found = predictions.bind(spec, instance, found, fitted)
+    if found is None:
         raise ModelBroken(Fault("load", f"class {spec.class_name} has no {METHOD} method", FILE))
     return LoadedModel(
-        replace(spec, is_async=is_async),
-        call=call,
-        schema=batch.schema if batch else schema,
-        doc=_doc(kind, method or rows, module),
-        lock=threading.Lock() if spec.writes_self and not is_async else None,
+        replace(spec, is_async=found.is_async),
+        call=found.call,
+        schema=found.schema,
+        doc=_doc(kind, instance, module),
+        lock=threading.Lock() if spec.writes_self and not found.is_async else None,
         instance=instance,
-        bind=batch.row if batch else None,
-        call_batch=batch.call if batch else None,
+        bind=found.bind,
+        call_batch=found.call_batch,
         start=lifecycle.method(instance, "start"),
         stop=lifecycle.method(instance, "stop"),
+        fitted=fitted,
     )
-
-
-def _method(instance: object, name: str) -> Callable[..., Any] | None:
-    found = getattr(instance, name, None)
-    return found if callable(found) else None
 
 
 def _label(spec: ModelSpec) -> str:
@@ -196,7 +222,9 @@ def _constructor(kind: type, path: str) -> Callable[[], Any]:
     return kind
 
 
-def _doc(kind: type, method: Any, module: object) -> str:
+def _doc(kind: type, instance: object, module: object) -> str:
     """Return the text for the API reference: of the class, else the method, else the file."""
+    found = (calls.method_of(instance, name) for name in (METHOD, BATCH, PREDICT, "fit"))
+    method = next(filter(None, found), None)
     text = kind.__doc__ or getattr(method, "__doc__", None) or getattr(module, "__doc__", None)
     return inspect.cleandoc(text) if isinstance(text, str) else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelsync.processes.oom import KEPT, OomKills, find_counter, prefer_as_oom_victim, read_kills
+from modelsync.oom import KEPT, OomKills, find_counter, prefer_as_oom_victim, read_kills
 
 EVENTS = "low 0\nhigh 0\nmax 2311\noom 3\noom_kill {}\noom_group_kill 0\n"
 CONTROL = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"

@@ -19,6 +19,9 @@ a while to end.
 OOM_SCORE = 100
 """What a worker adds to its `oom_score_adj`, in thousandths of all memory (proc(5))."""
 
+JOB_OOM_SCORE = 600
+"""What the process that fits a model adds: a job that dies costs no client an answer."""
+
 
 class OomKills:
     """The kills that `counter` counts, each claimed by one victim; none without a counter.
@@ -90,12 +93,12 @@ def _file(cgroup: str, mount: str) -> Path | None:
     return None
 
 
-def prefer_as_oom_victim(proc: Path = PROC) -> None:
-    """Make the kernel kill this worker rather than its master or the supervisor.
+def prefer_as_oom_victim(proc: Path = PROC, score: int = OOM_SCORE) -> None:
+    """Make the kernel kill this process rather than its master or the supervisor.
 
-    Those can start a new worker.
+    Those can start a new one.
     """
     file = proc / "oom_score_adj"
     # not Linux, or not allowed: then it is as likely a victim as they are
     with contextlib.suppress(OSError, ValueError):
-        file.write_text(str(min(1000, int(file.read_text()) + OOM_SCORE)))
+        file.write_text(str(min(1000, int(file.read_text()) + score)))

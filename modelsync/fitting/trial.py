@@ -1,0 +1,188 @@
+"""The second half of a job, in a new interpreter: the artefact is loaded as it will be, and must
+predict as the fitted object did before it was written.
+
+`record` writes what is compared; `run` compares, and measures what a call takes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+from modelsync import json_text
+from modelsync.errors import JobFailed, ModelBroken
+from modelsync.files import write_atomically
+from modelsync.fitting import artefact
+from modelsync.fitting.messages import FitJob, FitResult
+from modelsync.fitting.reporter import Reporter
+from modelsync.models import results
+from modelsync.models.check.comparison import BATCH, find_difference
+from modelsync.models.convention import METHOD
+from modelsync.models.loading import lifecycle, loader
+from modelsync.models.tables import schema
+from modelsync.models.tables.table import Table
+from modelsync.models.training import predictions
+from modelsync.models.types import LoadedModel
+
+SAMPLE = 10
+"""Rows of the training data that are predicted before and after."""
+
+CALLS, CALLS_SECONDS = 7, 1.0
+"""Calls that are measured, and the time after which no further one is made."""
+
+EXPECTED = "expected.json"
+
+_log = logging.getLogger(__name__)
+
+
+# --- before it is written -------------------------------------------------------------------------
+
+
+def sample(x: Any) -> dict[str, Any]:
+    """Return the first rows of x as JSON holds them; empty if they are of an unknown kind."""
+    if isinstance(x, Table):
+        columns = {name: values[:SAMPLE] for name, values in x.items()}
+        return {"columns": columns, "named": x.named, "flat": x.flat}
+    try:
+        if hasattr(x, "iloc"):
+            head, named = x.iloc[:SAMPLE], True
+            columns = {str(name): head.iloc[:, n].tolist() for n, name in enumerate(head.columns)}
+        else:
+            head, named = x[:SAMPLE], False
+            head = head.reshape(len(head), -1)
+            columns = {str(n): head[:, n].tolist() for n in range(head.shape[1])}
+        return {"columns": json_text.loads(results.dump(columns)), "named": named, "flat": False}
+    except Exception as error:  # noqa: BLE001  rows that JSON cannot hold are not compared
+        _log.info("the first rows cannot be compared: %s", type(error).__name__)
+        return {}
+
+
+def record(job: FitJob, model: LoadedModel, made: FitResult, rows: dict[str, Any]) -> None:
+    """Write what the object in memory, from which `made` was written, predicts for the first rows
+    and for the model's examples.
+
+    What it predicts otherwise the second time is left out, and an example that fails. Raises what
+    the model raises for the first rows.
+    """
+    expected: dict[str, Any] = {"rows": rows, "answers": None, "examples": {}}
+    if rows and (call := _in_memory(job, model, made)):
+        expected["answers"] = _steady(lambda: call(_table(rows)))
+    for example in model.examples:
+        try:
+            answer = _steady(lambda given=example.variables: model.call(dict(given)))
+        except Exception as error:  # noqa: BLE001  model code; the example may be of other data
+            _log.warning("the example %s fails: %s", example.name, type(error).__name__)
+        else:
+            expected["examples"][example.name] = answer
+    write_atomically(job.output / EXPECTED, json_text.dumps(expected))
+
+
+def _in_memory(
+    job: FitJob, model: LoadedModel, made: FitResult
+) -> Callable[[dict[str, Any]], Any] | None:
+    """Return how the fitted instance answers tables; None if it answers `variables` alone."""
+    fitted = artefact.version(job, made, job.output / made.file)
+    try:
+        bound = predictions.bind(model.spec, model.instance, fitted, None, is_async=model.is_async)
+    except ModelBroken:
+        if callable(getattr(model.instance, METHOD, None)):
+            return None
+        raise
+    return bound.call
+
+
+def _steady(call: Callable[[], Any]) -> Any:
+    """Return an answer as JSON, None if it differs from call to call."""
+    first, second = _plain(call()), _plain(call())
+    return None if find_difference(first, second, BATCH) else first
+
+
+def _plain(answer: Any) -> Any:
+    if inspect.isawaitable(answer):
+        answer = lifecycle.wait_here(answer)
+    return json_text.loads(results.dump(answer))
+
+
+def _table(rows: Mapping[str, Any]) -> Table:
+    return Table(rows["columns"], named=rows["named"], flat=rows["flat"])
+
+
+# --- after it is written --------------------------------------------------------------------------
+
+
+def run(job: FitJob, made: FitResult, reporter: Reporter) -> FitResult:
+    """Load the artefact and compare; return it with the time of a call.
+
+    Raises JobFailed of stage `verify` where it predicts otherwise, and what loading it raises.
+    """
+    with reporter.stage("verify"):
+        fitted = artefact.version(job, made, job.output / made.file)
+        model = loader.load(job.spec, alone=True, fitted=fitted)
+        lifecycle.start(model)
+        if job.kind == "upload":
+            return _uploaded(model, made)
+        expected = json_text.loads((job.output / EXPECTED).read_bytes())
+        if expected["answers"] is not None:
+            _compare("the first rows", expected["answers"], model.call(_table(expected["rows"])))
+        for example in model.examples:
+            if (answer := expected["examples"].get(example.name)) is not None:
+                _compare(f"the example {example.name}", answer, model.call(dict(example.variables)))
+        return replace(made, call_seconds=_call_seconds(model, expected))
+
+
+def _compare(what: str, before: Any, after: Any) -> None:
+    if difference := find_difference(before, _plain(after), BATCH):
+        raise JobFailed(
+            "verify",
+            "",
+            f"the stored model predicts otherwise than the fitted one for {what}: {difference}; "
+            "what it needs must be in the object that fit returns: choose another serializer, or "
+            "give the class its own dump(self, file) and load(self, file)",
+        )
+
+
+def _call_seconds(model: LoadedModel, expected: Mapping[str, Any]) -> float | None:
+    """Return the median time of a call with one row; None if there is nothing to call it with."""
+    if expected["answers"] is not None:
+        rows = expected["rows"]
+        if rows["flat"]:
+            one = dict(rows)
+        else:
+            columns = {name: values[:1] for name, values in rows["columns"].items()}
+            one = {**rows, "columns": columns}
+        return _median(lambda: model.call(_table(one)))
+    named = [one for one in model.examples if one.name in expected["examples"]]
+    return _median(lambda: model.call(dict(named[0].variables))) if named else None
+
+
+def _median(call: Callable[[], Any]) -> float:
+    times: list[float] = []
+    while len(times) < CALLS and sum(times) < CALLS_SECONDS:
+        started = perf_counter()
+        answer = call()
+        if inspect.isawaitable(answer):
+            lifecycle.wait_here(answer)
+        times.append(perf_counter() - started)
+    return statistics.median(times)
+
+
+# --- uploads --------------------------------------------------------------------------------------
+
+
+def _uploaded(model: LoadedModel, made: FitResult) -> FitResult:
+    """Read what an uploaded model takes, and call it with the examples of the folder.
+
+    Raises what it raises for an example.
+    """
+    for example in model.examples:
+        _plain(model.call(dict(example.variables)))
+    seconds = None
+    if model.examples:
+        seconds = _median(lambda: model.call(dict(model.examples[0].variables)))
+    obj = getattr(model.instance, "model", None)
+    return replace(made, inputs=schema.of_estimator(obj), call_seconds=seconds)

@@ -1,0 +1,54 @@
+"""How a model is called with requests, by the predicting methods of its class."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from modelsync.errors import ModelBroken
+from modelsync.models.binding import batching, methods
+from modelsync.models.binding.typehints import Call, Schema
+from modelsync.models.convention import BATCH, FILE, METHOD
+from modelsync.models.types import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The functions that answer requests: the members of `LoadedModel` of these names.
+
+    `call` takes `variables` and returns the result, for an `async def` (`is_async`) an awaitable;
+    of a trainable model it takes tables too. `bind` and `call_batch` are those of a model that
+    takes several requests at once.
+    """
+
+    call: Call
+    schema: Schema | None
+    bind: Call | None = None
+    call_batch: Callable[[list[Any]], list[Any]] | None = None
+    is_async: bool = False
+
+
+def of_instance(instance: object, *, dataframe: bool) -> Calls | None:
+    """Bind the predicting methods of an instance; None if its class has none.
+
+    `dataframe` as for `methods.bind`. Raises ModelBroken if they cannot be called.
+    """
+    method, rows = method_of(instance, METHOD), method_of(instance, BATCH)
+    is_async = inspect.iscoroutinefunction(method)
+    if is_async and rows:  # the static check has not seen both: one of them is inherited
+        message = f"async def {METHOD} beside {BATCH}: a batch is called, not awaited"
+        raise ModelBroken(Fault("load", message, FILE))
+    form = methods.form_of(method, dataframe=dataframe) if method else None
+    batch = batching.bind(rows, form) if rows else None
+    call = methods.caller(method, form) if method and form else None
+    if batch:
+        return Calls(call or batch.one, batch.schema, batch.row, batch.call)
+    return Calls(call, form.schema, is_async=is_async) if call and form else None
+
+
+def method_of(instance: object, name: str) -> Callable[..., Any] | None:
+    """Return what an instance has under this name, None if that cannot be called."""
+    found = getattr(instance, name, None)
+    return found if callable(found) else None

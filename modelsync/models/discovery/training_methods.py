@@ -1,0 +1,108 @@
+"""Reads from the source of a class which methods of a trained model it has."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+
+from modelsync.models.convention import BATCH, FILE, LIFECYCLE, METHOD, PREDICT
+from modelsync.models.types import Fault
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+Members = dict[str, Function | None]
+"""The methods of a class by name; None for one that is assigned from something else."""
+
+ESTIMATOR_BASES = {
+    "BaseEstimator",
+    "BiclusterMixin",
+    "ClassifierMixin",
+    "ClusterMixin",
+    "DensityMixin",
+    "MetaEstimatorMixin",
+    "Module",
+    "OutlierMixin",
+    "RegressorMixin",
+    "TransformerMixin",
+}
+"""Bases of parts of a model: estimators of scikit-learn, modules of torch."""
+
+
+def find(members: Members) -> tuple[str, ...]:
+    """Return the methods of `convention.LIFECYCLE` that a class has, sorted; none if nothing trains
+    it.
+
+    `train` must need no argument: that of torch's modules, or of a model with a meaning of its own,
+    is another method. The others must take their data.
+    """
+    found = [name for name in LIFECYCLE if name in members and _fits(name, members[name])]
+    return tuple(sorted(found)) if {"fit", "train"} & set(found) else ()
+
+
+def _fits(name: str, function: Function | None) -> bool:
+    if function is None:
+        return True
+    required, most = _counts(function)
+    if name == "train":
+        return required == 0
+    return most >= (2 if name == "accept" else 1)
+
+
+def _counts(function: Function) -> tuple[int, float]:
+    """Return how many positional arguments a call needs, and how many it may have."""
+    arguments = function.args
+    given = len(arguments.posonlyargs) + len(arguments.args)
+    if not any(isinstance(one, ast.Name) and one.id == "staticmethod" for one in
+               function.decorator_list):  # fmt: skip
+        given = max(given - 1, 0)  # self
+    named = sum(default is None for default in arguments.kw_defaults)
+    required = max(given - len(arguments.defaults), 0) + named
+    return required, float("inf") if arguments.vararg else given + len(arguments.kwonlyargs)
+
+
+def is_transformer(members: Members) -> bool:
+    """Return whether a class prepares data for others: `fit` and `transform`, but no `predict`."""
+    return "transform" in members and PREDICT not in members and "train" not in members
+
+
+def is_estimator(node: ast.ClassDef) -> bool:
+    """Return whether a class is an estimator by its bases, which another class may use."""
+    names = {getattr(base, "id", getattr(base, "attr", "")) for base in node.bases}
+    return not names.isdisjoint(ESTIMATOR_BASES)
+
+
+def unclear(classes: Mapping[str, ast.ClassDef], trainable: Sequence[str], folder: str) -> Fault:
+    """Return the fault of a file none of whose classes with `fit` is the model by itself."""
+    name = folder.replace("-", "_")
+    if len(trainable) == 1:
+        [one] = trainable
+        return Fault(
+            "static",
+            f"no class with a {METHOD} method; {one} has fit and transform, which makes it a "
+            "transformer, a part of a model",
+            FILE,
+            classes[one].lineno,
+            hint=f"write class {name} with fit(self, x, y) that returns the fitted model, "
+            f"or with {METHOD}; or name {one} {name} if it is the model itself",
+        )
+    listed = ", ".join(f"{one} (line {classes[one].lineno})" for one in trainable)
+    return Fault(
+        "static",
+        f"no class with a {METHOD} method, and several with fit or train: {listed}",
+        FILE,
+        classes[trainable[1]].lineno,
+        hint=f"name the one that is the model {name}",
+    )
+
+
+def fault(members: Members) -> Fault | None:
+    """Return why a class cannot answer tables beside single requests; None if it can."""
+    found, predict = find(members), members.get(PREDICT)
+    single = members.get(METHOD) or members.get(BATCH)
+    if not found or not single or not isinstance(predict, ast.AsyncFunctionDef):
+        return None
+    if isinstance(single, ast.AsyncFunctionDef):
+        return None
+    message = f"async def {PREDICT} beside a plain def {single.name}"
+    hint = f"make both plain, or both async; without {PREDICT}, that of self.model answers tables"
+    return Fault("static", message, FILE, predict.lineno, hint=hint)

@@ -1,0 +1,1 @@
+"""Formats in which fitted models are stored: one module per format, in a registry."""

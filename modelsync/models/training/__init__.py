@@ -1,0 +1,1 @@
+"""Trained models: their methods called with tables, before and after they are fitted."""

@@ -1,0 +1,277 @@
+"""Trains a loaded model: calls its `fit`, `train`, `update`, `metrics` and `accept`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelsync import json_text
+from modelsync.errors import DataInvalid, JobFailed, NotTrainable
+from modelsync.models import results
+from modelsync.models.binding import calls
+from modelsync.models.convention import METHOD
+from modelsync.models.tables import answers, schema
+from modelsync.models.tables.table import shown
+from modelsync.models.training import estimates, predictions, restoring, signatures
+from modelsync.models.training.data import Data
+from modelsync.models.training.restoring import give, model_of
+from modelsync.models.types import LoadedModel
+from modelsync.models.versions import TableSchema
+
+MANUAL = "manual"
+"""The value of the class attribute `promote` with which new versions wait to be promoted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What training has given. `model` is what is stored, and given back as `self.model`.
+
+    `metrics`: numbers by name, as JSON types. `inputs`: the data that it was fitted with, None if
+    nothing is known of that.
+    """
+
+    model: Any
+    metrics: dict[str, Any] = field(default_factory=dict)
+    inputs: TableSchema | None = None
+
+
+class Trainable:
+    """The training methods of a loaded model.
+
+    All raise NotTrainable if the class lacks the method, DataInvalid for data and parameters that
+    do not fit, JobFailed for a method that gives nothing to store, and else what the model's code
+    raises. `x` and `y` are tables, or what a library holds: a DataFrame and a Series, arrays.
+
+    `on_progress` gets what a method that is a generator yields; what that returns is its result.
+    """
+
+    def __init__(
+        self, model: LoadedModel, on_progress: Callable[[Any], None] = lambda progress: None
+    ) -> None:
+        self._model = model
+        self._on_progress = on_progress
+        self._instance = model.instance
+        self._inputs = model.fitted.inputs if model.fitted else None
+        self._methods: dict[str, signatures.DataMethod] = {}
+
+    @property
+    def promote(self) -> bool:
+        """Whether a new version becomes current by itself."""
+        return getattr(self._instance, "promote", "") != MANUAL
+
+    @property
+    def serializer(self) -> str:
+        """The format that the class asks for; empty if it does not."""
+        wanted = getattr(self._instance, "serializer", "")
+        return wanted if isinstance(wanted, str) else ""
+
+    def fit(self, x: Any, y: Any = None, params: Mapping[str, Any] | None = None) -> Fitted:
+        """Fit anew, with the parameters of the request."""
+        self._need("fit", "it cannot be fitted with data", ("GET", "POST", "PUT", "DELETE"))
+        data = Data.of(x, y)
+        method = self._method("fit")
+        return self._done("fit", lambda: data.call(method, dict(params or {})), data)
+
+    def train(self, params: Mapping[str, Any] | None = None) -> Fitted:
+        """Call the model's own `train`, which fetches its data, with the parameters of the
+        request.
+        """
+        self._need("train", "it does not fetch its own data", ("GET", "POST", "PUT", "DELETE"))
+        given = signatures.parameters_of(self._instance, "train", dict(params or {}))
+        return self._done("train", lambda: self._instance.train(**given), None)
+
+    def update(self, x: Any, y: Any = None) -> Fitted:
+        """Update what is fitted: by the class's `update`, or by scikit-learn's `partial_fit`."""
+        if model_of(self._instance) is None and self._model.fitted is None:
+            raise NotTrainable(
+                f"{self._model.name} has no fitted version to update: fit one with PUT first",
+                ("GET", "POST", "PUT", "DELETE"),
+            )
+        data = Data.of(x, y, self._inputs)
+        if "update" in self._model.spec.methods:
+            method = self._method("update")
+            return self._done("update", lambda: data.call(method, {}), data)
+        return self._done("partial_fit", lambda: self._partial_fit(data), data)
+
+    def accept(self, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> str:
+        """Return why the class refuses a version with these metrics; empty if it accepts.
+
+        `old` are those of the current version, None without one. A first version is compared with
+        nothing: where `accept` cannot do that, it is accepted.
+        """
+        if "accept" not in self._model.spec.methods:
+            return ""
+        try:
+            found = self._run(lambda: self._instance.accept(dict(new), dict(old or {})))
+        except (KeyError, TypeError, AttributeError):
+            if old:
+                raise
+            return ""
+        reason = ""
+        if isinstance(found, tuple) and len(found) == 2:
+            found, reason = found[0], str(found[1])
+        if found:
+            return ""
+        return f"accept(new_metrics, old_metrics) refused it{f': {reason}' if reason else ''}"
+
+    # --- predictions ------------------------------------------------------------------------------
+
+    def adopt(self, fitted: Fitted) -> None:
+        """Go on from an object that was fitted before, as after `fit`."""
+        give(self._instance, fitted.model)
+        self._inputs = fitted.inputs
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the model can answer now, with what is fitted in memory."""
+        return model_of(self._instance) is not None or estimates.has_own(self._instance)
+
+    def bind(self) -> None:
+        """Have the loaded model answer with what is fitted in memory.
+
+        Raises ModelBroken if that cannot predict.
+        """
+        model = self._model
+        single = calls.of_instance(self._instance, dataframe=model.spec.class_name == METHOD)
+        found = predictions.bind_to(
+            model.spec, self._instance, single, self._inputs, place="what was fitted", ready=True
+        )
+        model.call, model.schema = found.call, found.schema
+        model.bind, model.call_batch = found.bind, found.call_batch
+
+    def predict(self, x: Any) -> Any:
+        """Return the answer to a table, by what is fitted in memory. Raises what the model does."""
+        self.bind()
+        return self._run(lambda: self._model.call(x))
+
+    # --- calls ------------------------------------------------------------------------------------
+
+    def _need(self, name: str, why: str, allowed: tuple[str, ...]) -> None:
+        if name not in self._model.spec.methods:
+            raise NotTrainable(f"{self._model.name} has no {name} method: {why}", allowed)
+
+    def _method(self, name: str) -> signatures.DataMethod:
+        if name not in self._methods:
+            self._methods[name] = signatures.read(self._instance, name)
+        return self._methods[name]
+
+    def _run(self, call: Callable[[], Any]) -> Any:
+        """Call the model's code in its context; wait for an `async def`."""
+        context = self._model.context
+        found = context.run(call)
+        if inspect.isgenerator(found):
+            return self._exhaust(found)
+        if not inspect.isawaitable(found):
+            return found
+        import asyncio
+
+        with asyncio.Runner() as runner:
+            return runner.run(_awaited(found), context=context.copy())
+
+    def _exhaust(self, steps: Iterator[Any]) -> Any:
+        """Report what a generator yields; return what it returns."""
+        while True:
+            try:
+                progress = self._model.context.run(next, steps)
+            except StopIteration as end:
+                return end.value
+            self._on_progress(progress)
+
+    def _done(self, name: str, call: Callable[[], Any], data: Data | None) -> Fitted:
+        """Run a training method; return what it has fitted, with its metrics."""
+        before = dict(vars(self._instance)) if hasattr(self._instance, "__dict__") else {}
+        found, metrics = _with_metrics(self._run(call))
+        model = self._fitted(name, found, before)
+        give(self._instance, model)
+        if data is not None and "metrics" in self._model.spec.methods:
+            method = self._method("metrics")
+            metrics = {**metrics, **self._measured(self._run(lambda: data.call(method, {})))}
+        known = data.inputs if data is not None else None
+        self._inputs = known or schema.of_estimator(model)
+        return Fitted(model, _json(metrics), self._inputs)
+
+    def _fitted(self, name: str, found: Any, before: Mapping[str, Any]) -> Any:
+        """Return the fitted object: what the method returned, else `self.model`, else self."""
+        instance = self._instance
+        if found is not None and found is not instance:
+            return found
+        if model_of(instance) is not None:
+            return instance.model
+        state = restoring.changed(instance, before)
+        if vars(state) or found is instance:
+            return state
+        message = f"{name} must return the fitted model, or set self.model; it returned None"
+        raise JobFailed("fit", "", message)
+
+    def _measured(self, found: Any) -> dict[str, Any]:
+        if isinstance(found, Mapping):
+            return dict(found)
+        kind = type(found).__name__
+        raise JobFailed("fit", "", f"metrics must return a dict of numbers; it returned a {kind}")
+
+    def _partial_fit(self, data: Data) -> Any:
+        """Call the fitted estimator's `partial_fit`, with `classes` if this is its first call."""
+        model = model_of(self._instance)
+        if not callable(getattr(model, "partial_fit", None)):
+            raise NotTrainable(_why_not(self._model.name, model), ("GET", "POST", "PUT", "DELETE"))
+        method = signatures.read(model, "partial_fit")
+        classes = getattr(model, "classes_", None)
+        extra: dict[str, Any] = {}
+        names = [one.name for one in method.others]
+        if "classes" in names and classes is None:
+            extra = {"classes": sorted(set(_values(data.y)))}
+        elif classes is not None and data.y is not None:
+            _refuse_new_labels(_values(data.y), answers.listed(classes))
+        return method.call(data.inputs_of(method), data.target_of(method), extra)
+
+
+async def _awaited(found: Any) -> Any:
+    return await found
+
+
+def _with_metrics(found: Any) -> tuple[Any, dict[str, Any]]:
+    """Return what a method has fitted, and the metrics beside it: `return model, {"auc": 0.9}`."""
+    if isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], Mapping):
+        return found[0], dict(found[1])
+    return found, {}
+
+
+def _json(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return metrics as JSON types. Raises ModelRaised for values that JSON cannot hold."""
+    found: dict[str, Any] = json_text.loads(results.dump(metrics))
+    return found
+
+
+def _why_not(name: str, model: Any) -> str:
+    """Return why a model cannot be updated."""
+    kind = type(model).__name__
+    steps = getattr(model, "steps", None)
+    last = steps[-1][1] if isinstance(steps, list) and steps else None
+    if callable(getattr(last, "partial_fit", None)):
+        return (
+            f"{name} cannot be updated: scikit-learn's {kind} has no partial_fit, though its last "
+            f"step {type(last).__name__} has; write update(self, x, y), which transforms x by the "
+            "other steps and calls that one"
+        )
+    return (
+        f"{name} cannot be updated: it has no update(self, x, y), and its fitted {kind} has no "
+        "partial_fit; fit it anew with PUT"
+    )
+
+
+def _values(y: Any) -> list[Any]:
+    """Return the values of one column."""
+    if y is None:
+        raise DataInvalid("y is missing: a classifier is updated with x and y")
+    return list(next(iter(y.values()))) if isinstance(y, dict) else answers.listed(y)
+
+
+def _refuse_new_labels(values: list[Any], classes: list[Any]) -> None:
+    known = set(map(str, classes))
+    if new := sorted({str(one) for one in values} - known):
+        raise DataInvalid(
+            f"y has labels that the version was not fitted with: {shown(new)}; it knows "
+            f"{shown(classes)}; fit it anew with all of them"
+        )

@@ -1,0 +1,107 @@
+"""The trainer as the supervisor sees it: a child that is started once something can be trained.
+
+The supervisor loads neither SQLAlchemy nor the code of training.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import sys
+from time import monotonic
+
+from modelsync.backoff import Backoff
+from modelsync.errors import StorageFailed
+from modelsync.observability.logs import event
+from modelsync.orphans import Children
+from modelsync.releases.store import Releases
+from modelsync.settings import Settings
+from modelsync.store.location import database_file
+from modelsync.sync import sources
+
+log = logging.getLogger(__name__)
+
+LOOK = 1.0
+"""Seconds between two looks whether a trainer is needed."""
+
+RESTART = Backoff(first=0.2, most=60.0)
+"""Seconds between two starts of a trainer that keeps ending."""
+
+SETTLED = 60.0
+"""Seconds of life after which a trainer that ends is started again at once."""
+
+ENDING = 15.0
+"""Seconds that the trainer has to end its jobs and itself."""
+
+
+class TrainerProcess:
+    """Starts the trainer when it is needed, and again when it dies."""
+
+    def __init__(self, config: Settings, children: Children) -> None:
+        self._config = config
+        self._children = children
+        self._process: asyncio.subprocess.Process | None = None
+        self._seen: str | None = None
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Keep it running, until cancelled; then it has ended."""
+        while not self._is_needed():
+            await asyncio.sleep(LOOK)
+        while True:
+            born = monotonic()
+            how = await self._live()
+            self._failures = 1 if monotonic() - born > SETTLED else self._failures + 1
+            event(log, logging.ERROR, f"the trainer has ended: {how}", event="trainer_ended")
+            await asyncio.sleep(RESTART.pause(self._failures, random.random()))  # noqa: S311
+
+    def kill(self) -> None:
+        """Kill it; its jobs end themselves."""
+        if self._process and self._process.returncode is None:
+            self._process.kill()
+
+    def _is_needed(self) -> bool:
+        """Whether a model can be trained, or was: another replica may do so, too."""
+        if self._config.store.database_url or database_file(self._config.state.home).exists():
+            return True
+        if (current := Releases(self._config.state.home).current_id()) == self._seen:
+            return False
+        self._seen = current
+        with contextlib.suppress(StorageFailed):
+            if release := sources.current(self._config):
+                return any(entry.spec.trainable for entry in release.models.values())
+        return False
+
+    async def _live(self) -> str:
+        """Start it and wait for its end; return how it ended."""
+        try:
+            with self._children.starting():
+                process = self._process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "modelsync.training.trainer",
+                    f"--parent={os.getpid()}",
+                    stdin=asyncio.subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+                self._children.add(process.pid)
+        except OSError as error:
+            return f"it cannot start: {error.strerror}"
+        try:
+            code = await process.wait()
+        except asyncio.CancelledError:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                process.terminate()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), ENDING)
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            raise
+        finally:
+            self._children.forget(process.pid)
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"

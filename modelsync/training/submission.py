@@ -1,0 +1,247 @@
+"""A request becomes a job: it is checked where that is cheap, its data are stored, then its row.
+
+The blob of the data comes first, so that no job is ever without them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import orjson
+
+from modelsync.errors import (
+    BodyTooLarge,
+    DataInvalid,
+    NotFitted,
+    ResourcesExhausted,
+    StorageFailed,
+    StoreUnavailable,
+)
+from modelsync.files import storage
+from modelsync.fitting.uploads import recognize
+from modelsync.models.types import ModelEntry
+from modelsync.settings import Settings
+from modelsync.store.records import Job, JobKind, NewJob
+from modelsync.training import training_request
+from modelsync.training.training_request import KEY_DIGITS, LARGE, TrainingRequest, valid_name
+
+if TYPE_CHECKING:
+    from modelsync.store import Store
+
+MAX_KEY = 255
+"""Characters of an `Idempotency-Key`."""
+
+COPY = 1024**2
+"""Bytes that are copied at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request for a job, without HTTP.
+
+    `kind`: `fit` also without a body, which calls `train`. `body`: a file at its start, `size` its
+    bytes, None if that is not known. `version`: which one to update, empty for the one that the
+    body names, else the current. `serializer`: of an uploaded file, whose version is called `name`.
+    """
+
+    kind: JobKind
+    body: IO[bytes]
+    size: int | None
+    name: str = ""
+    version: str = ""
+    retrain: bool = False
+    serializer: str = ""
+    idempotency_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Where requests become jobs: the store, the settings, what serves here.
+
+    `folders`: where the release has the models. `commit` and `release` name it.
+    """
+
+    store: Store
+    settings: Settings
+    folders: Path
+    commit: str = ""
+    release: str = ""
+
+    def submit(self, entry: ModelEntry, asked: Submission) -> tuple[Job, bool]:
+        """Return the job of a request, and whether it was made now.
+
+        Raises DataInvalid, MalformedBody, UnknownVersion, NotFitted, IdempotencyMismatch, JobsFull,
+        StoreUnavailable.
+        """
+        if self.settings.training.jobs == "off":
+            raise StoreUnavailable("no model is fitted here: MODELSYNC_JOBS is off", 3600)
+        if len(asked.idempotency_key) > MAX_KEY:
+            raise DataInvalid(f"Idempotency-Key: more than {MAX_KEY} characters")
+        try:
+            with storage():
+                job, retrain = self._described(entry, asked)
+        except (StorageFailed, ResourcesExhausted) as error:
+            raise StoreUnavailable(str(error)) from None
+        limit = self.settings.training.max_queue
+        return self.store.catalog.add_job(job, max_waiting=limit, retrain=retrain)
+
+    def _described(self, entry: ModelEntry, asked: Submission) -> tuple[NewJob, bool]:
+        """Return the job, whose data are stored by then, and whether it is wanted in any case."""
+        scratch = self.settings.state.home / "run" / "requests"
+        scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="request-", dir=scratch) as folder:
+            if asked.kind == "upload":
+                return self._upload(entry, asked, Path(folder)), True
+            request, job = self._fit(entry, asked, Path(folder))
+            return job, request.retrain or asked.retrain
+
+    # --- data to fit with -------------------------------------------------------------------------
+
+    def _fit(
+        self, entry: ModelEntry, asked: Submission, folder: Path
+    ) -> tuple[TrainingRequest, NewJob]:
+        """Read the body, store its data, and describe the job."""
+        content = folder / "content.json"
+        if asked.size is None or asked.size > LARGE:
+            body = folder / "body.json"
+            self._copy(asked.body, body)
+            request = training_request.read_file(body, content)
+        else:
+            request, data = training_request.read(asked.body.read())
+            content.write_bytes(data)
+        kind = _kind(entry, asked.kind, request)
+        digest, options = request.data, dict[str, Any]()
+        if request.source:
+            digest, options = self._examine(entry, request)
+        parent = self._parent(entry, asked.version or request.name) if kind == "update" else None
+        key, named = _key(kind, request, digest, parent)
+        job = NewJob(
+            model=entry.name,
+            kind=kind,
+            key=key,
+            named=named,
+            params=request.params,
+            input=self.store.blobs.put(content) if request.data else "",
+            source=request.source,
+            target=request.target,
+            parent=parent[0] if parent else None,
+            fingerprint=_fingerprint(kind, digest, request),
+            request_digest=_digest([kind, digest, request.params, key, request.retrain]),
+            webhook=request.webhook,
+            options={"data": digest, **options},
+            **self._origin(entry, asked),
+        )
+        return request, job
+
+    def _examine(self, entry: ModelEntry, request: TrainingRequest) -> tuple[str, dict[str, Any]]:
+        """Return the digest of a source, and the options of its job. Raises DataInvalid."""
+        from modelsync.training import sources  # loads pyarrow
+
+        found = sources.examine(
+            request.source,
+            request.target,
+            tuple(request.columns),
+            folder=self.folders / entry.spec.path,
+            settings=self.settings,
+        )
+        return found.digest, {"columns": request.columns} if request.columns else {}
+
+    def _parent(self, entry: ModelEntry, name: str) -> tuple[int, str]:
+        """Return number and key of the version to update. Raises UnknownVersion, NotFitted."""
+        catalog = self.store.catalog
+        if not name:
+            current = catalog.model(entry.name).current
+            if current is None:
+                raise NotFitted(f"{entry.name} has no current version to update; fit one with PUT")
+            name = str(current)
+        version = catalog.version(entry.name, name)
+        return version.number, version.key
+
+    def _origin(self, entry: ModelEntry, asked: Submission) -> dict[str, Any]:
+        return {
+            "code": entry.spec.version,
+            "commit": self.commit,
+            "release": self.release,
+            "idempotency_key": asked.idempotency_key,
+        }
+
+    # --- ready files ------------------------------------------------------------------------------
+
+    def _upload(self, entry: ModelEntry, asked: Submission, folder: Path) -> NewJob:
+        valid_name(asked.name)
+        file = folder / "upload"
+        self._copy(asked.body, file)
+        serializer = recognize(file)
+        if asked.serializer not in ("", serializer):
+            raise DataInvalid(f"the file is {serializer}, not {asked.serializer}")
+        stored = self.store.blobs.put(file)
+        return NewJob(
+            model=entry.name,
+            kind="upload",
+            key=asked.name,
+            named=True,
+            input=stored,
+            request_digest=_digest(["upload", stored, asked.name]),
+            options={"serializer": serializer, "data": ""},
+            **self._origin(entry, asked),
+        )
+
+    def _copy(self, source: IO[bytes], to: Path) -> None:
+        """Copy a body to a file. Raises BodyTooLarge."""
+        limit = self.settings.training.max_upload
+        with to.open("wb") as file:
+            while chunk := source.read(COPY):
+                if file.tell() + len(chunk) > limit:
+                    raise BodyTooLarge(f"the body is over {limit} bytes (MODELSYNC_MAX_UPLOAD)")
+                file.write(chunk)
+
+
+def _kind(entry: ModelEntry, kind: JobKind, request: TrainingRequest) -> JobKind:
+    """Return what is to be done: without data, `fit` is the model's own `train`."""
+    methods = entry.spec.methods
+    has_data = bool(request.data or request.source)
+    if kind == "update":
+        if not has_data:
+            raise DataInvalid("x: is missing; an update needs x and y, or a source")
+        return "update"
+    if not has_data:
+        if "train" not in methods:
+            raise DataInvalid(
+                f"x: is missing; {entry.name} has no method train, which would fetch its data"
+            )
+        return "train"
+    if "fit" not in methods and not request.source:
+        raise DataInvalid(
+            f"{entry.name} has no method fit; it fetches its data itself: send no x and no y"
+        )
+    return "fit"
+
+
+def _key(
+    kind: JobKind, request: TrainingRequest, digest: str, parent: tuple[int, str] | None
+) -> tuple[str, bool]:
+    """Return the key of the version, and whether a client has given it.
+
+    An update has the key of its parent, so that this key means the newest version. What `train`
+    fetches is not known, so its key is random.
+    """
+    if parent is not None:
+        return parent[1], False
+    if request.name:
+        return valid_name(request.name), True
+    if kind == "train":
+        return secrets.token_hex(KEY_DIGITS // 2), False
+    return _digest([digest, request.params])[:KEY_DIGITS], False
+
+
+def _fingerprint(kind: JobKind, digest: str, request: TrainingRequest) -> str:
+    return "" if kind == "train" else _digest([kind, digest, request.params, request.target])
+
+
+def _digest(value: Any) -> str:
+    return sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
