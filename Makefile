@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow test-isolation test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
-        cluster-down test-cluster generated lock manifests release-check helm4 examples format clean
+        cluster-down test-cluster generated lock manifests release-check helm4 s3-server examples format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ helm4: setup  ## Helm 4 for the chart's tests, built with Go where it is not her
 
 release-check: setup  ## tag, version, changelog and chart are one, see docs/releasing.md
 	$(BIN)/python -m scripts.release_check
+
+s3-server: setup  ## the S3 server of the tests, built with Go where it is not here
+	$(BIN)/python -m scripts.s3_server
 
 examples: setup  ## the artefacts of the examples in models_serve/
 	$(BIN)/python -m scripts.build_examples

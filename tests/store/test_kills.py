@@ -1,4 +1,4 @@
-"""Processes killed at any moment: no version without its blob, one current version, all jobs end."""
+"""Processes killed at any moment: no version without its blob, all jobs end."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ import signal
 from collections.abc import Callable
 from itertools import count
 
-import pytest
-
-from modelsync.settings import Settings
 from modelsync.store import Store
+from modelsync.store.blobs import PART
 from modelsync.store.tables import blobs, contents
 from tests.fixtures.fits import OWNER, artefact, ask, fit, run
-from tests.waiting import until
 
 EVERYTHING = -60.0
 
@@ -85,11 +82,10 @@ def test_a_kill_in_the_middle_of_a_transaction_undoes_it(store: Store) -> None:
     check(store)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_kills_at_any_moment(any_store: Store, settings: Settings, seed: int) -> None:
+def test_kills_at_any_moment(any_store: Store) -> None:
     """A process that asks, runs, stores, labels, deletes, collects, killed again and again."""
-    moments = random.Random(seed)  # the same ones again, so far as the machine lets it
-    for round_ in range(8):
+    moments = random.Random(7)
+    for round_ in range(6):
         reader, writer = os.pipe()
         child = os.fork()
         if not child:
@@ -100,19 +96,12 @@ def test_kills_at_any_moment(any_store: Store, settings: Settings, seed: int) ->
         os.close(writer)
         for _ in range(moments.randrange(1, 4)):
             assert os.read(reader, 1), "the process ended by itself"
-        pause = moments.random() * 0.05
-        until(lambda pause=pause: waited(pause), 5)  # type: ignore[misc]
+        signal.sigtimedwait([], moments.random() * 0.05)  # so that it may be in any step
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         os.close(reader)
     check(any_store)
-    assert fit(any_store).number > 8
-
-
-def waited(seconds: float) -> bool:
-    """True after so many seconds: the kill is to fall at any point of a step."""
-    signal.sigtimedwait([], seconds)
-    return True
+    assert fit(any_store).number > 6
 
 
 def work(store: Store, round_: int, steps: int) -> None:
@@ -123,7 +112,7 @@ def work(store: Store, round_: int, steps: int) -> None:
         store.catalog.lose(0)
         claimed = store.catalog.claim(owner, concurrency=9, id=job.id)
         assert claimed
-        made = artefact(store, os.urandom(3 * 1024**2))
+        made = artefact(store, os.urandom(2 * PART))
         version = store.catalog.finish(job.id, owner, made)
         os.write(steps, b".")
         store.catalog.set_label("Churn", "stable", version.number)

@@ -140,6 +140,23 @@ def test_a_label_names_one_version(store: Store) -> None:
     assert catalog.model("Iris").labels == {}
 
 
+def test_the_labels_of_git_are_replaced_together(store: Store) -> None:
+    """Those that calls have given stay; a version that is gone gets none."""
+    catalog = store.catalog
+    fit(store)
+    fit(store)
+    catalog.set_label("Churn", "stable", 1)
+    catalog.replace_labels("Churn", {"stable": 2, "v1": 1, "gone": 9}, origin="git")
+    assert catalog.model("Churn").labels == {"stable": 1, "v1": 1}
+    revision = catalog.revision()
+    catalog.replace_labels("Churn", {"v1": 1}, origin="git")
+    assert catalog.revision() == revision
+    catalog.replace_labels("Churn", {"v2": 2}, origin="git")
+    assert catalog.model("Churn").labels == {"stable": 1, "v2": 2}
+    catalog.replace_labels("Churn", {}, origin="git")
+    assert catalog.model("Churn").labels == {"stable": 1}
+
+
 def test_the_revision_grows_with_what_serves(store: Store) -> None:
     """And with nothing else: it is what every process of every replica looks at."""
     catalog = store.catalog
