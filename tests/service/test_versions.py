@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from tests.fixtures.load import load
 from tests.fixtures.service import Service, serving, write_example, write_model
 from tests.fixtures.versions import Versions
-from tests.waiting import setting, until
+from tests.waiting import until
 
 BODY = b'{"variables": {}}'
 
