@@ -29,8 +29,10 @@ from modelsync.server.query import all_options
 from modelsync.server.request import Request
 from modelsync.server.wsgi_bridge import WSGIBridge
 
-KEY = b'"key"'
-"""What the body of a request holds that names a version, as do some others."""
+KEY = b'key"'
+"""What the body of a request holds that names a version, as do some others: the end of each of
+`bodies.KEYS`.
+"""
 
 Respond = Callable[[Answer], None]
 """Called once with the answer of a request, in the loop's thread."""
