@@ -288,11 +288,11 @@ def test_what_is_in_memory_answers(serve: Load) -> None:
     """Before it is stored, a job can ask it what the stored one must answer too."""
     model = serve(trained.FOREST, name="Forest")
     trainable = Trainable(model)
-    assert not trainable.predicts
+    before = trainable.predicts
     body = {"x": trained.FLOWERS, "y": trained.KINDS}
     made = trained.fitted(model, body)
     trainable.adopt(made)
     table = bodies.prediction({"x": {"petal": [1.4], "sepal": [5.1]}})
-    assert trainable.predicts
+    assert (before, trainable.predicts) == (False, True)
     assert trainable.predict(table) == {"y": ["setosa"]}
     assert trained.ask(model, {"variables": {"petal": 6, "sepal": 6}})["prediction"] == "virginica"
