@@ -82,7 +82,14 @@ class FileSource:
 
     def _schema_of(self, file: DataFile) -> pa.Schema:
         with self._reading(file):
-            return self._fragment(file).physical_schema
+            schema = self._fragment(file).physical_schema
+        for field in schema:
+            if self._format != "parquet" and pa.types.is_binary(field.type):
+                raise DataInvalid(
+                    f"source: {file.name}: column {field.name!r} is no text in UTF-8: save the file "
+                    "with that encoding"
+                )
+        return schema
 
     def _unified(self, schemas: list[pa.Schema]) -> pa.Schema:
         """Return the schema of all files, whose columns may stand in another order.

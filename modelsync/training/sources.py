@@ -22,7 +22,7 @@ from modelsync.settings import Settings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_QUERY = re.compile(r"\s*(select|with)\s", re.IGNORECASE)
+_QUERY = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/|\()*(select|with)\s", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 MAX_SOURCE = 20_000
