@@ -62,6 +62,8 @@ class Fitter:
         """Make the object and the artefact."""
         fitted = self._fitted()
         self._restore()  # the next lines are ours
+        if self.rows is not None:
+            self.reporter.rows(self.rows, self.job.rows or self.rows, last=True)
         with self.reporter.stage("fit"):
             metrics = artefact.numbers(fitted.metrics)
             verdict = self._verdict(metrics)
