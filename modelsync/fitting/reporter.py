@@ -21,7 +21,7 @@ MAX_MESSAGE = 200
 """Characters of a model's message."""
 
 
-class Reporter:
+class ProgressReporter:
     """Tells the stage and the progress; `current` is the stage."""
 
     def __init__(self, fd: int, output: Path) -> None:

@@ -70,7 +70,7 @@ class FileSource:
         return total
 
     def batches(self, skip: int = 0) -> Iterator[pa.RecordBatch]:
-        """Read all rows but the first `skip`, as `Source.batches` says."""
+        """Read all rows but the first `skip`, as `DataSource.batches` says."""
         read = self._read_parquet if self._format == "parquet" else self._read_text
         for file in self._files:
             with self._reading(file):

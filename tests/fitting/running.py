@@ -22,7 +22,7 @@ from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.models.serialization import from_json
 from modelsync.models.types import ModelSpec
 from modelsync.training.feed import Feed
-from modelsync.training.sources import Source
+from modelsync.training.sources import DataSource
 from tests.waiting import patient
 
 DATA = {"x": {"a": [1.0, 2.0, 3.0, 4.0], "b": [4.0, 3.0, 2.0, 1.0]}, "y": [0, 0, 1, 1]}
@@ -72,7 +72,7 @@ class Run:
     """A running job, as the process that has started it sees it."""
 
     def __init__(
-        self, job: FitJob, source: Source | None, skip: int, python: Path | None = None
+        self, job: FitJob, source: DataSource | None, skip: int, python: Path | None = None
     ) -> None:
         self.job = job
         self.crash = CrashReport()
@@ -137,7 +137,7 @@ def started(
     body: Any = DATA,
     kind: str = "fit",
     *,
-    source: Source | None = None,
+    source: DataSource | None = None,
     skip: int = 0,
     python: Path | None = None,
     **further: Any,

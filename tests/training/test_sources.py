@@ -16,7 +16,7 @@ from modelsync.fitting.messages import END
 from modelsync.settings import Settings, load
 from modelsync.training import file_source, record_batches
 from modelsync.training.feed import Feed
-from modelsync.training.sources import Source, examine
+from modelsync.training.sources import DataSource, examine
 
 ROWS = 5000
 
@@ -48,7 +48,7 @@ def write(folder: Path, *starts: int, group: int = 700) -> None:
         parquet.write_table(table(start=start), name, row_group_size=group)
 
 
-def numbers(source: Source, skip: int = 0) -> list[int]:
+def numbers(source: DataSource, skip: int = 0) -> list[int]:
     return [n for batch in source.batches(skip) for n in batch.column("n").to_pylist()]
 
 
@@ -279,7 +279,7 @@ def test_what_only_reading_shows_breaks_the_feed_off(
     assert not ended(stream)
 
 
-def fed(source: Source, skip: int = 0) -> tuple[bytes, Feed]:
+def fed(source: DataSource, skip: int = 0) -> tuple[bytes, Feed]:
     reading, writing = os.pipe()
     feed = Feed(source, writing, skip=skip)
     feed.start()
