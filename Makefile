@@ -2,7 +2,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-isolation test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
+.PHONY: help setup run test test-slow test-isolation test-swaps test-jobs test-wheel coverage check bench bench-peers image test-image cluster \
         cluster-down test-cluster generated lock manifests release-check helm4 examples format clean
 
 help:  ## this list
@@ -25,6 +25,9 @@ test-isolation: setup  ## ordinary and misbehaving models in each place, about 1
 
 test-swaps: setup  ## 100 swaps under keep-alive load, about 4 minutes
 	MODELSYNC_TEST_SWAPS=100 $(BIN)/pytest --timeout 900 tests/service/test_swap.py -k drop_no_request
+
+test-jobs: setup  ## 500 jobs while processes are killed at random, about 10 minutes
+	MODELSYNC_TEST_JOBS=500 $(BIN)/pytest --timeout 3600 -rA tests/training/test_chaos.py
 
 test-wheel:  ## tests against the built wheel, in an environment of its own; PYTHON=python3.13 for another one
 	scripts/test_wheel.sh
