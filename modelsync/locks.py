@@ -60,6 +60,11 @@ def try_lock(file: Descriptor, *, shared: bool = False) -> bool:
     return True
 
 
+def unlock(file: Descriptor) -> None:
+    """Release the lock of a file that stays open. Raises OSError."""
+    fcntl.flock(file, fcntl.LOCK_UN)
+
+
 def is_locked(path: Path, *, exclusively: bool = False) -> bool:
     """Whether some process holds the lock of an existing file or folder.
 

@@ -63,6 +63,21 @@ def run(job_id: str, parent: int | None) -> int:
     return 0 if state == "done" else 1
 
 
+@job.command(short_help="Start queued jobs as Jobs of a Kubernetes cluster.")
+def dispatch() -> int:
+    """Start queued jobs as Jobs of the cluster, and notice how they end, until SIGTERM.
+
+    With MODELSYNC_JOBS=kubernetes; the chart runs it in a pod of its own.
+    """
+    from modelsync.training import dispatcher
+    from modelsync.training.stop import Stop
+
+    stop = Stop()
+    stop.listen()
+    dispatcher.serve(start(), stop)
+    return 0
+
+
 @job.command("list", short_help="List the newest jobs.")
 @click.argument("model", required=False)
 @click.option("--live", is_flag=True, help="Only those that are queued or run.")

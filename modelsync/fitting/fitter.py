@@ -13,6 +13,7 @@ from modelsync.fitting.artefact import Saver
 from modelsync.fitting.checkpoint import CheckpointState
 from modelsync.fitting.messages import FitJob, FitResult
 from modelsync.fitting.reporter import Reporter
+from modelsync.models.isolation import process_state
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.serializers.serializer import Owner
 from modelsync.models.tables import bodies
@@ -43,6 +44,7 @@ class Fitter:
             self.resumed = checkpoint.read(job.checkpoint) if job.checkpoint else None
             self.model = self._load()
             lifecycle.start(self.model)
+        self._restore = process_state.snapshot()
         self.trainable = Trainable(self.model, reporter.heard)
         wanted = self.trainable.serializer or job.serializer
         self._owner = Owner(self.model.package, self.model.instance)
@@ -59,6 +61,7 @@ class Fitter:
     def run(self) -> FitResult:
         """Make the object and the artefact."""
         fitted = self._fitted()
+        self._restore()  # the next lines are ours
         with self.reporter.stage("fit"):
             metrics = artefact.numbers(fitted.metrics)
             verdict = self._verdict(metrics)

@@ -18,9 +18,9 @@ from modelsync.inference.codec import Codec
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.invocation import BatchInvocation, reason_of
 from modelsync.inference.loop_model import LoopModel
+from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.outcome import Done, Outcome
-from modelsync.inference.pending import MAX_BATCH, MAX_TURN, Pending
-from modelsync.inference.runners import RawOutcome
+from modelsync.inference.pending import MAX_BATCH, MAX_TURN, Pending, PendingRequest
 from modelsync.inference.thread_pool import PoolTask
 from modelsync.inference.timeouts import Ticket
 
@@ -54,6 +54,36 @@ class RequestQueue(ABC):
         """Return whether a request belongs into this queue; others are answered in threads."""
         return (self.batches or self.model.in_loop) and len(payload) <= LARGE_BODY
 
+    def submit(self, payload: bytes, request_id: str, done: Done) -> None:
+        """Answer one request without waiting, with the version of the model that has this queue.
+
+        `done` is called in the loop's thread, perhaps before this method returns.
+        """
+        if self.takes(payload):
+            self.add(PendingRequest(payload, request_id, done))
+        else:
+            self._submit_to_threads(payload, request_id, done)
+
+    def _submit_to_threads(self, payload: bytes, request_id: str, done: Done) -> None:
+        runner, threadsafe = self.model.runner, self._threadsafe(done)
+        self._dataplane.submit_to(runner, payload, self.codec, request_id, threadsafe)
+
+    def _threadsafe(self, done: Done) -> Done:
+        """Return a callback that any thread may call: it calls `done` in the loop's thread."""
+
+        def deliver(outcome: Outcome) -> None:
+            if threading.get_ident() == self._thread:
+                done(outcome)
+            else:
+                self._loop.call_soon_threadsafe(done, outcome)
+
+        return deliver
+
+    @property
+    def empty(self) -> bool:
+        """Whether no request waits in the queue."""
+        return not self._pending
+
     def add(self, request: Pending) -> None:
         """Answer a request together with the others that arrive in this turn."""
         if not self._pending:
@@ -62,14 +92,7 @@ class RequestQueue(ABC):
 
     def explain(self, outcome: RawOutcome, request: Pending) -> None:
         """Answer a request whose call has failed, now or from the thread that explains failures."""
-
-        def done(outcome: Outcome) -> None:
-            if threading.get_ident() == self._thread:
-                request.finish(outcome)
-            else:
-                self._loop.call_soon_threadsafe(request.finish, outcome)
-
-        model = self.model.runner.model
+        model, done = self.model.runner.model, self._threadsafe(request.finish)
         self._dataplane.explain(outcome, model, request.identity(), done)
 
     def _flush(self) -> None:
@@ -91,17 +114,6 @@ class RequestQueue(ABC):
 class SequentialCaller(RequestQueue):
     """The queue of a model that takes one request at a time."""
 
-    def __init__(
-        self,
-        model: LoopModel,
-        codec: Codec,
-        dataplane: DataPlane,
-        loop: asyncio.AbstractEventLoop,
-        threadsafe: Callable[[Done], Done],
-    ) -> None:
-        super().__init__(model, codec, dataplane, loop)
-        self._threadsafe = threadsafe
-
     def _call(self, pending: Sequence[Pending]) -> None:
         model, codec = self.model, self.codec
         called: list[Pending] = []
@@ -109,7 +121,7 @@ class SequentialCaller(RequestQueue):
         began = perf_counter()
         for count, request in enumerate(pending, 1):
             if not model.in_loop:  # an earlier request has shown that it is slow
-                self._submit(request)
+                self._submit_to_threads(request.payload, request.identity(), request.finish)
                 continue
             outcomes.append(model.call(request.payload, codec, request.started))
             called.append(request)
@@ -118,12 +130,6 @@ class SequentialCaller(RequestQueue):
                 break
         self._deliver(called, outcomes)
         outcomes.clear()  # exceptions that hold this frame: see `Invocation.take`
-
-    def _submit(self, request: Pending) -> None:
-        done = self._threadsafe(request.finish)
-        self._dataplane.submit(
-            self.model.name, request.payload, self.codec, request.identity(), done
-        )
 
     def _postpone(self, pending: Sequence[Pending]) -> None:
         """Call the model for these in the next turn, before requests that arrive until then."""
@@ -156,7 +162,7 @@ class MicroBatcher(RequestQueue):
         def work(ticket: Ticket) -> None:
             with BatchInvocation(row, batch, ticket=ticket) as call:
                 call.outcomes = in_context(runner.call_batch, payloads, self.codec)
-            dataplane.latencies[name].record(call.seconds)
+            runner.latency.record(call.seconds)
             if call.claimed:
                 self._loop.call_soon_threadsafe(self._delivered, batch, call.outcomes)
 
@@ -164,6 +170,7 @@ class MicroBatcher(RequestQueue):
             runner.give_up()
             self._loop.call_soon_threadsafe(self._refuse, batch, error)
 
+        runner.begin()
         try:
             dataplane.model(name)  # raises ModelUnavailable if its circuit is open
             dataplane.pool.submit(PoolTask(name, work, on_expired, {"model": name}))
@@ -171,6 +178,7 @@ class MicroBatcher(RequestQueue):
             self._refuse(batch, error)
 
     def _delivered(self, batch: Sequence[Pending], outcomes: Sequence[RawOutcome]) -> None:
+        self.model.in_process.end()
         self.model.row.batch(len(batch))
         self._deliver(batch, outcomes)
 
@@ -192,7 +200,7 @@ class DispatchQueue(RequestQueue):
         return True
 
     def _call(self, pending: Sequence[Pending]) -> None:
-        self._dataplane.dispatch(self.model.name, pending, self.codec, self._post)
+        self._dataplane.dispatch(self.model.runner, pending, self.codec, self._post)
 
     def _post(self, deliver: Callable[[], None]) -> None:
         """Deliver answers at once in the loop's thread, where those of a runner arrive."""

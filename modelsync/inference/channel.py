@@ -1,4 +1,4 @@
-"""The connection of one process to one runner: opened with the first frame, and again when lost.
+"""The channel of one process to one runner: connects with the first frame, and again when lost.
 
 Everything happens in one event loop: that of the worker, or one in a thread of its own where the
 process has none. So nothing here needs a lock, and nothing here waits.
@@ -7,49 +7,27 @@ process has none. So nothing here needs a lock, and nothing here waits.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import threading
-from collections import deque
-from itertools import count
+from collections import Counter
+from concurrent.futures import Future
+from time import monotonic
 
-from modelsync.errors import ModelUnavailable, Overloaded, RequestError, RunnerDied
+from modelsync.errors import DeadlineExceeded, ModelUnavailable
 from modelsync.inference.async_runner import start_loop
 from modelsync.inference.dispatch import Frame
-from modelsync.inference.messages import (
-    Answers,
-    Call,
-    MessageError,
-    MessageReader,
-    pack_call,
-    split,
-    unpack_answers,
-)
+from modelsync.inference.messages import LOAD, RELEASE, Call
+from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.pulse import Pulse
+from modelsync.inference.runner_connection import RETRY, Order, RunnerConnection
 
-log = logging.getLogger(__name__)
-
-MAX_UNSENT = 64 * 1024**2
-"""Bytes that may wait for a runner to read them; the next requests are refused."""
-
-RETRY = 1
-"""Seconds after which a client may try again whose runner has ended."""
+PATIENCE = 60.0
+"""Seconds that a runner which has been started again has to load a version."""
 
 STARTS_AGAIN = "its process has ended and is started again"
 
-
-class Sent:
-    """Requests of a frame that went out as one message; `first` is the frame's index of its first.
-
-    `open`: how many of them the runner has not answered.
-    """
-
-    __slots__ = ("first", "frame", "open")
-
-    def __init__(self, frame: Frame, first: int, requests: int) -> None:
-        self.frame = frame
-        self.first = first
-        self.open = requests
+Version = tuple[int, int]
+"""The number of a model in its runner, and that of a fitted version of it, 0 for none."""
 
 
 class RunnerChannel:
@@ -61,8 +39,10 @@ class RunnerChannel:
         self._pulse = pulse
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
-        self._protocol: _Protocol | None = None
+        self._protocol: RunnerConnection | None = None
         self._lock = threading.Lock()
+        self._held: dict[Version, bytes] = {}
+        self._holders: Counter[Version] = Counter()
 
     @property
     def up(self) -> bool:
@@ -78,18 +58,57 @@ class RunnerChannel:
         """Use the event loop of the calling thread from now on."""
         self._loop, self._thread = loop, threading.get_ident()
 
-    def send(self, frame: Frame, model: int) -> None:
-        """Send a frame's requests to the model with this number; `Frame.answer` gets the answers.
+    def hold(self, version: Version, order: bytes) -> None:
+        """Have the runner keep a version loaded, also one that is started again.
 
-        Raises ModelUnavailable while the runner is being started.
+        `order` says how it is loaded. Whoever holds it calls `release` at last.
+        """
+        with self._lock:
+            self._held[version] = order
+            self._holders[version] += 1
+
+    def release(self, version: Version) -> None:
+        """Let the runner forget a version, if nobody else here holds it."""
+        with self._lock:
+            self._holders[version] -= 1
+            if self._holders[version] > 0:
+                return
+            del self._held[version], self._holders[version]
+        if self._loop and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._release, version)
+
+    def load(self, name: str, version: Version, order: bytes, timeout: float) -> bytes:
+        """Have the runner load a version; wait for its answer, in no event loop.
+
+        Raises ModelUnavailable, RunnerDied among them, and DeadlineExceeded.
+        """
+        answered: Future[RawOutcome] = Future()
+        if not self.up:
+            raise ModelUnavailable(f"{name} does not run at the moment: {STARTS_AGAIN}", RETRY)
+        message = Call(0, version[0], monotonic() + timeout, [""], [order], version[1], LOAD)
+        self._any_loop().call_soon_threadsafe(
+            self._order, Order(name, answered.set_result), message
+        )
+        try:
+            outcome = answered.result(timeout)
+        except TimeoutError:
+            raise DeadlineExceeded(f"it has not been loaded within {timeout:g} s") from None
+        if isinstance(outcome, bytes):
+            return outcome
+        raise outcome
+
+    def send(self, frame: Frame, model: int, version: int) -> None:
+        """Send a frame's requests to a version of the model with this number.
+
+        `Frame.answer` gets the answers. Raises ModelUnavailable while the runner is being started.
         """
         if not self.up:
             name = frame.runner.model.name
             raise ModelUnavailable(f"{name} does not run at the moment: {STARTS_AGAIN}", RETRY)
         if threading.get_ident() == self._thread:
-            self._send(frame, model)
+            self._open_protocol().send(frame, model, version)
         else:
-            self._any_loop().call_soon_threadsafe(self._send, frame, model)
+            self._any_loop().call_soon_threadsafe(self._send, frame, model, version)
 
     def _any_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -97,13 +116,28 @@ class RunnerChannel:
                 self._loop = start_loop("modelsync-runners")
             return self._loop
 
-    def _send(self, frame: Frame, model: int) -> None:
-        if self._protocol is None or self._protocol.ended:
-            self._protocol = _Protocol()
-            self._open(self._protocol)
-        self._protocol.send(frame, model)
+    def _send(self, frame: Frame, model: int, version: int) -> None:
+        self._open_protocol().send(frame, model, version)
 
-    def _open(self, protocol: _Protocol) -> None:
+    def _order(self, order: Order, message: Call) -> None:
+        self._open_protocol().ask(order, message)
+
+    def _release(self, version: Version) -> None:
+        if self._protocol and not self._protocol.ended:
+            message = Call(0, version[0], 0.0, [], [], version[1], RELEASE)
+            self._protocol.tell(message)
+
+    def _open_protocol(self) -> RunnerConnection:
+        """Return the connection; a new one first asks for the versions that are held."""
+        if self._protocol is None or self._protocol.ended:
+            self._protocol = protocol = RunnerConnection()
+            self._open(protocol)
+            for (model, version), order in list(self._held.items()):
+                message = Call(0, model, monotonic() + PATIENCE, [""], [order], version, LOAD)
+                protocol.ask(Order(self.runner, _unheard), message)
+        return self._protocol
+
+    def _open(self, protocol: RunnerConnection) -> None:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.setblocking(False)
         try:
@@ -117,85 +151,5 @@ class RunnerChannel:
         opening.add_done_callback(protocol.opened)
 
 
-class _Protocol(asyncio.Protocol):
-    """One connection. What is sent before it is open waits in `_early`."""
-
-    def __init__(self) -> None:
-        self.ended = False
-        self._transport: asyncio.Transport | None = None
-        self._reader = MessageReader()
-        self._numbers = count()
-        self._sent: dict[int, Sent] = {}
-        self._early: deque[bytes] = deque()
-
-    def opened(self, opening: asyncio.Task[object]) -> None:
-        """The attempt to connect has ended."""
-        if not opening.cancelled() and (error := opening.exception()):
-            self.connection_lost(error if isinstance(error, Exception) else None)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send what has waited."""
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._transport = transport  # type: ignore[assignment]
-        while self._early:
-            self._write(self._early.popleft())
-
-    def send(self, frame: Frame, model: int) -> None:
-        """Send a frame, in several messages if it is large."""
-        if self.ended:
-            self._fail(Sent(frame, 0, len(frame.requests)))
-            return
-        if self._transport and self._transport.get_write_buffer_size() > MAX_UNSENT:
-            name = frame.runner.model.name
-            error = Overloaded(f"{name} does not keep up with its requests; try again")
-            frame.answer([(index, error) for index in frame.unanswered])
-            return
-        requests, payloads = frame.requests, frame.payloads
-        deadline = frame.ticket.deadline
-        for part in split(payloads):
-            number = next(self._numbers) & 0xFFFFFFFF
-            identities = [request.identity() for request in requests[part]]
-            self._sent[number] = Sent(frame, part.start, len(identities))
-            self._write(pack_call(Call(number, model, deadline, identities, payloads[part])))
-
-    def _write(self, message: bytes) -> None:
-        if self._transport is None:
-            self._early.append(message)
-        else:
-            self._transport.write(message)
-
-    def data_received(self, data: bytes) -> None:
-        """Hand on the answers."""
-        try:
-            for message in self._reader.feed(data):
-                self._answer(unpack_answers(message))
-        except MessageError as error:
-            log.error("a runner has sent what is no answer: %s", error)
-            assert self._transport
-            self._transport.abort()
-
-    def _answer(self, answers: Answers) -> None:
-        sent = self._sent.get(answers.number)
-        if sent is None:
-            raise MessageError(f"an answer to the message {answers.number}")
-        sent.open -= len(answers.outcomes)
-        if sent.open <= 0:
-            del self._sent[answers.number]
-        first = sent.first
-        sent.frame.answer([(first + index, outcome) for index, outcome in answers.outcomes])
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Answer all requests that the runner has not: it has ended, or cannot be reached."""
-        self.ended = True
-        self._early.clear()
-        sent, self._sent = self._sent, {}
-        for one in sent.values():
-            self._fail(one)
-
-    def _fail(self, sent: Sent) -> None:
-        name = sent.frame.runner.model.name
-        error: RequestError = RunnerDied(
-            f"the process of {name} has ended before it answered; it is started again", RETRY
-        )
-        last = len(sent.frame.requests)
-        sent.frame.answer([(index, error) for index in range(sent.first, last)])
+def _unheard(_: RawOutcome) -> None:
+    """Do nothing: calls of a version that does not load are answered so."""

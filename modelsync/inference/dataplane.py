@@ -26,9 +26,10 @@ from modelsync.inference.explainer import Explainer
 from modelsync.inference.invocation import Invocation
 from modelsync.inference.latency import LatencyTracker
 from modelsync.inference.memory_budget import MemoryBudget
+from modelsync.inference.model_runner import ModelRunner
 from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import Pending, PendingRequest
-from modelsync.inference.runners import InProcessRunner, ModelRunner
+from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.thread_pool import PoolTask, ThreadPool
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.types import LoadedModel
@@ -80,29 +81,16 @@ class DataPlane:
         self.counters = counters
         self.timeout = timeout
         self.breaker = breaker or CircuitBreaker({})
-        for name, runner in self.runners.items():
-            if isinstance(runner, DispatchedRunner):
-                runner.max_waiting = max_queue
-                runner.report = partial(self.suspend, name)
-        # A call in the loop must not wait for a lock that a call in a thread holds.
-        self.latencies = {
-            name: LatencyTracker(
-                model.call_seconds,
-                allowed=isinstance(runners[name], InProcessRunner)
-                and not model.is_async
-                and model.lock is None,
-            )
-            for name, model in self.models.items()
-        }
+        self.max_queue = max_queue
         self._memory = MemoryBudget(max_buffered)
         self.pool = ThreadPool(threads, max_queue, timeout)
         self.async_runner = AsyncRunner(max_queue, timeout)
         self._frame_timeouts = Timeouts(timeout)
         self._explainer = Explainer(folder.rstrip("/") + "/" if folder else "")
         self.explain = self._explainer.explain
-        for runner in self.runners.values():
-            if isinstance(runner, InProcessRunner):
-                runner.wait = partial(self._wait, runner.model)
+        for name, runner in self.runners.items():
+            self.prepare(runner)
+            self._listen_to(name, runner)
 
     @property
     def names(self) -> list[str]:
@@ -115,6 +103,34 @@ class DataPlane:
         dispatched = (one for one in self.runners.values() if isinstance(one, DispatchedRunner))
         own = self.pool.hung + self._explainer.hung
         return own + sum(runner.hung for runner in dispatched)
+
+    def prepare(self, runner: ModelRunner) -> None:
+        """Make a runner ready to be called here, with the limits of this data plane."""
+        model = runner.model
+        in_process = isinstance(runner, InProcessRunner)
+        # A call in the loop must not wait for a lock that a call in a thread holds.
+        allowed = in_process and not model.is_async and model.lock is None
+        runner.latency = LatencyTracker(model.call_seconds, allowed=allowed)
+        if isinstance(runner, DispatchedRunner):
+            runner.max_waiting = self.max_queue
+        if isinstance(runner, InProcessRunner):
+            runner.wait = partial(self._wait, model)
+
+    def replace(self, name: str, runner: ModelRunner) -> None:
+        """Have a runner that is prepared answer the next requests for a model.
+
+        Requests that the previous runner has are answered by it.
+        """
+        previous = self.runners[name]
+        self.runners[name], self.models[name] = runner, runner.model
+        if isinstance(previous, DispatchedRunner):
+            previous.report = _unheeded
+        self._listen_to(name, runner)
+        self.suspend(name, "")
+
+    def _listen_to(self, name: str, runner: ModelRunner) -> None:
+        if isinstance(runner, DispatchedRunner):
+            runner.report = partial(self.suspend, name)
 
     def suspend(self, name: str, reason: str) -> None:
         """Take a model off, with the reason; with the empty text put it on again."""
@@ -155,14 +171,32 @@ class DataPlane:
 
     def submit(self, name: str, payload: bytes, codec: Codec, request_id: str, done: Done) -> None:
         """Answer one request without waiting: `done` gets the outcome, in any thread."""
-        started = perf_counter()
+        if (runner := self.runners.get(name)) is not None:
+            self.submit_to(runner, payload, codec, request_id, done)
+            return
         try:
-            model, runner = self.model(name), self.runners[name]
+            self.model(name)
+        except RequestError as error:
+            self._refuse(name, error, perf_counter(), done)
+
+    def submit_to(
+        self, runner: ModelRunner, payload: bytes, codec: Codec, request_id: str, done: Done
+    ) -> None:
+        """Answer one request with this runner, whether it is the current one of its model or not.
+
+        `done` gets the outcome, in any thread.
+        """
+        started, name = perf_counter(), runner.name
+        try:
+            self.model(name)
             if isinstance(runner, InProcessRunner):
-                call = self._await if model.is_async else self._call
+                if runner.replaceable:
+                    done = _counted(runner, done)
+                call = self._await if runner.model.is_async else self._call
                 call(runner, payload, codec, request_id, started, done)
             else:
-                self.dispatch(name, [PendingRequest(payload, request_id, done)], codec, _at_once)
+                pending = [PendingRequest(payload, request_id, done)]
+                self.dispatch(runner, pending, codec, _at_once)
         except RequestError as error:
             self._refuse(name, error, started, done)
 
@@ -174,9 +208,12 @@ class DataPlane:
         self.submit(name, payload, codec, request_id, future.set_result)
         return future.result()
 
-    def dispatch(self, name: str, requests: Sequence[Pending], codec: Codec, post: Post) -> None:
+    def dispatch(
+        self, runner: ModelRunner, requests: Sequence[Pending], codec: Codec, post: Post
+    ) -> None:
         """Answer requests for a model that is called elsewhere; `post` delivers the outcomes."""
-        runner, row = self.runners[name], self.counters.rows[name]
+        name = runner.name
+        row = self.counters.rows[name]
         assert isinstance(runner, DispatchedRunner)
         try:
             self.model(name)
@@ -205,7 +242,7 @@ class DataPlane:
                 # In a copy, since the loop or another thread may be in the model's context.
                 call_model = partial(model.context.copy().run, runner.call, payload, codec)
                 call.outcome = self._memory.call(payload, call_model)
-            self.latencies[model.name].record(call.seconds)
+            runner.latency.record(call.seconds)
             # Logged also if it is too late to answer.
             self.explain(call.take(), model, request_id, done if call.claimed else unheard)
 
@@ -247,6 +284,23 @@ class DataPlane:
         if row := self.counters.rows.get(name):
             row.observe(error.reason, perf_counter() - started)
         done(error)
+
+
+def _counted(runner: InProcessRunner, done: Done) -> Done:
+    """Count a call of a runner that another may replace, until `done` has been called."""
+    runner.begin()
+
+    def end(outcome: Outcome) -> None:
+        try:
+            done(outcome)
+        finally:
+            runner.end()
+
+    return end
+
+
+def _unheeded(_: str) -> None:
+    """Do nothing: the runner has been replaced."""
 
 
 def _at_once(answer: Callable[[], None]) -> None:

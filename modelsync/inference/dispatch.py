@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from modelsync.errors import DeadlineExceeded, Overloaded, RequestError
 from modelsync.inference.codec import Codec
 from modelsync.inference.invocation import reason_of
+from modelsync.inference.model_runner import ModelRunner, RawOutcome
 from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import Pending
-from modelsync.inference.runners import ModelRunner, RawOutcome
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.types import LoadedModel
 from modelsync.observability.counters import SharedRow
@@ -52,6 +52,11 @@ class DispatchedRunner(ModelRunner):
         super().__init__(model)
         self.report = lambda _: None
         self._lock = threading.Lock()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request has no answer yet."""
+        return self.waiting > 0
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Use the event loop of the calling thread, which is a worker's, if it needs one."""
@@ -114,6 +119,11 @@ class Frame:
         self._left = len(requests)
         self._open = bytearray(b"\x01") * len(requests)
         self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """The name of the model."""
+        return self.runner.name
 
     @property
     def payloads(self) -> list[bytes]:

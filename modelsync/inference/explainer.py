@@ -12,8 +12,8 @@ import logging
 from modelsync.errors import DeadlineExceeded, ModelRaised, Overloaded, RequestError
 from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.invocation import INTERRUPTED
+from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.outcome import Done
-from modelsync.inference.runners import RawOutcome
 from modelsync.inference.thread_pool import PoolTask, ThreadPool
 from modelsync.inference.timeouts import Ticket
 from modelsync.models.diagnosis import hide_paths

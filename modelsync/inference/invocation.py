@@ -18,7 +18,7 @@ from typing import Protocol, Self
 
 from modelsync.errors import DeadlineExceeded, ModelRaised, RequestError
 from modelsync.inference.interrupt import CallTimeout
-from modelsync.inference.runners import RawOutcome
+from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.timeouts import Ticket
 from modelsync.inference.watchdog import Watchdog
 from modelsync.observability.counters import OK, LoopRow, Row

@@ -23,8 +23,8 @@ from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.dispatch import DispatchedRunner
 from modelsync.inference.latency import RunQueue
 from modelsync.inference.loop_model import LoopModel
+from modelsync.inference.model_runner import ModelRunner
 from modelsync.inference.outcome import Done
-from modelsync.inference.pending import PendingRequest
 from modelsync.inference.watchdog import Watchdog
 
 T = TypeVar("T")
@@ -59,14 +59,27 @@ class LoopExecutor:
         for model in self.models.values():
             model.refresh()
 
+    def replace(self, name: str, runner: ModelRunner) -> list[RequestQueue]:
+        """Have a prepared runner answer the next requests for a model (`DataPlane.replace`).
+
+        Returns the queues of the previous one, whose requests that one still answers.
+        """
+        self._dataplane.replace(name, runner)
+        if isinstance(runner, DispatchedRunner):
+            runner.attach(self._loop)
+        model = LoopModel(runner, self._dataplane, self._watchdog, self._run_queue)
+        model.refresh()
+        self.models[name] = model
+        return [self._queues.pop(key) for key in list(self._queues) if key[0] == name]
+
     def submit(self, name: str, payload: bytes, codec: Codec, request_id: str, done: Done) -> None:
         """Answer one request without waiting, as `DataPlane.submit` does.
 
         `done` is called in the loop's thread, perhaps before this method returns.
         """
         queue = self.queue(name, codec)
-        if queue is not None and queue.takes(payload):
-            queue.add(PendingRequest(payload, request_id, done))
+        if queue is not None:
+            queue.submit(payload, request_id, done)
         else:
             self._dataplane.submit(name, payload, codec, request_id, self.threadsafe(done))
 
@@ -82,7 +95,7 @@ class LoopExecutor:
             return DispatchQueue(model, codec, self._dataplane, self._loop)
         if model.runner.model.call_batch is not None:
             return MicroBatcher(model, codec, self._dataplane, self._loop)
-        return SequentialCaller(model, codec, self._dataplane, self._loop, self.threadsafe)
+        return SequentialCaller(model, codec, self._dataplane, self._loop)
 
     def threadsafe(self, done: Callable[[T], None]) -> Callable[[T], None]:
         """Return a callback that any thread may call: it calls `done` in the loop's thread."""

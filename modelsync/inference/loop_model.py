@@ -17,7 +17,8 @@ from modelsync.inference.invocation import (
     reason_of,
 )
 from modelsync.inference.latency import INLINE_MAX, LOOP_MAX, RunQueue
-from modelsync.inference.runners import InProcessRunner, ModelRunner, RawOutcome
+from modelsync.inference.model_runner import ModelRunner, RawOutcome
+from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.watchdog import Watchdog
 from modelsync.models.isolation.event_loops import hidden
 
@@ -70,7 +71,7 @@ class LoopModel:
         self._in_context = runner.model.context.run
         self._invocation = LoopInvocation(self.row, watchdog)
         self._dataplane = dataplane
-        self._latency = dataplane.latencies[self.name]
+        self._latency = runner.latency
         self._run_queue = run_queue
         self._watchdog = watchdog
 

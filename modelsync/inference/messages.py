@@ -23,13 +23,19 @@ MAX_MESSAGE = 1024**3
 """Bytes of a message; a longer one is a fault of the other side."""
 
 _LENGTH = struct.Struct("<I")
-_CALL = struct.Struct("<IIHHd")  # length of the rest, number, model, requests, deadline
+# length of the rest, number, kind, model, version, requests, deadline
+_CALL = struct.Struct("<IIBHIHd")
 _REQUEST = struct.Struct("<HI")  # lengths of id and payload
-_CALL_REST = struct.Struct("<IHHd")
+_CALL_REST = struct.Struct("<IBHIHd")
 _ANSWERS = struct.Struct("<IIH")  # length of the rest, number, answers
 _ANSWERS_REST = struct.Struct("<IH")
 _ANSWER = struct.Struct("<HBI")  # index, kind, length
 _RESULT, _ERROR = 0, 1
+
+PREDICT, LOAD, RELEASE = range(3)
+"""What a message to a runner asks for: predictions; to load a version, or keep one that is loaded;
+to forget that this worker has asked for it.
+"""
 
 
 class MessageError(Exception):
@@ -37,7 +43,7 @@ class MessageError(Exception):
 
 
 class Call(NamedTuple):
-    """Requests for the model with the number `model`.
+    """Requests for a fitted version of the model with the number `model`; 0 for none of it.
 
     `number` identifies the message on its connection; `deadline` is in seconds of the monotonic
     clock, which all processes share.
@@ -48,6 +54,8 @@ class Call(NamedTuple):
     deadline: float
     identities: Sequence[str]
     payloads: Sequence[bytes]
+    version: int = 0
+    kind: int = PREDICT
 
 
 class Answers(NamedTuple):
@@ -69,7 +77,9 @@ def pack_call(call: Call) -> bytes:
     ]
     parts = [*lengths, *identities, *call.payloads]
     size = sum(map(len, parts)) + _CALL_REST.size
-    head = _CALL.pack(size, call.number, call.model, len(lengths), call.deadline)
+    head = _CALL.pack(
+        size, call.number, call.kind, call.model, call.version, len(lengths), call.deadline
+    )
     return b"".join((head, *parts))
 
 
@@ -136,7 +146,7 @@ class MessageReader:
 def unpack_call(message: bytes) -> Call:
     """Read a call. Raises MessageError."""
     try:
-        number, model, count, deadline = _CALL_REST.unpack_from(message)
+        number, kind, model, version, count, deadline = _CALL_REST.unpack_from(message)
         position = _CALL_REST.size
         lengths = list(_REQUEST.iter_unpack(message[position : position + count * _REQUEST.size]))
         position += count * _REQUEST.size
@@ -149,7 +159,7 @@ def unpack_call(message: bytes) -> Call:
             position += length
     except (struct.error, UnicodeDecodeError) as error:
         raise MessageError(str(error)) from None
-    return Call(number, model, deadline, identities, payloads)
+    return Call(number, model, deadline, identities, payloads, version, kind)
 
 
 def unpack_answers(message: bytes) -> Answers:
@@ -188,6 +198,19 @@ def _pack_error(error: errors.RequestError) -> bytes:
     return json_text.dump_lossy(values)
 
 
+_PLAIN: dict[str, type[errors.RequestError]] = {
+    kind.reason: kind
+    for kind in (
+        errors.DeadlineExceeded,
+        errors.NotFitted,
+        errors.UnknownVersion,
+        errors.VersionRefused,
+        errors.DataInvalid,
+    )
+}
+"""Errors that are no more than their text."""
+
+
 def _unpack_error(content: bytes) -> errors.RequestError:
     """Make the error that `_pack_error` has written."""
     values: dict[str, Any] = json_text.loads(content)
@@ -202,6 +225,6 @@ def _unpack_error(content: bytes) -> errors.RequestError:
             return errors.ModelUnavailable(detail, values["retry_after"])
         case errors.Overloaded.reason:
             return errors.Overloaded(detail, values["retry_after"])
-        case errors.DeadlineExceeded.reason:
-            return errors.DeadlineExceeded(detail)
+    if kind := _PLAIN.get(values["reason"]):
+        return kind(detail)
     return errors.ModelRaised(str(values.get("kind", "Exception")), detail)

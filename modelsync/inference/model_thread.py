@@ -20,9 +20,11 @@ from modelsync.inference.interrupt import (
     interrupt_soon,
     release_locks,
 )
+from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.pending import MAX_BATCH, MAX_TURN
-from modelsync.inference.runners import InProcessRunner, RawOutcome
+from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.threads import start_thread
+from modelsync.inference.version_loading import RefusedVersion
 from modelsync.models.isolation.crash_report import signal_stack
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.types import LoadedModel, ModelSpec
@@ -37,7 +39,8 @@ class ModelThread:
     `tried` is set once the model has been loaded, started and called with its first example, or has
     failed: then `fault` says why, and the thread tries again after the seconds that `on_tried`
     returns. `loading_since` is infinite while it waits for another model's load. `on_left` is
-    called at the end of a thread that was given up. `loaded`: the model, if it is loaded already.
+    called at the end of a thread that was given up. `load` loads the model; `kept`: it has been
+    loaded before, and another thread may call it after this one.
     `again`: another thread has hung in a call, so the model is not called with its example.
     """
 
@@ -49,11 +52,13 @@ class ModelThread:
         frames: SimpleQueue[Frame | None],
         on_tried: Callable[[ModelThread], float],
         on_left: Callable[[], None],
-        loaded: InProcessRunner | None = None,
+        load: Callable[[], InProcessRunner],
         *,
+        kept: bool = False,
         again: bool = False,
     ) -> None:
-        self._loaded = loaded
+        self._kept = kept
+        self._load = load
         self._again = again
         self.tried = threading.Event()
         self.fault = ""
@@ -76,6 +81,16 @@ class ModelThread:
     def start(self) -> None:
         """Start the thread; returns at once. Raises Overloaded if the system starts none."""
         start_thread(self._run, f"modelsync-model-{self._spec.name}")
+
+    @property
+    def refused(self) -> RefusedVersion | None:
+        """The version that should have been loaded and was not."""
+        return self._runner.refused
+
+    def close(self) -> None:
+        """Free what the model holds, after the end of the thread."""
+        if not self.fault:
+            self._runner.close()
 
     def join(self) -> None:
         """Wait for the end of the thread."""
@@ -136,7 +151,7 @@ class ModelThread:
 
     def _leave(self) -> None:
         """End after the call that hung; another thread has the place of this one."""
-        if not self._loaded:  # nobody else has this instance
+        if not self._kept:  # nobody else has this instance
             self._runner.stop()
             self._runner.close()
         self._on_left()
@@ -146,7 +161,7 @@ class ModelThread:
         try:
             with loader.turn():
                 self.loading_since = monotonic()
-                self._runner = self._loaded or InProcessRunner.load(self._spec)
+                self._runner = self._load()
             self._runner.wait = self._wait
             self.model = self._runner.model
             # A thread that was given up may be in the context of the same instance.

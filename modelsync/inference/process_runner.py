@@ -7,19 +7,31 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
+from modelsync import json_text
+from modelsync.errors import ModelBroken, RequestError
 from modelsync.inference.channel import RunnerChannel
 from modelsync.inference.dispatch import DispatchedRunner, Frame
-from modelsync.models.types import LoadedModel, ModelSpec, Placement
+from modelsync.inference.version_loading import RefusedVersion
+from modelsync.models.serialization import from_json, to_json
+from modelsync.models.types import ArtefactFacts, Fault, LoadedModel, ModelSpec, Placement
+from modelsync.models.versions import FittedVersion
 from modelsync.settings.service import Isolation
+
+LOAD_TIMEOUT = 60.0
+"""Seconds that a runner has to load a version."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostedModel:
-    """A model as its runner gets it; `call_seconds` is what the check has measured."""
+    """A model as its runner gets it; `call_seconds` is what the check has measured.
+
+    `versions`: the fitted versions of which the first that loads serves.
+    """
 
     spec: ModelSpec
     placement: Placement
     call_seconds: float | None = None
+    versions: tuple[FittedVersion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +47,15 @@ class RunnerGroup:
 class Hosted:
     """What a runner that was started serves: its models, in the order of their numbers.
 
-    `faults` holds the models that it could not load, with the reason.
+    `faults` holds the models that it could not load, with the reason; `refused` the versions that
+    should serve and did not load.
     """
 
     channel: RunnerChannel
     numbers: Mapping[str, int]
     models: Mapping[str, LoadedModel]
     faults: Mapping[str, str]
+    refused: Mapping[str, RefusedVersion] = field(default_factory=dict)
 
 
 class RunnerHost(Protocol):
@@ -70,6 +84,29 @@ class ProcessRunner(DispatchedRunner):
         self.max_waiting = max_waiting
         self.channel = channel
         self._number = number
+        self._version = model.fitted.number if model.fitted else 0
+        if self.replaceable:
+            channel.hold((number, self._version), _order(model.fitted))
+
+    def fitted(self, version: FittedVersion | None) -> ProcessRunner:
+        """Have the runner load another version, and start it; waits for that. Raises ModelBroken.
+
+        The runner loads it once for all workers.
+        """
+        name, wanted = self.name, version.number if version else 0
+        order = (self._number, wanted)
+        try:
+            answer = self.channel.load(name, order, _order(version), LOAD_TIMEOUT)
+        except RequestError as error:
+            raise ModelBroken(Fault("load", str(error), transient=True)) from None
+        description = json_text.loads(answer)
+        if fault := description.get("fault"):
+            raise ModelBroken(from_json(Fault, fault))
+        model = described(self.model.spec, description, version)
+        model.examples = self.model.examples
+        known = version.call_seconds if version else None
+        model.call_seconds = known or self.model.call_seconds
+        return ProcessRunner(model, self.channel, self._number, self.max_waiting)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Use the event loop of the calling thread to talk to the runner."""
@@ -77,7 +114,7 @@ class ProcessRunner(DispatchedRunner):
 
     def dispatch(self, frame: Frame) -> None:
         """Send a frame to the runner. Raises ModelUnavailable while it is being started."""
-        self.channel.send(frame, self._number)
+        self.channel.send(frame, self._number, self._version)
 
     def expired(self, frame: Frame) -> None:
         """Do nothing: the runner knows the deadline, and interrupts what is late."""
@@ -86,11 +123,21 @@ class ProcessRunner(DispatchedRunner):
         """Do nothing: the runner has called each model when it loaded it."""
 
     def close(self) -> None:
-        """Do nothing: the process ends with its master."""
+        """Let the runner forget this version; the process ends with its master."""
+        if self.replaceable:
+            self.channel.release((self._number, self._version))
 
 
-def described(spec: ModelSpec, description: Mapping[str, Any]) -> LoadedModel:
+def _order(version: FittedVersion | None) -> bytes:
+    """Return the order to load a version, as `runner.versions` reads it."""
+    return json_text.dumps({"version": to_json(version) if version else None})
+
+
+def described(
+    spec: ModelSpec, description: Mapping[str, Any], fitted: FittedVersion | None = None
+) -> LoadedModel:
     """Return a model of a runner as its `describe` has described it; it cannot be called here."""
+    artefact = description["artefact"]
     return LoadedModel(
         spec,
         call=_elsewhere,
@@ -98,6 +145,8 @@ def described(spec: ModelSpec, description: Mapping[str, Any]) -> LoadedModel:
         doc=description["doc"],
         bind=_elsewhere if description["batches"] else None,
         call_batch=_elsewhere if description["batches"] else None,
+        fitted=fitted,
+        artefact=from_json(ArtefactFacts, artefact) if artefact else None,
     )
 
 

@@ -1,61 +1,31 @@
-"""Runners: load a model, call it, and isolate its code from the rest of the process.
+"""`InProcessRunner`: loads a model in this process, calls it, and isolates its code from the rest.
 
-`InProcessRunner` calls a model in this process. All patches of the interpreter for models (guards,
+All patches of the interpreter for models (guards,
 import hooks, crash reports) are behind it, in `modelsync.models.isolation`.
 """
 
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
+from contextvars import Context
 from copy import deepcopy
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
-from modelsync.errors import ModelRaised
+from modelsync.errors import ModelRaised, ModelUnavailable
 from modelsync.inference.codec import Codec
 from modelsync.inference.interrupt import CallTimeout
+from modelsync.inference.model_runner import ModelRunner, RawOutcome
+from modelsync.inference.version_loading import LoadTerms
 from modelsync.models.isolation import guards
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.loading.lifecycle import Wait
 from modelsync.models.types import LoadedModel, ModelSpec, Placement
+from modelsync.models.versions import FittedVersion
 
 if TYPE_CHECKING:  # imported with the first `async def`: it takes 3 MB
     import asyncio
-
-RawOutcome = bytes | BaseException
-"""The encoded result of one request, or the exception of the model, its validator or its result."""
-
-
-class ModelRunner(ABC):
-    """One model, ready to be called; `model` describes it: schema, examples and version."""
-
-    def __init__(self, model: LoadedModel) -> None:
-        self.model = model
-
-    @property
-    def loading_since(self) -> float:
-        """When this process began to load the model in `warm_up`, in seconds of `monotonic`.
-
-        Infinite while it waits for other models' loads; 0 if it was loaded before.
-        """
-        return 0.0
-
-    @abstractmethod
-    def warm_up(self) -> None:
-        """Start the model in this process and call it with its first example.
-
-        Called once in each process that serves, after the fork, so that no client waits for a cold
-        start. Raises ModelBroken if the model cannot be called; it may be called again then.
-        """
-
-    def stop(self) -> None:  # noqa: B027  most have nothing to do
-        """Have the model stop, since the process ends; it must not be called afterwards."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Free the resources of the model; it must not be called afterwards."""
 
 
 class InProcessRunner(ModelRunner):
@@ -71,20 +41,35 @@ class InProcessRunner(ModelRunner):
     _async_lock: asyncio.Lock | None = None
     wait: Wait = staticmethod(lifecycle.wait_here)
     _started = False
+    _load: Callable[[FittedVersion | None], Self]
 
     def __init__(self, model: LoadedModel) -> None:
         super().__init__(model)
         self._starting = threading.Lock()
+        self._calls = 0
+        self._calls_lock = threading.Lock()
 
     @classmethod
     def load(
-        cls, spec: ModelSpec, placement: Placement | None = None, *, alone: bool = False
+        cls,
+        spec: ModelSpec,
+        placement: Placement | None = None,
+        *,
+        alone: bool = False,
+        fitted: FittedVersion | None = None,
+        terms: LoadTerms | None = None,
     ) -> Self:
         """Import the model's folder and create its instance; `alone` as for `loader.load`.
 
         Raises ModelBroken.
         """
-        runner = cls(loader.load(spec, alone=alone))
+        terms = terms or LoadTerms()
+        with terms.attempts.attempt(fitted):
+            loaded = loader.load(spec, alone=alone, fitted=fitted, mismatch=terms.mismatch)
+        runner = cls(loaded)
+        runner._load = lambda other: cls.load(
+            spec, placement, alone=alone, fitted=other, terms=terms
+        )
         model = runner.model
         if placement is not None:
             runner.hide_loop = placement.hide_loop
@@ -93,6 +78,28 @@ class InProcessRunner(ModelRunner):
             elif not placement.overlaps:
                 model.lock = model.lock or threading.Lock()
         return runner
+
+    def fitted(self, version: FittedVersion | None) -> Self:
+        """Load another fitted version, in the calling thread. Raises ModelBroken."""
+        runner = self._load(version)
+        known = version.call_seconds if version else None
+        runner.model.call_seconds = known or self.model.call_seconds
+        return runner
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread or a coroutine has a request for it."""
+        return self._calls > 0
+
+    def begin(self, calls: int = 1) -> None:
+        """Count calls that are made elsewhere than in an event loop; each of them ends."""
+        with self._calls_lock:
+            self._calls += calls
+
+    def end(self, calls: int = 1) -> None:
+        """Those calls have ended, or have been given up."""
+        with self._calls_lock:
+            self._calls -= calls
 
     def call(self, payload: bytes, codec: Codec) -> bytes:
         """Answer one request, under the model's lock if its calls must not overlap.
@@ -151,7 +158,11 @@ class InProcessRunner(ModelRunner):
         rows, indexes = [], []
         for index, payload in enumerate(payloads):
             try:
-                rows.append(model.bind(codec.decode(payload)))
+                variables = codec.decode(payload)
+                if type(variables) is not dict:  # a table has rows enough
+                    outcomes[index] = self.outcome_of(payload, codec)
+                    continue
+                rows.append(model.bind(variables))
                 indexes.append(index)
             except CallTimeout:
                 raise
@@ -230,8 +241,18 @@ class InProcessRunner(ModelRunner):
             lifecycle.stop(self.model, self.wait)
 
     def close(self) -> None:
-        """Remove the model's modules from `sys.modules`."""
-        loader.unload(self.model)
+        """Remove the model's modules from `sys.modules`, and free what the model holds."""
+        model = self.model
+        loader.unload(model)
+        # Objects that were loaded before the fork are out of the collector's sight: no cycle
+        # through a method of the instance may keep what it has fitted.
+        model.call = _closed
+        model.bind = model.call_batch = model.start = model.stop = model.instance = None
+        model.context = Context()
+
+
+def _closed(_: object) -> NoReturn:
+    raise ModelUnavailable("this version has been replaced; try again", retry_after=1)
 
 
 def _check_length(results: object, wanted: int) -> None:

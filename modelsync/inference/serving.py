@@ -10,8 +10,12 @@ from types import MappingProxyType
 from typing import Any
 
 from modelsync.errors import ModelBroken
+from modelsync.inference import candidates
 from modelsync.inference.circuit_breaker import CircuitBreaker
+from modelsync.inference.codec import Codec
 from modelsync.inference.dataplane import DataPlane
+from modelsync.inference.model_runner import ModelRunner
+from modelsync.inference.outcome import Outcome
 from modelsync.inference.process_runner import (
     HostedModel,
     ProcessRunner,
@@ -19,13 +23,18 @@ from modelsync.inference.process_runner import (
     groups_of,
     runner_of,
 )
-from modelsync.inference.runners import InProcessRunner, ModelRunner
+from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.thread_runner import ThreadRunner
+from modelsync.inference.version_cache import Fetch, VersionCache
+from modelsync.inference.version_loading import LoadTerms, load_first
+from modelsync.inference.version_watch import VersionWatch
 from modelsync.models.codegen import generator
 from modelsync.models.serialization import from_json
 from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelSpec, Placement
+from modelsync.models.versions import FittedVersion
 from modelsync.observability import counters, totals
 from modelsync.observability.counters import Counters
+from modelsync.releases.fitted import FittedVersions
 from modelsync.releases.store import Release
 from modelsync.settings import Settings
 from modelsync.sync.status import Status, read_status
@@ -52,6 +61,10 @@ class Service:
     holds the models that are not loaded, with the reason. `request_sync` asks the supervisor for a
     sync; it is None in a process without supervisor. `draining` is true once the process has begun
     to end.
+
+    `fitted`: the versions of trained models on disk. `watch` takes those that are current into this
+    process, `cache` answers requests that name another one; `fetch` gets artefacts that are not on
+    disk, None: from nowhere.
     """
 
     settings: Settings
@@ -60,7 +73,23 @@ class Service:
     dataplane: DataPlane
     request_sync: RequestSync | None = None
     draining: bool = False
+    fetch: Fetch | None = None
+    fitted: FittedVersions = field(init=False)
+    cache: VersionCache = field(init=False)
+    watch: VersionWatch = field(init=False)
     _pid: int = field(default_factory=os.getpid)
+
+    def __post_init__(self) -> None:
+        settings, limit = self.settings, self.settings.sync.check_timeout
+        self.fitted = FittedVersions(settings.state.home)
+        self.cache = VersionCache(
+            self.dataplane,
+            self.fitted,
+            limit=settings.training.versions_loaded,
+            load_limit=limit,
+            fetch=lambda: self.fetch,
+        )
+        self.watch = VersionWatch(self.dataplane, self.fitted, self.cache, limit)
 
     @property
     def models(self) -> dict[str, LoadedModel]:
@@ -112,6 +141,25 @@ class Service:
             return MOVING
         return SWITCHED_OFF if breaker.is_open(name) else ""
 
+    def version_fault(self, name: str) -> str:
+        """Return why the version of a trained model that should serve does not, empty if it does.
+
+        Another version of it serves meanwhile, or none.
+        """
+        runner = self.dataplane.runners.get(name)
+        if runner is None or (refused := runner.refused) is None:
+            return ""
+        return f"version {refused.version.number} does not load: {refused.reason}"
+
+    def predict_version(
+        self, name: str, version: str, body: bytes, codec: Codec, request_id: str
+    ) -> tuple[Outcome, LoadedModel | None]:
+        """Answer one request with the version of that number, key, name or label, and wait.
+
+        Returns the outcome, and the model with the version that was called, if one was.
+        """
+        return self.cache.predict(name, version, body, codec, request_id)
+
     def placement(self, entry: ModelEntry) -> Placement:
         """Return where a model runs here, and why: as the check has decided, or further apart."""
         runner = self.dataplane.runners.get(entry.name)
@@ -127,7 +175,10 @@ class Service:
         return {name: reason for name in self.dataplane.names if (reason := self.why_not(name))}
 
     def after_fork(self) -> None:
-        """Give this process counters of its own; called in each worker after the fork."""
+        """Give this process counters of its own, and watch for versions.
+
+        Called in each worker after the fork, by other servers than ours before each request.
+        """
         if os.getpid() != self._pid:
             self._pid = os.getpid()
             self.dataplane.counters = Counters(
@@ -190,14 +241,20 @@ def start_runners(
 
 def _start_runners(routes: _Routes, settings: Settings, host: RunnerHost) -> None:
     models = [routes.hosted(spec) for spec in routes.specs]
+    models = candidates.with_versions(models, settings.state.home)
     host.start(groups_of(models, settings.server.isolation))
 
 
-def _make_runner(model: HostedModel) -> ModelRunner:
+def _make_runner(model: HostedModel, terms: LoadTerms) -> ModelRunner:
     """Load a model that runs in this process. Raises ModelBroken."""
+    spec = model.spec
     if model.placement.place == "thread":
-        return ThreadRunner(model.spec)
-    runner = InProcessRunner.load(model.spec, model.placement)
+        return ThreadRunner(spec, versions=model.versions, terms=terms)
+
+    def load(version: FittedVersion | None) -> InProcessRunner:
+        return InProcessRunner.load(spec, model.placement, fitted=version, terms=terms)
+
+    runner = load_first(spec, model.versions, load)
     # One call at a time: then one thread that makes them all is faster than a lock of many, and a
     # call that holds the lock never blocks the event loop.
     return runner if runner.model.lock is None else ThreadRunner(model.spec, runner)
@@ -249,17 +306,20 @@ def _load(
     if host:
         _start_runners(routes, settings, host)
     loaded: dict[str, ModelRunner] = {}
-    for spec in routes.specs:
-        model = routes.hosted(spec)
+    terms = candidates.terms(settings, max_deaths=1)
+    models = [routes.hosted(spec) for spec in routes.specs]
+    for model in candidates.with_versions(models, settings.state.home):
+        spec = model.spec
         if host and runner_of(model, settings.server.isolation):
             continue
         on_load(spec.name)
         try:
-            runner = _make_runner(model)
+            runner = _make_runner(model, terms)
         except ModelBroken as error:
             _does_not_load(routes, spec.name, str(error))
         else:
-            runner.model.call_seconds = model.call_seconds
+            fitted = runner.model.fitted
+            runner.model.call_seconds = (fitted and fitted.call_seconds) or model.call_seconds
             loaded[spec.name] = runner
     on_load("")
     for hosted in host.hosted(lambda: on_load("")) if host else ():
@@ -269,6 +329,7 @@ def _load(
             loaded[name] = ProcessRunner(
                 described, hosted.channel, hosted.numbers[name], settings.server.max_queue
             )
+            loaded[name].refused = hosted.refused.get(name)
     return {str(spec.name): loaded[spec.name] for spec in routes.specs if spec.name in loaded}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+from collections.abc import Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from time import sleep
@@ -21,9 +22,11 @@ from modelsync.inference.dispatch import DispatchedRunner, Frame
 from modelsync.inference.model_thread import ModelThread
 from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.threads import start_thread
+from modelsync.inference.version_loading import LoadTerms, load_first
 from modelsync.models import examples
 from modelsync.models.loading import loader
 from modelsync.models.types import LoadedModel, ModelSpec
+from modelsync.models.versions import FittedVersion
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +43,38 @@ class ThreadRunner(DispatchedRunner):
     Nothing is loaded before `warm_up` or the first request, so that the thread lives in the process
     that serves; `model` is filled in when the thread has loaded it. A model that was `loaded`
     before the fork only gets a thread that makes its calls, which must not overlap.
+    `versions` are those of which the thread loads the first that loads.
     """
 
-    def __init__(self, spec: ModelSpec, loaded: InProcessRunner | None = None) -> None:
-        super().__init__(loaded.model if loaded else _described(spec))
+    def __init__(
+        self,
+        spec: ModelSpec,
+        loaded: InProcessRunner | None = None,
+        *,
+        versions: Sequence[FittedVersion] = (),
+        terms: LoadTerms | None = None,
+    ) -> None:
+        first = versions[0] if versions else None
+        super().__init__(loaded.model if loaded else _described(spec, first))
         self.loaded = loaded
+        self.refused = loaded.refused if loaded else None
+        self._versions = versions
+        self._terms = terms
         self._frames: SimpleQueue[Frame | None] = SimpleQueue()
         self._thread: ModelThread | None = None
+
+    def fitted(self, version: FittedVersion | None) -> ThreadRunner:
+        """Return a runner for another fitted version, with a thread of its own.
+
+        The thread loads it in `warm_up`, unless this model was loaded before the fork.
+        """
+        if self.loaded:
+            return ThreadRunner(self.model.spec, self.loaded.fitted(version))
+        versions = () if version is None else (version,)
+        runner = ThreadRunner(self.model.spec, versions=versions, terms=self._terms)
+        known = version.call_seconds if version else None
+        runner.model.call_seconds = known or self.model.call_seconds
+        return runner
 
     def dispatch(self, frame: Frame) -> None:
         """Put the frame into the queue of the thread."""
@@ -91,8 +119,10 @@ class ThreadRunner(DispatchedRunner):
             self._thread.join()
 
     def close(self) -> None:
-        """End the thread, which frees all that it holds."""
+        """End the thread, and free all that it holds."""
         self.stop()
+        if self._thread:
+            self._thread.close()
 
     # --- the thread -------------------------------------------------------------------------------
 
@@ -104,10 +134,26 @@ class ThreadRunner(DispatchedRunner):
 
     def _new_thread(self, *, again: bool) -> ModelThread:
         thread = ModelThread(
-            self.model.spec, self._frames, self._tried, self._left, self.loaded, again=again
+            self.model.spec,
+            self._frames,
+            self._tried,
+            self._left,
+            self._load,
+            kept=self.loaded is not None,
+            again=again,
         )
         thread.start()
         return thread
+
+    def _load(self) -> InProcessRunner:
+        """Return the model, loaded in its thread if it was not before. Raises ModelBroken."""
+        if self.loaded:
+            return self.loaded
+
+        def load(version: FittedVersion | None) -> InProcessRunner:
+            return InProcessRunner.load(self.model.spec, fitted=version, terms=self._terms)
+
+        return load_first(self.model.spec, self._versions, load)
 
     def _tried(self, thread: ModelThread) -> float:
         """Take over what the thread has loaded; after a failure return the pause before the next.
@@ -116,6 +162,10 @@ class ThreadRunner(DispatchedRunner):
         """
         if not thread.fault and not self.loaded:
             _describe(self.model, thread.model)
+            self.refused = thread.refused
+            # A thread that takes the place of this one answers with the same version.
+            fitted = thread.model.fitted
+            self._versions = () if fitted is None else (fitted,)
         self.report(thread.fault)
         return RETRY.pause(thread.failures, random.random())  # noqa: S311  no secret
 
@@ -142,12 +192,16 @@ class ThreadRunner(DispatchedRunner):
             self.hung -= 1
 
 
-_DESCRIPTION = ("spec", "is_async", "schema", "doc", "examples", "bind", "call_batch", "package")
+_DESCRIPTION = (
+    "spec", "is_async", "schema", "doc", "examples", "bind", "call_batch", "package", "fitted",
+    "version",
+)  # fmt: skip
 
 
-def _described(spec: ModelSpec) -> LoadedModel:
+def _described(spec: ModelSpec, fitted: FittedVersion | None) -> LoadedModel:
     """Return what is known of a model before it is loaded."""
-    return LoadedModel(spec, call=_not_here, examples=examples.read(spec.path.absolute()))
+    known = examples.read(spec.path.absolute())
+    return LoadedModel(spec, call=_not_here, examples=known, fitted=fitted)
 
 
 def _describe(model: LoadedModel, loaded: LoadedModel) -> None:

@@ -39,6 +39,9 @@ several times; beside a model that computes, each crossing would wait Python's d
 """
 
 
+CATCH_UP = 30.0
+"""Seconds that a new worker waits for versions that have been fitted since its master began."""
+
 MAX_REASON = 500
 """Characters of a reason in a report: a write to a pipe of at most 4 KiB is not divided."""
 
@@ -114,6 +117,8 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         limit = service.settings.sync.check_timeout
         # A line for each model, since the supervisor limits the time between two lines.
         step = partial(self._tell, b"{}")
+        service.watch.start(server.replace)
+        await loop.run_in_executor(None, service.watch.catch_up, CATCH_UP)
         await loop.run_in_executor(None, warm_up, service.dataplane, limit, step)
         server.refresh()
         if self.pulses:
@@ -127,6 +132,7 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
             )
         await ending.wait()
         await server.drain(LINGER, self.cfg.graceful_timeout)
+        service.watch.end()
         if not server.state.connections:
             service.dataplane.counters.answered()
         await loop.run_in_executor(None, stop, service.dataplane)

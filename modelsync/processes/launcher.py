@@ -53,11 +53,14 @@ class Launcher:
         if that fails, too. On probation no model may be missing. Raises NotReady.
         """
         left_out: dict[str, str] = {}
-        retried = False
+        retried, version_dropped = False, set[str]()
         while True:
             try:
                 generation = await self._start(release, left_out)
             except NotReady as error:
+                if _has_versions(release, error.model) and error.model not in version_dropped:
+                    version_dropped.add(error.model)  # it is not loaded again: `LoadAttempts`
+                    continue
                 if not error.model or error.model in left_out or self._settings.git.on_probation:
                     raise
                 left_out[error.model] = str(error)
@@ -118,6 +121,12 @@ def _versions(generation: Generation | None) -> dict[str, str]:
 
 def _listed(missing: Mapping[str, str]) -> str:
     return "; ".join(f"{name} does not load: {reason}" for name, reason in missing.items())
+
+
+def _has_versions(release: Release | None, name: str) -> bool:
+    """Whether a model is trained, so that a fitted version may be what does not load."""
+    entry = release.models.get(ModelName(name)) if release else None
+    return entry is not None and entry.spec.trainable
 
 
 def _log_left_out(name: str, reason: str) -> None:

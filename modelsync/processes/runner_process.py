@@ -8,14 +8,17 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
 
 from modelsync import bootstrap, json_text, settings
 from modelsync.environments.store import python_of
+from modelsync.inference.candidates import attempts_folder, group_with_versions
 from modelsync.inference.channel import RunnerChannel
 from modelsync.inference.process_runner import Hosted, RunnerGroup
 from modelsync.inference.pulse import Pulse
+from modelsync.inference.version_loading import RefusedVersion, log_refused
 from modelsync.models.isolation import fork_guard
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.oom import prefer_as_oom_victim
@@ -76,6 +79,8 @@ class RunnerProcess:
         Raises OSError, above all if its Python is missing.
         """
         self.pulse.start()
+        if again:
+            self.group = group_with_versions(self.group, self._config.state.home)
         self._close_report()
         reading, writing = os.pipe()
         crash = self._crash_report.fileno()
@@ -117,7 +122,11 @@ class RunnerProcess:
         server = self._config.server
         models = tuple(
             Model(
-                one.spec, one.placement, one.call_seconds, self._skipped.get(str(one.spec.name), "")
+                one.spec,
+                one.placement,
+                one.call_seconds,
+                self._skipped.get(str(one.spec.name), ""),
+                one.versions,
             )
             for one in self.group.models
         )
@@ -136,6 +145,8 @@ class RunnerProcess:
             log_format=self._config.logs.format,
             log_level=self._config.logs.level,
             again=again,
+            attempts=str(attempts_folder(self._config.state.home)),
+            mismatch=self._config.training.mismatch,
         )
 
     # --- what it has loaded -----------------------------------------------------------------------
@@ -153,16 +164,38 @@ class RunnerProcess:
             on_step()
             problem = reader.problem or self._how_it_ended()
             self.kill()
-            if reader.loading in self._skipped:  # it ends although it runs no code of that model
+            if self._drop_version(reader, problem):
+                pass
+            elif reader.loading in self._skipped:  # it ends although it runs no code of that model
                 reader.models, reader.faults = {}, dict.fromkeys(self.names, problem)
                 break
-            self._skipped[reader.loading] = problem
+            else:
+                self._skipped[reader.loading] = problem
             with contextlib.suppress(OSError):
                 self.start()
         self._close_report()
         numbers = {name: number for number, name in enumerate(self.names)}
         channel = RunnerChannel(self.group.name, self._address, self.pulse)
-        return Hosted(channel, numbers, reader.models, reader.faults)
+        return Hosted(channel, numbers, reader.models, reader.faults, reader.refused)
+
+    def _drop_version(self, reader: ReportReader, problem: str) -> bool:
+        """Have the next process load an earlier version of the model that has ended this one.
+
+        Returns false if it has none, so that its code is to blame.
+        """
+        dropped = next(
+            (one for one in self.group.models if one.spec.name == reader.loading and one.versions),
+            None,
+        )
+        if dropped is None:
+            return False
+        refused = RefusedVersion(dropped.versions[0], problem)
+        log_refused(reader.loading, refused)
+        reader.refused.setdefault(reader.loading, refused)
+        without = replace(dropped, versions=dropped.versions[1:])
+        models = [without if one is dropped else one for one in self.group.models]
+        self.group = reader.group = replace(self.group, models=models)
+        return True
 
     def _has_ended(self) -> bool:
         with contextlib.suppress(ProcessLookupError, FileNotFoundError):

@@ -10,6 +10,7 @@ from typing import Any
 
 from modelsync import json_text
 from modelsync.inference.process_runner import HostedModel, RunnerGroup, described
+from modelsync.inference.version_loading import RefusedVersion
 from modelsync.models import examples
 from modelsync.models.serialization import from_json
 from modelsync.models.types import Fault, LoadedModel
@@ -21,6 +22,8 @@ LOOK = 0.05
 class ReportReader:
     """What a runner has told: its `models`, and the `faults` of those that do not load.
 
+    `refused`: versions that should serve, and do not load.
+
     `loading` is the model whose code runs; `problem` says why that is to blame, empty if the
     process has ended.
     """
@@ -28,9 +31,10 @@ class ReportReader:
     def __init__(self, group: RunnerGroup, on_step: Callable[[], None]) -> None:
         self.models: dict[str, LoadedModel] = {}
         self.faults: dict[str, str] = {}
+        self.refused: dict[str, RefusedVersion] = {}
         self.loading = ""
         self.problem = ""
-        self._group = group
+        self.group = group
         self._on_step = on_step
 
     def read(
@@ -41,7 +45,7 @@ class ReportReader:
         Each step may take `timeout` seconds, the first one since `started`.
         """
         self.models, self.faults, self.problem = {}, {}, ""
-        waiting = {str(model.spec.name): model for model in self._group.models}
+        waiting = {str(model.spec.name): model for model in self.group.models}
         self.loading = next(iter(waiting))
         lines = _lines(pipe, has_ended, started, timeout)
         while waiting:
@@ -64,8 +68,13 @@ class ReportReader:
         if "fault" in values:
             self.faults[name] = str(from_json(Fault, values["fault"]))
             return
-        self.models[name] = model = described(hosted.spec, values)
-        model.call_seconds = hosted.call_seconds
+        versions = {version.number: version for version in hosted.versions}
+        fitted = versions.get(values["version"])
+        self.models[name] = model = described(hosted.spec, values, fitted)
+        model.call_seconds = (fitted and fitted.call_seconds) or hosted.call_seconds
+        if refused := values["refused"]:
+            number, reason = refused
+            self.refused.setdefault(name, RefusedVersion(versions[number], reason))
         model.examples = examples.read(hosted.spec.path)
 
 

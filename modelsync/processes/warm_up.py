@@ -16,7 +16,8 @@ from time import monotonic, sleep
 from modelsync.backoff import Backoff
 from modelsync.errors import ModelBroken, Overloaded
 from modelsync.inference.dataplane import DataPlane
-from modelsync.inference.runners import InProcessRunner, ModelRunner
+from modelsync.inference.model_runner import ModelRunner
+from modelsync.inference.runners import InProcessRunner
 from modelsync.models.loading import loader
 
 BUDGET = 5.0
@@ -97,27 +98,36 @@ class _Start:
         if self._tried.is_set():
             return True
         loader.give_up_turn()
-        self._dataplane.suspend(self._name, self._late())
+        self._suspend(self._late())
         if self._tried.is_set():  # it has just ended, perhaps before it was suspended
-            self._dataplane.suspend(self._name, "")
+            self._suspend("")
         return False
 
     def _run(self) -> None:
         failures = 0
         while not self._started():
             self._tried.set()
-            if not isinstance(self.runner, InProcessRunner):
+            if not isinstance(self.runner, InProcessRunner) or not self._serves:
                 return  # it tries again by itself, and reports it
             failures += 1
             sleep(RETRY.pause(failures, random.random()))  # noqa: S311  no secret
         self._tried.set()
-        self._dataplane.suspend(self._name, "")
+        self._suspend("")
+
+    @property
+    def _serves(self) -> bool:
+        """Whether no other runner has the place of this one by now."""
+        return self._dataplane.runners[self._name] is self.runner
+
+    def _suspend(self, reason: str) -> None:
+        if self._serves:
+            self._dataplane.suspend(self._name, reason)
 
     def _started(self) -> bool:
         try:
             self.runner.warm_up()
         except (ModelBroken, Overloaded) as error:
-            self._dataplane.suspend(self._name, str(error))
+            self._suspend(str(error))
             return False
         return True
 

@@ -40,6 +40,15 @@ class ModelVersions:
         return self.versions.get(number)
 
     @property
+    def candidates(self) -> tuple[FittedVersion, ...]:
+        """The version that is current, then those before it that are on disk, newest first."""
+        if (current := self.serving) is None:
+            return ()
+        earlier = sorted((one for one in self.versions if one < current.number), reverse=True)
+        on_disk = [self.versions[one] for one in earlier if self.versions[one].file.is_file()]
+        return (current, *on_disk)
+
+    @property
     def serving(self) -> FittedVersion | None:
         """The version that is current."""
         return self.versions.get(self.current) if self.current else None
@@ -49,6 +58,7 @@ class FittedVersions:
     """The fitted versions of one state directory."""
 
     def __init__(self, home: Path) -> None:
+        home = home.absolute()  # models load with their folder as the working directory
         self.artifacts = home / "artifacts"
         self._file = home / "fitted.json"
         self._acknowledged = home / "run" / "fitted"
@@ -67,10 +77,14 @@ class FittedVersions:
 
     def read(self) -> dict[str, ModelVersions]:
         """Return the versions by model; a missing or damaged file has none."""
+        return self.known() or {}
+
+    def known(self) -> dict[str, ModelVersions] | None:
+        """Return the versions by model; None if the file is missing or damaged."""
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             found = orjson.loads(self._file.read_bytes())
             return {name: self._parse(name, value) for name, value in found.items()}
-        return {}
+        return None
 
     def write(self, models: Mapping[str, ModelVersions]) -> None:
         """Replace the versions of all models; those that are current must have their files.
@@ -102,6 +116,11 @@ class FittedVersions:
             {one.number: one for one in versions},
         )
 
+    def serving(self) -> dict[str, FittedVersion]:
+        """Return the current version of each model whose artefact is on this machine."""
+        found = {name: model.serving for name, model in self.read().items()}
+        return {name: one for name, one in found.items() if one and one.file.is_file()}
+
     # --- which worker has which version -----------------------------------------------------------
 
     def acknowledge(self, served: Mapping[str, int | None]) -> None:
@@ -115,6 +134,8 @@ class FittedVersions:
         found = []
         with suppress(OSError):
             for file in self._acknowledged.iterdir():
+                if not file.name.isdigit():  # it is being written
+                    continue
                 if not Path(f"/proc/{file.name}").exists() and Path("/proc/self").exists():
                     file.unlink(missing_ok=True)
                     continue

@@ -28,18 +28,23 @@ MAX_UNREAD = 64 * 1024**2
 
 
 class WorkerConnection:
-    """A connected socket; `receive` gets each call. All methods run in the main thread."""
+    """A connected socket; `receive` gets each call, `closed` is told of its end.
+
+    All methods run in the main thread.
+    """
 
     def __init__(
         self,
         sock: socket.socket,
         selector: selectors.BaseSelector,
         receive: Callable[[WorkerConnection, Call], None],
+        closed: Callable[[WorkerConnection], None],
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._selector = selector
         self._receive = receive
+        self._on_closed = closed
         self._reader = MessageReader()
         self._unsent: deque[memoryview] = deque()
         self._size = 0
@@ -110,3 +115,4 @@ class WorkerConnection:
             self._unsent.clear()
             self._selector.unregister(self._sock)
             self._sock.close()
+            self._on_closed(self)

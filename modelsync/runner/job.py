@@ -7,19 +7,23 @@ from typing import Any
 
 from modelsync.models.serialization import from_json, to_json
 from modelsync.models.types import ModelSpec, Placement
+from modelsync.models.versions import FittedVersion
+from modelsync.settings.training import Mismatch
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model to serve; its number is its place in the list.
 
-    `skip`: why it must not be loaded, empty if it may.
+    `skip`: why it must not be loaded, empty if it may. `versions`: the fitted versions of which the
+    first that loads serves.
     """
 
     spec: ModelSpec
     placement: Placement
     call_seconds: float | None = None
     skip: str = ""
+    versions: tuple[FittedVersion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class RunnerJob:
     `parent`: the process with which the runner ends. `listen`, `report`, `pulse` and `crash` are
     descriptors. `folder`: where the models lie, removed from messages. `memory` is in bytes, None
     for no limit; `timeout` in seconds. `again`: another process has served the models before.
+    `attempts`: the folder of what is remembered of versions that have ended their process, empty
+    for none; `mismatch`: what is done about versions that were made with other libraries.
     """
 
     parent: int
@@ -45,10 +51,19 @@ class RunnerJob:
     log_format: str
     log_level: str
     again: bool = False
+    attempts: str = ""
+    mismatch: Mismatch = "warn"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as an object of JSON types."""
-        models = [{**to_json(one), "spec": to_json(one.spec)} for one in self.models]
+        models = [
+            {
+                **to_json(one),
+                "spec": to_json(one.spec),
+                "versions": [to_json(version) for version in one.versions],
+            }
+            for one in self.models
+        ]
         return {**to_json(self), "models": models}
 
     @classmethod

@@ -12,14 +12,18 @@ import resource
 import signal
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from modelsync import json_text
 from modelsync.errors import ModelBroken
+from modelsync.inference.load_attempts import LoadAttempts
 from modelsync.inference.pulse import Pulse
 from modelsync.inference.runners import InProcessRunner
+from modelsync.inference.version_loading import LoadTerms, load_first
 from modelsync.models.isolation import fork_guard, patches
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.models.types import Fault
+from modelsync.models.versions import FittedVersion
 from modelsync.observability import logs
 from modelsync.orphans import end_with_parent
 from modelsync.runner.job import Model, RunnerJob
@@ -46,7 +50,9 @@ def main(fd: int) -> None:
     _prepare(job)
     with open(job.report, "wb", buffering=0) as pipe:  # noqa: PTH123
         reports = Reports(pipe)
-        loaded = [_load(model, reports, alone=len(job.models) == 1) for model in job.models]
+        terms = LoadTerms(job.mismatch, LoadAttempts(Path(job.attempts) if job.attempts else None))
+        alone = len(job.models) == 1
+        loaded = [_load(model, reports, terms, alone=alone) for model in job.models]
         patches.install()  # again, for what the models have imported
         server = RunnerServer(job, loaded, Pulse(job.pulse))
         server.warm_up(reports)
@@ -72,15 +78,24 @@ def _prepare(job: RunnerJob) -> None:
     CrashReport(open(job.crash, "w+b", buffering=0)).listen()  # noqa: PTH123, SIM115
 
 
-def _load(model: Model, reports: Reports, *, alone: bool) -> InProcessRunner | Fault:
+def _load(
+    model: Model, reports: Reports, terms: LoadTerms, *, alone: bool
+) -> InProcessRunner | Fault:
     """Load a model; `alone` it may change what the process shares."""
     reports.loading(str(model.spec.name))
     if model.skip:
         return Fault("load", model.skip)
+
+    def load(version: FittedVersion | None) -> InProcessRunner:
+        return InProcessRunner.load(
+            model.spec, model.placement, alone=alone, fitted=version, terms=terms
+        )
+
     try:
-        runner = InProcessRunner.load(model.spec, model.placement, alone=alone)
+        runner = load_first(model.spec, model.versions, load)
     except ModelBroken as error:
         return error.fault if isinstance(error.fault, Fault) else Fault("load", str(error))
     runner.hide_loop = False  # there is none in the main thread
-    runner.model.call_seconds = model.call_seconds
+    fitted = runner.model.fitted
+    runner.model.call_seconds = (fitted and fitted.call_seconds) or model.call_seconds
     return runner

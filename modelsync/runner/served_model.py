@@ -7,18 +7,20 @@ from time import monotonic, perf_counter
 from typing import Any
 
 from modelsync.errors import DeadlineExceeded, RequestError
+from modelsync.inference.codec import Codec
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.invocation import BatchInvocation
 from modelsync.inference.latency import LatencyTracker, RunQueue
 from modelsync.inference.loop_model import LoopModel
 from modelsync.inference.messages import Call
+from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.outcome import Outcome
 from modelsync.inference.pending import MAX_TURN
-from modelsync.inference.runners import InProcessRunner, RawOutcome
+from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.thread_pool import PoolTask
 from modelsync.inference.timeouts import Ticket
 from modelsync.models import results
-from modelsync.models.types import Placement
+from modelsync.models.types import LoadedModel, ModelSpec, Placement
 from modelsync.protocols import json_body
 from modelsync.runner.watch import MainThreadWatch
 
@@ -34,6 +36,15 @@ class JsonCodec:
 
 
 CODEC = JsonCodec()
+
+
+def _codec_of(spec: ModelSpec) -> Codec:
+    """Return the codec of a model's requests; a plain model needs no module for tables."""
+    if not spec.takes_tables:
+        return CODEC
+    from modelsync.protocols.tables import TABLES
+
+    return TABLES
 
 
 class InMainThread(LatencyTracker):
@@ -69,6 +80,7 @@ class ServedModel:
     ) -> None:
         self._runner = runner
         self._name = runner.model.name
+        self._codec = _codec_of(runner.model.spec)
         self._dataplane = dataplane
         self._watch = watch
         overlaps = placement.overlaps and runner.model.lock is None
@@ -77,13 +89,31 @@ class ServedModel:
         suits = alone and (self._batches or not overlaps)
         bound = placement.main_thread or placement.place == "thread" or suits
         if bound and not runner.model.is_async:
-            dataplane.latencies[self._name] = InMainThread()
+            runner.latency = InMainThread()
         self._main = LoopModel(runner, dataplane, watch, RunQueue())
+
+    @property
+    def model(self) -> LoadedModel:
+        """The model with its version."""
+        return self._runner.model
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread or a coroutine has a request for it."""
+        return self._runner.busy
+
+    def stop(self) -> None:
+        """Have the model stop; it must not be called afterwards."""
+        self._runner.stop()
+
+    def close(self) -> None:
+        """Free what it holds."""
+        self._runner.close()
 
     @property
     def takes_several(self) -> bool:
         """Whether the calls of several workers are answered by one call of the model."""
-        return self._batches and self._dataplane.latencies[self._name].in_loop
+        return self._batches and self._runner.latency.in_loop
 
     def answer(self, calls: Sequence[tuple[Call, Reply]]) -> None:
         """Call the model for all requests, of one call unless it `takes_several`.
@@ -101,7 +131,7 @@ class ServedModel:
             self._batch(in_time)
             return
         for call, reply in in_time:
-            if self._dataplane.latencies[self._name].in_loop:
+            if self._runner.latency.in_loop:
                 self._one_by_one(call, reply)
             elif self._batches:
                 self._batch_in_thread(call, reply)
@@ -113,9 +143,8 @@ class ServedModel:
         def done(outcome: Outcome) -> None:
             reply([(index, outcome)])
 
-        self._dataplane.submit(
-            self._name, call.payloads[index], CODEC, call.identities[index], done
-        )
+        payload, identity = call.payloads[index], call.identities[index]
+        self._dataplane.submit_to(self._runner, payload, self._codec, identity, done)
 
     def _one_by_one(self, call: Call, reply: Reply) -> None:
         """Call the model in this thread for one request after the other, until their deadline."""
@@ -126,7 +155,7 @@ class ServedModel:
             if monotonic() >= call.deadline:
                 answers.append((index, DeadlineExceeded("its deadline has passed")))
                 continue
-            outcome = self._main.call(payload, CODEC, sent)
+            outcome = self._main.call(payload, self._codec, sent)
             if type(outcome) is bytes:
                 answers.append((index, outcome))
             else:
@@ -144,7 +173,7 @@ class ServedModel:
         self._watch.deadline = max(call.deadline for call, _ in calls)
         payloads = [payload for call, _ in calls for payload in call.payloads]
         requests: Any = [_Arrived] * len(payloads)
-        outcomes = self._main.call_batch(payloads, CODEC, requests)
+        outcomes = self._main.call_batch(payloads, self._codec, requests)
         start = 0
         for call, reply in calls:
             end = start + len(call.payloads)
@@ -160,9 +189,10 @@ class ServedModel:
         def work(ticket: Ticket) -> None:
             row = dataplane.counters.rows[name]
             with BatchInvocation(row, requests, ticket=ticket) as invocation:
-                invocation.outcomes = context.run(runner.call_batch, call.payloads, CODEC)
-            dataplane.latencies[name].record(invocation.seconds)
+                invocation.outcomes = context.run(runner.call_batch, call.payloads, self._codec)
+            runner.latency.record(invocation.seconds)
             if invocation.claimed:
+                runner.end()
                 self._reply_all(call, invocation.outcomes, reply)
 
         def on_expired(error: DeadlineExceeded) -> None:
@@ -170,8 +200,10 @@ class ServedModel:
             refuse(error)
 
         def refuse(error: RequestError) -> None:
+            runner.end()
             self._reply_all(call, [error] * len(call.payloads), reply)
 
+        runner.begin()
         try:
             dataplane.pool.submit(PoolTask(name, work, on_expired, {"model": name}))
         except RequestError as error:

@@ -20,18 +20,19 @@ from typing import cast
 
 from modelsync.errors import ModelBroken, ModelUnavailable
 from modelsync.inference.dataplane import DataPlane
-from modelsync.inference.messages import Call
+from modelsync.inference.messages import LOAD, RELEASE, Call
 from modelsync.inference.outcome import Outcome
 from modelsync.inference.pending import MAX_BATCH
 from modelsync.inference.pulse import Pulse
 from modelsync.inference.runners import InProcessRunner
-from modelsync.models.types import Fault
+from modelsync.models.types import Fault, Placement
 from modelsync.observability.counters import Counters
 from modelsync.runner.calls import RunningCalls
 from modelsync.runner.connection import WorkerConnection
 from modelsync.runner.job import RunnerJob
 from modelsync.runner.reports import Reports
 from modelsync.runner.served_model import Reply, ServedModel
+from modelsync.runner.versions import ServedVersions
 from modelsync.runner.watch import MainThreadWatch
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class RunnerServer:
         self._ending = False
         self._loaded = list(loaded)
         names = [str(model.spec.name) for model in job.models]
-        self._dataplane = dataplane = DataPlane(
+        self._dataplane = DataPlane(
             {one.model.name: one for one in loaded if isinstance(one, InProcessRunner)},
             {},
             cast("Counters", RunningCalls(names, pulse)),
@@ -69,13 +70,23 @@ class RunnerServer:
             timeout=job.timeout,
         )
         self._watch = MainThreadWatch(pulse, job.timeout)
+        self._alone = len(names) == 1
         self._models = [
-            found
-            if isinstance(found, Fault)
-            else ServedModel(found, model.placement, dataplane, self._watch, alone=len(names) == 1)
+            found if isinstance(found, Fault) else self._versions(found, model.placement)
             for found, model in zip(loaded, job.models, strict=True)
         ]
         self._names = names
+
+    def _versions(self, first: InProcessRunner, placement: Placement) -> ServedVersions:
+        """Serve a model in the version that was loaded first."""
+
+        def make(runner: InProcessRunner) -> ServedModel:
+            return ServedModel(runner, placement, self._dataplane, self._watch, alone=self._alone)
+
+        main_thread = placement.main_thread or placement.place == "thread"
+        return ServedVersions(
+            first, make, self._dataplane.prepare, self.post, self._watch, main_thread=main_thread
+        )
 
     def warm_up(self, reports: Reports) -> None:
         """Start each model and call it with its first example; report it, or why it fails."""
@@ -90,7 +101,7 @@ class RunnerServer:
                 self._loaded[number] = self._models[number] = found
                 reports.failed(name, found)
             else:
-                reports.loaded(found.model)
+                reports.loaded(found.model, found.refused)
 
     def serves_some(self) -> bool:
         """Log why models cannot be called; return whether some can."""
@@ -105,9 +116,9 @@ class RunnerServer:
 
     def stop(self) -> None:
         """Have the models stop, as the process ends."""
-        for found in self._loaded:
-            if isinstance(found, InProcessRunner):
-                found.stop()
+        for versions in self._models:
+            if isinstance(versions, ServedVersions):
+                versions.stop()
 
     def run(self) -> None:
         """Serve until SIGTERM."""
@@ -159,30 +170,49 @@ class RunnerServer:
             sock, _address = self._listener.accept()
         except OSError:  # the worker has ended, or there is no descriptor left
             return
-        WorkerConnection(sock, self._selector, self._receive)
+        WorkerConnection(sock, self._selector, self._receive, self._closed)
 
     def _receive(self, connection: WorkerConnection, call: Call) -> None:
         self._calls.append((connection, call))
 
+    def _closed(self, connection: WorkerConnection) -> None:
+        for versions in self._models:
+            if isinstance(versions, ServedVersions):
+                versions.disconnected(connection)
+
     def _call_next(self) -> None:
         """Answer the call that has waited longest, with others of a model that takes several."""
         connection, call = self._calls.popleft()
-        model = self._models[call.model]
-        if isinstance(model, Fault):
-            error = ModelUnavailable(f"{self._names[call.model]} is not loaded: {model}")
-            refused = [(index, error) for index in range(len(call.payloads))]
-            connection.answer(call.number, refused)
-            return
-        calls = [(connection, call)]
-        if model.takes_several:
-            calls += self._take_others(call)
-        model.answer([(one, self._reply(where, one.number)) for where, one in calls])
+        versions = self._models[call.model]
+        if isinstance(versions, Fault):
+            self._refuse(connection, call, f"is not loaded: {versions}", None)
+        elif call.kind == LOAD:
+            reply = self._reply(connection, call.number)
+            versions.load(
+                call.version, call.payloads[0], connection, lambda said: reply([(0, said)])
+            )
+        elif call.kind == RELEASE:
+            versions.release(call.version, connection)
+        elif (model := versions.find(call.version)) is not None:
+            calls = [(connection, call)]
+            if model.takes_several:
+                calls += self._take_others(call)
+            model.answer([(one, self._reply(where, one.number)) for where, one in calls])
+        elif not versions.wait(call.version, partial(self._receive, connection, call)):
+            self._refuse(connection, call, f"has no version {call.version} here; try again", 1)
+
+    def _refuse(
+        self, connection: WorkerConnection, call: Call, why: str, retry_after: int | None
+    ) -> None:
+        error = ModelUnavailable(f"{self._names[call.model]} {why}", retry_after)
+        connection.answer(call.number, [(index, error) for index in range(len(call.payloads))])
 
     def _take_others(self, first: Call) -> list[tuple[WorkerConnection, Call]]:
         """Take the other waiting calls of the same model, as long as they make one batch."""
         taken, left, rows = [], deque[tuple[WorkerConnection, Call]](), len(first.payloads)
         for connection, call in self._calls:
-            if call.model == first.model and rows + len(call.payloads) <= MAX_BATCH:
+            same = call.model == first.model and call[5:] == first[5:]  # version and kind
+            if same and rows + len(call.payloads) <= MAX_BATCH:
                 taken.append((connection, call))
                 rows += len(call.payloads)
             else:

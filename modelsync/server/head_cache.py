@@ -19,7 +19,7 @@ from modelsync.server.auth import REREAD
 from modelsync.server.head_key import DECISIVE, head_key
 from modelsync.server.request import Exchange, Request
 from modelsync.server.responses import Responses, success_fields
-from modelsync.server.router import Router
+from modelsync.server.router import KEY, Router
 from modelsync.server.state import ServerState
 
 MAX_HEADS = 1024
@@ -36,15 +36,26 @@ class CachedHead:
     """What all heads of one `head_key` have in common, as the parser found it in the first of them.
 
     `request` holds their decisive fields, `queue` takes the requests for their model. Until
-    `admitted_until`, a time of `perf_counter` in seconds, their token is not checked again.
+    `admitted_until`, a time of `perf_counter` in seconds, their token is not checked again. It is
+    never set of a trained model, whose requests may name a version (`by_version`): there
+    `trusted_until` stands for it.
     """
 
-    __slots__ = ("admitted_until", "fields", "log_line", "queue", "request")
+    __slots__ = (
+        "admitted_until",
+        "by_version",
+        "fields",
+        "log_line",
+        "queue",
+        "request",
+        "trusted_until",
+    )
 
     def __init__(self, request: Request, queue: RequestQueue, log_line: bytes) -> None:
         self.request = request
         self.queue = queue
-        self.admitted_until = 0.0
+        self.admitted_until = self.trusted_until = 0.0
+        self.by_version = queue.model.runner.replaceable
         self.fields = success_fields(queue.model.runner.model.version)
         self.log_line = log_line
 
@@ -154,7 +165,7 @@ class HeadCache:
         started = perf_counter()
         state, queue = self.state, head.queue
         identity = request_id or state.new_id()
-        admitted = started < head.admitted_until or self._admitted(head, started)
+        admitted = started < head.admitted_until or self._admitted(head, body, started)
         if state.draining or not admitted:
             channel.exchange(head.request_with(body, identity, started))
             return
@@ -190,15 +201,31 @@ class HeadCache:
 
     def failure(self, outcome: Outcome, head: CachedHead, request: Request) -> Answer:
         """Return the answer of a request that failed, or that ends its connection."""
-        return self._router.answer(outcome, head.queue.model.name, request.request_id)
+        model = head.queue.model
+        return self._router.answer(outcome, model.name, model.runner.model, request.request_id)
 
-    def _admitted(self, head: CachedHead, now: float) -> bool:
+    def forget(self, name: str) -> None:
+        """Forget the heads of a model: another version of it answers from now on."""
+        self._by_key = {
+            key: head for key, head in self._by_key.items() if head.queue.model.name != name
+        }
+        self.known = {
+            data: known for data, known in self.known.items() if known[0].queue.model.name != name
+        }
+
+    def _admitted(self, head: CachedHead, body: bytes, now: float) -> bool:
         """Return whether requests with this head may predict; else the router answers them."""
+        if head.by_version and KEY in body:
+            return False
+        if now < head.trusted_until:
+            return True
         try:
             self._router.admit(head.request)
         except RequestError:
             return False
-        head.admitted_until = now + REREAD
+        head.trusted_until = now + REREAD
+        if not head.by_version:
+            head.admitted_until = head.trusted_until
         return True
 
 

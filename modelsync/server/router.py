@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 
 import orjson
@@ -10,18 +11,28 @@ import orjson
 from modelsync import problems
 from modelsync.errors import RequestError
 from modelsync.inference.batcher import LARGE_BODY, RequestQueue
+from modelsync.inference.codec import Codec
 from modelsync.inference.fanout import Outcomes, decode_and_submit_all, submit_all
 from modelsync.inference.loop_executor import LoopExecutor
+from modelsync.inference.model_runner import ModelRunner
 from modelsync.inference.outcome import Outcome
 from modelsync.inference.serving import Service
+from modelsync.inference.thread_pool import PoolTask
+from modelsync.models.types import LoadedModel
 from modelsync.problems import Answer
 from modelsync.protocols.native import NATIVE
+from modelsync.protocols.versions import codec_of, named_version
 from modelsync.server import probes
 from modelsync.server.auth import Authorizer
 from modelsync.server.media_type import check_media_type
 from modelsync.server.query import all_options
 from modelsync.server.request import Request
 from modelsync.server.wsgi_bridge import WSGIBridge
+
+KEY = b'key"'
+"""What the body of a request holds that names a version, as do some others: the end of each of
+`bodies.KEYS`.
+"""
 
 Respond = Callable[[Answer], None]
 """Called once with the answer of a request, in the loop's thread."""
@@ -38,6 +49,9 @@ class Router:
         self._authorizer = Authorizer(service.settings.access)
         self._models = {f"{service.base}/{name}".encode(): name for name in self._dataplane.names}
         self._all = f"{service.base}/all".encode()
+        self._codecs = {
+            name: codec_of(model.spec) for name, model in self._dataplane.models.items()
+        }
         self._probes = {b"/livez": probes.livez, b"/readyz": probes.readyz}
 
     def model_at(self, path: bytes) -> str | None:
@@ -46,7 +60,8 @@ class Router:
 
     def queue_at(self, path: bytes) -> RequestQueue | None:
         """Return the queue of the model at a path, None if no loaded model is there."""
-        return self._executor.queue(self._models.get(path, ""), NATIVE)
+        name = self._models.get(path, "")
+        return self._executor.queue(name, self._codecs.get(name, NATIVE))
 
     def route(self, request: Request, respond: Respond) -> None:
         """Send a request to its route; `respond` gets the answer."""
@@ -89,24 +104,64 @@ class Router:
         self._authorizer.require("predict", _text(authorization))
         check_media_type(_text(content_type), _text(encoding))
 
-    def answer(self, outcome: Outcome, name: str, request_id: str) -> Answer:
-        """Return the answer with the outcome of a request for the model `name`."""
-        dataplane = self._dataplane
+    def answer(
+        self, outcome: Outcome, name: str, model: LoadedModel | None, request_id: str
+    ) -> Answer:
+        """Return the answer with the outcome of a request for the model `name`.
+
+        `model` is the version of it that was called.
+        """
         return NATIVE.answer(
             outcome,
             name=name,
-            model=dataplane.models.get(name),
-            release=dataplane.release,
+            model=model,
+            release=self._dataplane.release,
             request_id=request_id,
         )
 
     def _predict(self, name: str, request: Request, respond: Respond) -> None:
-        request_id = request.request_id
+        request_id, body, codec = request.request_id, request.body, self._codecs.get(name, NATIVE)
+        queue = self._executor.queue(name, codec)
+        if queue is None:  # it is not loaded
+            self._executor.submit(
+                name,
+                body,
+                codec,
+                request_id,
+                lambda outcome: respond(self.answer(outcome, name, None, request_id)),
+            )
+            return
+        runner = queue.model.runner
 
         def done(outcome: Outcome) -> None:
-            respond(self.answer(outcome, name, request_id))
+            respond(self.answer(outcome, name, runner.model, request_id))
 
-        self._executor.submit(name, request.body, NATIVE, request_id, done)
+        if not (runner.replaceable and KEY in body):
+            queue.submit(body, request_id, done)
+        elif len(body) > LARGE_BODY:  # reading its key takes long
+            answer = partial(self._predict_named, runner, codec, request, respond)
+            refuse = self._executor.threadsafe(done)
+            task = PoolTask(name, lambda ticket: answer() if ticket.claim() else None, refuse)
+            self._dataplane.pool.submit(task)
+        elif named_version(body):
+            self._predict_named(runner, codec, request, respond)
+        else:
+            queue.submit(body, request_id, done)
+
+    def _predict_named(
+        self, current: ModelRunner, codec: Codec, request: Request, respond: Respond
+    ) -> None:
+        """Answer in a thread, with the version that the body names; called in any thread."""
+        name, body, request_id = current.name, request.body, request.request_id
+        respond = self._executor.threadsafe(respond)
+
+        def done(outcome: Outcome, model: LoadedModel | None = current.model) -> None:
+            respond(self.answer(outcome, name, model, request_id))
+
+        if version := named_version(body):
+            self._service.cache.submit(name, version, body, codec, request_id, done)
+        else:
+            self._dataplane.submit_to(current, body, codec, request_id, done)
 
     def _predict_all(self, request: Request, respond: Respond) -> None:
         """Ask all models; a large body is decoded in a thread."""

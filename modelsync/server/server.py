@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from modelsync.inference.batcher import RequestQueue
 from modelsync.inference.loop_executor import LoopExecutor
+from modelsync.inference.model_runner import ModelRunner
 from modelsync.inference.serving import Service
 from modelsync.server.acceptor import Acceptor
 from modelsync.server.access_log import AccessLog
+from modelsync.server.auth import Authorizer
 from modelsync.server.connection import Connection
 from modelsync.server.connection_counts import ConnectionCounts
 from modelsync.server.head_cache import HeadCache
 from modelsync.server.responses import Responses
 from modelsync.server.router import Router
 from modelsync.server.state import ServerState
+from modelsync.server.uploads import Uploads
 from modelsync.server.wsgi_bridge import WSGIBridge
 
 if TYPE_CHECKING:
@@ -33,6 +39,11 @@ class Server:
     ) -> None:
         settings = service.settings.server
         self.state = ServerState(settings.max_body, loop.time, settings.max_buffered)
+        self.state.uploads = Uploads(
+            service.settings.state.home / "run" / "requests",
+            Authorizer(service.settings.access),
+            service.settings.training.max_upload,
+        )
         self._service = service
         self._loop = loop
         self._log = AccessLog()
@@ -72,6 +83,23 @@ class Server:
 
     def _connection(self) -> Connection:
         return Connection(self.state, self._router, self._responses, self._heads, self._log)
+
+    def replace(self, name: str, runner: ModelRunner) -> Callable[[], bool]:
+        """Have a runner answer the next requests for a model; waits for the loop's next turn.
+
+        Called in any other thread. Returns what tells whether the queues of the runner before it
+        are empty.
+        """
+        replaced: Future[list[RequestQueue]] = Future()
+
+        def work() -> None:
+            queues = self._executor.replace(name, runner)
+            self._heads.forget(name)
+            replaced.set_result(queues)
+
+        self._loop.call_soon_threadsafe(work)
+        queues = replaced.result()
+        return lambda: all(queue.empty for queue in queues)
 
     def refresh(self) -> None:
         """Take over at once what has become known of models since the last tick."""

@@ -19,7 +19,8 @@ from werkzeug.test import TestResponse
 from modelsync import settings
 from modelsync.inference.circuit_breaker import CircuitBreaker
 from modelsync.inference.dataplane import DataPlane
-from modelsync.inference.runners import InProcessRunner, ModelRunner
+from modelsync.inference.model_runner import ModelRunner
+from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.serving import Service
 from modelsync.models.binding import methods
 from modelsync.models.discovery import folders

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from modelsync.errors import DeadlineExceeded, Overloaded
 from modelsync.inference.dispatch import DispatchedRunner, Frame
+from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import PendingRequest
-from modelsync.inference.runners import RawOutcome
 from modelsync.inference.timeouts import Timeouts
 from modelsync.models.types import LoadedModel, ModelName, ModelSpec, TreeHash
+from modelsync.models.versions import FittedVersion
 from modelsync.observability import totals
 from modelsync.observability.counters import Counters
 from modelsync.protocols.native import NATIVE
@@ -33,6 +34,9 @@ class Kept(DispatchedRunner):
 
     def expired(self, frame: Frame) -> None:
         self.late.append(frame)
+
+    def fitted(self, version: FittedVersion | None) -> Kept:
+        return self
 
     def warm_up(self) -> None: ...
 

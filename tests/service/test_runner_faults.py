@@ -112,7 +112,7 @@ def test_an_answer_that_finds_its_worker_gone_harms_nobody() -> None:
     """The worker ends; before the loop hears of it, a thread has posted another answer."""
     ours, theirs = socket.socketpair()
     with selectors.DefaultSelector() as selector:
-        connection = WorkerConnection(ours, selector, lambda *_: None)
+        connection = WorkerConnection(ours, selector, lambda *_: None, lambda _: None)
         connection.answer(1, [(0, b"x" * 10_000_000)])
         theirs.close()
         [(key, events)] = selector.select(patient(5))
