@@ -11,14 +11,13 @@ from pathlib import Path
 
 from flask import Response, request
 
-from modelsync.api import replies
+from modelsync.api import artefacts, replies
 from modelsync.api.components import Schema
 from modelsync.api.operations import query_parameter
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
 from modelsync.api.trained import TrainedModels, flag
 from modelsync.api.trained_operations import per_trained
 from modelsync.errors import NotFitted
-from modelsync.models.types import ModelName
 from modelsync.problems import JSON
 from modelsync.store.records import Version
 
@@ -67,9 +66,8 @@ def downloader(trained: TrainedModels) -> Callable[[str], Response]:
 
     def download(name: str) -> Response:
         trained.context.require("predict")
-        entry = trained.service.entries.get(ModelName(name))
-        if entry is not None and entry.spec.artefact:
-            trained.service.dataplane.model(name)  # raises where it does not serve
+        if file := artefacts.download(trained.service, name):
+            return file
         trained.entry(name)
         catalog = trained.store().catalog
         record = catalog.model(name)

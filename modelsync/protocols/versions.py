@@ -17,7 +17,7 @@ def codec_of(spec: ModelSpec) -> Codec:
 
 
 def named_version(body: bytes) -> str:
-    """Return the version that the `key` of a body names, or one of the other `KEYS`; empty without.
+    """Return the version that the `key` of a body names; empty if it names none.
 
     A malformed body names none: the codec says what is wrong with it.
     """
@@ -27,5 +27,5 @@ def named_version(body: bytes) -> str:
         return ""
     if not isinstance(found, dict):
         return ""
-    key = next((found[name] for name in KEYS if found.get(name)), None)
-    return str(key) if isinstance(key, str | int) and not isinstance(key, bool) else ""
+    keys = (found.get(name) for name in KEYS)
+    return next((str(key) for key in keys if key and type(key) in (str, int)), "")

@@ -133,6 +133,8 @@ class FittedVersions:
         found = []
         with suppress(OSError):
             for file in self._acknowledged.iterdir():
+                if not file.name.isdigit():  # it is being written
+                    continue
                 if not Path(f"/proc/{file.name}").exists() and Path("/proc/self").exists():
                     file.unlink(missing_ok=True)
                     continue

@@ -21,7 +21,7 @@ _REASONS = [
         (r"No space left|could not extend|disk is full", "its disk is full"),
         (r"disk I/O", "its disk fails"),
         (r"read-?only", "it is read-only"),
-        (r"unable to open|Permission denied|not a directory", "its file cannot be opened"),
+        (r"unable to open|permission denied|not a directory|exists", "its file cannot be opened"),
         (r"malformed|not a database", "its file is damaged"),
         (r"no such bucket|NO_?SUCH_?BUCKET|bucket .*not exist", "there is no such bucket"),
         (r"closed|terminat|broken|reset|lost|network|connect", "the connection broke"),

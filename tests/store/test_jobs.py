@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 
@@ -128,7 +129,7 @@ def test_one_key_makes_one_job_of_50_requests(catalog: Catalog) -> None:
         answers = [catalog.add_job(asked, max_waiting=100) for _ in range(10)]
         return [(job.id, made) for job, made in answers]
 
-    answers = sum(in_processes(5, ask_ten_times), [])
+    answers = list(chain.from_iterable(in_processes(5, ask_ten_times)))
     assert len({id for id, _ in answers}) == 1
     assert sum(made for _, made in answers) == 1
     assert len(catalog.jobs()) == 1
@@ -136,7 +137,9 @@ def test_one_key_makes_one_job_of_50_requests(catalog: Catalog) -> None:
 
 def test_every_job_has_a_number_of_its_own(catalog: Catalog) -> None:
     """Also if many are asked for at once."""
-    numbers = sum(in_processes(4, lambda _: [ask(catalog).number for _ in range(10)]), [])
+    numbers = list(
+        chain.from_iterable(in_processes(4, lambda _: [ask(catalog).number for _ in range(10)]))
+    )
     assert sorted(numbers) == list(range(1, 41))
 
 
@@ -185,7 +188,7 @@ def test_claimers_never_get_two_jobs_of_one_model(catalog: Catalog) -> None:
         claims = (catalog.claim(f"host{index}:1", concurrency=9) for _ in range(4))
         return [(job.model, job.id) for job in claims if job]
 
-    claimed = sum(in_processes(8, claim), [])
+    claimed = list(chain.from_iterable(in_processes(8, claim)))
     assert sorted(model for model, _ in claimed) == [f"Model{index}" for index in range(4)]
 
 
