@@ -80,13 +80,15 @@ def create_app(service: Service) -> Flask:
     )
     app.url_map.converters["model"] = ModelSegment
     app.extensions["modelsync"] = service  # where our gunicorn worker finds it
+    context = create_context(service)
+    service.fetch = context.store.fetch
     # No path is normalised: a redirect of a POST loses its body in most clients.
     app.url_map.merge_slashes = False
     # Other gunicorn workers may be forked after the models were loaded.
     app.before_request(service.after_fork)
     app.before_request(service.watch.start)  # our own worker has done so
     app.before_request(_refuse_leading_slashes)
-    for route in create_context(service).routes:
+    for route in context.routes:
         app.add_url_rule(
             route.path,
             f"{route.method} {route.path}".replace(".", "_"),

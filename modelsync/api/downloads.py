@@ -11,17 +11,15 @@ from pathlib import Path
 
 from flask import Response, request
 
-from modelsync.api import replies
+from modelsync.api import artefacts, replies
 from modelsync.api.components import Schema
 from modelsync.api.operations import query_parameter
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
 from modelsync.api.trained import TrainedModels, flag
 from modelsync.api.trained_operations import per_trained
-from modelsync.errors import ArtifactCorrupt, NotFitted, StoreUnavailable
-from modelsync.models.types import ModelName
+from modelsync.errors import NotFitted
 from modelsync.problems import JSON
 from modelsync.store.records import Version
-from modelsync.training.artifacts import Artifacts
 
 PART = 256 * 1024
 """Bytes of a file that are read at a time."""
@@ -68,9 +66,8 @@ def downloader(trained: TrainedModels) -> Callable[[str], Response]:
 
     def download(name: str) -> Response:
         trained.context.require("predict")
-        entry = trained.service.entries.get(ModelName(name))
-        if entry is not None and entry.spec.artefact:
-            trained.service.dataplane.model(name)  # raises where it does not serve
+        if file := artefacts.download(trained.service, name):
+            return file
         trained.entry(name)
         catalog = trained.store().catalog
         record = catalog.model(name)
@@ -116,18 +113,10 @@ def _download(trained: TrainedModels, version: Version) -> Response:
     }
     if made.sha256 in request.if_none_match:
         return Response(status=304, headers=headers)
-    response = Response(_parts(_file(trained, version)), content_type=OCTETS, headers=headers)
+    file = trained.store.fetch(trained.store.artifacts().describe(version))
+    response = Response(_parts(file), content_type=OCTETS, headers=headers)
     response.content_length = made.size
     return response
-
-
-def _file(trained: TrainedModels, version: Version) -> Path:
-    """The file of a version on this machine; from the store if it is not here yet."""
-    artifacts = Artifacts(trained.service.settings.state.home, trained.store().blobs)
-    try:
-        return artifacts.fetch(artifacts.describe(version))
-    except ArtifactCorrupt as error:
-        raise StoreUnavailable(str(error), 3600) from None
 
 
 def _parts(file: Path) -> Iterator[bytes]:

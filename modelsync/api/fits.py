@@ -17,6 +17,7 @@ from modelsync.api.resource import MODEL_NAME, Context, Route
 from modelsync.api.trained import METHODS, TrainedModels, flag
 from modelsync.api.trained_operations import per_trained
 from modelsync.errors import BodyTooLarge, NotTrainable, UnknownVersion
+from modelsync.models.tables.bodies import KEYS
 from modelsync.models.types import ModelEntry
 from modelsync.problems import JSON
 from modelsync.server.media_type import check_media_type
@@ -24,9 +25,6 @@ from modelsync.store.records import Job, JobKind
 from modelsync.training import retries
 from modelsync.training.operation import MESSAGES
 from modelsync.training.submission import Intake, Submission
-
-KEYS = ("key", "model_key", "model-key")
-"""Query parameters that name a version, as *ml-server* did."""
 
 PROBLEMS = ("400", "404", "409", "413", "415", "422", "429", "503")
 

@@ -22,9 +22,12 @@ from modelsync.api.operations import Operation, operation, query_parameter, succ
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route, Undocumented
 from modelsync.errors import RequestError
 from modelsync.inference.fanout import predict_all as ask_all
+from modelsync.inference.serving import Service
+from modelsync.models.tables.bodies import KEYS
 from modelsync.models.types import LoadedModel
 from modelsync.problems import JSON
 from modelsync.protocols.native import NATIVE
+from modelsync.protocols.versions import codec_of, named_version
 from modelsync.server import query
 from modelsync.server.media_type import check_media_type
 
@@ -71,9 +74,12 @@ def predictor(context: Context) -> Callable[[str], Response]:
             if row := dataplane.counters.rows.get(name):
                 row.observe(error.reason, perf_counter() - started)
             raise
+        if version := _named(context.service, name, body):
+            return with_version(context.service, name, version, body)
         request_id = replies.request_id()
+        codec = codec_of(dataplane.models[name].spec)
         answer = NATIVE.answer(
-            dataplane.predict(name, body, NATIVE, request_id),
+            dataplane.predict(name, body, codec, request_id),
             name=name,
             model=dataplane.models[name],
             release=dataplane.release,
@@ -82,6 +88,26 @@ def predictor(context: Context) -> Callable[[str], Response]:
         return replies.respond(answer)
 
     return predict
+
+
+def with_version(service: Service, name: str, version: str, body: bytes) -> Response:
+    """The prediction of one version of a trained model, by its number, key, name or label."""
+    request_id = replies.request_id()
+    codec = codec_of(service.models[name].spec)
+    outcome, model = service.predict_version(name, version, body, codec, request_id)
+    answer = NATIVE.answer(
+        outcome, name=name, model=model, release=service.commit, request_id=request_id
+    )
+    return replies.respond(answer)
+
+
+def _named(service: Service, name: str, body: bytes) -> str:
+    """The version that a request for a trained model names, in its body or its query."""
+    if not service.models[name].spec.trainable:
+        return ""
+    return named_version(body) or next(
+        (request.args[key] for key in KEYS if request.args.get(key)), ""
+    )
 
 
 def _json_body(context: Context) -> bytes:

@@ -75,9 +75,10 @@ class TrainedModels:
         """Whether the processes of this machine serve what the store says of a model."""
         record = self.store().catalog.model(model)
         known = self.fitted.read().get(model, ModelVersions())
-        if known.current != record.current or set(known.versions) != _numbers(record):
+        if (known.current, set(known.versions)) != (record.current, _numbers(record)):
             return False
-        if any(known.names.get(label) != number for label, number in record.labels.items()):
+        keys = {one.key: one.number for one in record.versions}
+        if known.names != {**keys, **record.labels}:
             return False
         told = [one for one in self.fitted.acknowledged() if model in one]
         return all(one[model] == record.current for one in told)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response, request
 
-from modelsync.api import fits, replies
+from modelsync.api import fits, predict, replies
 from modelsync.api.components import Schema
 from modelsync.api.operations import query_parameter, success
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
@@ -12,7 +12,6 @@ from modelsync.api.trained import TrainedModels
 from modelsync.api.trained_operations import per_trained
 from modelsync.errors import UnsupportedBody
 from modelsync.problems import JSON, Answer
-from modelsync.protocols.native import NATIVE
 from modelsync.server.media_type import check_media_type
 
 MEDIA_TYPES = {
@@ -50,7 +49,7 @@ def routes(context: Context) -> list[Route]:
         found = catalog.version(name, version)
         return replies.json(trained.version(found, catalog.model(name)))
 
-    def predict(name: str, version: str) -> Response:
+    def predict_version(name: str, version: str) -> Response:
         trained.require(name, "predict")
         return _predict(trained, name, version)
 
@@ -85,7 +84,7 @@ def routes(context: Context) -> list[Route]:
         Route(
             "POST",
             one,
-            predict,
+            predict_version,
             per_trained(
                 context,
                 "predict_version",
@@ -176,12 +175,4 @@ def _predict(trained: TrainedModels, name: str, version: str) -> Response:
     service = trained.service
     check_media_type(request.headers.get("Content-Type"), request.headers.get("Content-Encoding"))
     body = replies.body(service.settings.server.max_body)
-    identity = replies.request_id()
-    answer = NATIVE.answer(
-        service.predict_version(name, version, body, identity),
-        name=name,
-        model=None,
-        release=service.commit,
-        request_id=identity,
-    )
-    return replies.respond(answer)
+    return predict.with_version(service, name, version, body)

@@ -61,9 +61,15 @@ class JobsFromTemplate:
         self._api = KubernetesApi()
         self._namespace = self._api.namespace
 
-    def create(self, job: str, arguments: Sequence[str], environ: Mapping[str, str]) -> None:
+    def create(
+        self,
+        job: str,
+        arguments: Sequence[str],
+        environ: Mapping[str, str],
+        annotations: Mapping[str, str],
+    ) -> None:
         """Make the Job of this id, unless there is one. One that has ended is replaced."""
-        body = self._body(job, arguments, environ)
+        body = self._body(job, arguments, environ, annotations)
         try:
             self._create(job, body)
         except Conflict:
@@ -136,9 +142,15 @@ class JobsFromTemplate:
         )
 
     def _body(
-        self, job: str, arguments: Sequence[str], environ: Mapping[str, str]
+        self,
+        job: str,
+        arguments: Sequence[str],
+        environ: Mapping[str, str],
+        annotations: Mapping[str, str],
     ) -> dict[str, Any]:
-        """The Job as the template has it, with the id, arguments and variables."""
+        """The Job as the template has it, with what is given. It goes when the template does; a
+        controller would count it among those that a schedule has made.
+        """
         found = self._api.call(
             f"get the CronJob {self.template}",
             Deadline(TIMEOUT),
@@ -157,7 +169,15 @@ class JobsFromTemplate:
         made["metadata"] = {
             "name": f"{self.template}-{sha256(job.encode()).hexdigest()[:12]}",
             "labels": {**metadata.get("labels", {}), OWNER: self.template},
-            "annotations": {**metadata.get("annotations", {}), ID: job},
+            "annotations": {**metadata.get("annotations", {}), **annotations, ID: job},
+            "ownerReferences": [
+                {
+                    "apiVersion": "batch/v1",
+                    "kind": "CronJob",
+                    "name": self.template,
+                    "uid": found.metadata.uid,
+                }
+            ],
         }
         return {"apiVersion": "batch/v1", "kind": "Job", **made}
 

@@ -13,6 +13,7 @@ from modelsync.fitting.artefact import Saver
 from modelsync.fitting.checkpoint import CheckpointState
 from modelsync.fitting.messages import FitJob, FitResult
 from modelsync.fitting.reporter import Reporter
+from modelsync.models.isolation import process_state
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.serializers.serializer import Owner
 from modelsync.models.tables import bodies
@@ -43,7 +44,8 @@ class Fitter:
             self.resumed = checkpoint.read(job.checkpoint) if job.checkpoint else None
             self.model = self._load()
             lifecycle.start(self.model)
-        self.trainable = Trainable(self.model)
+        self._restore = process_state.snapshot()
+        self.trainable = Trainable(self.model, reporter.heard)
         wanted = self.trainable.serializer or job.serializer
         self._owner = Owner(self.model.package, self.model.instance)
         self.saver = Saver(job, self._owner, wanted)
@@ -59,13 +61,14 @@ class Fitter:
     def run(self) -> FitResult:
         """Make the object and the artefact."""
         fitted = self._fitted()
+        self._restore()  # the next lines are ours
         with self.reporter.stage("fit"):
             metrics = artefact.numbers(fitted.metrics)
             verdict = self._verdict(metrics)
         with self.reporter.stage("serialise"):
             made = self.saver.save(fitted, "artefact")
         with self.reporter.stage("verify"):
-            trial.record(self.job, self.model, made, self.sample)
+            trial.record(self.job, self.model, self.trainable, self.sample)
         promote = self.job.promote and not verdict
         return replace(made, metrics=metrics, rows=self.rows, promote=promote, verdict=verdict)
 
@@ -83,7 +86,7 @@ class Fitter:
         job = self.job
         if job.kind == "train":
             with self.reporter.stage("fit"):
-                return self.trainable.train()
+                return self.trainable.train(job.params)
         if job.batches < 0:
             with self.reporter.stage("data"):
                 x, y = self._body()

@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -49,6 +49,8 @@ def main(file: Path, *, verify: bool) -> NoReturn:
     environ = dict(os.environ)
     job = FitJob.from_json(json_text.loads(file.read_bytes()))
     end_with_parent(signal.SIGKILL, job.parent)
+    if verify:
+        job = replace(job, batches=-1)  # the first half has read and closed it
     reporter = Reporter(job.progress, job.output)
     _prepare(job)
     if verify:

@@ -11,22 +11,22 @@ import logging
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 from modelsync import json_text
-from modelsync.errors import JobFailed, ModelBroken
+from modelsync.errors import JobFailed, VariablesInvalid
 from modelsync.files import write_atomically
 from modelsync.fitting import artefact
 from modelsync.fitting.messages import FitJob, FitResult
 from modelsync.fitting.reporter import Reporter
 from modelsync.models import results
 from modelsync.models.check.comparison import BATCH, find_difference
-from modelsync.models.convention import METHOD
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.tables import schema
 from modelsync.models.tables.table import Table
-from modelsync.models.training import predictions
+from modelsync.models.training.trainable import Trainable
 from modelsync.models.types import LoadedModel
 
 SAMPLE = 10
@@ -62,19 +62,22 @@ def sample(x: Any) -> dict[str, Any]:
         return {}
 
 
-def record(job: FitJob, model: LoadedModel, made: FitResult, rows: dict[str, Any]) -> None:
-    """Write what the object in memory, from which `made` was written, predicts for the first rows
-    and for the model's examples.
+def record(job: FitJob, model: LoadedModel, trainable: Trainable, rows: dict[str, Any]) -> None:
+    """Write what the object in memory predicts for the first rows and for the model's examples.
 
     What it predicts otherwise the second time is left out, and an example that fails. Raises what
-    the model raises for the first rows.
+    the model raises for the first rows, and ModelBroken if it cannot predict.
     """
     expected: dict[str, Any] = {"rows": rows, "answers": None, "examples": {}}
-    if rows and (call := _in_memory(job, model, made)):
-        expected["answers"] = _steady(lambda: call(_table(rows)))
+    trainable.bind()
+    if rows:
+        try:
+            expected["answers"] = _steady(lambda: trainable.predict(_table(rows)))
+        except VariablesInvalid as error:  # of transform_predict, which takes something else
+            _log.info("the first rows cannot be compared: %s", error)
     for example in model.examples:
         try:
-            answer = _steady(lambda given=example.variables: model.call(dict(given)))
+            answer = _steady(partial(_call, model, example.variables))
         except Exception as error:  # noqa: BLE001  model code; the example may be of other data
             _log.warning("the example %s fails: %s", example.name, type(error).__name__)
         else:
@@ -82,18 +85,8 @@ def record(job: FitJob, model: LoadedModel, made: FitResult, rows: dict[str, Any
     write_atomically(job.output / EXPECTED, json_text.dumps(expected))
 
 
-def _in_memory(
-    job: FitJob, model: LoadedModel, made: FitResult
-) -> Callable[[dict[str, Any]], Any] | None:
-    """Return how the fitted instance answers tables; None if it answers `variables` alone."""
-    fitted = artefact.version(job, made, job.output / made.file)
-    try:
-        bound = predictions.bind(model.spec, model.instance, fitted, None, is_async=model.is_async)
-    except ModelBroken:
-        if callable(getattr(model.instance, METHOD, None)):
-            return None
-        raise
-    return bound.call
+def _call(model: LoadedModel, variables: Mapping[str, Any]) -> Any:
+    return model.call(dict(variables))
 
 
 def _steady(call: Callable[[], Any]) -> Any:
@@ -131,7 +124,7 @@ def run(job: FitJob, made: FitResult, reporter: Reporter) -> FitResult:
             _compare("the first rows", expected["answers"], model.call(_table(expected["rows"])))
         for example in model.examples:
             if (answer := expected["examples"].get(example.name)) is not None:
-                _compare(f"the example {example.name}", answer, model.call(dict(example.variables)))
+                _compare(f"the example {example.name}", answer, _call(model, example.variables))
         return replace(made, call_seconds=_call_seconds(model, expected))
 
 
@@ -157,7 +150,7 @@ def _call_seconds(model: LoadedModel, expected: Mapping[str, Any]) -> float | No
             one = {**rows, "columns": columns}
         return _median(lambda: model.call(_table(one)))
     named = [one for one in model.examples if one.name in expected["examples"]]
-    return _median(lambda: model.call(dict(named[0].variables))) if named else None
+    return _median(lambda: _call(model, named[0].variables)) if named else None
 
 
 def _median(call: Callable[[], Any]) -> float:
@@ -180,9 +173,9 @@ def _uploaded(model: LoadedModel, made: FitResult) -> FitResult:
     Raises what it raises for an example.
     """
     for example in model.examples:
-        _plain(model.call(dict(example.variables)))
+        _plain(_call(model, example.variables))
     seconds = None
     if model.examples:
-        seconds = _median(lambda: model.call(dict(model.examples[0].variables)))
+        seconds = _median(lambda: _call(model, model.examples[0].variables))
     obj = getattr(model.instance, "model", None)
     return replace(made, inputs=schema.of_estimator(obj), call_seconds=seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from modelsync.inference.codec import Codec
+from modelsync.models.tables.bodies import KEYS
 from modelsync.models.types import ModelSpec
 from modelsync.protocols.native import NATIVE
 from modelsync.protocols.tables import TABLES
@@ -24,5 +25,7 @@ def named_version(body: bytes) -> str:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
         return ""
-    key = found.get("key") if isinstance(found, dict) else None
-    return str(key) if isinstance(key, str | int) and not isinstance(key, bool) else ""
+    if not isinstance(found, dict):
+        return ""
+    keys = (found.get(name) for name in KEYS)
+    return next((str(key) for key in keys if key and type(key) in (str, int)), "")

@@ -58,6 +58,7 @@ class FittedVersions:
     """The fitted versions of one state directory."""
 
     def __init__(self, home: Path) -> None:
+        home = home.absolute()  # models load with their folder as the working directory
         self.artifacts = home / "artifacts"
         self._file = home / "fitted.json"
         self._acknowledged = home / "run" / "fitted"
@@ -115,6 +116,11 @@ class FittedVersions:
             {one.number: one for one in versions},
         )
 
+    def serving(self) -> dict[str, FittedVersion]:
+        """Return the current version of each model whose artefact is on this machine."""
+        found = {name: model.serving for name, model in self.read().items()}
+        return {name: one for name, one in found.items() if one and one.file.is_file()}
+
     # --- which worker has which version -----------------------------------------------------------
 
     def acknowledge(self, served: Mapping[str, int | None]) -> None:
@@ -128,6 +134,8 @@ class FittedVersions:
         found = []
         with suppress(OSError):
             for file in self._acknowledged.iterdir():
+                if not file.name.isdigit():  # it is being written
+                    continue
                 if not Path(f"/proc/{file.name}").exists() and Path("/proc/self").exists():
                     file.unlink(missing_ok=True)
                     continue

@@ -29,8 +29,10 @@ from modelsync.server.query import all_options
 from modelsync.server.request import Request
 from modelsync.server.wsgi_bridge import WSGIBridge
 
-KEY = b'"key"'
-"""What the body of a request holds that names a version, as do some others."""
+KEY = b'key"'
+"""What the body of a request holds that names a version, as do some others: the end of each of
+`bodies.KEYS`.
+"""
 
 Respond = Callable[[Answer], None]
 """Called once with the answer of a request, in the loop's thread."""
@@ -46,9 +48,6 @@ class Router:
         self._bridge = bridge
         self._authorizer = Authorizer(service.settings.access)
         self._models = {f"{service.base}/{name}".encode(): name for name in self._dataplane.names}
-        for alias in service.settings.training.aliases:
-            if alias.action == "predict" and alias.model in self._dataplane.names:
-                self._models.setdefault(alias.path.encode(), alias.model)
         self._all = f"{service.base}/all".encode()
         self._codecs = {
             name: codec_of(model.spec) for name, model in self._dataplane.models.items()

@@ -37,6 +37,7 @@ from modelsync.observability import logs
 from modelsync.observability.logs import event
 from modelsync.releases import answers
 from modelsync.releases.environment import environment
+from modelsync.releases.fitted import FittedVersions
 from modelsync.releases.store import Release, Releases, Staging
 from modelsync.settings import Settings
 from modelsync.sync import labels, sources, unfit
@@ -222,6 +223,7 @@ class Updater:
             beside=beside,
             timeout=self._settings.sync.check_timeout,
             pythons=self._environments.pythons({spec.environment for spec in specs}),
+            fitted=FittedVersions(self._home).serving(),
         )
 
     def _entry(

@@ -50,9 +50,15 @@ class ClusterJobs:
 
     def start(self, job: Job) -> None:
         """Make the Job of a row, for the commit of that row; of a folder each image has its own."""
-        commit = {"MODELSYNC_GIT_REVISION": job.asked.commit} if self._follows else {}
+        # Proven: it served when the job was asked for, whatever else is broken in it.
+        names = ("MODELSYNC_GIT_REVISION", "MODELSYNC_GIT_PROVEN") if self._follows else ()
         with _told_as_outage():
-            self._jobs.create(job.id, [job.id], commit)
+            self._jobs.create(
+                job.id,
+                [job.id],
+                dict.fromkeys(names, job.asked.commit),
+                {"modelsync.dev/model": job.model},
+            )
         self._begun[job.id] = monotonic()
         self._looked = float("-inf")
 

@@ -117,6 +117,8 @@ class JobRun:
             self._workspace.begin(self._owner)
             with code_of(job, self._config) as spec:
                 return self._fit(job, spec, reporter)
+        except ProcessKilled:
+            raise
         except StoreUnavailable:  # this process is ended while it waits for it
             return None
         except JobFailed as error:

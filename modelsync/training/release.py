@@ -67,7 +67,9 @@ def _update(job: Job, config: Settings) -> None:
 
     if not config.standalone and not config.git.revision and job.asked.commit:
         revision = Revision.parse(job.asked.commit)
-        config = dataclasses.replace(config, git=dataclasses.replace(config.git, revision=revision))
+        # Proven: it served when the job was asked for, whatever else is broken in it.
+        pinned = dataclasses.replace(config.git, revision=revision, proven=revision)
+        config = dataclasses.replace(config, git=pinned)
     try:
         Updater(config).run()
     except (SyncError, StorageFailed) as error:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,6 +109,10 @@ class Run:
         with os.fdopen(reading, "rb") as pipe:
             self.lines.extend(from_json(Progress, json.loads(line)) for line in pipe)
 
+    def checkpoint(self) -> str:
+        """The first checkpoint that it has told of; empty before."""
+        return next((line.checkpoint for line in self.lines if line.checkpoint), "")
+
     def ended(self) -> Ran:
         """Wait for its end, and kill what it has left."""
         code = self.process.wait(patient(120))
@@ -158,15 +162,3 @@ def version_of(ran: Ran, spec: ModelSpec) -> Any:
 
     job = FitJob(spec, "fit", 0, ran.output)
     return artefact.version(job, ran.made, ran.output / ran.made.file)
-
-
-def loaded(ran: Ran, spec: ModelSpec) -> Any:
-    """The object that a run has stored, loaded in this process."""
-    import joblib
-
-    return joblib.load(ran.output / ran.made.file)
-
-
-def answers(mapping: Mapping[str, Any]) -> str:
-    """A text of JSON."""
-    return json.dumps(mapping)

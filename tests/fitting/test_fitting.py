@@ -193,7 +193,7 @@ class Model:
         ("os.abort()", "crash", "SIGABRT", "while the model was fitted"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "crash", "SIGKILL", "perhaps memory"),
         ("pass", "fit", "", "must return the fitted model"),
-        ("return threading.Lock()", "serialise", "", "Lock"),
+        ("return threading.Lock()", "serialise", "", "lock"),
         ("return lambda: 1 / 0", None, "", ""),
         ("raise type('Odd', (Exception,), {'__str__': lambda s: 1 / 0})()", "fit", "Odd", ""),
     ],
@@ -224,20 +224,31 @@ def test_memory_over_the_limit_is_told(ran: Runs) -> None:
     assert "MODELSYNC_JOB_MEMORY" in done.error.message
 
 
+LEFT = """
+        threading.Thread(target=time.sleep, args=(600,)).start()
+        p = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+        p.start()
+        subprocess.Popen(["sleep", "600"])
+        os.chdir("/")
+        os.environ.clear()
+        sys.path.clear()
+        sys.modules.pop("json")
+        sys.setrecursionlimit(100)
+        signal.setitimer(signal.ITIMER_REAL, 3)
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        sys.stdout.close()
+        sys.stderr.close()
+        return 1
+"""
+
+
 @pytest.mark.parametrize(
     "line",
     [
-        "threading.Thread(target=time.sleep, args=(600,)).start(); return 1",
-        "p = multiprocessing.get_context('fork').Process(target=time.sleep, args=(600,)); "
-        "p.start(); return 1",
-        "subprocess.Popen(['sleep', '600']); return 1",
-        "signal.setitimer(signal.ITIMER_REAL, 0.3); return 1",
-        "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); return 1",
-        "sys.stdout.close(); sys.stderr.close(); return 1",
-        "os.chdir('/'); os.environ.clear(); sys.path.clear(); return 1",
-        "sys.modules.pop('json'); sys.setrecursionlimit(100); return 1",
+        LEFT,
         "os.fork() or (_ for _ in ()).throw(ValueError()); return 1",
-        "os.fork() == 0 and sys.exit(0); return 1",
+        "if os.fork() == 0: sys.exit(0)\n        return 1",
+        "if os.fork() == 0: raise ValueError\n        return 1",
     ],
 )
 def test_what_a_model_leaves_behind_hinders_nothing(ran: Runs, line: str) -> None:

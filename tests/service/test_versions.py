@@ -13,13 +13,15 @@ import pytest
 
 from tests.fixtures.load import load
 from tests.fixtures.service import Service, serving, write_example, write_model
-from tests.fixtures.versions import Versions
+from tests.fixtures.versions import STORE_AWAY, Versions
 from tests.waiting import until
 
 BODY = b'{"variables": {}}'
 
 TRAINED = """
 class {name}:
+    model = 0
+
     def fit(self, x, y=None, **params):
         return len(x)
 
@@ -33,6 +35,8 @@ MODELS = {
     # in batches of the event loop
     "Batches": """
 class Batches:
+    model = 0
+
     def fit(self, x, y=None):
         return len(x)
 
@@ -43,6 +47,8 @@ class Batches:
     "Slow": """
 import time
 class Slow:
+    model = 0
+
     def fit(self, x, y=None):
         return len(x)
 
@@ -53,6 +59,8 @@ class Slow:
     "Async": """
 import asyncio
 class Async:
+    model = 0
+
     def fit(self, x, y=None):
         return len(x)
 
@@ -63,6 +71,8 @@ class Async:
     # one call at a time
     "Writes": """
 class Writes:
+    model = 0
+
     def fit(self, x, y=None):
         return len(x)
 
@@ -74,6 +84,8 @@ class Writes:
     "Bound": """
 import threading
 class Bound:
+    model = 0
+
     def __init__(self, path):
         self.bound = threading.local()
         self.bound.factor = 1
@@ -88,6 +100,8 @@ class Bound:
     "Elsewhere": """
 import multiprocessing
 class Elsewhere:
+    model = 0
+
     def __init__(self, path):
         multiprocessing.set_start_method("spawn", force=True)
 
@@ -112,7 +126,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service,
         write_example(folder / "models" / name, {})
         versions.store(name, 1, 1, call_seconds=0.01 if name == "Slow" else 1e-5)
     versions.serve(**dict.fromkeys(MODELS, 1))
-    with serving(folder, folder / "models") as service:
+    with serving(folder, folder / "models", env=STORE_AWAY) as service:
         yield service, versions
 
 
@@ -146,6 +160,6 @@ def test_versions_move_under_load(running: tuple[Service, Versions], name: str) 
             versions.store(name, number, number, call_seconds=0.01 if name == "Slow" else 1e-5)
             versions.serve(**{name: number})
             until(lambda number=number: versions.serving(name, number, WORKERS))  # type: ignore[misc]
-            time.sleep(0.05)
+            time.sleep(0.02)
     assert tally.failures == []
     assert seen == {1, 2, 3, 4, 5, 6}

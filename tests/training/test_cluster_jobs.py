@@ -79,11 +79,16 @@ def test_a_job_is_made_from_the_template(
     assert container["env"] == [
         {"name": "MODELSYNC_HOME", "value": "/var/lib/modelsync"},
         {"name": "MODELSYNC_GIT_REVISION", "value": COMMIT},
+        {"name": "MODELSYNC_GIT_PROVEN", "value": COMMIT},
     ]
     name = made["metadata"]["name"]
     assert name.startswith(f"{TEMPLATE}-")
     assert len(f"{name}-abcde") <= 63  # also for the longest name of a release, which has 44
     assert made["metadata"]["labels"]["app.kubernetes.io/component"] == "job"
+    assert made["metadata"]["annotations"]["modelsync.dev/model"] == job.model
+    (owner,) = made["metadata"]["ownerReferences"]  # uninstalling the chart removes it
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("CronJob", TEMPLATE, "u-1")
+    assert "controller" not in owner
 
 
 def test_of_the_image_each_pod_has_its_own_models(api: JobsApi, opened: Store) -> None:

@@ -22,7 +22,7 @@ from tests.fixtures.processes import gone, marked
 from tests.fixtures.service import Service, serving
 from tests.training.jobs import Jobs
 from tests.training.models import write_models
-from tests.waiting import until
+from tests.waiting import setting, until
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def started(folder: Path) -> Iterator[Service]:
-    env = {"TEST_FOLDER": str(folder), "MODELSYNC_JOB_CONCURRENCY": "2"}
+    env = {
+        "TEST_FOLDER": str(folder),
+        "MODELSYNC_JOB_CONCURRENCY": "2",
+        "MODELSYNC_DRAIN_TIMEOUT": setting(1),  # jobs get no more time than requests
+    }
     with serving(folder, folder / "models", env=env, MODELSYNC_WORKERS="1") as service:
         yield service
 
@@ -77,7 +81,7 @@ def test_a_job_that_is_killed_is_lost_at_once(jobs: Jobs, folder: Path, victim: 
     family = [jobs.process(job), jobs.fitting(job)]
     VICTIMS[victim](jobs, job).kill()
     found = jobs.ended(job)
-    assert found.state == "lost"
+    assert found.state == "lost", found.error
     assert found.error
     assert found.error["kind"] == "SIGKILL"
     until(lambda: stopped(family))
@@ -144,6 +148,7 @@ def test_a_signal_to_all_processes_at_once_is_the_end_of_the_service(
         os.kill(one.pid, signal.SIGTERM)
     assert service.stop() == 0
     assert jobs.row(job).state == "queued"
+    jobs.store.catalog.cancel("Waits", job.id)
 
 
 def test_what_was_fitted_outlives_its_process(jobs: Jobs, folder: Path) -> None:
