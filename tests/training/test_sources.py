@@ -228,7 +228,7 @@ def _text(name: str, text: str) -> Callable[[Path], object]:
         (_text("a.csv", "n;y\n1;2\n"), "a.csv", "y", "not semicolons"),
         (_text("a.csv", "n,y\n1,2\n"), "a.csv", "Y", "no column 'Y' (is y meant?); it has n, y"),
         (_text("a.csv", "y\n2\n"), "a.csv", "y", "no column besides the target"),
-        (_text("a.csv", "n,n,y\n1,2,3\n"), "a.csv", "y", "multiple columns named n"),
+        (_text("a.csv", "n,n,y\n1,2,3\n"), "a.csv", "y", "two columns of the name 'n'"),
         (_text("a.csv", "n,y\n1,2\n1\n"), "a.csv", "y", "a.csv cannot be read"),
         (_text("a.parquet", "junk"), "a.parquet", "y", "a.parquet cannot be read"),
         (
