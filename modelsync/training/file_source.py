@@ -15,6 +15,7 @@ from pyarrow import csv, json, parquet
 from modelsync.errors import DataInvalid
 from modelsync.settings import Settings
 from modelsync.training.data_files import DataFile, DataFiles, s3_failure
+from modelsync.training.partitions import Partitions
 from modelsync.training.record_batches import (
     Wanted,
     first_line,
@@ -53,6 +54,7 @@ class FileSource:
         self._files, self._format = found.files, found.format
         self._wanted = wanted
         self.target = wanted.target
+        self._partitions = Partitions([file.name for file in self._files])
         schemas = [self._schema_of(file) for file in self._files[:EXAMINED]]
         self.schema = wanted.choose(self._unified(schemas), self._files[0].name)
 
@@ -78,7 +80,10 @@ class FileSource:
         read = self._read_parquet if self._format == "parquet" else self._read_text
         for file in self._files:
             with self._reading(file):
-                pairs = read(file, skip)
+                pairs = (
+                    (row, self._partitions.fill(batch, file.name))
+                    for row, batch in read(file, skip)
+                )
                 rows = yield from shaped(pairs, self.schema, self.target, skip, file.name)
             skip = max(0, skip - rows)
 
@@ -92,6 +97,7 @@ class FileSource:
             else:
                 with self._lines(file) as reader:
                     schema = reader.schema
+        schema = self._partitions.extend(schema)
         refuse_twins(schema, file.name)
         binary = [field.name for field in schema if pa.types.is_binary(field.type)]
         if binary and self._format != "parquet":
@@ -130,8 +136,11 @@ class FileSource:
 
     def _read_parquet(self, file: DataFile, skip: int) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Read the row groups from the one with row `skip` on: row numbers, and batches."""
-        names = self.schema.names
         with self._parquet(file) as opened:
+            held = self._partitions.extend(opened.schema_arrow).names
+            if lacking := [name for name in self.schema.names if name not in held]:
+                raise DataInvalid(unknown_column(lacking[0], held, file.name))
+            names = [name for name in self.schema.names if name in opened.schema_arrow.names]
             groups = [
                 opened.metadata.row_group(index).num_rows
                 for index in range(opened.metadata.num_row_groups)
@@ -140,9 +149,6 @@ class FileSource:
             while first < len(groups) and row + groups[first] <= skip:
                 row += groups[first]
                 first += 1
-            if lacking := [name for name in names if name not in opened.schema_arrow.names]:
-                columns = opened.schema_arrow.names
-                raise DataInvalid(unknown_column(lacking[0], columns, file.name))
             chosen = list(range(first, len(groups)))
             sample = next(opened.iter_batches(SAMPLE, chosen, names, use_threads=False), None)
             if not chosen or sample is None:
@@ -155,7 +161,7 @@ class FileSource:
     def _read_text(self, file: DataFile, skip: int) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Read a whole file of lines, since nothing tells where row `skip` begins."""
         row = 0
-        with self._lines(file, self.schema) as reader:
+        with self._lines(file, self._partitions.within(self.schema)) as reader:
             for batch in reader:
                 yield row, batch
                 row += batch.num_rows
