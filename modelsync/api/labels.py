@@ -1,4 +1,4 @@
-"""`/<base>/<Model>/labels`: names for versions, such as `stable` and `canary`, which can move."""
+"""`/<base>/<Model>/labels`: names for versions, such as stable and canary, which can move."""
 
 from __future__ import annotations
 

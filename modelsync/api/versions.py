@@ -129,6 +129,7 @@ def routes(context: Context) -> list[Route]:
 
 
 def _about_upload(context: Context) -> PerModel:
+    """The operation of an upload: the body is the file as it is."""
     binary: Schema = {"schema": {"type": "string", "format": "binary"}}
     return per_trained(
         context,
