@@ -55,20 +55,28 @@ function operations() {
 }
 
 function list(all) {
-  const link = ({ id, title }) =>
-    make("li", {}, make("a", { href: `#${encodeURIComponent(id)}` }, title));
+  const link = ({ id, title, path }) => make("li", { "data-of": modelOf(path) },
+    make("a", { href: `#${encodeURIComponent(id)}` }, title));
   const predicts = (one) => one.model || one.id === "all";
   byId("models").replaceChildren(...all.filter(predicts).map(link));
   const training = all.filter((one) => one.tag === "training");
   const service = all.filter((one) => !predicts(one) && !training.includes(one));
   byId("training").replaceChildren(...training.map(link));
-  byId("training-title").hidden = !training.length;
   byId("service").replaceChildren(...service.map(link));
+}
+
+const modelOf = (path) => path.slice(base.length + 1).split("/")[0];
+
+// Lists how the model is trained to which the shown operation belongs; others are too many.
+function showTraining(model) {
+  const items = [...byId("training").children];
+  for (const item of items) item.hidden = item.dataset.of !== model;
+  byId("training-title").hidden = items.every((item) => item.hidden);
 }
 
 function filter() {
   const wanted = byId("filter").value.toLowerCase();
-  for (const item of [...byId("models").children, ...byId("training").children]) {
+  for (const item of byId("models").children) {
     item.hidden = !item.textContent.toLowerCase().includes(wanted);
   }
 }
@@ -81,6 +89,7 @@ function choose(all) {
     const here = link.getAttribute("href") === `#${encodeURIComponent(one.id)}`;
     link.toggleAttribute("aria-current", here);
   }
+  showTraining(modelOf(one.path));
   byId("operation").replaceChildren(...show(one));
 }
 
