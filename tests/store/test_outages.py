@@ -132,12 +132,17 @@ def test_a_frozen_database_is_given_up(
     """One that takes connections and says nothing, as when its machine is overloaded."""
     monkeypatch.setattr(postgresql, "_ANSWER", patient(0.5))
     on_postgres.catalog.models()
+    refused: list[str] = []
+    call = threading.Thread(target=lambda: refused.append(refusal(on_postgres.catalog.models)))
     postgres.freeze()
     try:
-        refused = refusal(on_postgres.catalog.models)
+        call.start()
+        call.join(patient(30))
+        assert refused
     finally:
         postgres.thaw()
-    assert refused.endswith(("it is too slow", "the connection broke"))
+        call.join(patient(30))
+    assert refused[0].endswith(("it is too slow", "the connection broke"))
     assert on_postgres.catalog.models() == {}
 
 
