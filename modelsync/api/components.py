@@ -39,6 +39,16 @@ SCHEMAS: dict[str, Schema] = {
         "properties": {"variables": {"type": "object"}},
         "required": ["variables"],
     },
+    "modelsync.Rows": {
+        "type": "object",
+        "description": "Several rows for a trained model, and the version that is asked",
+        "properties": {
+            "x": {"description": "Rows, or {column: [...]}; answered with `y`"},
+            "data": {"description": "Columns are answered with `predict`, rows with `predictions`"},
+            "key": {"type": "string", "description": "A key, a label or a number"},
+            "orient": {"type": "string", "description": "The form of x and y, as pandas has it"},
+        },
+    },
     "modelsync.Fit": {
         "type": "object",
         "description": "Training data and parameters; all members may be missing",

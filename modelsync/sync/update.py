@@ -80,11 +80,11 @@ class Outcome:
 class Updater:
     """Brings the state directory up to date with the source. A file lock lets one run at a time."""
 
-    def __init__(self, config: Settings) -> None:
+    def __init__(self, config: Settings, source: Source | None = None) -> None:
         self._settings = config
         self._home = config.state.home
         self._releases = Releases(self._home)
-        self._source = source_of(config)
+        self._source = source or source_of(config)
         self._pin = config.git.revision
         self._builder = Builder.of(config)
         self._environments = self._builder.environments

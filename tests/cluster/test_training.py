@@ -27,11 +27,11 @@ pytestmark = [
 ]
 
 MEAN = """
-import os
+import socket
 
 class Mean:
     def fit(self, x, y=None, **params):
-        print("fitted in", os.environ["HOSTNAME"])
+        print("fitted in", socket.gethostname())
         return {"mean": sum(y) / len(y)}
 
     def transform_predict(self):
