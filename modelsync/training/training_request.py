@@ -18,7 +18,6 @@ from typing import Any
 
 import orjson
 
-from modelsync import errors
 from modelsync.errors import DataInvalid, MalformedBody, RequestError
 from modelsync.models.tables import bodies
 from modelsync.models.tables.table import Table, kind_of
