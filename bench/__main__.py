@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bench import fanout, folders, isolation, memory, push, swap
+from bench import fanout, folders, isolation, memory, push, swap, versions
 from bench.reporting import Figure, report
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -25,6 +25,7 @@ FIGURES: dict[str, Callable[[Path], Figure]] = {
     "fanout": fanout.measure,
     "push": push.measure,
     "isolation": isolation.measure,
+    "versions": versions.measure,
 }
 
 
