@@ -2,8 +2,8 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-isolation test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
-        cluster-down test-cluster generated lock manifests release-check helm4 examples format clean
+.PHONY: help setup run test test-slow test-isolation test-jobs test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
+        cluster-down test-cluster generated lock manifests release-check helm4 s3-server examples format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,13 +15,16 @@ run:  ## serve models_serve/ or the repository gitPath
 	@./run.sh
 
 test: setup  ## all tests but those of the image and on a cluster
-	$(BIN)/pytest -n auto --dist worksteal -m "not image and not cluster and not isolation"
+	$(BIN)/pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not jobs"
 
 test-slow: setup  ## the same tests as on a busy machine, three times slower; takes hours
-	$(BIN)/python -m scripts.slow_machine -n 2 --dist worksteal -m "not image and not cluster and not isolation"
+	$(BIN)/python -m scripts.slow_machine -n 2 --dist worksteal -m "not image and not cluster and not isolation and not jobs"
 
 test-isolation: setup  ## ordinary and misbehaving models in each place, about 10 minutes
 	$(BIN)/pytest -n 2 --dist loadgroup -m isolation tests/service
+
+test-jobs: setup s3-server  ## 500 jobs of which many are killed, in SQLite and PostgreSQL
+	$(BIN)/pytest --timeout 3600 -rA -m jobs tests/training
 
 test-swaps: setup  ## 100 swaps under keep-alive load, about 4 minutes
 	MODELSYNC_TEST_SWAPS=100 $(BIN)/pytest --timeout 900 tests/service/test_swap.py -k drop_no_request
@@ -31,7 +34,7 @@ test-wheel:  ## tests against the built wheel, in an environment of its own; PYT
 
 coverage: setup  ## all tests as `make test`, and which lines they ran
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not image and not cluster and not isolation"
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not jobs"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --skip-empty --sort=cover
 
@@ -62,8 +65,11 @@ cluster: setup  ## a Kubernetes cluster for the tests, see CONTRIBUTING.md; prin
 cluster-down: setup  ## ends it and leaves nothing but the cache of its programs
 	@$(BIN)/python -m scripts.cluster down
 
-test-cluster: cluster  ## the suite on that cluster
-	$(BIN)/pytest -m cluster --verbose --capture=no tests/cluster
+test-cluster: cluster  ## the suite on that cluster; tests wait more than they work, so three run at a time
+	@code=0; \
+	$(BIN)/pytest -m "cluster and not alone" -n 3 --dist loadgroup --verbose -rP tests/cluster || code=$$?; \
+	$(BIN)/pytest -m "cluster and alone" --verbose --capture=no tests/cluster || code=$$?; \
+	exit $$code
 
 generated: setup  ## settings' tables and templates, the layers, and the version where it is repeated
 	$(BIN)/python -m scripts.generated
@@ -73,6 +79,9 @@ lock: setup  ## requirements*.lock, from requirements*.txt; UPGRADE=1 takes the 
 
 manifests: setup  ## k8s/, from the chart helm/modelsync
 	$(BIN)/python -m scripts.chart_manifests
+
+s3-server: setup  ## the S3 server of the tests, built with Go where it is not here
+	$(BIN)/python -m scripts.s3_server
 
 helm4: setup  ## Helm 4 for the chart's tests, built with Go where it is not here
 	$(BIN)/python -m scripts.chart_helm

@@ -13,18 +13,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bench import fanout, folders, isolation, memory, push, swap, versions
+from bench import fanout, folders, isolation, memory, push, swap, training, versions
 from bench.reporting import Figure, report
+from modelsync.settings import parsers
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
-FIGURES: dict[str, Callable[[Path], Figure]] = {
+FIGURES: dict[str, Callable[..., Figure]] = {
     "swap": swap.measure,
     "folders": folders.measure,
     "memory": memory.measure,
     "fanout": fanout.measure,
     "push": push.measure,
     "isolation": isolation.measure,
+    "training": training.measure,
     "versions": versions.measure,
 }
 
@@ -37,7 +39,14 @@ def main() -> int:
     parser.add_argument(
         "figure", nargs="*", help=f"one or more of {', '.join(FIGURES)}; all without it"
     )
-    chosen = parser.parse_args().figure or list(FIGURES)
+    parser.add_argument(
+        "--training-size",
+        default="512MiB",
+        help="of the data of the figure `training`, such as 4GiB",
+    )
+    asked = parser.parse_args()
+    chosen = asked.figure or list(FIGURES)
+    size = parsers.size(asked.training_size)
     if unknown := [name for name in chosen if name not in FIGURES]:
         parser.error(f"no such figure: {', '.join(unknown)}")
     start = time.monotonic()
@@ -46,7 +55,8 @@ def main() -> int:
         print(f"{name} ...", file=sys.stderr, flush=True)
         load = os.getloadavg()[0]
         with tempfile.TemporaryDirectory(prefix=f"modelsync-bench-{name}-") as folder:
-            figure = FIGURES[name](Path(folder))
+            further = {"size": size} if name == "training" else {}
+            figure = FIGURES[name](Path(folder), **further)
         figures.append(
             replace(figure, notes=[*figure.notes, f"Load average when it started: {load:.1f}."])
         )

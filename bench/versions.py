@@ -1,4 +1,4 @@
-"""Figure 7: what it costs to predict with a stored version, beside the same model pasted into a
+"""Figure 8: what it costs to predict with a stored version, beside the same model pasted into a
 folder; and the memory of a stored version of 200 MB in all workers.
 """
 
@@ -87,7 +87,7 @@ def measure(folder: Path) -> Figure:
         "service whose model has no version.",
         "The store is away all the time: what serves is read from disk.",
     ]
-    title = "7. Stored versions: beside the same model in a folder, and 200 MB in all workers"
+    title = "8. Stored versions: beside the same model in a folder, and 200 MB in all workers"
     return Figure(title, "versions", [*cost, *memory], notes)
 
 

@@ -17,9 +17,10 @@ git ls-files -z --cached --others --exclude-standard -- . ':!modelsync' \
     | tar --create --null --ignore-failed-read --files-from=- 2>/dev/null | tar --extract --directory="$work/repository"
 cd "$work/repository"
 
-# A bit of everything: the command, models of each kind, HTTP byte by byte, whole services that swap releases.
-chosen=(tests/cli tests/models tests/protocols tests/server tests/service/test_swap.py tests/test_examples.py)
+# A bit of everything: the command, models of each kind, HTTP byte by byte, whole services that swap releases, a store.
+chosen=(tests/cli tests/models tests/protocols tests/server tests/service/test_swap.py tests/training/test_labels.py
+    tests/test_examples.py)
 [[ " $* " == *" tests/"* ]] && chosen=()
 unset PYTHONPATH
 "$work/venv/bin/python" -c 'import modelsync; print("testing", modelsync.__version__, "in", *modelsync.__path__)'
-"$work/venv/bin/python" -m pytest -n auto --dist worksteal -m "not image and not cluster" "${chosen[@]}" "$@"
+"$work/venv/bin/python" -m pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not jobs" "${chosen[@]}" "$@"

@@ -13,7 +13,21 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import BaseConverter
 
 from modelsync import problems
-from modelsync.api import metrics, models, openapi, predict, probes, replies, sync
+from modelsync.api import (
+    aliases,
+    downloads,
+    fits,
+    jobs,
+    labels,
+    metrics,
+    openapi,
+    predict,
+    probes,
+    replies,
+    status,
+    sync,
+    versions,
+)
 from modelsync.api.console import pages
 from modelsync.api.resource import Context, Resource
 from modelsync.errors import RequestError
@@ -24,7 +38,9 @@ from modelsync.server.responses import signature
 
 log = logging.getLogger(__name__)
 
-RESOURCES: tuple[Resource, ...] = (pages, openapi, predict, models, sync, probes, metrics)
+RESOURCES: tuple[Resource, ...] = (
+    pages, openapi, predict, status, fits, versions, labels, jobs, downloads, sync, probes, metrics,
+)  # fmt: skip
 """Every resource. To add one, write its file and list it here.
 
 The links of the index page and the operations of the OpenAPI document have this order.
@@ -50,6 +66,7 @@ def create_context(service: Service) -> Context:
     context = Context(service, Authorizer(service.settings.access))
     for resource in RESOURCES:
         context.routes.extend(resource.routes(context))
+    context.routes.extend(aliases.routes(context))
     return context
 
 
@@ -63,16 +80,19 @@ def create_app(service: Service) -> Flask:
     )
     app.url_map.converters["model"] = ModelSegment
     app.extensions["modelsync"] = service  # where our gunicorn worker finds it
+    context = create_context(service)
+    service.fetch = context.store.fetch
     # No path is normalised: a redirect of a POST loses its body in most clients.
     app.url_map.merge_slashes = False
     # Other gunicorn workers may be forked after the models were loaded.
     app.before_request(service.after_fork)
     app.before_request(service.watch.start)  # our own worker has done so
     app.before_request(_refuse_leading_slashes)
-    for route in create_context(service).routes:
+    for route in context.routes:
         app.add_url_rule(
             route.path,
-            view_func=route.view,
+            f"{route.method} {route.path}".replace(".", "_"),
+            route.view,
             methods=[route.method],
             strict_slashes=route.strict_slashes,
         )

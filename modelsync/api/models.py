@@ -1,15 +1,11 @@
-"""`GET /<base>/<Model>` describes one model; summaries of all models are for the index page."""
+"""What is told of models: all about one, and summaries of all for the index page."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from flask import Response
-
-from modelsync.api import replies
-from modelsync.api.operations import Operation, operation, success
-from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
+from modelsync.api import artefacts
 from modelsync.inference.serving import Service
 from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelState, Placement
 
@@ -33,28 +29,6 @@ class ModelSummary:
     placement: Placement
     doc: str = ""
     reason: str = ""
-
-
-def routes(context: Context) -> list[Route]:
-    """The route of a model's state."""
-
-    def model_status(name: str) -> Response:
-        context.require("predict")
-        return replies.json(describe(context.service, name))
-
-    about = PerModel(lambda model: _status_operation(context, model))
-    return [Route("GET", f"{context.base}/{MODEL_NAME}", model_status, about)]
-
-
-def _status_operation(context: Context, model: LoadedModel) -> Operation:
-    return operation(
-        f"status_{model.name}",
-        "models",
-        f"State, version and schema of {model.name}",
-        {"200": success("The state of the model")},
-        problems=("404",),
-        needs_token=context.predict_needs_token,
-    )
 
 
 def summaries(service: Service) -> list[ModelSummary]:
@@ -104,6 +78,7 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "schema": loaded.schema if loaded else None,
         "examples": [asdict(example) for example in loaded.examples] if loaded else [],
         "url": f"{service.base}/{name}",
+        **artefacts.facts(service, entry, loaded),
     }
 
 
@@ -118,7 +93,7 @@ def _versions(entry: ModelEntry, loaded: LoadedModel | None) -> list[dict[str, A
     serving = (
         [{"version": loaded.version, "release": entry.release, "serving": True}] if loaded else []
     )
-    if entry.wanted_version and (not loaded or entry.wanted_version != loaded.version):
+    if entry.wanted_version and (not loaded or entry.wanted_version != loaded.spec.version):
         return [*serving, {"version": entry.wanted_version, "release": None, "serving": False}]
     return serving
 

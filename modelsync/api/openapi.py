@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import orjson
@@ -17,9 +18,19 @@ from modelsync.problems import Answer
 
 TAGS: dict[Tag, str] = {
     "models": "A folder is a model",
+    "training": "Models that are fitted, and their versions",
     "service": "The service itself",
 }
 """The groups of operations, in the order in which the document and the docs page show them."""
+
+PARAMETERS = {
+    "version": "A number, a key or name, or a label",
+    "label": "A label",
+    "job_id": "The id of a job",
+}
+"""What the parameters of paths mean, besides the name of the model."""
+
+_PARAMETER = re.compile(r"<(\w+)>")
 
 
 def routes(context: Context) -> list[Route]:
@@ -70,12 +81,32 @@ def _operations(route: Route, models: list[LoadedModel]) -> Iterator[tuple[str, 
     method = route.method.lower()
     match route.operation:
         case PerModel(operation=describe):
-            for model in models:
-                yield route.path.replace(MODEL_NAME, model.name), method, describe(model)
+            for model in filter(route.operation.applies, models):
+                path = route.path.replace(MODEL_NAME, model.name)
+                yield (*_with_parameters(path, method, describe(model)),)
         case Undocumented():
             return
         case operation:
             yield route.path, method, operation
+
+
+def _with_parameters(path: str, method: str, operation: Operation) -> tuple[str, str, Operation]:
+    """The path of a route in the notation of OpenAPI, and its operation with the parameters."""
+    names = _PARAMETER.findall(path)
+    if not names:
+        return path, method, operation
+    parameters = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string"},
+            "description": PARAMETERS[name],
+        }
+        for name in names
+    ]
+    operation = {**operation, "parameters": [*parameters, *operation.get("parameters", ())]}
+    return _PARAMETER.sub(r"{\1}", path), method, operation
 
 
 def _model_schemas(routes: list[Route], models: list[LoadedModel]) -> dict[str, Schema]:
@@ -83,6 +114,6 @@ def _model_schemas(routes: list[Route], models: list[LoadedModel]) -> dict[str, 
     schemas: dict[str, Schema] = {}
     for route in routes:
         if isinstance(route.operation, PerModel):
-            for model in models:
+            for model in filter(route.operation.applies, models):
                 schemas |= route.operation.schemas(model)
     return schemas

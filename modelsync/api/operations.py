@@ -14,7 +14,7 @@ from modelsync.problems import JSON
 Operation = dict[str, Any]
 """An Operation Object, ready to be written as JSON."""
 
-Tag = Literal["models", "service"]
+Tag = Literal["models", "training", "service"]
 
 TOKEN_PROBLEMS = ("401", "403")
 """Status codes of a missing or unknown token, and of one that lacks the scope."""

@@ -5,6 +5,7 @@ Our own worker answers these routes without Flask.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 
 from flask import Response, request
@@ -21,9 +22,12 @@ from modelsync.api.operations import Operation, operation, query_parameter, succ
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route, Undocumented
 from modelsync.errors import RequestError
 from modelsync.inference.fanout import predict_all as ask_all
+from modelsync.inference.serving import Service
+from modelsync.models.tables.bodies import KEYS
 from modelsync.models.types import LoadedModel
 from modelsync.problems import JSON
 from modelsync.protocols.native import NATIVE
+from modelsync.protocols.versions import codec_of, named_version
 from modelsync.server import query
 from modelsync.server.media_type import check_media_type
 
@@ -31,41 +35,13 @@ from modelsync.server.media_type import check_media_type
 def routes(context: Context) -> list[Route]:
     """The routes that call models."""
     dataplane = context.service.dataplane
-    limit = context.service.settings.server.max_body
-
-    def json_body() -> bytes:
-        check_media_type(
-            request.headers.get("Content-Type"), request.headers.get("Content-Encoding")
-        )
-        return replies.body(limit)
-
-    def predict(name: str) -> Response:
-        """Answer a prediction; refusals before the data plane are counted here."""
-        started = perf_counter()
-        try:
-            context.require("predict")
-            if name not in dataplane.models:
-                dataplane.model(name)  # raises UnknownModel or ModelUnavailable for any body
-            body = json_body() if request.method == "POST" else query.body_of(_query())
-        except RequestError as error:
-            if row := dataplane.counters.rows.get(name):
-                row.observe(error.reason, perf_counter() - started)
-            raise
-        request_id = replies.request_id()
-        answer = NATIVE.answer(
-            dataplane.predict(name, body, NATIVE, request_id),
-            name=name,
-            model=dataplane.models[name],
-            release=dataplane.release,
-            request_id=request_id,
-        )
-        return replies.respond(answer)
+    predict = predictor(context)
 
     def predict_all() -> Response:
         context.require("predict")
         options = query.all_options(_query())
         request_id = replies.request_id()
-        outcomes = ask_all(dataplane, json_body(), NATIVE, request_id, options.names)
+        outcomes = ask_all(dataplane, _json_body(context), NATIVE, request_id, options.names)
         answer = NATIVE.answer_all(
             outcomes, flat=options.flat, release=dataplane.release, request_id=request_id
         )
@@ -80,6 +56,63 @@ def routes(context: Context) -> list[Route]:
         Route("GET", f"{path}/predict", predict, older),
         Route("POST", f"{context.base}/all", predict_all, _all_operation(context), link="all"),
     ]
+
+
+def predictor(context: Context) -> Callable[[str], Response]:
+    """The view that predicts with a model: of a POST with a body, of a GET with a query."""
+    dataplane = context.service.dataplane
+
+    def predict(name: str) -> Response:
+        """Answer a prediction; refusals before the data plane are counted here."""
+        started = perf_counter()
+        try:
+            context.require("predict")
+            if name not in dataplane.models:
+                dataplane.model(name)  # raises UnknownModel or ModelUnavailable for any body
+            body = _json_body(context) if request.method == "POST" else query.body_of(_query())
+        except RequestError as error:
+            if row := dataplane.counters.rows.get(name):
+                row.observe(error.reason, perf_counter() - started)
+            raise
+        if version := _named(context.service, name, body):
+            return with_version(context.service, name, version, body)
+        request_id = replies.request_id()
+        codec = codec_of(dataplane.models[name].spec)
+        answer = NATIVE.answer(
+            dataplane.predict(name, body, codec, request_id),
+            name=name,
+            model=dataplane.models[name],
+            release=dataplane.release,
+            request_id=request_id,
+        )
+        return replies.respond(answer)
+
+    return predict
+
+
+def with_version(service: Service, name: str, version: str, body: bytes) -> Response:
+    """The prediction of one version of a trained model, by its number, key, name or label."""
+    request_id = replies.request_id()
+    codec = codec_of(service.models[name].spec)
+    outcome, model = service.predict_version(name, version, body, codec, request_id)
+    answer = NATIVE.answer(
+        outcome, name=name, model=model, release=service.commit, request_id=request_id
+    )
+    return replies.respond(answer)
+
+
+def _named(service: Service, name: str, body: bytes) -> str:
+    """The version that a request for a trained model names, in its body or its query."""
+    if not service.models[name].spec.trainable:
+        return ""
+    return named_version(body) or next(
+        (request.args[key] for key in KEYS if request.args.get(key)), ""
+    )
+
+
+def _json_body(context: Context) -> bytes:
+    check_media_type(request.headers.get("Content-Type"), request.headers.get("Content-Encoding"))
+    return replies.body(context.service.settings.server.max_body)
 
 
 def _query() -> str:
@@ -102,6 +135,8 @@ def _predict_operation(context: Context, model: LoadedModel) -> Operation:
 def _request(model: LoadedModel) -> Schema:
     """The Media Type Object of a model's request, with its examples or a sample."""
     schema = reference("schemas", component_name(model.name))
+    if model.spec.trainable:
+        schema = {"anyOf": [schema, reference("schemas", "modelsync.Rows")]}
     if not model.examples:
         return {"schema": schema, "example": {"variables": samples.variables(model)}}
     examples = {

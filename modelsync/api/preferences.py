@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
 
-from modelsync.problems import Answer
+from modelsync.problems import Answer, Headers
 from modelsync.server.wsgi_call import MAY_PAUSE
 
 if TYPE_CHECKING:
@@ -26,12 +26,13 @@ _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:;[^,]*)?(?=,|$)', r
 
 
 def preferred_wait() -> float | None:
-    """Seconds for which the client of the current request wants to wait; None if it does not say.
+    """Seconds for which the current request is going to wait, as its client prefers; None if it
+    does not say, or if so many requests wait that this one cannot.
 
     The first of several values counts (section 2).
     """
     found = _WAIT.search(",".join(request.headers.getlist("Prefer")))
-    return min(float(found[1]), MAX_WAIT) if found else None
+    return min(float(found[1]), MAX_WAIT) if found and may_wait() else None
 
 
 def may_wait() -> bool:
@@ -44,7 +45,7 @@ class Waiting:
     """The time for which an answer waits; `over` is asked each time that there is none yet."""
 
     def __init__(self, seconds: float, ending: Callable[[], bool]) -> None:
-        self._until = monotonic() + (seconds if may_wait() else 0)
+        self._until = monotonic() + seconds
         self._ending = ending
 
     @property
@@ -86,6 +87,6 @@ def pause(environ: dict[str, Any]) -> Iterator[bytes]:
         sleep(PAUSE)
 
 
-def whole_seconds(seconds: float) -> str:
-    """Seconds for a header, never less than asked."""
-    return str(math.ceil(seconds))
+def applied(seconds: float | None) -> Headers:
+    """`Preference-Applied` of an answer that has waited for so many seconds at most."""
+    return (("Preference-Applied", f"wait={math.ceil(seconds)}"),) if seconds is not None else ()

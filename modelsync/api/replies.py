@@ -51,9 +51,12 @@ def respond(answer: Answer) -> Response:
 
 def json(value: object, status: int = 200, headers: Headers = ()) -> Response:
     """A JSON response."""
-    return respond(
-        Answer(status, orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), JSON, headers)
-    )
+    return respond(json_answer(value, status, headers))
+
+
+def json_answer(value: object, status: int = 200, headers: Headers = ()) -> Answer:
+    """A JSON answer."""
+    return Answer(status, orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), JSON, headers)
 
 
 def problem(

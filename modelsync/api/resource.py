@@ -14,11 +14,12 @@ from flask import Response, request
 
 from modelsync.api.components import Schema
 from modelsync.api.operations import Operation
+from modelsync.api.process_store import ProcessStore
 from modelsync.inference.serving import Service
 from modelsync.models.types import LoadedModel
 from modelsync.server.auth import Authorizer, Scope
 
-Method = Literal["GET", "POST"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 MODEL_NAME = "<model:name>"
 """The segment of a path that is a model's name; `app.ModelSegment` is its converter in Flask."""
@@ -28,15 +29,21 @@ def _no_schemas(_: LoadedModel) -> dict[str, Schema]:
     return {}
 
 
+def _every(_: LoadedModel) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class PerModel:
     """One operation for each loaded model, at the route's path with the name of that model.
 
-    `schemas` returns the components that the operation of a model refers to.
+    `schemas` returns the components that the operation of a model refers to, `applies` whether a
+    model has this operation: one that is not trained refuses the calls that train.
     """
 
     operation: Callable[[LoadedModel], Operation]
     schemas: Callable[[LoadedModel], dict[str, Schema]] = _no_schemas
+    applies: Callable[[LoadedModel], bool] = _every
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +74,17 @@ class Route:
 class Context:
     """What every view may use: the service, its authorizer, and the routes of all resources.
 
-    `app.create_context` fills `routes` before the first request.
+    `app.create_context` fills `routes` before the first request. `store` opens the store of trained
+    models in the process that calls it.
     """
 
     service: Service
     authorizer: Authorizer
     routes: list[Route] = field(default_factory=list)
+    store: ProcessStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "store", ProcessStore(self.service.settings))
 
     @property
     def base(self) -> str:

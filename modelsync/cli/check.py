@@ -39,6 +39,7 @@ def check(path: Path, layout: str) -> int:
     folders, pythons = _with_environments(path, find(path, settings), settings)
     from modelsync.files import listed
     from modelsync.models.check import checker
+    from modelsync.releases.fitted import FittedVersions
     from modelsync.settings import child_environment
 
     beside = listed(folders[0].path.parent) | listed(Path.cwd())
@@ -49,6 +50,7 @@ def check(path: Path, layout: str) -> int:
             environ=child_environment(),
             beside=beside - {f"{folder.name}/" for folder in folders},
             pythons=pythons,
+            fitted=FittedVersions(settings.state.home).serving(),
             on_progress=lambda result: advance(result.name),
         )
     results = {result.name: result for result in found}
@@ -83,7 +85,8 @@ def _print_table(folders: list[ModelSpec], results: dict[ModelName, CheckResult]
     rows = []
     for folder in folders:
         result = results[folder.name]
-        state = "ok" if result.ok else "broken"
+        waits = result.measured.unfitted > 0
+        state = "broken" if not result.ok else "not fitted yet" if waits else "ok"
         rows.append(
             (
                 folder.name,
@@ -105,7 +108,15 @@ def _print_table(folders: list[ModelSpec], results: dict[ModelName, CheckResult]
         show_fault(folder, results[folder.name].fault)
     broken = sum(not result.ok for result in results.values())
     count = f"{len(folders)} model{'s' if len(folders) != 1 else ''}"
-    click.echo(f"\n{count}, {f'{broken} broken' if broken else 'all good'}")
+    click.echo(f"\n{count}, {f'{broken} broken' if broken else _verdict(results)}")
+
+
+def _verdict(results: dict[ModelName, CheckResult]) -> str:
+    """Return what the check says of models of which none is broken."""
+    waiting = [result.name for result in results.values() if result.measured.unfitted]
+    if not waiting:
+        return "all good"
+    return f"none broken; not called, because nothing is fitted yet: {', '.join(waiting)}"
 
 
 def _print_place(result: CheckResult) -> None:

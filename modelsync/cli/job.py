@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -54,9 +55,27 @@ def run(job_id: str, parent: int | None) -> int:
     except StoreUnavailable as error:
         click.echo(f"modelsync: {error}", err=True)
         return NOT_RUN
+    except Exception:
+        logging.getLogger("modelsync.cli.job").exception("job %s: unexpected", job_id)
+        return 3
     if state in (None, "queued", "running"):
         return NOT_RUN
     return 0 if state == "done" else 1
+
+
+@job.command(short_help="Start queued jobs as Jobs of a Kubernetes cluster.")
+def dispatch() -> int:
+    """Start queued jobs as Jobs of the cluster, and notice how they end, until SIGTERM.
+
+    With MODELSYNC_JOBS=kubernetes; the chart runs it in a pod of its own.
+    """
+    from modelsync.training import dispatcher
+    from modelsync.training.stop import Stop
+
+    stop = Stop()
+    stop.listen()
+    dispatcher.serve(start(), stop)
+    return 0
 
 
 @job.command("list", short_help="List the newest jobs.")

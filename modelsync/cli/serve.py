@@ -21,5 +21,7 @@ def serve(watch: bool) -> int:
         raise click.UsageError("--watch follows a local folder, but gitPath is set")
     from modelsync.cli.announcer import Announcer
     from modelsync.processes import supervisor
+    from modelsync.server.aliases import check_aliases
 
+    check_aliases(settings)
     return supervisor.serve(settings, watch=watch, announce=Announcer(settings))

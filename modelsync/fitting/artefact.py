@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,10 @@ class Saver:
 
         Raises JobFailed of stage `serialise` if the format cannot hold it.
         """
-        serializer = registry.choose(fitted.model, self.wanted, self.owner)
+        owner = replace(self.owner, inputs=fitted.inputs)
+        serializer = registry.choose(fitted.model, self.wanted, owner)
         file = self.job.output / f"{name}{serializer.suffix}"
-        libraries = registry.dump(serializer, fitted.model, file, self.owner)
+        libraries = registry.dump(serializer, fitted.model, file, owner)
         return FitResult(
             serializer.name,
             file.name,

@@ -12,7 +12,8 @@ from modelsync.fitting import artefact, batches, checkpoint, trial, uploads
 from modelsync.fitting.artefact import Saver
 from modelsync.fitting.checkpoint import CheckpointState
 from modelsync.fitting.messages import FitJob, FitResult
-from modelsync.fitting.reporter import Reporter
+from modelsync.fitting.reporter import ProgressReporter
+from modelsync.models.isolation import process_state
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.serializers.serializer import Owner
 from modelsync.models.tables import bodies
@@ -20,7 +21,7 @@ from modelsync.models.training.trainable import Fitted, Trainable
 from modelsync.models.types import LoadedModel
 
 
-def run(job: FitJob, reporter: Reporter) -> FitResult:
+def run(job: FitJob, reporter: ProgressReporter) -> FitResult:
     """Fit, write the artefact, and what the second half compares. Raises what the model raises."""
     if job.kind == "upload":
         with reporter.stage("data"):
@@ -34,7 +35,7 @@ class Fitter:
     `rows`: how many its object has taken; None if that is not known. `sample`: the first of them.
     """
 
-    def __init__(self, job: FitJob, reporter: Reporter) -> None:
+    def __init__(self, job: FitJob, reporter: ProgressReporter) -> None:
         self.job = job
         self.reporter = reporter
         self.rows: int | None = None
@@ -43,6 +44,7 @@ class Fitter:
             self.resumed = checkpoint.read(job.checkpoint) if job.checkpoint else None
             self.model = self._load()
             lifecycle.start(self.model)
+        self._restore = process_state.snapshot()
         self.trainable = Trainable(self.model, reporter.heard)
         wanted = self.trainable.serializer or job.serializer
         self._owner = Owner(self.model.package, self.model.instance)
@@ -59,6 +61,9 @@ class Fitter:
     def run(self) -> FitResult:
         """Make the object and the artefact."""
         fitted = self._fitted()
+        self._restore()  # the next lines are ours
+        if self.rows is not None:
+            self.reporter.rows(self.rows, self.job.rows or self.rows, last=True)
         with self.reporter.stage("fit"):
             metrics = artefact.numbers(fitted.metrics)
             verdict = self._verdict(metrics)

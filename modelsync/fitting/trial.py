@@ -6,19 +6,21 @@ predict as the fitted object did before it was written.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 from modelsync import json_text
-from modelsync.errors import JobFailed
+from modelsync.errors import JobFailed, VariablesInvalid
 from modelsync.files import write_atomically
 from modelsync.fitting import artefact
 from modelsync.fitting.messages import FitJob, FitResult
-from modelsync.fitting.reporter import Reporter
+from modelsync.fitting.reporter import ProgressReporter
 from modelsync.models import results
 from modelsync.models.check.comparison import BATCH, find_difference
 from modelsync.models.loading import lifecycle, loader
@@ -63,20 +65,28 @@ def sample(x: Any) -> dict[str, Any]:
 def record(job: FitJob, model: LoadedModel, trainable: Trainable, rows: dict[str, Any]) -> None:
     """Write what the object in memory predicts for the first rows and for the model's examples.
 
-    What it predicts otherwise the second time is left out. Raises what the model raises for the
-    first rows; an example that fails is left out, too.
+    What it predicts otherwise the second time is left out, and an example that fails. Raises what
+    the model raises for the first rows, and ModelBroken if it cannot predict.
     """
     expected: dict[str, Any] = {"rows": rows, "answers": None, "examples": {}}
-    if rows and trainable.predicts:
-        expected["answers"] = _steady(lambda: trainable.predict(_table(rows)))
+    trainable.bind()
+    if rows:
+        try:
+            expected["answers"] = _steady(lambda: trainable.predict(_table(rows)))
+        except VariablesInvalid as error:  # of transform_predict, which takes something else
+            _log.info("the first rows cannot be compared: %s", error)
     for example in model.examples:
         try:
-            answer = _steady(lambda given=example.variables: model.call(dict(given)))
+            answer = _steady(partial(_call, model, example.variables))
         except Exception as error:  # noqa: BLE001  model code; the example may be of other data
             _log.warning("the example %s fails: %s", example.name, type(error).__name__)
         else:
             expected["examples"][example.name] = answer
     write_atomically(job.output / EXPECTED, json_text.dumps(expected))
+
+
+def _call(model: LoadedModel, variables: Mapping[str, Any]) -> Any:
+    return model.call(dict(variables))
 
 
 def _steady(call: Callable[[], Any]) -> Any:
@@ -86,6 +96,8 @@ def _steady(call: Callable[[], Any]) -> Any:
 
 
 def _plain(answer: Any) -> Any:
+    if inspect.isawaitable(answer):
+        answer = lifecycle.wait_here(answer)
     return json_text.loads(results.dump(answer))
 
 
@@ -96,7 +108,7 @@ def _table(rows: Mapping[str, Any]) -> Table:
 # --- after it is written --------------------------------------------------------------------------
 
 
-def run(job: FitJob, made: FitResult, reporter: Reporter) -> FitResult:
+def run(job: FitJob, made: FitResult, reporter: ProgressReporter) -> FitResult:
     """Load the artefact and compare; return it with the time of a call.
 
     Raises JobFailed of stage `verify` where it predicts otherwise, and what loading it raises.
@@ -112,7 +124,7 @@ def run(job: FitJob, made: FitResult, reporter: Reporter) -> FitResult:
             _compare("the first rows", expected["answers"], model.call(_table(expected["rows"])))
         for example in model.examples:
             if (answer := expected["examples"].get(example.name)) is not None:
-                _compare(f"the example {example.name}", answer, model.call(dict(example.variables)))
+                _compare(f"the example {example.name}", answer, _call(model, example.variables))
         return replace(made, call_seconds=_call_seconds(model, expected))
 
 
@@ -138,14 +150,16 @@ def _call_seconds(model: LoadedModel, expected: Mapping[str, Any]) -> float | No
             one = {**rows, "columns": columns}
         return _median(lambda: model.call(_table(one)))
     named = [one for one in model.examples if one.name in expected["examples"]]
-    return _median(lambda: model.call(dict(named[0].variables))) if named else None
+    return _median(lambda: _call(model, named[0].variables)) if named else None
 
 
 def _median(call: Callable[[], Any]) -> float:
     times: list[float] = []
     while len(times) < CALLS and sum(times) < CALLS_SECONDS:
         started = perf_counter()
-        call()
+        answer = call()
+        if inspect.isawaitable(answer):
+            lifecycle.wait_here(answer)
         times.append(perf_counter() - started)
     return statistics.median(times)
 
@@ -159,9 +173,9 @@ def _uploaded(model: LoadedModel, made: FitResult) -> FitResult:
     Raises what it raises for an example.
     """
     for example in model.examples:
-        _plain(model.call(dict(example.variables)))
+        _plain(_call(model, example.variables))
     seconds = None
     if model.examples:
-        seconds = _median(lambda: model.call(dict(model.examples[0].variables)))
+        seconds = _median(lambda: _call(model, model.examples[0].variables))
     obj = getattr(model.instance, "model", None)
     return replace(made, inputs=schema.of_estimator(obj), call_seconds=seconds)

@@ -6,30 +6,22 @@ The mirror is a cache: a damaged one is removed and made anew. Serving processes
 from __future__ import annotations
 
 import logging
-import random
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from modelsync.backoff import Backoff
 from modelsync.deadline import Deadline
 from modelsync.errors import MirrorCorrupt, RefNotFound, SyncError
 from modelsync.files import remove_tree, storage
 from modelsync.git import auth, maintenance, refs, tree
 from modelsync.git.process import GitRunner, session
 from modelsync.git.refs import Ref
+from modelsync.git.retries import retried
 from modelsync.git.tree import Export
 from modelsync.git.url import parse, validate
 from modelsync.models.types import TreeHash
 from modelsync.settings import Git
-
-ATTEMPTS = 5
-"""Tries of one call to the remote, about 8 s together. The caller of the sync tries again later."""
-
-RETRY = Backoff(first=0.7, most=6.0)
-"""Seconds between these."""
 
 T = TypeVar("T")
 
@@ -104,7 +96,7 @@ class Mirror:
 
     def _listed(self, run: GitRunner, deadline: Deadline, patterns: Iterable[str]) -> str:
         """List the refs of the remote that fit the patterns; all of them without one."""
-        self._listing = self._retried(
+        self._listing = retried(
             deadline, lambda: run("ls-remote", "--", self._remote.url, *patterns)
         )
         return self._listing
@@ -119,7 +111,7 @@ class Mirror:
         """The one commit of the whole history with this abbreviated hash. Raises RefNotFound."""
         for fetch in (False, True):
             if fetch:
-                self._retried(deadline, lambda: self._fetch_everything(run))
+                retried(deadline, lambda: self._fetch_everything(run))
             listing = run("rev-parse", f"--disambiguate={abbreviated}", local=True)
             commits = {sha for sha in listing.split() if _is_commit(run, sha)}
             if len(commits) > 1:
@@ -151,7 +143,7 @@ class Mirror:
             return
         try:
             if not self._fetch_nearby(run, commit):
-                self._retried(deadline, lambda: self._fetch_from_remote(run, commit))
+                retried(deadline, lambda: self._fetch_from_remote(run, commit))
         except SyncError:
             with suppress(OSError):  # half a pack may be all that fills the disk
                 maintenance.clear_up(self._path)
@@ -254,24 +246,7 @@ class Mirror:
         with self._session(deadline) as run:
             yield lambda path: tree.files(run, commit, subdir, path)
 
-    # --- retries ---
-
-    def _retried(self, deadline: Deadline, action: Callable[[], T]) -> T:
-        """Call `action`, and again after a transient failure of the remote.
-
-        Raises the last SyncError after `ATTEMPTS` tries, or if the deadline allows no more.
-        """
-        for failures in range(1, ATTEMPTS + 1):
-            deadline.check()
-            try:
-                return action()
-            except SyncError as error:
-                wait = RETRY.pause(failures, random.random())  # noqa: S311 - spreads replicas out
-                if not error.transient or failures == ATTEMPTS or wait >= deadline.remaining():
-                    raise
-                _log.info("the remote failed, trying again in %.1f s: %s", wait, error)
-                time.sleep(wait)
-        raise AssertionError("unreachable")
+    # --- damage ---
 
     def _healed(
         self, run: GitRunner, deadline: Deadline, action: Callable[[], T], commit: str | None = None

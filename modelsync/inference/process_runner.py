@@ -13,7 +13,7 @@ from modelsync.inference.channel import RunnerChannel
 from modelsync.inference.dispatch import DispatchedRunner, Frame
 from modelsync.inference.version_loading import RefusedVersion
 from modelsync.models.serialization import from_json, to_json
-from modelsync.models.types import Fault, LoadedModel, ModelSpec, Placement
+from modelsync.models.types import ArtefactFacts, Fault, LoadedModel, ModelSpec, Placement
 from modelsync.models.versions import FittedVersion
 from modelsync.settings.service import Isolation
 
@@ -134,6 +134,7 @@ def described(
     spec: ModelSpec, description: Mapping[str, Any], fitted: FittedVersion | None = None
 ) -> LoadedModel:
     """Return a model of a runner as its `describe` has described it; it cannot be called here."""
+    artefact = description["artefact"]
     return LoadedModel(
         spec,
         call=_elsewhere,
@@ -142,6 +143,7 @@ def described(
         bind=_elsewhere if description["batches"] else None,
         call_batch=_elsewhere if description["batches"] else None,
         fitted=fitted,
+        artefact=from_json(ArtefactFacts, artefact) if artefact else None,
     )
 
 

@@ -158,7 +158,11 @@ class InProcessRunner(ModelRunner):
         rows, indexes = [], []
         for index, payload in enumerate(payloads):
             try:
-                rows.append(model.bind(codec.decode(payload)))
+                variables = codec.decode(payload)
+                if type(variables) is not dict:  # a table has rows enough
+                    outcomes[index] = self.outcome_of(payload, codec)
+                    continue
+                rows.append(model.bind(variables))
                 indexes.append(index)
             except CallTimeout:
                 raise

@@ -101,18 +101,25 @@ class ModelSpec:
         """Whether the model has versions that are fitted by REST."""
         return "fit" in self.methods or "train" in self.methods
 
+    @property
+    def takes_tables(self) -> bool:
+        """Whether one request may hold several rows, as `{"x": ...}` or `{"data": ...}`."""
+        return self.trainable or bool(self.artefact)
+
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
     """What the check process measured of one version of a model.
 
     `load_seconds`: None if it did not load. `call_seconds`: the median of the calls with its
-    examples; None if it has none. `examples`: how many it has.
+    examples; None if it has none. `examples`: how many it has answered. `unfitted`: how many wait
+    for a fitted version, without which it cannot answer them.
     """
 
     load_seconds: float | None = None
     call_seconds: float | None = None
     examples: int = 0
+    unfitted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +167,19 @@ class Example:
     response: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ArtefactFacts:
+    """What an artefact has told of itself when it was loaded.
+
+    `features`: the names of the columns that it takes, in order. `kind`: the type of the model,
+    such as `LogisticRegression`. `steps`: the names of the steps of a pipeline.
+    """
+
+    features: tuple[str, ...]
+    kind: str
+    steps: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class LoadedModel:
     """A model that is ready to be called.
@@ -186,6 +206,7 @@ class LoadedModel:
     model in it, or in a copy of it, because two calls cannot be in it at once.
 
     `fitted` is the stored version that the instance has as its `model`; None without one.
+    `artefact` holds what an artefact tells of itself; None if the model is code.
     """
 
     spec: ModelSpec
@@ -203,6 +224,7 @@ class LoadedModel:
     stop: Callable[[], Any] | None = None
     context: Context = field(default_factory=Context, repr=False)
     fitted: FittedVersion | None = None
+    artefact: ArtefactFacts | None = None
     name: ModelName = field(init=False)
     version: str = field(init=False)
     is_async: bool = field(init=False)

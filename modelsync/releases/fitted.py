@@ -58,6 +58,7 @@ class FittedVersions:
     """The fitted versions of one state directory."""
 
     def __init__(self, home: Path) -> None:
+        home = home.absolute()  # models load with their folder as the working directory
         self.artifacts = home / "artifacts"
         self._file = home / "fitted.json"
         self._acknowledged = home / "run" / "fitted"
@@ -114,6 +115,11 @@ class FittedVersions:
             value["names"],  # type: ignore[arg-type]
             {one.number: one for one in versions},
         )
+
+    def serving(self) -> dict[str, FittedVersion]:
+        """Return the current version of each model whose artefact is on this machine."""
+        found = {name: model.serving for name, model in self.read().items()}
+        return {name: one for name, one in found.items() if one and one.file.is_file()}
 
     # --- which worker has which version -----------------------------------------------------------
 

@@ -1,28 +1,19 @@
 """The Kubernetes objects of a rollout: one Deployment, one ConfigMap, Events.
 
-The only module that talks to Kubernetes. Objects are read anew for each step, and nothing is
-watched: a rollout is one small GET a second. That needs only the right to `get` one object, and no
-handling of watches that end when the API server restarts.
+Objects are read anew for each step: a rollout is one small GET a second, which needs only the right
+to `get` one object.
 """
 
 from __future__ import annotations
 
 import logging
-import random
-import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
-import urllib3
-from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
-from kubernetes.config.config_exception import ConfigException
-
-from modelsync.backoff import Backoff
+from modelsync.cluster.api import KubernetesApi
 from modelsync.deadline import Deadline
 from modelsync.errors import ClusterUnreachable, Conflict, SettingsError
 from modelsync.rollout import pods
@@ -34,19 +25,6 @@ ANNOTATION = "modelsync.dev/revision"
 """The annotation of the pod template with the commit; pods read it as MODELSYNC_GIT_REVISION."""
 
 COMPONENT = "modelsync-rollout"
-NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-
-CALL_TIMEOUT = 10.0
-"""Seconds one call may take."""
-
-RETRY = Backoff(first=0.35, most=10.0)
-"""Seconds between two tries of a call."""
-
-REFUSED_TIMEOUT = 15.0
-"""Seconds for which 401, 403 and 404 are tried again.
-
-An API server that starts answers so before it has loaded its objects and policies.
-"""
 
 T = TypeVar("T")
 
@@ -65,12 +43,10 @@ class Cluster:
             raise SettingsError(
                 "MODELSYNC_ROLLOUT_DEPLOYMENT is not set: the Deployment to roll out to"
             )
-        configuration, namespace = _configuration()
-        api = client.ApiClient(configuration)
-        self._apps, self._core = client.AppsV1Api(api), client.CoreV1Api(api)
+        self._api = KubernetesApi(settings.namespace)
         self._deployment = settings.deployment
         self._state = settings.state or f"{settings.deployment}-rollout"
-        self._namespace = settings.namespace or namespace
+        self._namespace = self._api.namespace
         self._deadline = deadline
         self._uid = ""
         self._selector: dict[str, str] = {}
@@ -79,13 +55,13 @@ class Cluster:
         """The Deployment as it is now."""
         found = self._call(
             f"get the Deployment {self._deployment}",
-            lambda **options: self._apps.read_namespaced_deployment(
+            lambda **options: self._api.apps.read_namespaced_deployment(
                 self._deployment, self._namespace, **options
             ),
         )
         self._uid = found.metadata.uid
         self._selector = found.spec.selector.match_labels or {}
-        status = found.status or client.V1DeploymentStatus()
+        status = found.status
         conditions = {condition.type: condition for condition in status.conditions or ()}
         progressing = conditions.get("Progressing")
         return Observed(
@@ -116,7 +92,7 @@ class Cluster:
         }
         self._call(
             f"patch the Deployment {self._deployment}",
-            lambda **options: self._apps.patch_namespaced_deployment(
+            lambda **options: self._api.apps.patch_namespaced_deployment(
                 self._deployment, self._namespace, body, field_manager=COMPONENT, **options
             ),
         )
@@ -125,7 +101,7 @@ class Cluster:
         """The state that earlier runs have recorded."""
         found = self._call(
             f"get the ConfigMap {self._state}",
-            lambda **options: self._core.read_namespaced_config_map(
+            lambda **options: self._api.core.read_namespaced_config_map(
                 self._state, self._namespace, **options
             ),
         )
@@ -150,7 +126,7 @@ class Cluster:
         body = {"metadata": {"resourceVersion": state.version}, "data": values}
         self._call(
             f"patch the ConfigMap {self._state}",
-            lambda **options: self._core.patch_namespaced_config_map(
+            lambda **options: self._api.core.patch_namespaced_config_map(
                 self._state, self._namespace, body, field_manager=COMPONENT, **options
             ),
         )
@@ -165,31 +141,29 @@ class Cluster:
         """
         digest = sha256(f"{reason} {message[:60]} {state.version}".encode()).hexdigest()[:16]
         now = datetime.now(UTC)
-        body = client.CoreV1Event(
-            metadata=client.V1ObjectMeta(
-                name=f"{self._deployment}.{digest}", namespace=self._namespace
-            ),
-            involved_object=client.V1ObjectReference(
-                api_version="apps/v1",
-                kind="Deployment",
-                name=self._deployment,
-                namespace=self._namespace,
-                uid=self._uid,
-            ),
-            type=kind,
-            reason=reason,
-            message=message if len(message) <= 1000 else f"{message[:1000]}...",
-            source=client.V1EventSource(component=COMPONENT),
-            reporting_component=COMPONENT,
-            reporting_instance=COMPONENT,
-            first_timestamp=now,
-            last_timestamp=now,
-            count=1,
-        )
+        body = {
+            "metadata": {"name": f"{self._deployment}.{digest}", "namespace": self._namespace},
+            "involvedObject": {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "name": self._deployment,
+                "namespace": self._namespace,
+                "uid": self._uid,
+            },
+            "type": kind,
+            "reason": reason,
+            "message": message if len(message) <= 1000 else f"{message[:1000]}...",
+            "source": {"component": COMPONENT},
+            "reportingComponent": COMPONENT,
+            "reportingInstance": COMPONENT,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
         try:
             self._call(
                 "create an Event",
-                lambda **options: self._core.create_namespaced_event(
+                lambda **options: self._api.core.create_namespaced_event(
                     self._namespace, body, **options
                 ),
             )
@@ -204,7 +178,7 @@ class Cluster:
         try:
             found = self._call(
                 "list the pods",
-                lambda **options: self._core.list_namespaced_pod(
+                lambda **options: self._api.core.list_namespaced_pod(
                     self._namespace, label_selector=labels, **options
                 ),
             )
@@ -218,57 +192,7 @@ class Cluster:
         return pods.diagnose(its, datetime.now(UTC))
 
     def _call(self, what: str, call: Callable[..., T]) -> T:
-        """Call the API server; retry after a transient error.
-
-        Raises Conflict, SettingsError, ClusterUnreachable.
-        """
-        failures, refused, problem = 0, Deadline(REFUSED_TIMEOUT), ""
-        while True:
-            left = self._deadline.remaining()
-            if not left:
-                raise ClusterUnreachable(
-                    f"cannot {what}{f': {problem}' if problem else ' in time'}"
-                )
-            try:
-                return call(_request_timeout=min(CALL_TIMEOUT, left))
-            except ApiException as error:
-                problem = f"the API server answers {error.status} {error.reason}"
-                if error.status == 409:
-                    raise Conflict(f"cannot {what}: it has changed") from None
-                if error.status in {400, 422} or (
-                    error.status in {401, 403, 404} and not refused.remaining()
-                ):
-                    raise SettingsError(f"cannot {what}: {problem} {_detail(error)}") from None
-            except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-                problem = f"the API server cannot be reached ({type(error).__name__})"
-            log.info("cannot %s, trying again: %s", what, problem)
-            failures += 1
-            pause = RETRY.pause(failures, random.random())  # noqa: S311 - spreads replicas out
-            time.sleep(min(pause, self._deadline.remaining()))
-
-
-def _configuration() -> tuple[Any, str]:
-    """The API server and the namespace: those of the pod, else those of KUBECONFIG's context.
-
-    Raises SettingsError if there is neither.
-    """
-    configuration = client.Configuration()
-    try:
-        config.load_incluster_config(configuration)
-        configuration.proxy = None  # a proxy is for the repository
-        namespace = NAMESPACE_FILE.read_text("utf-8").strip()
-    except (ConfigException, OSError):
-        try:
-            config.load_kube_config(client_configuration=configuration)
-            _, context = config.list_kube_config_contexts()
-        except (ConfigException, OSError) as error:
-            raise SettingsError(
-                "no cluster: neither a service account in a pod nor a KUBECONFIG can be read "
-                f"({error})"
-            ) from None
-        namespace = context["context"].get("namespace", "default")
-    configuration.retries = False
-    return configuration, namespace
+        return self._api.call(what, self._deadline, call)
 
 
 def _pin(text: str) -> Revision:
@@ -277,7 +201,3 @@ def _pin(text: str) -> Revision:
         return Revision.parse(text) if text else Revision()
     except ValueError:
         return Revision(text)
-
-
-def _detail(error: ApiException) -> str:
-    return " ".join((error.body or "").split())[:300]

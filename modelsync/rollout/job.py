@@ -13,6 +13,7 @@ from modelsync.observability.logs import event
 from modelsync.releases.environment import environment
 from modelsync.rollout.cluster import Cluster
 from modelsync.rollout.decision import Observed, RolloutState, Step, decide
+from modelsync.rollout.labels import apply_tags
 from modelsync.rollout.verdict import evaluate
 from modelsync.settings import Revision, Settings
 from modelsync.sync.schedule import RETRY
@@ -82,6 +83,7 @@ class RolloutRun:
         Raises SyncError, ClusterUnreachable, SettingsError.
         """
         self._tip = self._resolve()
+        apply_tags(self._settings, self._source, self._sync_deadline())
         refreshed = time.monotonic()
         while True:
             if not self._deadline.remaining():

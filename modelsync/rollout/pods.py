@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import requests
 
+from modelsync.cluster.pods import containers, troubles
 from modelsync.errors import AuthFailed, RemoteUnreachable, SyncTimeout, UntrustedRemote
 
 PROBE_TIMEOUT = 2.0
@@ -59,40 +60,12 @@ def _ready_since(pod: Any) -> datetime | None:
 
 def _complaints(pod: Any) -> Iterator[Complaint]:
     """The complaints of one pod: not scheduled, waiting, ended, or unready containers."""
-    for condition in pod.status.conditions or ():
-        if condition.type == "PodScheduled" and condition.status != "True" and condition.message:
-            yield Complaint(f"not scheduled: {condition.message}")
-    containers = [
-        *(pod.status.init_container_statuses or ()),
-        *(pod.status.container_statuses or ()),
-    ]
-    for container in containers:
-        state, last = container.state, container.last_state
-        if (
-            state
-            and state.waiting
-            and state.waiting.reason not in {"PodInitializing", "ContainerCreating"}
-        ):
-            yield Complaint(_joined(state.waiting.reason, state.waiting.message))
-        if (
-            ended := (state and state.terminated) or (last and last.terminated)
-        ) and ended.exit_code:
-            yield Complaint(
-                _joined(
-                    f"{container.name} ended with {ended.exit_code} ({ended.reason})", ended.message
-                )
-            )
-        if (
-            state
-            and state.running
-            and not container.ready
-            and (complaint := _ask_readiness_probe(pod))
-        ):
+    for text in troubles(pod):
+        yield Complaint(text)
+    for container in containers(pod):
+        unready = container.state and container.state.running and not container.ready
+        if unready and (complaint := _ask_readiness_probe(pod)):
             yield complaint
-
-
-def _joined(reason: str | None, message: str | None) -> str:
-    return ": ".join(" ".join(part.split()) for part in (reason, message) if part)
 
 
 def _ask_readiness_probe(pod: Any) -> Complaint | None:

@@ -19,6 +19,7 @@ def described(model: LoadedModel) -> dict[str, Any]:
         "is_async": model.is_async,
         "batches": model.call_batch is not None,
         "version": model.fitted.number if model.fitted else None,
+        "artefact": to_json(model.artefact) if model.artefact else None,
     }
 
 

@@ -40,7 +40,7 @@ CODEC = JsonCodec()
 
 def _codec_of(spec: ModelSpec) -> Codec:
     """Return the codec of a model's requests; a plain model needs no module for tables."""
-    if not spec.trainable:
+    if not spec.takes_tables:
         return CODEC
     from modelsync.protocols.tables import TABLES
 

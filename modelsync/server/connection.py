@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
         self._log = log
         self._pipeline = Pipeline(state.buffers, self, self._start)
         self._exchanges = self._pipeline.exchanges
-        self._parser = RequestParser(self, state.max_body)
+        self._parser = RequestParser(self, state.max_body, state.uploads)
         self._closing = self._paused = self.unread = False
         self._unsent = 0
         self.client = b""
@@ -166,7 +166,6 @@ class Connection(asyncio.Protocol):
         self._router.route(exchange.request, lambda answer: self.answered(exchange, answer))
 
     def wait(self, exchange: Exchange) -> None:
-        """Queue a request whose answer comes later, through `answered` or `finished`."""
         self._exchanges.append(exchange)
         self.deadline = 0.0
 
@@ -199,6 +198,8 @@ class Connection(asyncio.Protocol):
             self.deadline = self._state.now() + self._state.write_timeout
         elif self._closing or self.unread:
             self.transport.abort()
+        elif self._parser.goes_on():
+            self._expect(self._state.body_timeout)
         elif self._parser.in_message:
             self._reject(408, "the request did not arrive in time")
         else:
@@ -289,8 +290,7 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self._paused = False
             self.transport.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        self.transport.write_eof()
 
     def _update_reading(self) -> None:
         """Pause reading while the client sends requests faster than it reads answers."""

@@ -7,7 +7,7 @@ leaves to the server.
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Protocol
+from typing import IO, Protocol
 
 import httptools
 
@@ -22,6 +22,7 @@ from modelsync.server.rules import (
     split_target,
     unknown_method,
 )
+from modelsync.server.uploads import IN_MEMORY, METHODS, Uploads
 
 MAX_URL = 8 * 1024
 """Bytes of a request target."""
@@ -56,19 +57,23 @@ class ParserEvents(Protocol):
 
 
 class RequestParser:
-    """Parses the requests of one connection; `max_body` is in bytes.
+    """Parses the requests of one connection; `max_body` is in bytes, for all but `uploads`.
 
     `in_message`: a request has begun and not ended; `in_head`: nor has its head.
     """
 
     __slots__ = (
-        "_body", "_body_size", "_events", "_fields", "_header_bytes", "_max_body",
-        "_parser", "_received", "_request", "_url", "_whole", "in_head", "in_message",
+        "_body", "_body_size", "_events", "_fields", "_header_bytes", "_largest", "_max_body",
+        "_parser", "_received", "_request", "_seen", "_upload", "_uploads", "_url", "_whole",
+        "in_head", "in_message",
     )  # fmt: skip
 
-    def __init__(self, events: ParserEvents, max_body: int) -> None:
+    def __init__(self, events: ParserEvents, max_body: int, uploads: Uploads | None) -> None:
         self._events = events
-        self._max_body = max_body
+        self._max_body = self._largest = max_body
+        self._uploads = uploads
+        self._upload: IO[bytes] | None = None
+        self._seen = 0
         self._parser = self._new_parser()
         self._request = Request()
         self._url = b""
@@ -93,8 +98,13 @@ class RequestParser:
 
     @property
     def buffered(self) -> int:
-        """The bytes of the body that is being received."""
-        return self._body_size if self.in_message else 0
+        """The bytes in memory of the body that is being received."""
+        return self._body_size if self.in_message and self._upload is None else 0
+
+    def goes_on(self) -> bool:
+        """Return whether more of an upload has come since this was asked last."""
+        seen, self._seen = self._seen, self._body_size
+        return self._upload is not None and self._body_size > seen
 
     def drop(self) -> Request:
         """Drop the request that is being parsed, the last one; return the part that has been."""
@@ -103,6 +113,7 @@ class RequestParser:
         request.started = request.started or perf_counter()
         self.in_message = False
         self._body = []
+        self._upload = None
         return request
 
     def _new_parser(self) -> httptools.HttpRequestParser:
@@ -141,7 +152,7 @@ class RequestParser:
             raise ProtocolError(
                 431, f"fields, or a chunk's extension, are larger than {MAX_FIELD_BYTES} bytes"
             )
-        if self._received > MAX_FIELD_BYTES + CHUNKING * self._max_body:
+        if self._received > MAX_FIELD_BYTES + CHUNKING * self._largest:
             raise ProtocolError(
                 413, f"the message is more than {CHUNKING} times larger than the largest body"
             )
@@ -156,7 +167,8 @@ class RequestParser:
         self._body = []
         self._body_size = 0
         self._header_bytes = 0
-        self._received = self._fields = 0
+        self._received = self._fields = self._seen = 0
+        self._largest, self._upload = self._max_body, None
         self.in_message = self.in_head = True
 
     def on_url(self, url: bytes) -> None:
@@ -185,18 +197,27 @@ class RequestParser:
         if self._parser.should_upgrade():
             return
         split_target(request, self._url)
-        if check_fields(request) > self._max_body:
-            raise ProtocolError(413, f"the body is larger than {self._max_body} bytes")
+        length = check_fields(request)
         check_credentials(request)
+        if request.method in METHODS and self._uploads:
+            self._largest = self._uploads.largest(request, self._max_body)
+        if length > self._largest:
+            raise ProtocolError(413, f"the body is larger than {self._largest} bytes")
         self.in_head = False
         self._events.head_read(waits=expects_continue(request))
 
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)
-        if self._body_size > self._max_body:
-            raise ProtocolError(413, f"the body is larger than {self._max_body} bytes")
+        if self._body_size > self._largest:
+            raise ProtocolError(413, f"the body is larger than {self._largest} bytes")
+        if self._upload is not None and self._uploads:
+            self._uploads.write(self._upload, body)
+            return
         self._body.append(body)
         if self._body_size > SMALL:
+            if self._body_size > IN_MEMORY and self._uploads and self._request.method in METHODS:
+                self._upload = self._uploads.open(self._body)
+                self._body = []
             self._events.growing()
 
     def on_message_complete(self) -> None:
@@ -205,6 +226,7 @@ class RequestParser:
         self.in_message = False
         request = self._request
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        request.upload, self._upload = self._upload, None
         self._body = []
         self._events.received(request, self._whole)
 

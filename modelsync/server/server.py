@@ -14,12 +14,14 @@ from modelsync.inference.model_runner import ModelRunner
 from modelsync.inference.serving import Service
 from modelsync.server.acceptor import Acceptor
 from modelsync.server.access_log import AccessLog
+from modelsync.server.auth import Authorizer
 from modelsync.server.connection import Connection
 from modelsync.server.connection_counts import ConnectionCounts
 from modelsync.server.head_cache import HeadCache
 from modelsync.server.responses import Responses
 from modelsync.server.router import Router
 from modelsync.server.state import ServerState
+from modelsync.server.uploads import Uploads
 from modelsync.server.wsgi_bridge import WSGIBridge
 
 if TYPE_CHECKING:
@@ -37,6 +39,11 @@ class Server:
     ) -> None:
         settings = service.settings.server
         self.state = ServerState(settings.max_body, loop.time, settings.max_buffered)
+        self.state.uploads = Uploads(
+            service.settings.state.home / "run" / "requests",
+            Authorizer(service.settings.access),
+            service.settings.training.max_upload,
+        )
         self._service = service
         self._loop = loop
         self._log = AccessLog()

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from modelsync.server.buffers import Buffers
 from modelsync.server.request_ids import acceptable
+from modelsync.server.uploads import Uploads
 
 
 class Client(Protocol):
@@ -47,6 +48,7 @@ class ServerState:
         # One body and its answer always fit.
         self.buffers = Buffers(max(max_buffered, 2 * max_body))
         self.now = now
+        self.uploads: Uploads | None = None
         self.draining = False
         self.requests = 0
         self.idle_deadline = 0.0

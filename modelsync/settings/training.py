@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from modelsync.settings import parsers
+from modelsync.settings.aliases import Alias, parse_aliases
 from modelsync.settings.definition import secret, setting
 from modelsync.settings.secret import Secret
 
@@ -122,10 +123,11 @@ class Training:
         parsers.integer(1, 1000),
         "versions of a model besides the current one that stay in memory, for requests by version",
     )
-    aliases: str = setting(
+    aliases: tuple[Alias, ...] = setting(
         "MODELSYNC_ALIASES",
-        "",
-        parsers.text,
+        (),
+        parse_aliases,
         "further URLs: /path=Model:action, separated by commas; the actions are predict, train, "
         "status and download",
+        shown="",
     )

@@ -11,13 +11,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import CompoundSelect, Row, delete, insert, select, union, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import CompoundSelect, Connection, Row, delete, insert, select, union, update
 
 from modelsync.errors import ArtifactCorrupt, StoreUnavailable
 from modelsync.files import replacing, storage
@@ -109,7 +108,7 @@ class Blobs:
         content = secrets.token_hex(16)
         location = self._writes_to.location(content, sha256)
         with self._database.writing() as (connection, now):
-            values = {"id": content, "location": location, "created": now}
+            values = {"id": content, "location": location, "created": now, "doomed": False}
             connection.execute(insert(contents).values(**values))
         parts = _Parts(source)
         self._writes_to.write(content, location, iter(parts))
@@ -121,22 +120,18 @@ class Blobs:
     def _use(self, sha256: str) -> bool:
         """Whether a blob is stored; then it counts as put now."""
         with self._database.writing() as (connection, now):
-            found = connection.execute(
-                update(blobs).where(blobs.c.sha256 == sha256).values(used=now)
-            )
-            return found.rowcount > 0
+            return _use(connection, sha256, now)
 
     def _complete(self, sha256: str, content: str, size: int) -> None:
         """Make a content a blob, unless another process was faster: then `collect` removes it."""
-        if self._use(sha256):
-            return
-        values = {"sha256": sha256, "content": content, "size": size}
-        try:
-            with self._database.writing() as (connection, now):
-                connection.execute(insert(blobs).values(**values, used=now))
-        except IntegrityError:  # another was faster just now; or it took a day and was removed
-            if not self._use(sha256):
-                raise StoreUnavailable("an artefact took too long to be stored") from None
+        with self._database.writing() as (connection, now):
+            if _use(connection, sha256, now):
+                return
+            query = select(contents.c.id).where(contents.c.id == content, ~contents.c.doomed)
+            if connection.scalar(query) is None:
+                raise StoreUnavailable("an artefact took so long to be stored that it was given up")
+            values = {"sha256": sha256, "content": content, "size": size, "used": now}
+            connection.execute(insert(blobs).values(**values))
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -168,17 +163,15 @@ class Blobs:
     # --- collecting -------------------------------------------------------------------------------
 
     def _forget(self, older_than: float) -> list[Row[tuple[str, str]]]:
-        """Forget the blobs that nobody needs, and return all old contents that have no blob."""
+        """Forget the blobs that nobody needs; return the contents that nobody can use any more."""
         with self._database.writing() as (connection, now):
             before = now - timedelta(seconds=older_than)
             connection.execute(
                 delete(blobs).where(blobs.c.used < before, blobs.c.sha256.not_in(_needed()))
             )
-            query = (
-                select(contents.c.id, contents.c.location)
-                .outerjoin(blobs, blobs.c.content == contents.c.id)
-                .where(blobs.c.sha256.is_(None), contents.c.created < before)
-            )
+            stray = contents.c.id.not_in(select(blobs.c.content)) & (contents.c.created < before)
+            connection.execute(update(contents).where(stray).values(doomed=True))
+            query = select(contents.c.id, contents.c.location).where(contents.c.doomed)
             return list(connection.execute(query))
 
 
@@ -199,6 +192,12 @@ class _Parts:
             self.digest.update(part)
             self.size += len(part)
             yield part
+
+
+def _use(connection: Connection, sha256: str, now: datetime) -> bool:
+    """Whether a blob is stored; then it counts as put now."""
+    found = connection.execute(update(blobs).where(blobs.c.sha256 == sha256).values(used=now))
+    return found.rowcount > 0
 
 
 def _needed() -> CompoundSelect[tuple[str]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # Arrow takes a while to load
     from pyarrow.fs import S3FileSystem
 
 _PART = 4 * 1024**2
-_CONNECT, _REQUEST = 4.0, 20.0
+_CONNECT, _REQUEST = 4.0, 10.0
 _TRIES = 3
 
 
@@ -81,6 +81,7 @@ def connect(settings: StoreSettings, access: str, secret: str) -> S3FileSystem:
         region=settings.s3_region or ("us-east-1" if settings.s3_endpoint else None),
         scheme=endpoint.scheme or "https",
         endpoint_override=endpoint.netloc or None,
+        background_writes=False,  # else a server slower than the disk lets a blob fill the memory
         connect_timeout=_CONNECT,
         request_timeout=_REQUEST,
         retry_strategy=AwsStandardS3RetryStrategy(max_attempts=_TRIES),
@@ -98,6 +99,8 @@ def _available() -> Iterator[None]:
     except SettingsError:
         raise StoreUnavailable("the keys for S3 cannot be read from their files") from None
     except (OSError, ValueError) as error:
+        if "checksum" in str(error):
+            raise ArtifactCorrupt("an artefact is damaged on S3: its checksum differs") from None
         raise StoreUnavailable(
             f"the store of trained models is away: S3 does not answer, {reason(error)}"
         ) from None

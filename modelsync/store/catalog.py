@@ -5,12 +5,13 @@ from __future__ import annotations
 from modelsync.settings import Settings
 from modelsync.store.database import Database
 from modelsync.store.job_logs import JobLogs
+from modelsync.store.labels import LabelRecords
 from modelsync.store.queue import JobQueue
 from modelsync.store.runs import JobRuns
 from modelsync.store.versions import VersionRecords
 
 
-class Catalog(JobQueue, JobRuns, JobLogs, VersionRecords):
+class Catalog(JobQueue, JobRuns, JobLogs, VersionRecords, LabelRecords):
     """Jobs from the request to their end, their logs, and versions with what names them.
 
     Each method is one transaction, and raises StoreUnavailable if the database does not answer. A

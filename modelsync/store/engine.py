@@ -1,4 +1,4 @@
-"""Engines of SQLAlchemy: how each kind of database is connected, and how a transaction begins.
+"""Engines of SQLAlchemy: where the database is, and how a transaction begins.
 
 SQLite and PostgreSQL behave the same above this module: a reading transaction sees one state of the
 database, and writing transactions come one after another. So a check and the change that it allows
@@ -7,26 +7,17 @@ are never apart, without a lock for each row.
 
 from __future__ import annotations
 
-import sqlite3
-import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from modelsync.errors import SettingsError
 from modelsync.settings.secret import Secret
+from modelsync.store import sqlite
 from modelsync.store.location import database_file
-
-SETTING = "MODELSYNC_DATABASE_URL"
-BUSY = 10.0
-"""Seconds that a transaction waits for the one that is writing."""
-
-_LOCK = 0x6D6F64656C  # any number that no other program takes for its advisory lock
-_WRITES = "modelsync_writes"
 
 
 def parse_url(raw: str, home: Path) -> URL:
@@ -43,10 +34,11 @@ def parse_url(raw: str, home: Path) -> URL:
     except (ArgumentError, ValueError):
         pass
     else:
-        if url.drivername == "sqlite" and url.database:
+        if url.drivername == "sqlite" and url.database not in {None, "", ":memory:"}:
             return url
     raise SettingsError(
-        f"{SETTING} must be postgresql://user:password@host/name, or sqlite:////path of a file"
+        "MODELSYNC_DATABASE_URL must be postgresql://user:password@host/name, or "
+        "sqlite:////path/of/a/file"
     )
 
 
@@ -54,8 +46,10 @@ def make_engine(secret: Secret, home: Path) -> Engine:
     """Return an engine, which connects when it is used. Raises SettingsError."""
     url = parse_url(secret.read(), home)
     if url.drivername == "sqlite":
-        return _sqlite(url)
-    return _postgresql(url, secret, home)
+        return sqlite.make(url)
+    from modelsync.store import postgresql  # its driver is an extra
+
+    return postgresql.make(lambda: parse_url(secret.read(), home))
 
 
 def begin_reading(engine: Engine) -> Connection:
@@ -67,103 +61,16 @@ def begin_reading(engine: Engine) -> Connection:
 
 def begin_writing(engine: Engine) -> tuple[Connection, datetime]:
     """Connect and begin the only writing transaction; return its time by the database's clock."""
-    connection = engine.connect().execution_options(**{_WRITES: True})
+    connection = engine.connect().execution_options(**{sqlite.WRITES: True})
     try:
         connection.begin()
         if engine.dialect.name == "sqlite":  # its clock is that of this machine
             return connection, datetime.now(UTC)
+        from modelsync.store.postgresql import LOCK
+
         # One round trip: the lock is waited for before the clock is read.
-        query = text(f"SELECT pg_advisory_xact_lock({_LOCK}), clock_timestamp()")
+        query = text(f"SELECT pg_advisory_xact_lock({LOCK}), clock_timestamp()")
         return connection, connection.execute(query).one()[1].astimezone(UTC)
     except BaseException:
         connection.close()
         raise
-
-
-# --- SQLite ---------------------------------------------------------------------------------------
-
-
-def _sqlite(url: URL) -> Engine:
-    engine = create_engine(
-        url, hide_parameters=True, connect_args={"timeout": BUSY}, pool_timeout=BUSY
-    )
-
-    @event.listens_for(engine, "do_connect")
-    def _(dialect: Any, record: Any, arguments: Any, options: Any) -> None:
-        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
-
-    @event.listens_for(engine, "connect")
-    def _(connection: sqlite3.Connection, record: Any) -> None:
-        connection.isolation_level = None  # the transactions are ours, not the driver's
-        _write_ahead(connection)
-        connection.execute("PRAGMA synchronous=FULL")  # a commit survives a power cut
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    @event.listens_for(engine, "begin")
-    def _(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switch the file to write-ahead logging, once: readers never wait for a writer.
-
-    While several processes do this to a new file SQLite answers that it is locked, at once.
-    """
-    deadline = time.monotonic() + BUSY
-    while True:
-        try:
-            if connection.execute("PRAGMA journal_mode=WAL").fetchone() == ("wal",):
-                return
-            raise sqlite3.OperationalError("unable to open a write-ahead log")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-
-
-# --- PostgreSQL -----------------------------------------------------------------------------------
-
-_CONNECTING = {
-    "connect_timeout": "4",
-    "keepalives_idle": "5",
-    "keepalives_interval": "2",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "10000",
-    "application_name": "modelsync",
-}
-"""Seconds, but milliseconds for the user timeout: a server whose machine is gone is given up."""
-
-_SESSION = (
-    "SET lock_timeout = '10s'; SET statement_timeout = '60s'; "
-    "SET idle_in_transaction_session_timeout = '60s'"
-)
-"""A process that is stopped in the middle of a transaction must not stop all others."""
-
-
-def _postgresql(url: URL, secret: Secret, home: Path) -> Engine:
-    engine = create_engine(
-        url,
-        hide_parameters=True,
-        pool_pre_ping=True,
-        pool_timeout=BUSY,
-        connect_args={"prepare_threshold": None},  # a pooler like PgBouncer gives any connection
-    )
-
-    @event.listens_for(engine, "do_connect")
-    def _(dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> None:
-        # The URL may come from a file that has been rotated: it is read for each connection.
-        now = parse_url(secret.read(), home)
-        given, found = dialect.create_connect_args(now)
-        arguments[:] = given
-        options.clear()
-        options.update({**_CONNECTING, "prepare_threshold": None, **found})
-
-    @event.listens_for(engine, "connect")
-    def _(connection: Any, record: Any) -> None:
-        connection.execute(_SESSION)
-        connection.commit()
-
-    return engine

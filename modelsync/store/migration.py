@@ -18,6 +18,7 @@ from modelsync.store.engine import begin_reading, begin_writing
 if TYPE_CHECKING:  # Alembic takes a while to load, and is needed once
     from alembic.script import ScriptDirectory
 
+FOLDER = Path(__file__).parent / "migrations"
 HEAD = "0001"
 """The newest migration."""
 
@@ -40,8 +41,7 @@ def scripts() -> ScriptDirectory:
     """Return the migrations, in the order in which they run."""
     from alembic.script import ScriptDirectory
 
-    folder = Path(__file__).parent / "migrations"
-    return ScriptDirectory(str(folder), version_locations=[str(folder)])
+    return ScriptDirectory(str(FOLDER), version_locations=[str(FOLDER)])
 
 
 def _revision(engine: Engine) -> str | None:

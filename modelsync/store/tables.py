@@ -60,8 +60,11 @@ contents = Table(
     Column("id", Words, primary_key=True),
     Column("location", Words, nullable=False),
     Column("created", Moment, nullable=False),
+    Column("doomed", Boolean, nullable=False),
 )
-"""Bytes that are stored, or being stored: as `chunks`, or as the S3 object `location`."""
+"""Bytes that are stored, or being stored: as `chunks`, or as the S3 object `location`. Those that
+are `doomed` are being removed.
+"""
 
 chunks = Table(
     "chunks",

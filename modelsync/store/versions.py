@@ -1,21 +1,18 @@
-"""The versions of models and their labels: listed, found, promoted, deleted."""
+"""The versions of models: listed, found, promoted, deleted."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
-from modelsync.errors import UnknownVersion, VersionConflict
-from modelsync.store import pointer
+from modelsync.errors import VersionConflict
+from modelsync.store import lookup, pointer
 from modelsync.store.database import Database
 from modelsync.store.records import ModelRecord, Version
 from modelsync.store.rows import count_revision, version_of
 from modelsync.store.tables import labels, models, promotions, revisions, versions
-
-_SHOWN = 10
-"""How many versions a message names."""
 
 
 class VersionRecords:
@@ -40,12 +37,12 @@ class VersionRecords:
         Raises UnknownVersion, which names those that exist.
         """
         with self.database.reading() as connection:
-            return _read(connection, model, _number(connection, model, name))
+            return lookup.read(connection, model, lookup.find(connection, model, name))
 
     def promote(self, model: str, number: int) -> Version:
         """Make a version current. Raises UnknownVersion."""
         with self.database.writing() as (connection, now):
-            version = _read(connection, model, number)
+            version = lookup.read(connection, model, number)
             pointer.move(connection, model, number, now)
             return version
 
@@ -58,7 +55,7 @@ class VersionRecords:
             if (number := pointer.before(connection, model)) is None:
                 raise VersionConflict(f"no version of {model} was current before")
             pointer.move_back(connection, model, number)
-            return _read(connection, model, number)
+            return lookup.read(connection, model, number)
 
     def delete(self, model: str, number: int, *, force: bool = False) -> None:
         """Delete a version and its labels. Its number is never given again.
@@ -66,7 +63,7 @@ class VersionRecords:
         Raises UnknownVersion; VersionConflict if it is current, unless `force`: then no version is.
         """
         with self.database.writing() as (connection, _):
-            _read(connection, model, number)
+            lookup.read(connection, model, number)
             _refuse_current(connection, model, [number], force)
             _delete(connection, model, [number])
 
@@ -81,21 +78,6 @@ class VersionRecords:
                 _refuse_current(connection, model, found, force)
                 _delete(connection, model, found)
             return len(found)
-
-    def set_label(self, model: str, label: str, number: int, *, origin: str = "api") -> None:
-        """Let a label name a version, from now on only this one. Raises UnknownVersion."""
-        with self.database.writing() as (connection, now):
-            _read(connection, model, number)
-            connection.execute(delete(labels).where(_labelled(model, label)))
-            values = {"model": model, "label": label, "number": number}
-            connection.execute(insert(labels).values(**values, origin=origin, created=now))
-            count_revision(connection)
-
-    def remove_label(self, model: str, label: str) -> None:
-        """Remove a label, if the model has it."""
-        with self.database.writing() as (connection, _):
-            connection.execute(delete(labels).where(_labelled(model, label)))
-            count_revision(connection)
 
     def revision(self) -> int:
         """Return a number that grows with every change of versions, pointers and labels."""
@@ -121,55 +103,6 @@ def _models(connection: Connection, model: str | None = None) -> dict[str, Model
         name: ModelRecord(name, number, tuple(found[name]), labelled[name])
         for name, number in current.items()
     }
-
-
-def _read(connection: Connection, model: str, number: int) -> Version:
-    query = select(versions).where(versions.c.model == model, versions.c.number == number)
-    if (row := connection.execute(query).mappings().first()) is None:
-        raise _unknown(connection, model, str(number))
-    return version_of(row)
-
-
-def _number(connection: Connection, model: str, name: str) -> int:
-    """The number that a name means: a label's, a key's, or its own."""
-    label: int | None = connection.scalar(select(labels.c.number).where(_labelled(model, name)))
-    if label is not None:
-        return label
-    query = (
-        select(versions.c.number)
-        .where(versions.c.model == model, versions.c.key == name)
-        .order_by(versions.c.number.desc())
-        .limit(1)
-    )
-    newest: int | None = connection.scalar(query)
-    if newest is not None:
-        return newest
-    digits = name.removeprefix("v")
-    if digits.isascii() and digits.isdigit() and len(digits) < 10:  # more is no INTEGER
-        return int(digits)
-    raise _unknown(connection, model, name)
-
-
-def _unknown(connection: Connection, model: str, name: str) -> UnknownVersion:
-    query = (
-        select(versions.c.number, versions.c.key)
-        .where(versions.c.model == model)
-        .order_by(versions.c.number.desc())
-        .limit(_SHOWN + 1)
-    )
-    rows = connection.execute(query).all()
-    if not rows:
-        return UnknownVersion(f"{model} has no version {name!r}: it has none yet")
-    shown = ", ".join(f"{row.number} ({row.key})" for row in rows[:_SHOWN])
-    more = " and older ones" if len(rows) > _SHOWN else ""
-    query = select(labels.c.label).where(labels.c.model == model).order_by(labels.c.label)
-    marks = ", ".join(connection.scalars(query.limit(_SHOWN)))
-    named = f"; labels: {marks}" if marks else ""
-    return UnknownVersion(f"{model} has no version {name!r}; it has {shown}{more}{named}")
-
-
-def _labelled(model: str, label: str) -> ColumnElement[bool]:
-    return and_(labels.c.model == model, labels.c.label == label)
 
 
 def _refuse_current(connection: Connection, model: str, numbers: list[int], force: bool) -> None:

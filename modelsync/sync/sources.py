@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -12,11 +12,11 @@ from modelsync.deadline import Deadline
 from modelsync.environments import requirements
 from modelsync.environments.requirements import Found
 from modelsync.errors import NoModels, RefNotFound
-from modelsync.files import copy_tree, listed, storage, tree_hash
+from modelsync.files import copy_tree, listed, remove_tree, storage, tree_hash
 from modelsync.git import url
 from modelsync.git.cache import MirrorCache
 from modelsync.git.mirror import Mirror
-from modelsync.models.types import Fault, TreeHash
+from modelsync.models.types import Fault, ModelName, TreeHash
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
 
@@ -194,6 +194,43 @@ class FolderSource:
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
         """Say where a model folder belongs."""
         return NoModels(f"no model folder in {self._folder.name}/: `modelsync new NAME` makes one")
+
+
+class SingleModel:
+    """One model of a source, for a job that fits it: the others need no check and no environment.
+
+    Labels and the next sync are not its business.
+    """
+
+    def __init__(self, source: Source, name: ModelName) -> None:
+        self._source = source
+        self._name = name
+        self.kind, self.origin, self.view = source.kind, source.origin, source.view
+
+    def resolve(self, deadline: Deadline) -> str:
+        """The commit of the source."""
+        return self._source.resolve(deadline)
+
+    def export(self, commit: str, target: Path, deadline: Deadline) -> SourceExport:
+        """Export all folders, and keep that of the model."""
+        found = self._source.export(commit, target, deadline)
+        with storage():
+            for folder in target.iterdir():
+                if folder.name != self._name:
+                    remove_tree(folder)
+        problems = {name: one for name, one in found.problems.items() if name == self._name}
+        return replace(found, problems=problems)
+
+    def tags(self, deadline: Deadline) -> None:
+        """None: no job reads them."""
+
+    def versions(self, commit: str, deadline: Deadline) -> Mapping[str, TreeHash]:
+        """Never asked."""
+        return {}
+
+    def no_models(self, commit: str, deadline: Deadline) -> NoModels:
+        """Name the model that is missing."""
+        return NoModels(f"the commit {commit[:12]} holds no model {self._name}")
 
 
 def source_of(settings: Settings) -> Source:

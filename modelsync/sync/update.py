@@ -37,6 +37,7 @@ from modelsync.observability import logs
 from modelsync.observability.logs import event
 from modelsync.releases import answers
 from modelsync.releases.environment import environment
+from modelsync.releases.fitted import FittedVersions
 from modelsync.releases.store import Release, Releases, Staging
 from modelsync.settings import Settings
 from modelsync.sync import labels, sources, unfit
@@ -79,11 +80,11 @@ class Outcome:
 class Updater:
     """Brings the state directory up to date with the source. A file lock lets one run at a time."""
 
-    def __init__(self, config: Settings) -> None:
+    def __init__(self, config: Settings, source: Source | None = None) -> None:
         self._settings = config
         self._home = config.state.home
         self._releases = Releases(self._home)
-        self._source = source_of(config)
+        self._source = source or source_of(config)
         self._pin = config.git.revision
         self._builder = Builder.of(config)
         self._environments = self._builder.environments
@@ -222,6 +223,7 @@ class Updater:
             beside=beside,
             timeout=self._settings.sync.check_timeout,
             pythons=self._environments.pythons({spec.environment for spec in specs}),
+            fitted=FittedVersions(self._home).serving(),
         )
 
     def _entry(

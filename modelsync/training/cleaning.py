@@ -1,11 +1,12 @@
 """Removes what nobody needs any more: blobs without a row, artefacts that do not serve, the folders
-of jobs whose processes were killed.
+of jobs and the bodies of requests whose processes were killed.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from modelsync.observability.logs import event
@@ -21,7 +22,9 @@ INTERVAL = 3600.0
 """Seconds between two cleanings; the first comes soon after the start."""
 
 DAY = 24 * 3600.0
-"""Seconds for which a blob without a row stays: its job may be about to write the row."""
+"""Seconds for which a blob without a row stays, whose job may be about to write it; and the body of
+a request.
+"""
 
 MOST_JOBS = 1_000_000
 
@@ -44,11 +47,20 @@ class Cleaning:
         live = {job.id for job in self._store.catalog.jobs(live=True, limit=MOST_JOBS)}
         for job in folders - live:
             Workspace(self._home, job).remove()
+        self._remove_bodies(time.time() - DAY)
         files = self._artifacts.sweep(self._needed(), time.time())
         blobs = self._store.blobs.collect(DAY)
         self._next = now + INTERVAL
         if files or blobs:
             event(log, logging.INFO, "cleaned", event="cleaned", artifacts=files, blobs=blobs)
+
+    def _remove_bodies(self, before: float) -> None:
+        """Remove bodies of requests that nobody reads any more, older than `before`."""
+        with suppress(OSError):
+            for file in (self._home / "run" / "requests").iterdir():
+                with suppress(OSError):
+                    if file.stat().st_mtime < before:
+                        file.unlink()
 
     def _needed(self) -> set[str]:
         """Return the digests of the artefacts that serve, have a label, or are in a worker."""

@@ -70,7 +70,7 @@ class FileSource:
         return total
 
     def batches(self, skip: int = 0) -> Iterator[pa.RecordBatch]:
-        """Read all rows but the first `skip`, as `Source.batches` says."""
+        """Read all rows but the first `skip`, as `DataSource.batches` says."""
         read = self._read_parquet if self._format == "parquet" else self._read_text
         for file in self._files:
             with self._reading(file):
@@ -82,7 +82,14 @@ class FileSource:
 
     def _schema_of(self, file: DataFile) -> pa.Schema:
         with self._reading(file):
-            return self._fragment(file).physical_schema
+            schema = self._fragment(file).physical_schema
+        for field in schema:
+            if self._format != "parquet" and pa.types.is_binary(field.type):
+                raise DataInvalid(
+                    f"source: {file.name}: column {field.name!r} is no text in UTF-8: save the file "
+                    "with that encoding"
+                )
+        return schema
 
     def _unified(self, schemas: list[pa.Schema]) -> pa.Schema:
         """Return the schema of all files, whose columns may stand in another order.

@@ -18,7 +18,7 @@ from typing import IO
 
 from modelsync import bootstrap, settings
 from modelsync.fitting import outcome
-from modelsync.fitting.messages import FitError, FitJob, FitResult, Progress
+from modelsync.fitting.messages import RESULT, FitError, FitJob, FitResult, Progress
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.models.serialization import from_json
 from modelsync.oom import JOB_OOM_SCORE, OomKills, find_counter, prefer_as_oom_victim
@@ -28,7 +28,7 @@ from modelsync.resources import starting
 TICK = 0.25
 """Seconds between two looks at what should end the process."""
 
-GRACE = 5.0
+GRACE = 2.5
 """Seconds between SIGTERM and SIGKILL: a model may put its own work in order."""
 
 THREADS = (
@@ -200,7 +200,8 @@ class FitProcess:
         if self._late:
             limit = f"it did not end within {self._timeout:g} s (MODELSYNC_JOB_TIMEOUT)"
             return FitResult(error=FitError("timeout", "", limit))
-        number = signal.Signals(-code) if -code in signal.valid_signals() else None
+        done = (task.output / RESULT).exists()  # then nothing was left to do
+        number = signal.Signals(-code) if -code in signal.valid_signals() and not done else None
         if number == signal.SIGKILL and self._oom_kills.claim(monotonic()):
             ended = "the kernel ended its process because the machine's memory ran out"
             return FitResult(error=FitError("memory", "", ended))

@@ -4,6 +4,7 @@ from the store into its workspace, for a process that knows no store.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelsync.errors import JobFailed, UnknownVersion
+from modelsync.errors import ArtifactCorrupt, JobFailed, UnknownVersion
+from modelsync.fitting.checkpoint import position
 from modelsync.fitting.messages import FitJob
 from modelsync.models.types import ModelSpec
 from modelsync.models.versions import FittedVersion
@@ -23,7 +25,9 @@ from modelsync.training.workspace import Workspace
 
 if TYPE_CHECKING:  # they import pyarrow
     from modelsync.training.feed import Feed
-    from modelsync.training.sources import Source
+    from modelsync.training.sources import DataSource
+
+log = logging.getLogger(__name__)
 
 FEED_END = 5.0
 """Seconds that a feed gets to see that its reader has ended."""
@@ -37,7 +41,7 @@ class JobInputs:
         self._store = store
         self._workspace = workspace
 
-    def collect(self, job: Job, spec: ModelSpec) -> tuple[FitJob, Source | None]:
+    def collect(self, job: Job, spec: ModelSpec) -> tuple[FitJob, DataSource | None]:
         """Return what the process that fits is told, but for what it inherits, and the source of
         its data, if that is not in the request.
 
@@ -57,7 +61,6 @@ class JobInputs:
             input=None if asked.kind == "upload" else body,
             upload=body if asked.kind == "upload" else None,
             base=self._base(job) if asked.kind == "update" else None,
-            checkpoint=self._fetched(job.checkpoint, "checkpoint") if job.checkpoint else None,
             serializer=str(asked.options.get("serializer") or training.serializer),
             promote=bool(asked.options.get("promote", True)),
             old_metrics=dict(current.made.metrics) if current else None,
@@ -68,10 +71,29 @@ class JobInputs:
         source = self._source(job, spec)
         if source:
             digest = source.digest if source.resumable else ""
-            task = replace(task, source=digest, target=source.target, rows=source.rows)
+            task = replace(
+                task,
+                source=digest,
+                target=source.target,
+                rows=source.rows,
+                checkpoint=self._checkpoint(job, digest),
+            )
         return task, source
 
-    def _source(self, job: Job, spec: ModelSpec) -> Source | None:
+    def _checkpoint(self, job: Job, source: str) -> Path | None:
+        """Return the file from which the job goes on; None if it begins anew: it was never stored,
+        or the data has changed since.
+        """
+        if not job.checkpoint:
+            return None
+        try:
+            file = self._fetched(job.checkpoint, "checkpoint")
+            return file if source and position(file)[0] == source else None
+        except ArtifactCorrupt as error:
+            log.warning("job %s begins anew: %s", job.id, error)
+            return None
+
+    def _source(self, job: Job, spec: ModelSpec) -> DataSource | None:
         if not job.asked.source:
             return None
         from modelsync.training.sources import examine
@@ -102,7 +124,7 @@ class JobInputs:
 
 
 @contextmanager
-def feeding(source: Source | None, task: FitJob) -> Iterator[tuple[int, Feed | None]]:
+def feeding(source: DataSource | None, task: FitJob) -> Iterator[tuple[int, Feed | None]]:
     """Feed a source to a pipe, whose reading end is given; -1 without a source.
 
     Rows that a checkpoint of the same source holds are left out.
@@ -113,7 +135,8 @@ def feeding(source: Source | None, task: FitJob) -> Iterator[tuple[int, Feed | N
     from modelsync.training.feed import Feed
 
     reading, writing = os.pipe()
-    feed = Feed(source, writing, skip=0)
+    skip = position(task.checkpoint)[1] if task.checkpoint else 0
+    feed = Feed(source, writing, skip=skip)
     feed.start()
     yield reading, feed
     feed.join(FEED_END)

@@ -117,6 +117,8 @@ class JobRun:
             self._workspace.begin(self._owner)
             with code_of(job, self._config) as spec:
                 return self._fit(job, spec, reporter)
+        except ProcessKilled:
+            raise
         except StoreUnavailable:  # this process is ended while it waits for it
             return None
         except JobFailed as error:
@@ -168,7 +170,7 @@ class JobRun:
 
     def _fail(self, job: Job, error: Mapping[str, Any], state: JobState) -> JobState:
         self._insist(lambda: self._store.catalog.fail(job.id, self._owner, error, state))
-        return self._ended(job, state, **{key: error[key] for key in ("stage", "kind", "message")})
+        return self._ended(job, state, stage=error["stage"], reason=error["message"])
 
     def _killed(self, job: Job, killed: ProcessKilled) -> JobState:
         """The process that fits was killed: by whoever ends the whole service, or by somebody."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from modelsync.store.catalog import Catalog
 from modelsync.store.records import ModelRecord, Version
 from modelsync.sync import labels
 from modelsync.sync.labels import Labels, LabelTarget
+
+if TYPE_CHECKING:
+    from modelsync.store.catalog import Catalog
 
 ORIGIN = "git"
 """The origin of these labels: others are never moved or removed by a tag."""
@@ -31,12 +34,17 @@ class GitLabels:
         self._catalog = catalog
         self._home = home
         self._applied: tuple[Labels, Mapping[str, frozenset[int]]] | None = None
+        self._revision: int | None = None
 
-    def apply(self) -> None:
+    def step(self, now: float) -> None:
         """Apply them, if something has changed. Raises StoreUnavailable."""
         wanted = labels.read(self._home)
         if wanted is None:
             return
+        revision = self._catalog.revision()
+        if self._applied and self._applied[0] == wanted and revision == self._revision:
+            return
+        self._revision = revision
         models = self._catalog.models()
         seen = (wanted, {name: _numbers(record) for name, record in models.items()})
         if seen != self._applied:

@@ -22,7 +22,7 @@ from modelsync.training.job import host_of
 NOT_RUN = 75
 """Exit code of a job's process that could not claim its row, or is to run again; see `cli.job`."""
 
-ENDING = 4.0
+ENDING = 5.0
 """Seconds that jobs have to queue themselves again when the service ends."""
 
 _POLL = 0.05

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from functools import cached_property, partial
 from itertools import chain
 from typing import Any
@@ -72,7 +73,7 @@ class QuerySource:
             return self._schema(_batch(rows.fetchmany(SAMPLE), list(rows.keys()), None))
 
     def batches(self, skip: int = 0) -> Iterator[pa.RecordBatch]:
-        """Read all rows but the first `skip`, as `Source.batches` says."""
+        """Read all rows but the first `skip`, as `DataSource.batches` says."""
         with self._rows(self._query) as rows:
             names = list(rows.keys())
             first = rows.fetchmany(SAMPLE)
@@ -174,7 +175,7 @@ def _batch(
         try:
             try:
                 arrays.append(pa.array(values, kind))
-            except pa.ArrowInvalid:
+            except (pa.ArrowInvalid, pa.ArrowTypeError):
                 arrays.append(pa.array(values))  # cast by `conform`, or refused there
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise DataInvalid(
@@ -200,7 +201,9 @@ def _value(value: Any) -> Any:
         return json.dumps(value, default=str)
     if value is None or isinstance(value, _KNOWN):
         return value
-    return value if type(value).__module__ in {"decimal", "datetime"} else str(value)
+    if isinstance(value, Decimal):
+        return float(value)
+    return value if type(value).__module__ == "datetime" else str(value)
 
 
 _KNOWN = (bool, int, float, str, bytes)

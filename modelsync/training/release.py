@@ -40,8 +40,8 @@ def code_of(job: Job, config: Settings) -> Iterator[ModelSpec]:
 def release_of(job: Job, config: Settings) -> Release | None:
     """Return a release that holds the code of a job; None if there is none.
 
-    In a state directory without a release, as in a pod of a Kubernetes Job, an update makes it
-    from the commit. Raises JobFailed if that fails.
+    In a state directory without a release, as in a pod of a Kubernetes Job, an update makes one of
+    the commit with this model alone. Raises JobFailed if that fails.
     """
     releases = Releases(config.state.home)
     if releases.current_id() is None:
@@ -63,13 +63,16 @@ def _holds(release: Release, job: Job) -> bool:
 def _update(job: Job, config: Settings) -> None:
     # Here, because it imports git and the check, which a job on the machine of its service never
     # needs.
+    from modelsync.sync.sources import SingleModel, source_of
     from modelsync.sync.update import Updater
 
     if not config.standalone and not config.git.revision and job.asked.commit:
         revision = Revision.parse(job.asked.commit)
-        config = dataclasses.replace(config, git=dataclasses.replace(config.git, revision=revision))
+        # Proven: it served when the job was asked for, whatever else is broken in it.
+        pinned = dataclasses.replace(config.git, revision=revision, proven=revision)
+        config = dataclasses.replace(config, git=pinned)
     try:
-        Updater(config).run()
+        Updater(config, SingleModel(source_of(config), ModelName(job.model))).run()
     except (SyncError, StorageFailed) as error:
         raise JobFailed("load", "", f"the code of {job.model} cannot be had: {error}") from error
 

@@ -1,4 +1,4 @@
-"""A request becomes a job: it is checked as far as that is cheap, its data are stored, then its row.
+"""A request becomes a job: it is checked where that is cheap, its data are stored, then its row.
 
 The blob of the data comes first, so that no job is ever without them.
 """
@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import orjson
 
 from modelsync.errors import (
+    BodyTooLarge,
     DataInvalid,
     NotFitted,
     ResourcesExhausted,
@@ -22,6 +23,7 @@ from modelsync.errors import (
     StoreUnavailable,
 )
 from modelsync.files import storage
+from modelsync.fitting.uploads import recognize
 from modelsync.models.types import ModelEntry
 from modelsync.settings import Settings
 from modelsync.store.records import Job, JobKind, NewJob
@@ -43,13 +45,13 @@ class Submission:
     """A request for a job, without HTTP.
 
     `kind`: `fit` also without a body, which calls `train`. `body`: a file at its start, `size` its
-    bytes. `version`: which one to update, empty for the one that the body names, else the current.
-    `serializer`: of an uploaded file, whose version is called `name`.
+    bytes, None if that is not known. `version`: which one to update, empty for the one that the
+    body names, else the current. `serializer`: of an uploaded file, whose version is called `name`.
     """
 
     kind: JobKind
     body: IO[bytes]
-    size: int
+    size: int | None
     name: str = ""
     version: str = ""
     retrain: bool = False
@@ -105,15 +107,15 @@ class Intake:
     ) -> tuple[TrainingRequest, NewJob]:
         """Read the body, store its data, and describe the job."""
         content = folder / "content.json"
-        if asked.size > LARGE:
+        if asked.size is None or asked.size > LARGE:
             body = folder / "body.json"
-            _copy(asked.body, body)
+            self._copy(asked.body, body)
             request = training_request.read_file(body, content)
         else:
             request, data = training_request.read(asked.body.read())
             content.write_bytes(data)
         kind = _kind(entry, asked.kind, request)
-        digest, options = request.data, {}
+        digest, options = request.data, dict[str, Any]()
         if request.source:
             digest, options = self._examine(entry, request)
         parent = self._parent(entry, asked.version or request.name) if kind == "update" else None
@@ -144,7 +146,7 @@ class Intake:
             request.source,
             request.target,
             tuple(request.columns),
-            model_folder=self.folders / entry.spec.path,
+            folder=self.folders / entry.spec.path,
             settings=self.settings,
         )
         return found.digest, {"columns": request.columns} if request.columns else {}
@@ -173,9 +175,10 @@ class Intake:
     def _upload(self, entry: ModelEntry, asked: Submission, folder: Path) -> NewJob:
         valid_name(asked.name)
         file = folder / "upload"
-        _copy(asked.body, file)
-        with file.open("rb") as opened:
-            serializer = _format_of(opened.read(512), asked.serializer)
+        self._copy(asked.body, file)
+        serializer = recognize(file)
+        if asked.serializer not in ("", serializer):
+            raise DataInvalid(f"the file is {serializer}, not {asked.serializer}")
         stored = self.store.blobs.put(file)
         return NewJob(
             model=entry.name,
@@ -187,6 +190,15 @@ class Intake:
             options={"serializer": serializer, "data": ""},
             **self._origin(entry, asked),
         )
+
+    def _copy(self, source: IO[bytes], to: Path) -> None:
+        """Copy a body to a file. Raises BodyTooLarge."""
+        limit = self.settings.training.max_upload
+        with to.open("wb") as file:
+            while chunk := source.read(COPY):
+                if file.tell() + len(chunk) > limit:
+                    raise BodyTooLarge(f"the body is over {limit} bytes (MODELSYNC_MAX_UPLOAD)")
+                file.write(chunk)
 
 
 def _kind(entry: ModelEntry, kind: JobKind, request: TrainingRequest) -> JobKind:
@@ -200,7 +212,7 @@ def _kind(entry: ModelEntry, kind: JobKind, request: TrainingRequest) -> JobKind
     if not has_data:
         if "train" not in methods:
             raise DataInvalid(
-                f"x: is missing; {entry.name} has no method train, which would fetch its data itself"
+                f"x: is missing; {entry.name} has no method train, which would fetch its data"
             )
         return "train"
     if "fit" not in methods and not request.source:
@@ -233,27 +245,3 @@ def _fingerprint(kind: JobKind, digest: str, request: TrainingRequest) -> str:
 
 def _digest(value: Any) -> str:
     return sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def _copy(source: IO[bytes], to: Path) -> None:
-    with to.open("wb") as file:
-        while chunk := source.read(COPY):
-            file.write(chunk)
-
-
-def _format_of(begin: bytes, asked: str) -> str:
-    """Return the format of an uploaded file, from its first bytes. Raises DataInvalid.
-
-    Nothing that runs code when it is opened is taken: no pickle, whatever its name.
-    """
-    if begin[:1] == b"\x80" or begin[:2] in (b"\x1f\x8b", b"x\x9c", b"x\x01", b"x\xda", b"BZ"):
-        raise DataInvalid(
-            "a pickle, or a joblib file, is refused, because it runs code when it is opened; upload "
-            "ONNX or skops, or push the file to the repository"
-        )
-    found = "skops" if begin[:4] == b"PK\x03\x04" else "onnx" if begin[:1] == b"\x08" else ""
-    if not found:
-        raise DataInvalid("the file is neither ONNX (a ModelProto) nor skops (a zip archive)")
-    if asked not in ("", found):
-        raise DataInvalid(f"the file is {found}, not {asked}")
-    return found

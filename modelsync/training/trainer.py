@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from modelsync import orphans, settings, store
@@ -26,6 +25,7 @@ from modelsync.store import Store
 from modelsync.store.records import Job, JobState
 from modelsync.training import callback, mirror
 from modelsync.training.cleaning import Cleaning
+from modelsync.training.labels import GitLabels
 from modelsync.training.launchers import NOT_RUN, Ended, JobLauncher, JobProcesses
 from modelsync.training.loop import Loop
 from modelsync.training.mirror import Mirror
@@ -95,7 +95,7 @@ class Trainer:
         try:
             self._look(now)
         except StoreUnavailable:
-            self._next_loss = monotonic() + SETTLING
+            self._next_loss = now + SETTLING
             raise
         self._next_look = now + LOOK
 
@@ -231,6 +231,7 @@ def serve(config: Settings, stop: Stop) -> None:
 
     for loop in (
         Loop("the mirror", Mirror(home, opened).step, mirror.LOOK),
+        Loop("labels", GitLabels(opened.catalog, home).step, 1.0),
         Loop("cleaning", Cleaning(home, opened).step, 30.0),
     ):
         threading.Thread(target=loop.run, args=(stop,), name=loop.name, daemon=True).start()

@@ -1,4 +1,4 @@
-"""What the body of a `PUT` or a `PATCH` asks for: data to fit with, or their source, and parameters.
+"""What the body of a `PUT` or a `PATCH` asks for: data to fit with, or a source, and parameters.
 
 A large body takes seconds of the interpreter and ten times its size in memory, so a process of its
 own reads it: `python -m modelsync.training.training_request IN OUT`.
@@ -27,7 +27,7 @@ MEMBERS = (
     "x", "y", "data", "target", "source", "columns", "orient", "params", "modkwargs", "algkwargs",
     "name", "key", "model_key", "model-key", "retrain", "webhook",
 )  # fmt: skip
-"""The members of a body. `modkwargs` and `algkwargs` are parameters too, as *ml-server* had them."""
+"""The members of a body. `modkwargs` and `algkwargs`, of *ml-server*, are parameters too."""
 
 LARGE = 1024**2
 """Bytes from which a body is read by a process of its own."""
@@ -64,7 +64,7 @@ class TrainingRequest:
 def read(body: bytes) -> tuple[TrainingRequest, bytes]:
     """Return what a body asks for, and its data as JSON `{"x": ..., "y": ...}`, empty without any.
 
-    The data are rows, or an object of columns; texts with JSON and the orients of pandas are undone.
+    The data are rows, or an object of columns, without texts of JSON and orients of pandas.
     Raises MalformedBody if it is no JSON object, DataInvalid if it holds something else.
     """
     if not body.strip():
@@ -117,8 +117,8 @@ def valid_name(name: str, what: str = "name") -> str:
     """Return the name of a version or a label. Raises DataInvalid if it cannot be one."""
     if not _NAME.fullmatch(name):
         raise DataInvalid(
-            f"{what}: {name[:100]!r} cannot be a name; use up to 100 letters, digits, '.', '_', '-', "
-            "and begin with a letter or a digit"
+            f"{what}: {name[:100]!r} cannot be a name; use up to 100 letters, digits, '.', '_' and "
+            "'-', and begin with a letter or a digit"
         )
     if _NUMBER.fullmatch(name):
         raise DataInvalid(f"{what}: {name!r} would be taken for the number of a version")

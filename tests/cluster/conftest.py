@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from modelsync import locks
 from scripts.cluster import __main__ as commands
 from scripts.cluster import given, images
 from scripts.cluster.description import Description
@@ -44,7 +45,7 @@ def cluster() -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def image(cluster: Cluster) -> str:
+def image(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The name of the project's image in the cluster: MODELSYNC_TEST_IMAGE, or built from this very
     tree.
     """
@@ -52,13 +53,22 @@ def image(cluster: Cluster) -> str:
         return given_image
     if given.chosen():
         pytest.skip("a given cluster needs MODELSYNC_TEST_IMAGE")
+    built = tmp_path_factory.getbasetemp().parent / "image-is-built"  # of all processes of pytest
+    with built.with_suffix(".lock").open("w") as lock:
+        locks.lock(lock)
+        if "PYTEST_XDIST_WORKER" not in os.environ or not built.exists():
+            _build()
+            built.touch()
+    return IMAGE
+
+
+def _build() -> None:
     images.base()
     done = subprocess.run(
         ["scripts/image.sh", IMAGE], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     commands.load(layout(), IMAGE)
-    return IMAGE
 
 
 @pytest.fixture

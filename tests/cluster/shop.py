@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -208,6 +209,7 @@ class Shop:
             host=self.host,
             address=address.hostname or "",
             pause=PAUSE,
+            proxied=True,
         )
 
     def right(self, status: int, headers: Mapping[str, str], body: bytes) -> str | None:
@@ -274,6 +276,40 @@ def shop(
         assert made.state["good"] == made.pin == commit
     until(lambda: made.ask().ok, 60, "nginx knows us")
     yield made
+
+
+@contextlib.contextmanager
+def asked(cluster: Cluster, host: str, path: str) -> Iterator[tuple[list[str], list[str]]]:
+    """A client of the ingress that never stops asking; yields its answers and those that are wrong,
+    as they come.
+    """
+    answered: list[str] = []
+    wrong: list[str] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        with requests.Session() as session:
+            while not ended.wait(0.02):
+                try:
+                    answer = session.post(
+                        f"{cluster.ingress}{path}",
+                        json={"variables": {}},
+                        headers={"Host": host},
+                        timeout=30,
+                    )
+                    answered.append(answer.text)
+                    if answer.status_code != 200:
+                        wrong.append(f"{answer.status_code} {answer.text[:200]}")
+                except requests.RequestException as error:
+                    wrong.append(repr(error))
+
+    client = threading.Thread(target=ask)
+    client.start()
+    try:
+        yield answered, wrong
+    finally:
+        ended.set()
+        client.join()
 
 
 def figure(text: str) -> None:

@@ -153,6 +153,7 @@ def test_a_new_pod_starts_from_the_cache(
 # --- the control plane and the job ----------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_the_api_server_is_stopped_in_mid_rollout(store: Shop) -> None:
     """Pods answer meanwhile; the job waits for it and brings the rollout to its end."""
     if not store.cluster.can_stop_api_server:

@@ -81,6 +81,7 @@ def test_twenty_rollouts_under_load(store: Shop) -> None:
     )
 
 
+@pytest.mark.alone
 def test_five_drains_under_load(store: Shop) -> None:
     """A node's pods go elsewhere, and clients see no failure."""
     assert len(store.cluster.nodes) > 1

@@ -8,18 +8,15 @@ import base64
 import json
 import re
 import shutil
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-import requests
 import yaml
 
 from tests.cluster.cluster import Cluster, Namespace
+from tests.cluster.shop import asked
 from tests.fixtures.git import GitServer
 from tests.fixtures.service import answers
 from tests.waiting import until
@@ -118,40 +115,6 @@ def succeeds(namespace: Namespace, pod: str, helm: Helm) -> None:
     except AssertionError as error:
         raise AssertionError(f"{error}\n{namespace.kubectl('logs', pod)}") from None
     assert re.search(r"Phase: +Succeeded", said)
-
-
-@contextmanager
-def asked(cluster: Cluster, host: str, path: str) -> Iterator[tuple[list[str], list[str]]]:
-    """A client of the ingress that never stops asking; yields its answers and those that are wrong,
-    as they come.
-    """
-    answered: list[str] = []
-    wrong: list[str] = []
-    ended = threading.Event()
-
-    def ask() -> None:
-        with requests.Session() as session:
-            while not ended.wait(0.02):
-                try:
-                    answer = session.post(
-                        f"{cluster.ingress}{path}",
-                        json={"variables": {}},
-                        headers={"Host": host},
-                        timeout=30,
-                    )
-                    answered.append(answer.text)
-                    if answer.status_code != 200:
-                        wrong.append(f"{answer.status_code} {answer.text[:200]}")
-                except requests.RequestException as error:
-                    wrong.append(repr(error))
-
-    client = threading.Thread(target=ask)
-    client.start()
-    try:
-        yield answered, wrong
-    finally:
-        ended.set()
-        client.join()
 
 
 @both_helms
@@ -314,6 +277,7 @@ def test_manifests(namespace: Namespace, image: str, git: GitServer, tmp_path: P
     until(lambda: gone(namespace), 180, "everything is gone")
 
 
+@pytest.mark.alone
 def test_the_autoscaler_adds_pods_under_load(
     cluster: Cluster, namespace: Namespace, image: str, tmp_path: Path
 ) -> None:

@@ -16,7 +16,6 @@ from tests.waiting import until
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 FLOWER = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
-HOST = "smoke.modelsync.test"
 LABELS = {"app": "smoke"}
 
 
@@ -51,7 +50,7 @@ def deployment(image: str, environ: dict[str, str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def way_in() -> list[dict[str, Any]]:
+def way_in(namespace: Namespace) -> list[dict[str, Any]]:
     service = {
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "smoke"},
         "spec": {"selector": LABELS, "ports": [{"port": 80, "targetPort": 8080}]},
@@ -61,16 +60,22 @@ def way_in() -> list[dict[str, Any]]:
         "pathType": "Prefix",
         "backend": {"service": {"name": "smoke", "port": {"number": 80}}},
     }
+    rule = {"host": host_of(namespace), "http": {"paths": [path]}}
     ingress = {
         "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
         "metadata": {"name": "smoke", "annotations": {"nginx.org/use-cluster-ip": "true"}},
-        "spec": {"ingressClassName": "nginx", "rules": [{"host": HOST, "http": {"paths": [path]}}]},
+        "spec": {"ingressClassName": "nginx", "rules": [rule]},
     }  # fmt: skip
     return [service, ingress]
 
 
-def answer(cluster: Cluster, path: str, variables: Any) -> Any:
-    response = cluster.post(HOST, f"/models/{path}", {"variables": variables})
+def host_of(namespace: Namespace) -> str:
+    """A name of the test's own: tests run side by side."""
+    return f"{namespace.name}.modelsync.test"
+
+
+def answer(cluster: Cluster, namespace: Namespace, path: str, variables: Any) -> Any:
+    response = cluster.post(host_of(namespace), f"/models/{path}", {"variables": variables})
     assert response.status_code == 200, (response.status_code, response.text[:300])
     return response.json()
 
@@ -79,9 +84,9 @@ def test_pods_of_our_image_answer_through_the_ingress_controller(
     cluster: Cluster, namespace: Namespace, image: str
 ) -> None:
     """A plain Deployment of our image answers a POST that comes through nginx."""
-    namespace.apply(deployment(image, {}), *way_in())
+    namespace.apply(deployment(image, {}), *way_in(namespace))
     namespace.ready("smoke")
-    flower = until(lambda: answer(cluster, "Iris", FLOWER), 30)
+    flower = until(lambda: answer(cluster, namespace, "Iris", FLOWER), 30)
     print(f"\nthrough {cluster.ingress}: {flower}")
     assert flower
 
@@ -92,12 +97,14 @@ def test_pods_reach_a_git_server_of_the_tests(
     """A pod serves what a push to the tests' own git server holds."""
     git.push({"Echo/etls.py": answers(1)})
     namespace.apply(
-        deployment(image, {"gitPath": git.url, "MODELSYNC_GIT_PROTOCOLS": "http"}), *way_in()
+        deployment(image, {"gitPath": git.url, "MODELSYNC_GIT_PROTOCOLS": "http"}),
+        *way_in(namespace),
     )
     namespace.ready("smoke")
-    assert until(lambda: answer(cluster, "Echo", {}), 30) == {"value": 1}
+    assert until(lambda: answer(cluster, namespace, "Echo", {}), 30) == {"value": 1}
 
 
+@pytest.mark.alone
 def test_the_api_server_can_be_stopped_and_started(cluster: Cluster) -> None:
     """While the API server is away nothing answers there; what it knew is there afterwards."""
     if not cluster.can_stop_api_server:
@@ -168,7 +175,7 @@ def test_a_volume_is_shared_by_pods_of_all_nodes(
 
 def test_names_of_services_resolve_in_pods(namespace: Namespace, image: str) -> None:
     """A pod finds a Service by its name, and names outside of the cluster are unknown at once."""
-    namespace.apply(deployment(image, {}), *way_in())
+    namespace.apply(deployment(image, {}), *way_in(namespace))
     namespace.ready("smoke")
     code = "import socket; print(socket.gethostbyname('smoke'))"
     address = namespace.kubectl("exec", "deployment/smoke", "--", "python", "-c", code).strip()

@@ -116,7 +116,10 @@ def test_every_key_of_an_earlier_version_is_written(tmp_path: Path) -> None:
     new = json.loads((path / "release.json").read_text())
     assert old.keys() - {"written_by_a_newer_version"} == new.keys()
     keys, old_keys = new["models"]["Churn"].keys(), old["models"]["Churn"].keys()
-    assert (old_keys - keys, keys - old_keys) == (set(), {"environment", "placement"})
+    assert (old_keys - keys, keys - old_keys) == (
+        set(),
+        {"environment", "methods", "placement", "unfitted"},
+    )
 
 
 def test_names_that_are_no_text_do_not_stop_a_report(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 import orjson
 
@@ -26,8 +27,8 @@ def usage_text(context: Context, host: str) -> str:
     parts = [f"{len(callable_models)} models, release {service.commit or 'none yet'}"]
     for name, model in callable_models.items():
         about = model.doc.strip().partition("\n")[0]
-        command = _curl(f"{host}{context.base}/{name}", model, token)
-        parts.append(f"{name}{f': {about}' if about else ''}\n  {command}")
+        commands = _commands(f"{host}{context.base}/{name}", model, token)
+        parts.append("\n  ".join([f"{name}{f': {about}' if about else ''}", *commands]))
     parts.extend(f"{name} does not answer: {reason}" for name, reason in unavailable.items())
     if len(service.models) > 1:
         parts.append(
@@ -37,7 +38,22 @@ def usage_text(context: Context, host: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _curl(url: str, model: LoadedModel, token: str) -> str:
-    body = orjson.dumps({"variables": samples.variables(model)}).decode()
+def _commands(url: str, model: LoadedModel, token: str) -> list[str]:
+    """The commands that call a model; an artefact also takes several rows, and can be fetched."""
+    variables = samples.variables(model)
+    commands = [_curl(url, {"variables": variables}, token)]
+    if model.artefact:
+        columns = model.artefact.features
+        data = {name: [variables[name]] for name in columns if name in variables}
+        commands += [
+            _curl(f"{url}/predict", {"data": data or [variables.get("x", [])]}, token),
+            f"curl -s {shlex.quote(url)}{token}",
+            f"curl -s -OJ {shlex.quote(f'{url}/download')}{token}",
+        ]
+    return commands
+
+
+def _curl(url: str, body: dict[str, Any], token: str) -> str:
     media_type = "-H 'Content-Type: application/json'"
-    return f"curl -s {shlex.quote(url)} {media_type}{token} -d {shlex.quote(body)}"
+    data = shlex.quote(orjson.dumps(body).decode())
+    return f"curl -s {shlex.quote(url)} {media_type}{token} -d {data}"

@@ -50,7 +50,7 @@ def adapt(loaded: Any, file: str) -> LoadedArtefact:
     _refuse_unfitted(steps, file)
     for step in steps:
         _use_one_thread(step)
-    row, schema, gather, steps = inputs.read(steps)
+    row, schema, gather, steps, features = inputs.read(steps)
     *transformers, last = steps
     transforms = [step.transform for step in transformers]
     answer = _answer(last)
@@ -62,7 +62,14 @@ def adapt(loaded: Any, file: str) -> LoadedArtefact:
         return answer(x)
 
     doc = f"The ready model in {file}: {', '.join(type(step).__name__ for step in steps)}."
-    return LoadedArtefact(loaded, Batch(row, call, schema), doc)
+    return LoadedArtefact(
+        loaded,
+        Batch(row, call, schema),
+        doc,
+        features,
+        kind=type(last).__name__,
+        steps=tuple(name for name, _ in getattr(loaded, "steps", ())),
+    )
 
 
 def _refuse_others(loaded: Any, file: str) -> None:

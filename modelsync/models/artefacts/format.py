@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     # Not at run time: discovery imports the formats, and has no use for pydantic.
@@ -14,15 +14,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Features:
+    """What an artefact takes, as columns of a table with several rows.
+
+    `names`: those of the columns, in order; without names of their own `0`, `1` and so on. `given`:
+    how a row of them becomes `variables`: as members by `name`, as the list `x` by `place`; `all`:
+    as members, and columns of other names too, since the artefact chooses among them itself.
+    """
+
+    names: tuple[str, ...]
+    given: Literal["name", "place", "all"] = "name"
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedArtefact:
     """An artefact in memory: the model in it, how it is called, and a text for the API reference.
 
-    `batches`: one call can take several rows.
+    `batches`: one call can take several rows. `kind`: the type of the model, such as
+    `LogisticRegression`; `steps`: the names of the steps of a pipeline, in order.
     """
 
     instance: Any
     batch: Batch
     doc: str
+    features: Features
+    kind: str
+    steps: tuple[str, ...] = ()
     batches: bool = True
 
 

@@ -7,10 +7,11 @@ a DataFrame costs more time than many estimators.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from modelsync.models.artefacts import rows
+from modelsync.models.artefacts import data_frame_mapper, rows
+from modelsync.models.artefacts.format import Features
 from modelsync.models.artefacts.rows import NUMBERS, Number, Scalar
 from modelsync.models.binding.typehints import Call, Schema
 
@@ -22,13 +23,15 @@ class Inputs(NamedTuple):
     """How the input of an estimator is made.
 
     `row` makes a row of `variables`, whose JSON schema is `schema`; `gather` makes of rows the
-    array, DataFrame or list that the first of the `steps` takes.
+    array, DataFrame or list that the first of the `steps` takes. `features` are the columns of a
+    table with several rows.
     """
 
     row: Call
     schema: Schema | None
     gather: Callable[[list[Any]], Any]
     steps: list[Any]
+    features: Features
 
 
 def steps_of(estimator: Any) -> Iterator[Any]:
@@ -57,20 +60,32 @@ def read(steps: list[Any]) -> Inputs:
     names = getattr(first, "feature_names_in_", None)
     count = getattr(first, "n_features_in_", None)
     if names is not None:
-        types = _types(first, [str(name) for name in names], steps)
-        row, schema = rows.named(types)
-        if all(_is_plain(step) for step in steps):
-            # With their names they would warn that an array has none.
-            return Inputs(row, schema, _numbers, [_nameless(step) for step in steps])
-        return Inputs(row, schema, _frame(list(types)), steps)
+        return _by_name(_types(first, [str(name) for name in names], steps), steps)
     if count is not None:
+        features = Features(tuple(map(str, range(count))), "place")
         if _takes_numbers(first):
-            return Inputs(*rows.positional(count, _number(steps)), _numbers, steps)
-        return Inputs(*rows.positional(count, Scalar), _array, steps)
+            return Inputs(*rows.positional(count, _number(steps)), _numbers, steps, features)
+        return Inputs(*rows.positional(count, Scalar), _array, steps, features)
+    if data_frame_mapper.is_one(first):
+        types = _types_of_parts(data_frame_mapper.selections(first), steps)
+        if not data_frame_mapper.chooses(first):
+            return _by_name(types, steps)
+        features = Features(tuple(types), "all")
+        return Inputs(*rows.at_least(types), _records, steps, features)
     tags = _tags(first)
     if tags and tags.dict:
-        return Inputs(dict, None, list, steps)
-    return Inputs(*rows.whole(str if tags and tags.string else Any), list, steps)
+        return Inputs(dict, None, list, steps, Features((), "all"))
+    return Inputs(*rows.whole(str if tags and tags.string else Any), list, steps, Features(("x",)))
+
+
+def _by_name(types: dict[str, Any], steps: list[Any]) -> Inputs:
+    """Make rows of named values: an array if all steps compute with that, else a DataFrame."""
+    row, schema = rows.named(types)
+    features = Features(tuple(types))
+    if all(_is_plain(step) for step in steps):
+        # With their names they would warn that an array has none.
+        return Inputs(row, schema, _numbers, [_nameless(step) for step in steps], features)
+    return Inputs(row, schema, _frame(list(types)), steps, features)
 
 
 def _tags(step: Any) -> Any:
@@ -146,18 +161,25 @@ def _types(first: Any, names: list[str], steps: Sequence[Any]) -> dict[str, Any]
 
     if not isinstance(first, ColumnTransformer):
         return dict.fromkeys(names, _number(steps) if _takes_numbers(first) else Scalar)
-    found: dict[str, Any] = {}
-    for _, transformer, columns in first.transformers_:
-        if isinstance(transformer, str) and transformer == "drop":
-            continue
-        kind = (
-            Scalar
-            if isinstance(transformer, str)
-            else _type(list(steps_of(transformer)), steps[1:])
-        )
-        for name in _columns(columns, names):
-            found[name] = kind if found.get(name, kind) == kind else Scalar
+    parts = (
+        (_columns(columns, names), [] if isinstance(made, str) else list(steps_of(made)))
+        for _, made, columns in first.transformers_
+        if not (isinstance(made, str) and made == "drop")
+    )
+    found = _types_of_parts(parts, steps)
     return {name: found[name] for name in names if name in found}
+
+
+def _types_of_parts(
+    parts: Iterable[tuple[Sequence[str], list[Any]]], steps: Sequence[Any]
+) -> dict[str, Any]:
+    """Return the type of each input by its name; a part has its own names and transformers."""
+    found: dict[str, Any] = {}
+    for names, within in parts:
+        kind = _type(within, steps[1:]) if within else Scalar
+        for name in names:
+            found[name] = kind if found.get(name, kind) == kind else Scalar
+    return found
 
 
 def _type(within: list[Any], after: Sequence[Any]) -> Any:
@@ -212,6 +234,12 @@ def _array(rows: list[Any]) -> Any:
 
     numbers = all(NUMBERS.issuperset(map(type, row)) for row in rows)
     return np.array(rows, dtype=np.float64 if numbers else object)
+
+
+def _records(rows: list[Any]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame.from_records(rows)
 
 
 def _frame(names: list[str]) -> Callable[[list[Any]], Any]:

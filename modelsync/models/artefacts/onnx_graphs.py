@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from modelsync.errors import ModelBroken
 from modelsync.models import results
 from modelsync.models.artefacts import rows
-from modelsync.models.artefacts.format import LoadedArtefact
+from modelsync.models.artefacts.format import Features, LoadedArtefact
 from modelsync.models.artefacts.rows import Number
 from modelsync.models.binding.batching import Batch
 from modelsync.models.binding.constraints import Length
@@ -55,7 +55,8 @@ def read(path: Path) -> LoadedArtefact:
             message = f"its input {one.name} is a {one.type}, which variables cannot fill"
             raise ModelBroken(Fault("load", message, path.name, hint=f"add an {FILE} that runs it"))
     metadata = session.get_modelmeta().custom_metadata_map
-    row, schema, feed = _single(inputs[0], metadata) if _is_table(inputs) else _by_name(inputs)
+    read = _single(inputs[0], metadata) if _is_table(inputs) else _by_name(inputs)
+    row, schema, feed, features = read
     answer = _answer(outputs)
 
     def call(rows: list[Any]) -> list[dict[str, Any]]:
@@ -63,19 +64,24 @@ def read(path: Path) -> LoadedArtefact:
 
     doc = f"The ready model in {path.name}, an ONNX graph."
     batches = all(one.shape and not isinstance(one.shape[0], int) for one in inputs)
-    return LoadedArtefact(session, Batch(row, call, schema), doc, batches)
+    return LoadedArtefact(
+        session, Batch(row, call, schema), doc, features, kind="ONNX graph", batches=batches
+    )
 
 
 # --- inputs ---------------------------------------------------------------------------------------
+
+_Inputs = tuple[Any, Any, Callable[[list[Any]], dict[str, Any]], Features]
+"""How a row is made of variables, their JSON schema, how rows become the inputs of the graph, and
+the columns of a table.
+"""
 
 
 def _is_table(inputs: list[Any]) -> bool:
     return len(inputs) == 1 and len(inputs[0].shape) == 2 and inputs[0].shape[1] != 1
 
 
-def _single(
-    table: Any, metadata: dict[str, str]
-) -> tuple[Any, Any, Callable[[list[Any]], dict[str, Any]]]:
+def _single(table: Any, metadata: dict[str, str]) -> _Inputs:
     import numpy as np
 
     count = table.shape[1] if isinstance(table.shape[1], int) else None
@@ -83,9 +89,11 @@ def _single(
     names = _names(metadata.get("features", ""))
     if names and count in (None, len(names)):
         row, schema = rows.named(dict.fromkeys(names, _type(kind)))
+        features = Features(tuple(names))
     else:
         row, schema = rows.positional(count, _type(kind))
-    return row, schema, lambda rows: {table.name: np.array(rows, dtype=kind)}
+        features = Features(tuple(map(str, range(count or 0))), "place")
+    return row, schema, lambda rows: {table.name: np.array(rows, dtype=kind)}, features
 
 
 def _names(text: str) -> list[str]:
@@ -96,7 +104,7 @@ def _names(text: str) -> list[str]:
     return [str(name) for name in found] if isinstance(found, list) else []
 
 
-def _by_name(inputs: list[Any]) -> tuple[Any, Any, Callable[[list[Any]], dict[str, Any]]]:
+def _by_name(inputs: list[Any]) -> _Inputs:
     """Return how variables become the inputs of a graph that takes a tensor for each variable."""
     import numpy as np
 
@@ -115,7 +123,7 @@ def _by_name(inputs: list[Any]) -> tuple[Any, Any, Callable[[list[Any]], dict[st
             filled[name] = column.reshape(shape) if shape else column
         return filled
 
-    return row, schema, feed
+    return row, schema, feed, Features(tuple(types))
 
 
 def _type(kind: str) -> Any:

@@ -68,6 +68,16 @@ def named(types: Mapping[str, Any]) -> tuple[Call, Schema]:
     return mixed, schema
 
 
+def at_least(types: Mapping[str, Any]) -> tuple[Call, Schema]:
+    """Make rows that are the `variables` themselves, among which these names must be."""
+    check, schema = members(dict(types))
+
+    def row(variables: Variables) -> Any:
+        return {**variables, **check(variables)}
+
+    return row, schema
+
+
 def positional(count: int | None, kind: Any = Number) -> tuple[Call, Schema]:
     """Make rows that are the list `x`, of `count` values, or of any number if that is None."""
     check, schema = members({"x": Annotated[list[kind], Length(count)]})

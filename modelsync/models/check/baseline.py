@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modelsync.errors import ModelBroken, ModelRaised, VariablesInvalid
+from modelsync.errors import ModelBroken, ModelRaised, NotFitted, VariablesInvalid
 from modelsync.models import convention, results
 from modelsync.models.check import comparison
 from modelsync.models.check.comparison import find_difference
@@ -34,13 +34,15 @@ class Baseline:
 
     `seconds`: the median of its calls; None without an example. `first_seconds`: of the first call.
     `answers`: one for each example. `is_steady`: the same example got the same answer twice; None
-    if none was called twice.
+    if none was called twice. `unfitted`: it has nothing fitted that its examples need, so none was
+    answered.
     """
 
     seconds: float | None = None
     first_seconds: float = 0.0
     answers: list[Any] = None  # type: ignore[assignment]
     is_steady: bool | None = None
+    unfitted: bool = False
 
     def __post_init__(self) -> None:
         self.answers = self.answers or []
@@ -63,7 +65,10 @@ def run(model: LoadedModel, spec: ModelSpec, timeout: float) -> Baseline:
         lifecycle.start(model, wait)
         if not model.examples:
             return Baseline()
-        runs = [_run(predict, example, spec) for example in model.examples]
+        try:
+            runs = [_run(predict, example, spec) for example in model.examples]
+        except NotFitted:
+            return Baseline(unfitted=True)
         first, *rest = [seconds for seconds, _ in runs]
         answers = [answer for _, answer in runs]
         spent, index, is_steady = first + sum(rest), 0, None
@@ -147,9 +152,11 @@ def _answer_batch(model: LoadedModel, batch: list[Example], spec: ModelSpec) -> 
 
 @contextmanager
 def _blaming(example: Example, spec: ModelSpec) -> Iterator[None]:
-    """Turn any exception of the model into the fault of that example."""
+    """Turn any exception of the model, but NotFitted, into the fault of that example."""
     try:
         yield
+    except NotFitted:
+        raise
     except VariablesInvalid as error:
         raise _failed(example, f"its variables do not fit: {error}") from None
     except ModelRaised as error:

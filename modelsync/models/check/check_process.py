@@ -20,6 +20,7 @@ from modelsync import bootstrap
 from modelsync.models import diagnosis
 from modelsync.models.serialization import from_json, to_json
 from modelsync.models.types import CheckResult, Fault, FaultStage, ModelSpec
+from modelsync.models.versions import FittedVersion
 from modelsync.observability.redaction import redacted
 
 START_TIMEOUT = 60.0
@@ -49,8 +50,9 @@ class CheckProcess:
 
     `python`: that of the models' environment; None for the service's own. `together`: whether at
     last all models that share the workers are checked beside each other: `specs`, those that are
-    `new` and were checked in other processes, and those that are `served` already. `moved`: those
-    that must not run in the workers because of others, with the reason. `group`: the process group
+    `new` and were checked in other processes, and those that are `served` already. `fitted`:
+    the versions with which trained models serve. `moved`: those that must not run in the workers
+    because of others, with the reason. `group`: the process group
     of the model that is being checked. `stopped`: another thread sets it to have the process
     killed.
     """
@@ -61,6 +63,7 @@ class CheckProcess:
     served: Sequence[Checked] = ()
     new: Sequence[Checked] = ()
     together: bool = True
+    fitted: Mapping[str, FittedVersion] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     current: ModelSpec | None = None
     finished: int = 0
@@ -130,6 +133,7 @@ class CheckProcess:
             "served": [_checked_to_json(*one) for one in self.served],
             "new": [_checked_to_json(*one) for one in self.new],
             "together": self.together,
+            "fitted": {name: to_json(version) for name, version in self.fitted.items()},
         }
         return json.dumps(job).encode()
 

@@ -16,6 +16,7 @@ from modelsync import orphans
 from modelsync.models import diagnosis
 from modelsync.models.check.check_process import Checked, CheckProcess, Progress
 from modelsync.models.types import CheckResult, ModelName, ModelSpec
+from modelsync.models.versions import FittedVersion
 
 MODELS_OF_A_PROCESS = 10
 """Models from which on one more check process is worth its start."""
@@ -32,6 +33,7 @@ def check(
     beside: Collection[str] = (),
     pythons: Mapping[str, Path] = MappingProxyType({}),
     served: Sequence[Checked] = (),
+    fitted: Mapping[str, FittedVersion] = MappingProxyType({}),
     on_progress: Progress | None = None,
 ) -> list[CheckResult]:
     """Load the models and run their examples; return one result for each, in their order.
@@ -40,11 +42,12 @@ def check(
     environment of the child, so without the service's secrets. `beside`: names beside the models'
     folders (`common/`, `shared.py`), for hints. `pythons`: the Python of each environment, by its
     id; models of one are checked together, by its Python. `served`: models that serve already and
-    are not checked again, but beside which the others must be right. `on_progress` is called with
+    are not checked again, but beside which the others must be right. `fitted`: the versions with
+    which trained models serve, by model. `on_progress` is called with
     each result as it comes; the placement may still change. A model that does not end, or that ends
     the process, is broken. No process that a model started outlives this call.
     """
-    checks = _Checks(timeout, environ, beside, pythons, on_progress)
+    checks = _Checks(timeout, environ, beside, pythons, fitted, on_progress)
     for spec in specs:
         if spec.fault:
             checks.record(CheckResult(spec.name, spec.version, spec.fault))
@@ -66,6 +69,7 @@ class _Checks:
     environ: Mapping[str, str]
     beside: Collection[str]
     pythons: Mapping[str, Path]
+    fitted: Mapping[str, FittedVersion]
     on_progress: Progress | None
     results: dict[ModelName, CheckResult] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
@@ -97,6 +101,7 @@ class _Checks:
                 self.pythons.get(environment),
                 served,
                 together=self.parts == 1,
+                fitted=self.fitted,
             )
             for part in range(count)
         ]
@@ -107,7 +112,7 @@ class _Checks:
         new = [(spec, self.results[spec.name]) for spec in specs if not spec.environment]
         new = [(spec, result) for spec, result in new if result.ok]
         if self.parts > 1 and new:
-            self._run([CheckProcess([], self.timeout, None, served, new)])
+            self._run([CheckProcess([], self.timeout, None, served, new, fitted=self.fitted)])
 
     def _run(self, processes: Sequence[CheckProcess]) -> None:
         """Run check processes side by side."""

@@ -29,7 +29,7 @@ from modelsync import orphans
 from modelsync.errors import ModelBroken
 from modelsync.models import results
 from modelsync.models.binding import methods
-from modelsync.models.check import activity, trials
+from modelsync.models.check import activity, stored, trials
 from modelsync.models.check.comparison import BATCH, find_difference
 from modelsync.models.check.fork import Fork, ForkChannel, Message, withhold
 from modelsync.models.check.model_check import ModelCheck
@@ -37,7 +37,6 @@ from modelsync.models.check.placement import Facts, decide, wants_own_thread, wi
 from modelsync.models.check.replaced import Functions
 from modelsync.models.check.together import Neighbour, Together
 from modelsync.models.isolation import patches
-from modelsync.models.loading import loader
 from modelsync.models.serialization import from_json, to_json
 from modelsync.models.types import CheckResult, ModelSpec
 
@@ -185,7 +184,7 @@ def _load_and_call_in_thread(spec: ModelSpec, result: CheckResult, channel: Fork
     def run() -> None:
         """Add to `found` what comes of it: the outcome, and the sequence of a model that varies."""
         try:
-            model = loader.load(spec)
+            model = stored.load(spec)
         except ModelBroken as error:
             found.append({"outcome": f"it does not load: {error.fault}", "sequence": None})
             return
@@ -194,7 +193,7 @@ def _load_and_call_in_thread(spec: ModelSpec, result: CheckResult, channel: Fork
         try:
             trials.begin(model)
             # First, so that it begins like that of a fork which has made no other call.
-            first = trials.sequence(model) if answers is None and model.examples else None
+            first = trials.sequence(model) if answers is None and result.measured.examples else None
             outcome = trials.examine(model, order, model.context)
         except BaseException as error:  # noqa: BLE001  model code
             found.append({"outcome": trials.failure(model, error), "sequence": None})
@@ -222,6 +221,7 @@ def main(job: Path, events: int) -> None:
     patches.install()
     activity.install()
     _freeze()
+    stored.know(content["fitted"])
     zygote = Zygote(content["timeout"], trace, events)
     specs = [from_json(ModelSpec, values) for values in content["models"]]
     served, new = _neighbours(content["served"]), _neighbours(content["new"])

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, TextIO, cast
 
 from modelsync.errors import ModelBroken
-from modelsync.models.check import activity, baseline, held_objects
+from modelsync.models.check import activity, baseline, held_objects, stored
 from modelsync.models.check.baseline import Baseline
 from modelsync.models.check.footprint import Footprint
 from modelsync.models.check.fork import ForkChannel, Message
@@ -27,7 +27,6 @@ from modelsync.models.discovery.overlap import find_write
 from modelsync.models.discovery.process_wide import find_process_wide
 from modelsync.models.isolation.import_hooks import ROOT
 from modelsync.models.isolation.shared_settings import SharedSettings
-from modelsync.models.loading import loader
 from modelsync.models.serialization import to_json
 from modelsync.models.types import CheckResult, Fault, LoadedModel, Measurements, ModelSpec
 
@@ -69,12 +68,15 @@ class ModelCheck:
         measured = Measurements()
         try:
             with settings.watching(HEAVY, footprint.forgiven):
-                model = loader.load(spec, alone=True)
+                model = stored.load(spec, alone=True)
             measured = Measurements(time.perf_counter() - started, examples=len(model.examples))
             facts = self._loaded(model, footprint)
             template = Template(model, settings)
             facts = _with_threads(facts, footprint)
             found = baseline.run(model, spec, self.timeout)
+            if found.unfitted:
+                measured = replace(measured, examples=0, unfitted=len(model.examples))
+                facts, model.examples = replace(facts, examples=0), ()
         except ModelBroken as error:
             fault = cast(Fault, error.fault)
             result = CheckResult(spec.name, spec.version, fault, measured)

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from modelsync.errors import ModelBroken
-from modelsync.models.check import trials
+from modelsync.models.check import stored, trials
 from modelsync.models.check.fork import Fork, ForkChannel, Message
-from modelsync.models.loading import loader
 from modelsync.models.types import CheckResult, LoadedModel, ModelSpec
 
 PATIENCE = 5.0
@@ -110,7 +109,7 @@ def _run(models: Sequence[Neighbour], channel: ForkChannel) -> None:
         if one.result.placement.place == "worker":
             channel.send({"model": one.spec.name})
             try:
-                loaded.append((one, loader.load(one.spec)))
+                loaded.append((one, stored.load(one.spec)))
             except ModelBroken as error:
                 problem = f"it does not load: {error.fault}"[: trials.MAX_REASON]
                 channel.send({"problems": {one.spec.name: problem}})
@@ -168,7 +167,7 @@ def _load_and_call(one: Neighbour) -> str:
 
     def run() -> None:
         try:
-            found.append(_call(one, loader.load(one.spec), in_thread=True))
+            found.append(_call(one, stored.load(one.spec), in_thread=True))
         except ModelBroken as error:
             found.append(f"it does not load: {error.fault}"[: trials.MAX_REASON])
 

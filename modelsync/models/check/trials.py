@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
+from modelsync.errors import NotFitted
 from modelsync.models import results
 from modelsync.models.check.answering import answer
 from modelsync.models.check.baseline import Baseline
@@ -163,6 +164,8 @@ def examine(model: LoadedModel, order: Message, context: Context) -> str:
         example = model.examples[index]
         try:
             got = answer(model, example.variables, context)
+        except NotFitted:
+            continue
         except BaseException as error:  # noqa: BLE001  model code
             return failure(model, error)
         if wrong := _difference(example.name, order, index, got):

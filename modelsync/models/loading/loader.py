@@ -25,7 +25,7 @@ from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
 from modelsync.models.diagnosis import from_exception
 from modelsync.models.isolation import fork_guard, import_hooks, process_state
 from modelsync.models.loading import lifecycle
-from modelsync.models.types import Fault, LoadedModel, ModelSpec
+from modelsync.models.types import ArtefactFacts, Fault, LoadedModel, ModelSpec
 from modelsync.models.versions import FittedVersion, Mismatch
 
 TURN = 0.1
@@ -148,17 +148,20 @@ def _load(
 
 
 def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
+    from modelsync.models.artefacts import answers  # here: a small runner does without
+
     with process_state.restored_modules():
         artefact = registry.load(path, spec.artefact)
     batch = artefact.batch
     return LoadedModel(
         spec,
-        call=batch.one,
+        call=partial(answers.call, artefact),
         schema=batch.schema,
         doc=artefact.doc,
         instance=artefact.instance,
         bind=batch.row if artefact.batches else None,
         call_batch=batch.call if artefact.batches else None,
+        artefact=ArtefactFacts(artefact.features.names, artefact.kind, artefact.steps),
     )
 
 

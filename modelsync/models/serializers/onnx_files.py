@@ -44,6 +44,10 @@ class OnnxModel:
         found = self.session.run([self._outputs[0]], self._feed(x))[0]
         return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
 
+    def __getstate__(self) -> object:
+        """Refuse to be pickled, and taken apart by skops: onnxruntime would end the process."""
+        raise TypeError("an ONNX graph cannot be pickled")
+
     def __getattr__(self, name: str) -> Any:
         """Have `predict_proba` only where the graph gives probabilities."""
         if name == "predict_proba" and len(self.__dict__.get("_outputs", ())) > 1:

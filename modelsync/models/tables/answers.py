@@ -39,7 +39,14 @@ def answer(table: Table, rows: int, predicted: Any, probabilities: Any = None) -
         return {"predictions": values}
     if probabilities is None:
         return {"predict": values}
-    return {"predict": values, "predict_proba": listed(probabilities)}
+    return {"predict": values, "predict_proba": _by_row(probabilities)}
+
+
+def _by_row(probabilities: Any) -> list[Any]:
+    """Return probabilities row by row; those of several outputs come as an array for each."""
+    if isinstance(probabilities, list) and all(hasattr(one, "shape") for one in probabilities):
+        return [list(outputs) for outputs in zip(*map(listed, probabilities), strict=True)]
+    return listed(probabilities)
 
 
 def values_of(predicted: Any, rows: int) -> Values:

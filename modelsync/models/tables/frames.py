@@ -53,7 +53,9 @@ def _series(values: list[Any], kind: Column) -> Any:
     import pandas as pd
 
     if kind.dtype == "category":
-        return pd.Categorical(values, categories=list(kind.categories) or None)
+        known = set(kind.categories)
+        values = [value if value in known else None for value in values]  # others are missing
+        return pd.Categorical(values, categories=list(kind.categories))
     if kind.dtype.startswith("datetime64"):
         return _times(values, kind.dtype)
     if kind.dtype == TEXT:

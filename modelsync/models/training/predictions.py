@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from modelsync.models.binding.calls import Calls
+from modelsync.models.binding.typehints import Call
 from modelsync.models.tables import alignment, answers
 from modelsync.models.tables.table import Table
 from modelsync.models.training import estimates
@@ -48,11 +49,18 @@ def bind_to(
     if single is None and (ready or estimates.has_own(instance)):
         single = estimates.single(instance, inputs, predict, place)
     answer = _Answers(spec, instance, single, predict, ready)
-    call = answer.call_async if is_async else answer.call
+    call: Call = answer.call_async if is_async else answer.call
+    if ready and single and not is_async:
+        call = _direct(single.call, answer.call)
     schema = single.schema if single else None
     if single and single.call_batch and not is_async:
         return Calls(call, schema, answer.bind, answer.call_batch)
     return Calls(call, schema, is_async=is_async)
+
+
+def _direct(single: Call, tables: Call) -> Call:
+    """Call a model that is fitted: most requests are `variables`, and need nothing more."""
+    return lambda variables: single(variables) if type(variables) is dict else tables(variables)
 
 
 class _Answers:

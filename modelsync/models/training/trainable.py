@@ -99,16 +99,18 @@ class Trainable:
         """Return why the class refuses a version with these metrics; empty if it accepts.
 
         `old` are those of the current version, None without one. A first version is compared with
-        nothing: where `accept` cannot do that, it is accepted.
+        nothing: where `accept` cannot do that, it is accepted. What `accept` raises otherwise is a
+        refusal too: what was fitted for hours is not lost for it.
         """
         if "accept" not in self._model.spec.methods:
             return ""
         try:
             found = self._run(lambda: self._instance.accept(dict(new), dict(old or {})))
-        except (KeyError, TypeError, AttributeError):
-            if old:
-                raise
-            return ""
+        except Exception as error:  # noqa: BLE001  model code
+            if not old and isinstance(error, KeyError | TypeError | AttributeError):
+                return ""
+            known = ", ".join(new) or "none"
+            return f"accept raised {type(error).__name__}: {error} (the new metrics: {known})"
         reason = ""
         if isinstance(found, tuple) and len(found) == 2:
             found, reason = found[0], str(found[1])
@@ -217,6 +219,8 @@ class Trainable:
         if not callable(getattr(model, "partial_fit", None)):
             raise NotTrainable(_why_not(self._model.name, model), ("GET", "POST", "PUT", "DELETE"))
         method = signatures.read(model, "partial_fit")
+        if method.needs_y and data.y is None:
+            raise DataInvalid(f"y is missing: a {type(model).__name__} is updated with x and y")
         classes = getattr(model, "classes_", None)
         extra: dict[str, Any] = {}
         names = [one.name for one in method.others]
@@ -263,8 +267,6 @@ def _why_not(name: str, model: Any) -> str:
 
 def _values(y: Any) -> list[Any]:
     """Return the values of one column."""
-    if y is None:
-        raise DataInvalid("y is missing: a classifier is updated with x and y")
     return list(next(iter(y.values()))) if isinstance(y, dict) else answers.listed(y)
 
 

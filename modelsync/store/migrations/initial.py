@@ -55,6 +55,7 @@ def _make_blobs() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("location", sa.Text(), nullable=False),
         sa.Column("created", _TIME, nullable=False),
+        sa.Column("doomed", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_contents"),
     )
     op.create_table(

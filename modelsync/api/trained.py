@@ -1,0 +1,160 @@
+"""Trained models as resources see them: the store, versions as JSON, what the workers serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flask import request
+
+from modelsync.api import replies
+from modelsync.api.preferences import Waiting, WaitingResponse
+from modelsync.api.resource import Context
+from modelsync.errors import NotTrainable, RequestError, UnknownModel
+from modelsync.models.types import ModelEntry, ModelName
+from modelsync.problems import Answer, answer
+from modelsync.releases.fitted import FittedVersions, ModelVersions
+from modelsync.store.records import ModelRecord, Version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask import Response
+
+    from modelsync.server.auth import Scope
+
+SETTLED_WITHIN = 3.0
+"""Seconds for which a change waits until the workers of this machine have taken it over."""
+
+METHODS = ("GET", "HEAD", "OPTIONS", "POST")
+"""What every model's URL takes; a model that is trained takes PUT, PATCH and DELETE too."""
+
+
+class TrainedModels:
+    """The trained models of one service; `store` opens the store of this process."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.service = context.service
+        self.store = context.store
+        self.fitted = FittedVersions(context.service.settings.state.home)
+
+    def entry(self, name: str, method: str = "", verb: str = "") -> ModelEntry:
+        """The model of that name, if it is trained, and has a method of that name.
+
+        Raises UnknownModel with similar names; NotTrainable, which says what it lacks and what it
+        takes.
+        """
+        if (entry := self.service.entries.get(ModelName(name))) is None:
+            self.service.dataplane.model(name)  # raises, with similar names
+            raise UnknownModel(name)
+        spec = entry.spec
+        kind = "a ready-made artefact" if spec.artefact else "plain code"
+        if not spec.trainable:
+            raise NotTrainable(
+                f"{name} has no method fit: it is {kind} and has no fitted versions", METHODS
+            )
+        if method and method not in spec.methods:
+            allowed = (*METHODS, "PUT", "DELETE")
+            raise NotTrainable(f"{name} has no method {method}, which {verb} needs", allowed)
+        return entry
+
+    def require(self, name: str, scope: Scope, method: str = "", verb: str = "") -> ModelEntry:
+        """Check the token of the current request, then the model; return that.
+
+        Who may predict is told that a model cannot be trained.
+        """
+        self.context.require("predict")
+        entry = self.entry(name, method, verb)
+        self.context.require(scope)
+        return entry
+
+    # --- what serves ------------------------------------------------------------------------------
+
+    def settled(self, model: str) -> bool:
+        """Whether the processes of this machine serve what the store says of a model."""
+        record = self.store().catalog.model(model)
+        known = self.fitted.read().get(model, ModelVersions())
+        if (known.current, set(known.versions)) != (record.current, _numbers(record)):
+            return False
+        keys = {one.key: one.number for one in record.versions}
+        if known.names != {**keys, **record.labels}:
+            return False
+        told = [one for one in self.fitted.acknowledged() if model in one]
+        return all(one[model] == record.current for one in told)
+
+    def when_settled(self, model: str, make: Callable[[], Answer]) -> Response:
+        """A response that is made once the workers have taken over the change of a model."""
+        waiting = self.waiting(SETTLED_WITHIN)
+        return self.later(lambda: make() if waiting.over or self.settled(model) else None)
+
+    def waiting(self, seconds: float) -> Waiting:
+        """The time for which an answer waits; the end of this process ends it."""
+        return Waiting(seconds, lambda: self.service.draining)
+
+    def later(self, make: Callable[[], Answer | None]) -> Response:
+        """A response that is made as soon as `make` returns an answer; its errors are answered."""
+        identity, release = replies.request_id(), self.service.commit
+        name = (request.view_args or {}).get("name")
+
+        def safely() -> Answer | None:
+            try:
+                return make()
+            except RequestError as error:
+                return answer(error, request_id=identity, model=name, release=release)
+
+        first = make()
+        return replies.respond(first) if first else WaitingResponse(safely)
+
+    # --- as JSON ----------------------------------------------------------------------------------
+
+    def url(self, model: str, *parts: object) -> str:
+        """The path of a model's resource."""
+        return "/".join([self.context.base, model, *map(str, parts)])
+
+    def version(self, version: Version, record: ModelRecord) -> dict[str, Any]:
+        """All that is known of a version. `current`: predictions are made with it."""
+        made = version.made
+        labels = sorted(one for one, number in record.labels.items() if number == version.number)
+        return {
+            "number": version.number,
+            "key": version.key,
+            "labels": labels,
+            "current": version.number == record.current,
+            "created": version.created.isoformat(),
+            "origin": version.origin,
+            "job": version.job,
+            "parent": version.parent,
+            "code": version.code,
+            "commit": version.commit or None,
+            "fingerprint": made.fingerprint or None,
+            "params": version.params,
+            "metrics": made.metrics,
+            "rows": made.rows,
+            "inputs": made.inputs,
+            "serializer": made.serializer,
+            "size": made.size,
+            "sha256": made.sha256,
+            "libraries": made.libraries,
+            "call_seconds": made.call_seconds,
+            "verdict": version.verdict or None,
+            "url": self.url(version.model, "versions", version.number),
+        }
+
+    def versions(self, record: ModelRecord) -> list[dict[str, Any]]:
+        """All versions of a model, the newest first."""
+        return [self.version(one, record) for one in reversed(record.versions)]
+
+    def current(self, record: ModelRecord) -> Mapping[str, Any] | None:
+        """The version with which predictions are made."""
+        found = [one for one in record.versions if one.number == record.current]
+        return self.version(found[0], record) if found else None
+
+
+def flag(name: str) -> bool:
+    """Whether the current request has a query parameter that is true."""
+    return request.args.get(name, "").strip().lower() in ("true", "1", "yes", "on")
+
+
+def _numbers(record: ModelRecord) -> set[int]:
+    return {one.number for one in record.versions}
