@@ -136,7 +136,7 @@ def _rate(service: Service, folder: Path, name: str) -> float:
     )  # fmt: skip
     result = json.loads(done.stdout.partition("RESULT ")[2])
     assert not any(result["errors"].values()), result
-    return float(result["requests"]) / result["micros"] * 1e6
+    return float(result["requests"] / result["micros"] * 1e6)
 
 
 def _memory(folder: Path) -> list[Line]:
