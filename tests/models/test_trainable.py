@@ -152,6 +152,16 @@ def test_a_model_that_fits_itself(write: Write, find: Find, tmp_path: Path) -> N
     loader.unload(model)
 
 
+def test_a_score_beside_the_model(serve: Load) -> None:
+    """A number that `fit` returns is a metric, if it has set `self.model`; else it is the model."""
+    both = "def fit(self, x, y):\n        self.model = 'fitted'\n        return y.mean()"
+    found = trained.fitted(serve(class_of(both)), ROWS)
+    assert (found.model, found.metrics) == ("fitted", {"score": 0.5})
+    assert (
+        trained.fitted(serve(class_of("def fit(self, x, y): return y.mean()")), ROWS).model == 0.5
+    )
+
+
 def test_a_method_that_gives_nothing(serve: Load) -> None:
     """There would be nothing to store."""
     with pytest.raises(JobFailed, match=r"fit must return the fitted model, or set self\.model"):
