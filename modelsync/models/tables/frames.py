@@ -56,11 +56,12 @@ def _frame(columns: Mapping[str, list[Any]], kinds: Sequence[Column]) -> Any:
 
 
 def _series(values: list[Any], kind: Column) -> Any:
+    """Return one column as pandas has it; a category that is not known is missing."""
     import pandas as pd
 
     if kind.dtype == "category":
         known = set(kind.categories)
-        values = [value if value in known else None for value in values]  # others are missing
+        values = [value if value in known else None for value in values]
         return pd.Categorical(values, categories=list(kind.categories))
     if kind.dtype.startswith("datetime64"):
         return _times(values, kind.dtype)
