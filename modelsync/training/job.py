@@ -89,6 +89,7 @@ class JobRun:
                 self._owner, concurrency=self._config.training.concurrency, id=self._id
             )
             if claimed is None:
+                self._workspace.remove()  # what is in it belongs to no live job of ours
                 return None
             return self._run(claimed)
 
