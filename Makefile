@@ -24,7 +24,7 @@ test-isolation: setup  ## ordinary and misbehaving models in each place, about 1
 	$(BIN)/pytest -n 2 --dist loadgroup -m isolation tests/service
 
 test-jobs: setup s3-server  ## 500 jobs of which many are killed, in SQLite and PostgreSQL
-	$(BIN)/pytest --timeout 900 -m jobs tests/training
+	$(BIN)/pytest --timeout 3600 -rA -m jobs tests/training
 
 test-swaps: setup  ## 100 swaps under keep-alive load, about 4 minutes
 	MODELSYNC_TEST_SWAPS=100 $(BIN)/pytest --timeout 900 tests/service/test_swap.py -k drop_no_request

@@ -20,7 +20,7 @@ PROBLEMS: dict[str, str] = {
     "400": "The body is not JSON, or has no `variables` object",
     "401": "No token, or an unknown one",
     "403": "The token lacks the scope",
-    "404": "There is no such model; `near` lists similar names",
+    "404": "There is no such model, version or job; `near` lists similar names",
     "405": "The model lacks what the method needs; `detail` says what",
     "409": "It cannot be done in this state, such as a pinned commit; `detail` says why",
     "413": "The body is too large",
@@ -38,6 +38,16 @@ SCHEMAS: dict[str, Schema] = {
         "type": "object",
         "properties": {"variables": {"type": "object"}},
         "required": ["variables"],
+    },
+    "modelsync.Rows": {
+        "type": "object",
+        "description": "Several rows for a trained model, and the version that is asked",
+        "properties": {
+            "x": {"description": "Rows, or {column: [...]}; answered with `y`"},
+            "data": {"description": "Columns are answered with `predict`, rows with `predictions`"},
+            "key": {"type": "string", "description": "A key, a label or a number"},
+            "orient": {"type": "string", "description": "The form of x and y, as pandas has it"},
+        },
     },
     "modelsync.Fit": {
         "type": "object",

@@ -93,7 +93,7 @@ def _versions(entry: ModelEntry, loaded: LoadedModel | None) -> list[dict[str, A
     serving = (
         [{"version": loaded.version, "release": entry.release, "serving": True}] if loaded else []
     )
-    if entry.wanted_version and (not loaded or entry.wanted_version != loaded.version):
+    if entry.wanted_version and (not loaded or entry.wanted_version != loaded.spec.version):
         return [*serving, {"version": entry.wanted_version, "release": None, "serving": False}]
     return serving
 

@@ -135,6 +135,8 @@ def _predict_operation(context: Context, model: LoadedModel) -> Operation:
 def _request(model: LoadedModel) -> Schema:
     """The Media Type Object of a model's request, with its examples or a sample."""
     schema = reference("schemas", component_name(model.name))
+    if model.spec.trainable:
+        schema = {"anyOf": [schema, reference("schemas", "modelsync.Rows")]}
     if not model.examples:
         return {"schema": schema, "example": {"variables": samples.variables(model)}}
     examples = {

@@ -51,6 +51,7 @@ def everything(job: FitJob) -> Part:
 
 
 def _batches(job: FitJob) -> Iterator[Any]:
+    """Read the Arrow batches of the stream. Raises JobFailed of stage `data` if it breaks off."""
     if find_spec("pyarrow") is None:
         raise JobFailed(
             "data", "", "the model's environment has no pyarrow, which reads a source: add the "

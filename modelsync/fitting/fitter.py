@@ -12,7 +12,7 @@ from modelsync.fitting import artefact, batches, checkpoint, trial, uploads
 from modelsync.fitting.artefact import Saver
 from modelsync.fitting.checkpoint import CheckpointState
 from modelsync.fitting.messages import FitJob, FitResult
-from modelsync.fitting.reporter import Reporter
+from modelsync.fitting.reporter import ProgressReporter
 from modelsync.models.isolation import process_state
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.serializers.serializer import Owner
@@ -21,7 +21,7 @@ from modelsync.models.training.trainable import Fitted, Trainable
 from modelsync.models.types import LoadedModel
 
 
-def run(job: FitJob, reporter: Reporter) -> FitResult:
+def run(job: FitJob, reporter: ProgressReporter) -> FitResult:
     """Fit, write the artefact, and what the second half compares. Raises what the model raises."""
     if job.kind == "upload":
         with reporter.stage("data"):
@@ -35,7 +35,7 @@ class Fitter:
     `rows`: how many its object has taken; None if that is not known. `sample`: the first of them.
     """
 
-    def __init__(self, job: FitJob, reporter: Reporter) -> None:
+    def __init__(self, job: FitJob, reporter: ProgressReporter) -> None:
         self.job = job
         self.reporter = reporter
         self.rows: int | None = None
@@ -62,6 +62,8 @@ class Fitter:
         """Make the object and the artefact."""
         fitted = self._fitted()
         self._restore()  # the next lines are ours
+        if self.rows is not None:
+            self.reporter.rows(self.rows, self.job.rows or self.rows, last=True)
         with self.reporter.stage("fit"):
             metrics = artefact.numbers(fitted.metrics)
             verdict = self._verdict(metrics)

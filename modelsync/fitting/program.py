@@ -23,7 +23,7 @@ from modelsync import json_text
 from modelsync.files import write_atomically
 from modelsync.fitting import failures, fitter, trial
 from modelsync.fitting.messages import RESULT, FitJob, FitResult
-from modelsync.fitting.reporter import Reporter
+from modelsync.fitting.reporter import ProgressReporter
 from modelsync.models.isolation import fork_guard, patches
 from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.models.serialization import from_json, to_json
@@ -51,7 +51,7 @@ def main(file: Path, *, verify: bool) -> NoReturn:
     end_with_parent(signal.SIGKILL, job.parent)
     if verify:
         job = replace(job, batches=-1)  # the first half has read and closed it
-    reporter = Reporter(job.progress, job.output)
+    reporter = ProgressReporter(job.progress, job.output)
     _prepare(job)
     if verify:
         made = from_json(FitResult, json_text.loads((job.output / MADE).read_bytes()))
@@ -81,7 +81,7 @@ def _prepare(job: FitJob) -> None:
         CrashReport(open(job.crash, "w+b", buffering=0)).listen()  # noqa: PTH123, SIM115
 
 
-def _guarded(step: Callable[[], FitResult], job: FitJob, reporter: Reporter) -> FitResult:
+def _guarded(step: Callable[[], FitResult], job: FitJob, reporter: ProgressReporter) -> FitResult:
     """Run a half of the job; whatever a model's code raises is its failure."""
     try:
         return step()

@@ -21,7 +21,7 @@ MAX_MESSAGE = 200
 """Characters of a model's message."""
 
 
-class Reporter:
+class ProgressReporter:
     """Tells the stage and the progress; `current` is the stage."""
 
     def __init__(self, fd: int, output: Path) -> None:
@@ -38,9 +38,9 @@ class Reporter:
             self._file.write_text(name)
         yield
 
-    def rows(self, rows: int, total: int | None) -> None:
-        """Tell how many rows the model has taken, of how many."""
-        self._send(Progress(min(1.0, rows / total) if total else None, rows))
+    def rows(self, rows: int, total: int | None, *, last: bool = False) -> None:
+        """Tell how many rows the model has taken, of how many; at the `last` ones in any case."""
+        self._send(Progress(min(1.0, rows / total) if total else None, rows), now=last)
 
     def checkpoint(self, rows: int, total: int | None, file: Path) -> None:
         """Tell of a new checkpoint."""

@@ -20,7 +20,7 @@ from modelsync.errors import JobFailed, VariablesInvalid
 from modelsync.files import write_atomically
 from modelsync.fitting import artefact
 from modelsync.fitting.messages import FitJob, FitResult
-from modelsync.fitting.reporter import Reporter
+from modelsync.fitting.reporter import ProgressReporter
 from modelsync.models import results
 from modelsync.models.check.comparison import BATCH, find_difference
 from modelsync.models.loading import lifecycle, loader
@@ -108,7 +108,7 @@ def _table(rows: Mapping[str, Any]) -> Table:
 # --- after it is written --------------------------------------------------------------------------
 
 
-def run(job: FitJob, made: FitResult, reporter: Reporter) -> FitResult:
+def run(job: FitJob, made: FitResult, reporter: ProgressReporter) -> FitResult:
     """Load the artefact and compare; return it with the time of a call.
 
     Raises JobFailed of stage `verify` where it predicts otherwise, and what loading it raises.

@@ -58,6 +58,7 @@ class FittedVersions:
     """The fitted versions of one state directory."""
 
     def __init__(self, home: Path) -> None:
+        home = home.absolute()  # models load with their folder as the working directory
         self.artifacts = home / "artifacts"
         self._file = home / "fitted.json"
         self._acknowledged = home / "run" / "fitted"

@@ -130,6 +130,7 @@ def _confined(file: Path, root: Path) -> DataFile:
 
 
 def _objects(source: str, store: StoreSettings) -> list[DataFile]:
+    """Return the objects that `s3://bucket/key` names: one, those of a folder, or of a pattern."""
     from pyarrow import fs
 
     path = source[len("s3://") :]

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from modelsync.errors import DataInvalid, ModelsyncError
 from modelsync.fitting.messages import END
-from modelsync.training.sources import Source
+from modelsync.training.sources import DataSource
 
 
 class Feed(threading.Thread):
@@ -20,7 +20,7 @@ class Feed(threading.Thread):
     reader says. `rows`: how many are written.
     """
 
-    def __init__(self, source: Source, fd: int, *, skip: int = 0) -> None:
+    def __init__(self, source: DataSource, fd: int, *, skip: int = 0) -> None:
         super().__init__(name="modelsync-feed", daemon=True)
         self.error: ModelsyncError | None = None
         self.rows = 0

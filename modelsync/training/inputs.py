@@ -25,7 +25,7 @@ from modelsync.training.workspace import Workspace
 
 if TYPE_CHECKING:  # they import pyarrow
     from modelsync.training.feed import Feed
-    from modelsync.training.sources import Source
+    from modelsync.training.sources import DataSource
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class JobInputs:
         self._store = store
         self._workspace = workspace
 
-    def collect(self, job: Job, spec: ModelSpec) -> tuple[FitJob, Source | None]:
+    def collect(self, job: Job, spec: ModelSpec) -> tuple[FitJob, DataSource | None]:
         """Return what the process that fits is told, but for what it inherits, and the source of
         its data, if that is not in the request.
 
@@ -93,7 +93,7 @@ class JobInputs:
             log.warning("job %s begins anew: %s", job.id, error)
             return None
 
-    def _source(self, job: Job, spec: ModelSpec) -> Source | None:
+    def _source(self, job: Job, spec: ModelSpec) -> DataSource | None:
         if not job.asked.source:
             return None
         from modelsync.training.sources import examine
@@ -124,7 +124,7 @@ class JobInputs:
 
 
 @contextmanager
-def feeding(source: Source | None, task: FitJob) -> Iterator[tuple[int, Feed | None]]:
+def feeding(source: DataSource | None, task: FitJob) -> Iterator[tuple[int, Feed | None]]:
     """Feed a source to a pipe, whose reading end is given; -1 without a source.
 
     Rows that a checkpoint of the same source holds are left out.

@@ -73,7 +73,7 @@ class QuerySource:
             return self._schema(_batch(rows.fetchmany(SAMPLE), list(rows.keys()), None))
 
     def batches(self, skip: int = 0) -> Iterator[pa.RecordBatch]:
-        """Read all rows but the first `skip`, as `Source.batches` says."""
+        """Read all rows but the first `skip`, as `DataSource.batches` says."""
         with self._rows(self._query) as rows:
             names = list(rows.keys())
             first = rows.fetchmany(SAMPLE)

@@ -35,18 +35,34 @@ class Wanted:
 
         Raises DataInvalid if `schema`, which is that of `place`, lacks one.
         """
-        if twice := [name for name in schema.names if schema.names.count(name) > 1]:
-            raise DataInvalid(f"{place} has two columns of the name {twice[0]!r}")
+        refuse_twins(schema, place)
         for name in (*self.target, *self.columns):
             if name not in schema.names:
                 role = "target: " if name in self.target else ""
                 raise DataInvalid(f"{role}{unknown_column(name, schema.names, place)}")
-        x = [name for name in self.columns or schema.names if name not in self.target]
+        offered = self.columns or _without_index(schema)
+        x = [name for name in offered if name not in self.target]
         if not x:
             raise DataInvalid(f"{place} has no column besides the target: x would be empty")
         fields = [pa.field(name, plain_type(schema.field(name).type)) for name in x]
         fields += [pa.field(name, plain_type(schema.field(name).type)) for name in self.target]
         return pa.schema(fields)
+
+
+def refuse_twins(schema: pa.Schema, place: str) -> None:
+    """Raise DataInvalid if two columns have the same name."""
+    if len(set(schema.names)) < len(schema.names):
+        twice = next(name for name in schema.names if schema.names.count(name) > 1)
+        raise DataInvalid(f"{place} has two columns of the name {twice!r}")
+
+
+def _without_index(schema: pa.Schema) -> list[str]:
+    """Return the names of all columns but those of a pandas index, which is no column there."""
+    try:
+        index = (schema.pandas_metadata or {}).get("index_columns", [])
+    except ValueError:
+        index = []
+    return [name for name in schema.names if name not in index]
 
 
 def unknown_column(name: str, columns: list[str], place: str) -> str:

@@ -22,14 +22,14 @@ from modelsync.settings import Settings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_QUERY = re.compile(r"\s*(select|with)\s", re.IGNORECASE)
+_QUERY = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/|\()*(select|with)\s", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 MAX_SOURCE = 20_000
 """Characters of a source: a query may be long."""
 
 
-class Source(Protocol):
+class DataSource(Protocol):
     """Training data of one job.
 
     `target`: the columns that are y. `resumable`: it has the same rows in the same order each time,
@@ -65,7 +65,7 @@ def examine(
     *,
     folder: Path,
     settings: Settings,
-) -> Source:
+) -> DataSource:
     """Find the data, and check its columns without reading all of it.
 
     `folder` is the model's. `target` names the column that is y, or several; with none y is None.
@@ -87,6 +87,7 @@ def examine(
 
 
 def _check(source: str, target: Sequence[str], columns: Sequence[str]) -> None:
+    """Raise DataInvalid for what is no source, or names no columns."""
     for name, value in ("target", target), ("columns", columns):
         if isinstance(value, str) or not all(isinstance(one, str) for one in value):
             raise DataInvalid(f"{name}: expected a list of names of columns, came {value!r:.100}")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,12 +104,20 @@ def a_service(
     request_sync: Callable[[bool], None] | None = None,
     models: dict[str, Callable[..., Any]] = MODELS,
     env: Mapping[str, str] = {},
+    trained: Sequence[str] = (),
     **given: str,
 ) -> Service:
-    """A service with every model of MODELS, `Old` which is stale, `Broken` which is not loaded."""
+    """A service with every model of MODELS, `Old` which is stale, `Broken` which is not loaded;
+    those that are `trained` have the method `fit`.
+    """
     config = settings.load(environment(home, **env, **given))
     loaded = {name: _loaded(name, method) for name, method in {**models, "Old": echo}.items()}
+    for name in trained:
+        loaded[name].spec = replace(loaded[name].spec, methods=("fit",))
     entries = {ModelName(name): _entry(name) for name in loaded}
+    for name in trained:
+        entry = entries[ModelName(name)]
+        entries[ModelName(name)] = replace(entry, spec=loaded[name].spec)
     entries[ModelName("Old")] = _entry("Old", state="stale", wanted_version="cd" * 20, fault=FAULT)
     entries[ModelName("Broken")] = _entry("Broken", state="failed", fault=FAULT)
     release = Release(COMMIT, COMMIT, "git", "", entries, path=home / "releases" / COMMIT)

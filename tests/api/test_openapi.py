@@ -46,7 +46,8 @@ def at(document: dict[str, Any], reference: str) -> Any:
 )
 def test_the_document_is_valid_openapi(tmp_path: Path, given: dict[str, str]) -> None:
     """The document is OpenAPI 3.1 and its references resolve, also before the first release."""
-    for service in (a_service(tmp_path, env=given), an_empty_service(tmp_path, **given)):
+    full = a_service(tmp_path, env=given, trained=["Echo"])
+    for service in (full, an_empty_service(tmp_path, **given)):
         document = openapi.document(create_context(service))
         validate(document)
         assert document["openapi"].startswith("3.1")
@@ -89,7 +90,7 @@ def test_tokens_are_asked_for_where_they_are_set(tmp_path: Path) -> None:
 
 def test_the_document_is_the_golden_copy(tmp_path: Path) -> None:
     """Clients are generated from it, so a change must show; UPDATE_GOLDEN=1 writes it anew."""
-    document = fetched(a_service(tmp_path))
+    document = fetched(a_service(tmp_path, trained=["Echo"]))
     document["info"].pop("description")  # the version of modelsync
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(json.dumps(document, indent=2) + "\n")
@@ -112,7 +113,8 @@ def test_every_documented_call_is_answered(tmp_path: Path) -> None:
 
 def test_names_of_operations_are_unique(tmp_path: Path) -> None:
     """Each operationId is unique, because client generators make a function of each."""
-    paths = openapi.document(create_context(a_service(tmp_path)))["paths"]
+    service = a_service(tmp_path, trained=["Add", "Echo"])
+    paths = openapi.document(create_context(service))["paths"]
     ids = [operation["operationId"] for path in paths.values() for operation in path.values()]
     assert len(ids) == len(set(ids))
 
@@ -123,8 +125,10 @@ def test_the_examples_of_the_repository_are_described_as_they_answer(tmp_path: P
         document = fetched(service)
         validate(document)
         client = create_app(service).test_client()
-        assert len(service.models) >= 4
-        for name, model in service.models.items():
+        ready = {name for name, model in service.models.items() if not model.spec.trainable}
+        assert len(ready) >= 4
+        for name in ready:  # the others answer once they are fitted
+            model = service.models[name]
             media = document["paths"][f"/models/{name}"]["post"]["requestBody"]["content"][
                 "application/json"
             ]

@@ -103,3 +103,20 @@ def test_check_hides_the_secrets(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "visible-None" in done.stderr
     assert "hidden-pw" not in done.stdout + done.stderr
+
+
+def test_check_of_a_model_that_is_not_fitted(models: Path) -> None:
+    """Its examples cannot be run yet, which is said: it is not called good."""
+    folder = models / "Good"
+    code = (
+        "class Good:\n    def fit(self, x): return 1\n"
+        "    def transform_predict(self): return {'a': self.model.a}\n"
+    )
+    (folder / "etls.py").write_text(code)
+    (folder / "examples").mkdir()
+    (folder / "examples" / "one.json").write_text('{"variables": {}}')
+    done = modelsync("check", "models_serve/Good", cwd=models.parent)
+    assert done.returncode == 0
+    assert "not fitted yet" in done.stdout
+    assert "none broken; not called, because nothing is fitted yet: Good" in done.stdout
+    assert "all good" not in done.stdout

@@ -1,4 +1,4 @@
-"""Models that are fitted in a cluster: in Jobs, stored in PostgreSQL and on S3, served by all."""
+"""Models fitted in a cluster: in Jobs, stored in PostgreSQL and on S3, served everywhere."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.models.serialization import from_json
 from modelsync.models.types import ModelSpec
 from modelsync.training.feed import Feed
-from modelsync.training.sources import Source
+from modelsync.training.sources import DataSource
 from tests.waiting import patient
 
 DATA = {"x": {"a": [1.0, 2.0, 3.0, 4.0], "b": [4.0, 3.0, 2.0, 1.0]}, "y": [0, 0, 1, 1]}
@@ -71,7 +71,9 @@ def fit(spec: ModelSpec, output: Path, body: Any = DATA, kind: str = "fit", **fu
 class Run:
     """A running job, as the process that has started it sees it."""
 
-    def __init__(self, job: FitJob, source: Source | None, skip: int) -> None:
+    def __init__(
+        self, job: FitJob, source: DataSource | None, skip: int, python: Path | None = None
+    ) -> None:
         self.job = job
         self.crash = CrashReport()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
@@ -87,7 +89,8 @@ class Run:
         file = job.output.parent / f"{job.output.name}.json"
         file.write_text(json.dumps(self.job.to_json()))
         self.process = subprocess.Popen(
-            [*bootstrap.command(None, "modelsync.fitting"), str(file)],
+            [*bootstrap.command(python, "modelsync.fitting"), str(file)],
+            env=bootstrap.environment(python, os.environ),
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -134,11 +137,14 @@ def started(
     body: Any = DATA,
     kind: str = "fit",
     *,
-    source: Source | None = None,
+    source: DataSource | None = None,
     skip: int = 0,
+    python: Path | None = None,
     **further: Any,
 ) -> Iterator[Run]:
-    """A job that runs while the body does; `source` is its data in place of a body."""
+    """A job that runs while the body does; `source` is its data in place of a body, `python` that
+    of the model's environment.
+    """
     output.mkdir(parents=True, exist_ok=True)
     if source is None and kind in ("fit", "update"):
         file = output.parent / f"{output.name}-body.json"
@@ -147,7 +153,7 @@ def started(
     if source is not None:
         further = {"target": source.target, "rows": source.rows, **further}
         further.setdefault("source", source.digest if source.resumable else "")
-    run = Run(FitJob(spec, kind, 0, output, **further), source, skip)  # type: ignore[arg-type]
+    run = Run(FitJob(spec, kind, 0, output, **further), source, skip, python)  # type: ignore[arg-type]
     try:
         yield run
     finally:

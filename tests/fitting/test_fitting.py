@@ -26,6 +26,16 @@ class Tree:
 """
 
 
+TEMPLATE = """
+import os, sys, threading, ctypes, signal, time, multiprocessing, subprocess
+class Model:
+    def fit(self, x: list, y):
+        {}
+    def predict(self, x: list):
+        return [1] * len(x)
+"""
+
+
 @pytest.fixture
 def ran(tmp_path: Path) -> Callable[..., Ran]:
     """Writes a folder and runs a job with it."""
@@ -70,7 +80,7 @@ class Model:
         self.path = path
     def train(self):
         return {"mean": float(open(self.path + "data.txt").read())}, {"rows": 1}
-    def predict(self, x):
+    def predict(self, x: list):
         return [self.model["mean"]] * len(x)
 """
     made = ran(code, None, "train", files={"data.txt": "3.5"}).made
@@ -79,7 +89,7 @@ class Model:
 
 def test_metrics_and_a_refusal_are_kept(ran: Runs) -> None:
     code = (
-        FOREST.replace("return ", "return (", 1).replace(".fit(x, y)", ".fit(x, y), {'f1': 0.5})")
+        TEMPLATE.format("return 1, {'f1': 0.5}")
         + """
     def accept(self, new, old):
         return new["f1"] > old["f1"], "it is worse"
@@ -92,7 +102,7 @@ def test_metrics_and_a_refusal_are_kept(ran: Runs) -> None:
 
 
 def test_a_model_that_is_promoted_by_hand_says_so(ran: Runs) -> None:
-    made = ran(FOREST.replace("    def fit", '    promote = "manual"\n    def fit')).made
+    made = ran(TEMPLATE.format("return 1") + '    promote = "manual"\n').made
     assert not made.promote
     assert "manual" in made.verdict
 
@@ -120,7 +130,7 @@ class Model:
         for epoch in range(4):
             yield epoch / 4, f"epoch {epoch}"
         return {"mean": sum(y) / len(y)}
-    def predict(self, x):
+    def predict(self, x: list):
         return [self.model["mean"]] * len(x)
 """
     done = ran(code)
@@ -132,12 +142,12 @@ class Model:
 def test_update_goes_on_from_a_version(ran: Runs, tmp_path: Path) -> None:
     code = """
 class Model:
-    def fit(self, x, y):
+    def fit(self, x: list, y):
         return {"n": len(x)}
-    def update(self, x, y):
+    def update(self, x: list, y):
         self.model["n"] += len(x)
         return self.model
-    def predict(self, x):
+    def predict(self, x: list):
         return [self.model["n"]] * len(x)
 """
     spec = write_folder(tmp_path / "models", "Model", code)
@@ -163,22 +173,13 @@ class Model:
     ],
 )
 def test_data_that_cannot_be_used_fails_as_data(ran: Runs, body: Any, says: str) -> None:
-    error = ran(FOREST, body).error
+    error = ran(TEMPLATE.format("return 1"), body).error
     assert error.stage == "data"
     assert error.kind == "DataInvalid"
     assert says in error.message
 
 
 # --- everything that a model's code may do --------------------------------------------------------
-
-TEMPLATE = """
-import os, sys, threading, ctypes, signal, time, multiprocessing, subprocess
-class Model:
-    def fit(self, x, y):
-        {}
-    def predict(self, x):
-        return [1] * len(x)
-"""
 
 
 @pytest.mark.parametrize(
@@ -267,8 +268,8 @@ def test_what_a_model_leaves_behind_hinders_nothing(ran: Runs, line: str) -> Non
             "away",
         ),
         (
-            "class Model:\n    def fit(self, x, y): return 1\n"
-            "    def predict(self, x): return [1] * len(x)\n"
+            "class Model:\n    def fit(self, x: list, y): return 1\n"
+            "    def predict(self, x: list): return [1] * len(x)\n"
             "    def start(self): raise OSError('no database')",
             "load",
             "no database",
@@ -290,9 +291,9 @@ class Fitted:
     def __init__(self): self.offset = 5
     def __getstate__(self): return {}
     def __setstate__(self, state): self.offset = 0
-    def predict(self, x): return [self.offset] * len(x)
+    def predict(self, x: list): return [self.offset] * len(x)
 class Model:
-    def fit(self, x, y): return Fitted()
+    def fit(self, x: list, y): return Fitted()
 """
     error = ran(code).error
     assert error.stage == "verify"
@@ -306,7 +307,7 @@ class Model:
     def fit(self, x, y):
         self.offset = 5
         return {"n": 1}
-    def predict(self, x): return [self.offset] * len(x)
+    def predict(self, x: list): return [self.offset] * len(x)
 """
     assert ran(code).error.stage == "verify"
 
@@ -314,10 +315,10 @@ class Model:
 def test_an_own_format_that_cannot_be_read_is_noticed(ran: Runs) -> None:
     code = """
 class Model:
-    def fit(self, x, y): return [1, 2]
+    def fit(self, x: list, y): return [1, 2]
     def dump(self, file): file.write(b"xx")
     def load(self, file): raise ValueError("what is this")
-    def predict(self, x): return [1] * len(x)
+    def predict(self, x: list): return [1] * len(x)
 """
     error = ran(code).error
     assert error.stage == "verify"
@@ -328,8 +329,8 @@ def test_random_answers_are_not_compared(ran: Runs) -> None:
     code = """
 import random
 class Model:
-    def fit(self, x, y): return {"n": 1}
-    def predict(self, x): return [random.random() for _ in range(len(x))]
+    def fit(self, x: list, y): return {"n": 1}
+    def predict(self, x: list): return [random.random() for _ in range(len(x))]
 """
     assert ran(code).made.sha256
 

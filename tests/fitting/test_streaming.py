@@ -18,7 +18,7 @@ from modelsync.fitting.messages import END
 from modelsync.models.types import ModelSpec
 from modelsync.settings import load
 from modelsync.training import record_batches
-from modelsync.training.sources import Source, examine
+from modelsync.training.sources import DataSource, examine
 from tests.fitting.running import Ran, fit, started, write_folder
 from tests.waiting import until
 
@@ -44,7 +44,7 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Source:
+def source(tmp_path: Path) -> DataSource:
     """Rows numbered from 0, in four files."""
     folder = tmp_path / "data"
     folder.mkdir()
@@ -64,7 +64,7 @@ def stored(ran: Ran) -> dict[str, Any]:
     return found
 
 
-def test_update_gets_each_batch_once(tmp_path: Path, source: Source) -> None:
+def test_update_gets_each_batch_once(tmp_path: Path, source: DataSource) -> None:
     ran = fit(model(tmp_path), tmp_path / "out", source=source)
     state = stored(ran)
     assert state["n"] == state["y"] == list(range(ROWS))
@@ -74,11 +74,10 @@ def test_update_gets_each_batch_once(tmp_path: Path, source: Source) -> None:
     assert ran.made.inputs is not None
     assert [one.name for one in ran.made.inputs.columns] == ["n", "half"]
     assert not [one for one in ran.lines if one.checkpoint]
-    last = [one for one in ran.lines if one.rows]
-    assert last[0].progress is not None
+    assert (ran.lines[-1].rows, ran.lines[-1].progress) == (ROWS, 1.0)
 
 
-def test_a_model_with_fit_alone_gets_all_rows_at_once(tmp_path: Path, source: Source) -> None:
+def test_a_model_with_fit_alone_gets_all_rows_at_once(tmp_path: Path, source: DataSource) -> None:
     code = COUNTER[: COUNTER.index("    def update")] + COUNTER[COUNTER.index("    def predict") :]
     assert stored(fit(model(tmp_path, code), tmp_path / "out", source=source))["batches"] == [ROWS]
 
@@ -102,7 +101,7 @@ def test_too_many_rows_for_fit_alone_are_refused(tmp_path: Path) -> None:
 class Killed:
     """A job that is killed again and again, and the checkpoints that its parent has stored."""
 
-    def __init__(self, spec: ModelSpec, source: Source, folder: Path) -> None:
+    def __init__(self, spec: ModelSpec, source: DataSource, folder: Path) -> None:
         self.spec, self.source, self.folder = spec, source, folder
         self.attempts = 0
         self.kept: Path | None = None
@@ -128,7 +127,7 @@ class Killed:
         self.kept = file.rename(self.folder / f"kept-{file.name}")
 
 
-def test_a_killed_job_goes_on_from_its_last_checkpoint(tmp_path: Path, source: Source) -> None:
+def test_a_killed_job_goes_on_from_its_last_checkpoint(tmp_path: Path, source: DataSource) -> None:
     """Each attempt is killed as soon as its first checkpoint is stored; the last one may end."""
     job = Killed(model(tmp_path), source, tmp_path)
     for _ in range(3):
@@ -148,7 +147,7 @@ def test_a_killed_job_goes_on_from_its_last_checkpoint(tmp_path: Path, source: S
 
 @pytest.mark.parametrize("at", ["fit", "serialise", "verify"])
 def test_a_kill_at_any_step_loses_and_repeats_nothing(
-    tmp_path: Path, source: Source, at: str
+    tmp_path: Path, source: DataSource, at: str
 ) -> None:
     """It is killed in that stage, after its first checkpoint; the next attempt ends."""
     code = (
@@ -182,7 +181,7 @@ def test_a_kill_at_any_step_loses_and_repeats_nothing(
     assert 0 < job.positions[0] < ROWS
 
 
-def test_a_checkpoint_after_the_last_row_ends_the_job(tmp_path: Path, source: Source) -> None:
+def test_a_checkpoint_after_the_last_row_ends_the_job(tmp_path: Path, source: DataSource) -> None:
     spec = model(tmp_path)
     job = Killed(spec, source, tmp_path)
     for run in job.attempt():
@@ -202,7 +201,7 @@ def test_a_checkpoint_after_the_last_row_ends_the_job(tmp_path: Path, source: So
 
 
 def test_a_stream_that_breaks_off_is_never_taken_for_the_whole(
-    tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, source: DataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modelsync.training.feed.END", END + b"-not")
     error = fit(model(tmp_path), tmp_path / "out", source=source).error
@@ -210,7 +209,7 @@ def test_a_stream_that_breaks_off_is_never_taken_for_the_whole(
     assert "broke off" in error.message
 
 
-def test_an_error_in_a_later_batch_is_that_of_the_model(tmp_path: Path, source: Source) -> None:
+def test_an_error_in_a_later_batch_is_that_of_the_model(tmp_path: Path, source: DataSource) -> None:
     code = COUNTER.replace(
         '        self.model["batches"]',
         '        assert x["n"].max() < 2000, "no"\n        self.model["batches"]',
@@ -219,7 +218,7 @@ def test_an_error_in_a_later_batch_is_that_of_the_model(tmp_path: Path, source: 
     assert (error.stage, error.kind, error.message) == ("fit", "AssertionError", "no")
 
 
-def test_scikit_learn_is_updated_with_all_rows(tmp_path: Path, source: Source) -> None:
+def test_scikit_learn_is_updated_with_all_rows(tmp_path: Path, source: DataSource) -> None:
     code = """
 from sklearn.linear_model import SGDRegressor
 class Model:

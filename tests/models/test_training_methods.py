@@ -101,3 +101,10 @@ def test_an_async_predict_is_seen(write: Write, find: Find) -> None:
     assert find("Churn").is_async
     write("Both", PREDICTS + "    def fit(self, x): ...\n    async def predict(self, x): ...\n")
     assert "async def predict beside a plain def" in fault_of(find("Both")).message
+
+
+def test_methods_of_a_base_in_another_file(write: Write, find: Find) -> None:
+    """A folder may keep its base class in a module of its own."""
+    base = FIT.format("Base") + "    def update(self, x, y): ...\n"
+    write("Churn", "from base import Base\n\nclass Churn(Base):\n    pass\n", {"base.py": base})
+    assert (find("Churn").class_name, find("Churn").methods) == ("Churn", ("fit", "update"))

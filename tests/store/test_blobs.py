@@ -6,6 +6,7 @@ import hashlib
 import os
 import resource
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -180,6 +181,27 @@ def age(store: Store, seconds: float) -> None:
             for (value,) in connection.execute(table.select().with_only_columns(column)).all():
                 older = value.fromtimestamp(value.timestamp() - seconds, value.tzinfo)
                 connection.execute(table.update().where(column == value).values({column: older}))
+
+
+@pytest.mark.parametrize("older_than", [DAY, LATER])
+def test_what_is_being_put_is_not_collected(
+    any_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, older_than: float
+) -> None:
+    """Unless it takes a day: then the put is refused, rather than a blob left without its bytes."""
+    blobs, complete = any_store.blobs, any_store.blobs._complete
+
+    def collect_between(*arguments: Any) -> None:
+        blobs.collect(older_than)
+        complete(*arguments)
+
+    monkeypatch.setattr(blobs, "_complete", collect_between)
+    if older_than == LATER:
+        with pytest.raises(StoreUnavailable, match="it was given up"):
+            blobs.put_bytes(b"x")
+    else:
+        assert blobs.read(blobs.put_bytes(b"x")) == b"x"
+    blobs.collect(LATER)
+    assert stored(any_store) == set()
 
 
 def test_what_is_put_while_others_are_collected_stays(any_store: Store) -> None:

@@ -19,9 +19,9 @@ from tests.waiting import until
 class Jobs:
     """The jobs of one state directory."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **settings: Any) -> None:
         self.home = home
-        self.store: Store = open_store(home)
+        self.store: Store = open_store(home, **settings)
 
     def add(self, model: str, data: Any = None, **asked: Any) -> Job:
         """A job as a `PUT` makes it: `fit` with data, `train` without."""

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from modelsync.errors import DataInvalid, StoreUnavailable
 from modelsync.settings import Settings, load
 from modelsync.training import record_batches
-from modelsync.training.sources import Source, examine
+from modelsync.training.sources import DataSource, examine
 from tests.fixtures import postgres, s3
 from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.s3 import ACCESS_KEY, SECRET_KEY, S3Server
@@ -44,11 +44,11 @@ def settings(database: PostgresServer) -> Settings:
     return load({"MODELSYNC_DATA_URL": database.url()})
 
 
-def query(text: str, settings: Settings, target: str = "y") -> Source:
+def query(text: str, settings: Settings, target: str = "y") -> DataSource:
     return examine(text, target, folder=Path("/nowhere"), settings=settings)
 
 
-def numbers(source: Source, skip: int = 0) -> list[int]:
+def numbers(source: DataSource, skip: int = 0) -> list[int]:
     return [n for batch in source.batches(skip) for n in batch.column("n").to_pylist()]
 
 

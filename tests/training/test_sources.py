@@ -16,7 +16,7 @@ from modelsync.fitting.messages import END
 from modelsync.settings import Settings, load
 from modelsync.training import file_source, record_batches
 from modelsync.training.feed import Feed
-from modelsync.training.sources import Source, examine
+from modelsync.training.sources import DataSource, examine
 
 ROWS = 5000
 
@@ -48,7 +48,7 @@ def write(folder: Path, *starts: int, group: int = 700) -> None:
         parquet.write_table(table(start=start), name, row_group_size=group)
 
 
-def numbers(source: Source, skip: int = 0) -> list[int]:
+def numbers(source: DataSource, skip: int = 0) -> list[int]:
     return [n for batch in source.batches(skip) for n in batch.column("n").to_pylist()]
 
 
@@ -126,6 +126,76 @@ def test_decimals_dates_and_categories_become_plain_types(folder: Path, settings
     ]  # fmt: skip
 
 
+def test_plain_types_are_read_as_such(folder: Path, settings: Settings) -> None:
+    from datetime import date, datetime
+    from decimal import Decimal
+
+    made = pa.table(
+        {
+            "price": [Decimal("1.50"), None],
+            "day": [date(2024, 1, 2), None],
+            "kind": pa.array(["a", "b"]).dictionary_encode(),
+            "y": [1, 2],
+        }
+    )
+    parquet.write_table(made, folder / "a.parquet")
+    (batch,) = examine("a.parquet", "y", folder=folder, settings=settings).batches()
+    assert batch.to_pylist() == [
+        {"price": 1.5, "day": datetime(2024, 1, 2), "kind": "a", "y": 1},
+        {"price": None, "day": None, "kind": "b", "y": 2},
+    ]
+
+
+def test_the_index_of_a_frame_is_no_column(folder: Path, settings: Settings) -> None:
+    frame = table(10).to_pandas().set_index("name")
+    frame.to_parquet(folder / "a.parquet")
+    frame.reset_index().sample(5, random_state=0).to_parquet(folder / "b.parquet")
+    for name, columns in ("a.parquet", ["n", "y"]), ("b.parquet", ["name", "n", "y"]):
+        source = examine(name, "y", folder=folder, settings=settings)
+        assert source.schema.names == columns
+        assert all(batch.schema.names == columns for batch in source.batches())
+    asked = examine("a.parquet", "y", ("name",), folder=folder, settings=settings)
+    assert asked.schema.names == ["name", "y"]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"\xef\xbb\xbfn,y\n1,2\n", [{"n": 1, "y": 2}]),
+        (b"n,y\r\n1,2\r\n", [{"n": 1, "y": 2}]),
+        (b'n,y\n"a\nb",yes\n"c, d",no\n', [{"n": "a\nb", "y": "yes"}, {"n": "c, d", "y": "no"}]),
+        (b"n,y\nNA,1\n2.5,0\n", [{"n": None, "y": 1}, {"n": 2.5, "y": 0}]),
+        (b"n,y\n,1\nx,0\n", [{"n": None, "y": 1}, {"n": "x", "y": 0}]),
+        (b"n,y\nTrue,1\nfalse,0\n", [{"n": True, "y": 1}, {"n": False, "y": 0}]),
+        (b",n,y\n0,5,1\n1,6,0\n", [{"": 0, "n": 5, "y": 1}, {"": 1, "n": 6, "y": 0}]),
+    ],
+)
+def test_csv_as_people_write_it(
+    folder: Path, settings: Settings, content: bytes, expected: object
+) -> None:
+    (folder / "a.csv").write_bytes(content)
+    (batch,) = examine("./a.csv", "y", folder=folder, settings=settings).batches()
+    assert batch.to_pylist() == expected
+
+
+def test_partitions_are_columns(folder: Path, settings: Settings) -> None:
+    frame = table(12).to_pandas()
+    frame["year"], frame["kind"] = [2023, 2024] * 6, ["a b", None, "c"] * 4
+    frame.to_parquet(folder / "data", partition_cols=["year", "kind"])
+    frame[frame["year"] == 2023][["n", "y"]].to_csv(folder / "none.csv")
+    source = examine("data", "y", folder=folder, settings=settings)
+    assert source.schema.names == ["n", "name", "year", "kind", "y"]
+    rows = pa.Table.from_batches(source.batches()).to_pylist()
+    found = {row["n"]: (row["year"], row["kind"]) for row in rows}
+    kinds = ["a b", None, "c"] * 4
+    assert found == {n: ([2023, 2024][n % 2], kinds[n]) for n in range(12)}
+    assert pa.Table.from_batches(source.batches(5)).to_pylist() == rows[5:]
+    (folder / "lines" / "day=01").mkdir(parents=True)
+    (folder / "lines" / "day=01" / "a.jsonl").write_text('{"n": 1, "y": 2}')
+    (batch,) = examine("lines", "y", folder=folder, settings=settings).batches()
+    assert batch.to_pylist() == [{"n": 1, "day": "01", "y": 2}]
+
+
 def test_a_digest_changes_with_the_data(folder: Path, settings: Settings) -> None:
     write(folder, 0)
     before = examine("data/*", "y", folder=folder, settings=settings).digest
@@ -154,6 +224,10 @@ def _two_formats(folder: Path) -> None:
     (folder / "data" / "a.csv").write_text("n,y\n1,2\n")
 
 
+def _latin(folder: Path) -> None:
+    (folder / "a.csv").write_bytes("n,y\n\xe9,2\n".encode("latin-1"))
+
+
 def _text(name: str, text: str) -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_text(text)
 
@@ -172,7 +246,7 @@ def _text(name: str, text: str) -> Callable[[Path], object]:
         (_text("a.csv", "n;y\n1;2\n"), "a.csv", "y", "not semicolons"),
         (_text("a.csv", "n,y\n1,2\n"), "a.csv", "Y", "no column 'Y' (is y meant?); it has n, y"),
         (_text("a.csv", "y\n2\n"), "a.csv", "y", "no column besides the target"),
-        (_text("a.csv", "n,n,y\n1,2,3\n"), "a.csv", "y", "multiple columns named n"),
+        (_text("a.csv", "n,n,y\n1,2,3\n"), "a.csv", "y", "two columns of the name 'n'"),
         (_text("a.csv", "n,y\n1,2\n1\n"), "a.csv", "y", "a.csv cannot be read"),
         (_text("a.parquet", "junk"), "a.parquet", "y", "a.parquet cannot be read"),
         (
@@ -181,6 +255,7 @@ def _text(name: str, text: str) -> Callable[[Path], object]:
             "y",
             "Git LFS pointer",
         ),
+        (_latin, "a.csv", "y", "column 'n' is no text in UTF-8"),
         (_integers_then_text, "data/*", "y", "the files differ in the type of a column"),
         (_lacking, "data/*", "y", "b.parquet has no column 'n'"),
         (_link_out, "data/*", "y", "leads out of the folder"),
@@ -222,7 +297,7 @@ def test_what_only_reading_shows_breaks_the_feed_off(
     assert not ended(stream)
 
 
-def fed(source: Source, skip: int = 0) -> tuple[bytes, Feed]:
+def fed(source: DataSource, skip: int = 0) -> tuple[bytes, Feed]:
     reading, writing = os.pipe()
     feed = Feed(source, writing, skip=skip)
     feed.start()

@@ -14,9 +14,11 @@ from werkzeug.datastructures import MIMEAccept
 
 from modelsync import __version__
 from modelsync.api import models, replies, sync
+from modelsync.api.console.training import training
 from modelsync.api.console.usage import usage_text
 from modelsync.api.operations import read
 from modelsync.api.resource import Context, Route, Undocumented
+from modelsync.api.trained import TrainedModels
 from modelsync.errors import Unauthenticated
 from modelsync.models.types import PLACES
 from modelsync.problems import Answer
@@ -60,9 +62,13 @@ def routes(context: Context) -> list[Route]:
 
 
 def overview(context: Context) -> dict[str, Any]:
-    """The content of the index page: a summary of every model, the last sync, and the links."""
+    """The content of the index page: a summary of every model, the last sync, and the links.
+
+    `training` of a model is null unless it is trained.
+    """
     service = context.service
     not_ready = service.not_ready()
+    trained = training(TrainedModels(context))
     return {
         "release": service.commit,
         "ready": not_ready is None,
@@ -77,6 +83,7 @@ def overview(context: Context) -> dict[str, Any]:
                 "url": model.url or None,
                 "place": model.placement.place,
                 "place_reason": model.placement.reason or None,
+                "training": trained.get(model.name),
             }
             for model in models.summaries(service)
         ],

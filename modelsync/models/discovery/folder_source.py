@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelsync.models.convention import BATCH, METHOD, PREDICT
-from modelsync.models.discovery.source_analysis import base_name
+from modelsync.models.discovery.training_methods import base_name
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -6,10 +6,11 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
+from modelsync.models.convention import BATCH, FILE, LIFECYCLE, METHOD, PREDICT
 from modelsync.models.discovery import training_methods
+from modelsync.models.discovery.folder_source import Folder
 from modelsync.models.discovery.self_writes import writes_self
-from modelsync.models.discovery.training_methods import Function, Members
+from modelsync.models.discovery.training_methods import Function, Members, base_name
 from modelsync.models.types import Fault, ModelSpec
 
 # Bases without `transform_predict`: a class of these alone cannot inherit it.
@@ -40,6 +41,8 @@ def describe(spec: ModelSpec, source: bytes) -> ModelSpec:
     if isinstance(chosen, Fault):
         return replace(spec, fault=chosen)
     members = _members(classes, chosen)
+    if _inherits_from_elsewhere(classes, chosen):
+        members = {**_inherited(spec, chosen), **members}
     found = training_methods.find(members)
     method = members.get(METHOD)
     predicting = {METHOD, BATCH, PREDICT} if found else {METHOD, BATCH}
@@ -171,14 +174,13 @@ def _inherits_from_elsewhere(classes: dict[str, ast.ClassDef], name: str) -> boo
     return False
 
 
-def base_name(base: ast.expr) -> str:
-    """Return the name of a base without modules before it and types in brackets after it."""
-    match base:
-        case ast.Subscript(value=value):
-            return base_name(value)
-        case ast.Name(id=name) | ast.Attribute(attr=name):
-            return name
-    return ""
+def _inherited(spec: ModelSpec, class_name: str) -> Members:
+    """Return the training methods that a class has from bases in other files of its folder."""
+    folder = Folder(spec.path)
+    if (module := folder.module(FILE.removesuffix(".py"))) is None:
+        return {}
+    found = {name: folder.method(module, class_name, name) for name in LIFECYCLE}
+    return {name: method[1] for name, method in found.items() if method}
 
 
 def _members(

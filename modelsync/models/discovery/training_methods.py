@@ -60,6 +60,16 @@ def _counts(function: Function) -> tuple[int, float]:
     return required, float("inf") if arguments.vararg else given + len(arguments.kwonlyargs)
 
 
+def base_name(base: ast.expr) -> str:
+    """Return the name of a base without modules before it and types in brackets after it."""
+    match base:
+        case ast.Subscript(value=value):
+            return base_name(value)
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
+
+
 def is_transformer(members: Members) -> bool:
     """Return whether a class prepares data for others: `fit` and `transform`, but no `predict`."""
     return "transform" in members and PREDICT not in members and "train" not in members
@@ -67,8 +77,7 @@ def is_transformer(members: Members) -> bool:
 
 def is_estimator(node: ast.ClassDef) -> bool:
     """Return whether a class is an estimator by its bases, which another class may use."""
-    names = {getattr(base, "id", getattr(base, "attr", "")) for base in node.bases}
-    return not names.isdisjoint(ESTIMATOR_BASES)
+    return not ESTIMATOR_BASES.isdisjoint(map(base_name, node.bases))
 
 
 def unclear(classes: Mapping[str, ast.ClassDef], trainable: Sequence[str], folder: str) -> Fault:

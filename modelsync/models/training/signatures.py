@@ -66,7 +66,13 @@ class DataMethod:
         Raises DataInvalid.
         """
         known = [one.name for one in self.others]
-        if (unknown := [name for name in parameters if name not in known]) and not self.open_ended:
+        data = {one.name for one in (self.x, self.y) if one is not None}
+        unknown = [
+            name
+            for name in parameters
+            if name not in known and (name in data or not self.open_ended)
+        ]
+        if unknown:
             takes = f"it takes {', '.join(map(_shown, self.others))}" if known else "it takes none"
             raise DataInvalid(f"{self.name} has no parameter {', '.join(unknown)}; {takes}")
         if not self.others:

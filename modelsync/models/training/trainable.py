@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,16 +100,18 @@ class Trainable:
         """Return why the class refuses a version with these metrics; empty if it accepts.
 
         `old` are those of the current version, None without one. A first version is compared with
-        nothing: where `accept` cannot do that, it is accepted.
+        nothing: where `accept` cannot do that, it is accepted. What `accept` raises otherwise is a
+        refusal too: what was fitted for hours is not lost for it.
         """
         if "accept" not in self._model.spec.methods:
             return ""
         try:
             found = self._run(lambda: self._instance.accept(dict(new), dict(old or {})))
-        except (KeyError, TypeError, AttributeError):
-            if old:
-                raise
-            return ""
+        except Exception as error:  # noqa: BLE001  model code
+            if not old and isinstance(error, KeyError | TypeError | AttributeError):
+                return ""
+            known = ", ".join(new) or "none"
+            return f"accept raised {type(error).__name__}: {error} (the new metrics: {known})"
         reason = ""
         if isinstance(found, tuple) and len(found) == 2:
             found, reason = found[0], str(found[1])
@@ -158,9 +161,11 @@ class Trainable:
         return self._methods[name]
 
     def _run(self, call: Callable[[], Any]) -> Any:
-        """Call the model's code in its context; wait for an `async def`."""
-        context = self._model.context
-        found = context.run(call)
+        """Call the model's code in its context and its folder; wait for an `async def`."""
+        with chdir(self._model.spec.path):  # as while it loads; no other model runs here
+            return self._awaited(self._model.context.run(call))
+
+    def _awaited(self, found: Any) -> Any:
         if inspect.isgenerator(found):
             return self._exhaust(found)
         if not inspect.isawaitable(found):
@@ -168,7 +173,7 @@ class Trainable:
         import asyncio
 
         with asyncio.Runner() as runner:
-            return runner.run(_awaited(found), context=context.copy())
+            return runner.run(_awaited(found), context=self._model.context.copy())
 
     def _exhaust(self, steps: Iterator[Any]) -> Any:
         """Report what a generator yields; return what it returns."""
@@ -217,6 +222,8 @@ class Trainable:
         if not callable(getattr(model, "partial_fit", None)):
             raise NotTrainable(_why_not(self._model.name, model), ("GET", "POST", "PUT", "DELETE"))
         method = signatures.read(model, "partial_fit")
+        if method.needs_y and data.y is None:
+            raise DataInvalid(f"y is missing: a {type(model).__name__} is updated with x and y")
         classes = getattr(model, "classes_", None)
         extra: dict[str, Any] = {}
         names = [one.name for one in method.others]
@@ -263,8 +270,6 @@ def _why_not(name: str, model: Any) -> str:
 
 def _values(y: Any) -> list[Any]:
     """Return the values of one column."""
-    if y is None:
-        raise DataInvalid("y is missing: a classifier is updated with x and y")
     return list(next(iter(y.values()))) if isinstance(y, dict) else answers.listed(y)
 
 

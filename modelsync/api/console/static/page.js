@@ -24,7 +24,13 @@ async function open() {
   return true;
 }
 
+// While jobs go on, the page shows how far they are.
+async function followJobs() {
+  if (document.querySelector("[data-job]") && !document.hidden) await open();
+}
+
 onSignIn(open);
 if (document.getElementById("signin") && token.get()) open();
 showRelativeTimes();
 setInterval(showRelativeTimes, 15000);
+setInterval(followJobs, 2000);
