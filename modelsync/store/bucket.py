@@ -26,6 +26,7 @@ class Bucket:
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
         self._root = parse_root(settings.artifacts) if settings.artifacts else ""
+        _check(settings)
         self._systems: dict[tuple[object, ...], S3FileSystem] = {}
 
     def location(self, content: str, sha256: str) -> str:
@@ -68,6 +69,17 @@ def parse_root(artifacts: str) -> str:
     if url.scheme != "s3" or not url.netloc or url.query or "@" in url.netloc:
         raise SettingsError("MODELSYNC_ARTIFACTS must be s3://bucket or s3://bucket/prefix")
     return f"{url.netloc}{url.path}".strip("/")
+
+
+def _check(settings: StoreSettings) -> None:
+    """Raise SettingsError for settings with which another server than the one meant is asked."""
+    endpoint = urlsplit(settings.s3_endpoint)
+    if settings.s3_endpoint and (endpoint.scheme not in {"http", "https"} or not endpoint.netloc):
+        raise SettingsError(
+            "MODELSYNC_S3_ENDPOINT must be a URL such as http://minio:9000 or https://s3.example.org"
+        )
+    if bool(settings.s3_access_key) != bool(settings.s3_secret_key):
+        raise SettingsError("MODELSYNC_S3_ACCESS_KEY and MODELSYNC_S3_SECRET_KEY go together")
 
 
 def connect(settings: StoreSettings, access: str, secret: str) -> S3FileSystem:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Text, column, select, table
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from modelsync.errors import StoreUnavailable
@@ -21,6 +21,11 @@ if TYPE_CHECKING:  # Alembic takes a while to load, and is needed once
 FOLDER = Path(__file__).parent / "migrations"
 HEAD = "0001"
 """The newest migration."""
+
+TABLE = "modelsync_migrations"
+"""The table that names the last one; Alembic's usual name may be another program's in a database
+that is shared.
+"""
 
 
 def migrate(engine: Engine) -> None:
@@ -47,7 +52,8 @@ def scripts() -> ScriptDirectory:
 def _revision(engine: Engine) -> str | None:
     try:
         with begin_reading(engine) as connection:
-            found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            versions = table(TABLE, column("version_num", Text))
+            found: str | None = connection.scalar(select(versions.c.version_num))
             return found
     except (OperationalError, ProgrammingError):  # no such table; or away, which comes up again
         return None
@@ -61,7 +67,9 @@ def _upgrade(connection: Connection) -> None:
     def steps(revision: Any, context: MigrationContext) -> list[object]:
         return list(scripts()._upgrade_revs("head", revision))
 
-    context = MigrationContext.configure(connection, opts={"fn": steps, "transactional_ddl": True})
+    context = MigrationContext.configure(
+        connection, opts={"fn": steps, "transactional_ddl": True, "version_table": TABLE}
+    )
     try:
         with Operations.context(context):
             context.run_migrations()

@@ -54,7 +54,14 @@ def make(read_url: Callable[[], URL]) -> Engine:
 
     `read_url` is called for each connection, because the file of its secret may be rotated.
     """
-    engine = create_engine(read_url(), hide_parameters=True, pool_pre_ping=True, pool_timeout=10)
+    engine = create_engine(
+        read_url(),
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_size=2,  # of each process: servers have a hundred connections in all
+        max_overflow=13,
+        pool_timeout=10,
+    )
 
     @event.listens_for(engine, "do_connect")
     def _(dialect: Any, record: Any, arguments: Any, options: Any) -> BoundedConnection:

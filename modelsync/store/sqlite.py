@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,17 @@ def make(url: URL) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def _(dialect: Any, record: Any, arguments: Any, options: Any) -> None:
-        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        file = Path(url.database or "")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # It holds training data. Only a new file is opened here: closing one that is in use would
+        # release the locks that this process has on it.
+        with suppress(FileExistsError):
+            file.touch(0o600, exist_ok=False)
 
     @event.listens_for(engine, "connect")
     def _(connection: sqlite3.Connection, record: Any) -> None:
         connection.isolation_level = None  # the transactions are ours, not the driver's
+        connection.execute("PRAGMA auto_vacuum=FULL")  # of a new file: it shrinks again
         _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")  # a commit survives a power cut
         connection.execute("PRAGMA foreign_keys=ON")

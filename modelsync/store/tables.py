@@ -1,7 +1,8 @@
 """The tables of the store, as the newest migration leaves them.
 
-Rules that no crash, race or fault of ours may break are constraints of the database: a version has
-its blob, a number is given once, one job of a model runs.
+Their names begin with `modelsync_`, because a database may be shared with other programs. Rules
+that no crash, race or fault of ours may break are constraints of the database: a version has its
+blob, a number is given once, one job of a model runs.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Sequence = BigInteger().with_variant(Integer, "sqlite")
 """A number that the database counts up; SQLite does so only for its INTEGER."""
 
 revisions = Table(
-    "revisions",
+    "modelsync_revisions",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("revision", BigInteger, nullable=False),
@@ -45,7 +46,7 @@ revisions = Table(
 """One row, whose `revision` grows with every change of what serves."""
 
 models = Table(
-    "models",
+    "modelsync_models",
     metadata,
     Column("name", Words, primary_key=True),
     Column("last_number", Integer, nullable=False),
@@ -55,7 +56,7 @@ models = Table(
 """`last_number` was given to the newest job; `highest` is the greatest that was ever current."""
 
 contents = Table(
-    "contents",
+    "modelsync_contents",
     metadata,
     Column("id", Words, primary_key=True),
     Column("location", Words, nullable=False),
@@ -67,29 +68,31 @@ are `doomed` are being removed.
 """
 
 chunks = Table(
-    "chunks",
+    "modelsync_chunks",
     metadata,
-    Column("content", Words, ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
+    Column(
+        "content", Words, ForeignKey("modelsync_contents.id", ondelete="CASCADE"), primary_key=True
+    ),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("data", LargeBinary, nullable=False),
 )
 
 blobs = Table(
-    "blobs",
+    "modelsync_blobs",
     metadata,
     Column("sha256", Words, primary_key=True),
     Column("size", BigInteger, nullable=False),
-    Column("content", Words, ForeignKey("contents.id"), nullable=False, unique=True),
+    Column("content", Words, ForeignKey("modelsync_contents.id"), nullable=False, unique=True),
     Column("used", Moment, nullable=False),
 )
 """Complete contents by their digest. `used`: when they were last put."""
 
 jobs = Table(
-    "jobs",
+    "modelsync_jobs",
     metadata,
     Column("sequence", Sequence, primary_key=True),
     Column("id", Words, nullable=False, unique=True),
-    Column("model", Words, ForeignKey("models.name"), nullable=False),
+    Column("model", Words, ForeignKey("modelsync_models.name"), nullable=False),
     Column("number", Integer, nullable=False),
     Column("kind", Words, nullable=False),
     Column("key", Words, nullable=False),
@@ -121,11 +124,11 @@ jobs = Table(
     Column("checkpoint", Words, nullable=False),
     Column("cancelling", Boolean, nullable=False),
     Column("verdict", Words, nullable=False),
-    Index("ix_jobs_model_number", "model", "number", unique=True),
-    Index("ix_jobs_model_key", "model", "key"),
+    Index("ix_modelsync_jobs_model_number", "model", "number", unique=True),
+    Index("ix_modelsync_jobs_model_key", "model", "key"),
 )
 Index(
-    "ix_jobs_idempotency_key",
+    "ix_modelsync_jobs_idempotency_key",
     jobs.c.model,
     jobs.c.idempotency_key,
     unique=True,
@@ -133,7 +136,7 @@ Index(
     postgresql_where=text("idempotency_key <> ''"),
 )
 Index(
-    "ix_jobs_running",
+    "ix_modelsync_jobs_running",
     jobs.c.model,
     unique=True,
     sqlite_where=text("state = 'running'"),
@@ -141,9 +144,9 @@ Index(
 )
 
 job_logs = Table(
-    "job_logs",
+    "modelsync_job_logs",
     metadata,
-    Column("job", Words, ForeignKey("jobs.id"), primary_key=True),
+    Column("job", Words, ForeignKey("modelsync_jobs.id"), primary_key=True),
     Column("start", BigInteger, primary_key=True, autoincrement=False),
     Column("length", Integer, nullable=False),
     Column("text", Words, nullable=False),
@@ -151,13 +154,13 @@ job_logs = Table(
 """Pieces of logs; `start` and `length` are in characters."""
 
 versions = Table(
-    "versions",
+    "modelsync_versions",
     metadata,
-    Column("model", Words, ForeignKey("models.name"), primary_key=True),
+    Column("model", Words, ForeignKey("modelsync_models.name"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("key", Words, nullable=False),
     Column("serializer", Words, nullable=False),
-    Column("sha256", Words, ForeignKey("blobs.sha256"), nullable=False, index=True),
+    Column("sha256", Words, ForeignKey("modelsync_blobs.sha256"), nullable=False, index=True),
     Column("size", BigInteger, nullable=False),
     Column("inputs", JsonText),
     Column("metrics", JsonText, nullable=False),
@@ -176,10 +179,10 @@ versions = Table(
 )
 
 promotions = Table(
-    "promotions",
+    "modelsync_promotions",
     metadata,
     Column("sequence", Sequence, primary_key=True),
-    Column("model", Words, ForeignKey("models.name"), nullable=False, index=True),
+    Column("model", Words, ForeignKey("modelsync_models.name"), nullable=False, index=True),
     Column("number", Integer, nullable=False),
     Column("created", Moment, nullable=False),
     Column("undone", Boolean, nullable=False),
@@ -187,7 +190,7 @@ promotions = Table(
 """Which versions have become current, in order; `undone` by a rollback or a deletion."""
 
 labels = Table(
-    "labels",
+    "modelsync_labels",
     metadata,
     Column("model", Words, primary_key=True),
     Column("label", Words, primary_key=True),
@@ -195,6 +198,8 @@ labels = Table(
     Column("origin", Words, nullable=False),
     Column("created", Moment, nullable=False),
     ForeignKeyConstraint(
-        ["model", "number"], ["versions.model", "versions.number"], ondelete="CASCADE"
+        ["model", "number"],
+        ["modelsync_versions.model", "modelsync_versions.number"],
+        ondelete="CASCADE",
     ),
 )

@@ -22,7 +22,9 @@ from tests.fixtures.fits import fit, in_processes
 def test_the_migrations_make_the_tables(store: Store) -> None:
     """Those that the queries are written for, with the same columns, indexes and constraints."""
     with store.catalog.database.reading() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "version_table": migration.TABLE}
+        )
         assert compare_metadata(context, tables.metadata) == []
         assert context.get_current_revision() == migration.HEAD
 
@@ -70,9 +72,9 @@ def test_a_database_of_a_newer_modelsync_is_left_alone(store: Store, settings: S
     """An old replica must not write rows that the new one cannot read."""
     fit(store)
     with store.catalog.database.writing() as (connection, _):
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text(f"UPDATE {migration.TABLE} SET version_num = '9999'"))
     with pytest.raises(StoreUnavailable, match="its database was made by a newer modelsync"):
         stores.open(settings).catalog.models()
     with store.catalog.database.writing() as (connection, _):
-        connection.execute(text(f"UPDATE alembic_version SET version_num = '{migration.HEAD}'"))
+        connection.execute(text(f"UPDATE {migration.TABLE} SET version_num = '{migration.HEAD}'"))
     assert stores.open(settings).catalog.model("Churn").current == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from sqlalchemy import text
 
 from modelsync import store as stores
 from modelsync.errors import SettingsError, StoreUnavailable
@@ -20,6 +21,7 @@ from modelsync.settings.secret import Secret
 from modelsync.settings.service import State
 from modelsync.settings.training import StoreSettings
 from modelsync.store import Store, postgresql
+from modelsync.store.database import Database
 from tests.fixtures.fits import OWNER, artefact, ask, fit, in_processes, run
 from tests.fixtures.postgres import PASSWORD, PostgresServer
 from tests.fixtures.s3 import SECRET_KEY, S3Server
@@ -204,6 +206,25 @@ def test_a_rotated_password_is_read_from_its_file(postgres: PostgresServer, tmp_
         postgres.execute("DROP USER rotated")
 
 
+def test_a_user_without_rights_is_told(postgres: PostgresServer) -> None:
+    """In a schema where it may make no tables, as `public` since PostgreSQL 15; and a standby."""
+    postgres.execute("CREATE USER guest PASSWORD 'guest'")
+    guest = stores.open(settings_of(postgres.url(user="guest", password="guest")))
+    assert refusal(guest.catalog.models).endswith("its user lacks a permission")
+    standby = postgres.make_database() + "%20-cdefault_transaction_read_only=on"
+    assert refusal(stores.open(settings_of(standby)).catalog.models).endswith("it is read-only")
+
+
+def test_a_database_can_be_shared(settings: Settings) -> None:
+    """With a program that has tables of ordinary names, and Alembic's own."""
+    database = Database(settings.store.database_url, settings.state.home)
+    with database.writing() as (connection, _):
+        for name in ("models", "jobs", "versions", "labels", "alembic_version"):
+            connection.execute(text(f"CREATE TABLE {name} (version_num TEXT)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('theirs')"))
+    assert fit(stores.open(settings)).number == 1
+
+
 def test_a_connection_belongs_to_its_process(store: Store) -> None:
     """After a fork parent and child go on, each with connections of its own."""
     fit(store)
@@ -253,9 +274,22 @@ def test_a_writer_does_not_stop_readers(tmp_path: Path) -> None:
     fit(store)
     other = sqlite3.connect(tmp_path / "modelsync.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    other.execute("UPDATE models SET current = NULL")
+    other.execute("UPDATE modelsync_models SET current = NULL")
     assert store.catalog.model("Churn").current == 1
     other.close()
+
+
+def test_what_is_removed_gives_its_room_back(tmp_path: Path) -> None:
+    """The file shrinks when blobs are collected; only its owner may read it."""
+    store = stores.open(settings_of("", tmp_path))
+    file = tmp_path / "modelsync.db"
+    store.blobs.put_bytes(os.urandom(8 * 1024**2))
+    assert file.stat().st_mode & 0o777 == 0o600
+    store.catalog.database.close()
+    before = file.stat().st_size
+    assert store.blobs.collect(-60) == 1
+    store.catalog.database.close()
+    assert file.stat().st_size < before / 4
 
 
 # --- S3 -------------------------------------------------------------------------------------------
@@ -302,6 +336,23 @@ def test_wrong_settings_of_s3_are_told(
     place = replace(s3_settings.store, **values)  # type: ignore[arg-type]
     store = stores.open(replace(s3_settings, store=place))
     assert refusal(lambda: store.blobs.put_bytes(b"x")).endswith(f", {reason}")
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"s3_endpoint": "minio:9000"}, "MODELSYNC_S3_ENDPOINT must be a URL"),
+        ({"s3_access_key": Secret("key")}, "go together"),
+        ({"s3_secret_key": Secret("key")}, "go together"),
+    ],
+)
+def test_settings_that_mean_another_server_are_refused(
+    values: dict[str, object], told: str
+) -> None:
+    """Arrow would ask Amazon's, or with other keys."""
+    place = replace(StoreSettings(artifacts="s3://bucket"), **values)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=told):
+        stores.open(replace(Settings(), store=place))
 
 
 @pytest.mark.parametrize("artifacts", ["/var/models", "s3://", "http://h/b", "s3://k:hunter2@b/p"])

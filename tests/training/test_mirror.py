@@ -44,8 +44,8 @@ def damage(home: Path, sha256: str) -> None:
     """Change a blob where it is stored."""
     with sqlite3.connect(database_file(home)) as database:
         database.execute(
-            "UPDATE chunks SET data = x'00' WHERE content = "
-            "(SELECT content FROM blobs WHERE sha256 = ?)",
+            "UPDATE modelsync_chunks SET data = x'00' WHERE content = "
+            "(SELECT content FROM modelsync_blobs WHERE sha256 = ?)",
             (sha256,),
         )
     database.close()

@@ -22,69 +22,80 @@ def upgrade() -> None:
 
 def _make_catalog() -> None:
     revisions = op.create_table(
-        "revisions",
+        "modelsync_revisions",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_revisions"),
+        sa.PrimaryKeyConstraint("id", name="pk_modelsync_revisions"),
     )
     op.bulk_insert(revisions, [{"id": 1, "revision": 1}])
     op.create_table(
-        "models",
+        "modelsync_models",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("last_number", sa.Integer(), nullable=False),
         sa.Column("current", sa.Integer()),
         sa.Column("highest", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("name", name="pk_models"),
+        sa.PrimaryKeyConstraint("name", name="pk_modelsync_models"),
     )
     op.create_table(
-        "promotions",
+        "modelsync_promotions",
         sa.Column("sequence", _SEQUENCE, nullable=False),
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("created", _TIME, nullable=False),
         sa.Column("undone", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(["model"], ["models.name"], name="fk_promotions_model_models"),
-        sa.PrimaryKeyConstraint("sequence", name="pk_promotions"),
+        sa.ForeignKeyConstraint(
+            ["model"],
+            ["modelsync_models.name"],
+            name="fk_modelsync_promotions_model_modelsync_models",
+        ),
+        sa.PrimaryKeyConstraint("sequence", name="pk_modelsync_promotions"),
     )
-    op.create_index("ix_promotions_model", "promotions", ["model"])
+    op.create_index("ix_modelsync_promotions_model", "modelsync_promotions", ["model"])
 
 
 def _make_blobs() -> None:
     op.create_table(
-        "contents",
+        "modelsync_contents",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("location", sa.Text(), nullable=False),
         sa.Column("created", _TIME, nullable=False),
         sa.Column("doomed", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_contents"),
+        sa.PrimaryKeyConstraint("id", name="pk_modelsync_contents"),
     )
     op.create_table(
-        "chunks",
+        "modelsync_chunks",
         sa.Column("content", sa.Text(), nullable=False),
         sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["content"], ["contents.id"], name="fk_chunks_content_contents", ondelete="CASCADE"
+            ["content"],
+            ["modelsync_contents.id"],
+            name="fk_modelsync_chunks_content_modelsync_contents",
+            ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("content", "position", name="pk_chunks"),
+        sa.PrimaryKeyConstraint("content", "position", name="pk_modelsync_chunks"),
     )
     if op.get_context().dialect.name == "postgresql":  # models hardly compress, and it costs time
-        op.execute("ALTER TABLE chunks ALTER COLUMN data SET STORAGE EXTERNAL")
+        op.execute("ALTER TABLE modelsync_chunks ALTER COLUMN data SET STORAGE EXTERNAL")
     op.create_table(
-        "blobs",
+        "modelsync_blobs",
         sa.Column("sha256", sa.Text(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("content", sa.Text(), nullable=False),
         sa.Column("used", _TIME, nullable=False),
-        sa.ForeignKeyConstraint(["content"], ["contents.id"], name="fk_blobs_content_contents"),
-        sa.PrimaryKeyConstraint("sha256", name="pk_blobs"),
-        sa.UniqueConstraint("content", name="uq_blobs_content"),
+        sa.ForeignKeyConstraint(
+            ["content"],
+            ["modelsync_contents.id"],
+            name="fk_modelsync_blobs_content_modelsync_contents",
+        ),
+        sa.PrimaryKeyConstraint("sha256", name="pk_modelsync_blobs"),
+        sa.UniqueConstraint("content", name="uq_modelsync_blobs_content"),
     )
 
 
 def _make_jobs() -> None:
     op.create_table(
-        "jobs",
+        "modelsync_jobs",
         sa.Column("sequence", _SEQUENCE, nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("model", sa.Text(), nullable=False),
@@ -119,34 +130,44 @@ def _make_jobs() -> None:
         sa.Column("checkpoint", sa.Text(), nullable=False),
         sa.Column("cancelling", sa.Boolean(), nullable=False),
         sa.Column("verdict", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["model"], ["models.name"], name="fk_jobs_model_models"),
-        sa.PrimaryKeyConstraint("sequence", name="pk_jobs"),
-        sa.UniqueConstraint("id", name="uq_jobs_id"),
+        sa.ForeignKeyConstraint(
+            ["model"], ["modelsync_models.name"], name="fk_modelsync_jobs_model_modelsync_models"
+        ),
+        sa.PrimaryKeyConstraint("sequence", name="pk_modelsync_jobs"),
+        sa.UniqueConstraint("id", name="uq_modelsync_jobs_id"),
     )
-    op.create_index("ix_jobs_state", "jobs", ["state"])
-    op.create_index("ix_jobs_model_key", "jobs", ["model", "key"])
-    op.create_index("ix_jobs_model_number", "jobs", ["model", "number"], unique=True)
-    _make_unique("ix_jobs_idempotency_key", ["model", "idempotency_key"], "idempotency_key <> ''")
-    _make_unique("ix_jobs_running", ["model"], "state = 'running'")
+    op.create_index("ix_modelsync_jobs_state", "modelsync_jobs", ["state"])
+    op.create_index("ix_modelsync_jobs_model_key", "modelsync_jobs", ["model", "key"])
+    op.create_index(
+        "ix_modelsync_jobs_model_number", "modelsync_jobs", ["model", "number"], unique=True
+    )
+    _make_unique(
+        "ix_modelsync_jobs_idempotency_key", ["model", "idempotency_key"], "idempotency_key <> ''"
+    )
+    _make_unique("ix_modelsync_jobs_running", ["model"], "state = 'running'")
     op.create_table(
-        "job_logs",
+        "modelsync_job_logs",
         sa.Column("job", sa.Text(), nullable=False),
         sa.Column("start", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("length", sa.Integer(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["job"], ["jobs.id"], name="fk_job_logs_job_jobs"),
-        sa.PrimaryKeyConstraint("job", "start", name="pk_job_logs"),
+        sa.ForeignKeyConstraint(
+            ["job"], ["modelsync_jobs.id"], name="fk_modelsync_job_logs_job_modelsync_jobs"
+        ),
+        sa.PrimaryKeyConstraint("job", "start", name="pk_modelsync_job_logs"),
     )
 
 
 def _make_unique(name: str, columns: list[str], rows: str) -> None:
     where = sa.text(rows)
-    op.create_index(name, "jobs", columns, unique=True, sqlite_where=where, postgresql_where=where)
+    op.create_index(
+        name, "modelsync_jobs", columns, unique=True, sqlite_where=where, postgresql_where=where
+    )
 
 
 def _make_versions() -> None:
     op.create_table(
-        "versions",
+        "modelsync_versions",
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
@@ -167,13 +188,21 @@ def _make_versions() -> None:
         sa.Column("code", sa.Text(), nullable=False),
         sa.Column("commit", sa.Text(), nullable=False),
         sa.Column("verdict", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["model"], ["models.name"], name="fk_versions_model_models"),
-        sa.ForeignKeyConstraint(["sha256"], ["blobs.sha256"], name="fk_versions_sha256_blobs"),
-        sa.PrimaryKeyConstraint("model", "number", name="pk_versions"),
+        sa.ForeignKeyConstraint(
+            ["model"],
+            ["modelsync_models.name"],
+            name="fk_modelsync_versions_model_modelsync_models",
+        ),
+        sa.ForeignKeyConstraint(
+            ["sha256"],
+            ["modelsync_blobs.sha256"],
+            name="fk_modelsync_versions_sha256_modelsync_blobs",
+        ),
+        sa.PrimaryKeyConstraint("model", "number", name="pk_modelsync_versions"),
     )
-    op.create_index("ix_versions_sha256", "versions", ["sha256"])
+    op.create_index("ix_modelsync_versions_sha256", "modelsync_versions", ["sha256"])
     op.create_table(
-        "labels",
+        "modelsync_labels",
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("label", sa.Text(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
@@ -181,9 +210,9 @@ def _make_versions() -> None:
         sa.Column("created", _TIME, nullable=False),
         sa.ForeignKeyConstraint(
             ["model", "number"],
-            ["versions.model", "versions.number"],
-            name="fk_labels_model_versions",
+            ["modelsync_versions.model", "modelsync_versions.number"],
+            name="fk_modelsync_labels_model_modelsync_versions",
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("model", "label", name="pk_labels"),
+        sa.PrimaryKeyConstraint("model", "label", name="pk_modelsync_labels"),
     )
