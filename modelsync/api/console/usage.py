@@ -39,9 +39,18 @@ def usage_text(context: Context, host: str) -> str:
 
 
 def _commands(url: str, model: LoadedModel, token: str) -> list[str]:
-    """The commands that call a model; an artefact also takes several rows, and can be fetched."""
+    """The commands that call a model; an artefact also takes several rows, and can be fetched, and
+    a trained model be fitted.
+    """
     variables = samples.variables(model)
     commands = [_curl(url, {"variables": variables}, token)]
+    if model.spec.trainable:
+        needs = ' -H "Authorization: Bearer $TOKEN"'
+        commands.append(
+            _curl(url, {"x": [[1, 2], [3, 4]], "y": [0, 1]}, f"{needs} -X PUT")
+            if "fit" in model.spec.methods
+            else f"curl -s {shlex.quote(url)}{needs} -X PUT"
+        )
     if model.artefact:
         columns = model.artefact.features
         data = {name: [variables[name]] for name in columns if name in variables}
