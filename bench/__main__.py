@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bench import fanout, folders, isolation, memory, push, swap, training
+from bench import fanout, folders, isolation, memory, push, swap, training, versions
 from bench.reporting import Figure, report
 from modelsync.settings import parsers
 
@@ -27,6 +27,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "push": push.measure,
     "isolation": isolation.measure,
     "training": training.measure,
+    "versions": versions.measure,
 }
 
 

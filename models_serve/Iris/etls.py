@@ -18,7 +18,7 @@ class Iris:
         flowers = pd.read_csv(self.flowers)
         x, y = flowers[MEASUREMENTS], flowers["species"]
         tree = DecisionTreeClassifier(random_state=7)
-        return tree.fit(x, y), {"accuracy": cross_val_score(tree, x, y).mean()}
+        return tree.fit(x, y), {"accuracy": cross_val_score(tree, x, y).mean().round(4)}
 
     def transform_predict(
         self,

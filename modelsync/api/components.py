@@ -20,7 +20,7 @@ PROBLEMS: dict[str, str] = {
     "400": "The body is not JSON, or has no `variables` object",
     "401": "No token, or an unknown one",
     "403": "The token lacks the scope",
-    "404": "There is no such model; `near` lists similar names",
+    "404": "There is no such model, version or job; `near` lists similar names",
     "405": "The model lacks what the method needs; `detail` says what",
     "409": "It cannot be done in this state, such as a pinned commit; `detail` says why",
     "413": "The body is too large",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from flask import Response, request
@@ -18,6 +19,7 @@ from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
 from modelsync.api.trained import TrainedModels, flag
 from modelsync.api.trained_operations import per_trained
 from modelsync.errors import NotFitted
+from modelsync.models.types import LoadedModel
 from modelsync.problems import JSON
 from modelsync.store.records import Version
 
@@ -50,7 +52,7 @@ def routes(context: Context) -> list[Route]:
             "GET",
             f"{path}/download",
             downloader(trained),
-            _about(context, "download", "Download {}"),
+            replace(_about(context, "download", "Download {}"), applies=_has_file),
         ),
         Route(
             "GET",
@@ -78,6 +80,10 @@ def downloader(trained: TrainedModels) -> Callable[[str], Response]:
     return download
 
 
+def _has_file(model: LoadedModel) -> bool:
+    return model.spec.trainable or bool(model.spec.artefact)
+
+
 def _about(context: Context, identity: str, summary: str) -> PerModel:
     content: Schema = {
         OCTETS: {"schema": {"type": "string", "format": "binary"}},
@@ -96,6 +102,7 @@ def _about(context: Context, identity: str, summary: str) -> PerModel:
 
 
 def _download(trained: TrainedModels, version: Version) -> Response:
+    """The file of a version, which is streamed; only its headers if the client has it already."""
     made = version.made
     metadata = trained.version(version, trained.store().catalog.model(version.model))
     if flag("metadata"):

@@ -47,7 +47,9 @@ def routes(context: Context) -> list[Route]:
         return _delete(trained, name)
 
     path = f"{context.base}/{MODEL_NAME}"
-    body = {"required": False, "content": {JSON: {"schema": reference("schemas", "modelsync.Fit")}}}
+    example = {"x": {"a": [1, 2], "b": [3, 4]}, "y": [0, 1], "params": {}, "name": "first"}
+    media = {"schema": reference("schemas", "modelsync.Fit"), "example": example}
+    body = {"required": False, "content": {JSON: media}}
     accepted: dict[str, Schema] = {
         "200": success("The job has ended, or it was asked for before"),
         "202": success("The job, whose path is in `Location`"),

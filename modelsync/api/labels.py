@@ -1,4 +1,4 @@
-"""`/<base>/<Model>/labels`: names for versions, such as `stable` and `canary`, which can move."""
+"""`/<base>/<Model>/labels`: names for versions, such as stable and canary, which can move."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ def routes(context: Context) -> list[Route]:
         "properties": {"version": {"type": ["integer", "string"]}},
         "required": ["version"],
     }
+    media = {"schema": schema, "example": {"version": 1}}
     return [
         Route("GET", path, labels, per_trained(context, "labels", "Labels of versions of {}")),
         Route(
@@ -65,7 +66,7 @@ def routes(context: Context) -> list[Route]:
                 {"200": success("The label and its version")},
                 problems=("400", "404", "413", "422", "503"),
                 scope="train",
-                requestBody={"required": True, "content": {JSON: {"schema": schema}}},
+                requestBody={"required": True, "content": {JSON: media}},
             ),
         ),
         Route(

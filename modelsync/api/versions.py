@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, request
 
 from modelsync.api import fits, predict, replies
-from modelsync.api.components import Schema
+from modelsync.api.components import Schema, reference
 from modelsync.api.operations import query_parameter, success
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
 from modelsync.api.trained import TrainedModels
@@ -72,7 +72,11 @@ def routes(context: Context) -> list[Route]:
         trained.require(name, "train")
         return _chosen(trained, name, trained.store().catalog.rollback(name).number)
 
-    prediction = {"content": {JSON: {"schema": {"type": "object"}}}, "required": True}
+    media = {
+        "schema": reference("schemas", "modelsync.Rows"),
+        "example": {"x": {"a": [1, 2], "b": [3, 4]}},
+    }
+    prediction = {"content": {JSON: media}, "required": True}
     return [
         Route(
             "GET",
@@ -129,6 +133,7 @@ def routes(context: Context) -> list[Route]:
 
 
 def _about_upload(context: Context) -> PerModel:
+    """The operation of an upload: the body is the file as it is."""
     binary: Schema = {"schema": {"type": "string", "format": "binary"}}
     return per_trained(
         context,

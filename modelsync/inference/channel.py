@@ -21,9 +21,6 @@ from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.pulse import Pulse
 from modelsync.inference.runner_connection import RETRY, Order, RunnerConnection
 
-PATIENCE = 60.0
-"""Seconds that a runner which has been started again has to load a version."""
-
 STARTS_AGAIN = "its process has ended and is started again"
 
 Version = tuple[int, int]
@@ -31,10 +28,14 @@ Version = tuple[int, int]
 
 
 class RunnerChannel:
-    """The connection to the runner named `runner`, which listens at `address`, a Unix socket."""
+    """The connection to the runner named `runner`, which listens at `address`, a Unix socket.
 
-    def __init__(self, runner: str, address: str, pulse: Pulse) -> None:
+    `load_limit`: the seconds that it has to load a version.
+    """
+
+    def __init__(self, runner: str, address: str, pulse: Pulse, load_limit: float) -> None:
         self.runner = runner
+        self._load_limit = load_limit
         self._address = address
         self._pulse = pulse
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -77,7 +78,7 @@ class RunnerChannel:
         if self._loop and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._release, version)
 
-    def load(self, name: str, version: Version, order: bytes, timeout: float) -> bytes:
+    def load(self, name: str, version: Version, order: bytes) -> bytes:
         """Have the runner load a version; wait for its answer, in no event loop.
 
         Raises ModelUnavailable, RunnerDied among them, and DeadlineExceeded.
@@ -85,6 +86,7 @@ class RunnerChannel:
         answered: Future[RawOutcome] = Future()
         if not self.up:
             raise ModelUnavailable(f"{name} does not run at the moment: {STARTS_AGAIN}", RETRY)
+        timeout = self._load_limit
         message = Call(0, version[0], monotonic() + timeout, [""], [order], version[1], LOAD)
         self._any_loop().call_soon_threadsafe(
             self._order, Order(name, answered.set_result), message
@@ -133,7 +135,8 @@ class RunnerChannel:
             self._protocol = protocol = RunnerConnection()
             self._open(protocol)
             for (model, version), order in list(self._held.items()):
-                message = Call(0, model, monotonic() + PATIENCE, [""], [order], version, LOAD)
+                deadline = monotonic() + self._load_limit
+                message = Call(0, model, deadline, [""], [order], version, LOAD)
                 protocol.ask(Order(self.runner, _unheard), message)
         return self._protocol
 

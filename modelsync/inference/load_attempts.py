@@ -29,8 +29,10 @@ A process that many others depend on tries only what has ended none.
 WINDOW = 600.0
 """Seconds after which an end is forgotten: what was to blame may have passed, such as memory."""
 
-PATIENCE = 60.0
+PATIENCE = 3.0
 """Seconds for which a process waits for another one that loads the same version for the first time.
+
+One that crashes does so soon; one that takes longer is loaded by all at the same time.
 """
 
 MAX_PROVED = 100

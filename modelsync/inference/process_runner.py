@@ -17,9 +17,6 @@ from modelsync.models.types import ArtefactFacts, Fault, LoadedModel, ModelSpec,
 from modelsync.models.versions import FittedVersion
 from modelsync.settings.service import Isolation
 
-LOAD_TIMEOUT = 60.0
-"""Seconds that a runner has to load a version."""
-
 
 @dataclass(frozen=True, slots=True)
 class HostedModel:
@@ -96,7 +93,7 @@ class ProcessRunner(DispatchedRunner):
         name, wanted = self.name, version.number if version else 0
         order = (self._number, wanted)
         try:
-            answer = self.channel.load(name, order, _order(version), LOAD_TIMEOUT)
+            answer = self.channel.load(name, order, _order(version))
         except RequestError as error:
             raise ModelBroken(Fault("load", str(error), transient=True)) from None
         description = json_text.loads(answer)

@@ -175,7 +175,7 @@ class RunnerProcess:
                 self.start()
         self._close_report()
         numbers = {name: number for number, name in enumerate(self.names)}
-        channel = RunnerChannel(self.group.name, self._address, self.pulse)
+        channel = RunnerChannel(self.group.name, self._address, self.pulse, timeout)
         return Hosted(channel, numbers, reader.models, reader.faults, reader.refused)
 
     def _drop_version(self, reader: ReportReader, problem: str) -> bool:

@@ -12,8 +12,8 @@ from modelsync.protocols.tables import TABLES
 
 
 def codec_of(spec: ModelSpec) -> Codec:
-    """Return the codec of a model's requests: a trained one takes tables, too."""
-    return TABLES if spec.trainable else NATIVE
+    """Return the codec of a model's requests: trained ones and artefacts take tables, too."""
+    return TABLES if spec.takes_tables else NATIVE
 
 
 def named_version(body: bytes) -> str:

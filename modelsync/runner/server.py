@@ -188,9 +188,7 @@ class RunnerServer:
             self._refuse(connection, call, f"is not loaded: {versions}", None)
         elif call.kind == LOAD:
             reply = self._reply(connection, call.number)
-            versions.load(
-                call.version, call.payloads[0], connection, lambda said: reply([(0, said)])
-            )
+            versions.load(call, connection, lambda said: reply([(0, said)]))
         elif call.kind == RELEASE:
             versions.release(call.version, connection)
         elif (model := versions.find(call.version)) is not None:

@@ -16,6 +16,7 @@ from time import monotonic, sleep
 from modelsync import json_text
 from modelsync.errors import ModelBroken, ModelsyncError, Overloaded
 from modelsync.inference.interrupt import CallTimeout
+from modelsync.inference.messages import Call
 from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.threads import start_thread
 from modelsync.models.isolation import patches
@@ -28,14 +29,16 @@ from modelsync.runner.reports import described
 from modelsync.runner.served_model import ServedModel
 from modelsync.runner.watch import MainThreadWatch
 
-LIMIT = 50.0
-"""Seconds that loading and starting a version may take; the workers wait a little longer."""
+LIMIT = 30.0
+"""Seconds after which a version that is being replaced is closed although a call of it goes on."""
 
 SETTLE = 5.0
 """Seconds without a holder after which a version is closed: a worker may be about to come back."""
 
 PAUSE = 0.05
 """Seconds between two looks whether a version is still being called."""
+
+LATE = Fault("timeout", "it has not been loaded and started in time", transient=True)
 
 Loaded = InProcessRunner | Fault
 Reply = Callable[[bytes], None]
@@ -87,8 +90,9 @@ class ServedVersions:
 
     # --- loading ----------------------------------------------------------------------------------
 
-    def load(self, version: int, order: bytes, holder: WorkerConnection, reply: Reply) -> None:
+    def load(self, call: Call, holder: WorkerConnection, reply: Reply) -> None:
         """Load a version unless it is, and keep it for a worker; `reply` gets the outcome."""
+        version = call.version
         self._holders[version].add(holder)
         self._latest = version
         if (served := self._served.get(version)) is not None:
@@ -97,19 +101,20 @@ class ServedVersions:
             waiting.append(reply)
         else:
             self._loading[version] = [reply]
-            found = json_text.loads(order)["version"]
-            self._start(version, from_json(FittedVersion, found) if found else None)
+            found = json_text.loads(call.payloads[0])["version"]
+            wanted = from_json(FittedVersion, found) if found else None
+            self._start(version, wanted, call.deadline)
 
-    def _start(self, version: int, wanted: FittedVersion | None) -> None:
+    def _start(self, version: int, wanted: FittedVersion | None, deadline: float) -> None:
         if self._main_thread:
-            self._take(version, self._load_here(wanted))
+            self._take(version, self._load_here(wanted, deadline))
             return
         try:
-            start_thread(lambda: self._load_in_thread(version, wanted), "modelsync-load")
+            start_thread(partial(self._load_in_thread, version, wanted, deadline), "modelsync-load")
         except Overloaded as error:
             self._take(version, Fault("load", str(error), transient=True))
 
-    def _load_in_thread(self, version: int, wanted: FittedVersion | None) -> None:
+    def _load_in_thread(self, version: int, wanted: FittedVersion | None, deadline: float) -> None:
         """Load a version in another thread; one that hangs must not keep other models waiting."""
         ended = threading.Event()
 
@@ -119,21 +124,20 @@ class ServedVersions:
             self._post(lambda: self._take(version, found))
 
         start_thread(load, "modelsync-load-version")
-        if not ended.wait(LIMIT):
+        if not ended.wait(max(0.0, deadline - monotonic())):
             loader.give_up_turn()
-            late = Fault("timeout", f"it has not been loaded and started within {LIMIT:g} s")
-            self._post(lambda: self._take(version, late))
+            self._post(lambda: self._take(version, LATE))
 
-    def _load_here(self, wanted: FittedVersion | None) -> Loaded:
+    def _load_here(self, wanted: FittedVersion | None, deadline: float) -> Loaded:
         """Load a version in the main thread, where the watch interrupts it if it hangs."""
         watch = self._watch
-        watch.deadline = monotonic() + LIMIT
+        watch.deadline = deadline
         watch.calls += 1
         watch.calling = self._template.name
         try:
             return self._load(wanted)
         except CallTimeout:
-            return Fault("timeout", f"it has not been loaded and started within {LIMIT:g} s")
+            return LATE
         finally:
             watch.calling = ""
             if watch.fired:

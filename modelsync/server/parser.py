@@ -189,6 +189,7 @@ class RequestParser:
         headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        """Check a complete head, and decide how large the body may be."""
         request = self._request
         request.method = self._parser.get_method()
         request.version = self._parser.get_http_version()

@@ -18,13 +18,13 @@ from modelsync.server.buffers import (
     Holder,
 )
 from modelsync.server.request import Exchange, Request
-from modelsync.server.streams import Channel, StreamedAnswer, StreamSender
+from modelsync.server.streams import StreamChannel, StreamedAnswer, StreamSender
 
 MAX_PIPELINED = 32
 """Requests of one connection that may wait for an answer; then reading pauses."""
 
 
-class Client(Holder, Channel, Protocol):
+class PipelineHolder(Holder, StreamChannel, Protocol):
     """The connection of a pipeline."""
 
 
@@ -40,7 +40,9 @@ class Pipeline:
         "waiting",
     )  # fmt: skip
 
-    def __init__(self, buffers: Buffers, holder: Client, start: Callable[[Exchange], None]) -> None:
+    def __init__(
+        self, buffers: Buffers, holder: PipelineHolder, start: Callable[[Exchange], None]
+    ) -> None:
         self.exchanges: deque[Exchange] = deque()
         self.waiting: list[Exchange] = []
         self.senders: dict[Exchange, StreamSender] = {}

@@ -41,7 +41,7 @@ class StreamedAnswer(Answer):
     length: int | None = None
 
 
-class Channel(Protocol):
+class StreamChannel(Protocol):
     """What the sender needs of a connection; `unread`: nothing more is to be written now."""
 
     transport: asyncio.Transport
@@ -62,7 +62,7 @@ class StreamSender:
         "ended",
     )  # fmt: skip
 
-    def __init__(self, channel: Channel, exchange: Exchange, answer: StreamedAnswer) -> None:
+    def __init__(self, channel: StreamChannel, exchange: Exchange, answer: StreamedAnswer) -> None:
         self.ended = False
         self._answer = answer
         self._channel = channel

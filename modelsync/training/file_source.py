@@ -7,23 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-from pyarrow import csv, dataset, json, parquet
+from pyarrow import csv, json, parquet
 
 from modelsync.errors import DataInvalid
 from modelsync.settings import Settings
 from modelsync.training.data_files import DataFile, DataFiles, s3_failure
+from modelsync.training.partitions import Partitions
 from modelsync.training.record_batches import (
     Wanted,
     first_line,
+    refuse_twins,
     rows_for,
     shaped,
     unknown_column,
 )
 
-BLOCK = 8 * 1024**2
-"""Bytes of a text file that are parsed at a time; types are inferred from the first ones."""
+BLOCK = 2 * 1024**2
+"""Bytes of a file of lines that are parsed at a time, which takes ten times as much memory; types
+are inferred from the first ones.
+"""
 
 BUFFER = 1024**2
 """Bytes of each column of a Parquet file that are read at a time."""
@@ -49,6 +54,7 @@ class FileSource:
         self._files, self._format = found.files, found.format
         self._wanted = wanted
         self.target = wanted.target
+        self._partitions = Partitions([file.name for file in self._files])
         schemas = [self._schema_of(file) for file in self._files[:EXAMINED]]
         self.schema = wanted.choose(self._unified(schemas), self._files[0].name)
 
@@ -74,21 +80,29 @@ class FileSource:
         read = self._read_parquet if self._format == "parquet" else self._read_text
         for file in self._files:
             with self._reading(file):
-                pairs = read(file, skip)
+                pairs = (
+                    (row, self._partitions.fill(batch, file.name))
+                    for row, batch in read(file, skip)
+                )
                 rows = yield from shaped(pairs, self.schema, self.target, skip, file.name)
             skip = max(0, skip - rows)
 
     # --- their columns ----------------------------------------------------------------------------
 
     def _schema_of(self, file: DataFile) -> pa.Schema:
+        """Return the columns of a file. Raises DataInvalid if it cannot be read."""
         with self._reading(file):
-            schema = self._fragment(file).physical_schema
-        for field in schema:
-            if self._format != "parquet" and pa.types.is_binary(field.type):
-                raise DataInvalid(
-                    f"source: {file.name}: column {field.name!r} is no text in UTF-8: save the file "
-                    "with that encoding"
-                )
+            if self._format == "parquet":
+                schema = parquet.read_schema(file.path, filesystem=file.filesystem)
+            else:
+                with self._lines(file) as reader:
+                    schema = reader.schema
+        schema = self._partitions.extend(schema)
+        refuse_twins(schema, file.name)
+        binary = [field.name for field in schema if pa.types.is_binary(field.type)]
+        if binary and self._format != "parquet":
+            why = "is no text in UTF-8: save the file with that encoding"
+            raise DataInvalid(f"source: {file.name}: column {binary[0]!r} {why}")
         return schema
 
     def _unified(self, schemas: list[pa.Schema]) -> pa.Schema:
@@ -122,8 +136,11 @@ class FileSource:
 
     def _read_parquet(self, file: DataFile, skip: int) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Read the row groups from the one with row `skip` on: row numbers, and batches."""
-        names = self.schema.names
         with self._parquet(file) as opened:
+            held = self._partitions.extend(opened.schema_arrow).names
+            if lacking := [name for name in self.schema.names if name not in held]:
+                raise DataInvalid(unknown_column(lacking[0], held, file.name))
+            names = [name for name in self.schema.names if name in opened.schema_arrow.names]
             groups = [
                 opened.metadata.row_group(index).num_rows
                 for index in range(opened.metadata.num_row_groups)
@@ -132,9 +149,6 @@ class FileSource:
             while first < len(groups) and row + groups[first] <= skip:
                 row += groups[first]
                 first += 1
-            if lacking := [name for name in names if name not in opened.schema_arrow.names]:
-                columns = opened.schema_arrow.names
-                raise DataInvalid(unknown_column(lacking[0], columns, file.name))
             chosen = list(range(first, len(groups)))
             sample = next(opened.iter_batches(SAMPLE, chosen, names, use_threads=False), None)
             if not chosen or sample is None:
@@ -147,14 +161,18 @@ class FileSource:
     def _read_text(self, file: DataFile, skip: int) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Read a whole file of lines, since nothing tells where row `skip` begins."""
         row = 0
-        for batch in self._fragment(file, self.schema).to_batches(
-            schema=self.schema, batch_readahead=1, fragment_readahead=1, use_threads=False
-        ):
-            yield row, batch
-            row += batch.num_rows
+        with self._lines(file, self._partitions.within(self.schema)) as reader:
+            for batch in reader:
+                yield row, batch
+                row += batch.num_rows
 
-    def _fragment(self, file: DataFile, schema: pa.Schema | None = None) -> dataset.Fragment:
-        return _format(self._format, schema).make_fragment(file.path, filesystem=file.filesystem)
+    @contextmanager
+    def _lines(self, file: DataFile, schema: pa.Schema | None = None) -> Iterator[Any]:
+        """Open a file of lines for batches; the types are those of `schema`, inferred without."""
+        with file.filesystem.open_input_stream(file.path, compression="detect") as stream:
+            reader = (_json if self._format == "json" else _csv)(stream, self._format, schema)
+            with reader:
+                yield reader
 
     @contextmanager
     def _reading(self, file: DataFile) -> Iterator[None]:
@@ -178,25 +196,22 @@ def _plain(error: BaseException, file: DataFile) -> str:
     return first_line(error).replace(file.path, file.name)
 
 
-def _format(name: str, schema: pa.Schema | None) -> dataset.FileFormat:
-    """Return the format of text files; the types are those of `schema`, inferred without one."""
-    if name == "json":
-        return dataset.JsonFileFormat(
-            default_fragment_scan_options=dataset.JsonFragmentScanOptions(
-                parse_options=json.ParseOptions(explicit_schema=schema),
-                read_options=json.ReadOptions(block_size=BLOCK),
-            )
-        )
-    if name == "parquet":
-        return dataset.ParquetFileFormat()
-    return dataset.CsvFileFormat(
+def _json(stream: Any, name: str, schema: pa.Schema | None) -> Any:
+    return json.open_json(
+        stream,
+        read_options=json.ReadOptions(block_size=BLOCK, use_threads=False),
+        parse_options=json.ParseOptions(explicit_schema=schema),
+    )
+
+
+def _csv(stream: Any, name: str, schema: pa.Schema | None) -> Any:
+    return csv.open_csv(
+        stream,
+        read_options=csv.ReadOptions(block_size=BLOCK, use_threads=False),
         parse_options=csv.ParseOptions(
             delimiter="\t" if name == "tsv" else ",", newlines_in_values=True
         ),
-        default_fragment_scan_options=dataset.CsvFragmentScanOptions(
-            convert_options=csv.ConvertOptions(
-                column_types=schema, strings_can_be_null=True, timestamp_parsers=[csv.ISO8601]
-            ),
-            read_options=csv.ReadOptions(block_size=BLOCK),
+        convert_options=csv.ConvertOptions(
+            column_types=schema, strings_can_be_null=True, timestamp_parsers=[csv.ISO8601]
         ),
     )

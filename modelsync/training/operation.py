@@ -61,12 +61,13 @@ def operation(job: Job, version: Version | None = None, url: str = "") -> dict[s
 
 
 def _made(job: Job, version: Version | None) -> dict[str, Any]:
+    """What a job has made; only what its row says if the version is deleted since."""
     response: dict[str, Any] = {
         "key": job.asked.key,
         "version": job.number,
         "verdict": job.verdict or None,
     }
-    if version is None:  # deleted since
+    if version is None:
         return response
     made = version.made
     return {

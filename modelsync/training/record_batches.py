@@ -35,8 +35,7 @@ class Wanted:
 
         Raises DataInvalid if `schema`, which is that of `place`, lacks one.
         """
-        if twice := [name for name in schema.names if schema.names.count(name) > 1]:
-            raise DataInvalid(f"{place} has two columns of the name {twice[0]!r}")
+        refuse_twins(schema, place)
         for name in (*self.target, *self.columns):
             if name not in schema.names:
                 role = "target: " if name in self.target else ""
@@ -48,6 +47,13 @@ class Wanted:
         fields = [pa.field(name, plain_type(schema.field(name).type)) for name in x]
         fields += [pa.field(name, plain_type(schema.field(name).type)) for name in self.target]
         return pa.schema(fields)
+
+
+def refuse_twins(schema: pa.Schema, place: str) -> None:
+    """Raise DataInvalid if two columns have the same name."""
+    if len(set(schema.names)) < len(schema.names):
+        twice = next(name for name in schema.names if schema.names.count(name) > 1)
+        raise DataInvalid(f"{place} has two columns of the name {twice!r}")
 
 
 def _without_index(schema: pa.Schema) -> list[str]:

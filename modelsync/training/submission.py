@@ -173,6 +173,7 @@ class Intake:
     # --- ready files ------------------------------------------------------------------------------
 
     def _upload(self, entry: ModelEntry, asked: Submission, folder: Path) -> NewJob:
+        """Store an uploaded file, told from a pickle by its content, and describe its job."""
         valid_name(asked.name)
         file = folder / "upload"
         self._copy(asked.body, file)

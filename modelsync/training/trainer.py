@@ -144,7 +144,8 @@ class Trainer:
 
     def _not_started(self, job: Job, ended: Ended, now: float) -> None:
         """Its process has ended before it claimed the job, or has queued it again."""
-        died = ended.code not in (0, NOT_RUN)
+        killed = ended.code in (-signal.SIGKILL, -signal.SIGTERM) and not ended.starved
+        died = not killed and ended.code not in (0, NOT_RUN)
         starts = self._starts[job.id] = self._starts.get(job.id, 0) + died
         self._not_before[job.id] = now + AGAIN.pause(max(1, starts))
         if starts < MOST_STARTS:

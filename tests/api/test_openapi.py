@@ -125,8 +125,10 @@ def test_the_examples_of_the_repository_are_described_as_they_answer(tmp_path: P
         document = fetched(service)
         validate(document)
         client = create_app(service).test_client()
-        assert len(service.models) >= 4
-        for name, model in service.models.items():
+        ready = {name for name, model in service.models.items() if not model.spec.trainable}
+        assert len(ready) >= 4
+        for name in ready:  # the others answer once they are fitted
+            model = service.models[name]
             media = document["paths"][f"/models/{name}"]["post"]["requestBody"]["content"][
                 "application/json"
             ]

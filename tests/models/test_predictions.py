@@ -197,6 +197,41 @@ def test_a_model_in_the_folder_goes_on(serve: Load) -> None:
     assert trained.ask(model, {"x": [[1, 2], [3, 4]]}) == {"y": ["a", "b"]}
 
 
+@pytest.mark.parametrize("made", ["Ridge()", "make_pipeline(StandardScaler(), Ridge())", "{}"])
+def test_a_model_that_waits_in_its_constructor(
+    write: Write, find: Find, tmp_path: Path, made: str
+) -> None:
+    """An estimator that `__init__` makes and `fit` fits is no model yet, nor is another object."""
+    write("Churn", f"""
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+class Churn:
+    def __init__(self): self.model = {made}
+    def fit(self, x, y): self.model = (self.model or Ridge()).fit(x, y)
+""")  # fmt: skip
+    model = loader.load(find("Churn"))
+    for body in ({"variables": {"x": [1]}}, {"x": [[1]]}):
+        with pytest.raises(NotFitted):
+            trained.ask(model, body)
+    loader.unload(model)
+    version = trained.fit(find("Churn"), {"x": [[1], [2]], "y": [1, 2]}, tmp_path)
+    model = loader.load(find("Churn"), fitted=version)
+    assert trained.ask(model, {"x": [[1.5]]}) == {"y": [pytest.approx(1.5)]}
+    loader.unload(model)
+
+
+def test_rows_without_names_get_those_of_the_version(
+    write: Write, find: Find, tmp_path: Path
+) -> None:
+    """For a model that answers each row by `transform_predict`."""
+    body = {"x": {"a": [1], "b": [2]}, "y": [1]}
+    more = "def transform_predict(self, a: int, b: int): return {'n': a - b}"
+    model = loaded(write, find, tmp_path, body, "{}", more)
+    assert trained.ask(model, {"x": [[5, 3]]}) == {"y": [{"n": 2}]}
+    loader.unload(model)
+
+
 # --- what predicts --------------------------------------------------------------------------------
 
 PREDICTS = """

@@ -223,6 +223,9 @@ def test_missing_columns_are_named() -> None:
     assert [field.field for field in caught.value.fields] == ["x.when", "x.yes"]
     with pytest.raises(VariablesInvalid, match="its rows have 2 values; the model takes n, when"):
         frame([[1, 2]])
+    numbers = TableSchema("array", (Column("0", "int64"), Column("1", "int64")))
+    with pytest.raises(VariablesInvalid, match="rows have 3 values; the model takes 2 columns"):
+        frame([[1, 2, 3]], numbers)
     with pytest.raises(VariablesInvalid, match="is a list of 2 values; a row has 5"):
         frame([1, 2])
 

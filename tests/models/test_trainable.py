@@ -194,6 +194,19 @@ def test_train_fetches_its_own_data(serve: Load) -> None:
         Trainable(serve(class_of("def fit(self, x): ..."))).train()
 
 
+def test_files_are_opened_relative_to_the_folder(write: Write, find: Find) -> None:
+    """As while a model loads; also in a generator and an `async def`."""
+    code = "def train(self):\n        yield 1\n        return open('rows.csv').read()\n"
+    more = "    async def fit(self, x): return open('rows.csv').read()\n"
+    write("Churn", class_of(code, more), {"rows.csv": "1,2"})
+    before = Path.cwd()
+    model = loader.load(find("Churn"))
+    assert Trainable(model).train().model == "1,2"
+    assert trained.fitted(model, {"x": [[1]]}).model == "1,2"
+    assert Path.cwd() == before
+    loader.unload(model)
+
+
 def test_progress(serve: Load) -> None:
     """A method that is a generator yields its progress."""
     told: list[Any] = []

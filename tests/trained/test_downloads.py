@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from modelsync import settings, store
+from modelsync.store.records import NewVersion
 from tests.fixtures import fits
 from tests.fixtures.service import Service
 from tests.server.talking import connect, everything
@@ -29,7 +30,7 @@ def large(service: Service, tmp_path_factory: pytest.TempPathFactory) -> tuple[s
         for _ in range(SIZE // MEGABYTE):
             content.write(os.urandom(MEGABYTE))
     digest = opened.blobs.put(file)
-    made = fits.NewVersion("own", digest, SIZE)
+    made = NewVersion("own", digest, SIZE)
     job = fits.run(opened.catalog, fits.ask(opened.catalog, "Mean", key="large"), "elsewhere:1")
     version = opened.catalog.finish(job.id, "elsewhere:1", made, promote=False)
     path = f"/models/Mean/versions/{version.number}/download"

@@ -11,9 +11,8 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event, Thread
 
 import psutil
 import pytest
@@ -29,7 +28,7 @@ from tests.training.jobs import Jobs
 from tests.training.storing import digest
 from tests.waiting import patient, until
 
-FEW = 24
+FEW = 20
 MANY = int(os.environ.get("MODELSYNC_TEST_JOBS", "500"))
 MODELS = 8
 FINAL_WITHIN = 60.0
@@ -48,43 +47,60 @@ class {name}:
 
 Figures = Callable[[str, object], None]
 
-VICTIMS = {"worker": 3, "job": 4, "fit": 4, "trainer": 1}
-"""Who is killed how often."""
+KILLED = 0.3
+"""The share of the processes of jobs that are killed, or the process that fits in it."""
+
+EACH = {"worker": 3, "trainer": 12}
+"""After how many ended jobs one of these is killed."""
 
 
 class Killer:
-    """Kills a process of a service now and then, until it is stopped."""
+    """Kills processes of a service, in proportion to what it does: a slow machine does less."""
 
-    def __init__(self, service: Service, seed: int) -> None:
+    def __init__(self, service: Service, chance: random.Random) -> None:
         self.killed: Counter[str] = Counter()
         self._service = service
-        self._random = random.Random(seed)
-        self._stopped = Event()
-        self._thread = Thread(target=self._run, daemon=True)
+        self._chance = chance
+        self._seen: set[int] = set()
+        self._due: list[tuple[float, str, psutil.Process]] = []
 
-    def __enter__(self) -> Killer:
-        self._thread.start()
-        return self
+    def turn(self, ended: int) -> None:
+        """Look at the processes, kill some now, and choose others for later."""
+        now = time.monotonic()
+        for one in _family(self._service):
+            command = _command(one)
+            if " job run " in command and one.pid not in self._seen:
+                self._seen.add(one.pid)
+                if self._chance.random() < KILLED:
+                    kind = self._chance.choice(("job", "fit"))
+                    self._due.append((now + self._chance.expovariate(1.0), kind, one))
+            elif "training.trainer" in command and self._is_due("trainer", ended):
+                self._kill("trainer", one)
+        if self._is_due("worker", ended) and (workers := self._service.workers()):
+            self._kill("worker", self._chance.choice(workers))
+        due, self._due = self._due, []
+        for when, kind, one in due:
+            if when > now:
+                self._due.append((when, kind, one))
+            elif kind == "job":
+                self._kill("job", one)
+            elif fitting := _children(one):
+                self._kill("fit", fitting[0])
 
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
+    def _is_due(self, kind: str, ended: int) -> bool:
+        return ended // EACH[kind] > self.killed[kind]
 
-    def _run(self) -> None:
-        while not self._stopped.wait(self._random.uniform(0.1, 1.2)):
-            [kind] = self._random.choices([*VICTIMS], [*VICTIMS.values()])
-            if found := self._find(kind):
-                try:
-                    self._random.choice(found).kill()
-                    self.killed[kind] += 1
-                except psutil.Error:
-                    continue
+    def _kill(self, kind: str, process: psutil.Process) -> None:
+        with suppress(psutil.Error):
+            process.kill()
+            self.killed[kind] += 1
 
-    def _find(self, kind: str) -> list[psutil.Process]:
-        if kind == "worker":
-            return self._service.workers()
-        words = {"job": " job run ", "fit": "modelsync.fitting ", "trainer": "training.trainer"}
-        return [one for one in _family(self._service) if words[kind] in _command(one)]
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children()
+    except psutil.Error:
+        return []
 
 
 def _family(service: Service) -> list[psutil.Process]:
@@ -106,7 +122,12 @@ def started(folder: Path, **settings: str) -> Iterator[Service]:
     for number in range(MODELS):
         name = f"Model{number}"
         write_model(folder / "models", name, MODEL.format(name=name))
-    env = {"MODELSYNC_JOB_CONCURRENCY": "4", "MODELSYNC_DRAIN_TIMEOUT": "1s", **settings}
+    env = {
+        "MODELSYNC_JOB_CONCURRENCY": "4",
+        "MODELSYNC_JOB_NICE": "0",
+        "MODELSYNC_DRAIN_TIMEOUT": "1s",
+        **settings,
+    }
     with serving(folder, folder / "models", env=env) as service:
         yield service
     gone(service.home)
@@ -154,11 +175,12 @@ def survive(service: Service, jobs: Jobs, count: int) -> str:
         for number in range(count)
     ]
     began, silence = time.monotonic(), 0.0
-    with Killer(service, seed) as killer:
-        while live := jobs.store.catalog.jobs(live=True, limit=count):
-            silence = max([silence, *(_silent(one) for one in live)])
-            assert time.monotonic() - began < patient(120 + 12 * count), (seed, live)
-            time.sleep(0.2)
+    killer = Killer(service, chance)
+    while live := jobs.store.catalog.jobs(live=True, limit=count):
+        killer.turn(count - len(live))
+        silence = max([silence, *(_silent(one) for one in live)])
+        assert time.monotonic() - began < patient(120 + 12 * count), (seed, live)
+        time.sleep(0.1)
     assert silence < patient(FINAL_WITHIN), seed
     rows = [jobs.row(one) for one in made]
     states = Counter(one.state for one in rows)
@@ -205,8 +227,8 @@ def _whole(jobs: Jobs, rows: list[Job]) -> None:
         }
 
     until(mirrored)
-    for one in files.read().values():
-        assert one.serving is None or digest(one.serving.file.read_bytes()) == one.serving.sha256
+    for served in (one.serving for one in files.read().values()):
+        assert served is None or digest(served.file.read_bytes()) == served.sha256
 
 
 def _at_work(service: Service) -> list[psutil.Process]:

@@ -178,6 +178,24 @@ def test_csv_as_people_write_it(
     assert batch.to_pylist() == expected
 
 
+def test_partitions_are_columns(folder: Path, settings: Settings) -> None:
+    frame = table(12).to_pandas()
+    frame["year"], frame["kind"] = [2023, 2024] * 6, ["a b", None, "c"] * 4
+    frame.to_parquet(folder / "data", partition_cols=["year", "kind"])
+    frame[frame["year"] == 2023][["n", "y"]].to_csv(folder / "none.csv")
+    source = examine("data", "y", folder=folder, settings=settings)
+    assert source.schema.names == ["n", "name", "year", "kind", "y"]
+    rows = pa.Table.from_batches(source.batches()).to_pylist()
+    found = {row["n"]: (row["year"], row["kind"]) for row in rows}
+    kinds = ["a b", None, "c"] * 4
+    assert found == {n: ([2023, 2024][n % 2], kinds[n]) for n in range(12)}
+    assert pa.Table.from_batches(source.batches(5)).to_pylist() == rows[5:]
+    (folder / "lines" / "day=01").mkdir(parents=True)
+    (folder / "lines" / "day=01" / "a.jsonl").write_text('{"n": 1, "y": 2}')
+    (batch,) = examine("lines", "y", folder=folder, settings=settings).batches()
+    assert batch.to_pylist() == [{"n": 1, "day": "01", "y": 2}]
+
+
 def test_a_digest_changes_with_the_data(folder: Path, settings: Settings) -> None:
     write(folder, 0)
     before = examine("data/*", "y", folder=folder, settings=settings).digest
@@ -228,7 +246,7 @@ def _text(name: str, text: str) -> Callable[[Path], object]:
         (_text("a.csv", "n;y\n1;2\n"), "a.csv", "y", "not semicolons"),
         (_text("a.csv", "n,y\n1,2\n"), "a.csv", "Y", "no column 'Y' (is y meant?); it has n, y"),
         (_text("a.csv", "y\n2\n"), "a.csv", "y", "no column besides the target"),
-        (_text("a.csv", "n,n,y\n1,2,3\n"), "a.csv", "y", "multiple columns named n"),
+        (_text("a.csv", "n,n,y\n1,2,3\n"), "a.csv", "y", "two columns of the name 'n'"),
         (_text("a.csv", "n,y\n1,2\n1\n"), "a.csv", "y", "a.csv cannot be read"),
         (_text("a.parquet", "junk"), "a.parquet", "y", "a.parquet cannot be read"),
         (

@@ -83,6 +83,10 @@ def _refuses(obj: Any, owner: Owner) -> str:
 
 
 def _convert(obj: Any, inputs: TableSchema | None) -> bytes:
+    """Return the graph of an estimator: one table of numbers, or with texts an input per column.
+
+    Raises TypeError, and whatever skl2onnx raises.
+    """
     if isinstance(obj, OnnxModel):
         raise TypeError("it is a graph already, and cannot be fitted")
     from skl2onnx import convert_sklearn

@@ -50,15 +50,15 @@ def _picked(table: Table, schema: TableSchema, member: str) -> Columns:
     names = [column.name for column in schema.columns]
     if table.flat:
         return _unfolded(table["0"], names, member)
-    missing = [name for name in names if name not in table]
+    missing = [name for name in names if name not in table] if table.named else names
     if not missing:
         return {name: table[name] for name in names}
     if table.named and schema.form == "frame":
         known = f"{len(names)} columns; these are missing: {shown(missing)}"
-        _refuse([InvalidField(f"{member}.{name}", f"is missing; the model was fitted with {known}")
-                 for name in missing])  # fmt: skip
-    if len(table) != len(names):
-        taken = f"{len(names)} columns" if schema.form != "frame" else f"{shown(names)}"
+        message = f"is missing; the model was fitted with {known}"
+        _refuse([InvalidField(f"{member}.{name}", message) for name in missing])
+    if len(table) != len(names):  # without names, an extra value is a mistake in all
+        taken = f"{len(names)} columns" if schema.form != "frame" else shown(names)
         raise wrong(member, f"its rows have {len(table)} values; the model takes {taken}")
     return dict(zip(names, table.values(), strict=True))
 

@@ -63,7 +63,10 @@ def _series(values: list[Any], kind: Column) -> Any:
         return pd.Series(values, dtype="object" if empty else None)
     if _is_numeric(kind.dtype):
         return vector(values, kind)
-    return pd.Series(values, dtype=kind.dtype or None)
+    try:
+        return pd.Series(values, dtype=kind.dtype or None)
+    except (TypeError, ValueError, OverflowError):  # values that the type cannot hold
+        return pd.Series(values)
 
 
 def _times(values: list[Any], dtype: str) -> Any:

@@ -10,7 +10,7 @@ https://pandas.pydata.org/docs/reference/api/pandas.DataFrame.to_json.html
 | `columns` | `{column: {label: value}}` |
 | `values` | `[[...], ...]` |
 | `table` | `{"schema": {"fields": [...]}, "data": [{column: value}]}` |
-| `list` | `{column: [...]}`, that of `DataFrame.to_dict` |
+| `list` | `{column: [...]}`, that of pandas' to_dict |
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ def read(value: Any, name: str, orient: str, *, series: bool = False) -> Table:
 
 
 def _split(value: dict[str, Any], name: str) -> Table:
+    """Read rows beside the names of their columns; those of a Series have none."""
     data, columns = value.get("data"), value.get("columns")
     if not isinstance(data, list):
         raise wrong(f"{name}.data", f"is {kind_of(data)}; orient 'split' has the rows there")

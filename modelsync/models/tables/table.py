@@ -13,7 +13,7 @@ Form = Literal["x", "data", "rows"]
 """
 
 Orient = Literal["split", "records", "index", "columns", "values", "table", "list"]
-"""The forms in which pandas writes a DataFrame as JSON, and `list`, that of `to_dict`."""
+"""The forms in which pandas writes a DataFrame as JSON, and `list`, one of its to_dict."""
 
 MAX_SHOWN = 10
 """Names and numbers that a message lists."""

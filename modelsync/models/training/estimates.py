@@ -59,6 +59,23 @@ def has_own(instance: Any) -> bool:
     return callable(getattr(type(instance), PREDICT, None))
 
 
+def is_ready(instance: Any) -> bool:
+    """Return whether an instance without a stored version has a model: one that its folder holds,
+    and not an estimator that waits for its `fit`.
+    """
+    model = model_of(instance)
+    if not _is_estimator(model):
+        return model is not None
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(model)
+    except NotFittedError:
+        return False
+    return True
+
+
 def is_async(instance: Any) -> bool:
     """Return whether a model's class has a `predict` that is awaited."""
     return has_own(instance) and inspect.iscoroutinefunction(instance.predict)

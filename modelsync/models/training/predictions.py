@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from modelsync.errors import ModelBroken
 from modelsync.models.binding.calls import Calls
 from modelsync.models.binding.typehints import Call
 from modelsync.models.tables import alignment, answers
 from modelsync.models.tables.table import Table
 from modelsync.models.training import estimates
 from modelsync.models.training.estimates import Predict
-from modelsync.models.training.restoring import model_of
 from modelsync.models.training.unfitted import explained, is_unfitted, not_fitted
 from modelsync.models.types import ModelSpec
 from modelsync.models.versions import FittedVersion, TableSchema
@@ -25,10 +25,14 @@ def bind(
     `single`: the calls of its `transform_predict`, None if its class has no such method. `fitted`:
     the version that its instance has. Raises ModelBroken if what was fitted cannot predict.
     """
-    place = f"version {fitted.number}" if fitted else "self.model"
-    ready = fitted is not None or model_of(instance) is not None
-    inputs = fitted.inputs if fitted else None
-    return bind_to(spec, instance, single, inputs, place=place, ready=ready)
+    if fitted is not None:
+        place = f"version {fitted.number}"
+        return bind_to(spec, instance, single, fitted.inputs, place=place, ready=True)
+    ready = estimates.is_ready(instance)
+    try:
+        return bind_to(spec, instance, single, None, place="self.model", ready=ready)
+    except ModelBroken:  # a model of the folder that waits for its `fit`
+        return bind_to(spec, instance, single, None, place="self.model", ready=False)
 
 
 def bind_to(
@@ -48,7 +52,8 @@ def bind_to(
     is_async = single.is_async if single else estimates.is_async(instance)
     if single is None and (ready or estimates.has_own(instance)):
         single = estimates.single(instance, inputs, predict, place)
-    answer = _Answers(spec, instance, single, predict, ready)
+    names = [column.name for column in inputs.columns] if inputs and inputs.form == "frame" else []
+    answer = _Answers(spec, instance, single, predict, ready, names)
     call: Call = answer.call_async if is_async else answer.call
     if ready and single and not is_async:
         call = _direct(single.call, answer.call)
@@ -64,7 +69,9 @@ def _direct(single: Call, tables: Call) -> Call:
 
 
 class _Answers:
-    """Answers requests of one model; `ready`: it has something fitted."""
+    """Answers requests of one model; `ready`: it has something fitted, on columns of these `names`
+    if they had some.
+    """
 
     def __init__(
         self,
@@ -73,12 +80,14 @@ class _Answers:
         single: Calls | None,
         predict: Predict | None,
         ready: bool,
+        names: list[str],
     ) -> None:
         self._spec = spec
         self._instance = instance
         self._single = single
         self._predict = predict
         self._ready = ready
+        self._names = names
 
     def call(self, variables: dict[str, Any]) -> Any:
         """Answer one request. Raises NotFitted if nothing is fitted that it needs."""
@@ -132,7 +141,9 @@ class _Answers:
         if self._single is None:
             raise not_fitted(self._spec)
         columns = alignment.align(table, None)
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        named = table.named or len(self._names) != len(columns)
+        names = list(columns) if named else self._names
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def _by_row(self, table: Table) -> dict[str, Any]:
         rows = self._rows_of(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -160,9 +161,11 @@ class Trainable:
         return self._methods[name]
 
     def _run(self, call: Callable[[], Any]) -> Any:
-        """Call the model's code in its context; wait for an `async def`."""
-        context = self._model.context
-        found = context.run(call)
+        """Call the model's code in its context and its folder; wait for an `async def`."""
+        with chdir(self._model.spec.path):  # as while it loads; no other model runs here
+            return self._awaited(self._model.context.run(call))
+
+    def _awaited(self, found: Any) -> Any:
         if inspect.isgenerator(found):
             return self._exhaust(found)
         if not inspect.isawaitable(found):
@@ -170,7 +173,7 @@ class Trainable:
         import asyncio
 
         with asyncio.Runner() as runner:
-            return runner.run(_awaited(found), context=context.copy())
+            return runner.run(_awaited(found), context=self._model.context.copy())
 
     def _exhaust(self, steps: Iterator[Any]) -> Any:
         """Report what a generator yields; return what it returns."""

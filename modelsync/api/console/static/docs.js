@@ -39,14 +39,15 @@ function operations() {
   const found = [];
   for (const [path, verbs] of Object.entries(api.paths)) {
     for (const [verb, operation] of Object.entries(verbs)) {
-      const predicts = operation.operationId.startsWith("predict_");
+      const [tag] = operation.tags;
+      const predicts = tag === "models" && operation.operationId.startsWith("predict_");
       if (operation.operationId.startsWith("status_")) continue;
       const name = path.slice(base.length + 1);
       found.push({
         id: predicts ? name : operation.operationId,
         title: predicts ? name : `${verb.toUpperCase()} ${path}`,
         model: predicts && name !== "all",
-        path, verb, operation,
+        path, verb, operation, tag,
       });
     }
   }
@@ -54,11 +55,23 @@ function operations() {
 }
 
 function list(all) {
-  const link = ({ id, title }) =>
-    make("li", {}, make("a", { href: `#${encodeURIComponent(id)}` }, title));
+  const link = ({ id, title, path }) => make("li", { "data-of": modelOf(path) },
+    make("a", { href: `#${encodeURIComponent(id)}` }, title));
   const predicts = (one) => one.model || one.id === "all";
   byId("models").replaceChildren(...all.filter(predicts).map(link));
-  byId("service").replaceChildren(...all.filter((one) => !predicts(one)).map(link));
+  const training = all.filter((one) => one.tag === "training");
+  const service = all.filter((one) => !predicts(one) && !training.includes(one));
+  byId("training").replaceChildren(...training.map(link));
+  byId("service").replaceChildren(...service.map(link));
+}
+
+const modelOf = (path) => path.slice(base.length + 1).split("/")[0];
+
+// Lists how the model is trained to which the shown operation belongs; others are too many.
+function showTraining(model) {
+  const items = [...byId("training").children];
+  for (const item of items) item.hidden = item.dataset.of !== model;
+  byId("training-title").hidden = items.every((item) => item.hidden);
 }
 
 function filter() {
@@ -76,6 +89,7 @@ function choose(all) {
     const here = link.getAttribute("href") === `#${encodeURIComponent(one.id)}`;
     link.toggleAttribute("aria-current", here);
   }
+  showTraining(modelOf(one.path));
   byId("operation").replaceChildren(...show(one));
 }
 
@@ -92,10 +106,18 @@ function show({ title, path, verb, operation, model, id }) {
   if (about) parts.push(make("p", { class: "lead" }, ...prose(about)));
   const media = operation.requestBody?.content["application/json"];
   if (media) {
-    const variables = resolve(resolve(media.schema).properties?.variables);
-    parts.push(make("h2", {}, "Fields of variables"), fields(variables));
+    // A trained model takes variables, or rows.
+    const [body] = [resolve(media.schema)].flatMap((one) => one.anyOf?.map(resolve) ?? [one]);
+    const variables = body.properties?.variables;
+    parts.push(
+      make("h2", {}, variables ? "Fields of variables" : "Fields of the body"),
+      fields(variables ? resolve(variables) : body),
+    );
   }
-  if (operation.parameters) parts.push(make("h2", {}, "Query"), parameters(operation.parameters));
+  for (const [place, heading] of [["path", "Path"], ["query", "Query"]]) {
+    const found = (operation.parameters ?? []).filter((one) => one.in === place);
+    if (found.length) parts.push(make("h2", {}, heading), parameters(found));
+  }
   parts.push(make("h2", {}, "Try it"), tryIt(path, verb, operation, media));
   parts.push(make("h2", {}, "Answers"), answers(operation));
   return parts;
@@ -191,8 +213,13 @@ function tryIt(path, verb, operation, media) {
   const input = media && make("textarea", {
     id: "body", spellcheck: "false", "aria-label": "Request body",
   });
-  const query = operation.parameters && make("input", {
-    id: "query", placeholder: "models=A,B&flat=true", "aria-label": "Query", size: 30,
+  const named = (operation.parameters ?? []).filter((one) => one.in === "query");
+  const query = named.length > 0 && make("input", {
+    id: "query", placeholder: named.map((one) => `${one.name}=…`).join("&"), "aria-label": "Query",
+    size: 30,
+  });
+  const place = path.includes("{") && make("input", {
+    id: "path", value: path, "aria-label": "Path", size: 50, spellcheck: "false",
   });
   const output = make("pre", { id: "answer", tabindex: "0", "aria-live": "polite" }, "");
   const outcome = make("span", { id: "outcome", class: "soft" });
@@ -213,7 +240,8 @@ function tryIt(path, verb, operation, media) {
     report("…", "soft");
     const started = performance.now();
     try {
-      const url = query?.value ? `${path}?${query.value}` : path;
+      const at = place ? place.value : path;
+      const url = query && query.value ? `${at}?${query.value}` : at;
       const headers = input ? { "Content-Type": "application/json" } : {};
       const method = verb.toUpperCase();
       const response = await ask(url, { method, body: input?.value, headers });
@@ -240,7 +268,7 @@ function tryIt(path, verb, operation, media) {
   }
 
   if (examples.length) fill(examples[0]);
-  else if (input) input.value = pretty(media.example ?? { variables: {} });
+  else if (input) input.value = pretty(media.example ?? {});
   const button = (example) =>
     make("button", { type: "button", onclick: () => fill(example) }, example[1].summary);
   const choices = examples.length > 1 &&
@@ -248,7 +276,8 @@ function tryIt(path, verb, operation, media) {
   return make("form", { class: "try", onsubmit: run },
     make("div", {},
       input ? make("label", { for: "body" }, "Request body") : "", choices || "", input ?? "",
-      query ? make("label", { for: "query" }, "Query") : "", query ?? "",
+      place ? make("label", { for: "path" }, "Path") : "", place || "",
+      query ? make("label", { for: "query" }, "Query") : "", query || "",
       ...(operation.security ? [make("label", { for: "key" }, "Token"), key] : []),
       make("div", { class: "row" }, send)),
     make("div", {}, make("div", { class: "row" }, make("span", {}, "Answer"), outcome), output));
