@@ -178,13 +178,13 @@ def test_a_version_that_ends_its_process_is_not_loaded_again_and_again(tmp_path:
             versions.serve(Plain=2)
             until(lambda: refused(service, "Plain", 2) >= WORKERS, 40)
             assert version_of_next(service, "Plain") == 1
-        deaths = service.lines(event="worker_died")
+        deaths = service.lines(event="worker_ended")
         assert 1 <= len(deaths) <= 2, deaths
         assert version_of_next(service, "Elsewhere") == 1
         assert len([one for one in tally.failures if "broken off" not in one]) <= 8
     with serving(tmp_path, tmp_path / "models", env=STORE_AWAY) as again:
         assert version_of_next(again, "Plain") == 1
-        assert not again.lines(event="worker_died")
+        assert not again.lines(event="worker_ended")
 
 
 def test_a_version_that_ends_its_runner_leaves_the_version_before(tmp_path: Path) -> None:
