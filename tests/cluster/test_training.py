@@ -167,6 +167,7 @@ def school(
         small = {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}
         values = {
             "resources": small,
+            "lifecycle": {"progressDeadlineSeconds": 240},
             "training": {"enabled": True, "job": {"resources": small}},
             "database": {"url": database.make_database()},
             "artifacts": {
