@@ -215,10 +215,10 @@ class HeadCache:
 
     def _admitted(self, head: CachedHead, body: bytes, now: float) -> bool:
         """Return whether requests with this head may predict; else the router answers them."""
+        if now < head.trusted_until:  # so it is a trained model
+            return KEY not in body
         if head.by_version and KEY in body:
             return False
-        if now < head.trusted_until:
-            return True
         try:
             self._router.admit(head.request)
         except RequestError:
