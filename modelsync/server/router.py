@@ -134,6 +134,7 @@ class Router:
         )
 
     def _predict(self, name: str, request: Request, respond: Respond) -> None:
+        """Queue a prediction; one that names a version, in its query or body, goes to that one."""
         request_id, body, codec = request.request_id, request.body, self._codecs.get(name, NATIVE)
         queue = self._executor.queue(name, codec)
         if queue is None:  # it is not loaded
