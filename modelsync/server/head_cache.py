@@ -136,6 +136,8 @@ class HeadCache:
         queue = self._router.queue_at(request.path)
         if queue is None:  # all other routes may look at any field
             return
+        if request.query and queue.model.runner.replaceable:  # it may name a version
+            return
         found = head_key(data[:end])
         if found is None or not self._seen_before(found[0]):
             return
