@@ -28,6 +28,11 @@ NOT_OURS = {
     *("Churn", "CreditRisk", "Exchange", "Iris", "Linear", "Pipeline", "Price", "Wine", "GITPATH"),
     *("helpers", "helpers.py", "helpers.Scaler", "json.py", "shared.py", "common/"),
     *("pipeline.pkl", "model.pkl", "model.onnx"),
+    # Models, labels, data files and paths of examples in docs.
+    *("Forest", "Survival", "canary", "stable", "a.csv.gz", "a.jsonl", "models_serve/model/"),
+    *("GET /train_decision_tree", "POST /serve_decision_tree"),
+    # What older systems had, and pandas.
+    *("make_model", "serializer_backend", "schema.yml", "DataFrame.to_json"),
     # The kernel, the C library, Kubernetes, pytest, OpenAPI, HTTP and the environment.
     *("stack_t", "oom_score_adj", "syncfs", "fsync", "memory.events", "memory.oom_control"),
     *("memory.oom.group", "OOMKilled", "debootstrap", "tmp_path", "Upgrade", "TZ", "wrk"),

@@ -20,7 +20,7 @@ def load(folder: str | Path, file: str | Path, metadata: Mapping[str, Any]) -> L
     """Load the model of a folder with a version of it, as the service does.
 
     The file is compared with the SHA-256 of its metadata first. `call` of the result takes
-    variables, `instance.model` is what `fit` has returned. Raises ModelBroken.
+    variables, its instance has what `fit` returned as its `model`. Raises ModelBroken.
     """
     path = Path(folder).absolute()
     spec = next((one for one in folders.discover(path.parent) if one.name == path.name), None)
