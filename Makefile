@@ -65,9 +65,9 @@ cluster: setup  ## a Kubernetes cluster for the tests, see CONTRIBUTING.md; prin
 cluster-down: setup  ## ends it and leaves nothing but the cache of its programs
 	@$(BIN)/python -m scripts.cluster down
 
-test-cluster: cluster  ## the suite on that cluster; tests wait more than they work, so three run at a time
+test-cluster: cluster  ## the suite on that cluster; tests wait more than they work, so two run at a time
 	@code=0; \
-	$(BIN)/pytest -m "cluster and not alone" -n 3 --dist loadgroup --verbose -rP tests/cluster || code=$$?; \
+	$(BIN)/pytest -m "cluster and not alone" -n 2 --dist loadgroup --verbose -rP tests/cluster || code=$$?; \
 	$(BIN)/pytest -m "cluster and alone" --verbose --capture=no tests/cluster || code=$$?; \
 	exit $$code
 

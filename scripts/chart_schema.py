@@ -17,6 +17,7 @@ from importlib.resources import files
 from typing import Any, get_args
 
 from modelsync.settings import GROUPS, parsers
+from modelsync.settings.aliases import Action
 from scripts.chart_values import Value, values
 
 KUBERNETES = "v1.37.0-local-strict"
@@ -33,6 +34,7 @@ TYPES: dict[type, Schema] = {
     dict: {"type": "object", "additionalProperties": False},
 }
 
+_ALIAS = f"(/[A-Za-z0-9._~-]+)+/? *= *[^,=: ]+ *: *({'|'.join(get_args(Action))})"
 _PROTOCOL = f"({'|'.join(get_args(parsers.GitProtocol))})"
 
 PARSERS: dict[str, Schema] = {
@@ -58,6 +60,10 @@ PARSERS: dict[str, Schema] = {
     "subdirectory": {
         "type": "string",
         "not": {"pattern": "(^|/)\\.{0,2}/|/\\.{1,2}$|^\\.{1,2}$|//|^/|/$"},
+    },
+    "parse_aliases": {
+        "type": "string",
+        "pattern": f"^ *({_ALIAS} *(, *{_ALIAS} *)*)?$",
     },
     "name": {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"},
 }

@@ -123,6 +123,7 @@ def submitted(
             request.headers.get("Content-Type"), request.headers.get("Content-Encoding")
         )
     key = request.headers.get("Idempotency-Key", "").strip()
+    loaded = service.models.get(entry.name)
     asked = Submission(
         kind,
         request.stream,
@@ -132,6 +133,7 @@ def submitted(
         retrain=flag("retrain"),
         serializer=serializer,
         idempotency_key=key,
+        instance=loaded.instance if loaded else None,
     )
     assert service.release
     intake = Intake(
@@ -235,6 +237,6 @@ def _cancelled(trained: TrainedModels, name: str, key: str) -> bool:
     catalog = trained.store().catalog
     for job in catalog.jobs(name, limit=1000, live=True):
         if job.asked.key == key:
-            catalog.cancel(name, job.id)
+            jobs.cancelled(trained, name, job.id)
             return True
     return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -21,8 +22,10 @@ from modelsync.api.resource import MODEL_NAME, Context, Route
 from modelsync.api.trained import SETTLED_WITHIN, TrainedModels
 from modelsync.api.trained_operations import per_trained
 from modelsync.errors import MalformedBody, Overloaded, StoreUnavailable, UnknownVersion
+from modelsync.inference.threads import start_thread
 from modelsync.problems import JSON, Answer
 from modelsync.store.records import Job, Version
+from modelsync.training import callback
 from modelsync.training.operation import operation as as_operation
 
 RETRY_AFTER = 1
@@ -64,7 +67,7 @@ def routes(context: Context) -> list[Route]:
 
     def cancel(name: str, job_id: str) -> Response:
         trained.require(name, "train")
-        found = trained.store().catalog.cancel(name, job_id)
+        found = cancelled(trained, name, job_id)
         return replies.json(described(trained, found), 200 if found.final else 202)
 
     def log(name: str, job_id: str) -> Response:
@@ -126,6 +129,16 @@ def routes(context: Context) -> list[Route]:
 def described(trained: TrainedModels, job: Job) -> dict[str, Any]:
     """The body of a job's resource."""
     return as_operation(job, _version(trained, job), trained.url(job.model, "jobs", job.id))
+
+
+def cancelled(trained: TrainedModels, name: str, job_id: str) -> Job:
+    """Cancel a job. Of one that waits nobody else tells the URL that wants to know its end."""
+    catalog = trained.store().catalog
+    before, job = catalog.job(name, job_id), catalog.cancel(name, job_id)
+    if job.final and not before.final and job.asked.webhook:
+        tell = partial(callback.deliver, catalog, job, trained.service.settings)
+        start_thread(tell, "modelsync-callback")
+    return job
 
 
 def answer_when_done(

@@ -184,7 +184,7 @@ class JobsFromTemplate:
 
 def _phase(job: Any) -> Phase:
     """The phase of a V1Job."""
-    ends = {"Complete", "Failed", "SuccessCriteriaMet", "FailureTarget"}
+    ends = {"Complete", "Failed"}  # with FailureTarget its pod may still be ending
     if any(one.type in ends and one.status == "True" for one in job.status.conditions or ()):
         return "ended"
     return "running" if job.status.ready else "waiting"

@@ -15,6 +15,9 @@ from modelsync.models.types import Fault
 
 _log = logging.getLogger(__name__)
 
+MAX_TRACE = 20_000
+"""Characters of a traceback, the last ones, in the log."""
+
 _KIND = re.compile(r"[A-Za-z_]\w*$")
 
 
@@ -48,15 +51,17 @@ def _without_kind(fault: Fault, error: BaseException) -> str:
     return "" if fault.message == kind else fault.message.removeprefix(f"{kind}: ")
 
 
-def log(error: BaseException, failed: FitError) -> None:
+def log(error: BaseException, failed: FitError, folder: Path) -> None:
     """Write the failure to the job's log; with the traceback if it may be the model's."""
-    trace = "" if isinstance(error, RequestError | JobFailed) else _traceback(error)
-    said = f"{failed.kind}: {failed.message}" if failed.message else failed.kind
-    _log.error("%s: %s", failed.stage, said, extra={"trace": trace} if trace else {})
+    trace = "" if isinstance(error, RequestError | JobFailed) else _traceback(error, folder)
+    said = ": ".join(filter(None, (failed.stage, failed.kind, failed.message)))
+    _log.error("%s", said, extra={"trace": trace} if trace else {})
 
 
-def _traceback(error: BaseException) -> str:
+def _traceback(error: BaseException, folder: Path) -> str:
+    """Return the traceback without paths of this machine: whoever may train reads it."""
     try:
-        return "".join(traceback.format_exception(error))[-20_000:]
+        text = "".join(traceback.format_exception(error))[-MAX_TRACE:]
+        return diagnosis.hide_paths(text, str(folder))
     except Exception:  # noqa: BLE001  its own __str__ may raise
         return ""

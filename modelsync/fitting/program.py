@@ -69,7 +69,7 @@ def main(file: Path, *, verify: bool) -> NoReturn:
 def _prepare(job: FitJob) -> None:
     """Set what must be set before a model's code runs: log, limits, crash report, patches."""
     for number in (job.progress, job.crash, job.batches):
-        if number >= 0:
+        with suppress(OSError):
             os.set_inheritable(number, False)  # to what the model starts
     logs.configure(_Logs(job.log_format, job.log_level))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -78,7 +78,8 @@ def _prepare(job: FitJob) -> None:
     patches.install()
     fork_guard.withhold([number for number in (job.progress, job.batches) if number >= 0])
     if job.crash >= 0:
-        CrashReport(open(job.crash, "w+b", buffering=0)).listen()  # noqa: PTH123, SIM115
+        with suppress(OSError):
+            CrashReport(open(job.crash, "w+b", buffering=0)).listen()  # noqa: PTH123, SIM115
 
 
 def _guarded(step: Callable[[], FitResult], job: FitJob, reporter: ProgressReporter) -> FitResult:
@@ -86,8 +87,9 @@ def _guarded(step: Callable[[], FitResult], job: FitJob, reporter: ProgressRepor
     try:
         return step()
     except BaseException as error:  # noqa: BLE001  model code: SystemExit, KeyboardInterrupt too
-        failed = failures.of(error, reporter.current, job.spec.path.absolute())
-        failures.log(error, failed)
+        folder = job.spec.path.absolute()
+        failed = failures.of(error, reporter.current, folder)
+        failures.log(error, failed, folder)
         return FitResult(error=failed)
     finally:
         fork_guard.end_if_forked()  # a process that the model has forked returns to here
@@ -105,7 +107,7 @@ def _replace(job: FitJob, environ: Mapping[str, str]) -> NoReturn:
         signal.setitimer(timer, 0)  # it would outlive its handler, and end the process
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in (job.progress, job.crash):
-        if number >= 0:
+        with suppress(OSError):  # the model may have closed it, or there is none
             os.set_inheritable(number, True)
     os.chdir(job.output)
     os.execve(sys.executable, [*sys.orig_argv, VERIFY], environ)  # noqa: S606

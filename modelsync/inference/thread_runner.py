@@ -43,7 +43,8 @@ class ThreadRunner(DispatchedRunner):
     Nothing is loaded before `warm_up` or the first request, so that the thread lives in the process
     that serves; `model` is filled in when the thread has loaded it. A model that was `loaded`
     before the fork only gets a thread that makes its calls, which must not overlap.
-    `versions` are those of which the thread loads the first that loads.
+    `versions` are those of which the thread loads the first that loads, at last the model without
+    any; `exact`: it loads the only one there is, or none.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ThreadRunner(DispatchedRunner):
         loaded: InProcessRunner | None = None,
         *,
         versions: Sequence[FittedVersion] = (),
+        exact: bool = False,
         terms: LoadTerms | None = None,
     ) -> None:
         first = versions[0] if versions else None
@@ -59,6 +61,7 @@ class ThreadRunner(DispatchedRunner):
         self.loaded = loaded
         self.refused = loaded.refused if loaded else None
         self._versions = versions
+        self._exact = exact
         self._terms = terms
         self._frames: SimpleQueue[Frame | None] = SimpleQueue()
         self._thread: ModelThread | None = None
@@ -71,7 +74,7 @@ class ThreadRunner(DispatchedRunner):
         if self.loaded:
             return ThreadRunner(self.model.spec, self.loaded.fitted(version))
         versions = () if version is None else (version,)
-        runner = ThreadRunner(self.model.spec, versions=versions, terms=self._terms)
+        runner = ThreadRunner(self.model.spec, versions=versions, exact=True, terms=self._terms)
         known = version.call_seconds if version else None
         runner.model.call_seconds = known or self.model.call_seconds
         return runner
@@ -153,6 +156,8 @@ class ThreadRunner(DispatchedRunner):
         def load(version: FittedVersion | None) -> InProcessRunner:
             return InProcessRunner.load(self.model.spec, fitted=version, terms=self._terms)
 
+        if self._exact:
+            return load(self._versions[0] if self._versions else None)
         return load_first(self.model.spec, self._versions, load)
 
     def _tried(self, thread: ModelThread) -> float:
@@ -165,7 +170,7 @@ class ThreadRunner(DispatchedRunner):
             self.refused = thread.refused
             # A thread that takes the place of this one answers with the same version.
             fitted = thread.model.fitted
-            self._versions = () if fitted is None else (fitted,)
+            self._versions, self._exact = () if fitted is None else (fitted,), True
         self.report(thread.fault)
         return RETRY.pause(thread.failures, random.random())  # noqa: S311  no secret
 

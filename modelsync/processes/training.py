@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 LOOK = 1.0
 """Seconds between two looks whether a trainer is needed."""
 
-RESTART = Backoff(first=0.2, most=60.0)
+RESTART = Backoff(first=0.2, most=10.0)
 """Seconds between two starts of a trainer that keeps ending."""
 
-SETTLED = 60.0
+SETTLED = 5.0
 """Seconds of life after which a trainer that ends is started again at once."""
 
 ENDING = 15.0

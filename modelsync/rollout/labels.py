@@ -8,7 +8,7 @@ from functools import cache
 
 from modelsync import store
 from modelsync.deadline import Deadline
-from modelsync.errors import StoreUnavailable, SyncError
+from modelsync.errors import SettingsError, StoreUnavailable, SyncError
 from modelsync.models.types import TreeHash
 from modelsync.settings import Settings
 from modelsync.sync.labels import parse
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 def apply_tags(settings: Settings, source: GitSource, deadline: Deadline) -> None:
     """Give the versions in the database the labels of the repository's tags.
 
-    Without a database there are none; a failure is logged, and the next run tries again. Raises
-    SettingsError.
+    Without a database there are none. A failure is logged, and the next run tries again: no commit
+    waits for a label.
     """
     if not settings.store.database_url:
         return
@@ -40,5 +40,5 @@ def apply_tags(settings: Settings, source: GitSource, deadline: Deadline) -> Non
         catalog = store.open(settings).catalog
         models = catalog.models()
         labels.apply(catalog, models, wanted, lambda model, commit: versions(commit).get(model, ""))
-    except (SyncError, StoreUnavailable) as error:
+    except (SettingsError, StoreUnavailable, SyncError) as error:
         log.warning("git tags did not become labels: %s", error)

@@ -50,7 +50,7 @@ class Contents(Protocol):
 
 
 class Blobs:
-    """All blobs of a store. New ones are written to `writes_to`; each is read from where it is.
+    """All blobs of a store. New ones go where the settings say; each is read from where it is.
 
     All methods raise StoreUnavailable if the database or S3 does not answer.
     """

@@ -36,7 +36,7 @@ class JsonText(TypeDecorator[Any]):
         return None if value is None else json_text.dump_lossy(value).decode()
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """Read it, with Python's `NaN` and integers of any size."""
+        """Read it, with Python's NaN and integers of any size."""
         return None if value is None else json.loads(value)
 
 

@@ -22,7 +22,7 @@ def read(connection: Connection, model: str, number: int) -> Version:
 
 
 def find(connection: Connection, model: str, name: str) -> int:
-    """Return the number that a name means: a label's, else a key's, else its own (`3` or `v3`).
+    """Return the number that a name means: a label's, else a key's, else its own (3 or v3).
 
     Of several versions with one key it is the newest. Raises UnknownVersion.
     """

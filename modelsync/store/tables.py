@@ -1,6 +1,6 @@
 """The tables of the store, as the newest migration leaves them.
 
-Their names begin with `modelsync_`, because a database may be shared with other programs. Rules
+Their names begin with ours, because a database may be shared with other programs. Rules
 that no crash, race or fault of ours may break are constraints of the database: a version has its
 blob, a number is given once, one job of a model runs.
 """

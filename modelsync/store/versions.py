@@ -31,7 +31,7 @@ class VersionRecords:
             return _models(connection)
 
     def version(self, model: str, name: str) -> Version:
-        """Return the version with this label, key or name, else this number (`3` or `v3`); of
+        """Return the version with this label, key or name, else this number (3 or v3); of
         several with one key the newest.
 
         Raises UnknownVersion, which names those that exist.

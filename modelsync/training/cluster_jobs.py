@@ -20,6 +20,11 @@ from modelsync.training.launchers import Ended
 LOOK = 0.5
 """Seconds for which the list of Jobs counts as new."""
 
+ENDING = 10.0
+"""Seconds for which a process may live on whose pod the API server has forgotten: it is being told
+to end, and may queue its job again.
+"""
+
 PENDING = 30.0
 """Seconds after which it is logged why the pod of a Job does not run."""
 
@@ -46,6 +51,7 @@ class ClusterJobs:
         self._looked = float("-inf")
         self._begun: dict[str, float] = {}
         self._told: set[str] = set()
+        self._unsettled: dict[str, tuple[JobStatus, float]] = {}
         self._before: dict[str, JobStatus] = {}
 
     def start(self, job: Job) -> None:
@@ -64,22 +70,35 @@ class ClusterJobs:
 
     def running(self) -> set[str]:
         """Return the ids of the Jobs that have not ended, those that wait for a node included."""
-        return {one.id for one in self._look() if one.phase != "ended"}
+        return {one.id for one in self._look() if one.phase != "ended"} | {
+            one.id for one, _ in self._unsettled.values()
+        }
 
     def ended(self) -> list[Ended]:
         """Return those that have ended, or were removed, since this was called last."""
         now = {one.uid: one for one in self._look()}
-        gone = [one for uid, one in self._before.items() if uid not in now and one.phase != "ended"]
-        new = [one for uid, one in now.items() if one.phase == "ended" and uid not in self._told]
-        found = [Ended(one.id) for one in gone]
-        for one in new:
-            with _told_as_outage():
-                end = self._jobs.end_of(one.name)
-            log.info("the Job %s has ended: %s", one.name, end.why or end.code)
-            found.append(Ended(one.id, end.code, end.starved))
-        self._told = {uid for uid, one in now.items() if one.phase == "ended"}
+        for uid, one in self._before.items():
+            if uid not in now and one.phase != "ended":
+                self._unsettled[uid] = (one, monotonic())
         self._before = now
-        return found
+        found = []
+        for uid, one in now.items():
+            if one.phase == "ended" and uid not in self._told and uid not in self._unsettled:
+                with _told_as_outage():
+                    end = self._jobs.end_of(one.name)
+                self._told.add(uid)
+                log.info("the Job %s has ended: %s", one.name, end.why or end.code)
+                if end.code is None:
+                    self._unsettled[uid] = (one, monotonic())
+                else:
+                    found.append(Ended(one.id, end.code, end.starved))
+        self._told &= now.keys()
+        return found + self._settled()
+
+    def _settled(self) -> list[Ended]:
+        """Those whose pods were gone some time ago: their processes have ended by now."""
+        over = [uid for uid, (_, since) in self._unsettled.items() if monotonic() > since + ENDING]
+        return [Ended(self._unsettled.pop(uid)[0].id) for uid in over]
 
     def waiting(self) -> set[str]:
         """Return the ids of the Jobs whose pods do not run yet."""

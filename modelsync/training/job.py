@@ -89,6 +89,7 @@ class JobRun:
                 self._owner, concurrency=self._config.training.concurrency, id=self._id
             )
             if claimed is None:
+                self._workspace.remove()  # what is in it belongs to no live job of ours
                 return None
             return self._run(claimed)
 
@@ -215,7 +216,8 @@ class JobRun:
             except StoreUnavailable as error:
                 failures += 1
                 if failures == 1:
-                    log.warning("job %s waits for the store: %s", self._id, error)
+                    said = f"the job waits for the store: {error}"
+                    event(log, logging.WARNING, said, event="job_waits", job=self._id)
                 if monotonic() > end or self._stop.asked:
                     raise
                 self._stop.wait(AWAY.pause(failures, random.random()))  # noqa: S311

@@ -26,8 +26,9 @@ from modelsync.files import storage
 from modelsync.fitting.uploads import recognize
 from modelsync.models.types import ModelEntry
 from modelsync.settings import Settings
-from modelsync.store.records import Job, JobKind, NewJob
+from modelsync.store.records import Job, JobKind, NewJob, Version
 from modelsync.training import training_request
+from modelsync.training.suitability import check_columns, check_method
 from modelsync.training.training_request import KEY_DIGITS, LARGE, TrainingRequest, valid_name
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Submission:
     `kind`: `fit` also without a body, which calls `train`. `body`: a file at its start, `size` its
     bytes, None if that is not known. `version`: which one to update, empty for the one that the
     body names, else the current. `serializer`: of an uploaded file, whose version is called `name`.
+    `instance`: the loaded model, None if it is not loaded in this process.
     """
 
     kind: JobKind
@@ -57,6 +59,7 @@ class Submission:
     retrain: bool = False
     serializer: str = ""
     idempotency_key: str = ""
+    instance: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +118,14 @@ class Intake:
             request, data = training_request.read(asked.body.read())
             content.write_bytes(data)
         kind = _kind(entry, asked.kind, request)
+        check_method(request, kind, asked.instance)
         digest, options = request.data, dict[str, Any]()
         if request.source:
             digest, options = self._examine(entry, request)
-        parent = self._parent(entry, asked.version or request.name) if kind == "update" else None
+        parent = None
+        if kind == "update":
+            parent = self._parent(entry, asked.version or request.name)
+            check_columns(request, parent)
         key, named = _key(kind, request, digest, parent)
         job = NewJob(
             model=entry.name,
@@ -129,7 +136,7 @@ class Intake:
             input=self.store.blobs.put(content) if request.data else "",
             source=request.source,
             target=request.target,
-            parent=parent[0] if parent else None,
+            parent=parent.number if parent else None,
             fingerprint=_fingerprint(kind, digest, request),
             request_digest=_digest([kind, digest, request.params, key, request.retrain]),
             webhook=request.webhook,
@@ -151,16 +158,15 @@ class Intake:
         )
         return found.digest, {"columns": request.columns} if request.columns else {}
 
-    def _parent(self, entry: ModelEntry, name: str) -> tuple[int, str]:
-        """Return number and key of the version to update. Raises UnknownVersion, NotFitted."""
+    def _parent(self, entry: ModelEntry, name: str) -> Version:
+        """Return the version to update. Raises UnknownVersion, NotFitted."""
         catalog = self.store.catalog
         if not name:
             current = catalog.model(entry.name).current
             if current is None:
                 raise NotFitted(f"{entry.name} has no current version to update; fit one with PUT")
             name = str(current)
-        version = catalog.version(entry.name, name)
-        return version.number, version.key
+        return catalog.version(entry.name, name)
 
     def _origin(self, entry: ModelEntry, asked: Submission) -> dict[str, Any]:
         return {
@@ -224,7 +230,7 @@ def _kind(entry: ModelEntry, kind: JobKind, request: TrainingRequest) -> JobKind
 
 
 def _key(
-    kind: JobKind, request: TrainingRequest, digest: str, parent: tuple[int, str] | None
+    kind: JobKind, request: TrainingRequest, digest: str, parent: Version | None
 ) -> tuple[str, bool]:
     """Return the key of the version, and whether a client has given it.
 
@@ -232,7 +238,7 @@ def _key(
     fetches is not known, so its key is random.
     """
     if parent is not None:
-        return parent[1], False
+        return parent.key, False
     if request.name:
         return valid_name(request.name), True
     if kind == "train":

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,9 @@ class TrainingRequest:
     """A body, but for its data.
 
     `name`: what the version is to be called, or the version to update; empty if not given. `data`:
-    the digest of the data in hex, empty if there are none. `source`, `target`, `columns`: the data
-    are read from there by the job.
+    the digest of the data in hex, empty if there are none. `columns_of_x`: their columns, which are
+    numbers unless they are `named`; `has_y`: the target is there too. `source`, `target`,
+    `columns`: the data are read from there by the job.
     """
 
     name: str = ""
@@ -59,6 +60,9 @@ class TrainingRequest:
     target: str = ""
     columns: list[str] = field(default_factory=list)
     data: str = ""
+    columns_of_x: list[str] = field(default_factory=list)
+    named: bool = False
+    has_y: bool = False
 
 
 def read(body: bytes) -> tuple[TrainingRequest, bytes]:
@@ -72,7 +76,8 @@ def read(body: bytes) -> tuple[TrainingRequest, bytes]:
     try:
         asked = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise MalformedBody(f"the body is not JSON: {error.msg}", error.pos) from None
+        hint = "; JSON has no NaN: send null" if _is_nan(error) else ""
+        raise MalformedBody(f"the body is not JSON: {error.msg}{hint}", error.pos) from None
     if not isinstance(asked, dict):
         raise MalformedBody(f"the body is {kind_of(asked)}; expected an object with x and y")
     _refuse_unknown(asked)
@@ -85,9 +90,16 @@ def read(body: bytes) -> tuple[TrainingRequest, bytes]:
     )
     if request.source or not asked.keys() & {"x", "y", "data"}:
         return request, b""
-    content = _content(asked)
-    digest = sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    return TrainingRequest(**{**asdict(request), "data": digest}), orjson.dumps(content)
+    found = _data(asked)
+    content = {"x": _plain(found.x), "y": _plain(found.y) if found.y is not None else None}
+    request = replace(
+        request,
+        data=sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+        columns_of_x=list(found.x),
+        named=found.x.named,
+        has_y=found.y is not None,
+    )
+    return request, orjson.dumps(content)
 
 
 def read_file(file: Path, to: Path) -> TrainingRequest:
@@ -213,21 +225,27 @@ def _source(asked: Mapping[str, Any]) -> dict[str, Any]:
     return {"source": source, "target": target, "columns": columns}
 
 
+def _is_nan(error: orjson.JSONDecodeError) -> bool:
+    """Whether JSON ends where Python and JavaScript write a number that is none."""
+    begin = error.doc[error.pos : error.pos + 9].lstrip("-")
+    return begin.startswith(("N", "I"))
+
+
 # --- data -----------------------------------------------------------------------------------------
 
 
-def _content(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return the data of a body in the form in which they are stored."""
+def _data(asked: dict[str, Any]) -> bodies.TrainingData:
+    """Return the data of a body. Raises DataInvalid."""
     x, y = asked.get("x", asked.get("data")), asked.get("y")
     if isinstance(y, str) and not asked.get("target") and not y.lstrip().startswith(("[", "{")):
         asked = {**asked, "target": y, "y": None}  # the name of a column of x
     if x is None:
         raise DataInvalid("x: is missing beside y; send a list of rows, or {column: [...]}")
-    found = bodies.training(asked)
-    return {"x": _plain(found.x), "y": _plain(found.y) if found.y is not None else None}
+    return bodies.training(asked)
 
 
 def _plain(table: Table) -> Any:
+    """Return a table in the form in which it is stored."""
     if table.named:
         return dict(table)
     values = list(table.values())

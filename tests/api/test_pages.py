@@ -259,7 +259,7 @@ def test_the_reference_shows_a_model_in_a_browser(tmp_path: Path) -> None:
         shown = dom(f"{url}/models/docs#Person")
         for text in ("address.street", "required", '"small" | "large"', "Knows people.", "422"):
             assert html.escape(text, quote=False) in shown, text
-        assert shown.count("<li>") >= 10
+        assert shown.count("<li ") >= 10
         shown = dom(f"{url}/models/docs#Add")
         assert "Adds &lt;two&gt; &amp; more numbers." in shown
         assert json.dumps({"sum": 3}, indent=2) in shown

@@ -135,6 +135,11 @@ def test_every_parser_has_a_schema() -> None:
         ("MODELSYNC_WORKERS", ["", 1], [0, "many"]),
         ("MODELSYNC_ON_BROKEN_MODEL", ["previous", "drop", "reject"], ["ignore", ""]),
         ("MODELSYNC_LOG_LEVEL", ["debug"], ["trace"]),
+        (
+            "MODELSYNC_ALIASES",
+            ["", "/train=Iris:train", "/a/b=Iris:predict, /c=Iris:status"],
+            ["train=Iris:train", "/train=Iris", "/train=Iris:fit", "/train", 1],
+        ),
     ],
 )
 def test_bounds_and_choices_are_the_settings(setting: str, good: list[Any], bad: list[Any]) -> None:

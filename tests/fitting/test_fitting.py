@@ -213,8 +213,11 @@ def test_whatever_fit_does_becomes_one_error(
 
 
 def test_an_error_says_where_it_was(ran: Runs) -> None:
-    error = ran(TEMPLATE.format("raise ValueError('no')")).error
-    assert (error.file, error.line) == ("etls.py", 5)
+    done = ran(TEMPLATE.format("raise ValueError('no')"))
+    assert (done.error.file, done.error.line) == ("etls.py", 5)
+    assert 'File "etls.py", line 5, in fit' in done.log
+    assert "ValueError: no" in done.log
+    assert str(done.output.parent) not in done.log
     crash = ran(TEMPLATE.format("ctypes.string_at(0)")).error
     assert (crash.file, crash.line) == ("etls.py", 5)
 
@@ -247,6 +250,7 @@ LEFT = """
     "line",
     [
         LEFT,
+        "os.closerange(3, 1000); return 1",
         "os.fork() or (_ for _ in ()).throw(ValueError()); return 1",
         "if os.fork() == 0: sys.exit(0)\n        return 1",
         "if os.fork() == 0: raise ValueError\n        return 1",

@@ -219,6 +219,7 @@ def test_an_error_in_a_later_batch_is_that_of_the_model(tmp_path: Path, source: 
 
 
 def test_scikit_learn_is_updated_with_all_rows(tmp_path: Path, source: DataSource) -> None:
+    """Also in little memory: libraries reserve more than they use."""
     code = """
 from sklearn.linear_model import SGDRegressor
 class Model:
@@ -227,6 +228,6 @@ class Model:
     def update(self, x, y):
         return self.model.partial_fit(x / 4000, y)
 """
-    made = fit(model(tmp_path, code), tmp_path / "out", source=source).made
+    made = fit(model(tmp_path, code), tmp_path / "out", source=source, memory=600 << 20).made
     assert made.serializer == "joblib"
     assert made.rows == ROWS

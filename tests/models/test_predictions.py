@@ -235,7 +235,7 @@ def test_rows_without_names_get_those_of_the_version(
 # --- what predicts --------------------------------------------------------------------------------
 
 PREDICTS = """
-import pandas as pd
+import pandas as pd, polars as pl
 class Churn:
     def fit(self, x, y): return {fitted}
     {more}
@@ -265,6 +265,8 @@ def loaded(
             {"a": [1, 3], "b": [5, 6]},
         ),
         ("7", "def predict(self, x): return pd.DataFrame({'a': x[:, 1]})", {"a": [2, 4]}),
+        ("7", "def predict(self, x: pl.DataFrame): return x.select('1')", {"1": [2, 4]}),
+        ("7", "def predict(self, x: pl.DataFrame): return x['0']", [1, 3]),
         ("7", "def predict(self, x): return x", [[1, 2], [3, 4]]),
         ("7", "def predict(self, x): return (v for v in (1, None))", [1, None]),
     ],

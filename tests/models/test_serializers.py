@@ -23,7 +23,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from modelsync.errors import ArtifactCorrupt, JobFailed, ModelBroken, VersionRefused
 from modelsync.models.loading import loader
-from modelsync.models.serializers import joblibs, libraries, registry
+from modelsync.models.serializers import cloudpickles, joblibs, libraries, registry
 from modelsync.models.serializers.serializer import Owner
 from modelsync.models.tables import schema
 from modelsync.models.versions import FittedVersion
@@ -142,6 +142,21 @@ def test_a_format_that_does_not_exist_or_is_not_installed(monkeypatch: pytest.Mo
     with pytest.raises(JobFailed, match=r"needs joblib: add it to .* requirements\.txt"):
         registry.choose({}, "joblib", own())
     assert registry.choose(np.ones(2), "auto", Owner("", None)).name == "cloudpickle"
+
+
+def test_an_environment_without_cloudpickle(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What others can import is stored all the same; code of the folder is not."""
+    monkeypatch.setattr(cloudpickles, "find_spec", lambda name: None)
+    plain = Owner("", SimpleNamespace())
+    version = written({"mean": 3.5}, "auto", tmp_path, plain)
+    assert (version.serializer, version.file.read_bytes()) == (
+        "cloudpickle",
+        pickle.dumps({"mean": 3.5}, protocol=5),
+    )
+    with pytest.raises(JobFailed, match=r"needs cloudpickle: add that to .* requirements\.txt"):
+        written({"mean": lambda x: x}, "auto", tmp_path, plain)
 
 
 def test_skops_lists_what_it_does_not_trust(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ ROWS = {"x": [[1, 2], [3, 4]], "y": [0, 1]}
 
 def class_of(method: str, more: str = "") -> str:
     """A model whose `fit` (or another method) keeps what it was called with."""
-    imports = "import pandas as pd\nimport numpy as np\nfrom pathlib import Path\n"
+    imports = "import pandas as pd, polars as pl, numpy as np\nfrom pathlib import Path\n"
     return f"{imports}class Churn:\n    {method}\n{more}"
 
 
@@ -59,7 +59,12 @@ def test_annotations_decide(serve: Load) -> None:
     """A list of rows, a dict of columns, an array or a DataFrame, as the parameter says."""
     assert seen(serve, "self, x: list, y")["x"] == [[1, 2], [3, 4]]
     assert seen(serve, "self, x: dict, y")["x"] == {"0": [1, 3], "1": [2, 4]}
+    assert seen(serve, "self, x: list[dict], y")["x"] == [{"0": 1, "1": 2}, {"0": 3, "1": 4}]
     assert isinstance(seen(serve, "self, x: pd.DataFrame, y")["x"], pd.DataFrame)
+    polars = seen(serve, "self, x: 'pl.DataFrame', y", FRAME)
+    assert type(polars["x"]).__module__.startswith("polars")
+    assert polars["x"]["b"].to_list() == ["p", "q", None]
+    assert polars["y"].to_list() == ["u", "v", "u"]
     assert isinstance(seen(serve, "self, x: 'np.ndarray', y", FRAME)["x"], np.ndarray)
 
 
@@ -145,6 +150,16 @@ def test_a_model_that_fits_itself(write: Write, find: Find, tmp_path: Path) -> N
     answer = trained.ask(model, {"variables": {}})
     assert answer == {"mean": 0.5, "path": f"{find('Churn').path}/", "seen": [1]}
     loader.unload(model)
+
+
+def test_a_score_beside_the_model(serve: Load) -> None:
+    """A number that `fit` returns is a metric, if it has set `self.model`; else it is the model."""
+    both = "def fit(self, x, y):\n        self.model = 'fitted'\n        return y.mean()"
+    found = trained.fitted(serve(class_of(both)), ROWS)
+    assert (found.model, found.metrics) == ("fitted", {"score": 0.5})
+    assert (
+        trained.fitted(serve(class_of("def fit(self, x, y): return y.mean()")), ROWS).model == 0.5
+    )
 
 
 def test_a_method_that_gives_nothing(serve: Load) -> None:

@@ -189,7 +189,7 @@ def test_promotions_at_once_leave_one_current_version(store: Store) -> None:
         fit(store)
 
     def promote(index: int) -> None:
-        for step in range(8):
+        for step in range(5):
             store.catalog.promote("Churn", 1 + (index + step) % 4)
             if step % 3 == 0:
                 store.catalog.rollback("Churn")

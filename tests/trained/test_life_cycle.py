@@ -113,6 +113,8 @@ def test_versions(client: Client) -> None:
     assert client.call("POST", "Mean/rollback").json()["key"] == "six"
     everybody_answers(client, 6.0)
 
+    wide = {"key": "five", "x": [[1, 2], [3, 4]], "y": [3, 3]}
+    assert "have 2 values" in problem(client.call("PATCH", "Mean", wide), 422)
     body = {"key": "five", "x": ROWS, "y": [3, 3, 3, 3]}
     made = client.call("PATCH", "Mean", body, headers={"Prefer": "wait=120"}).json()
     assert made["metadata"]["state"] == "done", made
@@ -164,6 +166,8 @@ def test_a_model_that_fetches_its_data(client: Client) -> None:
         ("PUT", "Mean", {"x": [[1], [2, 3]], "y": [1, 2]}, 422, "row 1"),
         ("PUT", "Mean", {"x": [[1]], "y": [1], "parms": {}}, 422, "did you mean params"),
         ("PUT", "Mean", {"x": [[1]], "y": [1], "params": [1]}, 422, "params"),
+        ("PUT", "Mean", {"x": [[1]]}, 422, "y: is missing"),
+        ("PUT", "Mean", {"x": [[1]], "y": [1], "params": {"seconds": "x"}}, 422, "seconds"),
         ("PUT", "Mean", {"x": [[1]], "y": [1], "name": "v3"}, 422, "number"),
         ("PUT", "Mean", {"x": [[1]], "y": [1], "name": "a/b"}, 422, "cannot be a name"),
         ("PUT", "Mean", {"x": {"a": [1]}, "target": "b"}, 422, "no column 'b'"),
@@ -185,6 +189,17 @@ def test_what_cannot_be_done_is_said(
     assert says in problem(answer, status)
     if status == 405:
         assert "GET" in answer.headers["Allow"]
+
+
+def test_nan_is_no_json(client: Client) -> None:
+    """Python writes it nevertheless; the message says what to send."""
+    answer = client.call(
+        "PUT",
+        "Mean",
+        data='{"x": [[NaN]], "y": [1]}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert "send null" in problem(answer, 400)
 
 
 def test_training_needs_its_token(client: Client) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import psutil
 
+from modelsync.models.versions import FittedVersion
+from modelsync.releases.fitted import FittedVersions
 from modelsync.releases.store import Releases
 from modelsync.store import Store
 from modelsync.store.records import Job, JobState, NewJob
@@ -52,6 +54,15 @@ class Jobs:
         """The job when it has this state."""
         until(lambda: self.row(job).state == state, 40, message=f"{self.row(job)}")
         return self.row(job)
+
+    def served(self, model: str) -> FittedVersion:
+        """The version of a model that is on the disk to serve."""
+
+        def found() -> FittedVersion | None:
+            versions = FittedVersions(self.home).read().get(model)
+            return versions.serving if versions else None
+
+        return until(found)
 
     def log(self, job: Job) -> str:
         return self.store.catalog.read_log(job.id)[0]

@@ -7,6 +7,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
+
 from modelsync import store
 from modelsync.settings import Settings, State
 from modelsync.store import Store
@@ -46,3 +48,8 @@ def fitted(
 
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def unpickled(opened: Store, version: Version) -> Any:
+    """What a version holds."""
+    return cloudpickle.loads(opened.blobs.read(version.made.sha256))

@@ -48,7 +48,9 @@ class {name}:
 Figures = Callable[[str, object], None]
 
 KILLED = 0.3
-"""The share of the processes of jobs that are killed, or the process that fits in it."""
+"""The share of the processes of jobs that are killed: before or while the model is fitted; or the
+process that fits is.
+"""
 
 EACH = {"worker": 3, "trainer": 12}
 """After how many ended jobs one of these is killed."""
@@ -72,20 +74,23 @@ class Killer:
             if " job run " in command and one.pid not in self._seen:
                 self._seen.add(one.pid)
                 if self._chance.random() < KILLED:
-                    kind = self._chance.choice(("job", "fit"))
-                    self._due.append((now + self._chance.expovariate(1.0), kind, one))
+                    kind = self._chance.choice(("early", "job", "fit"))
+                    self._due.append((now + self._chance.uniform(0, 1.5), kind, one))
             elif "training.trainer" in command and self._is_due("trainer", ended):
                 self._kill("trainer", one)
         if self._is_due("worker", ended) and (workers := self._service.workers()):
             self._kill("worker", self._chance.choice(workers))
-        due, self._due = self._due, []
-        for when, kind, one in due:
-            if when > now:
-                self._due.append((when, kind, one))
-            elif kind == "job":
-                self._kill("job", one)
-            elif fitting := _children(one):
-                self._kill("fit", fitting[0])
+        self._due = [one for one in self._due if not self._done(now, *one)]
+
+    def _done(self, now: float, when: float, kind: str, process: psutil.Process) -> bool:
+        """Kill one that is due, and whether there is nothing more to do."""
+        fitting = _children(process)
+        if not process.is_running():
+            return True
+        if when > now or (kind != "early" and not fitting):
+            return False
+        self._kill(kind, fitting[0] if kind == "fit" else process)
+        return True
 
     def _is_due(self, kind: str, ended: int) -> bool:
         return ended // EACH[kind] > self.killed[kind]

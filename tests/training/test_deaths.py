@@ -37,6 +37,7 @@ def started(folder: Path) -> Iterator[Service]:
     env = {
         "TEST_FOLDER": str(folder),
         "MODELSYNC_JOB_CONCURRENCY": "2",
+        "MODELSYNC_JOB_NICE": "0",
         "MODELSYNC_DRAIN_TIMEOUT": setting(1),  # jobs get no more time than requests
     }
     with serving(folder, folder / "models", env=env, MODELSYNC_WORKERS="1") as service:

@@ -14,7 +14,6 @@ import cloudpickle
 import psutil
 import pytest
 
-from modelsync.releases.fitted import FittedVersions
 from tests.fixtures.processes import gone, marked
 from tests.fixtures.service import Service, answers, serving, write_model
 from tests.training.jobs import Jobs
@@ -64,8 +63,7 @@ def test_a_fit_is_a_version_that_serves(jobs: Jobs, service: Service) -> None:
     assert job.progress == 1.0
     version = jobs.store.catalog.version("Mean", "monday")
     assert (version.number, dict(version.params)) == (job.number, {"scale": 2})
-    files = FittedVersions(service.home)
-    found = until(lambda: files.read()["Mean"].serving)
+    found = jobs.served("Mean")
     assert found.key == "monday"
     assert found.file.stat().st_size == version.made.size
     assert "fitting with ['scale']" in jobs.log(job)
@@ -115,8 +113,7 @@ def test_the_process_that_fits_is_polite_and_knows_no_secret(jobs: Jobs, service
     """Lowest in priority, first to die, a core left to predictions; in a folder of its own."""
     job = jobs.ended(jobs.add("Sees"))
     assert job.state == "done", job
-    found = until(lambda: FittedVersions(service.home).read()["Sees"].serving)
-    seen = cloudpickle.loads(found.file.read_bytes())
+    seen = cloudpickle.loads(jobs.served("Sees").file.read_bytes())
     assert seen["nice"] >= 10
     own = int(Path(f"/proc/{service.process.pid}/oom_score_adj").read_text())
     assert seen["oom"] >= min(1000, own + 600)

@@ -39,18 +39,13 @@ def usage_text(context: Context, host: str) -> str:
 
 
 def _commands(url: str, model: LoadedModel, token: str) -> list[str]:
-    """The commands that call a model; an artefact also takes several rows, and can be fetched, and
-    a trained model be fitted.
+    """The commands that call a model; an artefact also takes several rows, and can be fetched; a
+    trained one is fitted first.
     """
     variables = samples.variables(model)
+    if model.spec.trainable and model.fitted is None:
+        return [_fit(url, model), _curl(url, {"x": {"<column>": [1, 2]}}, token)]
     commands = [_curl(url, {"variables": variables}, token)]
-    if model.spec.trainable:
-        needs = ' -H "Authorization: Bearer $TOKEN"'
-        commands.append(
-            _curl(url, {"x": [[1, 2], [3, 4]], "y": [0, 1]}, f"{needs} -X PUT")
-            if "fit" in model.spec.methods
-            else f"curl -s {shlex.quote(url)}{needs} -X PUT"
-        )
     if model.artefact:
         columns = model.artefact.features
         data = {name: [variables[name]] for name in columns if name in variables}
@@ -60,6 +55,15 @@ def _commands(url: str, model: LoadedModel, token: str) -> list[str]:
             f"curl -s -OJ {shlex.quote(f'{url}/download')}{token}",
         ]
     return commands
+
+
+def _fit(url: str, model: LoadedModel) -> str:
+    """The command that fits a model: with data, or by its own method train."""
+    headers = ' -H "Authorization: Bearer $TOKEN" -H "Prefer: wait=60"'
+    if "fit" not in model.spec.methods:
+        return f"curl -s -X PUT {shlex.quote(url)}{headers}"
+    body = {"x": {"<column>": [1, 2]}, "y": [0, 1]}
+    return _curl(url, body, headers).replace("curl -s", "curl -s -X PUT", 1)
 
 
 def _curl(url: str, body: dict[str, Any], token: str) -> str:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import pickle
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from modelsync.models.serializers.serializer import Owner, Serializer
+from modelsync.models.serializers.survey import survey
 
 _OF_THE_LOADER = {
     "__builtins__", "__cached__", "__file__", "__loader__", "__path__", "__spec__",
@@ -22,11 +24,20 @@ _OF_THE_LOADER = {
 
 
 def _refuses(obj: Any, owner: Owner) -> str:
-    return ""
+    """Return what is missing: without the library only what others can import is stored."""
+    if find_spec("cloudpickle") or survey(obj).is_importable:
+        return ""
+    return (
+        "it has classes or functions of the model's folder, which needs cloudpickle: add that to "
+        "the model's requirements.txt"
+    )
 
 
 def _dump(obj: Any, path: Path, owner: Owner) -> None:
     """Write an object; classes and functions of the folder's modules by value."""
+    if not find_spec("cloudpickle"):
+        path.write_bytes(pickle.dumps(obj, protocol=5))
+        return
     import cloudpickle
 
     package = owner.package
@@ -60,6 +71,4 @@ def _load(path: Path, owner: Owner, mapped: bool) -> Any:
         return pickle.load(file)
 
 
-SERIALIZER = Serializer(
-    "cloudpickle", ".pkl", {"cloudpickle": "cloudpickle"}, _refuses, _dump, _load
-)
+SERIALIZER = Serializer("cloudpickle", ".pkl", {}, _refuses, _dump, _load)

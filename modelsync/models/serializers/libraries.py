@@ -23,7 +23,10 @@ def of(obj: Any, needed: Iterable[str] = ()) -> dict[str, str]:
 
     `needed`: modules that its format needs besides.
     """
-    modules = survey(obj).libraries | set(needed)
+    found = survey(obj)
+    modules = found.libraries | set(needed)
+    if not found.is_importable:
+        modules |= {"cloudpickle"}
     if "sklearn" in modules:
         modules |= {"numpy"}
     from importlib import metadata  # here: it imports the parsers of e-mail

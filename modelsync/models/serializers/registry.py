@@ -102,7 +102,8 @@ def dump(serializer: Serializer, obj: Any, file: Path, owner: Owner) -> dict[str
             "serialise",
             type(error).__name__,
             f"{serializer.name} cannot store the fitted {type(obj).__name__}: {message}"
-            f"{_at(obj, owner)}",
+            f"{_at(obj, owner)}; leave that out, or give the model's class its own "
+            "dump(self, file) and load(self, file)",
         ) from error
     return libraries.of(obj, serializer.needs)
 

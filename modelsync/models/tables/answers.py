@@ -55,7 +55,9 @@ def values_of(predicted: Any, rows: int) -> Values:
     Raises ModelRaised if there are not as many as rows.
     """
     values: Values
-    if hasattr(predicted, "columns") and hasattr(predicted, "to_dict"):
+    if hasattr(predicted, "get_columns"):  # of polars
+        values = {column.name: column.to_list() for column in predicted.get_columns()}
+    elif hasattr(predicted, "columns") and hasattr(predicted, "to_dict"):
         values = {str(key): column for key, column in predicted.to_dict("list").items()}
     elif isinstance(predicted, Mapping):
         values = {results.as_key(key): listed(column) for key, column in predicted.items()}

@@ -13,9 +13,9 @@ from typing import Any, Literal
 from modelsync.models.tables.schema import TEXT
 from modelsync.models.versions import Column
 
-Wanted = Literal["frame", "array", "vector", "rows", "columns"]
-"""A DataFrame, an array of shape (rows, columns) or of one dimension, a list of rows, or a dict of
-columns.
+Wanted = Literal["frame", "polars", "array", "vector", "rows", "records", "columns"]
+"""A DataFrame of pandas or polars, an array of shape (rows, columns) or of one dimension, a list of
+rows as lists or as dicts, or a dict of columns.
 """
 
 
@@ -32,6 +32,12 @@ def build(columns: Mapping[str, list[Any]], kinds: Sequence[Column], wanted: Wan
     """
     if wanted == "columns":
         return dict(columns)
+    if wanted == "records":
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    if wanted == "polars":
+        import polars
+
+        return polars.DataFrame(dict(columns))
     if wanted == "frame" and has("pandas"):
         return _frame(columns, kinds)
     if wanted == "rows" or not has("numpy"):
@@ -50,11 +56,12 @@ def _frame(columns: Mapping[str, list[Any]], kinds: Sequence[Column]) -> Any:
 
 
 def _series(values: list[Any], kind: Column) -> Any:
+    """Return one column as pandas has it; a category that is not known is missing."""
     import pandas as pd
 
     if kind.dtype == "category":
         known = set(kind.categories)
-        values = [value if value in known else None for value in values]  # others are missing
+        values = [value if value in known else None for value in values]
         return pd.Categorical(values, categories=list(kind.categories))
     if kind.dtype.startswith("datetime64"):
         return _times(values, kind.dtype)
@@ -134,7 +141,11 @@ def target(
     if len(columns) > 1:
         return build(columns, kinds, "frame" if named and wanted == "frame" else "array")
     [values] = columns.values()
-    if wanted in ("rows", "columns") or not has("numpy"):
+    if wanted == "polars":
+        import polars
+
+        return polars.Series(kinds[0].name, list(values))
+    if wanted in ("rows", "records", "columns") or not has("numpy"):
         return list(values)
     if named and wanted == "frame" and has("pandas"):
         import pandas as pd

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from modelsync.errors import DataInvalid, ModelBroken, VariablesInvalid
 from modelsync.models.binding import typehints, validation
@@ -170,7 +170,9 @@ def _wanted(hint: Any) -> Wanted | None:
         return "frame"
     if typehints.is_dict(hint):
         return "columns"
+    if getattr(hint, "__name__", "") == "DataFrame" and hint.__module__.startswith("polars"):
+        return "polars"
     origin = getattr(hint, "__origin__", hint)
     if origin is list:
-        return "rows"
+        return "records" if any(map(typehints.is_dict, get_args(hint))) else "rows"
     return "array" if getattr(origin, "__name__", "") == "ndarray" else None

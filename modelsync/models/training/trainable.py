@@ -188,6 +188,8 @@ class Trainable:
         """Run a training method; return what it has fitted, with its metrics."""
         before = dict(vars(self._instance)) if hasattr(self._instance, "__dict__") else {}
         found, metrics = _with_metrics(self._run(call))
+        if _is_number(found) and model_of(self._instance) is not before.get("model"):
+            found, metrics = None, {**metrics, "score": found}  # it has set self.model
         model = self._fitted(name, found, before)
         give(self._instance, model)
         if data is not None and "metrics" in self._model.spec.methods:
@@ -236,6 +238,11 @@ class Trainable:
 
 async def _awaited(found: Any) -> Any:
     return await found
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is one number, of Python or numpy."""
+    return hasattr(value, "__float__") and getattr(value, "shape", ()) == ()
 
 
 def _with_metrics(found: Any) -> tuple[Any, dict[str, Any]]:
