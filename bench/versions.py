@@ -84,7 +84,8 @@ def measure(folder: Path) -> Figure:
         f"turn in one service with {default_workers()} workers; ratios of neighbouring rounds.",
         "Memory: PSS of the whole family (supervisor, trainer, master, workers) after each worker "
         f"has read all of the model's 200 MB; with {WORKERS} workers, less that of the same "
-        "service whose model has no version.",
+        "service with a version of 80 bytes: so without the libraries that come with a version, "
+        "which each worker imports anew if the model's file does not.",
         "The store is away all the time: what serves is read from disk.",
     ]
     title = "8. Stored versions: beside the same model in a folder, and 200 MB in all workers"
@@ -148,10 +149,13 @@ def _memory(folder: Path) -> list[Line]:
         home = folder / f"{taken_over}"
         versions = Versions(home / "home")
         write_model(home / "models", "Large", LARGE)
-        versions.store("Large", 1, np.random.default_rng(0).random(SIZE), serializer="joblib")
-        versions.serve(Large=None if taken_over else 1)
-        small = _used(home, WORKERS, versions, None)
-        large = _used(home, WORKERS, versions, 1, taken_over=taken_over)
+        rng = np.random.default_rng(0)
+        versions.store("Large", 1, rng.random(10), serializer="joblib")
+        versions.store("Large", 2, rng.random(SIZE), serializer="joblib")
+        none = _used(home, WORKERS, versions, None)
+        small = _used(home, WORKERS, versions, 1, taken_over=taken_over)
+        large = _used(home, WORKERS, versions, 2, taken_over=taken_over)
+        progress(f"libraries: {(small - none) / 1e6:.0f} MB")
         lines.append(
             Line(
                 f"200 MB in {WORKERS} workers, {how}: memory that it adds",

@@ -194,7 +194,8 @@ class JobWatch:
         if self.job.state != "done" or (ended and datetime.now(UTC) - ended > NEWS):
             return True
         self._settling = self._settling or self._trained.waiting(SETTLED_WITHIN)
-        return self._settling.over or self._trained.settled(self.job.model)
+        patient = not (self._settling.over and self._waiting.over)
+        return not patient or self._trained.settled(self.job.model)
 
 
 def _version(trained: TrainedModels, job: Job) -> Version | None:

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     from modelsync.server.auth import Scope
 
-SETTLED_WITHIN = 3.0
-"""Seconds for which a change waits until the workers of this machine have taken it over."""
+SETTLED_WITHIN = 10.0
+"""Seconds for which a change waits until the workers of this machine have taken it over: on a busy
+machine each of them may import the libraries of a first version for longer than a moment.
+"""
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST")
 """What every model's URL takes; a model that is trained takes PUT, PATCH and DELETE too."""

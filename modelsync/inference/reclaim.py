@@ -10,8 +10,8 @@ from contextlib import suppress
 def reclaim() -> None:
     """Free cycles of objects, then what the allocator keeps of them.
 
-    glibc keeps freed memory of each thread that has loaded a version: some 100 MB after a few
-    versions of 20 MB. Other C libraries have no `malloc_trim`.
+    glibc keeps freed memory for each thread that has loaded a version: in a runner 100 MB and more
+    after a few versions of 20 MB. Other C libraries have no `malloc_trim`.
     """
     gc.collect()
     with suppress(AttributeError, OSError):

@@ -91,6 +91,10 @@ class VersionWatch:
             self._ended = True
             self._changed.notify_all()
 
+    def loading(self, name: str) -> FittedVersion | None:
+        """Return the version of a model that is being loaded here, to serve."""
+        return self._serving(name) if name in self._loading else None
+
     def _run(self) -> None:
         while not self._ended:
             try:

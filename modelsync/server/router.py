@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import orjson
 
 from modelsync import problems
-from modelsync.errors import RequestError
+from modelsync.errors import ModelUnavailable, NotFitted, RequestError
 from modelsync.inference.batcher import LARGE_BODY, RequestQueue
 from modelsync.inference.codec import Codec
 from modelsync.inference.fanout import Outcomes, decode_and_submit_all, submit_all
@@ -125,6 +125,9 @@ class Router:
 
         `model` is the version of it that was called.
         """
+        if type(outcome) is NotFitted and (version := self._service.watch.loading(name)):
+            detail = f"version {version.number} of {name} is being loaded; try again"
+            outcome = ModelUnavailable(detail, retry_after=1)
         return NATIVE.answer(
             outcome,
             name=name,

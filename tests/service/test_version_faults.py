@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,33 +45,12 @@ FIRST = {
 PLACES = {"Plain": "worker", "Bound": "thread", "Elsewhere": "runner"}
 
 
-class Crashes:
-    """Ends the process that deserialises it."""
-
-    def __reduce__(self) -> Any:
-        return os._exit, (11,)
-
-
-def ends() -> Any:
-    """What ends the process that calls the model with it, but for the call that warms it up."""
-
-    class Ends:  # here, so that it is pickled by value
-        calls = 0
-
-        @property
-        def value(self) -> int:
-            type(self).calls += 1
-            return os._exit(11) if self.calls > 1 else 2
-
-    return Ends()
-
-
 class Hangs:
     """Keeps the process that deserialises it waiting, in the first attempts."""
 
     def __init__(self, file: Path, seconds: float) -> None:
         there = f"__import__('os').path.exists({str(file)!r})"
-        self.code = f"__import__('time').sleep({seconds}) if {there} else 7"
+        self.code = f"(__import__('time').sleep({seconds}) or 7) if {there} else 7"
 
     def __reduce__(self) -> Any:
         return eval, (self.code,)
@@ -184,58 +162,6 @@ def test_without_a_current_version_the_model_answers_as_before_its_first(
     until(lambda: versions.serving(name, 40, WORKERS))
 
 
-def test_a_version_that_ends_its_process_is_not_loaded_again_and_again(tmp_path: Path) -> None:
-    """One worker ends, perhaps two; never all of them, and a restart serves the version before."""
-    with all_places(tmp_path) as (service, versions):
-        with load(service.port, "/models/Plain", BODY, connections=4) as tally:
-            versions.store("Plain", 2, Crashes())
-            versions.serve(Plain=2)
-            until(lambda: refused(service, "Plain", 2) >= WORKERS, 40)
-            assert version_of_next(service, "Plain") == 1
-        deaths = service.lines(event="worker_ended")
-        assert 1 <= len(deaths) <= 2, deaths
-        assert version_of_next(service, "Elsewhere") == 1
-        assert len([one for one in tally.failures if "broken off" not in one]) <= 8
-    with serving(tmp_path, tmp_path / "models", env=STORE_AWAY) as again:
-        assert version_of_next(again, "Plain") == 1
-        assert not again.lines(event="worker_ended")
-
-
-def test_a_version_that_ends_its_runner_leaves_the_version_before(tmp_path: Path) -> None:
-    with all_places(tmp_path) as (service, versions):
-        versions.store("Elsewhere", 2, Crashes())
-        versions.serve(Elsewhere=2)
-        until(lambda: refused(service, "Elsewhere", 2) >= 1, 40)
-        until(lambda: version_of_next(service, "Elsewhere") == 1, 40)
-        assert version_of_next(service, "Plain") == 1
-
-
-def test_a_version_whose_calls_end_its_runner_is_off_until_another_one_serves(
-    tmp_path: Path,
-) -> None:
-    """The next version is a new chance, the one that was off stays off when it comes back."""
-    with all_places(tmp_path) as (service, versions):
-        versions.store("Elsewhere", 2, ends())
-        versions.serve(Elsewhere=2)
-        until(lambda: versions.serving("Elsewhere", 2, WORKERS))
-
-        url = f"{service.base}/Elsewhere"
-
-        def is_off() -> bool:
-            answer = requests.post(url, json={"variables": {}}, timeout=patient(30))
-            return "switched off" in answer.text
-
-        until(is_off, 60)
-        versions.serve(Elsewhere=1)
-        until(lambda: version_of_next(service, "Elsewhere") == 1, 40)
-        until(lambda: versions.serving("Elsewhere", 1, WORKERS))
-        assert not is_off()
-        versions.serve(Elsewhere=2)
-        until(lambda: versions.serving("Elsewhere", 2, WORKERS))
-        until(is_off, 10)
-        assert version_of_next(service, "Plain") == 1
-
-
 @pytest.mark.parametrize("name", FIRST)
 def test_deserialising_that_takes_long_keeps_nobody_waiting(tmp_path: Path, name: str) -> None:
     """The version before answers meanwhile; when loading has ended, or is tried again, the new one
@@ -259,18 +185,22 @@ def test_deserialising_that_takes_long_keeps_nobody_waiting(tmp_path: Path, name
 def test_many_versions_later_the_memory_is_free(
     running: tuple[Service, Versions], name: str
 ) -> None:
-    """Each holds 20 MB, so a few that stay would show; one serves in each of two processes."""
+    """Each holds 20 MB. The allocator keeps one or two for each thread that has loaded some; if all
+    stayed in a process, that would be twice as much as may be used here.
+    """
     service, versions = running
     processes = [one for one in everything(service) if one.is_running()]
     before = rss(processes)
-    size = 20_000_000
-    for number in range(100, 125):
+    size, numbers = 20_000_000, range(100, 125)
+    for number in numbers:
         fitted = SimpleNamespace(value=number, held=bytes([number]) * size)
         version = versions.store(name, number, fitted)
         versions.serve(**{name: number})
         until(lambda number=number: versions.serving(name, number, WORKERS))  # type: ignore[misc]
         version.file.unlink()
-    until(lambda: rss(processes) < before + 5 * size, 30, f"{before} {rss(processes)}")
+    holding = 1 if PLACES[name] == "runner" else WORKERS
+    limit = before + holding * len(numbers) * size / 2
+    until(lambda: rss(processes) < limit, 30, f"{before} {rss(processes)}")
     assert version_of_next(service, name) == 124
 
 
