@@ -155,10 +155,11 @@ def _memory(folder: Path) -> list[Line]:
         none = _used(home, WORKERS, versions, None)
         small = _used(home, WORKERS, versions, 1, taken_over=taken_over)
         large = _used(home, WORKERS, versions, 2, taken_over=taken_over)
-        progress(f"libraries: {(small - none) / 1e6:.0f} MB")
+        libraries = f"{(small - none) / 1e6:.0f} MB"
         lines.append(
             Line(
-                f"200 MB in {WORKERS} workers, {how}: memory that it adds",
+                f"200 MB in {WORKERS} workers, {how}: memory that it adds, without {libraries} "
+                "of libraries",
                 (large - small) / (8 * SIZE), "times its size", 1.15,
             )
         )  # fmt: skip
