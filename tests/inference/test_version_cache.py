@@ -49,12 +49,16 @@ class Fixture:
         self.runner._load = lambda version: (
             self.loads.append(version.number if version else 0) or load(version)  # type: ignore[func-returns-value]
         )
-        plane = DataPlane(
+        self.plane = DataPlane(
             {"M": self.runner}, {}, Counters(folder, ["M"]), release="r", threads=2, max_queue=9,
             timeout=patient(5),
         )  # fmt: skip
         self.cache = VersionCache(
-            plane, self.versions.fitted, limit=2, load_limit=patient(5), fetch=lambda: self.fetch
+            self.plane,
+            self.versions.fitted,
+            limit=2,
+            load_limit=patient(5),
+            fetch=lambda: self.fetch,
         )
         self.elsewhere = folder / "elsewhere"
 
