@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, Connection, and_, select
 
 from modelsync.errors import UnknownVersion
+from modelsync.models.versions import number_of
 from modelsync.store.records import Version
 from modelsync.store.rows import version_of
 from modelsync.store.tables import labels, versions
@@ -38,9 +39,8 @@ def find(connection: Connection, model: str, name: str) -> int:
     newest: int | None = connection.scalar(query)
     if newest is not None:
         return newest
-    digits = name.removeprefix("v")
-    if digits.isascii() and digits.isdigit() and len(digits) < 10:  # more is no INTEGER
-        return int(digits)
+    if (number := number_of(name)) is not None:
+        return number
     raise _unknown(connection, model, name)
 
 
