@@ -72,7 +72,7 @@ def serving(code: str, fitted: FittedVersion | None) -> str:
 
 
 def number_of(name: str) -> int | None:
-    """Return the number that `3` or `v3` names; None for another text, or a number too large."""
+    """Return the number in "3" or "v3"; None for another text, or a number too large."""
     digits = name.removeprefix("v")
     if digits.isascii() and digits.isdigit() and len(digits) < 10:  # more is no INTEGER
         return int(digits)
