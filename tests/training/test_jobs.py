@@ -20,6 +20,8 @@ from tests.training.jobs import Jobs
 from tests.training.models import ENDINGS, write_models
 from tests.waiting import until
 
+pytestmark = pytest.mark.training
+
 DATA = {"x": {"a": [1, 2, 3]}, "y": [2, 4, 6]}
 
 
