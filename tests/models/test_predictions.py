@@ -295,6 +295,49 @@ def test_own_predict_answers_one_row_too(write: Write, find: Find, tmp_path: Pat
     loader.unload(model)
 
 
+ROWS = {"x": {"a": [1.0, 2.0, None, 4.0], "t": ["u", "v", "u", "v"]}, "y": [0, 1, 0, 1]}
+NUMBERS = {"x": {"a": [1.0, 2.0, 3.0], "b": [1, 5, 2]}, "y": [1, 2, 3]}
+
+
+@pytest.mark.parametrize(
+    ("body", "fitted", "row"),
+    [
+        (NUMBERS, "make_pipeline(Ratio(), Ridge()).fit(x, y)", {"a": 2.0, "b": 1}),
+        (NUMBERS, "Ridge().fit(x.to_numpy(), y)", {"b": 1, "a": 2.0}),
+        (NUMBERS, "LGBMRegressor(min_child_samples=1).fit(x, y)", {"a": None, "b": 1}),
+        (ROWS, "DummyClassifier().fit(x, y)", {"t": "u", "a": 1.0}),
+        (ROWS, "make_pipeline(Filled(), Ridge()).fit(x, y)", {"a": None, "t": "u"}),
+    ],
+)
+def test_one_row_has_the_columns_and_types_of_the_version(
+    write: Write, find: Find, tmp_path: Path, body: Any, fitted: str, row: dict[str, Any]
+) -> None:
+    """`variables` is answered as the same row of a table, whatever the estimator knows of them."""
+    more = """x = 1
+from lightgbm import LGBMRegressor
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+
+class Ratio(TransformerMixin, BaseEstimator):
+    def fit(self, x, y=None): return self
+    def transform(self, x): return x.assign(ratio=x["a"] / x["b"])
+
+class Filled(Ratio):
+    def transform(self, x): return x[["a"]].fillna(x["a"].dtype.itemsize)
+"""
+    model = loaded(write, find, tmp_path, body, fitted, more)
+    table = trained.ask(model, {"x": {name: [value] for name, value in row.items()}})
+    assert trained.ask(model, {"variables": row})["prediction"] == table["y"][0]
+    several = call_batch(model, [bind(model, row), bind(model, {**row, "more": 1})])
+    assert [one["prediction"] for one in several] == table["y"] * 2
+    assert set(schema_of(model)["properties"]) == set(row)
+    with pytest.raises(VariablesInvalid, match="a: Field required"):
+        trained.ask(model, {"variables": {"b": 1, "t": "u"}})
+    loader.unload(model)
+
+
 def test_async_models(write: Write, find: Find, tmp_path: Path) -> None:
     """Tables and variables are awaited alike."""
     body = {"x": [[1], [2]], "y": [0, 1]}
@@ -348,6 +391,7 @@ def test_several_outputs(write: Write, find: Find, tmp_path: Path) -> None:
     ("fitted", "message"),
     [
         ("{'a': 1}", "the fitted object is a dict, which has no predict"),
+        ("DBSCAN().fit(x)", "the fitted object is a DBSCAN, which has no predict"),
         ("Ridge()", "holds a Ridge that is not fitted"),
     ],
 )
@@ -357,7 +401,8 @@ def test_what_cannot_predict_is_refused(
     """When it is loaded, which a job does before it offers the version."""
     with pytest.raises(ModelBroken) as caught:
         loaded(write, find, tmp_path, {"x": [[1]], "y": [1]}, fitted,
-               "x = 1\nfrom sklearn.linear_model import Ridge")  # fmt: skip
+               "x = 1\nfrom sklearn.linear_model import Ridge\nfrom sklearn.cluster import DBSCAN"
+        )  # fmt: skip
     assert message in fault_of(caught.value).message
 
 

@@ -109,10 +109,11 @@ def single(instance: Any, inputs: TableSchema | None, predict: Predict | None, p
     `place` names what was fitted, for messages. Raises ModelBroken if it cannot predict.
     """
     model = model_of(instance)
-    if not has_own(instance) and _is_estimator(model) and not _is_special(inputs):
+    by_estimator = predict is not None and not has_own(instance) and _is_estimator(model)
+    if by_estimator and not _is_special(inputs):
         from modelsync.models.artefacts import estimators
 
-        return _of_artefact(estimators.adapt(model, place))
+        return _of_artefact(estimators.adapt(model, place, inputs))
     if predict is None:
         message = f"the fitted object is a {type(model).__name__}, which has no predict"
         hint = f"give the class predict(self, x), or {METHOD}(self, variables)"
