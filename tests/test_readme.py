@@ -18,7 +18,7 @@ import pytest
 
 from modelsync import errors
 from tests.fixtures.curl import curl
-from tests.fixtures.pages import Shown, comparable, matches, shown
+from tests.fixtures.pages import Shown, comparable, matches, patiently, shown
 from tests.fixtures.service import Service, serving
 from tests.waiting import patient, until
 
@@ -42,7 +42,7 @@ FOLLOWING = ("A push was refused", "Syncing on each push: webhooks")
 
 def run(command: str, folder: Path, service: Service) -> str:
     """What a command of the README prints, in a folder and about a service of this test."""
-    command = command.replace(URL, service.url)
+    command = patiently(command.replace(URL, service.url))
     if command.startswith("curl "):
         command, *formatted = command.split(" | python3 -m json.tool")
         answer = curl(command)

@@ -191,7 +191,7 @@ class DataPlane:
             self.model(name)
             if isinstance(runner, InProcessRunner):
                 if runner.replaceable:
-                    done = _counted(runner, done)
+                    done = runner.counted(done)
                 call = self._await if runner.model.is_async else self._call
                 call(runner, payload, codec, request_id, started, done)
             else:
@@ -284,19 +284,6 @@ class DataPlane:
         if row := self.counters.rows.get(name):
             row.observe(error.reason, perf_counter() - started)
         done(error)
-
-
-def _counted(runner: InProcessRunner, done: Done) -> Done:
-    """Count a call of a runner that another may replace, until `done` has been called."""
-    runner.begin()
-
-    def end(outcome: Outcome) -> None:
-        try:
-            done(outcome)
-        finally:
-            runner.end()
-
-    return end
 
 
 def _unheeded(_: str) -> None:

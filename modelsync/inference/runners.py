@@ -17,6 +17,7 @@ from modelsync.errors import ModelRaised, ModelUnavailable
 from modelsync.inference.codec import Codec
 from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.model_runner import ModelRunner, RawOutcome
+from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.version_loading import LoadTerms
 from modelsync.models.isolation import guards
 from modelsync.models.loading import lifecycle, loader
@@ -100,6 +101,18 @@ class InProcessRunner(ModelRunner):
         """Those calls have ended, or have been given up."""
         with self._calls_lock:
             self._calls -= calls
+
+    def counted(self, done: Done) -> Done:
+        """Count a call until its outcome has been delivered to `done`."""
+        self.begin()
+
+        def end(outcome: Outcome) -> None:
+            try:
+                done(outcome)
+            finally:
+                self.end()
+
+        return end
 
     def call(self, payload: bytes, codec: Codec) -> bytes:
         """Answer one request, under the model's lock if its calls must not overlap.

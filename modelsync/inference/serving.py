@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
 
 from modelsync.errors import ModelBroken
 from modelsync.inference import candidates
@@ -23,14 +22,13 @@ from modelsync.inference.process_runner import (
     groups_of,
     runner_of,
 )
+from modelsync.inference.routes import ReleaseRoutes
 from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.thread_runner import ThreadRunner
 from modelsync.inference.version_cache import Fetch, VersionCache
 from modelsync.inference.version_loading import LoadTerms, load_first
 from modelsync.inference.version_watch import VersionWatch
-from modelsync.models.codegen import generator
-from modelsync.models.serialization import from_json
-from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelSpec, Placement
+from modelsync.models.types import LoadedModel, ModelEntry, ModelName, Placement
 from modelsync.models.versions import FittedVersion
 from modelsync.observability import counters, totals
 from modelsync.observability.counters import Counters
@@ -186,48 +184,6 @@ class Service:
             )
 
 
-@dataclass(slots=True)
-class _Routes:
-    """The routes of a release's `serve_models.py`: the models that serve, the faults of others."""
-
-    release: Release
-    left_out: Mapping[str, str]
-    specs: list[ModelSpec] = field(default_factory=list)
-    faults: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, release: Release, left_out: Mapping[str, str]) -> _Routes:
-        """Read the routes of a release, but for the models `left_out`, which has the reasons."""
-        routes = cls(release, left_out)
-        generator.run(release.path / "serve_models.py", routes)
-        return routes
-
-    def model(self, name: str, *, folder: str, version: str, **properties: Any) -> None:
-        """Load a model; one that does not load, or is left out, becomes a fault."""
-        path = self.release.path / folder
-        values = {**properties, "name": name, "path": path, "version": version}
-        if reason := self.left_out.get(name):
-            self.faults[name] = reason
-        else:
-            self.specs.append(from_json(ModelSpec, values))
-
-    def unavailable(self, name: str, *, reason: str) -> None:
-        entry = self.release.models.get(ModelName(name))
-        # A folder whose very name is refused has no route: it may be the name of one of ours.
-        if entry is None or entry.fault is None or entry.fault.stage != "name":
-            self.faults[name] = reason
-
-    def all(self) -> None:
-        """`/all` answers for every model that was registered; there is nothing to load for it."""
-
-    def hosted(self, spec: ModelSpec) -> HostedModel:
-        """Return a model with what the check has found out about it."""
-        entry = self.release.models.get(spec.name)
-        if entry is None:
-            return HostedModel(spec, Placement())
-        return HostedModel(spec, entry.placement, entry.measured.call_seconds)
-
-
 def start_runners(
     settings: Settings, release: Release, left_out: Mapping[str, str], host: RunnerHost
 ) -> None:
@@ -236,10 +192,10 @@ def start_runners(
     For a master whose workers load their models themselves: before the fork, so that they are its
     own. `load` starts those that do not run yet.
     """
-    _start_runners(_Routes.of(release, left_out), settings, host)
+    _start_runners(ReleaseRoutes.of(release, left_out), settings, host)
 
 
-def _start_runners(routes: _Routes, settings: Settings, host: RunnerHost) -> None:
+def _start_runners(routes: ReleaseRoutes, settings: Settings, host: RunnerHost) -> None:
     models = [routes.hosted(spec) for spec in routes.specs]
     models = candidates.with_versions(models, settings.state.home)
     host.start(groups_of(models, settings.server.isolation))
@@ -276,7 +232,7 @@ def load(
     Model code runs here; none of its failures passes. `on_load` is called with the name of each
     model before it is loaded.
     """
-    routes = _Routes.of(release, left_out) if release else None
+    routes = ReleaseRoutes.of(release, left_out) if release else None
     faults = routes.faults if routes else {}
     runners: dict[str, ModelRunner] = {}
     if routes:
@@ -297,7 +253,7 @@ def load(
 
 
 def _load(
-    routes: _Routes,
+    routes: ReleaseRoutes,
     settings: Settings,
     on_load: Callable[[str], None],
     host: RunnerHost | None,
@@ -333,7 +289,7 @@ def _load(
     return {str(spec.name): loaded[spec.name] for spec in routes.specs if spec.name in loaded}
 
 
-def _does_not_load(routes: _Routes, name: str, reason: str) -> None:
+def _does_not_load(routes: ReleaseRoutes, name: str, reason: str) -> None:
     """Keep why a model does not load. It loaded in the check, so this is the machine's fault:
     memory, a missing mount, another library.
     """

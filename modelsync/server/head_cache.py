@@ -136,6 +136,8 @@ class HeadCache:
         queue = self._router.queue_at(request.path)
         if queue is None:  # all other routes may look at any field
             return
+        if request.query and queue.model.runner.replaceable:  # it may name a version
+            return
         found = head_key(data[:end])
         if found is None or not self._seen_before(found[0]):
             return
@@ -215,10 +217,10 @@ class HeadCache:
 
     def _admitted(self, head: CachedHead, body: bytes, now: float) -> bool:
         """Return whether requests with this head may predict; else the router answers them."""
+        if now < head.trusted_until:  # so it is a trained model
+            return KEY not in body
         if head.by_version and KEY in body:
             return False
-        if now < head.trusted_until:
-            return True
         try:
             self._router.admit(head.request)
         except RequestError:

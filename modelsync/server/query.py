@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from modelsync.errors import MalformedBody
+from modelsync.models.tables.bodies import KEYS
 
 MAX_FIELDS = 1000
 """Parameters of a query string."""
@@ -47,6 +48,15 @@ def all_options(query: str) -> AllOptions:
     if flat not in _FLAGS:
         raise MalformedBody("the query parameter flat must be true or false")
     return AllOptions(tuple(name for name in names if name), _FLAGS[flat])
+
+
+def version_of(query: str) -> str:
+    """Return the version that `?key=` of a prediction names, or another of `KEYS`; empty without.
+
+    Raises MalformedBody.
+    """
+    fields = _fields(query) if query else {}
+    return next((fields[name][-1] for name in KEYS if fields.get(name)), "")
 
 
 def body_of(query: str) -> bytes:

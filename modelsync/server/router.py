@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
+from urllib.parse import unquote
 
 import orjson
 
@@ -25,9 +26,11 @@ from modelsync.protocols.versions import codec_of, named_version
 from modelsync.server import probes
 from modelsync.server.auth import Authorizer
 from modelsync.server.media_type import check_media_type
-from modelsync.server.query import all_options
+from modelsync.server.query import all_options, version_of
 from modelsync.server.request import Request
 from modelsync.server.wsgi_bridge import WSGIBridge
+
+VERSIONS = b"/versions/"
 
 KEY = b'key"'
 """What the body of a request holds that names a version, as do some others: the end of each of
@@ -63,6 +66,14 @@ class Router:
         name = self._models.get(path, "")
         return self._executor.queue(name, self._codecs.get(name, NATIVE))
 
+    def _version_at(self, path: bytes) -> tuple[ModelRunner, str] | None:
+        """Return the trained model and the name in `/<base>/<Model>/versions/<v>`."""
+        place, found, version = path.partition(VERSIONS)
+        if not found or b"/" in version or b"%2f" in version.lower():
+            return None
+        runner = self._dataplane.runners.get(self._models.get(place, ""))
+        return (runner, unquote(version)) if runner and runner.replaceable and version else None
+
     def route(self, request: Request, respond: Respond) -> None:
         """Send a request to its route; `respond` gets the answer."""
         path = request.path
@@ -70,6 +81,9 @@ class Router:
             if request.method == b"POST" and (name := self._models.get(path)) is not None:
                 self.admit(request)
                 self._predict(name, request, respond)
+            elif request.method == b"POST" and (named := self._version_at(path)):
+                self.admit(request)
+                self._predict_version(*named, request, respond)
             elif request.method == b"POST" and path == self._all:
                 self.admit(request)
                 self._predict_all(request, respond)
@@ -120,6 +134,7 @@ class Router:
         )
 
     def _predict(self, name: str, request: Request, respond: Respond) -> None:
+        """Queue a prediction; one that names a version, in its query or body, goes to that one."""
         request_id, body, codec = request.request_id, request.body, self._codecs.get(name, NATIVE)
         queue = self._executor.queue(name, codec)
         if queue is None:  # it is not loaded
@@ -136,8 +151,10 @@ class Router:
         def done(outcome: Outcome) -> None:
             respond(self.answer(outcome, name, runner.model, request_id))
 
-        if not (runner.replaceable and KEY in body):
+        if not (runner.replaceable and (KEY in body or request.query)):
             queue.submit(body, request_id, done)
+        elif version := version_of(request.query.decode("latin-1")):
+            self._predict_version(runner, version, request, respond)
         elif len(body) > LARGE_BODY:  # reading its key takes long
             answer = partial(self._predict_named, runner, codec, request, respond)
             refuse = self._executor.threadsafe(done)
@@ -162,6 +179,19 @@ class Router:
             self._service.cache.submit(name, version, body, codec, request_id, done)
         else:
             self._dataplane.submit_to(current, body, codec, request_id, done)
+
+    def _predict_version(
+        self, current: ModelRunner, version: str, request: Request, respond: Respond
+    ) -> None:
+        """Answer in a thread, with the version that the URL names."""
+        name, request_id = current.name, request.request_id
+        respond = self._executor.threadsafe(respond)
+
+        def done(outcome: Outcome, model: LoadedModel | None = current.model) -> None:
+            respond(self.answer(outcome, name, model, request_id))
+
+        codec = self._codecs.get(name, NATIVE)
+        self._service.cache.submit(name, version, request.body, codec, request_id, done)
 
     def _predict_all(self, request: Request, respond: Respond) -> None:
         """Ask all models; a large body is decoded in a thread."""

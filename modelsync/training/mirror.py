@@ -26,7 +26,7 @@ VERIFY = 5.0
 """Seconds between two looks at what is on disk, and two tries to fetch what could not be had."""
 
 
-class Mirror:
+class VersionMirror:
     """Writes the catalog to `FittedVersions` whenever its revision has changed."""
 
     def __init__(self, home: Path, store: Store) -> None:

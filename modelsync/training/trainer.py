@@ -28,7 +28,7 @@ from modelsync.training.cleaning import Cleaning
 from modelsync.training.labels import GitLabels
 from modelsync.training.launchers import NOT_RUN, Ended, JobLauncher, JobProcesses
 from modelsync.training.loop import Loop
-from modelsync.training.mirror import Mirror
+from modelsync.training.mirror import VersionMirror
 from modelsync.training.release import KeptReleases
 from modelsync.training.stop import Stop
 from modelsync.training.workspace import Workspace
@@ -231,7 +231,7 @@ def serve(config: Settings, stop: Stop) -> None:
         trainer.step(now)
 
     for loop in (
-        Loop("the mirror", Mirror(home, opened).step, mirror.LOOK),
+        Loop("the mirror", VersionMirror(home, opened).step, mirror.LOOK),
         Loop("labels", GitLabels(opened.catalog, home).step, 1.0),
         Loop("cleaning", Cleaning(home, opened).step, 30.0),
     ):

@@ -92,8 +92,12 @@ def test_versions(client: Client) -> None:
     six = client.fit(y=[6, 6, 6, 6], name="six")["version"]
     everybody_answers(client, 6.0)
     assert client.predict(key="five") == [5.0, 5.0]
+    for _ in range(4):
+        assert client.predict(path="?model-key=five") == [5.0, 5.0]
     assert client.predict(path=f"/versions/{five}") == [5.0, 5.0]
     assert client.predict(path=f"/versions/v{six}") == [6.0, 6.0]
+    answer = client.call("POST", f"Mean/versions/{five}", {"x": [[1.0]]})
+    assert answer.headers["X-Modelsync-Model-Version"].endswith(f"+{five}")
 
     for name, number in (("five", five), ("six", six)):
         answer = client.call("PUT", "Mean/labels/canary", {"version": name})

@@ -110,7 +110,7 @@ def test_what_a_model_prints_is_kept_without_secrets(jobs: Jobs) -> None:
 
 
 def test_the_process_that_fits_is_polite_and_knows_no_secret(jobs: Jobs, service: Service) -> None:
-    """Lowest in priority, first to die, a core left to predictions; in a folder of its own."""
+    """Lowest in priority, first to die, a core left to predictions; in the model's folder."""
     job = jobs.ended(jobs.add("Sees"))
     assert job.state == "done", job
     seen = cloudpickle.loads(jobs.served("Sees").file.read_bytes())
@@ -121,7 +121,7 @@ def test_the_process_that_fits_is_polite_and_knows_no_secret(jobs: Jobs, service
     for name in ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
         assert seen["environ"][name] == str(max(1, cores - 1))
     assert "of-the-webhook" not in json.dumps(seen["environ"])
-    assert seen["cwd"] == []
+    assert seen["cwd"] == ["etls.py"]
 
 
 def test_a_job_can_be_cancelled(jobs: Jobs, folder: Path) -> None:

@@ -17,7 +17,7 @@ from modelsync.store import Store
 from modelsync.store.location import database_file
 from modelsync.training.artifacts import UNUSED
 from modelsync.training.cleaning import Cleaning
-from modelsync.training.mirror import VERIFY, Mirror
+from modelsync.training.mirror import VERIFY, VersionMirror
 from tests.training.storing import digest, fitted, open_store
 
 
@@ -27,8 +27,8 @@ def opened(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def mirror(tmp_path: Path, opened: Store) -> Mirror:
-    return Mirror(tmp_path / "home", opened)
+def mirror(tmp_path: Path, opened: Store) -> VersionMirror:
+    return VersionMirror(tmp_path / "home", opened)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def damage(home: Path, sha256: str) -> None:
 
 
 def test_a_version_is_on_disk_with_its_artefact(
-    tmp_path: Path, opened: Store, mirror: Mirror, files: FittedVersions
+    tmp_path: Path, opened: Store, mirror: VersionMirror, files: FittedVersions
 ) -> None:
     """Before it is named, its file is there; by key, label and number it is found."""
     mirror.step(0)
@@ -69,7 +69,7 @@ def test_a_version_is_on_disk_with_its_artefact(
 
 
 def test_only_the_current_artefact_is_fetched(
-    tmp_path: Path, opened: Store, mirror: Mirror, files: FittedVersions
+    tmp_path: Path, opened: Store, mirror: VersionMirror, files: FittedVersions
 ) -> None:
     """Others are named, and fetched by whoever is asked for them."""
     fitted(opened, tmp_path, b"one", key="same")
@@ -87,7 +87,7 @@ def test_only_the_current_artefact_is_fetched(
 
 
 def test_nothing_is_written_where_nothing_has_changed(
-    tmp_path: Path, opened: Store, mirror: Mirror, files: FittedVersions
+    tmp_path: Path, opened: Store, mirror: VersionMirror, files: FittedVersions
 ) -> None:
     """Workers look at the file's stamp: a write would make each of them read it."""
     fitted(opened, tmp_path, b"one")
@@ -95,14 +95,14 @@ def test_nothing_is_written_where_nothing_has_changed(
     stamp = files.stamp()
     for now in range(1, 20):
         mirror.step(float(now))
-    Mirror(tmp_path / "home", opened).step(0)  # nor by the next trainer
+    VersionMirror(tmp_path / "home", opened).step(0)  # nor by the next trainer
     assert files.stamp() == stamp
 
 
 def test_a_damaged_artefact_leaves_the_version_before(
     tmp_path: Path,
     opened: Store,
-    mirror: Mirror,
+    mirror: VersionMirror,
     files: FittedVersions,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -129,7 +129,7 @@ def test_a_damaged_artefact_leaves_the_version_before(
 
 
 def test_the_version_before_goes_on_although_it_is_deleted(
-    tmp_path: Path, opened: Store, mirror: Mirror, files: FittedVersions
+    tmp_path: Path, opened: Store, mirror: VersionMirror, files: FittedVersions
 ) -> None:
     """The store has forgotten it, and the disk has it still: better than none."""
     fitted(opened, tmp_path, b"one")
@@ -147,7 +147,7 @@ def test_the_version_before_goes_on_although_it_is_deleted(
 
 
 def test_what_somebody_removes_comes_back(
-    tmp_path: Path, opened: Store, mirror: Mirror, files: FittedVersions
+    tmp_path: Path, opened: Store, mirror: VersionMirror, files: FittedVersions
 ) -> None:
     """The file of versions, and an artefact."""
     fitted(opened, tmp_path, b"one")
@@ -165,7 +165,7 @@ def test_what_somebody_removes_comes_back(
 
 
 def test_a_store_that_is_away_changes_nothing(
-    tmp_path: Path, opened: Store, mirror: Mirror, files: FittedVersions
+    tmp_path: Path, opened: Store, mirror: VersionMirror, files: FittedVersions
 ) -> None:
     """Neither the file of versions nor the artefacts."""
     fitted(opened, tmp_path, b"one")
@@ -176,12 +176,12 @@ def test_a_store_that_is_away_changes_nothing(
     database.rename(away)
     database.mkdir()
     with pytest.raises(StoreUnavailable):
-        Mirror(tmp_path / "home", open_store(tmp_path / "home")).step(0)
+        VersionMirror(tmp_path / "home", open_store(tmp_path / "home")).step(0)
     assert serving(files) == before
 
 
 def test_artefacts_go_a_day_after_their_last_use(
-    tmp_path: Path, opened: Store, mirror: Mirror, files: FittedVersions
+    tmp_path: Path, opened: Store, mirror: VersionMirror, files: FittedVersions
 ) -> None:
     """Not those that are current, have a label, or are in a worker."""
     contents = {number: f"version {number}".encode() for number in range(1, 6)}
