@@ -288,7 +288,7 @@ def test_own_predict_answers_one_row_too(write: Write, find: Find, tmp_path: Pat
     model = loaded(write, find, tmp_path, body, "1", more)
     assert trained.ask(model, {"variables": {"t": "q", "n": 5}}) == {"prediction": "q5"}
     assert schema_of(model)["properties"] == {"n": {"type": "integer"}, "t": {"type": "string"}}
-    with pytest.raises(VariablesInvalid, match=r"x\.t: is missing"):
+    with pytest.raises(VariablesInvalid, match=r"^t: is missing"):
         trained.ask(model, {"variables": {"n": 5}})
     with pytest.raises(VariablesInvalid, match="n: is no single value"):
         trained.ask(model, {"variables": {"n": [5], "t": "a"}})
@@ -335,6 +335,50 @@ class Filled(Ratio):
     assert set(schema_of(model)["properties"]) == set(row)
     with pytest.raises(VariablesInvalid, match="a: Field required"):
         trained.ask(model, {"variables": {"b": 1, "t": "u"}})
+    loader.unload(model)
+
+
+@pytest.mark.parametrize(
+    ("body", "fitted", "asked", "field"),
+    [
+        (NUMBERS, "Ridge().fit(x, y)", {"x": {"a": [1, None], "b": [1, 2]}}, "x.a"),
+        (NUMBERS, "Ridge().fit(x, y)", {"data": [1, None]}, "data.b"),
+        (NUMBERS, "Ridge().fit(x, y)", {"data": {"b": [1, None], "a": [1, 2]}}, "data.b"),
+        (NUMBERS, "Ridge().fit(x, y)", {"variables": {"a": None, "b": 1}}, "a"),
+        (NUMBERS, "Both().fit(x, y)", {"variables": {"a": None, "b": 1}}, "a"),
+        (NUMBERS, "(lambda x: [int(v) for v in x['a']])", {"variables": {"a": None, "b": 1}}, "a"),
+    ],
+)
+def test_missing_values_of_a_model_that_takes_none(
+    write: Write, find: Find, tmp_path: Path, body: Any, fitted: str, asked: Any, field: str
+) -> None:
+    """The client has sent them: its error, and not the model's."""
+    more = """x = 1
+from sklearn.linear_model import Ridge
+
+class Both(Ridge):
+    def fit(self, x, y):
+        super().fit(x.to_numpy(), y)
+        del self.n_features_in_
+        return self
+"""
+    model = loaded(write, find, tmp_path, body, fitted, more)
+    with pytest.raises(VariablesInvalid) as caught:
+        trained.ask(model, asked)
+    assert [one.field for one in caught.value.fields] == [field]
+    loader.unload(model)
+
+
+def test_what_a_model_raises_with_missing_values_that_it_knows(
+    write: Write, find: Find, tmp_path: Path
+) -> None:
+    """It was fitted with some, so that it is not the client's error; nor without any."""
+    more = "def predict(self, x): raise ValueError('a NaN of my own')"
+    body = {"x": {"a": [1, None], "b": [1, 2]}, "y": [0, 1]}
+    model = loaded(write, find, tmp_path, body, "7", more)
+    for a in (None, 1):
+        with pytest.raises(ValueError, match="my own"):
+            trained.ask(model, {"x": {"a": [a], "b": [1]}})
     loader.unload(model)
 
 
