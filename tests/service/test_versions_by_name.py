@@ -19,6 +19,8 @@ from tests.fixtures.service import Service, serving, write_example, write_model
 from tests.fixtures.versions import STORE_AWAY, Versions
 from tests.waiting import patient, setting, until
 
+pytestmark = pytest.mark.training
+
 TIMEOUT = 4
 KEPT = 2
 SIZE = 40_000_000

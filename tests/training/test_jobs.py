@@ -24,6 +24,8 @@ from tests.training.models import ENDINGS, write_models
 from tests.training.storing import add, open_store, settings_of
 from tests.waiting import until
 
+pytestmark = pytest.mark.training
+
 DATA = {"x": {"a": [1, 2, 3]}, "y": [2, 4, 6]}
 
 
