@@ -95,8 +95,12 @@ def _by_table(table: TableSchema, found: Inputs, steps: list[Any]) -> Inputs:
 
 def _type_of(column: Column, known: Any) -> Any:
     """Return the type of a column's values: as the estimator says, unless its data said more."""
+    if known is not Scalar and is_numeric(column.dtype):
+        return known
+    if column.dtype == "bool":
+        return bool | None
     if is_numeric(column.dtype):
-        return Number | None if known is Scalar else known
+        return Number | None
     return str | None if column.dtype == TEXT else Scalar
 
 
