@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from time import monotonic, sleep
 from modelsync.errors import ModelBroken, ModelsyncError, Overloaded
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.model_runner import ModelRunner
+from modelsync.inference.reclaim import reclaim
 from modelsync.inference.threads import start_thread
 from modelsync.models.loading import loader
 from modelsync.models.types import Fault
@@ -85,7 +85,7 @@ def retire(runner: ModelRunner, idle: Callable[[], bool], limit: float) -> None:
         while (runner.busy or not idle()) and monotonic() - began < limit:
             sleep(PAUSE)
         _close(runner)
-        gc.collect()  # or a cycle of objects would keep what the version holds
+        reclaim()
 
     try:
         start_thread(work, f"modelsync-retire-{runner.name}")

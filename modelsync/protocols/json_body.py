@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from modelsync import json_text
@@ -21,60 +22,60 @@ MAX_SCANNED = 64 * 1024
 _loads = json_text.loads
 
 
-def parse(body: bytes) -> dict[str, Any]:
-    """Return the variables of a request body.
+def parser(
+    wanted: str = WANTED, other: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+) -> Callable[[bytes], dict[str, Any]]:
+    """Return the parser of the bodies of one protocol.
 
-    Raises MalformedBody, with line and column if they are known, for malformed, empty or truncated
-    JSON, invalid UTF-8, a byte order mark, NaN, nesting deeper than 1,024, numbers that do not fit
-    a double, duplicate keys, and `variables` that are missing or no object. Other keys of the body
-    are ignored.
+    It returns the variables of a body, or what `other` makes of a body without them. It raises
+    MalformedBody, with line and column if they are known, for malformed, empty or truncated JSON,
+    invalid UTF-8, a byte order mark, NaN, nesting deeper than 1,024, numbers that do not fit a
+    double, duplicate keys, and `variables` that are missing or no object; `wanted` ends the
+    messages about a body of another shape. Other keys of the body are ignored.
     """
-    try:
-        document = _loads(body)
-    except json_text.JSONDecodeError as error:
-        _refuse(body, error)
-    if type(document) is not dict:
-        raise MalformedBody(f"the body is {_kind(document)}, not an object; {WANTED}", 0)
-    variables = document.get("variables")
-    if type(variables) is not dict:
-        if "variables" in document:
-            raise MalformedBody(f"variables is {_kind(variables)}, not an object; {WANTED}")
-        raise MalformedBody(f"the body holds no variables; {WANTED}")
-    # Every key comes with a colon, so as many colons as keys means that no key came twice. If the
-    # numbers differ, because of nested objects or colons in texts, all keys are counted; if they
-    # still differ, the body is parsed again, slowly.
-    colons = body.count(b":")
-    if colons != len(document) + len(variables) and colons != _count(document):
-        _refuse_duplicates(body)
-    return variables
+
+    def parse(body: bytes) -> dict[str, Any]:
+        try:
+            document = _loads(body)
+        except json_text.JSONDecodeError as error:
+            _refuse(body, error, wanted)
+        if type(document) is not dict:
+            raise MalformedBody(f"the body is {_kind(document)}, not an object; {wanted}", 0)
+        variables = document.get("variables")
+        if type(variables) is not dict:
+            if other is None or "variables" in document:
+                raise without_variables(document, wanted)
+            _check_keys(body, document)
+            return other(document)
+        # Every key comes with a colon, so as many colons as keys means that no key came twice. If
+        # the numbers differ, because of nested objects or colons in texts, all keys are counted; if
+        # they still differ, the body is parsed again, slowly.
+        colons = body.count(b":")
+        if colons != len(document) + len(variables) and colons != _count(document):
+            _refuse_duplicates(body)
+        return variables
+
+    return parse
 
 
-def parse_object(body: bytes, wanted: str) -> dict[str, Any]:
-    """Return the object that a body is, of any members.
+def without_variables(document: dict[str, Any], wanted: str) -> MalformedBody:
+    """Return the error for a body whose variables are missing or no object."""
+    if "variables" in document:
+        return MalformedBody(
+            f"variables is {_kind(document['variables'])}, not an object; {wanted}"
+        )
+    return MalformedBody(f"the body holds no variables; {wanted}")
 
-    Raises MalformedBody as `parse` does; `wanted` ends the messages about a body of another shape.
-    """
-    try:
-        document = _loads(body)
-    except json_text.JSONDecodeError as error:
-        _refuse(body, error, wanted)
-    if type(document) is not dict:
-        raise MalformedBody(f"the body is {_kind(document)}, not an object; {wanted}", 0)
+
+parse = parser()
+
+
+def _check_keys(body: bytes, document: dict[str, Any]) -> None:
+    """Check that no key came twice, as `parse` does for variables. Raises MalformedBody."""
     keys = sum(len(value) for value in document.values() if type(value) is dict)
     colons = body.count(b":")
     if colons != len(document) + keys and colons != _count(document):
         _refuse_duplicates(body)
-    return document
-
-
-def variables_of(document: dict[str, Any], wanted: str) -> dict[str, Any]:
-    """Return the variables of a body. Raises MalformedBody."""
-    variables = document.get("variables")
-    if type(variables) is dict:
-        return variables
-    if "variables" in document:
-        raise MalformedBody(f"variables is {_kind(variables)}, not an object; {wanted}")
-    raise MalformedBody(f"the body holds no variables; {wanted}")
 
 
 def _count(document: Any) -> int:
@@ -104,7 +105,7 @@ def _kind(value: object) -> str:
 # --- errors and their positions -------------------------------------------------------------------
 
 
-def _refuse(body: bytes, error: json_text.JSONDecodeError, wanted: str = WANTED) -> NoReturn:
+def _refuse(body: bytes, error: json_text.JSONDecodeError, wanted: str) -> NoReturn:
     if not body.strip():
         raise MalformedBody(f"the body is empty; {wanted}", 0) from None
     if body.startswith(BOM):

@@ -9,32 +9,25 @@ from typing import Any
 
 from modelsync.models import results
 from modelsync.models.tables import bodies
+from modelsync.models.tables.table import Table
 from modelsync.protocols import json_body
 
 WANTED = (
     'send {"variables": {...}}, {"x": [[...], ...]}, {"data": {column: [...]}} or {"data": [...]}'
 )
 
-_VARIABLES = b'{"variables"'
-"""How most bodies begin: then nothing else needs to be looked at."""
+
+def _table(document: dict[str, Any]) -> Table:
+    """Return the table of a body. Raises MalformedBody, and VariablesInvalid for what is none."""
+    if not bodies.holds_table(document):
+        raise json_body.without_variables(document, WANTED)
+    return bodies.prediction(document)
 
 
 class TableCodec:
     """Decodes `variables`, or a `Table`; encodes as the native codec does."""
 
-    @staticmethod
-    def decode(payload: bytes, /) -> dict[str, Any]:
-        """Return the variables of a request, or its table.
-
-        Raises MalformedBody, and VariablesInvalid for what is no table.
-        """
-        if payload.startswith(_VARIABLES):
-            return json_body.parse(payload)
-        document = json_body.parse_object(payload, WANTED)
-        if bodies.holds_table(document):
-            return bodies.prediction(document)
-        return json_body.variables_of(document, WANTED)
-
+    decode = staticmethod(json_body.parser(WANTED, _table))
     encode = staticmethod(results.dump)
 
 

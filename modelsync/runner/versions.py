@@ -6,7 +6,6 @@ none has held it for a while.
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from modelsync import json_text
 from modelsync.errors import ModelBroken, ModelsyncError, Overloaded
 from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.messages import Call
+from modelsync.inference.reclaim import reclaim
 from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.threads import start_thread
 from modelsync.models.isolation import patches
@@ -212,7 +212,7 @@ def _close_when_idle(served: ServedModel) -> None:
 def _close(served: ServedModel) -> None:
     served.stop()
     served.close()
-    gc.collect()
+    reclaim()
 
 
 def _number_of(runner: InProcessRunner) -> int:

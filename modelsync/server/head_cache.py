@@ -167,7 +167,11 @@ class HeadCache:
         started = perf_counter()
         state, queue = self.state, head.queue
         identity = request_id or state.new_id()
-        admitted = started < head.admitted_until or self._admitted(head, body, started)
+        admitted = (
+            started < head.admitted_until
+            or (started < head.trusted_until and body.find(KEY) < 0)
+            or self._admitted(head, body, started)
+        )
         if state.draining or not admitted:
             channel.exchange(head.request_with(body, identity, started))
             return
@@ -217,8 +221,6 @@ class HeadCache:
 
     def _admitted(self, head: CachedHead, body: bytes, now: float) -> bool:
         """Return whether requests with this head may predict; else the router answers them."""
-        if now < head.trusted_until:  # so it is a trained model
-            return KEY not in body
         if head.by_version and KEY in body:
             return False
         try:

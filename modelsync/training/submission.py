@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import dataclass, replace
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -100,15 +100,12 @@ class Intake:
         with tempfile.TemporaryDirectory(prefix="request-", dir=scratch) as folder:
             if asked.kind == "upload":
                 return self._upload(entry, asked, Path(folder)), True
-            request, job = self._fit(entry, asked, Path(folder))
-            return job, request.retrain or asked.retrain
+            return self._fit(entry, asked, Path(folder))
 
     # --- data to fit with -------------------------------------------------------------------------
 
-    def _fit(
-        self, entry: ModelEntry, asked: Submission, folder: Path
-    ) -> tuple[TrainingRequest, NewJob]:
-        """Read the body, store its data, and describe the job."""
+    def _fit(self, entry: ModelEntry, asked: Submission, folder: Path) -> tuple[NewJob, bool]:
+        """Read the body, store its data, and describe the job, and whether it is wanted anyway."""
         content = folder / "content.json"
         if asked.size is None or asked.size > LARGE:
             body = folder / "body.json"
@@ -124,8 +121,9 @@ class Intake:
             digest, options = self._examine(entry, request)
         parent = None
         if kind == "update":
-            parent = self._parent(entry, asked.version or request.name)
+            parent, follows = self._parent(entry, asked.version or request.name)
             check_columns(request, parent)
+            options = {**options, "follows": follows}
         key, named = _key(kind, request, digest, parent)
         job = NewJob(
             model=entry.name,
@@ -133,7 +131,6 @@ class Intake:
             key=key,
             named=named,
             params=request.params,
-            input=self.store.blobs.put(content) if request.data else "",
             source=request.source,
             target=request.target,
             parent=parent.number if parent else None,
@@ -143,7 +140,14 @@ class Intake:
             options={"data": digest, **options},
             **self._origin(entry, asked),
         )
-        return request, job
+        retrain = request.retrain or asked.retrain
+        return self._stored(job, content, retrain) if request.data else job, retrain
+
+    def _stored(self, job: NewJob, content: Path, retrain: bool) -> NewJob:
+        """Store the data of a job, unless it is refused anyway: its data would stay for a day."""
+        limit = self.settings.training.max_queue
+        self.store.catalog.check_room(job, max_waiting=limit, retrain=retrain)
+        return replace(job, input=self.store.blobs.put(content))
 
     def _examine(self, entry: ModelEntry, request: TrainingRequest) -> tuple[str, dict[str, Any]]:
         """Return the digest of a source, and the options of its job. Raises DataInvalid."""
@@ -158,15 +162,20 @@ class Intake:
         )
         return found.digest, {"columns": request.columns} if request.columns else {}
 
-    def _parent(self, entry: ModelEntry, name: str) -> Version:
-        """Return the version to update. Raises UnknownVersion, NotFitted."""
+    def _parent(self, entry: ModelEntry, name: str) -> tuple[Version, str]:
+        """Return the version to update, and what to follow if there is another one by then.
+
+        Raises UnknownVersion, NotFitted.
+        """
         catalog = self.store.catalog
-        if not name:
-            current = catalog.model(entry.name).current
-            if current is None:
-                raise NotFitted(f"{entry.name} has no current version to update; fit one with PUT")
-            name = str(current)
-        return catalog.version(entry.name, name)
+        record = catalog.model(entry.name)
+        if name:
+            version = catalog.version(entry.name, name)
+            is_key = name == version.key and name not in record.labels
+            return version, "key" if is_key else ""
+        if record.current is None:
+            raise NotFitted(f"{entry.name} has no current version to update; fit one with PUT")
+        return catalog.version(entry.name, f"v{record.current}"), "current"
 
     def _origin(self, entry: ModelEntry, asked: Submission) -> dict[str, Any]:
         return {
@@ -186,17 +195,16 @@ class Intake:
         serializer = recognize(file)
         if asked.serializer not in ("", serializer):
             raise DataInvalid(f"the file is {serializer}, not {asked.serializer}")
-        stored = self.store.blobs.put(file)
-        return NewJob(
+        job = NewJob(
             model=entry.name,
             kind="upload",
             key=asked.name,
             named=True,
-            input=stored,
-            request_digest=_digest(["upload", stored, asked.name]),
+            request_digest=_digest(["upload", _digest_of(file), asked.name]),
             options={"serializer": serializer, "data": ""},
             **self._origin(entry, asked),
         )
+        return self._stored(job, file, retrain=True)
 
     def _copy(self, source: IO[bytes], to: Path) -> None:
         """Copy a body to a file. Raises BodyTooLarge."""
@@ -252,3 +260,8 @@ def _fingerprint(kind: JobKind, digest: str, request: TrainingRequest) -> str:
 
 def _digest(value: Any) -> str:
     return sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _digest_of(file: Path) -> str:
+    with file.open("rb") as opened:
+        return file_digest(opened, "sha256").hexdigest()

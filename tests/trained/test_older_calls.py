@@ -15,6 +15,8 @@ from tests.trained.client import Client
 from tests.trained.test_life_cycle import problem
 from tests.waiting import patient, until
 
+pytestmark = pytest.mark.training
+
 X = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [0.5, 0.5, 1.5, 1.5]})
 Y = pd.DataFrame({"y": [1, 2, 3, 4]})
 

@@ -201,3 +201,17 @@ def test_artefacts_go_a_day_after_their_last_use(
     there = {number for number in contents if one[number].file.exists()}
     assert there == {1, 2, 3, 5}  # 1 was used just now
     assert not (files.artifacts / ".left.tmp").exists()
+
+
+def test_bodies_that_a_killed_worker_has_left_go_a_day_later(tmp_path: Path, opened: Store) -> None:
+    """Files, and the folders in which a large body is read."""
+    requests = tmp_path / "home" / "run" / "requests"
+    for name in ("request-old", "request-new"):
+        (requests / name).mkdir(parents=True)
+        (requests / name / "body.json").write_text("{}")
+    (requests / "old.lock").touch()
+    long_ago = time.time() - UNUSED - 60
+    for name in ("request-old", "old.lock"):
+        os.utime(requests / name, (long_ago, long_ago))
+    Cleaning(tmp_path / "home", opened).step(0)
+    assert [one.name for one in requests.iterdir()] == ["request-new"]
