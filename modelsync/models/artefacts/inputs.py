@@ -71,7 +71,7 @@ def _by_table(table: TableSchema, found: Inputs, steps: list[Any]) -> Inputs:
     """Make rows of the columns that an estimator was fitted with, of their types.
 
     They are an array if it computes with numbers only. The estimator need not know the columns: its
-    first step may be of the folder, or `fit` has given it `x.to_numpy()`.
+    first step may be of the folder, or `fit` has given it an array.
     """
     columns = {column.name: column for column in table.columns}
     names = set(found.features.names)
