@@ -71,7 +71,7 @@ def _by_table(table: TableSchema, found: Inputs, steps: list[Any]) -> Inputs:
     """Make rows of the columns that an estimator was fitted with, of their types.
 
     They are an array if it computes with numbers only. The estimator need not know the columns: its
-    first step may be of the folder, or `fit` has given it `x.to_numpy()`.
+    first step may be of the folder, or `fit` has given it an array.
     """
     columns = {column.name: column for column in table.columns}
     names = set(found.features.names)
@@ -95,8 +95,12 @@ def _by_table(table: TableSchema, found: Inputs, steps: list[Any]) -> Inputs:
 
 def _type_of(column: Column, known: Any) -> Any:
     """Return the type of a column's values: as the estimator says, unless its data said more."""
+    if known is not Scalar and is_numeric(column.dtype):
+        return known
+    if column.dtype == "bool":
+        return bool | None
     if is_numeric(column.dtype):
-        return Number | None if known is Scalar else known
+        return Number | None
     return str | None if column.dtype == TEXT else Scalar
 
 
