@@ -2,7 +2,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-isolation test-jobs test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
+.PHONY: help setup run test test-slow test-isolation test-training test-jobs test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
         cluster-down test-cluster generated lock manifests release-check helm4 s3-server examples format clean
 
 help:  ## this list
@@ -15,15 +15,18 @@ run:  ## serve models_serve/ or the repository gitPath
 	@./run.sh
 
 test: setup  ## all tests but those of the image and on a cluster
-	$(BIN)/pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not jobs"
+	$(BIN)/pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not training and not jobs"
 
 test-slow: setup  ## the same tests as on a busy machine, three times slower; takes hours
-	$(BIN)/python -m scripts.slow_machine -n 2 --dist worksteal -m "not image and not cluster and not isolation and not jobs"
+	$(BIN)/python -m scripts.slow_machine -n 2 --dist worksteal -m "not image and not cluster and not isolation and not training and not jobs"
 
 test-isolation: setup  ## ordinary and misbehaving models in each place, about 10 minutes
 	$(BIN)/pytest -n 2 --dist loadgroup -m isolation tests/service
 
-test-jobs: setup s3-server  ## 500 jobs of which many are killed, in SQLite and PostgreSQL
+test-training: setup s3-server  ## models that are fitted by real jobs, about 5 minutes
+	$(BIN)/pytest -n 2 --dist worksteal -m training tests
+
+test-jobs: setup  ## 500 jobs of which many are killed, in SQLite and PostgreSQL, about 20 minutes
 	$(BIN)/pytest --timeout 3600 -rA -m jobs tests/training
 
 test-swaps: setup  ## 100 swaps under keep-alive load, about 4 minutes
@@ -34,7 +37,7 @@ test-wheel:  ## tests against the built wheel, in an environment of its own; PYT
 
 coverage: setup  ## all tests as `make test`, and which lines they ran
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not jobs"
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not training and not jobs"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --skip-empty --sort=cover
 

@@ -12,6 +12,8 @@ import pytest
 from tests.fixtures import page_session, pages
 from tests.fixtures.service import Service, serving
 
+pytestmark = pytest.mark.training
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TRAINED = (DOCS / "trained-models.md").read_text("utf-8")

@@ -7,7 +7,6 @@ The body is a long-running operation (https://google.aip.dev/151). A client asks
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -19,7 +18,7 @@ from modelsync.api import preferences, replies
 from modelsync.api.operations import query_parameter, success
 from modelsync.api.preferences import Waiting
 from modelsync.api.resource import MODEL_NAME, Context, Route
-from modelsync.api.trained import SETTLED_WITHIN, TrainedModels
+from modelsync.api.trained import SETTLED_WITHIN, TrainedModels, is_news
 from modelsync.api.trained_operations import per_trained
 from modelsync.errors import MalformedBody, Overloaded, StoreUnavailable, UnknownVersion
 from modelsync.inference.threads import start_thread
@@ -39,9 +38,6 @@ is noticed.
 MAX_LISTENING = 24 * 3600.0
 """Seconds after which a stream of events ends; the client connects again."""
 
-NEWS = timedelta(seconds=30)
-"""For so long the end of a job is news, which the workers may not have heard yet."""
-
 LISTED = 50
 """Jobs in a list, at most."""
 
@@ -55,8 +51,12 @@ def routes(context: Context) -> list[Route]:
 
     def jobs(name: str) -> Response:
         trained.require(name, "predict")
-        found = trained.store().catalog.jobs(name, limit=LISTED)
-        return replies.json({"jobs": [described(trained, one) for one in found]})
+
+        def make() -> Answer:
+            found = trained.store().catalog.jobs(name, limit=LISTED)
+            return replies.json_answer({"jobs": [described(trained, one) for one in found]})
+
+        return trained.when_heard(name, make)
 
     def job(name: str, job_id: str) -> Response:
         trained.require(name, "predict")
@@ -191,7 +191,7 @@ class JobWatch:
 
     def _is_settled(self) -> bool:
         ended = self.job.ended
-        if self.job.state != "done" or (ended and datetime.now(UTC) - ended > NEWS):
+        if self.job.state != "done" or (ended and not is_news(ended)):
             return True
         self._settling = self._settling or self._trained.waiting(SETTLED_WITHIN)
         patient = not (self._settling.over and self._waiting.over)

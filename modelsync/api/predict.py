@@ -120,12 +120,13 @@ def _query() -> str:
 
 
 def _predict_operation(context: Context, model: LoadedModel) -> Operation:
+    fitted = ("404", "409") if model.spec.trainable else ()
     return operation(
         f"predict_{model.name}",
         "models",
         model.doc.strip().partition("\n")[0] or f"Predict with {model.name}",
         {"200": _prediction(model)},
-        problems=("400", "413", "415", "422", "500", "503", "504"),
+        problems=("400", "413", "415", "422", "500", "503", "504", *fitted),
         needs_token=context.predict_needs_token,
         description=model.doc.strip(),
         requestBody={"required": True, "content": {JSON: _request(model)}},

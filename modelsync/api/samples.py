@@ -10,6 +10,9 @@ from modelsync.models.types import LoadedModel
 MAX_DEPTH = 6
 """Nesting of a sample; a schema that refers to itself would have no end."""
 
+MAX_ITEMS = 100
+"""Items of an array in a sample."""
+
 _DEFAULTS: dict[str, Any] = {
     "string": "text",
     "integer": 1,
@@ -65,7 +68,9 @@ def _sample(schema: Schema, definitions: Schema, depth: int) -> Any:
         }
     if kind == "array" and depth < MAX_DEPTH:
         items = schema.get("items")
-        return [_sample(items, definitions, depth + 1)] if isinstance(items, dict) else []
+        least = max(schema.get("minItems", 0), int(isinstance(items, dict)))
+        one = _sample(items, definitions, depth + 1) if isinstance(items, dict) else None
+        return [one] * min(least, MAX_ITEMS)
     if kind in {"integer", "number"}:
         return _number(schema, whole=kind == "integer")
     return _FORMATS.get(schema.get("format", ""), _DEFAULTS.get(str(kind)))

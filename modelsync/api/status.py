@@ -12,6 +12,7 @@ from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
 from modelsync.api.trained import TrainedModels
 from modelsync.errors import StoreUnavailable
 from modelsync.models.types import LoadedModel, ModelName
+from modelsync.problems import Answer
 
 SHOWN_JOBS = 10
 """Jobs in the status of a model; `.../jobs` has more."""
@@ -34,9 +35,15 @@ def status_of(trained: TrainedModels, name: str) -> Response:
     found = models.describe(trained.service, name)
     if not trained.service.entries[ModelName(name)].spec.trainable:
         return replies.json(found)
-    if key := fits.asked_version():
-        return replies.json(fits.progress_of(trained, name, key))
-    return replies.json({**found, **_training(trained, name, found)})
+    key = fits.asked_version()
+
+    def make() -> Answer:
+        if key:
+            return replies.json_answer(fits.progress_of(trained, name, key))
+        found = models.describe(trained.service, name)
+        return replies.json_answer({**found, **_training(trained, name, found)})
+
+    return trained.when_heard(name, make)
 
 
 def _training(trained: TrainedModels, name: str, found: dict[str, Any]) -> dict[str, Any]:

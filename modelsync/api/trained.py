@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from flask import request
@@ -10,7 +11,7 @@ from flask import request
 from modelsync.api import replies
 from modelsync.api.preferences import Waiting, WaitingResponse
 from modelsync.api.resource import Context
-from modelsync.errors import NotTrainable, RequestError, UnknownModel
+from modelsync.errors import NotTrainable, RequestError, StoreUnavailable, UnknownModel
 from modelsync.models.types import ModelEntry, ModelName
 from modelsync.problems import Answer, answer
 from modelsync.releases.fitted import FittedVersions, ModelVersions
@@ -27,6 +28,9 @@ SETTLED_WITHIN = 10.0
 """Seconds for which a change waits until the workers of this machine have taken it over: on a busy
 machine each of them may import the libraries of a first version for longer than a moment.
 """
+
+NEWS = timedelta(seconds=30)
+"""For so long a version is news, which the workers may not have heard yet."""
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST")
 """What every model's URL takes; a model that is trained takes PUT, PATCH and DELETE too."""
@@ -75,7 +79,10 @@ class TrainedModels:
 
     def settled(self, model: str) -> bool:
         """Whether the processes of this machine serve what the store says of a model."""
-        record = self.store().catalog.model(model)
+        return self._serves(self.store().catalog.model(model))
+
+    def _serves(self, record: ModelRecord) -> bool:
+        model = record.model
         known = self.fitted.read().get(model, ModelVersions())
         if (known.current, set(known.versions)) != (record.current, _numbers(record)):
             return False
@@ -89,6 +96,25 @@ class TrainedModels:
         """A response that is made once the workers have taken over the change of a model."""
         waiting = self.waiting(SETTLED_WITHIN)
         return self.later(lambda: make() if waiting.over or self.settled(model) else None)
+
+    def when_heard(self, model: str, make: Callable[[], Answer]) -> Response:
+        """A response that tells of versions: made once the workers have heard of those that are
+        new, so that a request that follows the news is answered by them.
+        """
+        waiting = self.waiting(SETTLED_WITHIN)
+
+        def told() -> Answer | None:
+            found = make()  # first: what it tells was so before it is compared
+            return found if waiting.over or self._has_heard(model) else None
+
+        return self.later(told)
+
+    def _has_heard(self, model: str) -> bool:
+        try:
+            record = self.store().catalog.model(model)
+        except StoreUnavailable:
+            return True
+        return not any(is_news(one.created) for one in record.versions) or self._serves(record)
 
     def waiting(self, seconds: float) -> Waiting:
         """The time for which an answer waits; the end of this process ends it."""
@@ -151,6 +177,11 @@ class TrainedModels:
         """The version with which predictions are made."""
         found = [one for one in record.versions if one.number == record.current]
         return self.version(found[0], record) if found else None
+
+
+def is_news(time: datetime) -> bool:
+    """Whether something has happened so lately that the workers may not have heard of it."""
+    return datetime.now(UTC) - time < NEWS
 
 
 def flag(name: str) -> bool:

@@ -34,20 +34,28 @@ def routes(context: Context) -> list[Route]:
 
     def versions(name: str) -> Response:
         trained.require(name, "predict")
-        record = trained.store().catalog.model(name)
-        return replies.json(
-            {
-                "versions": trained.versions(record),
-                "current": record.current,
-                "labels": record.labels,
-            }
-        )
+
+        def make() -> Answer:
+            record = trained.store().catalog.model(name)
+            return replies.json_answer(
+                {
+                    "versions": trained.versions(record),
+                    "current": record.current,
+                    "labels": record.labels,
+                }
+            )
+
+        return trained.when_heard(name, make)
 
     def version(name: str, version: str) -> Response:
         trained.require(name, "predict")
-        catalog = trained.store().catalog
-        found = catalog.version(name, version)
-        return replies.json(trained.version(found, catalog.model(name)))
+
+        def make() -> Answer:
+            catalog = trained.store().catalog
+            found = catalog.version(name, version)
+            return replies.json_answer(trained.version(found, catalog.model(name)))
+
+        return trained.when_heard(name, make)
 
     def predict_version(name: str, version: str) -> Response:
         trained.require(name, "predict")

@@ -14,7 +14,7 @@ from modelsync.releases.store import Release
 
 
 @dataclass(slots=True)
-class Routes:
+class ReleaseRoutes:
     """The routes of a release's `serve_models.py`: the models that serve, the faults of others."""
 
     release: Release
@@ -23,7 +23,7 @@ class Routes:
     faults: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, release: Release, left_out: Mapping[str, str]) -> Routes:
+    def of(cls, release: Release, left_out: Mapping[str, str]) -> ReleaseRoutes:
         """Read the routes of a release, but for the models `left_out`, which has the reasons."""
         routes = cls(release, left_out)
         generator.run(release.path / "serve_models.py", routes)

@@ -22,7 +22,7 @@ from modelsync.inference.process_runner import (
     groups_of,
     runner_of,
 )
-from modelsync.inference.routes import Routes
+from modelsync.inference.routes import ReleaseRoutes
 from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.thread_runner import ThreadRunner
 from modelsync.inference.version_cache import Fetch, VersionCache
@@ -192,10 +192,10 @@ def start_runners(
     For a master whose workers load their models themselves: before the fork, so that they are its
     own. `load` starts those that do not run yet.
     """
-    _start_runners(Routes.of(release, left_out), settings, host)
+    _start_runners(ReleaseRoutes.of(release, left_out), settings, host)
 
 
-def _start_runners(routes: Routes, settings: Settings, host: RunnerHost) -> None:
+def _start_runners(routes: ReleaseRoutes, settings: Settings, host: RunnerHost) -> None:
     models = [routes.hosted(spec) for spec in routes.specs]
     models = candidates.with_versions(models, settings.state.home)
     host.start(groups_of(models, settings.server.isolation))
@@ -232,7 +232,7 @@ def load(
     Model code runs here; none of its failures passes. `on_load` is called with the name of each
     model before it is loaded.
     """
-    routes = Routes.of(release, left_out) if release else None
+    routes = ReleaseRoutes.of(release, left_out) if release else None
     faults = routes.faults if routes else {}
     runners: dict[str, ModelRunner] = {}
     if routes:
@@ -253,7 +253,7 @@ def load(
 
 
 def _load(
-    routes: Routes,
+    routes: ReleaseRoutes,
     settings: Settings,
     on_load: Callable[[str], None],
     host: RunnerHost | None,
@@ -289,7 +289,7 @@ def _load(
     return {str(spec.name): loaded[spec.name] for spec in routes.specs if spec.name in loaded}
 
 
-def _does_not_load(routes: Routes, name: str, reason: str) -> None:
+def _does_not_load(routes: ReleaseRoutes, name: str, reason: str) -> None:
     """Keep why a model does not load. It loaded in the check, so this is the machine's fault:
     memory, a missing mount, another library.
     """

@@ -10,8 +10,7 @@ from typing import Protocol, TypeVar
 from modelsync.errors import ModelBroken
 from modelsync.inference.load_attempts import LoadAttempts
 from modelsync.models.types import ModelSpec
-from modelsync.models.versions import FittedVersion
-from modelsync.settings.training import Mismatch
+from modelsync.models.versions import FittedVersion, Mismatch
 
 log = logging.getLogger(__name__)
 

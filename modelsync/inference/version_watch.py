@@ -127,6 +127,7 @@ class VersionWatch:
         return (self._wanted or {}).get(name, ModelVersions()).serving
 
     def _bring_about(self, name: str) -> None:
+        """Begin to load the version that is to serve; not if it serves, loads or just failed."""
         wanted, current = self._serving(name), self._dataplane.runners[name]
         if _same(wanted, current.model.fitted):
             current.refused = None

@@ -69,3 +69,11 @@ class FittedVersion:
 def serving(code: str, fitted: FittedVersion | None) -> str:
     """Return what answers name as their version: `<tree hash>`, or `<tree hash>+<number>`."""
     return f"{code}+{fitted.number}" if fitted else code
+
+
+def number_of(name: str) -> int | None:
+    """Return the number in "3" or "v3"; None for another text, or a number too large."""
+    digits = name.removeprefix("v")
+    if digits.isascii() and digits.isdigit() and len(digits) < 10:  # more is no INTEGER
+        return int(digits)
+    return None

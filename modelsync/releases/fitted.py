@@ -18,7 +18,7 @@ import orjson
 
 from modelsync.files import as_json, write_atomically
 from modelsync.models.serialization import from_json, to_json
-from modelsync.models.versions import FittedVersion
+from modelsync.models.versions import FittedVersion, number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,8 @@ class ModelVersions:
     def find(self, name: str) -> FittedVersion | None:
         """Return the version with this label, key or name, else this number (3 or v3)."""
         if (number := self.names.get(name)) is None:
-            digits = name.removeprefix("v")
-            number = int(digits) if digits.isascii() and digits.isdigit() else 0
-        return self.versions.get(number)
+            number = number_of(name)
+        return self.versions.get(number) if number is not None else None
 
     @property
     def candidates(self) -> tuple[FittedVersion, ...]:

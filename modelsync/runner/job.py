@@ -7,8 +7,7 @@ from typing import Any
 
 from modelsync.models.serialization import from_json, to_json
 from modelsync.models.types import ModelSpec, Placement
-from modelsync.models.versions import FittedVersion
-from modelsync.settings.training import Mismatch
+from modelsync.models.versions import FittedVersion, Mismatch
 
 
 @dataclass(frozen=True, slots=True)

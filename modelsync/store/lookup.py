@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, and_, select
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, select
 
 from modelsync.errors import UnknownVersion
+from modelsync.models.versions import number_of
 from modelsync.store.records import Version
 from modelsync.store.rows import version_of
-from modelsync.store.tables import labels, versions
+from modelsync.store.tables import labels, models, versions
 
 _SHOWN = 10
 """How many versions a message names."""
@@ -38,10 +41,29 @@ def find(connection: Connection, model: str, name: str) -> int:
     newest: int | None = connection.scalar(query)
     if newest is not None:
         return newest
-    digits = name.removeprefix("v")
-    if digits.isascii() and digits.isdigit() and len(digits) < 10:  # more is no INTEGER
-        return int(digits)
+    if (number := number_of(name)) is not None:
+        return number
     raise _unknown(connection, model, name)
+
+
+def base(connection: Connection, job: Row[Any]) -> int | None:
+    """Return the version that an update starts from, as its option `follows` says: the newest of
+    its `key`, or the `current` one while that has its key; without it the one that was named.
+
+    So of two updates that were asked for at once, the second goes on from what the first made.
+    """
+    follows = job.options.get("follows")
+    named: int | None = job.parent
+    if not follows or job.checkpoint:
+        return named
+    query = select(versions.c.number).where(
+        versions.c.model == job.model, versions.c.key == job.key, versions.c.number < job.number
+    )
+    if follows == "current":
+        now = select(models.c.current).where(models.c.name == job.model).scalar_subquery()
+        query = query.where(versions.c.number == now)
+    newest: int | None = connection.scalar(query.order_by(versions.c.number.desc()).limit(1))
+    return named if newest is None else newest
 
 
 def _unknown(connection: Connection, model: str, name: str) -> UnknownVersion:

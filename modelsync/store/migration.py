@@ -60,6 +60,7 @@ def _revision(engine: Engine) -> str | None:
 
 
 def _upgrade(connection: Connection) -> None:
+    """Run the migrations that are missing. Raises StoreUnavailable if the database is newer."""
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
     from alembic.util import CommandError

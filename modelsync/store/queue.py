@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, RowMapping, and_, func, insert, or_, select, update
 
 from modelsync.errors import IdempotencyMismatch, JobsFull, UnknownJob
+from modelsync.store import lookup
 from modelsync.store.database import Database
 from modelsync.store.records import Job, NewJob
 from modelsync.store.rows import columns_of, job_of, job_row, require_blob, update_job
@@ -34,16 +35,18 @@ class JobQueue:
         `max_waiting` jobs wait, ArtifactCorrupt if the blob `input` is not stored.
         """
         with self.database.writing() as (connection, now):
-            if found := _repeated(connection, asked) or (
-                None if retrain else _alike(connection, asked)
-            ):
+            if found := _given(connection, asked, max_waiting, retrain):
                 return job_of(found), False
-            waiting = select(func.count()).select_from(jobs).where(jobs.c.state == "queued")
-            if (count := connection.scalar(waiting) or 0) >= max_waiting:
-                raise JobsFull(f"{count} jobs wait already; try again when some have ended")
             if asked.input:
                 require_blob(connection, asked.input)
             return _add(connection, asked, now), True
+
+    def check_room(self, asked: NewJob, *, max_waiting: int, retrain: bool = False) -> None:
+        """Raise what `add_job` would: IdempotencyMismatch, JobsFull. The job's data need not be
+        stored yet, so that those of requests that are refused never are.
+        """
+        with self.database.reading() as connection:
+            _given(connection, asked, max_waiting, retrain)
 
     def job(self, model: str | None, id: str) -> Job:
         """Return a job of a model, or of any. Raises UnknownJob."""
@@ -65,7 +68,8 @@ class JobQueue:
 
         None if there is none, if another job of its model runs, or if as many as `concurrency` jobs
         run on this host, which is what stands before the first colon of `owner`. Who has claimed
-        the job `id` already gets it again: the first answer may have been lost on the way.
+        the job `id` already gets it again: the first answer may have been lost on the way. The
+        parent of an update is chosen now, as its `follows` says.
         """
         if not self._any_queued(owner, id):
             return None
@@ -77,9 +81,7 @@ class JobQueue:
             running = select(jobs.c.model).where(jobs.c.state == "running")
             if len(connection.execute(running.where(here)).all()) >= concurrency:
                 return None
-            query = select(jobs.c.id, jobs.c.started, jobs.c.attempts).where(
-                jobs.c.state == "queued", jobs.c.model.not_in(running)
-            )
+            query = select(jobs).where(jobs.c.state == "queued", jobs.c.model.not_in(running))
             if id:
                 query = query.where(jobs.c.id == id)
             found = connection.execute(query.order_by(jobs.c.sequence).limit(1)).first()
@@ -91,6 +93,7 @@ class JobQueue:
                 "started": found.started or now,
                 "heartbeat": now,
                 "attempts": found.attempts + 1,
+                "parent": lookup.base(connection, found),
             }
             return update_job(connection, found.id, values)
 
@@ -126,6 +129,21 @@ def _row(connection: Connection, model: str, id: str) -> RowMapping:
 def _claimed(connection: Connection, owner: str, id: str) -> RowMapping | None:
     query = select(jobs).where(jobs.c.id == id, jobs.c.state == "running", jobs.c.owner == owner)
     return connection.execute(query).mappings().first()
+
+
+def _given(
+    connection: Connection, asked: NewJob, max_waiting: int, retrain: bool
+) -> RowMapping | None:
+    """The job that there is already; None if a new one may wait.
+
+    Raises IdempotencyMismatch, JobsFull.
+    """
+    found = _repeated(connection, asked) or (None if retrain else _alike(connection, asked))
+    if found is None:
+        waiting = select(func.count()).select_from(jobs).where(jobs.c.state == "queued")
+        if (count := connection.scalar(waiting) or 0) >= max_waiting:
+            raise JobsFull(f"{count} jobs wait already; try again when some have ended")
+    return found
 
 
 def _repeated(connection: Connection, asked: NewJob) -> RowMapping | None:

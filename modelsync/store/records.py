@@ -25,7 +25,8 @@ class NewJob:
     `key`: what its version will be called, a name or a digest of data and parameters; `named`: a
     client has given it. `input`: the SHA-256 of the blob with the body of the request, empty
     without one. `source` and `target`: training data that the job reads itself. `parent`: the
-    number of the version that is updated. `code`: the tree hash of the model's folder, `commit` and
+    number of the version that is updated; with the option `follows` it is chosen when the job
+    begins (`store.lookup.base`). `code`: the tree hash of the model's folder, `commit` and
     `release` hold it. `fingerprint`: the digest of data, parameters and kind. `request_digest`: of
     the whole request, for its `idempotency_key`. `webhook`: a URL that gets the finished job.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import threading
 import time
 
 import orjson
@@ -72,14 +73,24 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
     """Return the status of the answer, 0 without one, and what was wrong."""
     import requests  # here: few jobs have a webhook, and it takes a while to load
 
-    try:
-        answer = requests.post(
-            url, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True
-        )
-    except (requests.RequestException, ValueError) as error:
-        return 0, type(error).__name__
-    answer.close()
-    return answer.status_code, f"it answers {answer.status_code}"
+    answered: list[tuple[int, str]] = []
+
+    def post() -> None:
+        try:
+            answer = requests.post(
+                url, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True
+            )
+        except (requests.RequestException, ValueError) as error:
+            answered.append((0, type(error).__name__))
+        else:
+            answer.close()
+            answered.append((answer.status_code, f"it answers {answer.status_code}"))
+
+    # In a thread, because requests waits so long for each byte: one may trickle for ever.
+    thread = threading.Thread(target=post, daemon=True)
+    thread.start()
+    thread.join(2 * TIMEOUT)
+    return answered[0] if answered else (0, "Timeout")
 
 
 def _signature(config: Settings, body: bytes) -> dict[str, str]:

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from modelsync.files import remove_tree
 from modelsync.observability.logs import event
 from modelsync.releases.fitted import FittedVersions
 from modelsync.store import Store
@@ -55,12 +56,14 @@ class Cleaning:
             event(log, logging.INFO, "cleaned", event="cleaned", artifacts=files, blobs=blobs)
 
     def _remove_bodies(self, before: float) -> None:
-        """Remove bodies of requests that nobody reads any more, older than `before`."""
+        """Remove bodies of requests that nobody reads any more, older than `before`: files, and
+        folders of workers that were killed.
+        """
         with suppress(OSError):
-            for file in (self._home / "run" / "requests").iterdir():
+            for left in (self._home / "run" / "requests").iterdir():
                 with suppress(OSError):
-                    if file.stat().st_mtime < before:
-                        file.unlink()
+                    if left.lstat().st_mtime < before:
+                        remove_tree(left)
 
     def _needed(self) -> set[str]:
         """Return the digests of the artefacts that serve, have a label, or are in a worker."""

@@ -112,6 +112,7 @@ class FitProcess:
             return self._result(task, process.returncode, crash.read())
 
     def _start(self, task: FitJob) -> subprocess.Popen[bytes]:
+        """Start the process in a session of its own, with the descriptors that the task names."""
         work = self._folder / "work"
         work.mkdir(exist_ok=True)
         job = self._folder / "job.json"

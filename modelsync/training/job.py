@@ -131,6 +131,7 @@ class JobRun:
             return _failure("crash", type(error).__name__, "an error of the service: see its log")
 
     def _fit(self, job: Job, spec: ModelSpec, reporter: Reporter) -> FitResult | None:
+        """Run the model's code with what the job needs; None if it was ended from here."""
         inputs = JobInputs(self._config, self._store, self._workspace)
         task, source = self._insist(lambda: inputs.collect(job, spec))
         python = python_of(self._config.state.home, spec.environment) if spec.environment else None

@@ -34,8 +34,10 @@ def alone(home: Path, model: str, key: str) -> Iterator[None]:
             raise RequestInProgress(
                 "a request with this Idempotency-Key is being read; ask again for its job"
             )
-        yield
-        file.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
 

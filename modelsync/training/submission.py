@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import dataclass, replace
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from modelsync.training.training_request import KEY_DIGITS, LARGE, TrainingReque
 
 if TYPE_CHECKING:
     from modelsync.store import Store
+    from modelsync.training.sources import DataSource
 
 MAX_KEY = 255
 """Characters of an `Idempotency-Key`."""
@@ -100,15 +101,12 @@ class Intake:
         with tempfile.TemporaryDirectory(prefix="request-", dir=scratch) as folder:
             if asked.kind == "upload":
                 return self._upload(entry, asked, Path(folder)), True
-            request, job = self._fit(entry, asked, Path(folder))
-            return job, request.retrain or asked.retrain
+            return self._fit(entry, asked, Path(folder))
 
     # --- data to fit with -------------------------------------------------------------------------
 
-    def _fit(
-        self, entry: ModelEntry, asked: Submission, folder: Path
-    ) -> tuple[TrainingRequest, NewJob]:
-        """Read the body, store its data, and describe the job."""
+    def _fit(self, entry: ModelEntry, asked: Submission, folder: Path) -> tuple[NewJob, bool]:
+        """Read the body, store its data, and describe the job, and whether it is wanted anyway."""
         content = folder / "content.json"
         if asked.size is None or asked.size > LARGE:
             body = folder / "body.json"
@@ -119,13 +117,16 @@ class Intake:
             content.write_bytes(data)
         kind = _kind(entry, asked.kind, request)
         check_method(request, kind, asked.instance)
-        digest, options = request.data, dict[str, Any]()
+        digest, options, known = request.data, dict[str, Any](), kind != "train"
         if request.source:
-            digest, options = self._examine(entry, request)
+            found = self._examine(entry, request)
+            digest, known = found.digest, found.tells_changes
+            options = {"columns": request.columns} if request.columns else {}
         parent = None
         if kind == "update":
-            parent = self._parent(entry, asked.version or request.name)
+            parent, follows = self._parent(entry, asked.version or request.name)
             check_columns(request, parent)
+            options = {**options, "follows": follows}
         key, named = _key(kind, request, digest, parent)
         job = NewJob(
             model=entry.name,
@@ -133,40 +134,50 @@ class Intake:
             key=key,
             named=named,
             params=request.params,
-            input=self.store.blobs.put(content) if request.data else "",
             source=request.source,
             target=request.target,
             parent=parent.number if parent else None,
-            fingerprint=_fingerprint(kind, digest, request),
+            fingerprint=_fingerprint(kind, digest, request) if known else "",
             request_digest=_digest([kind, digest, request.params, key, request.retrain]),
             webhook=request.webhook,
             options={"data": digest, **options},
             **self._origin(entry, asked),
         )
-        return request, job
+        retrain = request.retrain or asked.retrain
+        return self._stored(job, content, retrain) if request.data else job, retrain
 
-    def _examine(self, entry: ModelEntry, request: TrainingRequest) -> tuple[str, dict[str, Any]]:
-        """Return the digest of a source, and the options of its job. Raises DataInvalid."""
+    def _stored(self, job: NewJob, content: Path, retrain: bool) -> NewJob:
+        """Store the data of a job, unless it is refused anyway: its data would stay for a day."""
+        limit = self.settings.training.max_queue
+        self.store.catalog.check_room(job, max_waiting=limit, retrain=retrain)
+        return replace(job, input=self.store.blobs.put(content))
+
+    def _examine(self, entry: ModelEntry, request: TrainingRequest) -> DataSource:
+        """Return the source that a request names. Raises DataInvalid."""
         from modelsync.training import sources  # loads pyarrow
 
-        found = sources.examine(
+        return sources.examine(
             request.source,
             request.target,
             tuple(request.columns),
             folder=self.folders / entry.spec.path,
             settings=self.settings,
         )
-        return found.digest, {"columns": request.columns} if request.columns else {}
 
-    def _parent(self, entry: ModelEntry, name: str) -> Version:
-        """Return the version to update. Raises UnknownVersion, NotFitted."""
+    def _parent(self, entry: ModelEntry, name: str) -> tuple[Version, str]:
+        """Return the version to update, and what to follow if there is another one by then.
+
+        Raises UnknownVersion, NotFitted.
+        """
         catalog = self.store.catalog
-        if not name:
-            current = catalog.model(entry.name).current
-            if current is None:
-                raise NotFitted(f"{entry.name} has no current version to update; fit one with PUT")
-            name = str(current)
-        return catalog.version(entry.name, name)
+        record = catalog.model(entry.name)
+        if name:
+            version = catalog.version(entry.name, name)
+            is_key = name == version.key and name not in record.labels
+            return version, "key" if is_key else ""
+        if record.current is None:
+            raise NotFitted(f"{entry.name} has no current version to update; fit one with PUT")
+        return catalog.version(entry.name, f"v{record.current}"), "current"
 
     def _origin(self, entry: ModelEntry, asked: Submission) -> dict[str, Any]:
         return {
@@ -186,17 +197,16 @@ class Intake:
         serializer = recognize(file)
         if asked.serializer not in ("", serializer):
             raise DataInvalid(f"the file is {serializer}, not {asked.serializer}")
-        stored = self.store.blobs.put(file)
-        return NewJob(
+        job = NewJob(
             model=entry.name,
             kind="upload",
             key=asked.name,
             named=True,
-            input=stored,
-            request_digest=_digest(["upload", stored, asked.name]),
+            request_digest=_digest(["upload", _digest_of(file), asked.name]),
             options={"serializer": serializer, "data": ""},
             **self._origin(entry, asked),
         )
+        return self._stored(job, file, retrain=True)
 
     def _copy(self, source: IO[bytes], to: Path) -> None:
         """Copy a body to a file. Raises BodyTooLarge."""
@@ -247,8 +257,13 @@ def _key(
 
 
 def _fingerprint(kind: JobKind, digest: str, request: TrainingRequest) -> str:
-    return "" if kind == "train" else _digest([kind, digest, request.params, request.target])
+    return _digest([kind, digest, request.params, request.target])
 
 
 def _digest(value: Any) -> str:
     return sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _digest_of(file: Path) -> str:
+    with file.open("rb") as opened:
+        return file_digest(opened, "sha256").hexdigest()

@@ -114,7 +114,8 @@ class Trainer:
     # --- starting ---------------------------------------------------------------------------------
 
     def _start(self, live: Sequence[Job], launcher: JobLauncher, now: float) -> None:
-        running = launcher.running()
+        # A process whose job has ended takes no place: it calls a webhook that may be slow.
+        running = launcher.running() & {job.id for job in live}
         room = self._config.training.concurrency - len(running)
         busy = {job.model for job in live if job.state == "running" or job.id in running}
         for job in reversed(live):

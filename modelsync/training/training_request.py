@@ -32,6 +32,12 @@ MEMBERS = (
 LARGE = 1024**2
 """Bytes from which a body is read by a process of its own."""
 
+MAX_FACTS = 256 * 1024
+"""Bytes of parameters, or of names of columns: each look at the queue reads those of all jobs."""
+
+MAX_URL = 2000
+"""Characters of a webhook."""
+
 TIMEOUT = 300.0
 """Seconds that reading a body may take."""
 
@@ -88,6 +94,11 @@ def read(body: bytes) -> tuple[TrainingRequest, bytes]:
         webhook=_webhook(asked),
         **_source(asked),
     )
+    for name, value in ("params", request.params), ("columns", request.columns):
+        if (size := len(orjson.dumps(value))) > MAX_FACTS:
+            raise DataInvalid(
+                f"{name}: takes {size:,} bytes; expected at most {MAX_FACTS:,}: data belong in x"
+            )
     if request.source or not asked.keys() & {"x", "y", "data"}:
         return request, b""
     found = _data(asked)
@@ -169,7 +180,7 @@ def _params(asked: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(given, dict):
             raise DataInvalid(f"{name}: is {kind_of(given)}; expected an object of parameters")
         if twice := [one for one in given if one in params and params[one] != given[one]]:
-            raise DataInvalid(f"{name}: {twice[0]!r} is given twice, with two values")
+            raise DataInvalid(f"{name}: {twice[0]!r:.100} is given twice, with two values")
         params.update(given)
     return params
 
@@ -199,6 +210,8 @@ def _webhook(asked: Mapping[str, Any]) -> str:
     url = asked.get("webhook") or ""
     if not isinstance(url, str) or (url and not re.match(r"https?://[^/\s]", url)):
         raise DataInvalid("webhook: expected a URL that begins with http:// or https://")
+    if len(url) > MAX_URL:
+        raise DataInvalid(f"webhook: expected at most {MAX_URL} characters, came {len(url):,}")
     return url
 
 

@@ -288,10 +288,97 @@ def test_own_predict_answers_one_row_too(write: Write, find: Find, tmp_path: Pat
     model = loaded(write, find, tmp_path, body, "1", more)
     assert trained.ask(model, {"variables": {"t": "q", "n": 5}}) == {"prediction": "q5"}
     assert schema_of(model)["properties"] == {"n": {"type": "integer"}, "t": {"type": "string"}}
-    with pytest.raises(VariablesInvalid, match=r"x\.t: is missing"):
+    with pytest.raises(VariablesInvalid, match=r"^t: is missing"):
         trained.ask(model, {"variables": {"n": 5}})
     with pytest.raises(VariablesInvalid, match="n: is no single value"):
         trained.ask(model, {"variables": {"n": [5], "t": "a"}})
+    loader.unload(model)
+
+
+ROWS = {"x": {"a": [1.0, 2.0, None, 4.0], "t": ["u", "v", "u", "v"]}, "y": [0, 1, 0, 1]}
+NUMBERS = {"x": {"a": [1.0, 2.0, 3.0], "b": [1, 5, 2]}, "y": [1, 2, 3]}
+
+
+@pytest.mark.parametrize(
+    ("body", "fitted", "row"),
+    [
+        (NUMBERS, "make_pipeline(Ratio(), Ridge()).fit(x, y)", {"a": 2.0, "b": 1}),
+        (NUMBERS, "Ridge().fit(x.to_numpy(), y)", {"b": 1, "a": 2.0}),
+        (NUMBERS, "LGBMRegressor(min_child_samples=1).fit(x, y)", {"a": None, "b": 1}),
+        (ROWS, "DummyClassifier().fit(x, y)", {"t": "u", "a": 1.0}),
+        (ROWS, "make_pipeline(Filled(), Ridge()).fit(x, y)", {"a": None, "t": "u"}),
+    ],
+)
+def test_one_row_has_the_columns_and_types_of_the_version(
+    write: Write, find: Find, tmp_path: Path, body: Any, fitted: str, row: dict[str, Any]
+) -> None:
+    """`variables` is answered as the same row of a table, whatever the estimator knows of them."""
+    more = """x = 1
+from lightgbm import LGBMRegressor
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+
+class Ratio(TransformerMixin, BaseEstimator):
+    def fit(self, x, y=None): return self
+    def transform(self, x): return x.assign(ratio=x["a"] / x["b"])
+
+class Filled(Ratio):
+    def transform(self, x): return x[["a"]].fillna(x["a"].dtype.itemsize)
+"""
+    model = loaded(write, find, tmp_path, body, fitted, more)
+    table = trained.ask(model, {"x": {name: [value] for name, value in row.items()}})
+    assert trained.ask(model, {"variables": row})["prediction"] == table["y"][0]
+    several = call_batch(model, [bind(model, row), bind(model, {**row, "more": 1})])
+    assert [one["prediction"] for one in several] == table["y"] * 2
+    assert set(schema_of(model)["properties"]) == set(row)
+    with pytest.raises(VariablesInvalid, match="a: Field required"):
+        trained.ask(model, {"variables": {"b": 1, "t": "u"}})
+    loader.unload(model)
+
+
+@pytest.mark.parametrize(
+    ("body", "fitted", "asked", "field"),
+    [
+        (NUMBERS, "Ridge().fit(x, y)", {"x": {"a": [1, None], "b": [1, 2]}}, "x.a"),
+        (NUMBERS, "Ridge().fit(x, y)", {"data": [1, None]}, "data.b"),
+        (NUMBERS, "Ridge().fit(x, y)", {"data": {"b": [1, None], "a": [1, 2]}}, "data.b"),
+        (NUMBERS, "Ridge().fit(x, y)", {"variables": {"a": None, "b": 1}}, "a"),
+        (NUMBERS, "Both().fit(x, y)", {"variables": {"a": None, "b": 1}}, "a"),
+        (NUMBERS, "(lambda x: [int(v) for v in x['a']])", {"variables": {"a": None, "b": 1}}, "a"),
+    ],
+)
+def test_missing_values_of_a_model_that_takes_none(
+    write: Write, find: Find, tmp_path: Path, body: Any, fitted: str, asked: Any, field: str
+) -> None:
+    """The client has sent them: its error, and not the model's."""
+    more = """x = 1
+from sklearn.linear_model import Ridge
+
+class Both(Ridge):
+    def fit(self, x, y):
+        super().fit(x.to_numpy(), y)
+        del self.n_features_in_
+        return self
+"""
+    model = loaded(write, find, tmp_path, body, fitted, more)
+    with pytest.raises(VariablesInvalid) as caught:
+        trained.ask(model, asked)
+    assert [one.field for one in caught.value.fields] == [field]
+    loader.unload(model)
+
+
+def test_what_a_model_raises_with_missing_values_that_it_knows(
+    write: Write, find: Find, tmp_path: Path
+) -> None:
+    """It was fitted with some, so that it is not the client's error; nor without any."""
+    more = "def predict(self, x): raise ValueError('a NaN of my own')"
+    body = {"x": {"a": [1, None], "b": [1, 2]}, "y": [0, 1]}
+    model = loaded(write, find, tmp_path, body, "7", more)
+    for a in (None, 1):
+        with pytest.raises(ValueError, match="my own"):
+            trained.ask(model, {"x": {"a": [a], "b": [1]}})
     loader.unload(model)
 
 
@@ -348,6 +435,7 @@ def test_several_outputs(write: Write, find: Find, tmp_path: Path) -> None:
     ("fitted", "message"),
     [
         ("{'a': 1}", "the fitted object is a dict, which has no predict"),
+        ("DBSCAN().fit(x)", "the fitted object is a DBSCAN, which has no predict"),
         ("Ridge()", "holds a Ridge that is not fitted"),
     ],
 )
@@ -357,7 +445,8 @@ def test_what_cannot_predict_is_refused(
     """When it is loaded, which a job does before it offers the version."""
     with pytest.raises(ModelBroken) as caught:
         loaded(write, find, tmp_path, {"x": [[1]], "y": [1]}, fitted,
-               "x = 1\nfrom sklearn.linear_model import Ridge")  # fmt: skip
+               "x = 1\nfrom sklearn.linear_model import Ridge\nfrom sklearn.cluster import DBSCAN"
+        )  # fmt: skip
     assert message in fault_of(caught.value).message
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelsync import settings, store
-from tests.rollout.stage import Stage, push
+from tests.rollout.stage import Stage
+from tests.service.following import push
 from tests.training.storing import fitted
 
 

@@ -20,6 +20,8 @@ from tests.fixtures.versions import STORE_AWAY, Versions
 from tests.service.test_versions import truthful, version_of
 from tests.waiting import patient, setting, until
 
+pytestmark = pytest.mark.training
+
 BODY = b'{"variables": {}}'
 WORKERS = 2
 

@@ -202,3 +202,21 @@ def test_promotions_at_once_leave_one_current_version(store: Store) -> None:
             seen.append(store.catalog.rollback("Churn").number)
     assert len(seen) < 100
     assert all(one != following for one, following in pairwise(seen))
+
+
+@pytest.mark.parametrize(
+    ("follows", "current", "parent"),
+    [("key", 3, 2), ("current", 2, 2), ("current", 1, 1), ("current", 3, 1), ("", 2, 1)],
+)
+def test_the_parent_of_an_update_is_chosen_when_it_begins(
+    store: Store, follows: str, current: int, parent: int
+) -> None:
+    """Version 2 has the key of 1, 3 another one; the update was asked for when 1 was the newest."""
+    fit(store, key="weekly")
+    others = [ask(store.catalog, key=key) for key in ("weekly", "other")]
+    options = {"follows": follows}
+    update = ask(store.catalog, key="weekly", parent=1, options=options)
+    for job in others:
+        store.catalog.finish(job.id, run(store.catalog, job).owner, artefact(store))
+    store.catalog.promote("Churn", current)
+    assert run(store.catalog, update).asked.parent == parent

@@ -11,6 +11,8 @@ from modelsync.errors import SettingsError
 from modelsync.settings.aliases import Alias
 from tests.command import modelsync
 
+pytestmark = pytest.mark.training
+
 
 @pytest.mark.parametrize(
     ("aliases", "says"),

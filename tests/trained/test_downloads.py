@@ -17,6 +17,8 @@ from tests.fixtures.service import Service
 from tests.server.talking import connect, everything
 from tests.waiting import patient, until
 
+pytestmark = pytest.mark.training
+
 SIZE = 96 * 1024**2
 MEGABYTE = 1024**2
 

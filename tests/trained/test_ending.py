@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from time import monotonic
 
+import pytest
 import requests
 
 from tests.fixtures.service import serving, write_model
@@ -13,6 +14,8 @@ from tests.server.talking import connect, read_reply
 from tests.trained.client import TRAIN, Client
 from tests.trained.conftest import MEAN
 from tests.waiting import patient, until
+
+pytestmark = pytest.mark.training
 
 
 def test_who_waits_is_answered_when_the_service_ends(tmp_path: Path) -> None:

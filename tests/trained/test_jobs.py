@@ -6,11 +6,14 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 import requests
 
 from tests.trained.client import ROWS, TRAIN, Client
 from tests.trained.test_life_cycle import problem
 from tests.waiting import patient, until
+
+pytestmark = pytest.mark.training
 
 
 def asked(client: Client, headers: dict[str, str] | None = None, **body: Any) -> requests.Response:

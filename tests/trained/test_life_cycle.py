@@ -37,6 +37,16 @@ def test_a_fit_is_a_job_and_then_a_version(client: Client) -> None:
     assert "fitting 4 rows" in log.text
 
 
+def test_updates_that_come_at_once_follow_each_other(client: Client) -> None:
+    """Nothing that a client has sent is lost, although no update has ended when all come."""
+    client.fit(name="stream", y=[0, 0, 0, 0])
+    asked = [client.call("PATCH", "Mean", {"x": ROWS, "y": [y] * 4}) for y in (4, 8, 12)]
+    assert all(answer.status_code == 202 for answer in asked)
+    ended = [client.ended(answer.json()["job"])["metadata"] for answer in asked]
+    assert [one["parent"] for one in ended[1:]] == [one["version"] for one in ended[:-1]]
+    assert client.predict() == [6.0, 6.0]
+
+
 def test_two_lines_are_a_model(client: Client) -> None:
     """`fit` that returns an estimator is enough; columns are found by name, more are ignored."""
     x = {"a": [1, 2, 3, 4, 5, 6], "b": [1.5, None, 1.5, 0.5, 1.5, 0.5]}

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
+import pytest
 import requests
 
 from tests.trained.client import Client
 from tests.trained.test_life_cycle import problem
-from tests.waiting import until
+from tests.waiting import patient, until
+
+pytestmark = pytest.mark.training
 
 X = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [0.5, 0.5, 1.5, 1.5]})
 Y = pd.DataFrame({"y": [1, 2, 3, 4]})
@@ -61,6 +66,37 @@ def test_ml_server(client: Client) -> None:
         assert nobody in problem(client.call(method, "Mean", {**body(), "key": nobody}), 404)
     deleted = client.call("DELETE", "Mean", params={"key": key, "force": "true"})
     assert "deleted" in deleted.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        lambda told: told.get("message") == "DONE",
+        lambda told: (told.get("current") or {}).get("key") == "news",
+        lambda told: "news" in [one["key"] for one in told.get("versions", [])],
+        lambda told: all(one["done"] for one in told["jobs"]),
+    ],
+    ids=["message", "current", "versions", "jobs"],
+)
+def test_who_asks_until_it_is_done_is_answered_by_it(
+    client: Client, request: pytest.FixtureRequest, news: Callable[[dict[str, Any]], bool]
+) -> None:
+    """Whatever tells of a new version, the next request finds it in the workers."""
+    name = request.node.callspec.id
+    path = {
+        "message": "Told?key=news",
+        "current": "Told",
+        "versions": "Told/versions",
+        "jobs": "Told/jobs",
+    }[name]
+    client.call("DELETE", "Told", params={"force": "true"})
+    asked = {"x": [[1.0], [2.0]], "y": [1, 3], "name": "news", "params": {"c": name}}
+    assert client.call("PUT", "Told", asked).status_code == 202
+    end = time.monotonic() + patient(60)
+    while not news(requests.get(f"{client.service.base}/{path}", timeout=60).json()):
+        assert time.monotonic() < end, path
+    answers = [client.call("POST", "Told", {"x": [[1.0]], "key": "news"}) for _ in range(4)]
+    assert [one.text for one in answers] == ['{"y":[2.0]}'] * 4
 
 
 def test_ml_server_by_hash(client: Client) -> None:

@@ -16,6 +16,8 @@ from tests.server.talking import connect, everything
 from tests.trained.client import TRAIN, Client
 from tests.trained.test_life_cycle import problem
 
+pytestmark = pytest.mark.training
+
 OCTETS = {"Content-Type": "application/octet-stream"}
 MEGABYTE = 1024**2
 

@@ -24,6 +24,8 @@ from tests.training.jobs import Jobs
 from tests.training.models import write_models
 from tests.waiting import setting, until
 
+pytestmark = pytest.mark.training
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

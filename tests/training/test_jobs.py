@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -14,11 +16,15 @@ import cloudpickle
 import psutil
 import pytest
 
+from modelsync.training import callback
 from tests.fixtures.processes import gone, marked
 from tests.fixtures.service import Service, answers, serving, write_model
 from tests.training.jobs import Jobs
 from tests.training.models import ENDINGS, write_models
+from tests.training.storing import add, open_store, settings_of
 from tests.waiting import until
+
+pytestmark = pytest.mark.training
 
 DATA = {"x": {"a": [1, 2, 3]}, "y": [2, 4, 6]}
 
@@ -26,7 +32,7 @@ DATA = {"x": {"a": [1, 2, 3]}, "y": [2, 4, 6]}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("jobs")
-    write_models(folder / "models", "Mean", "Waits", *ENDINGS)
+    write_models(folder / "models", "Mean", "Custom", "Waits", *ENDINGS)
     return folder
 
 
@@ -110,7 +116,7 @@ def test_what_a_model_prints_is_kept_without_secrets(jobs: Jobs) -> None:
 
 
 def test_the_process_that_fits_is_polite_and_knows_no_secret(jobs: Jobs, service: Service) -> None:
-    """Lowest in priority, first to die, a core left to predictions; in a folder of its own."""
+    """Lowest in priority, first to die, a core left to predictions; in the model's folder."""
     job = jobs.ended(jobs.add("Sees"))
     assert job.state == "done", job
     seen = cloudpickle.loads(jobs.served("Sees").file.read_bytes())
@@ -121,7 +127,7 @@ def test_the_process_that_fits_is_polite_and_knows_no_secret(jobs: Jobs, service
     for name in ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
         assert seen["environ"][name] == str(max(1, cores - 1))
     assert "of-the-webhook" not in json.dumps(seen["environ"])
-    assert seen["cwd"] == []
+    assert seen["cwd"] == ["etls.py"]
 
 
 def test_a_job_can_be_cancelled(jobs: Jobs, folder: Path) -> None:
@@ -149,6 +155,11 @@ def test_predictions_and_pushes_go_on_while_a_job_runs(
     found = jobs.ended(job)
     assert (found.state, found.attempts) == ("done", 1)
     (folder / "go").unlink()
+
+
+def test_a_class_of_the_folder_is_stored_with_the_modules_that_it_uses(jobs: Jobs) -> None:
+    """Those that a process which runs models protects, too: they are of a class of their own."""
+    assert jobs.ended(jobs.add("Custom", DATA)).state == "done"
 
 
 class _Receiver(BaseHTTPRequestHandler):
@@ -185,6 +196,32 @@ def test_a_webhook_gets_the_job_when_it_has_ended(jobs: Jobs) -> None:
     digest = hmac.digest(b"of-the-webhook", body, "sha256").hex()
     assert headers["X-Hub-Signature-256"] == f"sha256={digest}"
     assert headers["X-Modelsync-Delivery"] == job.id
+
+
+class _Trickle(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        with suppress(OSError):
+            while True:
+                self.wfile.write(b"HTTP/1.1 ")  # never a whole line
+                time.sleep(0.02)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_receiver_that_trickles_is_given_up(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client waits anew for each byte; the process of the job must end though."""
+    monkeypatch.setattr(callback, "TIMEOUT", 0.1)
+    monkeypatch.setattr(callback, "TRIES", 1)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Trickle) as receiver:
+        receiver.daemon_threads, receiver.block_on_close = True, False
+        Thread(target=receiver.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{receiver.server_port}/job"
+        job = add(open_store(tmp_path), webhook=url)
+        assert not callback.deliver(jobs.store.catalog, job, settings_of(tmp_path))
+        receiver.shutdown()
 
 
 def test_the_log_of_the_service_says_how_each_job_ended(jobs: Jobs, service: Service) -> None:

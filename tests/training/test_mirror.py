@@ -164,6 +164,33 @@ def test_what_somebody_removes_comes_back(
     assert found.file.read_bytes() == b"one"
 
 
+def test_a_copy_that_is_damaged_comes_back(
+    tmp_path: Path, opened: Store, mirror: VersionMirror, files: FittedVersions
+) -> None:
+    """Else the version before would serve from the next start on, although the store is whole."""
+    fitted(opened, tmp_path, b"version 1")
+    mirror.step(0)
+    [version] = files.serving().values()
+    version.file.write_bytes(b"version 2")  # of the same size
+    mirror.step(VERIFY)
+    assert version.file.read_bytes() == b"version 1"
+
+
+def test_a_version_whose_file_is_gone_for_good_goes_on_in_memory(
+    tmp_path: Path, opened: Store, mirror: VersionMirror, files: FittedVersions
+) -> None:
+    """Its artefact is removed while that in the store cannot be had."""
+    version = fitted(opened, tmp_path, b"one")
+    mirror.step(0)
+    damage(tmp_path / "home", version.made.sha256)
+    files.file_of(version.made.sha256).unlink()
+    mirror.step(VERIFY)
+    mirror.step(2 * VERIFY)
+    found = serving(files)
+    assert found
+    assert found.number == version.number
+
+
 def test_a_store_that_is_away_changes_nothing(
     tmp_path: Path, opened: Store, mirror: VersionMirror, files: FittedVersions
 ) -> None:
@@ -201,3 +228,17 @@ def test_artefacts_go_a_day_after_their_last_use(
     there = {number for number in contents if one[number].file.exists()}
     assert there == {1, 2, 3, 5}  # 1 was used just now
     assert not (files.artifacts / ".left.tmp").exists()
+
+
+def test_bodies_that_a_killed_worker_has_left_go_a_day_later(tmp_path: Path, opened: Store) -> None:
+    """Files, and the folders in which a large body is read."""
+    requests = tmp_path / "home" / "run" / "requests"
+    for name in ("request-old", "request-new"):
+        (requests / name).mkdir(parents=True)
+        (requests / name / "body.json").write_text("{}")
+    (requests / "old.lock").touch()
+    long_ago = time.time() - UNUSED - 60
+    for name in ("request-old", "old.lock"):
+        os.utime(requests / name, (long_ago, long_ago))
+    Cleaning(tmp_path / "home", opened).step(0)
+    assert [one.name for one in requests.iterdir()] == ["request-new"]

@@ -18,7 +18,10 @@ from tests.training.jobs import Jobs
 from tests.training.models import write_models
 from tests.waiting import until
 
-pytestmark = pytest.mark.skipif(not programs(), reason="PostgreSQL is not installed")
+pytestmark = [
+    pytest.mark.training,
+    pytest.mark.skipif(not programs(), reason="PostgreSQL is not installed"),
+]
 
 
 def test_a_fit_that_ends_while_the_database_is_away_is_stored_later(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from tests.fixtures import postgres, s3
 from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.s3 import ACCESS_KEY, SECRET_KEY, S3Server
 
+pytestmark = pytest.mark.training
+
 ROWS = 200_000
 
 MAKE = f"""

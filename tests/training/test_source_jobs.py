@@ -11,6 +11,8 @@ import requests
 from tests.fixtures.service import Service, serving, write_model
 from tests.waiting import until
 
+pytestmark = pytest.mark.training
+
 LOGIN = {"Authorization": "Bearer trains"}
 
 COUNTER = """

@@ -111,6 +111,19 @@ def test_the_oldest_jobs_start_one_of_each_model(
     assert launched.started[3:] == [last.id]
 
 
+def test_a_process_whose_job_has_ended_takes_no_place(
+    opened: Store, launched: Launched, tmp_path: Path
+) -> None:
+    """It calls a webhook, which may be slow; the others do not wait for that."""
+    trainer = trainer_of(opened, launched, tmp_path / "home", concurrency=1)
+    first, second = add(opened, "A"), add(opened, "B")
+    trainer.step(0)
+    launched.claim(first)
+    opened.catalog.fail(first.id, MINE + first.id, {}, "failed")
+    trainer.step(LOOK)
+    assert launched.started == [first.id, second.id]
+
+
 def test_a_job_of_a_model_that_runs_elsewhere_waits(
     opened: Store, launched: Launched, trainer: Trainer
 ) -> None:

@@ -18,6 +18,7 @@ from modelsync.models.artefacts.inputs import is_known, steps_of
 from modelsync.models.binding.batching import Batch
 from modelsync.models.convention import FILE
 from modelsync.models.types import Fault
+from modelsync.models.versions import TableSchema
 
 Outputs = list[dict[str, Any]]
 
@@ -43,14 +44,17 @@ PREDICTS_MOST_PROBABLE = {
 """
 
 
-def adapt(loaded: Any, file: str) -> LoadedArtefact:
-    """Decide how an object from `file` is called. Raises ModelBroken if it cannot predict."""
+def adapt(loaded: Any, file: str, table: TableSchema | None = None) -> LoadedArtefact:
+    """Decide how an object from `file` is called. Raises ModelBroken if it cannot predict.
+
+    `table`: the data with which it was fitted, None if unknown.
+    """
     _refuse_others(loaded, file)
     steps = list(steps_of(loaded))
     _refuse_unfitted(steps, file)
     for step in steps:
         _use_one_thread(step)
-    row, schema, gather, steps, features = inputs.read(steps)
+    row, schema, gather, steps, features = inputs.read(steps, table)
     *transformers, last = steps
     transforms = [step.transform for step in transformers]
     answer = _answer(last)

@@ -14,6 +14,10 @@ from modelsync.models.artefacts import data_frame_mapper, rows
 from modelsync.models.artefacts.format import Features
 from modelsync.models.artefacts.rows import NUMBERS, Number, Scalar
 from modelsync.models.binding.typehints import Call, Schema
+from modelsync.models.tables import frames
+from modelsync.models.tables.frames import is_numeric
+from modelsync.models.tables.schema import TEXT
+from modelsync.models.versions import Column, TableSchema
 
 FORESTS = {"sklearn.ensemble._forest", "sklearn.ensemble._gb"}
 """Ensembles that fit their members on arrays, whatever they get themselves."""
@@ -54,8 +58,53 @@ def is_known(step: Any) -> bool:
     return type(step).__module__.startswith("sklearn.")
 
 
-def read(steps: list[Any]) -> Inputs:
-    """Read the inputs of the first step, and simplify the steps if they all take arrays."""
+def read(steps: list[Any], table: TableSchema | None = None) -> Inputs:
+    """Read the inputs of the first step, and simplify the steps if they all take arrays.
+
+    `table`: the columns with which they were fitted, None if unknown.
+    """
+    found = _read(steps)
+    return _by_table(table, found, steps) if table and table.form == "frame" else found
+
+
+def _by_table(table: TableSchema, found: Inputs, steps: list[Any]) -> Inputs:
+    """Make rows of the columns that an estimator was fitted with, of their types.
+
+    They are an array if it computes with numbers only. The estimator need not know the columns: its
+    first step may be of the folder, or `fit` has given it an array.
+    """
+    columns = {column.name: column for column in table.columns}
+    names = set(found.features.names)
+    is_named = found.features.given == "name" and names.issubset(columns)
+    used = [one for name, one in columns.items() if not is_named or name in names]
+    is_plain = found.gather is _numbers and all(is_numeric(one.dtype) for one in used)
+    if is_plain and is_named:
+        return found
+    known = _types(steps[0], list(columns), steps) if is_named else {}
+    types = {one.name: _type_of(one, known.get(one.name, Scalar)) for one in used}
+    features = Features(tuple(types))
+    if is_plain:
+        return Inputs(*rows.named(types), _numbers, found.steps, features)
+
+    def gather(values: list[Any]) -> Any:
+        each = map(list, zip(*values, strict=True))
+        return frames.build(dict(zip(types, each, strict=True)), used, "frame")
+
+    return Inputs(*rows.named(types), gather, steps, features)
+
+
+def _type_of(column: Column, known: Any) -> Any:
+    """Return the type of a column's values: as the estimator says, unless its data said more."""
+    if known is not Scalar and is_numeric(column.dtype):
+        return known
+    if column.dtype == "bool":
+        return bool | None
+    if is_numeric(column.dtype):
+        return Number | None
+    return str | None if column.dtype == TEXT else Scalar
+
+
+def _read(steps: list[Any]) -> Inputs:
     first = steps[0]
     names = getattr(first, "feature_names_in_", None)
     count = getattr(first, "n_features_in_", None)

@@ -20,10 +20,9 @@ def align(table: Table, schema: TableSchema | None) -> Columns:
 
     Raises VariablesInvalid, which names the columns that are missing or of another type.
     """
-    member = "x" if table.form == "x" else "data"
     if schema is None or not schema.columns:
         return _unknown(table)
-    columns = _picked(table, schema, member)
+    columns = _picked(table, schema)
     failed: list[InvalidField] = []
     for column in schema.columns:
         if (convert := _converter(column.dtype)) is None:
@@ -33,7 +32,7 @@ def align(table: Table, schema: TableSchema | None) -> Columns:
             columns[column.name] = convert(values)
         except _Unfit as unfit:
             message = unfit.message(values, column)
-            failed.append(InvalidField(f"{member}.{column.name}", message))
+            failed.append(InvalidField(table.field(column.name), message))
     _refuse(failed)
     return columns
 
@@ -46,7 +45,8 @@ def _unknown(table: Table) -> Columns:
     return dict(table)
 
 
-def _picked(table: Table, schema: TableSchema, member: str) -> Columns:
+def _picked(table: Table, schema: TableSchema) -> Columns:
+    member = table.member
     names = [column.name for column in schema.columns]
     if table.flat:
         return _unfolded(table["0"], names, member)
@@ -56,7 +56,7 @@ def _picked(table: Table, schema: TableSchema, member: str) -> Columns:
     if table.named and schema.form == "frame":
         known = f"{len(names)} columns; these are missing: {shown(missing)}"
         message = f"is missing; the model was fitted with {known}"
-        _refuse([InvalidField(f"{member}.{name}", message) for name in missing])
+        _refuse([InvalidField(table.field(name), message) for name in missing])
     if len(table) != len(names):  # without names, an extra value is a mistake in all
         taken = f"{len(names)} columns" if schema.form != "frame" else shown(names)
         raise wrong(member, f"its rows have {len(table)} values; the model takes {taken}")

@@ -68,7 +68,7 @@ def _series(values: list[Any], kind: Column) -> Any:
     if kind.dtype == TEXT:
         empty = all(value is None for value in values)
         return pd.Series(values, dtype="object" if empty else None)
-    if _is_numeric(kind.dtype):
+    if is_numeric(kind.dtype):
         return vector(values, kind)
     try:
         return pd.Series(values, dtype=kind.dtype or None)
@@ -95,14 +95,15 @@ def _times(values: list[Any], dtype: str) -> Any:
 def _array(columns: Mapping[str, list[Any]], kinds: Sequence[Column]) -> Any:
     import numpy as np
 
-    if all(_is_numeric(kind.dtype) or not kind.dtype for kind in kinds):
+    if all(is_numeric(kind.dtype) or not kind.dtype for kind in kinds):
         parts = [vector(columns[kind.name], kind) for kind in kinds]
         if all(part.dtype.kind in "biuf" for part in parts):
             return np.ascontiguousarray(np.column_stack(parts))
     return np.array(list(zip(*columns.values(), strict=True)), dtype=object)
 
 
-def _is_numeric(dtype: str) -> bool:
+def is_numeric(dtype: str) -> bool:
+    """Return whether a column's type is one of numpy's for numbers or booleans."""
     return dtype.startswith(("int", "uint", "float", "bool"))
 
 
@@ -115,7 +116,7 @@ def vector(values: list[Any], kind: Column) -> Any:
         return np.array(values, dtype=np.float64) if _has_null_numbers(found, values) else found
     if kind.dtype == TEXT:
         return np.array(values, dtype=object)
-    if not _is_numeric(kind.dtype):
+    if not is_numeric(kind.dtype):
         return np.array(values, dtype=object)
     if kind.dtype.startswith("float"):
         return np.array(values, dtype=kind.dtype)

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from modelsync.errors import InvalidField, VariablesInvalid
 
-Form = Literal["x", "data", "rows"]
+Form = Literal["x", "data", "rows", "variables"]
 """How a request holds its rows, which decides how it is answered: `{"x": ...}`, `{"data": {column:
-[...]}}` or `{"data": [...]}`.
+[...]}}`, `{"data": [...]}` or, one row, `{"variables": {...}}`.
 """
 
 Orient = Literal["split", "records", "index", "columns", "values", "table", "list"]
@@ -48,6 +48,15 @@ class Table(dict[str, list[Any]]):
         self.key = ""
         self.orient: Orient | Literal[""] = ""
         self.as_text = False
+
+    @property
+    def member(self) -> str:
+        """The member of the body that holds the rows."""
+        return "data" if self.form in ("data", "rows") else "x"
+
+    def field(self, column: str) -> str:
+        """Return how an error names a column."""
+        return column if self.form == "variables" else f"{self.member}.{column}"
 
     @property
     def rows(self) -> int:

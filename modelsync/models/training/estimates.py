@@ -17,7 +17,7 @@ from modelsync.models.binding.typehints import Schema
 from modelsync.models.convention import FILE, METHOD, PREDICT
 from modelsync.models.tables import alignment, answers, frames, schema
 from modelsync.models.tables.table import Table
-from modelsync.models.training import signatures
+from modelsync.models.training import missing, signatures
 from modelsync.models.training.restoring import model_of
 from modelsync.models.types import Fault
 from modelsync.models.versions import TableSchema
@@ -52,6 +52,19 @@ class Predict:
         wanted = self.wanted if self.inputs or not table.named else "frame"
         count = len(next(iter(columns.values())))
         return frames.build(columns, kinds, wanted), count
+
+    def explain(self, table: Table, error: Exception) -> None:
+        """Raise VariablesInvalid if a call has failed for the missing values of a table."""
+        kinds = {one.name: one for one in self.inputs.columns} if self.inputs else {}
+        columns = alignment.align(table, self.inputs)
+        missing.explain(
+            {
+                table.field(name): values
+                for name, values in columns.items()
+                if name not in kinds or not kinds[name].nullable
+            },
+            error,
+        )
 
 
 def has_own(instance: Any) -> bool:
@@ -109,10 +122,11 @@ def single(instance: Any, inputs: TableSchema | None, predict: Predict | None, p
     `place` names what was fitted, for messages. Raises ModelBroken if it cannot predict.
     """
     model = model_of(instance)
-    if not has_own(instance) and _is_estimator(model) and not _is_special(inputs):
+    by_estimator = predict is not None and not has_own(instance) and _is_estimator(model)
+    if by_estimator and not _is_special(inputs):
         from modelsync.models.artefacts import estimators
 
-        return _of_artefact(estimators.adapt(model, place))
+        return _of_artefact(estimators.adapt(model, place, inputs))
     if predict is None:
         message = f"the fitted object is a {type(model).__name__}, which has no predict"
         hint = f"give the class predict(self, x), or {METHOD}(self, variables)"
@@ -122,7 +136,18 @@ def single(instance: Any, inputs: TableSchema | None, predict: Predict | None, p
 
 def _of_artefact(artefact: LoadedArtefact) -> Calls:
     batch: Batch = artefact.batch
-    return Calls(batch.one, batch.schema, batch.row, batch.call)
+    names = artefact.features.names
+
+    def call(rows: list[Any]) -> list[Any]:
+        try:
+            return batch.call(rows)
+        except Exception as error:
+            if len(rows) == 1 and isinstance(rows[0], list | tuple):
+                missing.explain(dict(zip(names, zip(rows[0]), strict=False)), error)
+            raise
+
+    explaining = Batch(batch.row, call, batch.schema)
+    return Calls(explaining.one, batch.schema, batch.row, call)
 
 
 def _is_estimator(model: Any) -> bool:
@@ -140,7 +165,11 @@ def _one_row(predict: Predict, variables: dict[str, Any]) -> Any:
     """Answer `variables` by predicting one row; `x` alone is the list of its values."""
     table = _row(variables, predict.inputs)
     x, _ = predict.rows(table)
-    found = predict.call(x)
+    try:
+        found = predict.call(x)
+    except Exception as error:
+        predict.explain(table, error)
+        raise
     if inspect.isawaitable(found):
         return _awaited(found)
     answer = {"prediction": _first(found)}
@@ -168,7 +197,9 @@ def _row(variables: dict[str, Any], inputs: TableSchema | None) -> Table:
     for name, value in variables.items():
         if isinstance(value, list | dict):
             raise VariablesInvalid([InvalidField(name, "is no single value")])
-    return Table({name: [value] for name, value in variables.items()}, named=True)
+    table = Table({name: [value] for name, value in variables.items()}, named=True)
+    table.form = "variables"
+    return table
 
 
 _JSON_TYPES = (("int", "integer"), ("uint", "integer"), ("float", "number"), ("bool", "boolean"))
@@ -180,7 +211,9 @@ def _schema_of(inputs: TableSchema | None) -> Schema | None:
         return None
     if inputs.form != "frame":
         count = len(inputs.columns)
-        values = {"type": "array", "minItems": count, "maxItems": count}
+        kinds = [_property(column.dtype) for column in inputs.columns]
+        item = kinds[0] if all(one == kinds[0] for one in kinds) else {}
+        values = {"type": "array", "items": item, "minItems": count, "maxItems": count}
         return {"type": "object", "properties": {"x": values}, "required": ["x"]}
     properties = {column.name: _property(column.dtype) for column in inputs.columns}
     return {"type": "object", "properties": properties, "required": list(properties)}

@@ -124,8 +124,12 @@ class _Answers:
             return self._by_row(table)
         x, rows = predict.rows(table)
         probabilities = predict.probabilities if table.form == "data" else None
-        predicted = predict.call(x)
-        return answers.answer(table, rows, predicted, probabilities and probabilities(x))
+        try:
+            found = predict.call(x), probabilities and probabilities(x)
+        except Exception as error:
+            predict.explain(table, error)
+            raise
+        return answers.answer(table, rows, *found)
 
     async def _table_async(self, table: Table) -> dict[str, Any]:
         predict = self._predict

@@ -14,7 +14,8 @@ def not_fitted(spec: ModelSpec, why: str = "") -> NotFitted:
     if "train" in spec.methods:
         bodies.append("no body, which calls its train()")
     how = f"fit one with PUT to this model's URL and {' or '.join(bodies)}"
-    return NotFitted(f"{spec.name} has no fitted version{why}: {how}")
+    waits = "; a version that waits serves after POST to .../versions/<v>/promote"
+    return NotFitted(f"{spec.name} has no fitted version{why}: {how}{waits}")
 
 
 def is_unfitted(error: BaseException, instance: object) -> bool:

@@ -21,6 +21,7 @@ def upgrade() -> None:
 
 
 def _make_catalog() -> None:
+    """Make the models, what was current when, and the counter of changes."""
     revisions = op.create_table(
         "modelsync_revisions",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
@@ -54,6 +55,7 @@ def _make_catalog() -> None:
 
 
 def _make_blobs() -> None:
+    """Make the blobs, and the chunks of those that the database holds."""
     op.create_table(
         "modelsync_contents",
         sa.Column("id", sa.Text(), nullable=False),
@@ -94,6 +96,7 @@ def _make_blobs() -> None:
 
 
 def _make_jobs() -> None:
+    """Make the jobs and their logs."""
     op.create_table(
         "modelsync_jobs",
         sa.Column("sequence", _SEQUENCE, nullable=False),
@@ -166,6 +169,7 @@ def _make_unique(name: str, columns: list[str], rows: str) -> None:
 
 
 def _make_versions() -> None:
+    """Make the versions and their labels."""
     op.create_table(
         "modelsync_versions",
         sa.Column("model", sa.Text(), nullable=False),
