@@ -20,8 +20,8 @@ from tests.fixtures.service import Service, serving, write_example, write_model
 from tests.fixtures.versions import STORE_AWAY, Versions
 from tests.waiting import until
 
-ROUNDS = 7
-SECONDS = 3
+ROUNDS = 21
+SECONDS = 1
 CONNECTIONS = 32
 WORKERS = 4
 SIZE = 25_000_000
@@ -81,7 +81,8 @@ def measure(folder: Path) -> Figure:
     memory = _memory(folder / "memory")
     notes = [
         f"wrk, {CONNECTIONS} connections, {ROUNDS} rounds of {SECONDS} s for each of the two, in "
-        f"turn in one service with {default_workers()} workers; ratios of neighbouring rounds.",
+        f"turn, now the one first, now the other, in one service with {default_workers()} workers; "
+        "ratios of neighbouring rounds.",
         "Memory: PSS of the whole family (supervisor, trainer, master, workers) after each worker "
         f"has read all of the model's 200 MB; with {WORKERS} workers, less that of the same "
         "service with a version of 80 bytes: so without the libraries that come with a version, "
@@ -119,9 +120,10 @@ def _cost(folder: Path) -> list[Line]:
 def _compare(service: Service, folder: Path, what: str, pasted: str, stored: str) -> Line:
     progress(what)
     costs = []
-    for _ in range(ROUNDS):
-        before = _rate(service, folder, pasted)
-        costs.append(before / _rate(service, folder, stored))
+    for number in range(ROUNDS):
+        names = [pasted, stored] if number % 2 else [stored, pasted]
+        rates = {name: _rate(service, folder, name) for name in names}
+        costs.append(rates[pasted] / rates[stored])
     return median(f"{what}: time for a request, to that of the pasted model", costs, "times", 1.05)
 
 
@@ -155,11 +157,10 @@ def _memory(folder: Path) -> list[Line]:
         none = _used(home, WORKERS, versions, None)
         small = _used(home, WORKERS, versions, 1, taken_over=taken_over)
         large = _used(home, WORKERS, versions, 2, taken_over=taken_over)
-        libraries = f"{(small - none) / 1e6:.0f} MB"
+        libraries = f", without {(small - none) / 1e6:.0f} MB of libraries" if taken_over else ""
         lines.append(
             Line(
-                f"200 MB in {WORKERS} workers, {how}: memory that it adds, without {libraries} "
-                "of libraries",
+                f"200 MB in {WORKERS} workers, {how}: memory that it adds{libraries}",
                 (large - small) / (8 * SIZE), "times its size", 1.15,
             )
         )  # fmt: skip
