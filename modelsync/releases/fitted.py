@@ -9,16 +9,20 @@ models. So predictions go on, also after a restart, while the store is away.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from modelsync.files import as_json, write_atomically
 from modelsync.models.serialization import from_json, to_json
 from modelsync.models.versions import FittedVersion, number_of
+
+EARLIER = 20
+"""Versions before the current one that may serve in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class ModelVersions:
         if (current := self.serving) is None:
             return ()
         earlier = sorted((one for one in self.versions if one < current.number), reverse=True)
+        del earlier[EARLIER:]
         on_disk = [self.versions[one] for one in earlier if self.versions[one].file.is_file()]
         return (current, *on_disk)
 
@@ -104,16 +109,12 @@ class FittedVersions:
             ),
         )
 
-    def _parse(self, name: str, value: Mapping[str, object]) -> ModelVersions:
-        versions = [
-            from_json(FittedVersion, {**one, "model": name, "file": self.file_of(one["sha256"])})
-            for one in value["versions"]  # type: ignore[attr-defined]
-        ]
-        return ModelVersions(
-            value["current"],  # type: ignore[arg-type]
-            value["names"],  # type: ignore[arg-type]
-            {one.number: one for one in versions},
-        )
+    def _parse(self, name: str, value: Mapping[str, Any]) -> ModelVersions:
+        facts = {
+            one["number"]: {**one, "model": name, "file": self.file_of(one["sha256"])}
+            for one in value["versions"]
+        }
+        return ModelVersions(value["current"], value["names"], _LazyVersions(facts))
 
     def serving(self) -> dict[str, FittedVersion]:
         """Return the current version of each model whose artefact is on this machine."""
@@ -152,6 +153,29 @@ class FittedVersions:
                 with suppress(OSError, ValueError):
                     found.append(orjson.loads(file.read_bytes()))
         return found
+
+
+class _LazyVersions(Mapping[int, FittedVersion]):
+    """Versions that are made of their JSON when they are asked for.
+
+    Whoever calls models reads all of them at each change and asks for one: a thousand versions of
+    thirty columns would hold up all predictions for a second.
+    """
+
+    def __init__(self, facts: Mapping[int, Mapping[str, Any]]) -> None:
+        self._facts = facts
+        self._made: dict[int, FittedVersion] = {}
+
+    def __getitem__(self, number: int) -> FittedVersion:
+        if number not in self._made:
+            self._made[number] = from_json(FittedVersion, self._facts[number])
+        return self._made[number]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._facts)
+
+    def __len__(self) -> int:
+        return len(self._facts)
 
 
 def _facts(version: FittedVersion) -> dict[str, object]:

@@ -35,6 +35,7 @@ class VersionMirror:
         self._artifacts = Artifacts(home, store.blobs)
         self._revision: int | None = None
         self._stamp = (0, 0)
+        self._models: dict[str, ModelVersions] = {}  # as written last
         self._served: list[FittedVersion] = []
         self._missing: dict[str, str] = {}  # digests that cannot be had, by model
         self._verified = 0.0
@@ -56,7 +57,8 @@ class VersionMirror:
         return not lacking and not self._missing and self._stamp == self._files.stamp()
 
     def _write(self) -> None:
-        before = self._files.read()
+        known = self._stamp != (0, 0) and self._stamp == self._files.stamp()
+        before = self._models if known else self._files.read()
         models = {
             name: self._versions(record, before.get(name, ModelVersions()))
             for name, record in self._store.catalog.models().items()
@@ -66,11 +68,16 @@ class VersionMirror:
             with storage():
                 self._files.write(models)
             event(log, logging.INFO, "versions have changed", event="versions", models=len(models))
-        self._stamp = self._files.stamp()
+        self._stamp, self._models = self._files.stamp(), models
 
     def _versions(self, record: ModelRecord, before: ModelVersions) -> ModelVersions:
         """Return the versions of a model; the previous one serves on if the new one is not here."""
-        versions = {one.number: self._artifacts.describe(one) for one in record.versions}
+        known = self._models.get(record.model, ModelVersions()).versions
+        versions = {
+            # Versions never change, and a thousand of them take a second to describe.
+            one.number: known.get(one.number) or self._artifacts.describe(one)
+            for one in record.versions
+        }
         keys = {one.key: number for number, one in sorted(versions.items())}
         current = record.current
         if current in versions and not self._has(versions[current]):

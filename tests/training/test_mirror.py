@@ -7,10 +7,12 @@ import os
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelsync.errors import StoreUnavailable
+from modelsync.models.serialization import from_json
 from modelsync.models.versions import FittedVersion
 from modelsync.releases.fitted import FittedVersions
 from modelsync.store import Store
@@ -242,3 +244,27 @@ def test_bodies_that_a_killed_worker_has_left_go_a_day_later(tmp_path: Path, ope
         os.utime(requests / name, (long_ago, long_ago))
     Cleaning(tmp_path / "home", opened).step(0)
     assert [one.name for one in requests.iterdir()] == ["request-new"]
+
+
+def test_only_versions_that_are_asked_for_are_made_of_their_json(
+    tmp_path: Path,
+    opened: Store,
+    mirror: VersionMirror,
+    files: FittedVersions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A worker reads the file at each change; a thousand old versions must not hold it up."""
+    for number in range(5):
+        fitted(opened, tmp_path, b"%d" % number)
+    mirror.step(0)
+    made: list[object] = []
+
+    def counted(kind: type[Any], value: Any) -> Any:
+        made.append(value)
+        return from_json(kind, value)
+
+    monkeypatch.setattr("modelsync.releases.fitted.from_json", counted)
+    found = files.read()["Model"]
+    assert (len(found.versions), made) == (5, [])
+    assert found.serving == found.find("5")
+    assert len(made) == 1
