@@ -1,11 +1,11 @@
 """The circuit breaker: stops calls of models that have crashed or blocked worker processes.
 
 The master opens a model's circuit when calls of the model keep ending workers; the circuit stays
-open until another version of the model serves, or until it runs in another place. A file shares
-open circuits, and the crashes counted so far, with the other generations. A worker whose event loop
-was blocked by a model keeps that model out of the loops of all workers. The state is one byte for
-each model in anonymous memory, mapped before the fork, so that all workers of a generation share
-it.
+open until another version of the model serves, its code's or a fitted one, or until it runs in
+another place. A file shares open circuits, and the crashes counted so far, with the other
+generations. A worker whose event loop was blocked by a model keeps that model out of the loops of
+all workers. The state is one byte for each model, and the fitted version that it is about, in
+anonymous memory, mapped before the fork, so that all workers of a generation share it.
 """
 
 from __future__ import annotations
@@ -41,19 +41,37 @@ class CircuitBreaker:
     """
 
     def __init__(self, versions: Mapping[str, str], file: Path | None = None) -> None:
-        self._ids = {name: f"{name} {version}" for name, version in versions.items()}
+        self._versions = versions
+        self._fitted: dict[str, int] = {}
         self._file = file
         self._index = {name: index for index, name in enumerate(versions)}
         self._states = mmap.mmap(-1, max(1, len(versions)))
+        self._opened = memoryview(mmap.mmap(-1, 8 * max(1, len(versions)))).cast("Q")
         self._open_ids: set[str] = set()
         self._crashes: set[tuple[float, frozenset[str]]] = set()
         self._load()
         self._open_circuits()
 
+    def serves(self, model: str, fitted: int) -> None:
+        """Take note of the fitted version of a model, 0 for none, that this process calls from now
+        on; in the master: that the process has called which has ended.
+        """
+        if self._fitted.get(model, 0) != fitted:
+            self._fitted[model] = fitted
+            self._open_circuits()
+
+    def _id(self, model: str) -> str:
+        """Return what identifies the version of a model, in its place."""
+        fitted = self._fitted.get(model, 0)
+        return f"{model} {self._versions.get(model, '')}" + (f"+{fitted}" if fitted else "")
+
     def is_open(self, model: str) -> bool:
         """Return whether `model` must not be called at all."""
         index = self._index.get(model)
-        return index is not None and self._states[index] >= MOVING
+        if index is None or self._states[index] < MOVING:
+            return False
+        fitted = self._fitted.get(model, 0)
+        return self._states[index] == MOVING or self._opened[index] == fitted
 
     def is_moving(self, model: str) -> bool:
         """Return whether `model` must not be called until the next generation runs it elsewhere."""
@@ -82,7 +100,7 @@ class CircuitBreaker:
         `now` is in seconds of the monotonic clock, which all processes share.
         """
         self._load()
-        self._crashes.add((now, frozenset(self._ids.get(name, name) for name in suspects)))
+        self._crashes.add((now, frozenset(map(self._id, suspects))))
         self._crashes = {crash for crash in self._crashes if crash[0] > now - WINDOW}
         counts: dict[str, float] = defaultdict(float)
         for _, models in self._crashes:
@@ -99,10 +117,11 @@ class CircuitBreaker:
         """Set the shared state of the models in `_open_ids`; return those that were not open."""
         opened = [
             name
-            for name, model_id in self._ids.items()
-            if model_id in self._open_ids and not self.is_open(name)
+            for name in self._index
+            if self._id(name) in self._open_ids and not self.is_open(name)
         ]
         for name in opened:
+            self._opened[self._index[name]] = self._fitted.get(name, 0)
             self._states[self._index[name]] = OPEN
         return sorted(opened)
 

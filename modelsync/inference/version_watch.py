@@ -193,6 +193,8 @@ class VersionWatch:
             fitted = runners[name].model.fitted
             served[name] = fitted.number if fitted else None
         if served != self._acknowledged:
+            for name, number in served.items():
+                self._dataplane.breaker.serves(name, number or 0)
             self._fitted.acknowledge(served)
             with self._changed:
                 self._acknowledged = served

@@ -38,6 +38,7 @@ from modelsync.processes.pulse import Pulses, PulseWatch
 from modelsync.processes.relocation import Relocation
 from modelsync.processes.requests_pipe import FORCED, PLACE_ANEW, SYNC
 from modelsync.processes.runner_processes import RunnerProcesses
+from modelsync.releases.fitted import FittedVersions
 from modelsync.releases.placements import Placements
 from modelsync.releases.store import Releases
 from modelsync.server.connection_counts import ConnectionCounts
@@ -125,6 +126,7 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
             self.breaker,
             Placements(self.settings.state.home),
             lambda: requests_pipe.send(self.arguments.requests, PLACE_ANEW),
+            FittedVersions(self.settings.state.home),
         )
         if self.release:
             ModelsyncArbiter.models = self.release.path / "models_serve"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from modelsync.inference.circuit_breaker import MAX_CRASHES, CircuitBreaker
 from modelsync.models.types import ModelEntry, ModelName
 from modelsync.processes.worker_death import WorkerDeath
+from modelsync.releases.fitted import FittedVersions
 from modelsync.releases.placements import Placements
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,8 @@ def placed_version(entry: ModelEntry) -> str:
 class Relocation:
     """Decides what follows from the death of a worker for the models of one generation.
 
-    `place_anew` asks the supervisor for another generation of the same release.
+    `place_anew` asks the supervisor for another generation of the same release. `fitted` tells
+    which fitted versions a process has called.
     """
 
     def __init__(
@@ -37,16 +39,19 @@ class Relocation:
         breaker: CircuitBreaker,
         placements: Placements,
         place_anew: Callable[[], None],
+        fitted: FittedVersions,
     ) -> None:
         self._entries = entries
         self._breaker = breaker
         self._placements = placements
         self._place_anew = place_anew
+        self._fitted = fitted
 
     def record(self, death: WorkerDeath, now: float) -> None:
         """Record a death; `now` is in seconds of the monotonic clock."""
         if not death.blamed:
             return
+        self._note_versions(death)
         if death.runner:
             self._record_in_runner(death, now)
             return
@@ -60,6 +65,17 @@ class Relocation:
                 self._move(name, f"it ended {MAX_CRASHES:.0f} worker processes")
             else:
                 self._tell("model_switched_off", name, "switched off until its next version")
+
+    def _note_versions(self, death: WorkerDeath) -> None:
+        """Have the crash count against the fitted versions that were called."""
+        suspects = [name for name in death.suspects if self._is_trainable(name)]
+        called = self._fitted.acknowledged_by(death.pid) if suspects else {}
+        for name in suspects:
+            self._breaker.serves(name, called.get(name) or 0)
+
+    def _is_trainable(self, name: str) -> bool:
+        entry = self._entries.get(ModelName(name))
+        return entry is not None and entry.spec.trainable
 
     def _record_in_runner(self, death: WorkerDeath, now: float) -> None:
         """Switch off what keeps ending its runner; one that hangs there costs itself alone."""

@@ -128,6 +128,17 @@ class FittedVersions:
             self._acknowledged.mkdir(parents=True, exist_ok=True)
             write_atomically(self._acknowledged / str(os.getpid()), as_json(dict(served)))
 
+    def acknowledged_by(self, pid: int) -> dict[str, int | None]:
+        """Return what a process has acknowledged, perhaps a dead one; else what a living one has:
+        that of a runner's workers.
+        """
+        with suppress(OSError, ValueError):
+            found: dict[str, int | None] = orjson.loads(
+                (self._acknowledged / str(pid)).read_bytes()
+            )
+            return found
+        return next(iter(self.acknowledged()), {})
+
     def acknowledged(self) -> list[dict[str, int | None]]:
         """Return what each living process has acknowledged; forgets the dead ones."""
         found = []

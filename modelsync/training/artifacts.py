@@ -4,6 +4,7 @@ needs them.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Collection
 from contextlib import suppress
@@ -31,6 +32,7 @@ class Artifacts:
     def __init__(self, home: Path, blobs: Blobs) -> None:
         self._files = FittedVersions(home)
         self._blobs = blobs
+        self._whole: dict[str, tuple[int, ...]] = {}  # by digest, how the file was then
 
     def describe(self, version: Version) -> FittedVersion:
         """Return a stored version as the processes that call it know it; its file may be away."""
@@ -49,15 +51,32 @@ class Artifacts:
         )
 
     def fetch(self, version: FittedVersion) -> Path:
-        """Return the file of a version, from the store if it is not here.
+        """Return the file of a version, from the store if it is not here, or damaged.
 
-        A file is here whole or not at all. Raises StoreUnavailable, ArtifactCorrupt, StorageFailed.
+        Raises StoreUnavailable, ArtifactCorrupt, StorageFailed.
         """
-        if not self.has(version):
+        if not self.is_whole(version):
             with storage():
                 version.file.parent.mkdir(parents=True, exist_ok=True)
             self._blobs.fetch(version.sha256, version.file)
         return version.file
+
+    def is_whole(self, version: FittedVersion) -> bool:
+        """Whether the file of a version is here as it was stored.
+
+        Its digest is compared once, and again when the file has changed.
+        """
+        with suppress(OSError):
+            found = version.file.stat()
+            sign = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            if self._whole.get(version.sha256) == sign:
+                return True
+            with version.file.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() == version.sha256:
+                    self._whole[version.sha256] = sign
+                    return True
+            log.warning("the artefact of %s %d is damaged here", version.model, version.number)
+        return False
 
     @staticmethod
     def has(version: FittedVersion) -> bool:

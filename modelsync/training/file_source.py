@@ -47,6 +47,7 @@ class FileSource:
     """All rows of some files of one format, file by file in the order of their names."""
 
     resumable = True
+    tells_changes = True
 
     def __init__(self, source: str, wanted: Wanted, folder: Path, settings: Settings) -> None:
         """Find the files and compare their columns. Raises DataInvalid and StoreUnavailable."""

@@ -48,9 +48,12 @@ class VersionMirror:
         self._revision, self._verified = revision, now
 
     def _is_whole(self) -> bool:
-        """Whether the disk still holds what was written: people remove files."""
-        there = all(self._artifacts.has(version) for version in self._served)
-        return there and not self._missing and self._stamp == self._files.stamp()
+        """Whether the disk still holds what was written: people remove files, disks lose bytes.
+
+        What is gone or damaged is fetched; else the version before would serve after a restart.
+        """
+        lacking = [one for one in self._served if not self._has(one, whole=True)]
+        return not lacking and not self._missing and self._stamp == self._files.stamp()
 
     def _write(self) -> None:
         before = self._files.read()
@@ -71,16 +74,21 @@ class VersionMirror:
         keys = {one.key: number for number, one in sorted(versions.items())}
         current = record.current
         if current in versions and not self._has(versions[current]):
+            # Also if that has no file either: who has it in memory goes on with it.
             current, previous = None, before.serving
-            if previous and self._artifacts.has(previous):
+            if previous:
                 current = previous.number
                 versions[current] = previous
         return ModelVersions(current, {**keys, **record.labels}, versions)
 
-    def _has(self, version: FittedVersion) -> bool:
-        """Fetch the artefact of a version; False if it cannot be had now, which is logged once."""
+    def _has(self, version: FittedVersion, *, whole: bool = False) -> bool:
+        """Fetch the artefact of a version if it is not here, with `whole` also if it is damaged.
+
+        False if it cannot be had now, which is logged once.
+        """
         try:
-            self._artifacts.fetch(version)
+            if whole or not self._artifacts.has(version):
+                self._artifacts.fetch(version)
         except (StoreUnavailable, ArtifactCorrupt, StorageFailed) as error:
             if self._missing.get(version.model) != version.sha256:
                 self._missing[version.model] = version.sha256
@@ -95,5 +103,6 @@ class VersionMirror:
                     reason=error.reason,
                 )
             return False
-        self._missing.pop(version.model, None)
+        if whole:
+            self._missing.pop(version.model, None)
         return True

@@ -47,6 +47,7 @@ class QuerySource:
     """
 
     rows = None
+    tells_changes = False
 
     def __init__(self, query: str, wanted: Wanted, settings: Settings) -> None:
         """Ask the database for the columns. Raises DataInvalid and StoreUnavailable."""

@@ -33,11 +33,13 @@ class DataSource(Protocol):
     """Training data of one job.
 
     `target`: the columns that are y. `resumable`: it has the same rows in the same order each time,
-    while its `digest` is the same; so a job may go on where another one was killed.
+    while its `digest` is the same; so a job may go on where another was killed. `tells_changes`:
+    its `digest` changes with the data; else the same source asked for again is fitted again.
     """
 
     target: tuple[str, ...]
     resumable: bool
+    tells_changes: bool
 
     @property
     def digest(self) -> str:

@@ -33,6 +33,7 @@ from modelsync.training.training_request import KEY_DIGITS, LARGE, TrainingReque
 
 if TYPE_CHECKING:
     from modelsync.store import Store
+    from modelsync.training.sources import DataSource
 
 MAX_KEY = 255
 """Characters of an `Idempotency-Key`."""
@@ -116,9 +117,11 @@ class Intake:
             content.write_bytes(data)
         kind = _kind(entry, asked.kind, request)
         check_method(request, kind, asked.instance)
-        digest, options = request.data, dict[str, Any]()
+        digest, options, known = request.data, dict[str, Any](), kind != "train"
         if request.source:
-            digest, options = self._examine(entry, request)
+            found = self._examine(entry, request)
+            digest, known = found.digest, found.tells_changes
+            options = {"columns": request.columns} if request.columns else {}
         parent = None
         if kind == "update":
             parent, follows = self._parent(entry, asked.version or request.name)
@@ -134,7 +137,7 @@ class Intake:
             source=request.source,
             target=request.target,
             parent=parent.number if parent else None,
-            fingerprint=_fingerprint(kind, digest, request),
+            fingerprint=_fingerprint(kind, digest, request) if known else "",
             request_digest=_digest([kind, digest, request.params, key, request.retrain]),
             webhook=request.webhook,
             options={"data": digest, **options},
@@ -149,18 +152,17 @@ class Intake:
         self.store.catalog.check_room(job, max_waiting=limit, retrain=retrain)
         return replace(job, input=self.store.blobs.put(content))
 
-    def _examine(self, entry: ModelEntry, request: TrainingRequest) -> tuple[str, dict[str, Any]]:
-        """Return the digest of a source, and the options of its job. Raises DataInvalid."""
+    def _examine(self, entry: ModelEntry, request: TrainingRequest) -> DataSource:
+        """Return the source that a request names. Raises DataInvalid."""
         from modelsync.training import sources  # loads pyarrow
 
-        found = sources.examine(
+        return sources.examine(
             request.source,
             request.target,
             tuple(request.columns),
             folder=self.folders / entry.spec.path,
             settings=self.settings,
         )
-        return found.digest, {"columns": request.columns} if request.columns else {}
 
     def _parent(self, entry: ModelEntry, name: str) -> tuple[Version, str]:
         """Return the version to update, and what to follow if there is another one by then.
@@ -255,7 +257,7 @@ def _key(
 
 
 def _fingerprint(kind: JobKind, digest: str, request: TrainingRequest) -> str:
-    return "" if kind == "train" else _digest([kind, digest, request.params, request.target])
+    return _digest([kind, digest, request.params, request.target])
 
 
 def _digest(value: Any) -> str:

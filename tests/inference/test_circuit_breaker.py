@@ -92,3 +92,19 @@ def test_a_folder_that_is_no_model_is_nothing_to_switch_off() -> None:
     """Code of the release that no model is, as the traceback names it."""
     breaker = CircuitBreaker(VERSIONS)
     assert [breaker.record_crash(["shared"], now) for now in (1.0, 2.0, 3.0)] == [[], [], []]
+
+
+def test_another_fitted_version_is_a_new_chance(tmp_path: Path) -> None:
+    """Crashes count by the version that was called; a rollback to what was off leaves it off."""
+    breaker = CircuitBreaker(VERSIONS, tmp_path / "off.json")
+    breaker.serves("Bad", 1)
+    assert [breaker.record_crash(["Bad"], now) for now in (1.0, 2.0, 3.0)] == [[], [], ["Bad"]]
+    breaker.serves("Bad", 2)
+    assert not breaker.is_open("Bad")
+    assert [breaker.record_crash(["Bad"], now) for now in (4.0, 5.0)] == [[], []]
+    breaker.serves("Bad", 1)
+    assert breaker.is_open("Bad")
+    again = CircuitBreaker(VERSIONS, tmp_path / "off.json")
+    assert not again.is_open("Bad")
+    again.serves("Bad", 1)
+    assert again.is_open("Bad")

@@ -55,6 +55,20 @@ class Crashes:
         return os._exit, (11,)
 
 
+def ends() -> Any:
+    """What ends the process that calls the model with it, but for the call that warms it up."""
+
+    class Ends:  # here, so that it is pickled by value
+        calls = 0
+
+        @property
+        def value(self) -> int:
+            type(self).calls += 1
+            return os._exit(11) if self.calls > 1 else 2
+
+    return Ends()
+
+
 class Hangs:
     """Keeps the process that deserialises it waiting, in the first attempts."""
 
@@ -195,6 +209,32 @@ def test_a_version_that_ends_its_runner_leaves_the_version_before(tmp_path: Path
         versions.serve(Elsewhere=2)
         until(lambda: refused(service, "Elsewhere", 2) >= 1, 40)
         until(lambda: version_of_next(service, "Elsewhere") == 1, 40)
+        assert version_of_next(service, "Plain") == 1
+
+
+def test_a_version_whose_calls_end_its_runner_is_off_until_another_one_serves(
+    tmp_path: Path,
+) -> None:
+    """The next version is a new chance, the one that was off stays off when it comes back."""
+    with all_places(tmp_path) as (service, versions):
+        versions.store("Elsewhere", 2, ends())
+        versions.serve(Elsewhere=2)
+        until(lambda: versions.serving("Elsewhere", 2, WORKERS))
+
+        url = f"{service.base}/Elsewhere"
+
+        def is_off() -> bool:
+            answer = requests.post(url, json={"variables": {}}, timeout=patient(30))
+            return "switched off" in answer.text
+
+        until(is_off, 60)
+        versions.serve(Elsewhere=1)
+        until(lambda: version_of_next(service, "Elsewhere") == 1, 40)
+        until(lambda: versions.serving("Elsewhere", 1, WORKERS))
+        assert not is_off()
+        versions.serve(Elsewhere=2)
+        until(lambda: versions.serving("Elsewhere", 2, WORKERS))
+        until(is_off, 10)
         assert version_of_next(service, "Plain") == 1
 
 

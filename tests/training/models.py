@@ -19,6 +19,19 @@ class Mean:
         return self.model
 """
 
+CUSTOM = """
+import builtins, json, os, socket, time
+
+class Rule:
+    def predict(self, x):
+        assert builtins.len(socket.gethostname()) and time.time()
+        return [json.dumps(os.sep)] * len(x)
+
+class Custom:
+    def fit(self, x, y):
+        return Rule()
+"""
+
 WAITS = """
 import os, pathlib, time
 
@@ -57,6 +70,8 @@ def write_models(root: Path, *names: str) -> None:
     for name in names:
         if name == "Mean":
             write_model(root, name, MEAN)
+        elif name == "Custom":
+            write_model(root, name, CUSTOM)
         elif name == "Waits":
             write_model(root, name, WAITS)
         else:

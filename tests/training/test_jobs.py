@@ -32,7 +32,7 @@ DATA = {"x": {"a": [1, 2, 3]}, "y": [2, 4, 6]}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("jobs")
-    write_models(folder / "models", "Mean", "Waits", *ENDINGS)
+    write_models(folder / "models", "Mean", "Custom", "Waits", *ENDINGS)
     return folder
 
 
@@ -155,6 +155,11 @@ def test_predictions_and_pushes_go_on_while_a_job_runs(
     found = jobs.ended(job)
     assert (found.state, found.attempts) == ("done", 1)
     (folder / "go").unlink()
+
+
+def test_a_class_of_the_folder_is_stored_with_the_modules_that_it_uses(jobs: Jobs) -> None:
+    """Those that a process which runs models protects, too: they are of a class of their own."""
+    assert jobs.ended(jobs.add("Custom", DATA)).state == "done"
 
 
 class _Receiver(BaseHTTPRequestHandler):

@@ -164,6 +164,33 @@ def test_what_somebody_removes_comes_back(
     assert found.file.read_bytes() == b"one"
 
 
+def test_a_copy_that_is_damaged_comes_back(
+    tmp_path: Path, opened: Store, mirror: VersionMirror, files: FittedVersions
+) -> None:
+    """Else the version before would serve from the next start on, although the store is whole."""
+    fitted(opened, tmp_path, b"version 1")
+    mirror.step(0)
+    [version] = files.serving().values()
+    version.file.write_bytes(b"version 2")  # of the same size
+    mirror.step(VERIFY)
+    assert version.file.read_bytes() == b"version 1"
+
+
+def test_a_version_whose_file_is_gone_for_good_goes_on_in_memory(
+    tmp_path: Path, opened: Store, mirror: VersionMirror, files: FittedVersions
+) -> None:
+    """Its artefact is removed while that in the store cannot be had."""
+    version = fitted(opened, tmp_path, b"one")
+    mirror.step(0)
+    damage(tmp_path / "home", version.made.sha256)
+    files.file_of(version.made.sha256).unlink()
+    mirror.step(VERIFY)
+    mirror.step(2 * VERIFY)
+    found = serving(files)
+    assert found
+    assert found.number == version.number
+
+
 def test_a_store_that_is_away_changes_nothing(
     tmp_path: Path, opened: Store, mirror: VersionMirror, files: FittedVersions
 ) -> None:

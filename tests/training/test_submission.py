@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
 import secrets
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from sqlalchemy import func, select
 
 from modelsync.errors import DataInvalid, IdempotencyMismatch, JobsFull, RequestError
 from modelsync.models.types import ModelEntry, ModelName, ModelSpec, TreeHash
+from modelsync.settings.secret import Secret
 from modelsync.settings.training import Training
 from modelsync.store import Store
 from modelsync.store.records import Job
@@ -27,8 +30,8 @@ WAITING = 2
 class Sender:
     """Sends requests to fit one model, whose queue holds `WAITING` jobs."""
 
-    def __init__(self, home: Path) -> None:
-        training = dataclasses.replace(Training(), max_queue=WAITING)
+    def __init__(self, home: Path, **training_settings: Any) -> None:
+        training = dataclasses.replace(Training(), max_queue=WAITING, **training_settings)
         self.store: Store = open_store(home)
         self._intake = Intake(self.store, settings_of(home, training=training), home)
         spec = ModelSpec(ModelName("Mean"), Path("Mean"), TreeHash("c0de"), methods=("fit",))
@@ -77,3 +80,16 @@ def test_what_a_row_of_the_queue_holds_is_bounded(sender: Sender, facts: dict[st
     with pytest.raises(DataInvalid, match="expected at most") as raised:
         sender.send(**facts)
     assert len(str(raised.value)) < 200
+
+
+def test_a_query_is_run_again(tmp_path: Path) -> None:
+    """Nobody knows whether its rows have changed: each night the same `PUT` asks for a new fit."""
+    database = tmp_path / "data.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE sales AS SELECT 1 AS a, 2 AS b")
+    sender = Sender(tmp_path / "home", data_url=Secret(f"sqlite:///{database}"))
+    tonight, tomorrow = (
+        sender.send(x=None, source="SELECT a, b FROM sales", y="b") for _ in range(2)
+    )
+    assert tomorrow.number == tonight.number + 1
+    assert tomorrow.asked.key == tonight.asked.key  # which means the newest version

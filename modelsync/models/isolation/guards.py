@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -133,6 +134,12 @@ class _ProtectedModule(ModuleType):
 
     def __delattr__(self, name: str) -> None:
         self._refuse(name)
+
+    def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
+        """Pickled by its name, as cloudpickle does for a plain module, but for no class of them: a
+        model stores functions of its folder, and those use `os`.
+        """
+        return import_module, (self.__name__,)
 
     def _refuse(self, name: str) -> None:
         if (self.__name__, name) not in _reported:
