@@ -154,15 +154,17 @@ def answer_when_done(
     """
     watch = JobWatch(trained, job, wait or 0.0)
     location = (("Location", trained.url(job.model, "jobs", job.id)),) if more else ()
+    prefers_async = preferences.prefers_async()
 
     def make() -> Answer | None:
         if not watch.look():
             return None
         found = watch.job
-        headers = (*location, *preferences.applied(wait))
+        status = 202 if more and not found.final else 200
+        is_async = prefers_async and status == 202
+        headers = (*location, *preferences.applied(wait, is_async=is_async))
         if not found.final:
             headers = (*headers, ("Retry-After", str(RETRY_AFTER)))
-        status = 202 if more and not found.final else 200
         return replies.json_answer({**(more or {}), **described(trained, found)}, status, headers)
 
     return trained.later(make)

@@ -24,6 +24,8 @@ PAUSE = 0.2
 
 _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:;[^,]*)?(?=,|$)', re.IGNORECASE)
 
+_ASYNC = re.compile(r"(?:^|,)\s*respond-async\s*(?:;[^,]*)?(?=,|$)", re.IGNORECASE)
+
 
 def preferred_wait() -> float | None:
     """Seconds for which the current request is going to wait, as its client prefers; None if it
@@ -87,6 +89,15 @@ def pause(environ: dict[str, Any]) -> Iterator[bytes]:
         sleep(PAUSE)
 
 
-def applied(seconds: float | None) -> Headers:
-    """`Preference-Applied` of an answer that has waited for so many seconds at most."""
-    return (("Preference-Applied", f"wait={math.ceil(seconds)}"),) if seconds is not None else ()
+def prefers_async() -> bool:
+    """Whether the client of the current request prefers an answer before the work is done."""
+    return bool(_ASYNC.search(",".join(request.headers.getlist("Prefer"))))
+
+
+def applied(seconds: float | None, *, is_async: bool = False) -> Headers:
+    """`Preference-Applied` of an answer that has waited for so many seconds at most; `is_async`:
+    that is given before the work is done, as its client prefers.
+    """
+    waited = [f"wait={math.ceil(seconds)}"] if seconds is not None else []
+    names = ["respond-async"] * is_async + waited
+    return (("Preference-Applied", ", ".join(names)),) if names else ()

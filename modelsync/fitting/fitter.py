@@ -15,6 +15,7 @@ from modelsync.fitting.messages import FitJob, FitResult
 from modelsync.fitting.reporter import ProgressReporter
 from modelsync.models.isolation import process_state
 from modelsync.models.loading import lifecycle, loader
+from modelsync.models.serializers import registry
 from modelsync.models.serializers.serializer import Owner
 from modelsync.models.tables import bodies
 from modelsync.models.training.trainable import Fitted, Trainable
@@ -47,6 +48,7 @@ class Fitter:
         self._restore = process_state.snapshot()
         self.trainable = Trainable(self.model, reporter.heard)
         wanted = self.trainable.serializer or job.serializer
+        registry.named(wanted)  # raises now, and not after hours of fitting
         self._owner = Owner(self.model.package, self.model.instance)
         self.saver = Saver(job, self._owner, wanted)
 

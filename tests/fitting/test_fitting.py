@@ -212,6 +212,14 @@ def test_whatever_fit_does_becomes_one_error(
     assert str(done.output.parent) not in error.message
 
 
+def test_a_format_that_does_not_exist_is_told_before_anything_is_fitted(ran: Runs) -> None:
+    """A fit may take hours."""
+    code = "class Churn:\n    serializer = 'pickle'\n    def fit(self, x, y): 1 / 0\n"
+    found = ran(code).error
+    assert (found.stage, found.kind) == ("serialise", "")
+    assert found.message.startswith("there is no serializer 'pickle'; there are auto, ")
+
+
 def test_an_error_says_where_it_was(ran: Runs) -> None:
     done = ran(TEMPLATE.format("raise ValueError('no')"))
     assert (done.error.file, done.error.line) == ("etls.py", 5)

@@ -186,6 +186,18 @@ def test_onnx_of_mixed_columns(tmp_path: Path) -> None:
     assert np.allclose(found.predict_proba(frame), model.predict_proba(frame), atol=1e-4)
 
 
+def test_onnx_of_somebody_else_gives_probabilities_as_rows(tmp_path: Path) -> None:
+    """skl2onnx gives an object by label for each row, unless it is asked not to."""
+    from skl2onnx import to_onnx
+
+    x = np.array([[0.0], [1.0], [2.0], [3.0]], dtype=np.float32)
+    estimator = LogisticRegression().fit(x, [0, 0, 1, 1])
+    file = tmp_path / "model.onnx"
+    file.write_bytes(to_onnx(estimator, x).SerializeToString())
+    loaded = registry.SERIALIZERS["onnx"].load(file, Owner(), True)
+    assert np.allclose(loaded.predict_proba(x), estimator.predict_proba(x), atol=1e-5)
+
+
 def test_onnx_needs_no_sample_and_names_what_it_cannot_convert(tmp_path: Path) -> None:
     """The number of columns is the estimator's; another library's model is refused."""
     tree = DecisionTreeRegressor().fit(X, X[:, 0])

@@ -152,6 +152,47 @@ def test_a_model_that_fits_itself(write: Write, find: Find, tmp_path: Path) -> N
     loader.unload(model)
 
 
+SCALED = """
+class Churn:
+    def __init__(self):
+        from sklearn.preprocessing import StandardScaler
+        self.scaler, self.names = StandardScaler(), ["a constructor makes it"]
+
+    def fit(self, x, y):
+        from sklearn.linear_model import SGDRegressor
+        self.columns, self.scale = list(x.columns), 2.0
+        self.model = SGDRegressor(random_state=0)
+        self.update(x, y)
+
+    def update(self, x, y):
+        self.model.partial_fit(self.scaler.partial_fit(x).transform(x), y)
+
+    def predict(self, x):
+        return self.scale * self.model.predict(self.scaler.transform(x[self.columns]))
+"""
+
+
+def test_what_fit_sets_besides_the_model(write: Write, find: Find, tmp_path: Path) -> None:
+    """It is stored too, also what it changes in place; an update keeps what it does not change."""
+    write("Churn", SCALED)
+    body = {"x": {"a": [1.0, 2.0], "b": [3.0, 5.0]}, "y": [0, 1]}
+    model = loader.load(find("Churn"), fitted=trained.fit(find("Churn"), body, tmp_path))
+    first = trained.ask(model, {"x": body["x"]})
+    data = bodies.training(body)
+    made = Trainable(model).update(data.x, data.y)
+    updated = loader.load(find("Churn"), fitted=trained.store(model, made, tmp_path, number=2))
+    assert trained.ask(updated, {"x": body["x"]}) == trained.ask(model, {"x": body["x"]}) != first
+    for one in (model, updated):
+        loader.unload(one)
+
+
+def test_the_model_alone_is_stored_where_fit_sets_nothing_else(serve: Load) -> None:
+    """Whatever the constructor has made: so a format can be chosen for it."""
+    model = serve(class_of("def __init__(self): self.seen = {'a': [1]}\n"
+        "    def fit(self, x, y): self.model = len(x)"))  # fmt: skip
+    assert trained.fitted(model, ROWS).model == 2
+
+
 def test_a_score_beside_the_model(serve: Load) -> None:
     """A number that `fit` returns is a metric, if it has set `self.model`; else it is the model."""
     both = "def fit(self, x, y):\n        self.model = 'fitted'\n        return y.mean()"

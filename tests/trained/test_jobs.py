@@ -83,9 +83,10 @@ def test_waiting_ends(client: Client) -> None:
     """A job that takes longer than a client waits for is answered as it is then; it goes on, until
     it is cancelled.
     """
-    answer = asked(client, {"Prefer": "wait=1"}, name="long", params={"seconds": 600})
+    prefer = {"Prefer": "respond-async, wait=1"}  # the example of RFC 7240, 4.3
+    answer = asked(client, prefer, name="long", params={"seconds": 600})
     assert answer.status_code == 202
-    assert answer.headers["Preference-Applied"] == "wait=1"
+    assert answer.headers["Preference-Applied"] == "respond-async, wait=1"
     job = answer.json()["job"]
     path = job.removeprefix("/models/")
     state = until(

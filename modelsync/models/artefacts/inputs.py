@@ -105,6 +105,7 @@ def _type_of(column: Column, known: Any) -> Any:
 
 
 def _read(steps: list[Any]) -> Inputs:
+    """Read the inputs off the attributes of the first step alone."""
     first = steps[0]
     names = getattr(first, "feature_names_in_", None)
     count = getattr(first, "n_features_in_", None)

@@ -139,7 +139,8 @@ def _choose_trainable(classes: dict[str, ast.ClassDef], folder: str) -> str | Fa
 def _no_class(classes: dict[str, ast.ClassDef], folder: str) -> Fault:
     seen = f" (classes: {', '.join(classes)})" if classes else ""
     method = f"def {METHOD}(self, variables) that returns a dict"
-    hint = f"write class {folder.replace('-', '_')} with {method}"
+    trained = "with def fit(self, x, y) that returns a fitted model"
+    hint = f"write class {folder.replace('-', '_')} with {method}, or {trained}"
     return Fault("static", f"no class with a {METHOD} method{seen}", FILE, hint=hint)
 
 

@@ -55,7 +55,12 @@ class OnnxModel:
         raise AttributeError(name)
 
     def _probabilities(self, x: Any) -> Any:
-        return self.session.run([self._outputs[1]], self._feed(x))[0]
+        """Return an array; a graph made elsewhere may give an object by label for each row."""
+        import numpy as np
+
+        found = self.session.run([self._outputs[1]], self._feed(x))[0]
+        is_zipped = isinstance(found, list) and all(isinstance(row, dict) for row in found)
+        return np.array([list(row.values()) for row in found]) if is_zipped else found
 
     def _feed(self, x: Any) -> dict[str, Any]:
         import numpy as np

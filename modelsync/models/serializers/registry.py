@@ -51,13 +51,8 @@ def choose(obj: Any, wanted: str, owner: Owner) -> Serializer:
 
     Raises JobFailed of stage `serialise`, which says what can hold it, if the format cannot.
     """
-    name = _automatic(obj, owner) if wanted in ("", AUTO) else wanted
-    if name not in SERIALIZERS:
-        known = ", ".join([AUTO, *SERIALIZERS])
-        raise _failed(f"there is no serializer {name[:60]!r}; there are {known}")
-    found = SERIALIZERS[name]
-    if missing := _missing(found):
-        raise _failed(f"{name} needs {missing}: add it to the model's requirements.txt")
+    found = named(wanted) or named(_automatic(obj, owner))
+    assert found
     if reason := found.refuses(obj, owner):
         others = [
             one.name
@@ -65,7 +60,23 @@ def choose(obj: Any, wanted: str, owner: Owner) -> Serializer:
             if one is not found and not _missing(one) and not one.refuses(obj, owner)
         ]
         can = f"; {' or '.join(others)} can" if others else ""
-        raise _failed(f"{name} cannot store the fitted {type(obj).__name__}: {reason}{can}")
+        raise _failed(f"{found.name} cannot store the fitted {type(obj).__name__}: {reason}{can}")
+    return found
+
+
+def named(wanted: str) -> Serializer | None:
+    """Return the format of this name, None for `auto`.
+
+    Raises JobFailed of stage `serialise` if there is none, or if it lacks a library.
+    """
+    if wanted in ("", AUTO):
+        return None
+    if wanted not in SERIALIZERS:
+        known = ", ".join([AUTO, *SERIALIZERS])
+        raise _failed(f"there is no serializer {wanted[:60]!r}; there are {known}")
+    found = SERIALIZERS[wanted]
+    if missing := _missing(found):
+        raise _failed(f"{wanted} needs {missing}: add it to the model's requirements.txt")
     return found
 
 

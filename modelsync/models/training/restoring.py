@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import pickle
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
@@ -10,6 +13,9 @@ from modelsync.models.isolation.import_hooks import ROOT
 from modelsync.models.serializers.survey import survey
 
 _CONSTANTS = (str, bytes, int, float, complex, bool, type(None), PurePath, type)
+
+_GIVEN = "_modelsync_given"
+"""The attribute for the names of those that `give` has set: no constructor makes them anew."""
 
 
 def give(instance: Any, fitted: Any) -> None:
@@ -20,6 +26,7 @@ def give(instance: Any, fitted: Any) -> None:
     """
     if is_own(instance, fitted):
         vars(instance).update(vars(fitted))
+        vars(instance)[_GIVEN] = frozenset(vars(fitted))
     else:
         instance.model = fitted
 
@@ -41,11 +48,61 @@ def changed(instance: Any, before: Mapping[str, Any]) -> Any:
     made by each constructor anew.
     """
     state = object.__new__(type(instance))
+    given = before.get(_GIVEN, ())
     for name, value in vars(instance).items():
-        same = before.get(name, before) is value
+        if name == _GIVEN:
+            continue
+        same = name not in given and before.get(name, before) is value
         if not (same and (isinstance(value, _CONSTANTS) or survey(value).unpicklable)):
             vars(state)[name] = value
     return state
+
+
+def digests(instance: Any) -> dict[str, bytes]:
+    """Return a digest of each attribute of an instance that its `fit` may change in place."""
+    found = {}
+    for name, value in getattr(instance, "__dict__", {}).items():
+        if name != "model" and not isinstance(value, _CONSTANTS):
+            found[name] = _digest(value)
+    return found
+
+
+def sets_more(instance: Any, before: Mapping[str, Any], digested: Mapping[str, bytes]) -> bool:
+    """Return whether a `fit` has changed more attributes than `model`.
+
+    `before`: the attributes before it; `digested`: their `digests`.
+    """
+    now = digests(instance)
+    return _GIVEN in before or any(
+        before.get(name, before) is not value or now.get(name) != digested.get(name)
+        for name, value in vars(instance).items()
+        if name != "model"
+    )
+
+
+def _digest(value: Any) -> bytes:
+    """Return a digest of a value; empty if it cannot be pickled."""
+    sink = _Digest()
+    try:
+        pickle.Pickler(sink, protocol=5).dump(value)
+    except Exception:  # noqa: BLE001  an object's own methods run
+        return b""
+    return sink.sha256.digest()
+
+
+class _Digest(io.RawIOBase):
+    """Takes the digest of what is written, and forgets that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sha256 = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        return len(data)
 
 
 def model_of(instance: Any) -> Any:

@@ -187,10 +187,11 @@ class Trainable:
     def _done(self, name: str, call: Callable[[], Any], data: Data | None) -> Fitted:
         """Run a training method; return what it has fitted, with its metrics."""
         before = dict(vars(self._instance)) if hasattr(self._instance, "__dict__") else {}
+        digests = restoring.digests(self._instance)
         found, metrics = _with_metrics(self._run(call))
         if _is_number(found) and model_of(self._instance) is not before.get("model"):
             found, metrics = None, {**metrics, "score": found}  # it has set self.model
-        model = self._fitted(name, found, before)
+        model = self._fitted(name, found, before, digests)
         give(self._instance, model)
         if data is not None and "metrics" in self._model.spec.methods:
             method = self._method("metrics")
@@ -199,12 +200,16 @@ class Trainable:
         self._inputs = known or schema.of_estimator(model)
         return Fitted(model, _json(metrics), self._inputs)
 
-    def _fitted(self, name: str, found: Any, before: Mapping[str, Any]) -> Any:
-        """Return the fitted object: what the method returned, else `self.model`, else self."""
+    def _fitted(
+        self, name: str, found: Any, before: Mapping[str, Any], digests: Mapping[str, bytes]
+    ) -> Any:
+        """Return the fitted object: what the method returned; else `self.model`, if it has set
+        nothing besides; else self.
+        """
         instance = self._instance
         if found is not None and found is not instance:
             return found
-        if model_of(instance) is not None:
+        if model_of(instance) is not None and not restoring.sets_more(instance, before, digests):
             return instance.model
         state = restoring.changed(instance, before)
         if vars(state) or found is instance:
