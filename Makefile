@@ -26,7 +26,7 @@ test-isolation: setup  ## ordinary and misbehaving models in each place, about 1
 test-training: setup s3-server  ## models that are fitted by real jobs, about 5 minutes
 	$(BIN)/pytest -n 2 --dist worksteal -m training tests
 
-test-jobs: setup  ## 500 jobs of which many are killed, in SQLite and PostgreSQL, about 20 minutes
+test-jobs: setup  ## 500 jobs (or MODELSYNC_TEST_JOBS) of which many are killed, in SQLite and PostgreSQL, about 20 minutes
 	$(BIN)/pytest --timeout 3600 -rA -m jobs tests/training
 
 test-swaps: setup  ## 100 swaps under keep-alive load, about 4 minutes
