@@ -35,6 +35,7 @@ def parser(
     """
 
     def parse(body: bytes) -> dict[str, Any]:
+        """Return the variables of a body, or what `other` makes of it. Raises MalformedBody."""
         try:
             document = _loads(body)
         except json_text.JSONDecodeError as error:
