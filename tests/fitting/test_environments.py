@@ -47,7 +47,10 @@ def test_the_standard_library_is_enough(tmp_path: Path, python: Path) -> None:
 
 
 def test_what_a_format_needs_is_named(tmp_path: Path, python: Path) -> None:
-    spec = write_folder(tmp_path / "models", "Model", OWN[: OWN.index("    def dump")])
+    """A class of the folder needs cloudpickle; plain objects do not."""
+    code = OWN[: OWN.index("    def dump")] + "\nclass Mean(dict): pass\n"
+    code = code.replace('return {"mean": sum(y) / len(y)}', "return Mean(mean=sum(y) / len(y))")
+    spec = write_folder(tmp_path / "models", "Model", code)
     error = fit(spec, tmp_path / "out", python=python).error
     assert error.stage == "serialise"
     assert "cloudpickle" in error.message

@@ -161,7 +161,7 @@ def litter(service: Service) -> list[str]:
 
 
 def _strange(service: Service) -> list[str]:
-    known = {"repo.git", "releases", "current", "status.json", "lock", "run"}
+    known = {"repo.git", "releases", "current", "status.json", "labels.json", "lock", "run"}
     found = [item.name for item in service.home.iterdir() if item.name not in known]
     found += [
         item.name

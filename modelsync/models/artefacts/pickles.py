@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ def load(path: Path) -> LoadedArtefact:
     except ModuleNotFoundError:
         raise
     except (ImportError, AttributeError) as error:
-        if "__main__" in str(error):  # a class of a notebook
+        # A class of a notebook: `__main__` is a program of ours here, shown by its own name.
+        if "__main__" in str(error) or repr(sys.modules["__main__"]) in str(error):
             raise
         hint = "list the versions of the libraries that wrote it in a requirements.txt beside it"
         message = f"needs a library of another version: {hide_paths(str(error))}"
