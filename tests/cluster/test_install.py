@@ -108,6 +108,17 @@ def admin_token(namespace: Namespace, secret: str) -> str:
     return base64.b64decode(found["data"]["admin-tokens"]).decode()
 
 
+def claim(name: str, *, volume: str) -> dict[str, Any]:
+    """A claim of a volume that the cluster has."""
+    return {
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+        "spec": {
+            "accessModes": ["ReadWriteMany"], "volumeName": volume,
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }  # fmt: skip
+
+
 def succeeds(namespace: Namespace, pod: str, helm: Helm) -> None:
     """`helm test` goes well; where it does not, its pod is there and says why."""
     try:
@@ -143,7 +154,8 @@ def test_everything_set(
     git.push(
         {"models/Iris/etls.py": answers(1), "models/Iris/examples/happy.json": '{"variables": {}}'}
     )
-    cluster.volume(f"cache-{namespace.name}")
+    for name in ("cache", "data"):
+        cluster.volume(f"{name}-{namespace.name}")
     full = yaml.safe_load((CHART / "ci" / "full-values.yaml").read_text("utf-8"))
     full["image"] |= dict(zip(("repository", "tag"), image.rsplit(":", 1), strict=True))
     for container in (*full["initContainers"], *full["extraContainers"]):
@@ -154,6 +166,8 @@ def test_everything_set(
     full["networkPolicy"]["egress"] = [
         {}
     ]  # whatever port the tests' git server and API server have
+    data = full["training"]["data"]["existingClaim"]
+    namespace.apply(claim(data, volume=f"data-{namespace.name}"))
     namespace.helm("install", "shop", str(CHART), *chart(tmp_path, image, full), version=helm)
     made = {name.partition("/")[0] for name in left(namespace)}
     assert made >= {
@@ -182,8 +196,10 @@ def test_everything_set(
     namespace.ready("everything")
     assert len(pinned(namespace, "everything")) == 40
     namespace.helm("uninstall", "shop", "--wait", version=helm)
+    namespace.kubectl("delete", "persistentvolumeclaim", data)
     until(lambda: gone(namespace), 180, "everything is gone")
-    cluster.kubectl("delete", "persistentvolume", f"cache-{namespace.name}")
+    volumes = (f"{name}-{namespace.name}" for name in ("cache", "data"))
+    cluster.kubectl("delete", "persistentvolume", *volumes)
 
 
 @both_helms

@@ -1,0 +1,17 @@
+"""Models that tests load here are unloaded, as the tests of loading expect of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from modelsync.models.isolation import import_hooks
+
+
+@pytest.fixture(autouse=True)
+def unloaded() -> Iterator[None]:
+    """Close the packages of all models after each test."""
+    yield
+    for name in list(import_hooks._packages):
+        import_hooks.close_package(name)
