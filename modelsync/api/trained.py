@@ -78,7 +78,9 @@ class TrainedModels:
     # --- what serves ------------------------------------------------------------------------------
 
     def settled(self, model: str) -> bool:
-        """Whether the processes of this machine serve what the store says of a model."""
+        """Whether the processes of this machine serve what the store says of a model, or know that
+        they cannot.
+        """
         return self._serves(self.store().catalog.model(model))
 
     def _serves(self, record: ModelRecord) -> bool:
@@ -89,8 +91,7 @@ class TrainedModels:
         keys = {one.key: one.number for one in record.versions}
         if known.names != {**keys, **record.labels}:
             return False
-        told = [one for one in self.fitted.acknowledged() if model in one]
-        return all(one[model] == record.current for one in told)
+        return self.fitted.heard(model, record.current)
 
     def when_settled(self, model: str, make: Callable[[], Answer]) -> Response:
         """A response that is made once the workers have taken over the change of a model."""

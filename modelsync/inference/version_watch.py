@@ -56,7 +56,7 @@ class VersionWatch:
         self._wanted: dict[str, ModelVersions] | None = None
         self._loading: set[str] = set()
         self._failures: dict[str, tuple[FittedVersion | None, int, float]] = {}
-        self._acknowledged: dict[str, int | None] | None = None
+        self._acknowledged: tuple[dict[str, int | None], dict[str, int]] | None = None
         self._changed = threading.Condition()
         self._started = False
         self._ended = False
@@ -191,17 +191,22 @@ class VersionWatch:
         return lambda: True
 
     def _acknowledge(self) -> None:
+        """Tell which versions are called here, and which current ones cannot be loaded."""
         runners = self._dataplane.runners
         served: dict[str, int | None] = {}
+        refused: dict[str, int] = {}
         for name in self._names:
             fitted = runners[name].model.fitted
             served[name] = fitted.number if fitted else None
-        if served != self._acknowledged:
+            failed, *_ = self._failures.get(name, (None,))
+            if failed and _same(failed, self._serving(name)):
+                refused[name] = failed.number
+        if (served, refused) != self._acknowledged:
             for name, number in served.items():
                 self._dataplane.breaker.serves(name, number or 0)
-            self._fitted.acknowledge(served)
+            self._fitted.acknowledge(served, refused)
             with self._changed:
-                self._acknowledged = served
+                self._acknowledged = served, refused
                 self._changed.notify_all()
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -123,24 +124,39 @@ class FittedVersions:
 
     # --- which worker has which version -----------------------------------------------------------
 
-    def acknowledge(self, served: Mapping[str, int | None]) -> None:
-        """Tell that this process calls these versions from now on, by model; not on a full disk."""
+    def acknowledge(
+        self, served: Mapping[str, int | None], refused: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
+        """Tell that this process calls these versions from now on, by model, and which of those
+        that are current it cannot load; not on a full disk.
+        """
         with suppress(OSError):
             self._acknowledged.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._acknowledged / str(os.getpid()), as_json(dict(served)))
+            told = {"serves": dict(served), "refused": dict(refused)}
+            write_atomically(self._acknowledged / str(os.getpid()), as_json(told))
 
     def acknowledged_by(self, pid: int) -> dict[str, int | None]:
         """Return what a process has acknowledged, perhaps a dead one; else what a living one has:
         that of a runner's workers.
         """
-        with suppress(OSError, ValueError):
-            found: dict[str, int | None] = orjson.loads(
-                (self._acknowledged / str(pid)).read_bytes()
-            )
+        with suppress(OSError, ValueError, KeyError):
+            told = orjson.loads((self._acknowledged / str(pid)).read_bytes())
+            found: dict[str, int | None] = told["serves"]
             return found
         return next(iter(self.acknowledged()), {})
 
     def acknowledged(self) -> list[dict[str, int | None]]:
+        """Return which versions each living process calls."""
+        return [told["serves"] for told in self._told()]
+
+    def heard(self, model: str, current: int | None) -> bool:
+        """Whether each living process that has the model calls its current version, or knows that
+        it cannot load it.
+        """
+        told = [one for one in self._told() if model in one["serves"]]
+        return all(current in (one["serves"][model], one["refused"].get(model, -1)) for one in told)
+
+    def _told(self) -> list[dict[str, Any]]:
         """Return what each living process has acknowledged; forgets the dead ones."""
         found = []
         with suppress(OSError):
@@ -151,7 +167,9 @@ class FittedVersions:
                     file.unlink(missing_ok=True)
                     continue
                 with suppress(OSError, ValueError):
-                    found.append(orjson.loads(file.read_bytes()))
+                    told = orjson.loads(file.read_bytes())
+                    if "serves" in told:
+                        found.append(told)
         return found
 
 

@@ -76,6 +76,8 @@ def test_a_version_that_does_not_load_leaves_the_one_before(one: Fixture) -> Non
     refused = until(lambda: one.plane.runners["M"].refused)
     assert refused.version.number == 2
     assert number(one) == 1
+    until(lambda: one.versions.fitted.heard("M", 2))  # so no answer waits for it
+    assert one.versions.fitted.acknowledged() == [{"M": 1}]
     found.end()
 
 
