@@ -6,6 +6,7 @@ was; other processes wait, and then find it done.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from modelsync.store.engine import begin_reading, begin_writing
 
 if TYPE_CHECKING:  # Alembic takes a while to load, and is needed once
     from alembic.script import ScriptDirectory
+
+log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent / "migrations"
 HEAD = "0001"
@@ -40,6 +43,7 @@ def migrate(engine: Engine) -> None:
     with connection:
         _upgrade(connection)
         connection.commit()
+    log.info("the tables of the store have the form %s", HEAD)
 
 
 def scripts() -> ScriptDirectory:
@@ -61,6 +65,7 @@ def _revision(engine: Engine) -> str | None:
 
 def _upgrade(connection: Connection) -> None:
     """Run the migrations that are missing. Raises StoreUnavailable if the database is newer."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # a line for each of its plugins
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
     from alembic.util import CommandError

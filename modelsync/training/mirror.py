@@ -67,6 +67,7 @@ class VersionMirror:
         if models != before or self._files.stamp() == (0, 0):
             with storage():
                 self._files.write(models)
+        if models != before:
             event(log, logging.INFO, "versions have changed", event="versions", models=len(models))
         self._stamp, self._models = self._files.stamp(), models
 
