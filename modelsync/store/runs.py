@@ -94,6 +94,8 @@ class JobRuns:
             else:
                 count_revision(connection)
             ended = {"state": "done", "ended": now, "progress": 1.0, "verdict": verdict}
+            if made.rows is not None:  # a short job has ended before it was reported
+                ended["rows"] = made.rows
             update_job(connection, id, ended)
             found = _version(connection, row)
             assert found

@@ -107,9 +107,15 @@ class School:
     def pod_of(self, job: Callable[[], Object], but: str = "") -> str:
         """The pod in which a job runs, when it does."""
         until(lambda: job()["metadata"]["state"] == "running", 90)
+        id = job()["name"].rpartition("/")[2]
+        (made,) = (
+            one["metadata"]["name"]
+            for one in self.jobs()
+            if one["metadata"]["annotations"]["modelsync.dev/job"] == id
+        )
         found = self.shop.namespace.get(
             "pods",
-            "--selector=app.kubernetes.io/component=job",
+            f"--selector=batch.kubernetes.io/job-name={made}",
             "--field-selector=status.phase=Running",
         )
         (pod,) = (

@@ -243,7 +243,7 @@ def test_a_finished_job_has_made_the_current_version(store: Store) -> None:
     assert catalog.model("Churn").current == 1
     assert catalog.version("Churn", "1") == version
     ended = catalog.job("Churn", job.id)
-    assert (ended.state, ended.progress, ended.verdict) == ("done", 1.0, "")
+    assert (ended.state, ended.progress, ended.rows, ended.verdict) == ("done", 1.0, 7, "")
     assert ended.final
     assert ended.ended
 
