@@ -36,6 +36,10 @@ FIXED = {
 """Settings that are the chart's business, and why."""
 
 
+_BOOLEANS = {"off", "on", "yes", "no"}
+"""Words that YAML 1.1 takes for booleans."""
+
+
 def values_yaml() -> str:
     """values.yaml with its block of settings renewed."""
     text = (CHART / "values.yaml").read_text("utf-8")
@@ -80,7 +84,9 @@ def _setting(entry: Entry) -> str:
         default = entry.default == "True"
     shown = (
         default
-        if isinstance(default, str) and re.fullmatch(r"[\w.]+", default)
+        if isinstance(default, str)
+        and re.fullmatch(r"[\w.]+", default)
+        and default not in _BOOLEANS
         else json.dumps(default)
     )
     lines = (f"# -- {entry.doc}", f"# @setting {entry.name}", f"{entry.name}: {shown}")

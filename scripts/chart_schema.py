@@ -66,6 +66,18 @@ PARSERS: dict[str, Schema] = {
         "pattern": f"^ *({_ALIAS} *(, *{_ALIAS} *)*)?$",
     },
     "name": {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"},
+    "names": {"type": "string"},
+    "share": {
+        "type": ["string", "number"],
+        "pattern": "^(0(\\.[0-9]+)?|1(\\.0+)?|\\.[0-9]+)$",
+        "minimum": 0,
+        "maximum": 1,
+    },
+    "positive": {
+        "type": ["string", "number"],
+        "pattern": "^([0-9]*[1-9][0-9]*(\\.[0-9]+)?|[0-9]*\\.[0-9]*[1-9][0-9]*)$",
+        "exclusiveMinimum": 0,
+    },
 }
 """What the parsers of modelsync/settings/parsers.py accept, but for odd spellings of the same.
 Tested against them.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NewType
 
 from modelsync.models import versions
+from modelsync.models.data_schema import NO_PLAN, DataSchema, TrainingPlan
 from modelsync.models.versions import FittedVersion
 
 ModelName = NewType("ModelName", str)
@@ -82,6 +83,8 @@ class ModelSpec:
     `methods`: those of the optional methods in `convention.LIFECYCLE` that the class has, sorted.
     `environment`: the id of the environment that the folder's requirements make, empty if it has
     none: then the model runs with the libraries of the service.
+    `schema`: what `schema.yml` says of the data; None without that file. `plan`: how the class is
+    trained by itself.
     `fault`: why the folder cannot be loaded; None if it can.
     """
 
@@ -94,6 +97,8 @@ class ModelSpec:
     is_async: bool = field(default=False, kw_only=True)
     methods: tuple[str, ...] = field(default=(), kw_only=True)
     environment: str = field(default="", kw_only=True)
+    schema: DataSchema | None = field(default=None, kw_only=True)
+    plan: TrainingPlan = field(default=NO_PLAN, kw_only=True)
     fault: Fault | None = field(default=None, kw_only=True)
 
     @property

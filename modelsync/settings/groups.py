@@ -9,7 +9,7 @@ from typing import Any
 from modelsync.settings.definition import PREFIX
 from modelsync.settings.service import Access, Logs, ServerSettings, State
 from modelsync.settings.source import EnvironmentSettings, Git, Rollout, Sync
-from modelsync.settings.training import StoreSettings, Training
+from modelsync.settings.training import Continuous, StoreSettings, Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Settings:
     environments: EnvironmentSettings = field(default_factory=EnvironmentSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     training: Training = field(default_factory=Training)
+    continuous: Continuous = field(default_factory=Continuous)
     access: Access = field(default_factory=Access)
     state: State = field(default_factory=State)
     rollout: Rollout = field(default_factory=Rollout)
@@ -35,8 +36,8 @@ class Settings:
 
 GROUPS: dict[str, type[Any]] = {
     "server": ServerSettings, "git": Git, "sync": Sync, "environments": EnvironmentSettings,
-    "store": StoreSettings, "training": Training, "access": Access, "state": State,
-    "rollout": Rollout, "logs": Logs,
+    "store": StoreSettings, "training": Training, "continuous": Continuous, "access": Access,
+    "state": State, "rollout": Rollout, "logs": Logs,
 }  # fmt: skip
 
 

@@ -109,3 +109,24 @@ def name(raw: str) -> str:
             "must be the name of a Kubernetes object: lower-case letters, digits, - and ."
         )
     return raw.strip()
+
+
+def share(raw: str) -> float:
+    """A number from 0 to 1."""
+    value = float(raw)
+    if not 0 <= value <= 1:
+        raise ValueError("must be from 0 to 1")
+    return value
+
+
+def positive(raw: str) -> float:
+    """A number above 0."""
+    value = float(raw)
+    if not 0 < value < float("inf"):
+        raise ValueError("must be a number above 0")
+    return value
+
+
+def names(raw: str) -> tuple[str, ...]:
+    """Names, separated by commas."""
+    return tuple(one.strip() for one in raw.split(",") if one.strip())

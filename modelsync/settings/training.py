@@ -131,3 +131,64 @@ class Training:
         "status and download",
         shown="",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Continuous:
+    """Training by itself, and how live requests are watched for drift."""
+
+    cron: str = setting(
+        "MODELSYNC_TRAIN_CRON",
+        "off",
+        parsers.text,
+        "when all models that can be trained by themselves are: a cron expression in local time, "
+        '"@daily", or "off"',
+    )
+    poll: float | None = setting(
+        "MODELSYNC_TRAIN_POLL",
+        None,
+        parsers.seconds,
+        "period of looking whether training data has changed, such as 10m, and of training then; "
+        "unset: never",
+    )
+    sample_rate: float = setting(
+        "MODELSYNC_SAMPLE_RATE",
+        0.0,
+        parsers.share,
+        "share of the requests that is kept for drift and live accuracy, from 0 to 1, such as 0.01",
+        shown="0",
+    )
+    sample_mask: tuple[str, ...] = setting(
+        "MODELSYNC_SAMPLE_MASK",
+        (),
+        parsers.names,
+        "columns whose values are never kept in samples, separated by commas",
+        shown="",
+    )
+    samples: str = setting(
+        "MODELSYNC_SAMPLES",
+        "",
+        parsers.text,
+        "where samples are kept as Parquet: a folder or s3://bucket/prefix; empty: in the state "
+        "directory",
+    )
+    sample_size: int = setting(
+        "MODELSYNC_SAMPLE_SIZE",
+        100 * 1024**2,
+        parsers.size,
+        "size of the samples of one model; the oldest are removed",
+        shown="100MiB",
+    )
+    drift_threshold: float | None = setting(
+        "MODELSYNC_DRIFT_TRAIN",
+        None,
+        parsers.positive,
+        "population stability index of a column from which a training starts, such as 0.25; unset: "
+        "never",
+    )
+    accuracy_threshold: float | None = setting(
+        "MODELSYNC_ACCURACY_TRAIN",
+        None,
+        parsers.share,
+        "live accuracy under which a training starts, such as 0.8; unset: never",
+    )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # Alembic takes a while to load, and is needed once
 log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent / "migrations"
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration."""
 
 TABLE = "modelsync_migrations"

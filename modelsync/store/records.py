@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 JobKind = Literal["fit", "train", "update", "upload"]
@@ -95,7 +95,8 @@ class NewVersion:
     """What a job has made: the artefact, whose blob is stored already, and what is known of it.
 
     `inputs` is a `TableSchema` as JSON. `metrics`: numbers by name. `rows`: how many it was fitted
-    with. `fingerprint` is that of the data.
+    with. `fingerprint` is that of the data. `statistics`: a `TableStatistics` of the data as JSON,
+    which live requests are compared with.
     """
 
     serializer: str
@@ -107,6 +108,7 @@ class NewVersion:
     fingerprint: str = ""
     rows: int | None = None
     call_seconds: float | None = None
+    statistics: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +140,79 @@ class ModelRecord:
     current: int | None
     versions: tuple[Version, ...] = ()
     labels: Mapping[str, int] = field(default_factory=dict)
+
+
+# --- continuous training --------------------------------------------------------------------------
+
+RunStep = Literal["fill", "check", "train", "compare", "promote"]
+"""The steps of a training run, in their order."""
+
+RUN_STEPS: tuple[RunStep, ...] = ("fill", "check", "train", "compare", "promote")
+
+RunState = Literal["waiting", "running", "done", "failed"]
+"""`waiting`: no process works on it, the next step may begin. `failed`: its step may be tried
+again.
+"""
+
+RunOutcome = Literal["", "promoted", "kept", "unchanged"]
+"""How a run that is done has ended. `kept`: a version was trained, and the one before goes on
+serving. `unchanged`: the same data and code have been trained before.
+"""
+
+Trigger = Literal["command", "schedule", "change", "drift", "airflow"]
+"""What has started a training run: `change` of the data, `drift` of the requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """One training of a model with the data of a day, from filling to promoting.
+
+    `number` counts all runs. `step` is the one that runs, or that is next, or that has failed.
+    `filled`: rows that the day has brought, None before that is known. `source`: where the data
+    comes from. `fingerprint`: that of the data, in hex, empty before it is known; `code`, the tree
+    hash of the model's folder. `columns`: types of the data's columns by name. `report`: what the
+    check has found, a `CheckReport` as JSON. `job` and `version`: what it has trained.
+    `comparison`: `{"metric", "new", "old", "verdict"}`. `error`: `{"step", "kind", "message"}` of
+    the last try. `owner` and `heartbeat`: the process that works on it.
+    """
+
+    number: int
+    model: str
+    date: date
+    trigger: Trigger
+    state: RunState
+    step: RunStep
+    created: datetime
+    started: datetime | None = None
+    ended: datetime | None = None
+    heartbeat: datetime | None = None
+    owner: str = ""
+    attempts: int = 0
+    outcome: RunOutcome = ""
+    filled: int | None = None
+    source: str = ""
+    fingerprint: str = ""
+    code: str = ""
+    columns: Mapping[str, str] | None = None
+    report: Mapping[str, Any] | None = None
+    job: str = ""
+    version: int | None = None
+    comparison: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a client was answered, and what turned out to be true: both of one request.
+
+    `version` is the fitted version that has answered, None if the request was not sampled.
+    `prediction` and `truth` are JSON values, None where they are not known (yet).
+    """
+
+    model: str
+    request_id: str
+    version: int | None = None
+    prediction: Any = None
+    truth: Any = None
+    created: datetime | None = None
+    answered: datetime | None = None

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     Float,
     ForeignKey,
     ForeignKeyConstraint,
@@ -168,6 +169,7 @@ versions = Table(
     Column("fingerprint", Words, nullable=False),
     Column("rows", BigInteger),
     Column("call_seconds", Float),
+    Column("statistics", JsonText),
     Column("created", Moment, nullable=False),
     Column("origin", Words, nullable=False),
     Column("job", Words, nullable=False),
@@ -203,3 +205,62 @@ labels = Table(
         ondelete="CASCADE",
     ),
 )
+
+training_runs = Table(
+    "modelsync_training_runs",
+    metadata,
+    Column("number", Sequence, primary_key=True),
+    Column("model", Words, nullable=False),
+    Column("date", Date, nullable=False),
+    Column("trigger", Words, nullable=False),
+    Column("state", Words, nullable=False, index=True),
+    Column("step", Words, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("started", Moment),
+    Column("ended", Moment),
+    Column("heartbeat", Moment),
+    Column("owner", Words, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("outcome", Words, nullable=False),
+    Column("filled", BigInteger),
+    Column("source", Words, nullable=False),
+    Column("fingerprint", Words, nullable=False),
+    Column("code", Words, nullable=False),
+    Column("columns", JsonText),
+    Column("report", JsonText),
+    Column("job", Words, nullable=False),
+    Column("version", Integer),
+    Column("comparison", JsonText),
+    Column("error", JsonText),
+    Index("ix_modelsync_training_runs_model_date", "model", "date"),
+)
+"""One row for each training of a model with the data of a day. A model need not be in `models`."""
+Index(
+    "ix_modelsync_training_runs_open",
+    training_runs.c.model,
+    unique=True,
+    sqlite_where=text("state in ('waiting', 'running')"),
+    postgresql_where=text("state in ('waiting', 'running')"),
+)
+
+leases = Table(
+    "modelsync_leases",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("owner", Words, nullable=False),
+    Column("until", Moment, nullable=False),
+)
+"""What one process of all replicas does, such as the schedule, until its lease runs out."""
+
+observations = Table(
+    "modelsync_observations",
+    metadata,
+    Column("model", Words, primary_key=True),
+    Column("request_id", Words, primary_key=True),
+    Column("version", Integer),
+    Column("prediction", JsonText),
+    Column("truth", JsonText),
+    Column("created", Moment, nullable=False, index=True),
+    Column("answered", Moment),
+)
+"""Predictions of sampled requests, and the truth that came later; either may come first."""

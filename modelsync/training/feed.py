@@ -7,9 +7,9 @@ import threading
 
 import pyarrow as pa
 
+from modelsync.data.sources import DataSource
 from modelsync.errors import DataInvalid, ModelsyncError
 from modelsync.fitting.messages import END
-from modelsync.training.sources import DataSource
 
 
 class Feed(threading.Thread):

@@ -24,8 +24,8 @@ from modelsync.training.artifacts import Artifacts
 from modelsync.training.workspace import Workspace
 
 if TYPE_CHECKING:  # they import pyarrow
+    from modelsync.data.sources import DataSource
     from modelsync.training.feed import Feed
-    from modelsync.training.sources import DataSource
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class JobInputs:
     def _source(self, job: Job, spec: ModelSpec) -> DataSource | None:
         if not job.asked.source:
             return None
-        from modelsync.training.sources import examine
+        from modelsync.data.sources import examine
 
         options = job.asked.options
         return examine(

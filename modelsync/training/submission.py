@@ -32,8 +32,8 @@ from modelsync.training.suitability import check_columns, check_method
 from modelsync.training.training_request import KEY_DIGITS, LARGE, TrainingRequest, valid_name
 
 if TYPE_CHECKING:
+    from modelsync.data.sources import DataSource
     from modelsync.store import Store
-    from modelsync.training.sources import DataSource
 
 MAX_KEY = 255
 """Characters of an `Idempotency-Key`."""
@@ -154,7 +154,7 @@ class Intake:
 
     def _examine(self, entry: ModelEntry, request: TrainingRequest) -> DataSource:
         """Return the source that a request names. Raises DataInvalid."""
-        from modelsync.training import sources  # loads pyarrow
+        from modelsync.data import sources  # loads pyarrow
 
         return sources.examine(
             request.source,

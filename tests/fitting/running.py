@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from modelsync import bootstrap
+from modelsync.data.sources import DataSource
 from modelsync.fitting import outcome
 from modelsync.fitting.messages import FitError, FitJob, FitResult, Progress
 from modelsync.models.discovery.folders import discover
@@ -22,7 +23,6 @@ from modelsync.models.isolation.crash_report import CrashReport
 from modelsync.models.serialization import from_json
 from modelsync.models.types import ModelSpec
 from modelsync.training.feed import Feed
-from modelsync.training.sources import DataSource
 from tests.waiting import patient
 
 DATA = {"x": {"a": [1.0, 2.0, 3.0, 4.0], "b": [4.0, 3.0, 2.0, 1.0]}, "y": [0, 0, 1, 1]}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from modelsync.data.sources import examine
 from modelsync.settings import load
-from modelsync.training.sources import examine
 from tests.fitting.running import fit, write_folder
 
 OWN = """

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from modelsync.data import record_batches
+from modelsync.data.sources import DataSource, examine
 from modelsync.fitting import checkpoint
 from modelsync.fitting.messages import END
 from modelsync.models.types import ModelSpec
 from modelsync.settings import load
-from modelsync.training import record_batches
-from modelsync.training.sources import DataSource, examine
 from tests.fitting.running import Ran, fit, started, write_folder
 from tests.waiting import until
 

@@ -118,7 +118,7 @@ def test_every_key_of_an_earlier_version_is_written(tmp_path: Path) -> None:
     keys, old_keys = new["models"]["Churn"].keys(), old["models"]["Churn"].keys()
     assert (old_keys - keys, keys - old_keys) == (
         set(),
-        {"environment", "methods", "placement", "unfitted"},
+        {"environment", "methods", "placement", "plan", "schema", "unfitted"},
     )
 
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from modelsync.data import record_batches
+from modelsync.data.sources import DataSource, examine
 from modelsync.errors import DataInvalid, StoreUnavailable
 from modelsync.settings import Settings, load
-from modelsync.training import record_batches
-from modelsync.training.sources import DataSource, examine
 from tests.fixtures import postgres, s3
 from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.s3 import ACCESS_KEY, SECRET_KEY, S3Server

@@ -17,15 +17,15 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.pool import NullPool
 
-from modelsync.errors import DataInvalid, StoreUnavailable
-from modelsync.observability.redaction import redacted
-from modelsync.settings import Settings
-from modelsync.training.record_batches import (
+from modelsync.data.record_batches import (
     Wanted,
     first_line,
     rows_for,
     shaped,
 )
+from modelsync.errors import DataInvalid, StoreUnavailable
+from modelsync.observability.redaction import redacted
+from modelsync.settings import Settings
 
 SAMPLE = 1000
 """Rows from which the types of the columns are inferred, and the size of a row."""

@@ -12,11 +12,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv, json, parquet
 
-from modelsync.errors import DataInvalid
-from modelsync.settings import Settings
-from modelsync.training.data_files import DataFile, DataFiles, s3_failure
-from modelsync.training.partitions import Partitions
-from modelsync.training.record_batches import (
+from modelsync.data.data_files import DataFile, DataFiles, s3_failure
+from modelsync.data.partitions import Partitions
+from modelsync.data.record_batches import (
     Wanted,
     first_line,
     refuse_twins,
@@ -24,6 +22,8 @@ from modelsync.training.record_batches import (
     shaped,
     unknown_column,
 )
+from modelsync.errors import DataInvalid
+from modelsync.settings import Settings
 
 BLOCK = 2 * 1024**2
 """Bytes of a file of lines that are parsed at a time, which takes ten times as much memory; types

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from modelsync.data import file_source, record_batches
+from modelsync.data.sources import DataSource, examine
 from modelsync.errors import DataInvalid
 from modelsync.fitting.messages import END
 from modelsync.settings import Settings, load
-from modelsync.training import file_source, record_batches
 from modelsync.training.feed import Feed
-from modelsync.training.sources import DataSource, examine
 
 ROWS = 5000
 

@@ -76,14 +76,14 @@ def examine(
     """
     targets = (target,) if isinstance(target, str) and target else tuple(target)
     _check(source, targets, columns)
-    from modelsync.training.record_batches import Wanted  # it imports pyarrow
+    from modelsync.data.record_batches import Wanted  # it imports pyarrow
 
     wanted = Wanted(tuple(dict.fromkeys(columns)), tuple(dict.fromkeys(targets)))
     if _QUERY.match(source):
-        from modelsync.training.query_source import QuerySource
+        from modelsync.data.query_source import QuerySource
 
         return QuerySource(source, wanted, settings)
-    from modelsync.training.file_source import FileSource
+    from modelsync.data.file_source import FileSource
 
     return FileSource(source.strip(), wanted, folder, settings)
 

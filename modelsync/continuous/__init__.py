@@ -1,0 +1,1 @@
+"""Continuous training: each day is filled, checked, trained with, compared and promoted."""

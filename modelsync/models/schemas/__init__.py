@@ -1,0 +1,1 @@
+"""Schemas of data: reads `schema.yml`, and checks requests against it."""

@@ -1,0 +1,1 @@
+"""Monitoring: samples of live requests, drift, and how often predictions were right."""
