@@ -77,23 +77,16 @@ class RequestSchema:
             if (row := self._by_place(given)) is not None:
                 return self.variables(row)
             raise self._invalid(given) from None
-        known = self._known
-        more = [name for name in given if name not in known]
-        if more:
-            return self._with(found, more, given)
-        return found
+        return found if self._known.issuperset(given) else self._with_more(found, given)
 
-    def _with(
-        self, found: dict[str, Any], more: Sequence[str], given: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def _with_more(self, found: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
         """Add what the schema does not know."""
         if (row := self._by_place(given)) is not None:
             return self.variables(row)
         if wrong := self._misspelt(given, lambda name: name):
             raise VariablesInvalid(wrong)
-        for name in more:
-            found[name] = given[name]
-        return found
+        more = {name: value for name, value in given.items() if name not in self._known}
+        return {**found, **more}
 
     def _by_place(self, given: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the row that `{"x": [...]}` holds; None for variables with names."""
@@ -174,7 +167,7 @@ class RequestSchema:
         return dict(zip(names, columns, strict=True))
 
     def _is_numbered(self, table: Table) -> bool:
-        """Return whether the names of a table are those that pandas gives to columns without one."""
+        """Return whether the columns have the names that pandas gives to those without one."""
         return self._known.isdisjoint(table) and list(table) == list(map(str, range(len(table))))
 
     # --- a query ----------------------------------------------------------------------------------
@@ -194,7 +187,7 @@ class RequestSchema:
             if name not in self._known and name not in others:
                 failed.append(_field(name, self._unknown(name, others)))
             elif len(texts) > 1:
-                failed.append(_field(name, f"expected once in the query; it came {len(texts)} times"))
+                failed.append(_field(name, f"expected once; it came {len(texts)} times"))
             elif name in rules:
                 found[name] = _text(texts[0], rules[name])
             elif name not in self._targets:
@@ -227,7 +220,7 @@ def _value(text: str) -> Any:
 
 def _check(rule: ColumnRule) -> Check:
     """Return the check of the values of a column."""
-    kind, convert, fits = conversions.python_type(rule.type), conversions.converter(rule), _fits(rule)
+    kind, convert, fits = conversions.python_type(rule), conversions.converter(rule), _fits(rule)
     fill, takes_missing = _typed(rule, rule.fill), rule.takes_missing
 
     def check(value: Any) -> Any:
@@ -264,7 +257,7 @@ def _fits(rule: ColumnRule) -> Callable[[Any], Any] | None:
     if rule.type == "int":
         low = conversions.LOWEST if low is None else low
         high = conversions.HIGHEST if high is None else high
-    if rule.allowed and rule.type != "category":  # whose conversion finds the allowed value
+    if rule.allowed:
         tests.append(frozenset(_typed(rule, one) for one in rule.allowed).__contains__)
     elif low is not None and high is not None:
         tests.append(lambda value: low <= value <= high)
@@ -290,10 +283,8 @@ def _message(rule: ColumnRule, is_there: bool, value: Any) -> str:
     return f"{text}; came {wording.shown(value)}{wording.meant(value, rule.allowed)}"
 
 
-def _message_of_rows(
-    rule: ColumnRule, check: Check, values: Sequence[Any], is_there: bool
-) -> str:
-    """Return what is wrong with a column: the first value that does not fit, and how many do not."""
+def _message_of_rows(rule: ColumnRule, check: Check, values: Sequence[Any], is_there: bool) -> str:
+    """Return what is wrong with a column: the values that do not fit, and the first of them."""
     if not is_there:
         return _message(rule, is_there, None)
     bad = [row for row, value in enumerate(values) if not _is_taken(check, value)]
