@@ -18,8 +18,8 @@ from modelsync.models.data_schema import COLUMN_TYPES, ColumnRule, ColumnType, D
 from modelsync.models.schemas import values
 from modelsync.models.schemas.document import (
     Document,
-    Member,
     Invalid,
+    Member,
     is_list,
     is_mapping,
     is_scalar,
