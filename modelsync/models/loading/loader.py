@@ -21,6 +21,7 @@ from modelsync.errors import ArtifactCorrupt, ModelBroken, VersionRefused
 from modelsync.models import examples
 from modelsync.models.artefacts import registry
 from modelsync.models.binding import calls
+from modelsync.models.binding.calls import Calls
 from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
 from modelsync.models.data_schema import as_mapping
 from modelsync.models.diagnosis import from_exception
@@ -154,14 +155,16 @@ def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
     with process_state.restored_modules():
         artefact = registry.load(path, spec.artefact)
     batch = artefact.batch
+    rows = (batch.row, batch.call) if artefact.batches else (None, None)
+    found = calls.of_spec(spec, Calls(partial(answers.call, artefact), batch.schema, *rows))
     return LoadedModel(
         spec,
-        call=partial(answers.call, artefact),
-        schema=batch.schema,
+        call=found.call,
+        schema=found.schema,
         doc=artefact.doc,
         instance=artefact.instance,
-        bind=batch.row if artefact.batches else None,
-        call_batch=batch.call if artefact.batches else None,
+        bind=found.bind,
+        call_batch=found.call_batch,
         artefact=ArtefactFacts(artefact.features.names, artefact.kind, artefact.steps),
     )
 
@@ -190,6 +193,7 @@ def _instance(
         found = predictions.bind(spec, instance, found, fitted)
     if found is None:
         raise ModelBroken(Fault("load", f"class {spec.class_name} has no {METHOD} method", FILE))
+    found = calls.of_spec(spec, found)
     return LoadedModel(
         replace(spec, is_async=found.is_async),
         call=found.call,
