@@ -1,5 +1,5 @@
-"""Finds the Airflow of the tests; `python -m scripts.airflow` (`make airflow`) installs it once, into
-an environment of its own in the user's cache.
+"""Finds the Airflow of the tests; `python -m scripts.airflow` (`make airflow`) installs it once,
+into an environment of its own in the user's cache.
 """
 
 from __future__ import annotations

@@ -14,9 +14,8 @@ import shlex
 import shutil
 import signal
 import subprocess
-import tempfile
 import urllib.request
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,10 +51,8 @@ STEPS = {
 }
 """The tasks, and the steps of `modelsync train` that they run."""
 
-WRONG_USE, REFUSED, BUSY = 2, 65, 75
-"""Exit codes of `modelsync train` (sysexits.h): a wrong setting; data that breaks its schema;
-another process works on the model. The first two do not pass by themselves.
-"""
+WRONG_USE, BUSY = 2, 75
+"""Exit codes of `modelsync train`: a wrong setting; another process works on the model."""
 
 
 # --- settings -------------------------------------------------------------------------------------
@@ -98,7 +95,7 @@ class TrainingStep(BaseOperator):
         self._process: subprocess.Popen[str] | None = None
 
     def execute(self, context: Any) -> dict[str, Any]:
-        """Run the step, and return the version, metrics and outcome of the training run.
+        """Run the step, and return what the training run has come to.
 
         Raises AirflowRescheduleException while another process works on the model: that is waited
         for and is no failed try. Raises AirflowFailException where trying again is of no use.
@@ -107,20 +104,24 @@ class TrainingStep(BaseOperator):
         if code == BUSY:
             self.log.info("%s; looking again in %s", cause, wait())
             raise AirflowRescheduleException(datetime.now(UTC) + wait())
-        if code in (WRONG_USE, REFUSED):
+        if code == WRONG_USE or (run.get("error") or {}).get("report"):
             raise AirflowFailException(cause)
         if code:
             raise AirflowException(cause)
-        outcome = run.get("outcome", "")
-        verdict = (run.get("comparison") or {}).get("verdict") or "the current version goes on"
-        if outcome == "unchanged" and self.step not in ("fill", "check"):
-            raise AirflowSkipException("the same data and code have been trained before")
+        if reason := self._nothing_to_do(run):
+            raise AirflowSkipException(reason)
+        known = {"version": run.get("version"), "metrics": metrics(run), "date": day(context)}
         if self.step == "promote":
-            if outcome != "promoted":
-                raise AirflowSkipException(f"{outcome or 'not promoted'}: {verdict}")
-            self._announce(context, run)
-        known = ("number", "outcome", "version", "metrics", "comparison", "filled", "fingerprint")
-        return {name: run[name] for name in known if run.get(name) is not None}
+            context["outlet_events"][model_asset(self.model)].extra = known
+        return {**known, "run": run.get("run"), "outcome": run.get("outcome")}
+
+    def _nothing_to_do(self, run: dict[str, Any]) -> str:
+        """Return why the step is skipped, empty if it is not. Only a promotion is an event."""
+        outcome, said = run.get("outcome"), str(run.get("message") or "")
+        skipped = run.get("state") == "skipped"
+        unchanged = outcome == "unchanged" and self.step not in ("fill", "check")
+        kept = self.step == "promote" and outcome != "promoted"
+        return (said or str(outcome)) if skipped or unchanged or kept else ""
 
     def on_kill(self) -> None:
         """End the command with the task."""
@@ -129,45 +130,44 @@ class TrainingStep(BaseOperator):
                 os.killpg(self._process.pid, signal.SIGTERM)
 
     def _run(self, date: str) -> tuple[int, str, dict[str, Any]]:
-        """Return the exit code, the last line of the log, and the training run as it is now."""
+        """Return the exit code, the cause of a failure, and what the training run has come to."""
         command = shlex.split(setting("MODELSYNC_AIRFLOW_COMMAND", "modelsync"))
         command += ["train", self.model, "--date", date, "--step", self.step]
         command += ["--trigger", "airflow", "--json"]
         self.log.info("$ %s", shlex.join(command))
-        cause = ""
-        with tempfile.TemporaryFile("w+") as output:
-            try:
-                self._process = subprocess.Popen(
-                    [*leash(), *command],
-                    cwd=FOLDER,
-                    env=environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                    errors="replace",
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise AirflowFailException(
-                    f"{command[0]} cannot be run in {FOLDER}: {error.strerror}; "
-                    "set MODELSYNC_AIRFLOW_COMMAND and MODELSYNC_AIRFLOW_FOLDER"
-                ) from None
-            assert self._process.stderr
-            for line in self._process.stderr:
-                if line := line.rstrip():
-                    self.log.info("%s", line)
-                    cause = line.removeprefix("modelsync: ")
-            code = self._process.wait()
-            if code < 0:
-                cause = f"the command was ended by {signal.Signals(-code).name}"
-            output.seek(0)
-            return code, cause or f"the command ended with code {code}", last_run(output)
+        self._process = start(command)
+        cause, run = "", dict[str, Any]()
+        for line in self._process.stdout or ():
+            event = parsed(line)
+            run = event if "state" in event else run
+            if text := str(event.get("message") or line.rstrip()):
+                self.log.info("%s", text)
+                cause = text.removeprefix("modelsync: ")
+        code = self._process.wait()
+        if code < 0:
+            cause = f"the command was ended by {signal.Signals(-code).name}"
+        return code, cause or f"the command ended with code {code}", run
 
-    def _announce(self, context: Any, run: dict[str, Any]) -> None:
-        """Attach the version that serves now to the event of the model's asset."""
-        extra = {"version": run.get("version"), "metrics": run.get("metrics") or {}}
-        context["outlet_events"][model_asset(self.model)].extra = {**extra, "date": day(context)}
+
+def start(command: list[str]) -> subprocess.Popen[str]:
+    """Start a command whose output is read line by line. Raises AirflowFailException."""
+    try:
+        return subprocess.Popen(
+            [*leash(), *command],
+            cwd=FOLDER,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise AirflowFailException(
+            f"{command[0]} cannot be run in {FOLDER}: {error.strerror}; "
+            "set MODELSYNC_AIRFLOW_COMMAND and MODELSYNC_AIRFLOW_FOLDER"
+        ) from None
 
 
 def wait() -> timedelta:
@@ -182,17 +182,21 @@ def leash() -> Sequence[str]:
 
 def environment() -> dict[str, str]:
     """Return the environment of the command: without Airflow's own settings, which hold secrets."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW__")}
+    own = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW__")}
+    return {"MODELSYNC_LOG_FORMAT": "text", **own}
 
 
-def last_run(lines: Iterable[str]) -> dict[str, Any]:
-    """Return the training run that the command has printed as JSON; empty if it has not."""
-    found: dict[str, Any] = {}
-    for line in lines:
-        with suppress(ValueError):
-            value = json.loads(line)
-            found = value if isinstance(value, dict) else found
-    return found
+def parsed(line: str) -> dict[str, Any]:
+    """Return an object that the command has printed; empty for any other line."""
+    with suppress(ValueError):
+        found = json.loads(line)
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def metrics(run: dict[str, Any]) -> dict[str, Any]:
+    """Return what the new version has reached with the rows that were held out."""
+    return (run.get("comparison") or {}).get("new") or {}
 
 
 def day(context: Any) -> str:
