@@ -10,7 +10,7 @@ import inspect
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +24,7 @@ from modelsync.models.binding import calls
 from modelsync.models.binding.calls import Calls
 from modelsync.models.binding.checked import by_schema
 from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
+from modelsync.models.data_schema import as_mapping
 from modelsync.models.diagnosis import from_exception
 from modelsync.models.isolation import fork_guard, import_hooks, process_state
 from modelsync.models.loading import lifecycle
@@ -178,6 +179,7 @@ def _instance(
     kind = getattr(module, spec.class_name, None)
     if not isinstance(kind, type):
         raise ModelBroken(Fault("load", f"{FILE} defines no class {spec.class_name}", FILE))
+    _give_schema(kind, spec)
     make = _constructor(kind, f"{path}/")
     with process_state.restored_modules():
         instance = make()
@@ -206,6 +208,13 @@ def _instance(
         stop=lifecycle.method(instance, "stop"),
         fitted=fitted,
     )
+
+
+def _give_schema(kind: type, spec: ModelSpec) -> None:
+    """Let instances of a class read `schema.yml` as `self.schema`, unless it has one of its own."""
+    if spec.schema and not hasattr(kind, "schema"):
+        with suppress(AttributeError, TypeError):  # of a metaclass that forbids it
+            kind.schema = as_mapping(spec.schema)  # type: ignore[attr-defined]
 
 
 def _label(spec: ModelSpec) -> str:
