@@ -51,10 +51,15 @@ def expected(rule: ColumnRule) -> str:
 
 def limits(rule: ColumnRule) -> str:
     """Return what a column's values must lie between; empty without limits."""
-    low, high = rule.minimum, rule.maximum
+    low, high = map(_plain, (rule.minimum, rule.maximum))
     if low is None:
         return "" if high is None else f" of at most {high}"
     return f" of at least {low}" if high is None else f" from {low} to {high}"
+
+
+def _plain(limit: Any) -> Any:
+    """Return 120 for 120.0, as people write it."""
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
 
 
 def sample_time(rule: ColumnRule) -> str:
