@@ -316,9 +316,7 @@ def test_rows_that_do_not_fit_are_numbered(trained: Client) -> None:
         "2 of 1000 values do not fit",
     }
     answer = trained.call("POST", "Trained", {"x": [[3, "male"]]})
-    assert errors(answer) == {
-        "x": "has rows of 2 values; a row has 4: class, sex, age, embarked"
-    }
+    assert errors(answer) == {"x": "has rows of 2 values; a row has 4: class, sex, age, embarked"}
     answer = trained.call("POST", "Trained", {"x": [{"sex": "male"}, {"sex": "female"}]})
     assert list(errors(answer)) == ["x.class"]
 
@@ -358,7 +356,9 @@ def test_openapi_has_the_types_of_the_schema(service: Service) -> None:
     assert [name for name, one in parameters.items() if one["required"]] == ["class", "sex"]
     assert parameters["sex"]["schema"] == body["properties"]["sex"]
     assert "/models/Free/predict" not in document["paths"]
-    keys = [one["name"] for one in document["paths"]["/models/Trained/predict"]["get"]["parameters"]]
+    keys = [
+        one["name"] for one in document["paths"]["/models/Trained/predict"]["get"]["parameters"]
+    ]
     assert keys == ["class", "sex", "age", "embarked", "key"]
 
 
