@@ -74,6 +74,8 @@ def checked(rule: str, value: Any) -> Any:
         ("type: category, allowed: ['1', '2']", 2, "2"),
         ("type: category, allowed: [1, 2]", 2.0, 2),
         ("type: category, allowed: [a, b], na_value: a", "", "a"),
+        ("type: category, allowed: [1, 2], na_value: none", 2, "2"),  # as training data has it
+        ("type: category, allowed: [1, 2], na_value: 0", None, 0),
         ("type: date", "2026-01-31", date(2026, 1, 31)),
         ("type: date", "20260131", date(2026, 1, 31)),
         ("type: date", "2026-01-31T00:00:00.000Z", date(2026, 1, 31)),  # what JavaScript writes

@@ -52,7 +52,7 @@ class Unfit(Exception):
 def converter(rule: ColumnRule) -> Convert:
     """Return what converts the values of a column."""
     if rule.type == "category":
-        return _member_of(rule.allowed) if rule.allowed else _category
+        return _member_of(members(rule)) if rule.allowed else _category
     if rule.format:
         return _in_format(rule.type, rule.format)
     return iso(rule.type)
@@ -66,7 +66,7 @@ def iso(kind: ColumnType) -> Convert:
 def python_type(rule: ColumnRule) -> type | None:
     """Return the type of values that need no conversion; None if each must be looked at."""
     if rule.type == "category":
-        kinds = set(map(type, rule.allowed)) or {str}
+        kinds = set(map(type, members(rule))) or {str}
         return kinds.pop() if len(kinds) == 1 else None
     return _TYPES.get(rule.type)
 
@@ -140,6 +140,14 @@ def _category(value: Any) -> str | int | float | None:
     if isinstance(value, bool) or not isinstance(value, _SCALARS):
         raise Unfit
     return value if value == value else None
+
+
+def members(rule: ColumnRule) -> tuple[Any, ...]:
+    """Return the values that a category takes, and its fill value: as texts, if one is a text."""
+    found = rule.allowed
+    if found and rule.fill is not None and rule.fill not in found:
+        found = (*found, rule.fill)
+    return tuple(map(str, found)) if any(isinstance(one, str) for one in found) else found
 
 
 def _member_of(allowed: tuple[Any, ...]) -> Convert:

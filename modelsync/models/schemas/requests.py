@@ -221,7 +221,7 @@ def _value(text: str) -> Any:
 def _check(rule: ColumnRule) -> Check:
     """Return the check of the values of a column."""
     kind, convert, fits = conversions.python_type(rule), conversions.converter(rule), _fits(rule)
-    fill, takes_missing = _typed(rule, rule.fill), rule.takes_missing
+    fill, takes_missing = _fill(rule), rule.takes_missing
 
     def check(value: Any) -> Any:
         if type(value) is not kind:
@@ -250,6 +250,13 @@ def _typed(rule: ColumnRule, value: Any) -> Any:
         return value
 
 
+def _fill(rule: ColumnRule) -> Any:
+    """Return what takes the place of a missing value, as the model gets it."""
+    if rule.type == "category" and rule.fill is not None and rule.allowed:
+        return conversions.converter(rule)(rule.fill)
+    return _typed(rule, rule.fill)
+
+
 def _fits(rule: ColumnRule) -> Callable[[Any], Any] | None:
     """Return whether a value of the column's type is one that the column takes; None: all are."""
     tests: list[Callable[[Any], Any]] = []
@@ -257,7 +264,9 @@ def _fits(rule: ColumnRule) -> Callable[[Any], Any] | None:
     if rule.type == "int":
         low = conversions.LOWEST if low is None else low
         high = conversions.HIGHEST if high is None else high
-    if rule.allowed:
+    if rule.type == "category" and rule.allowed:
+        tests.append(frozenset(conversions.members(rule)).__contains__)
+    elif rule.allowed:
         tests.append(frozenset(_typed(rule, one) for one in rule.allowed).__contains__)
     elif low is not None and high is not None:
         tests.append(lambda value: low <= value <= high)
