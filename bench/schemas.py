@@ -15,7 +15,7 @@ ROUNDS = 21
 SECONDS = 1
 
 ANSWER = 'return {"survived": row["age"] < 16}'
-FREE = f"class {{name}}:\n    def transform_predict(self, row: dict):\n        {ANSWER}\n"
+FREE = f"    def transform_predict(self, row: dict):\n        {ANSWER}\n"
 SIGNED = f"""
 from typing import Annotated, Literal, Optional, TypedDict
 from pydantic import Field
@@ -49,7 +49,7 @@ PAIRS = (
 def measure(folder: Path) -> Figure:
     models = folder / "models"
     for name in ("Checked", "Free"):
-        write_model(models, name, FREE.format(name=name))
+        write_model(models, name, f"class {name}:\n{FREE}")
     (models / "Checked" / "schema.yml").write_text(SCHEMA)
     write_model(models, "Signed", SIGNED)
     for name in ("Checked", "Free", "Signed"):

@@ -30,10 +30,10 @@ def measure(
     headers = 'wrk.headers["Content-Type"] = "application/json"'
     body = json.dumps({"variables": variables}, separators=(",", ":"))
     script.write_text(SCRIPT % {"body": body, "headers": headers, "request": ""})
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script]
     done = subprocess.run(
-        [*command, f"{service.base}/{name}"], capture_output=True, text=True, check=True
-    )
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script, f"{service.base}/{name}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
     result = json.loads(done.stdout.partition("RESULT ")[2])
     assert not any(result["errors"].values()), result
     return Measured(result["requests"] / result["micros"] * 1e6, result["p99"] / 1e6)
