@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -373,3 +374,13 @@ def test_the_sample_of_a_model_is_taken_by_it(service: Service) -> None:
     query = {one["name"]: one["example"] for one in parameters}
     answer = service.get("/models/Visit/predict", params=query)
     assert answer.json()["got"]["day"] == "2026-01-31"
+
+
+def test_usage_shows_the_query_of_a_model(service: Service) -> None:
+    """A line to paste, which is answered."""
+    lines = [shlex.split(line) for line in service.get("/models/usage").text.splitlines()]
+    urls = [words[2] for words in lines if words[:2] == ["curl", "-s"]]
+    [url] = [url for url in urls if "/Visit/predict?" in url]
+    answer = requests.get(url, timeout=patient(60))
+    assert answer.json()["got"]["day"] == "2026-01-31"
+    assert not any("/Free/predict" in url for url in urls)

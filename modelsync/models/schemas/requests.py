@@ -8,14 +8,14 @@ column's in another spelling: that would be answered as if the column were missi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from modelsync import json_text
 from modelsync.errors import InvalidField, VariablesInvalid
 from modelsync.models.data_schema import ColumnRule, DataSchema
-from modelsync.models.schemas import conversions, wording
+from modelsync.models.schemas import wording
+from modelsync.models.schemas.checks import Check, check_of
 from modelsync.models.schemas.conversions import Unfit
 from modelsync.models.tables.table import Table, wrong
 from modelsync.models.tables.table import shown as listed
@@ -29,9 +29,6 @@ MAX_MESSAGE = 500
 
 BY_PLACE = "x"
 """The variable that holds a row as a list, of models that were fitted without names."""
-
-Check = Callable[[Any], Any]
-"""Returns a value, None for a missing one, as the model gets it. Raises Unfit."""
 
 
 class _Column(NamedTuple):
@@ -47,7 +44,7 @@ class RequestSchema:
     """
 
     def __init__(self, schema: DataSchema) -> None:
-        self._columns = tuple(_Column(one.name, _check(one), one) for one in schema.features)
+        self._columns = tuple(_Column(one.name, check_of(one), one) for one in schema.features)
         self._checks = tuple((one.name, one.check) for one in self._columns)
         self._all = tuple(one.name for one in schema.columns)
         self._targets = frozenset(one.name for one in schema.targets)
@@ -213,73 +210,6 @@ def _value(text: str) -> Any:
         return json_text.loads(text)
     except json_text.JSONDecodeError:
         return text
-
-
-# --- one value ------------------------------------------------------------------------------------
-
-
-def _check(rule: ColumnRule) -> Check:
-    """Return the check of the values of a column."""
-    kind, convert, fits = conversions.python_type(rule), conversions.converter(rule), _fits(rule)
-    fill, takes_missing = _fill(rule), rule.takes_missing
-
-    def check(value: Any) -> Any:
-        if type(value) is not kind:
-            if value is not None:
-                value = convert(value)
-            if value is None:
-                if takes_missing:
-                    return fill
-                raise Unfit
-        if fits is None or fits(value) or value == fill:
-            return value
-        if takes_missing and value == "":
-            return fill
-        raise Unfit
-
-    return check
-
-
-def _typed(rule: ColumnRule, value: Any) -> Any:
-    """Return a value of the schema as the column's type; a fill of another type as it is."""
-    if value is None:
-        return None
-    try:
-        return conversions.iso(rule.type)(value)
-    except Unfit:
-        return value
-
-
-def _fill(rule: ColumnRule) -> Any:
-    """Return what takes the place of a missing value, as the model gets it."""
-    if rule.type == "category" and rule.fill is not None and rule.allowed:
-        return conversions.converter(rule)(rule.fill)
-    return _typed(rule, rule.fill)
-
-
-def _fits(rule: ColumnRule) -> Callable[[Any], Any] | None:
-    """Return whether a value of the column's type is one that the column takes; None: all are."""
-    tests: list[Callable[[Any], Any]] = []
-    low, high = _typed(rule, rule.minimum), _typed(rule, rule.maximum)
-    if rule.type == "int":
-        low = conversions.LOWEST if low is None else low
-        high = conversions.HIGHEST if high is None else high
-    if rule.type == "category" and rule.allowed:
-        tests.append(frozenset(conversions.members(rule)).__contains__)
-    elif rule.allowed:
-        tests.append(frozenset(_typed(rule, one) for one in rule.allowed).__contains__)
-    elif low is not None and high is not None:
-        tests.append(lambda value: low <= value <= high)
-    elif low is not None:
-        tests.append(lambda value: low <= value)
-    elif high is not None:
-        tests.append(lambda value: value <= high)
-    if rule.pattern:
-        matches = re.compile(rule.pattern).fullmatch
-        tests.append(lambda value: matches(str(value)))
-    if len(tests) < 2:
-        return tests[0] if tests else None
-    return lambda value: all(test(value) for test in tests)
 
 
 # --- messages -------------------------------------------------------------------------------------
