@@ -28,7 +28,12 @@ from modelsync.models.types import ModelEntry
 from modelsync.settings import Settings
 from modelsync.store.records import Job, JobKind, NewJob, Version
 from modelsync.training import training_request
-from modelsync.training.suitability import check_columns, check_method
+from modelsync.training.suitability import (
+    check_columns,
+    check_method,
+    refuse_unfit,
+    with_targets,
+)
 from modelsync.training.training_request import KEY_DIGITS, LARGE, TrainingRequest, valid_name
 
 if TYPE_CHECKING:
@@ -114,7 +119,9 @@ class Intake:
             request = training_request.read_file(body, content)
         else:
             request, data = training_request.read(asked.body.read())
+            refuse_unfit(data, entry.spec.schema)
             content.write_bytes(data)
+        request = with_targets(request, entry.spec.schema)
         kind = _kind(entry, asked.kind, request)
         check_method(request, kind, asked.instance)
         digest, options, known = request.data, dict[str, Any](), kind != "train"
@@ -125,7 +132,8 @@ class Intake:
         parent = None
         if kind == "update":
             parent, follows = self._parent(entry, asked.version or request.name)
-            check_columns(request, parent)
+            if not entry.spec.schema:  # which fills what is missing
+                check_columns(request, parent)
             options = {**options, "follows": follows}
         key, named = _key(kind, request, digest, parent)
         job = NewJob(
@@ -162,6 +170,7 @@ class Intake:
             tuple(request.columns),
             folder=self.folders / entry.spec.path,
             settings=self.settings,
+            schema=entry.spec.schema,
         )
 
     def _parent(self, entry: ModelEntry, name: str) -> tuple[Version, str]:

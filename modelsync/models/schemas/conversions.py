@@ -223,7 +223,7 @@ def _in_format(kind: ColumnType, form: str) -> Convert:
         if not isinstance(value, str) or not value.strip():
             return other(value)
         try:
-            found = datetime.strptime(value.strip(), form)  # noqa: DTZ007
+            found = datetime.strptime(value.strip(), form)
         except ValueError:
             raise Unfit from None
         if kind == "time":
