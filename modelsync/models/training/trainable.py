@@ -12,6 +12,7 @@ from modelsync import json_text
 from modelsync.errors import DataInvalid, JobFailed, NotTrainable
 from modelsync.models import results
 from modelsync.models.binding import calls
+from modelsync.models.binding.checked import by_schema
 from modelsync.models.convention import METHOD
 from modelsync.models.tables import answers, schema
 from modelsync.models.tables.table import shown
@@ -141,7 +142,7 @@ class Trainable:
         found = predictions.bind_to(
             model.spec, self._instance, single, self._inputs, place="what was fitted", ready=True
         )
-        found = calls.of_spec(model.spec, found)
+        found = by_schema(model.spec, found)
         model.call, model.schema = found.call, found.schema
         model.bind, model.call_batch = found.bind, found.call_batch
 
