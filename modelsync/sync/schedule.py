@@ -16,6 +16,7 @@ from cronsim import CronSim, CronSimError
 
 from modelsync.backoff import Backoff
 from modelsync.errors import SettingsError
+from modelsync.settings import Settings
 
 NICKNAMES = {
     "@hourly": "0 * * * *",
@@ -86,6 +87,11 @@ class Schedule:
         if not self.cron:
             return None
         return next(CronSim(self.cron, now.astimezone(self.zone)), None)
+
+
+def training_schedule(config: Settings) -> Schedule:
+    """Return when all models are trained. Raises SettingsError."""
+    return Schedule.parse(config.continuous.cron, setting="MODELSYNC_TRAIN_CRON")
 
 
 def local_zone() -> tzinfo:
