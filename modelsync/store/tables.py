@@ -263,6 +263,8 @@ observations = Table(
     Column("version", Integer),
     Column("prediction", JsonText),
     Column("truth", JsonText),
+    Column("correct", Float),
+    Column("error", Float),
     Column("created", Moment, nullable=False, index=True),
     Column("answered", Moment),
 )

@@ -31,6 +31,8 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer()),
         sa.Column("prediction", sa.Text()),
         sa.Column("truth", sa.Text()),
+        sa.Column("correct", sa.Float()),
+        sa.Column("error", sa.Float()),
         sa.Column("created", _TIME, nullable=False),
         sa.Column("answered", _TIME),
         sa.PrimaryKeyConstraint("model", "request_id", name="pk_modelsync_observations"),
