@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from modelsync.errors import UnknownRun
 from modelsync.store.database import Database
-from modelsync.store.records import TrainingRun
+from modelsync.store.records import RunState, TrainingRun
 from modelsync.store.rows import run_of
 from modelsync.store.tables import training_runs as rows
 
@@ -28,16 +28,30 @@ class RunHistory:
             return run_of(row)
 
     def runs(
-        self, model: str | None = None, date: date | None = None, limit: int = 20
+        self,
+        model: str | None = None,
+        date: date | None = None,
+        limit: int = 20,
+        *,
+        state: RunState | None = None,
     ) -> list[TrainingRun]:
-        """Return the newest runs, newest first: of a model or all, of a day or all."""
+        """Return the newest runs, newest first: of a model, a day and in a state, or of all."""
         query = select(rows).order_by(rows.c.number.desc()).limit(limit)
         if model is not None:
             query = query.where(rows.c.model == model)
         if date is not None:
             query = query.where(rows.c.date == date)
+        if state is not None:
+            query = query.where(rows.c.state == state)
         with self.database.reading() as connection:
             return [run_of(row) for row in connection.execute(query).mappings()]
+
+    def newest_runs(self) -> dict[str, TrainingRun]:
+        """Return the newest run of each model that has one."""
+        newest = select(func.max(rows.c.number)).group_by(rows.c.model)
+        with self.database.reading() as connection:
+            found = connection.execute(select(rows).where(rows.c.number.in_(newest))).mappings()
+            return {row["model"]: run_of(row) for row in found}
 
     def last_good(self, model: str) -> TrainingRun | None:
         """Return the newest run of a model that is done, if its data are known."""

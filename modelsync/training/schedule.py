@@ -19,7 +19,7 @@ from modelsync.errors import StoreUnavailable
 from modelsync.observability.logs import event
 from modelsync.settings import Settings
 from modelsync.store.catalog import Catalog
-from modelsync.store.records import Trigger
+from modelsync.store.records import SCHEDULE_LEASE, Trigger
 from modelsync.sync.schedule import Schedule, training_schedule
 from modelsync.training.train_command import BUSY, FINAL, TrainCommand, TrainCommands, said
 
@@ -82,7 +82,7 @@ class TrainingSchedule:
         self._commands = commands
         self._owner = owner
         self._clock = clock
-        self._lease = f"train:{trigger}"
+        self._lease = SCHEDULE_LEASE if trigger == "schedule" else f"train:{trigger}"
         self._level = logging.INFO if trigger == "schedule" else logging.DEBUG
         self._child: TrainCommand | None = None
         self._due: datetime | None = None

@@ -301,6 +301,8 @@ def test_runs_are_listed_newest_first(catalog: Catalog) -> None:
     assert [run.number for run in catalog.runs("Churn", limit=1)] == [3]
     assert [run.number for run in catalog.runs("Churn", DAY)] == [3]
     assert [run.number for run in catalog.runs(date=DAY)] == [3, 2]
+    newest = catalog.newest_runs()
+    assert {name: run.number for name, run in newest.items()} == {"Churn": 3, "Iris": 2}
     for model, number in (("Iris", 1), ("Churn", 4)):
         with pytest.raises(UnknownRun, match=str(number)):
             catalog.run(model, number)
