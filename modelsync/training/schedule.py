@@ -87,7 +87,7 @@ class TrainingSchedule:
         self._child: TrainCommand | None = None
         self._due: datetime | None = None
         self._begun = datetime.min.replace(tzinfo=UTC)
-        self._starts = 0
+        self._starts, self._busy = 0, False
         self._next_check = self._not_before = self._next_renewal = 0.0
 
     def step(self, now: float) -> None:
@@ -141,7 +141,9 @@ class TrainingSchedule:
 
     def _start(self, now: float) -> None:
         self._begun = self._clock()
-        self._child = self._commands.start("--trigger", self._trigger)
+        # The others have had their turn: now it can wait for those that another process trains.
+        waits = ("--wait",) if self._busy else ()
+        self._child = self._commands.start("--trigger", self._trigger, *waits)
         self._starts += 1
         self._next_renewal = now + TURN
         self._say("training begins", due=self._due)
@@ -159,13 +161,13 @@ class TrainingSchedule:
         if code == BUSY or (code not in FINAL and self._starts < MOST_STARTS):
             pause = AGAIN.pause(self._starts, random.random())  # noqa: S311  spreads replicas out
             self._catalog.lease(self._lease, self._owner, pause + LEASE)
-            self._child, self._not_before = None, now + pause
+            self._child, self._not_before, self._busy = None, now + pause, code == BUSY
             why = "another process trains" if code == BUSY else f"it has ended with {said(code)}"
             self._say(f"training goes on in {pause:.0f} s: {why}")
             return
         self._catalog.mark_done(self._lease, self._begun)
         self._catalog.release(self._lease, self._owner)
-        self._child, self._starts = None, 0
+        self._child, self._starts, self._busy = None, 0, False
         self._due = self._schedule.next_after(self._begun)
         self._say("training has ended", code=code, next=self._due)
 

@@ -37,10 +37,9 @@ class TrainCommands(Protocol):
 
 
 class TrainChildren:
-    """Starts them as children of this process, as nice as jobs; they end with it."""
+    """Starts them as children of this process, with which they end."""
 
-    def __init__(self, nice: int, children: Children) -> None:
-        self._nice = nice
+    def __init__(self, children: Children) -> None:
         self._children = children
 
     def start(self, *arguments: str) -> TrainCommand:
@@ -48,7 +47,7 @@ class TrainChildren:
         command = [sys.executable, "-m", "modelsync", "train", *arguments]
         with starting("modelsync train"), self._children.starting():
             process = subprocess.Popen(
-                ["nice", "-n", str(self._nice), *command, f"--parent={os.getpid()}"],
+                [*command, f"--parent={os.getpid()}"],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )

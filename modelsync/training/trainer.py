@@ -261,7 +261,7 @@ def _starters(
     if config.training.jobs == "off":
         return []
     owner = f"{host_of(config.state.home)}{os.getpid()}-{secrets.token_hex(4)}"
-    commands = TrainChildren(config.training.nice, children)
+    commands = TrainChildren(children)
     asked = AskedRuns(opened.catalog, commands, owner, config.training.concurrency)
     return [asked, *schedule.schedules(config, opened.catalog, commands, owner)]
 

@@ -233,6 +233,7 @@ def test_a_training_waits_for_another_process(opened: Store, clock: Clock) -> No
         two.step(TURN)
         one.step(AGAIN.most)
         assert len(one.trainings.started) == count + 1
+        assert one.trainings.started[-1].arguments[-1] == "--wait"
     one.end()
     assert one.at(23) == 8
     assert not two.trainings.started
