@@ -24,6 +24,7 @@ from modelsync.api import (
     predict,
     probes,
     replies,
+    runs,
     status,
     sync,
     versions,
@@ -39,7 +40,8 @@ from modelsync.server.responses import signature
 log = logging.getLogger(__name__)
 
 RESOURCES: tuple[Resource, ...] = (
-    pages, openapi, predict, status, fits, versions, labels, jobs, downloads, sync, probes, metrics,
+    pages, openapi, predict, status, fits, versions, labels, jobs, runs, downloads, sync, probes,
+    metrics,
 )  # fmt: skip
 """Every resource. To add one, write its file and list it here.
 

@@ -8,12 +8,15 @@ from modelsync.store.job_logs import JobLogs
 from modelsync.store.labels import LabelRecords
 from modelsync.store.leases import Leases
 from modelsync.store.queue import JobQueue
+from modelsync.store.run_history import RunHistory
 from modelsync.store.runs import JobRuns
 from modelsync.store.training_runs import TrainingRuns
 from modelsync.store.versions import VersionRecords
 
 
-class Catalog(JobQueue, JobRuns, JobLogs, VersionRecords, LabelRecords, TrainingRuns, Leases):
+class Catalog(
+    JobQueue, JobRuns, JobLogs, VersionRecords, LabelRecords, TrainingRuns, RunHistory, Leases
+):
     """Jobs from the request to their end, their logs, versions with what names them; training runs
     and leases.
 
