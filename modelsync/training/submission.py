@@ -193,11 +193,8 @@ class Intake:
             tuple(request.columns),
             folder=self.folders / spec.path,
             settings=self.settings,
-<<<<<<< HEAD
-            schema=entry.spec.schema,
-=======
             day=asked.day or datetime.now().astimezone().date(),
->>>>>>> refs/heads/runs
+            schema=spec.schema,
         )
 
     def _parent(self, entry: ModelEntry, name: str) -> tuple[Version, str]:
