@@ -5,7 +5,7 @@
 #
 # POSTGRES, the host and port of the database server, stands in the URLs.
 set -euo pipefail
-umask "${SECRETS_UMASK:-077}"  # 022 in a container, whose programs run as users of their own
+umask "${UMASK:-077}"  # 022 in a container, whose programs run as users of their own
 cd "${SECRETS:?the folder to write into}"
 mkdir -p postgres minio modelsync airflow
 

@@ -53,7 +53,7 @@ def _ours(service: ComposeService, places: Places, environment: dict[str, str]) 
 
 
 def _secrets(service: ComposeService, places: Places, environment: dict[str, str]) -> NativeProgram:
-    environment |= {"SECRETS": str(places.folder / "secrets"), "SECRETS_UMASK": "077"}
+    environment |= {"SECRETS": str(places.folder / "secrets"), "UMASK": "077"}
     return _ours(service, places, environment)
 
 
