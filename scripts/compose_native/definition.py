@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 class ComposeService:
     """One service. `volumes` gives the source (the name of a volume, or a path of this machine) of
     each path in its container; `depends_on` the condition on each service that must be met before
-    it starts; `patience` the seconds that it has to become healthy.
+    it starts; `patience` the seconds that it has to become healthy; `stop` the signal that ends it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ComposeService:
     ports: Mapping[int, tuple[str, int]]
     health: tuple[str, ...]
     patience: float
+    stop: signal.Signals
 
     @property
     def is_task(self) -> bool:
@@ -112,6 +114,7 @@ def _service(
         ports=dict(_port(one) for one in given.get("ports", [])),
         health=tuple(health.get("test", [])[1:]),
         patience=_seconds(health.get("start_period", "60s")) + 30,
+        stop=signal.Signals[given.get("stop_signal", "SIGTERM")],
     )
 
 

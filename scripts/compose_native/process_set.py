@@ -74,7 +74,7 @@ class _Process:
             tree = psutil.Process(self.process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             tree = []
-        self.process.send_signal(self.made.stop)
+        self.process.send_signal(self.service.stop)
         try:
             self.process.wait(_GRACE)
         except subprocess.TimeoutExpired:

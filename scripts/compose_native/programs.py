@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from scripts import s3_server
+from scripts import airflow, s3_server
 from scripts.compose_native.definition import ROOT, ComposeService
 from scripts.compose_native.places import LOOPBACK, Places
 
@@ -27,7 +26,7 @@ class CannotRun(Exception):
 class NativeProgram:
     """A command in the place of a container. `health` is a URL that answers, or a command that
     succeeds, once it is ready; `once_healthy` is called before others start. `user` are arguments
-    of Popen. `stop` is the signal that ends it, as in its image.
+    of Popen.
     """
 
     command: list[str]
@@ -35,7 +34,6 @@ class NativeProgram:
     health: list[str] = field(default_factory=list)
     once_healthy: Callable[[], None] | None = None
     user: Mapping[str, Any] = field(default_factory=dict)
-    stop: signal.Signals = signal.SIGTERM
 
 
 def program(service: ComposeService, places: Places) -> NativeProgram:
@@ -93,7 +91,6 @@ def _postgres(
         _health(service, places),
         make_roles,
         user,
-        signal.SIGINT,  # SIGTERM waits for the clients
     )
 
 
@@ -160,8 +157,29 @@ def _minio(service: ComposeService, places: Places, environment: dict[str, str])
     return NativeProgram(command, keys, [f"http://{address}/health"])
 
 
+def _airflow(service: ComposeService, places: Places, environment: dict[str, str]) -> NativeProgram:
+    """All parts of Airflow in its own environment, with the DAGs of this checkout; its tasks run
+    our command.
+    """
+    if not (python := airflow.python()):
+        raise CannotRun("Airflow is not here: make airflow, or AIRFLOW_REPLICAS=0 to go without it")
+    home = places.folder / "airflow-home"
+    home.mkdir(exist_ok=True)
+    environment |= {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__API__HOST": LOOPBACK,
+        "AIRFLOW__API__PORT": str(places.port("airflow", 8080)),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "airflow" / "dags"),
+        "MODELSYNC_AIRFLOW_FOLDER": str(home),
+        "MODELSYNC_AIRFLOW_COMMAND": f"{sys.executable} -m modelsync",
+        "PATH": f"{python.parent}:{os.environ['PATH']}",
+    }
+    command = [places.here(word, service) for word in service.command]
+    return NativeProgram(command, environment, _health(service, places))
+
+
 def _nginx(service: ComposeService, places: Places, environment: dict[str, str]) -> NativeProgram:
-    """nginx with the configuration of its container, below one that has it write in our folder."""
+    """The web server with the configuration of its container, below one that has it write in our folder."""
     folder = places.folder / "nginx"
     folder.mkdir(exist_ok=True)
     address = {port: service.ports[port][0] for port in service.ports}
@@ -219,5 +237,6 @@ _MAKERS = {
     "postgres": _postgres,
     "minio": _minio,
     "modelsync": _modelsync,
+    "airflow": _airflow,
     "nginx": _nginx,
 }

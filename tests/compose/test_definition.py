@@ -176,7 +176,7 @@ def test_the_tests_are_those_of_make_test() -> None:
 
 @pytest.mark.parametrize("name", REPLACED)
 def test_a_url_replaces_a_part(name: str, tmp_path: Path) -> None:
-    """With its line in .env, copied from compose/env.example, uncommented, a part is not started."""
+    """With one line of compose/env.example uncommented in .env, a part is not started."""
     text, uncommented = re.subn(
         rf"^#({name}=).*$",
         r"\1https://elsewhere.example.org",
