@@ -179,7 +179,7 @@ def _airflow(service: ComposeService, places: Places, environment: dict[str, str
 
 
 def _nginx(service: ComposeService, places: Places, environment: dict[str, str]) -> NativeProgram:
-    """The web server with the configuration of its container, below one that has it write in our folder."""
+    """The configuration of its container, below one that has nginx write in our folder."""
     folder = places.folder / "nginx"
     folder.mkdir(exist_ok=True)
     address = {port: service.ports[port][0] for port in service.ports}
