@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,13 +73,19 @@ def interpolated(text: str, values: Mapping[str, str]) -> str:
     return _VARIABLE.sub(value, text)
 
 
-def read(values: Mapping[str, str], file: Path = FILE) -> dict[str, ComposeService]:
-    """The services that `docker compose up` starts: those without a profile and with a replica."""
+def read(
+    values: Mapping[str, str], file: Path = FILE, only: Collection[str] = ()
+) -> dict[str, ComposeService]:
+    """The services that `docker compose up` starts: those without a profile and with a replica;
+    with `only` these of them.
+    """
     described = _filled(yaml.safe_load(file.read_text("utf-8")), values)
     wanted = {
         name: service
         for name, service in described["services"].items()
-        if not service.get("profiles") and int(service.get("scale", 1))
+        if not service.get("profiles")
+        and int(service.get("scale", 1))
+        and (not only or name in only)
     }
     return {name: _service(name, one, file.parent, wanted) for name, one in wanted.items()}
 

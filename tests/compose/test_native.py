@@ -107,6 +107,7 @@ def test_a_fit_is_in_postgres_and_on_s3(native: Native) -> None:
     """A fit that was asked for through nginx ends as a row and as an object, which serves."""
     answer = native.put("/models/Titanic", headers={"Prefer": "wait=100"})
     assert answer.status_code == 200, answer.text
+    assert "response" in answer.json(), answer.text
     made = answer.json()["response"]
     assert (made["version"], made["rows"]) == (1, 891)
 
