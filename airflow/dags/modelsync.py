@@ -144,6 +144,7 @@ class TrainingStep(BaseOperator):
                 self.log.info("%s", text)
                 cause = text.removeprefix("modelsync: ")
         code = self._process.wait()
+        cause = (run.get("error") or {}).get("message") or cause
         if code < 0:
             cause = f"the command was ended by {signal.Signals(-code).name}"
         return code, cause or f"the command ended with code {code}", run
