@@ -48,10 +48,12 @@ class FileSource:
 
     resumable = True
     tells_changes = True
+    tells_rows = False
 
     def __init__(self, source: str, wanted: Wanted, folder: Path, settings: Settings) -> None:
         """Find the files and compare their columns. Raises DataInvalid and StoreUnavailable."""
         found = DataFiles.find(source, folder, settings.training.data, settings.store)
+        self.text = self.name = source
         self._files, self._format = found.files, found.format
         self._wanted = wanted
         self.target = wanted.target
@@ -64,6 +66,10 @@ class FileSource:
         """Return the digest of the names, sizes and times of the files, and of the columns."""
         facts = [(one.name, one.size, one.changed) for one in self._files]
         return hashlib.sha256(repr((facts, self._wanted)).encode()).hexdigest()
+
+    def fingerprint(self) -> str:
+        """Return the digest of the names, sizes and times of the files."""
+        return self.digest
 
     @cached_property
     def rows(self) -> int | None:
