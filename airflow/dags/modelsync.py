@@ -51,8 +51,11 @@ STEPS = {
 }
 """The tasks, and the steps of `modelsync train` that they run."""
 
-WRONG_USE, BUSY = 2, 75
-"""Exit codes of `modelsync train`: a wrong setting; another process works on the model."""
+WRONG_USE = (2, 126, 127)
+"""Exit codes where trying again is of no use: a wrong setting, and no such command."""
+
+BUSY = 75
+"""Exit code of `modelsync train` if another process works on the model, or ends it."""
 
 
 # --- settings -------------------------------------------------------------------------------------
@@ -104,7 +107,7 @@ class TrainingStep(BaseOperator):
         if code == BUSY:
             self.log.info("looking again in %s", wait())
             raise AirflowRescheduleException(datetime.now(UTC) + wait())
-        if code == WRONG_USE or (run.get("error") or {}).get("report"):
+        if code in WRONG_USE or (run.get("error") or {}).get("report"):
             raise AirflowFailException(said)
         if code:
             raise AirflowException(said)
