@@ -1,5 +1,7 @@
-"""Parses the DAGs as Airflow does, in its own Python, and prints which modules that has imported
-which are not of the standard library or of Airflow and what it needs itself.
+"""Parses the DAGs as Airflow does, in its own Python: `parse_dags.py`.
+
+Prints as JSON the packages that this has imported and an ordinary DAG has not, and how many
+milliseconds it takes again.
 """
 
 from __future__ import annotations
@@ -7,29 +9,36 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+import time
 from pathlib import Path
 
-import airflow.sdk
 from airflow.configuration import conf
-from airflow.sdk.definitions.asset import Model
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, BaseOperator, CronTriggerTimetable
 
 FOLDER = Path(conf.get_mandatory_value("core", "dags_folder"))
 
 
+def packages() -> set[str]:
+    """Return the names of all packages that have been imported, but for the standard library's."""
+    return {name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)
+
+
 def main() -> None:
-    """Parse twice, and look at the second time: the first has loaded what Airflow loads lazily."""
-    assert (airflow.sdk, Model)
+    """Parse an ordinary DAG, and then ours."""
     sys.path.insert(0, str(FOLDER))
-    before = set(sys.modules)
-    found = runpy.run_path(str(FOLDER / "modelsync.py"))
+    timetable = CronTriggerTimetable("@daily", timezone="UTC")
+    schedule = AssetOrTimeSchedule(timetable=timetable, assets=[Asset(name="data", uri="a://b")])
+    with DAG("ordinary", schedule=schedule):
+        BaseOperator(task_id="task")
+    before = packages()
+    file = str(FOLDER / "modelsync.py")
+    found = runpy.run_path(file)
     assert "modelsync_Shop" in found
-    ours = {
-        name.partition(".")[0]
-        for name in set(sys.modules) - before
-        if name.partition(".")[0] not in sys.stdlib_module_names
-    }
-    known = {name.partition(".")[0] for name in before}
-    sys.stdout.write(json.dumps(sorted(ours - known)) + "\n")
+    start = time.perf_counter()
+    runpy.run_path(file)
+    took = (time.perf_counter() - start) * 1000
+    result = {"imported": sorted(packages() - before), "milliseconds": round(took)}
+    sys.stdout.write(f"result {json.dumps(result)}\n")
 
 
 if __name__ == "__main__":

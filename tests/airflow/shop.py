@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import sleep
 
 ETLS = '''
 from pathlib import Path
@@ -20,6 +22,7 @@ class Shop:
 
     def train(self, data):
         while not Path("GATE").exists():
+            Path("GATE.waits").touch()
             sleep(0.05)
         with open("TRAININGS", "a") as file:
             print(len(data), file=file)
@@ -42,7 +45,9 @@ spent: {type: float, target: true}
 
 HEADER = "age,quality,spent\n"
 
-DAYS = {
+Rows = Sequence[tuple[int, int, float]]
+
+DAYS: Mapping[str, Rows] = {
     "2026-11-01": [(20 + i, 7, i / 2) for i in range(50)],
     "2026-11-02": [],  # nothing new
     "2026-11-03": [(30, 9, 4.0), (300, 9, 4.0), (-1, 9, 4.0)],  # two ages that the schema refuses
@@ -72,19 +77,26 @@ class Shop:
             "MODELSYNC_MODELS": str(self.models),
         }
 
-    def write(self) -> None:
-        """Write the model and its data. It trains as long as the gate is open."""
+    def write(self, days: Mapping[str, Rows] = DAYS) -> None:
+        """Write the model and the rows of each day. It trains as long as the gate is open."""
         folder = self.models / "Shop"
         folder.mkdir(parents=True)
         code = ETLS.replace("GATE", str(self.gate)).replace("TRAININGS", str(self._trainings))
         (folder / "etls.py").write_text(code)
         (folder / "schema.yml").write_text(SCHEMA)
         (self.data / "incoming").mkdir(parents=True)
-        for date, rows in DAYS.items():
+        for date, rows in days.items():
             if rows:
                 lines = (f"{age},{quality},{spent}\n" for age, quality, spent in rows)
                 (self.data / "incoming" / f"{date}.csv").write_text(HEADER + "".join(lines))
         self.gate.touch()
+
+    def waits(self) -> bool:
+        """Whether a training waits before the gate now."""
+        mark = self.gate.with_name("gate.waits")
+        mark.unlink(missing_ok=True)
+        sleep(0.5)
+        return mark.exists()
 
     def trainings(self) -> list[int]:
         """Return the rows of each training, in order."""
