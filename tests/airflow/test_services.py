@@ -1,4 +1,4 @@
-"""One model by a real scheduler, DAG processor and API server, with Airflow's data in PostgreSQL."""
+"""One model by a real scheduler, DAG processor and API server, with their data in PostgreSQL."""
 
 from __future__ import annotations
 
