@@ -2,8 +2,8 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-isolation test-training test-jobs test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
-        cluster-down test-cluster generated lock manifests release-check helm4 s3-server examples format clean
+.PHONY: help setup run test test-slow test-isolation test-training test-airflow test-jobs test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
+        cluster-down test-cluster generated lock manifests release-check helm4 s3-server airflow examples format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,16 +15,19 @@ run:  ## serve models_serve/ or the repository gitPath
 	@./run.sh
 
 test: setup  ## all tests but those of the image and on a cluster
-	$(BIN)/pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not training and not jobs"
+	$(BIN)/pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not training and not airflow and not jobs"
 
 test-slow: setup  ## the same tests as on a busy machine, three times slower; takes hours
-	$(BIN)/python -m scripts.slow_machine -n 2 --dist worksteal -m "not image and not cluster and not isolation and not training and not jobs"
+	$(BIN)/python -m scripts.slow_machine -n 2 --dist worksteal -m "not image and not cluster and not isolation and not training and not airflow and not jobs"
 
 test-isolation: setup  ## ordinary and misbehaving models in each place, about 10 minutes
 	$(BIN)/pytest -n 2 --dist loadgroup -m isolation tests/service
 
 test-training: setup s3-server  ## models that are fitted by real jobs, about 5 minutes
 	$(BIN)/pytest -n 2 --dist worksteal -m training tests
+
+test-airflow: setup airflow  ## the DAGs by a real Airflow, its scheduler and its API server, about 5 minutes
+	$(BIN)/pytest -n 2 --dist loadfile -m airflow tests/airflow
 
 test-jobs: setup  ## 500 jobs (or MODELSYNC_TEST_JOBS) of which many are killed, in SQLite and PostgreSQL, about 20 minutes
 	$(BIN)/pytest --timeout 3600 -rA -m jobs tests/training
@@ -37,7 +40,7 @@ test-wheel:  ## tests against the built wheel, in an environment of its own; PYT
 
 coverage: setup  ## all tests as `make test`, and which lines they ran
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not training and not jobs"
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not training and not airflow and not jobs"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --skip-empty --sort=cover
 
@@ -85,6 +88,9 @@ manifests: setup  ## k8s/, from the chart helm/modelsync
 
 s3-server: setup  ## the S3 server of the tests, built with Go where it is not here
 	$(BIN)/python -m scripts.s3_server
+
+airflow: setup  ## Airflow for the tests, in an environment of its own in the user's cache
+	$(BIN)/python -m scripts.airflow
 
 helm4: setup  ## Helm 4 for the chart's tests, built with Go where it is not here
 	$(BIN)/python -m scripts.chart_helm

@@ -182,7 +182,8 @@ class Namespace:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.cluster.kubectl("delete", "namespace", self.name, "--wait", "--timeout=180s")
+        """Have it removed: the cluster does so while the next test runs, which has another."""
+        self.cluster.kubectl("delete", "namespace", self.name, "--wait=false")
 
     def kubectl(self, *arguments: str, stdin: str = "", timeout: float = 300) -> str:
         return self.cluster.kubectl(

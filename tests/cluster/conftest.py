@@ -19,6 +19,8 @@ from scripts.cluster import given, images
 from scripts.cluster.description import Description
 from scripts.cluster.layout import layout
 from tests.cluster.cluster import Cluster, Namespace
+from tests.cluster.shop import Shop
+from tests.cluster.shops import Shops
 from tests.fixtures.git import GitServer
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +81,26 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Name
         yield made
         if request.node.stash.get(FAILED, False):
             print(made.picture())
+
+
+@pytest.fixture(scope="session")
+def shops(
+    cluster: Cluster, image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shops]:
+    with Shops(cluster, image, tmp_path_factory) as made:
+        yield made
+
+
+@pytest.fixture
+def store(shops: Shops, request: pytest.FixtureRequest) -> Iterator[Shop]:
+    """The shop that tests share, with two pods on one good commit. After a failure the next test
+    gets another one.
+    """
+    made = shops.take()
+    yield made
+    if request.node.stash.get(FAILED, False):
+        print(made.namespace.picture())
+        shops.close()
 
 
 @pytest.fixture

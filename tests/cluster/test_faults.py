@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,6 @@ from tests.fixtures.git import GitServer
 from tests.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
-
-
-@pytest.fixture
-def store(
-    cluster: Cluster, namespace: Namespace, image: str, git: GitServer, tmp_path: Path
-) -> Iterator[Shop]:
-    with shop(cluster, namespace, image, git, tmp_path) as made:
-        yield made
 
 
 # --- pods -----------------------------------------------------------------------------------------

@@ -30,7 +30,17 @@ KEPT_BY_KUBERNETES = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
 
 Helm = Literal[3, 4]
 Values = dict[str, Any]
-both_helms = pytest.mark.parametrize("helm", [3, 4], ids=["helm 3", "helm 4"])
+
+
+def both_helms(first: Helm) -> pytest.MarkDecorator:
+    """The test with Helm 3 and 4; with the other than `first` also in a whole run only."""
+    return pytest.mark.parametrize(
+        "helm",
+        [
+            pytest.param(helm, id=f"helm {helm}", marks=() if helm == first else pytest.mark.repeats)
+            for helm in (3, 4)
+        ],
+    )
 
 
 def chart(folder: Path, image: str, values: Values) -> list[str]:
@@ -128,7 +138,7 @@ def succeeds(namespace: Namespace, pod: str, helm: Helm) -> None:
     assert re.search(r"Phase: +Succeeded", said)
 
 
-@both_helms
+@both_helms(first=3)
 def test_nothing_set(namespace: Namespace, image: str, tmp_path: Path, helm: Helm) -> None:
     """The minimal values give a service that answers for the models in the image; uninstalled,
     nothing is left.
@@ -144,7 +154,7 @@ def test_nothing_set(namespace: Namespace, image: str, tmp_path: Path, helm: Hel
     until(lambda: gone(namespace), 120, "everything is gone")
 
 
-@both_helms
+@both_helms(first=4)
 def test_everything_set(
     cluster: Cluster, namespace: Namespace, image: str, git: GitServer, tmp_path: Path, helm: Helm
 ) -> None:
@@ -202,7 +212,7 @@ def test_everything_set(
     cluster.kubectl("delete", "persistentvolume", *volumes)
 
 
-@both_helms
+@both_helms(first=4)
 def test_upgrade(
     cluster: Cluster, namespace: Namespace, image: str, git: GitServer, tmp_path: Path, helm: Helm
 ) -> None:

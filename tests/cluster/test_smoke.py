@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
@@ -80,13 +82,21 @@ def answer(cluster: Cluster, namespace: Namespace, path: str, variables: Any) ->
     return response.json()
 
 
+@pytest.fixture(scope="module")
+def plain(cluster: Cluster, image: str) -> Iterator[Namespace]:
+    """A namespace with a plain Deployment of our image, and the way in."""
+    with Namespace(cluster, f"plain-{time.monotonic_ns() % 10**9}") as namespace:
+        namespace.apply(deployment(image, {}), *way_in(namespace))
+        namespace.ready("smoke")
+        yield namespace
+
+
+@pytest.mark.xdist_group("plain")
 def test_pods_of_our_image_answer_through_the_ingress_controller(
-    cluster: Cluster, namespace: Namespace, image: str
+    cluster: Cluster, plain: Namespace
 ) -> None:
     """A plain Deployment of our image answers a POST that comes through nginx."""
-    namespace.apply(deployment(image, {}), *way_in(namespace))
-    namespace.ready("smoke")
-    flower = until(lambda: answer(cluster, namespace, "Iris", FLOWER), 30)
+    flower = until(lambda: answer(cluster, plain, "Iris", FLOWER), 30)
     print(f"\nthrough {cluster.ingress}: {flower}")
     assert flower
 
@@ -137,10 +147,10 @@ def test_the_restricted_standard_is_enforced(namespace: Namespace) -> None:
 
 
 @pytest.mark.parametrize("version", [3, 4])
-def test_both_helms_speak_to_the_cluster(namespace: Namespace, version: Literal[3, 4]) -> None:
+def test_both_helms_speak_to_the_cluster(cluster: Cluster, version: Literal[3, 4]) -> None:
     """Helm 3 and 4 are what they are called, and may list releases."""
-    assert f"v{version}." in namespace.helm("version", version=version)
-    assert json.loads(namespace.helm("list", "--output=json", version=version)) == []
+    assert f"v{version}." in cluster.helm("version", version=version)
+    assert json.loads(cluster.helm("list", "--output=json", version=version)) == []
 
 
 def test_a_volume_is_shared_by_pods_of_all_nodes(
@@ -173,15 +183,14 @@ def test_a_volume_is_shared_by_pods_of_all_nodes(
     assert namespace.kubectl("exec", other, "--", "cat", "/shared/who").strip() == one
 
 
-def test_names_of_services_resolve_in_pods(namespace: Namespace, image: str) -> None:
+@pytest.mark.xdist_group("plain")
+def test_names_of_services_resolve_in_pods(plain: Namespace) -> None:
     """A pod finds a Service by its name, and names outside of the cluster are unknown at once."""
-    namespace.apply(deployment(image, {}), *way_in(namespace))
-    namespace.ready("smoke")
     code = "import socket; print(socket.gethostbyname('smoke'))"
-    address = namespace.kubectl("exec", "deployment/smoke", "--", "python", "-c", code).strip()
-    assert address == namespace.get("service", "smoke")[0]["spec"]["clusterIP"]
+    address = plain.kubectl("exec", "deployment/smoke", "--", "python", "-c", code).strip()
+    assert address == plain.get("service", "smoke")[0]["spec"]["clusterIP"]
     with pytest.raises(AssertionError, match="Name or service not known"):
-        namespace.kubectl(
+        plain.kubectl(
             "exec", "deployment/smoke", "--", "python", "-c", code.replace("smoke", "example.org")
         )
 

@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("owner", sa.Text(), nullable=False),
         sa.Column("until", _TIME, nullable=False),
+        sa.Column("done", _TIME),
         sa.PrimaryKeyConstraint("name", name="pk_modelsync_leases"),
     )
     op.create_table(
