@@ -14,6 +14,8 @@ from typing import Any
 
 from modelsync import json_text
 from modelsync.inference.codec import Codec
+from modelsync.models.data_schema import DataSchema
+from modelsync.models.schemas.requests import RequestSchema
 from modelsync.models.statistics.agreement import kept
 from modelsync.models.tables.table import Table
 from modelsync.models.types import LoadedModel
@@ -23,6 +25,11 @@ MAX_LINE = 256 * 1024
 
 MAX_TEXT = 1_000
 """Characters of a text; the rest is cut off."""
+
+MAX_KNOWN = 1_000
+"""Schemas whose checks stay in memory."""
+
+_known: dict[int, tuple[DataSchema, RequestSchema]] = {}
 
 Columns = dict[str, list[Any]]
 
@@ -83,6 +90,8 @@ def _columns(taken: SampledRequest) -> tuple[Columns, int, bool]:
     have, and whether those are their names.
     """
     found: Any = taken.codec.decode(taken.payload)
+    if schema := taken.model.spec.schema:  # with its types and fill values, as the model gets them
+        found = _requests_of(schema).typed(found)
     names = _names(taken.model)
     if not isinstance(found, Table):
         values = found.get("x")
@@ -95,6 +104,16 @@ def _columns(taken: SampledRequest) -> tuple[Columns, int, bool]:
     if not found.named and len(names) == len(found):
         return dict(zip(names, found.values(), strict=True)), found.rows, True
     return dict(found), found.rows, found.named
+
+
+def _requests_of(schema: DataSchema) -> RequestSchema:
+    """Return what types the requests of a schema, which each model of a process has for good."""
+    known = _known.get(id(schema))
+    if known is None or known[0] is not schema:
+        if len(_known) >= MAX_KNOWN:
+            _known.clear()
+        known = _known[id(schema)] = schema, RequestSchema(schema)
+    return known[1]
 
 
 def _names(model: LoadedModel) -> Sequence[str]:
