@@ -100,15 +100,19 @@ class Observations:
                 for row in connection.execute(query)
             ]
 
-    def last_truths(self) -> dict[str, datetime]:
-        """Return when a truth was told last, by model."""
-        query = (
-            select(rows.c.model, func.max(rows.c.answered).label("answered"))
-            .where(rows.c.answered.is_not(None))
-            .group_by(rows.c.model)
-        )
+    def last_truth(self) -> datetime | None:
+        """Return when a truth was told last, of any model; None if none ever was."""
         with self.database.reading() as connection:
-            return {row.model: row.answered for row in connection.execute(query)}
+            found: datetime | None = connection.scalar(select(func.max(rows.c.answered)))
+            return found
+
+    def told_since(self, moment: datetime | None) -> set[str]:
+        """Return the models of which a truth was told after a moment, None: at any time."""
+        query = select(rows.c.model).distinct().where(rows.c.answered.is_not(None))
+        if moment is not None:
+            query = query.where(rows.c.answered > moment)
+        with self.database.reading() as connection:
+            return set(connection.scalars(query))
 
     def _write(
         self,

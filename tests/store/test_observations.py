@@ -24,7 +24,10 @@ def test_truth_after_and_before_its_prediction(catalog: Catalog) -> None:
     (found,) = catalog.live_quality("Churn")
     assert (found.version, found.compared, found.error) == (1, 3, None)
     assert found.accuracy == pytest.approx(2 / 3)
-    assert catalog.last_truths().keys() == {"Churn"}
+    last = catalog.last_truth()
+    assert last
+    assert catalog.told_since(None) == {"Churn"}
+    assert catalog.told_since(last) == set()
 
 
 def test_repeated_writes_count_once(catalog: Catalog) -> None:
