@@ -1,6 +1,5 @@
-"""What monitoring has found, on disk: written by the collector, read by whoever tells of it.
-
-home/drift.json       for each model that was sampled: drift, live accuracy, how many samples
+"""What monitoring has found of each model that was sampled, in `home/drift.json`: written by the
+collector, read by whoever tells of it.
 """
 
 from __future__ import annotations

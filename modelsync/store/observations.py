@@ -20,7 +20,7 @@ from modelsync.store.records import LiveQuality, Observation
 from modelsync.store.tables import observations as rows
 
 MOST = 100_000
-"""Observations of a model; more are forgotten, those without a prediction first, then the oldest."""
+"""Observations of a model; over it those without a prediction are forgotten, then the oldest."""
 
 KEPT = timedelta(days=30)
 """Time after which an observation is forgotten."""

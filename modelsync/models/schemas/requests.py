@@ -194,9 +194,7 @@ class RequestSchema:
             if name not in self._known and name not in others:
                 failed.append(_field(name, self._unknown(name, others)))
             elif len(texts) > 1:
-                failed.append(
-                    _field(name, f"expected once in the query; it came {len(texts)} times")
-                )
+                failed.append(_field(name, f"expected once in the query; it came {len(texts)} times"))
             elif name in rules:
                 found[name] = _text(texts[0], rules[name])
             elif name not in self._targets:
@@ -229,11 +227,7 @@ def _value(text: str) -> Any:
 
 def _check(rule: ColumnRule) -> Check:
     """Return the check of the values of a column."""
-    kind, convert, fits = (
-        conversions.python_type(rule.type),
-        conversions.converter(rule),
-        _fits(rule),
-    )
+    kind, convert, fits = conversions.python_type(rule.type), conversions.converter(rule), _fits(rule)
     fill, takes_missing = _typed(rule, rule.fill), rule.takes_missing
 
     def check(value: Any) -> Any:
@@ -296,7 +290,9 @@ def _message(rule: ColumnRule, is_there: bool, value: Any) -> str:
     return f"{text}; came {wording.shown(value)}{wording.meant(value, rule.allowed)}"
 
 
-def _message_of_rows(rule: ColumnRule, check: Check, values: Sequence[Any], is_there: bool) -> str:
+def _message_of_rows(
+    rule: ColumnRule, check: Check, values: Sequence[Any], is_there: bool
+) -> str:
     """Return what is wrong with a column: the first value that does not fit, and how many do not."""
     if not is_there:
         return _message(rule, is_there, None)

@@ -36,9 +36,7 @@ def expected(rule: ColumnRule) -> str:
     """Return what a column takes, such as `a number from 0 to 120, or null`."""
     text = _KINDS[rule.type]
     if rule.allowed:
-        more = (
-            f" or {len(rule.allowed) - MAX_LISTED} more" if len(rule.allowed) > MAX_LISTED else ""
-        )
+        more = f" or {len(rule.allowed) - MAX_LISTED} more" if len(rule.allowed) > MAX_LISTED else ""
         text = f"one of {', '.join(map(shown, rule.allowed[:MAX_LISTED]))}{more}"
     elif rule.type in ("date", "time", "datetime"):
         text += f" such as {sample_time(rule)}"
