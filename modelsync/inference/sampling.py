@@ -176,7 +176,8 @@ class Sampler:
         name = f"{time_ns():020d}-{self._pid}-{self._files}"
         partial = self._spool / f".{name}.tmp"
         try:
-            self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self._spool.parent, self._spool):
+                folder.mkdir(mode=0o700, exist_ok=True)
             if _size_of(self._spool) + len(data) > MAX_SPOOL:
                 return False
             number = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,9 +1,9 @@
 """How far samples of live requests are from the data that a version was fitted with.
 
-The population stability index is computed over the bins of the stored histogram, and missing values
-as one more. The two-sample Kolmogorov-Smirnov test needs values, not bins: it compares the samples
-with those that were drawn at random from the data of the fit and stored beside the histogram. So its
-p-value is that of two samples, of at most 1,000 and 10,000 values.
+The population stability index is computed over the bins of the stored histogram, and missing
+values as one more. The two-sample Kolmogorov-Smirnov test needs values, not bins: it compares the
+samples with values that were drawn at random from the data of the fit and stored beside the
+histogram. So its p-value is that of two samples, of at most 1,000 and 10,000 values.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def columns_drift(
     found = (
         column_drift(column, samples[column.name])
         for column in columns
-        if column.name in samples and sum(column.counts)
+        if column.name in samples and any(column.counts)
     )
     return tuple(found)
 
@@ -89,13 +89,18 @@ def _seconds(value: Any) -> float | None:
         return _number(value)
 
 
-def _smirnov(expected: Sequence[float], found: Sequence[float]) -> tuple[float | None, float | None]:
+def has_scipy() -> bool:
+    """Whether values can be tested."""
+    return find_spec("scipy") is not None
+
+
+def _smirnov(
+    expected: Sequence[float], found: Sequence[float]
+) -> tuple[float | None, float | None]:
     """Return the statistic of the test, and the p-value of its limiting distribution."""
-    if not expected or not found or find_spec("scipy") is None:
+    if not expected or not found or not has_scipy():
         return None, None
-    from scipy.stats import ks_2samp  # type: ignore[import-untyped]
+    from scipy.stats import ks_2samp
 
     test = ks_2samp(expected, found, method="asymp")
     return round(float(test.statistic), 6), float(test.pvalue)
-
-

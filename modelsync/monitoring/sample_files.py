@@ -103,15 +103,18 @@ class SampleFiles:
 
     def _own(self, system: FileSystem, model: str) -> list[FileInfo]:
         return [
-            one for one in self._all(system, model) if one.base_name.endswith(f"-{self._host}.parquet")
+            one
+            for one in self._all(system, model)
+            if one.base_name.endswith(f"-{self._host}.parquet")
         ]
 
     def _has(self, system: FileSystem, batch: str, files: Sequence[FileInfo]) -> bool:
         """Whether one of these files has a batch already."""
         for file in files:
-            with suppress(FileNotFoundError, pa.ArrowInvalid), system.open_input_file(
-                file.path
-            ) as opened:
+            with (
+                suppress(FileNotFoundError, pa.ArrowInvalid),
+                system.open_input_file(file.path) as opened,
+            ):
                 if (pq.read_schema(opened).metadata or {}).get(_BATCH) == batch.encode():
                     return True
         return False
@@ -187,5 +190,6 @@ def _storage() -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        what = os.strerror(error.errno) if getattr(error, "errno", None) else type(error).__name__
+        number = getattr(error, "errno", None)
+        what = os.strerror(number) if number else type(error).__name__
         raise StorageFailed(f"samples cannot be kept: {what}") from error

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from time import time_ns
+from time import time, time_ns
 from typing import Any
 
 from modelsync import json_text
@@ -27,6 +27,12 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 16 * 1024**2
 """Bytes of a batch, and those of the file that goes beyond."""
+
+LATEST = 4e9
+"""Seconds since 1970 that a time can be; a line with another one is broken."""
+
+LEFT_FOR = 3600.0
+"""Seconds after which a file that a worker has not finished is what a dead one left."""
 
 _NEEDED = ("id", "model", "time", "rows", "columns", "result")
 
@@ -59,7 +65,7 @@ class Batch:
 
     def keep(self) -> None:
         """All of it is kept elsewhere: it never comes again. Raises OSError."""
-        self._done.mkdir(parents=True, exist_ok=True)
+        self._done.mkdir(mode=0o700, exist_ok=True)
         there = self._folder.rename(self._done / self.id)
         remove_tree(there)
 
@@ -90,11 +96,17 @@ class Spool:
         return self._take()
 
     def _take(self) -> Batch | None:
-        files = sorted(name for name in listed(self._waiting) if name.endswith(SUFFIX))
+        names = listed(self._waiting)
+        files = sorted(name for name in names if name.endswith(SUFFIX))
         if not files:
             return None
+        for name in names.difference(files):
+            with suppress(FileNotFoundError):
+                if (self._waiting / name).stat().st_mtime < time() - LEFT_FOR:
+                    (self._waiting / name).unlink()
         folder = self._taken / f"{time_ns():020d}-{os.getpid()}"
-        folder.mkdir(mode=0o700, parents=True)
+        self._taken.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700)
         size = 0
         for name in files:
             with suppress(FileNotFoundError):
@@ -112,4 +124,8 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(record, dict) or not all(name in record for name in _NEEDED):
         return None
-    return record if isinstance(record["columns"], dict) else None
+    columns, when = record["columns"], record["time"]
+    if not isinstance(columns, dict) or not isinstance(when, int | float):
+        return None
+    whole = all(isinstance(values, list) for values in columns.values())
+    return record if whole and 0 < when < LATEST else None

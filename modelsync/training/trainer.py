@@ -25,6 +25,8 @@ from modelsync.store import Store
 from modelsync.store.records import Job, JobState
 from modelsync.training import callback, mirror
 from modelsync.training.cleaning import Cleaning
+from modelsync.training.collection import LOOK as LOOK_FOR_SAMPLES
+from modelsync.training.collection import Collection
 from modelsync.training.labels import GitLabels
 from modelsync.training.launchers import NOT_RUN, Ended, JobLauncher, JobProcesses
 from modelsync.training.loop import Loop
@@ -231,13 +233,16 @@ def serve(config: Settings, stop: Stop) -> None:
         children.end_strangers()
         trainer.step(now)
 
+    collection = Collection(home, opened.catalog, children)
     for loop in (
+        Loop("samples", collection.step, LOOK_FOR_SAMPLES),
         Loop("the mirror", VersionMirror(home, opened).step, mirror.LOOK),
         Loop("labels", GitLabels(opened.catalog, home).step, 1.0),
         Loop("cleaning", Cleaning(home, opened).step, 30.0),
     ):
         threading.Thread(target=loop.run, args=(stop,), name=loop.name, daemon=True).start()
     Loop("the trainer", step, TICK).run(stop)
+    collection.stop(GRACE)
     if launcher:
         launcher.stop(min(GRACE, config.server.drain_timeout))
     children.end_all()

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from scipy import sparse  # type: ignore[import-untyped]
+from scipy import sparse
 
 from modelsync.models.serialization import from_json, to_json
 from modelsync.models.statistics.agreement import agreement, kept
