@@ -29,8 +29,8 @@ test-training: setup s3-server  ## models that are fitted by real jobs, about 5 
 test-jobs: setup  ## 500 jobs (or MODELSYNC_TEST_JOBS) of which many are killed, in SQLite and PostgreSQL, about 20 minutes
 	$(BIN)/pytest --timeout 3600 -rA -m jobs tests/training
 
-test-swaps: setup  ## 100 swaps under keep-alive load, about 4 minutes
-	MODELSYNC_TEST_SWAPS=100 $(BIN)/pytest --timeout 900 tests/service/test_swap.py -k drop_no_request
+test-swaps: setup  ## 100 swaps (or MODELSYNC_TEST_SWAPS) under keep-alive load, about 3 minutes
+	MODELSYNC_TEST_SWAPS=$${MODELSYNC_TEST_SWAPS:-100} $(BIN)/pytest --timeout 900 tests/service/test_swap.py -k drop_no_request
 
 test-wheel:  ## tests against the built wheel, in an environment of its own; PYTHON=python3.13 for another one
 	scripts/test_wheel.sh
@@ -70,7 +70,7 @@ cluster-down: setup  ## ends it and leaves nothing but the cache of its programs
 
 test-cluster: cluster  ## the suite on that cluster; tests wait more than they work, so two run at a time
 	@code=0; \
-	$(BIN)/pytest -m "cluster and not alone" -n 2 --dist loadgroup --verbose -rP tests/cluster || code=$$?; \
+	$(BIN)/pytest -m "cluster and not alone $${MODELSYNC_TEST_CLUSTER_BUT:+and not $$MODELSYNC_TEST_CLUSTER_BUT}" -n 2 --dist loadgroup --verbose -rP tests/cluster || code=$$?; \
 	$(BIN)/pytest -m "cluster and alone" --verbose --capture=no tests/cluster || code=$$?; \
 	exit $$code
 
