@@ -1,9 +1,13 @@
 # The same targets on a laptop and in CI. `make` alone lists them.
 BIN := .venv/bin
 
+# Tests wait more than they work: for two processors three at a time.
+TESTS := -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2))) --dist worksteal
+APART := image or cluster or isolation or training or airflow or jobs
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-isolation test-training test-jobs test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
-        cluster-down test-cluster generated lock manifests release-check helm4 s3-server examples format clean
+.PHONY: help setup run test test-slow test-long test-isolation test-training test-airflow test-jobs test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
+        cluster-down test-cluster generated lock manifests release-check helm4 s3-server airflow examples format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,17 +18,23 @@ setup:  ## .venv with the service and the tools
 run:  ## serve models_serve/ or the repository gitPath
 	@./run.sh
 
-test: setup  ## all tests but those of the image and on a cluster
-	$(BIN)/pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not training and not jobs"
+test: setup  ## all tests but those that have a target of their own
+	$(BIN)/pytest $(TESTS) -m "not ($(APART) or long)"
 
 test-slow: setup  ## the same tests as on a busy machine, three times slower; takes hours
-	$(BIN)/python -m scripts.slow_machine -n 2 --dist worksteal -m "not image and not cluster and not isolation and not training and not jobs"
+	$(BIN)/python -m scripts.slow_machine -n 2 --dist worksteal -m "not ($(APART))"
+
+test-long: setup  ## services that are killed, cut off and started again, environments that are built; about 5 minutes
+	$(BIN)/pytest $(TESTS) -m "long and not ($(APART))"
 
 test-isolation: setup  ## ordinary and misbehaving models in each place, about 10 minutes
 	$(BIN)/pytest -n 2 --dist loadgroup -m isolation tests/service
 
 test-training: setup s3-server  ## models that are fitted by real jobs, about 5 minutes
 	$(BIN)/pytest -n 2 --dist worksteal -m training tests
+
+test-airflow: setup airflow  ## the DAGs by a real Airflow, its scheduler and its API server, about 5 minutes
+	$(BIN)/pytest -n 2 --dist loadfile -m airflow tests/airflow
 
 test-jobs: setup  ## 500 jobs (or MODELSYNC_TEST_JOBS) of which many are killed, in SQLite and PostgreSQL, about 20 minutes
 	$(BIN)/pytest --timeout 3600 -rA -m jobs tests/training
@@ -35,9 +45,9 @@ test-swaps: setup  ## 100 swaps (or MODELSYNC_TEST_SWAPS) under keep-alive load,
 test-wheel:  ## tests against the built wheel, in an environment of its own; PYTHON=python3.13 for another one
 	scripts/test_wheel.sh
 
-coverage: setup  ## all tests as `make test`, and which lines they ran
+coverage: setup  ## all tests of `make test test-long`, and which lines they ran
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not training and not jobs"
+	$(BIN)/coverage run -m pytest $(TESTS) -m "not ($(APART))"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --skip-empty --sort=cover
 
@@ -85,6 +95,9 @@ manifests: setup  ## k8s/, from the chart helm/modelsync
 
 s3-server: setup  ## the S3 server of the tests, built with Go where it is not here
 	$(BIN)/python -m scripts.s3_server
+
+airflow: setup  ## Airflow for the tests, in an environment of its own in the user's cache
+	$(BIN)/python -m scripts.airflow
 
 helm4: setup  ## Helm 4 for the chart's tests, built with Go where it is not here
 	$(BIN)/python -m scripts.chart_helm

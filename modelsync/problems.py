@@ -39,6 +39,8 @@ STATUS: dict[type[errors.RequestError], int] = {
     errors.IdempotencyMismatch: 422,
     errors.JobsFull: 429,
     errors.RequestInProgress: 409,
+    errors.RunInProgress: 409,
+    errors.UnknownRun: 404,
 }
 
 STATUS_BY_REASON = {"ok": 200} | {kind.reason: status for kind, status in STATUS.items()}

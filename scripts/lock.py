@@ -1,7 +1,8 @@
 """The lock files: every library that is installed, with its hashes. `make lock` writes them.
 
 `requirements.lock` is made from requirements.txt, `requirements-dev.lock` from that and
-requirements-dev.txt; a library has the same version in both. Versions stay as they are locked
+requirements-dev.txt; a library has the same version in both. `airflow/requirements.lock` is of an
+environment apart. Versions stay as they are locked
 unless a pin changes; `make lock UPGRADE=1` takes the newest. A lock file begins with a digest of
 what it was made from, so that `make check` finds a stale one without an index.
 """
@@ -17,7 +18,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RUN, DEV = "requirements.lock", "requirements-dev.lock"
-INPUTS = {RUN: ["requirements.txt"], DEV: ["requirements.txt", "requirements-dev.txt"]}
+AIRFLOW = "airflow/requirements.lock"
+INPUTS = {
+    RUN: ["requirements.txt"],
+    DEV: ["requirements.txt", "requirements-dev.txt"],
+    AIRFLOW: ["airflow/requirements.txt"],
+}
 PINNED_UV = "scripts/uv/pinned.txt"
 OLDEST_PYTHON = "3.11"
 
@@ -52,7 +58,7 @@ def stale(root: Path = ROOT) -> list[str]:
 
 def write(upgrade: bool) -> None:
     """Resolve and write the lock files; the smaller one takes the larger one's versions."""
-    for lock, constraints in ((DEV, []), (RUN, ["--constraint", DEV])):
+    for lock, constraints in ((DEV, []), (RUN, ["--constraint", DEV]), (AIRFLOW, [])):
         _compile(
             *INPUTS[lock],
             *constraints,

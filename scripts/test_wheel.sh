@@ -24,4 +24,4 @@ chosen+=(tests/models/test_generator.py tests/protocols tests/store/test_migrati
 [[ " $* " == *" tests/"* ]] && chosen=()
 unset PYTHONPATH
 "$work/venv/bin/python" -c 'import modelsync; print("testing", modelsync.__version__, "in", *modelsync.__path__)'
-"$work/venv/bin/python" -m pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not training and not jobs" "${chosen[@]}" "$@"
+"$work/venv/bin/python" -m pytest -n auto --dist worksteal -m "not (image or cluster or isolation or training or airflow or jobs or long)" "${chosen[@]}" "$@"

@@ -1,4 +1,4 @@
-"""What the tests and the models in them leave in the folder for temporary files goes with the run."""
+"""What tests and their models leave in the folder for temporary files goes with the run."""
 
 from __future__ import annotations
 

@@ -25,7 +25,18 @@ PACKAGE = ROOT / "modelsync"
 
 NOT_OURS = {
     # Models of examples, their files, and a misspelt setting that the README warns of.
-    *("Churn", "CreditRisk", "Exchange", "Iris", "Linear", "Pipeline", "Price", "Wine", "GITPATH"),
+    *(
+        "Churn",
+        "CreditRisk",
+        "Exchange",
+        "Iris",
+        "Linear",
+        "Pipeline",
+        "Price",
+        "Titanic",
+        "Wine",
+        "GITPATH",
+    ),
     *("helpers", "helpers.py", "helpers.Scaler", "json.py", "shared.py", "common/"),
     *("pipeline.pkl", "model.pkl", "model.onnx"),
     # Models, labels, data files and paths of examples in docs.

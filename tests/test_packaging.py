@@ -81,7 +81,8 @@ def test_both_lock_files_name_the_same_versions() -> None:
 
 def test_a_stale_lock_file_is_found(tmp_path: Path) -> None:
     """A pin that changed is noticed without an index; a comment is not one."""
-    for name in (lock.RUN, lock.DEV, "requirements.txt", "requirements-dev.txt"):
+    (tmp_path / "airflow").mkdir()
+    for name in {*lock.INPUTS, *(file for of in lock.INPUTS.values() for file in of)}:
         shutil.copy(ROOT / name, tmp_path / name)
     file = tmp_path / "requirements-dev.txt"
     file.write_text(file.read_text() + "\n# a comment\n")
@@ -142,7 +143,11 @@ def test_types_are_for_others_too() -> None:
 
 
 def copied(folder: Path, changelog: str) -> Path:
-    for name in (*version.PLACES, *lock.INPUTS, *lock.INPUTS[lock.DEV]):
+    for name in {
+        *version.PLACES,
+        *lock.INPUTS,
+        *(file for of in lock.INPUTS.values() for file in of),
+    }:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "CHANGELOG.md").write_text(changelog)

@@ -103,6 +103,7 @@ def _print_table(folders: list[ModelSpec], results: dict[ModelName, CheckResult]
     )
     for folder in folders:
         _print_place(results[folder.name])
+        _print_warnings(folder)
     sys.stdout.flush()
     for folder in folders:
         show_fault(folder, results[folder.name].fault)
@@ -126,6 +127,15 @@ def _print_place(result: CheckResult) -> None:
     placement = result.placement
     if result.ok and placement.place != "worker":
         click.echo(f"\n{result.name} runs in {PLACES[placement.place]}: {placement.reason}")
+
+
+def _print_warnings(folder: ModelSpec) -> None:
+    """Print which attributes of the class are not used to train it by itself, and why."""
+    from modelsync.models.discovery import training_plan
+
+    if folder.trainable:
+        for warning in training_plan.read(folder.path, folder.class_name)[1]:
+            click.echo(f"\n{folder.name}: {warning}")
 
 
 def _time(seconds: float | None) -> str:

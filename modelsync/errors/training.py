@@ -75,6 +75,18 @@ class RequestInProgress(RequestError):
         self.retry_after = retry_after
 
 
+class RunInProgress(RequestError):
+    """Another process works on a training run of the model, or has taken this one over."""
+
+    reason = "run_in_progress"
+
+
+class UnknownRun(RequestError):
+    """The model has no training run of that number."""
+
+    reason = "unknown_run"
+
+
 class JobsFull(RequestError):
     """So many jobs wait that no more are taken; `retry_after` is in seconds."""
 

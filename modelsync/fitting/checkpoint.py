@@ -15,6 +15,7 @@ from modelsync import json_text
 from modelsync.errors import ArtifactCorrupt
 from modelsync.fitting.messages import FitResult
 from modelsync.models.serialization import from_json, to_json
+from modelsync.models.statistics.summary import TableStatistics
 
 STATE, ARTEFACT = "state.json", "artefact"
 
@@ -24,13 +25,14 @@ class CheckpointState:
     """What a checkpoint holds besides the artefact, which `made` describes.
 
     The first `rows` of the `source`, by its digest, are in it. `sample`: the first of them, as
-    `trial` calls the model with.
+    `trial` calls the model with. `statistics`: of all of them.
     """
 
     source: str
     rows: int
     made: FitResult
     sample: dict[str, Any] = field(default_factory=dict)
+    statistics: TableStatistics | None = None
 
 
 def position(file: Path) -> tuple[str, int]:

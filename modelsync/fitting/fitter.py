@@ -17,6 +17,10 @@ from modelsync.models.isolation import process_state
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.serializers import registry
 from modelsync.models.serializers.serializer import Owner
+from modelsync.models.statistics.histograms import Histograms
+from modelsync.models.statistics.merging import merged
+from modelsync.models.statistics.prediction_kind import classifies
+from modelsync.models.statistics.summary import TableStatistics
 from modelsync.models.tables import bodies
 from modelsync.models.training.trainable import Fitted, Trainable
 from modelsync.models.types import LoadedModel
@@ -41,6 +45,7 @@ class Fitter:
         self.reporter = reporter
         self.rows: int | None = None
         self.sample: dict[str, Any] = {}
+        self.histograms = Histograms()
         with reporter.stage("load"):
             self.resumed = checkpoint.read(job.checkpoint) if job.checkpoint else None
             self.model = self._load()
@@ -74,7 +79,19 @@ class Fitter:
         with self.reporter.stage("verify"):
             trial.record(self.job, self.model, self.trainable, self.sample)
         promote = self.job.promote and not verdict
-        return replace(made, metrics=metrics, rows=self.rows, promote=promote, verdict=verdict)
+        return replace(
+            made,
+            metrics=metrics,
+            rows=self.rows,
+            promote=promote,
+            verdict=verdict,
+            statistics=self._statistics(fitted),
+        )
+
+    def _statistics(self, fitted: Fitted) -> TableStatistics | None:
+        """Return those of all rows that the object has taken in this job, also before a kill."""
+        found = self.histograms.statistics(classifies=classifies(fitted.model))
+        return merged(self.resumed.statistics, found) if self.resumed else found
 
     def _verdict(self, metrics: dict[str, Any]) -> str:
         """Return why the version must not become current by itself, empty if it may."""
@@ -100,12 +117,14 @@ class Fitter:
         with self.reporter.stage("data"):
             data = batches.everything(job)
         self._took(data.x, data.rows)
+        self.histograms.add(data.x, data.y)
         return self._fit(data.x, data.y)
 
     def _body(self) -> tuple[Any, Any]:
         if self.job.input is None:
             raise DataInvalid('expected {"x": ..., "y": ...}, or {"source": ...}; came neither')
         data = bodies.training(json_text.loads(self.job.input.read_bytes()))
+        self.histograms.add(data.x, data.y)
         self._took(data.x, data.x.rows)
         return data.x, data.y
 
@@ -133,6 +152,7 @@ class Fitter:
         due, last = monotonic() + job.checkpoint_seconds, None
         with self.reporter.stage("data"):
             for part in batches.parts(job):
+                self.histograms.add(part.x, part.y)  # before the model may change them
                 fitted = self._fit(part.x, part.y, further=fitted is not None)
                 self._took(part.x, part.rows)
                 assert self.rows is not None
@@ -152,7 +172,9 @@ class Fitter:
         assert self.rows is not None
         with self.reporter.stage("serialise"):
             made = self.saver.save(fitted, "checkpoint")
-            state = CheckpointState(self.job.source, self.rows, made, self.sample)
+            state = CheckpointState(
+                self.job.source, self.rows, made, self.sample, self._statistics(fitted)
+            )
             part = self.job.output / made.file
             checkpoint.write(file, state, part)
             part.unlink()

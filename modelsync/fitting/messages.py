@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from modelsync.errors.training import JobStage
 from modelsync.models.serialization import from_json, to_json
+from modelsync.models.statistics.summary import TableStatistics
 from modelsync.models.types import ModelSpec
 from modelsync.models.versions import FittedVersion, TableSchema
 
@@ -120,7 +121,8 @@ class FitResult:
 
     `sha256` is its digest in hex, `size` in bytes. `metrics`: numbers by name. `rows`: how many it
     was fitted with, None if unknown. `call_seconds`: what one prediction takes. `promote`: whether
-    the version may become current; `verdict` says why not.
+    the version may become current; `verdict` says why not. `statistics`: of those rows, None if
+    they are not known.
     """
 
     serializer: str = ""
@@ -135,3 +137,4 @@ class FitResult:
     promote: bool = True
     verdict: str = ""
     error: FitError | None = None
+    statistics: TableStatistics | None = None

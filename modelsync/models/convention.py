@@ -14,10 +14,14 @@ BATCH = "transform_predict_batch"
 PREDICT = "predict"
 """The method of a model that is trained which answers a table of rows."""
 
-LIFECYCLE = ("accept", "fit", "metrics", PREDICT, "train", "update")
-"""Optional methods of a model that is trained: `fit(x, y, **params)`, `train()`, `update(x, y)`,
-`metrics(x, y)`, `accept(new_metrics, old_metrics)`, and `predict(x)` for tables.
+LIFECYCLE = ("accept", "fill", "fit", "metrics", PREDICT, "train", "update")
+"""Optional methods of a model that is trained: `fit(x, y, **params)`, `train()` or `train(data)`,
+`update(x, y)`, `metrics(x, y)`, `accept(new_metrics, old_metrics)`, `predict(x)` for tables, and
+`fill(date)`, which returns the rows that a day brings.
 """
+
+SCHEMA = "schema.yml"
+"""The file that tells the columns of a model's data."""
 
 EXAMPLES = "examples"
 """The folder with the model's examples, inside its own folder."""

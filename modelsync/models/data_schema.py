@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 ColumnType = Literal["int", "float", "str", "bool", "date", "time", "datetime", "category"]
@@ -58,6 +58,15 @@ class DataSchema:
     def targets(self) -> tuple[ColumnRule, ...]:
         """The columns that the model predicts."""
         return tuple(one for one in self.columns if one.target)
+
+
+def as_mapping(schema: DataSchema) -> dict[str, dict[str, Any]]:
+    """Return the columns as plain mappings, by their names: the `self.schema` of a model."""
+    found = {one.name: asdict(one) for one in schema.columns}
+    for facts in found.values():
+        del facts["name"]
+        facts["allowed"] = list(facts["allowed"])
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The catalog: everything that the database knows of jobs and versions."""
+"""The catalog: everything that the database knows of jobs, versions and training runs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from modelsync.settings import Settings
 from modelsync.store.database import Database
 from modelsync.store.job_logs import JobLogs
 from modelsync.store.labels import LabelRecords
+from modelsync.store.leases import Leases
 from modelsync.store.queue import JobQueue
 from modelsync.store.runs import JobRuns
+from modelsync.store.training_runs import TrainingRuns
 from modelsync.store.versions import VersionRecords
 
 
-class Catalog(JobQueue, JobRuns, JobLogs, VersionRecords, LabelRecords):
-    """Jobs from the request to their end, their logs, and versions with what names them.
+class Catalog(JobQueue, JobRuns, JobLogs, VersionRecords, LabelRecords, TrainingRuns, Leases):
+    """Jobs from the request to their end, their logs, versions with what names them; training runs
+    and leases.
 
     Each method is one transaction, and raises StoreUnavailable if the database does not answer. A
     call whose answer was lost on the way can be repeated.

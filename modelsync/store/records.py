@@ -205,8 +205,10 @@ class TrainingRun:
 class Observation:
     """What a client was answered, and what turned out to be true: both of one request.
 
-    `version` is the fitted version that has answered, None if the request was not sampled.
-    `prediction` and `truth` are JSON values, None where they are not known (yet).
+    `version` is the fitted version that has answered, 0 for a model that has none, None while the
+    prediction is not known. `prediction` and `truth` are JSON values, None where they are not known
+    (yet). With both, `correct` is the share of the request's rows that are right, and `error` the
+    mean absolute error, None where they cannot be compared.
     """
 
     model: str
@@ -214,5 +216,22 @@ class Observation:
     version: int | None = None
     prediction: Any = None
     truth: Any = None
+    correct: float | None = None
+    error: float | None = None
     created: datetime | None = None
     answered: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveQuality:
+    """How right a version was, of the requests whose truth is known: `compared` of them.
+
+    `accuracy`: the share of rows that were right. `error`: the mean absolute error, None where
+    predictions are no numbers. `since`: the first of those requests.
+    """
+
+    version: int
+    compared: int
+    accuracy: float | None
+    error: float | None
+    since: datetime

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, func, select, update
 
 from modelsync.errors import ArtifactCorrupt, UnknownJob
-from modelsync.store.records import Job, NewJob, NewVersion, Version
+from modelsync.store.records import Job, NewJob, NewVersion, TrainingRun, Version
 from modelsync.store.tables import blobs, jobs, revisions
 
 
@@ -21,6 +21,11 @@ def job_of(row: RowMapping) -> Job:
 def version_of(row: RowMapping) -> Version:
     """Return a row of `versions` as a record."""
     return Version(made=NewVersion(**_values(NewVersion, row)), **_values(Version, row))
+
+
+def run_of(row: RowMapping) -> TrainingRun:
+    """Return a row of `training_runs` as a record."""
+    return TrainingRun(**_values(TrainingRun, row))
 
 
 def columns_of(record: NewJob | NewVersion) -> dict[str, Any]:

@@ -249,8 +249,11 @@ leases = Table(
     Column("name", Words, primary_key=True),
     Column("owner", Words, nullable=False),
     Column("until", Moment, nullable=False),
+    Column("done", Moment),
 )
-"""What one process of all replicas does, such as the schedule, until its lease runs out."""
+"""What one process of all replicas does, such as the schedule, until its lease runs out. `done`: up
+to when that has been done, whoever did it.
+"""
 
 observations = Table(
     "modelsync_observations",
@@ -260,6 +263,8 @@ observations = Table(
     Column("version", Integer),
     Column("prediction", JsonText),
     Column("truth", JsonText),
+    Column("correct", Float),
+    Column("error", Float),
     Column("created", Moment, nullable=False, index=True),
     Column("answered", Moment),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
@@ -79,6 +80,17 @@ class VersionRecords:
                 _delete(connection, model, found)
             return len(found)
 
+    def statistics(self, model: str, number: int) -> Mapping[str, Any] | None:
+        """Return the statistics of the data of a version, a `TableStatistics` as JSON; None
+        without.
+        """
+        query = select(versions.c.statistics).where(
+            versions.c.model == model, versions.c.number == number
+        )
+        with self.database.reading() as connection:
+            found: Mapping[str, Any] | None = connection.scalar(query)
+            return found
+
     def revision(self) -> int:
         """Return a number that grows with every change of versions, pointers and labels."""
         with self.database.reading() as connection:
@@ -86,8 +98,9 @@ class VersionRecords:
 
 
 def _models(connection: Connection, model: str | None = None) -> dict[str, ModelRecord]:
-    """Read all models, or one, with three queries."""
-    names, rows, marks = select(models), select(versions), select(labels)
+    """Read all models, or one, with three queries; without statistics, which are large."""
+    facts = [column for column in versions.c if column is not versions.c.statistics]
+    names, rows, marks = select(models), select(*facts), select(labels)
     if model is not None:
         names = names.where(models.c.name == model)
         rows = rows.where(versions.c.model == model)

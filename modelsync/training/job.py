@@ -25,7 +25,9 @@ from modelsync.environments.store import python_of
 from modelsync.errors import ArtifactCorrupt, JobFailed, ModelsyncError, StoreUnavailable
 from modelsync.errors.training import JobStage
 from modelsync.fitting.messages import FitError, FitResult
-from modelsync.models.serialization import to_json
+from modelsync.models.serialization import from_json, to_json
+from modelsync.models.statistics.merging import merged, without
+from modelsync.models.statistics.summary import TableStatistics
 from modelsync.models.types import ModelSpec
 from modelsync.observability.logs import event
 from modelsync.observability.redaction import redacted
@@ -159,7 +161,7 @@ class JobRun:
             sha256 = self._store.blobs.put(file)
             if sha256 != result.sha256:
                 raise ArtifactCorrupt("the artefact has changed since it was written")
-            made = _new_version(job, result)
+            made = _new_version(job, result, self._statistics(job, result))
             return self._store.catalog.finish(
                 job.id, self._owner, made, promote=result.promote, verdict=result.verdict
             )
@@ -169,6 +171,18 @@ class JobRun:
         except ArtifactCorrupt as error:
             return self._fail(job, _error("serialise", "ArtifactCorrupt", str(error)), "failed")
         return self._ended(job, "done", version=version.number, verdict=version.verdict)
+
+    def _statistics(self, job: Job, result: FitResult) -> TableStatistics | None:
+        """Return the statistics of all that a version has seen, without columns that are masked.
+
+        An update goes on from the version that it started from. Raises StoreUnavailable.
+        """
+        found = result.statistics
+        if job.asked.kind == "update" and job.asked.parent is not None:
+            before = self._store.catalog.statistics(job.model, job.asked.parent)
+            found = merged(from_json(TableStatistics, before) if before else None, found)
+        mask = {name.casefold() for name in self._config.continuous.sample_mask}
+        return without(found, mask) if found and mask else found
 
     def _fail(self, job: Job, error: Mapping[str, Any], state: JobState) -> JobState:
         self._insist(lambda: self._store.catalog.fail(job.id, self._owner, error, state))
@@ -224,7 +238,7 @@ class JobRun:
                 self._stop.wait(AWAY.pause(failures, random.random()))  # noqa: S311
 
 
-def _new_version(job: Job, result: FitResult) -> NewVersion:
+def _new_version(job: Job, result: FitResult, statistics: TableStatistics | None) -> NewVersion:
     return NewVersion(
         serializer=result.serializer,
         sha256=result.sha256,
@@ -235,6 +249,7 @@ def _new_version(job: Job, result: FitResult) -> NewVersion:
         fingerprint=str(job.asked.options.get("data", "")),
         rows=result.rows,
         call_seconds=result.call_seconds,
+        statistics=to_json(statistics) if statistics else None,
     )
 
 

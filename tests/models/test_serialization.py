@@ -109,9 +109,10 @@ def test_an_entry_reads_back_the_same(entry: Any) -> None:
 
 
 def test_an_entry_is_one_flat_object() -> None:
-    """Only the fault and the placement are nested: people and older versions read it."""
+    """Only the plan, the fault and the placement are nested: people and older versions read it."""
     values = entry_to_json(ModelEntry.of(SPEC, SPEC.path, fault=FAULT, release="a"))
     assert [key for key, value in values.items() if isinstance(value, dict)] == [
+        "plan",
         "fault",
         "placement",
     ]

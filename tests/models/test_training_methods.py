@@ -29,6 +29,18 @@ INHERITED = FIT.format("Base") + "class Child(Base):\n    def predict(self, x): 
         (SCALER.replace("Scaler", "Churn"), "Churn", ("fit",)),
         ("class Own:\n    def train(self): ...\n", "Own", ("train",)),
         ("class Own:\n    def train(self, rows=100): ...\n", "Own", ("train",)),
+        ("class Own:\n    def train(self, data, rows=100): ...\n", "Own", ("train",)),
+        ("class Own:\n    def train(self, *, data): ...\n", "Own", ("train",)),
+        (
+            "class Own:\n    def train(self, data): ...\n    def fill(self, date): ...\n",
+            "Own",
+            ("fill", "train"),
+        ),
+        (
+            "class Own:\n    def train(self): ...\n    def fill(self, frame): ...\n",
+            "Own",
+            ("train",),
+        ),
         (
             "from base import Base\n\n" + SCALER + "class Churn(Base):\n    pass\n",
             "Churn",
@@ -56,6 +68,7 @@ def test_the_class_and_its_methods(
     "method",
     [
         "def train(self, mode): ...",  # of torch
+        "def train(self, data, mode): ...",
         "def fit(self): ...",  # a step of __init__
         "def update(self, x): ...",  # nothing trains it
         "def predict(self, x): ...",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Optional
@@ -136,4 +137,34 @@ def _arguments(
         else hint
         for name, hint in hints.items()
     }
-    return validation.arguments(optional, defaults, open_ended=open_ended)
+    variables = {_variable(name): name for name in optional}
+    validate, schema = validation.arguments(
+        {_variable(name): hint for name, hint in optional.items()},
+        {_variable(name): default for name, default in defaults.items()},
+        open_ended=open_ended,
+    )
+    renamed = {variable: name for variable, name in variables.items() if variable != name}
+    return _renaming(validate, renamed) if renamed else validate, schema
+
+
+def _variable(parameter: str) -> str:
+    """Return the name of the variable that a parameter takes: `class` for `class_`, since keywords
+    of Python cannot be parameters (PEP 8, "Function and Method Arguments").
+    """
+    plain = parameter.removesuffix("_")
+    return plain if keyword.iskeyword(plain) else parameter
+
+
+def _renaming(validate: Validate, renamed: dict[str, str]) -> Validate:
+    """Return what takes variables, also by the names of the parameters, and returns arguments."""
+
+    def arguments(variables: Variables) -> Any:
+        by_parameter = {
+            variable: variables[name]
+            for variable, name in renamed.items()
+            if name in variables and variable not in variables
+        }
+        found = validate({**variables, **by_parameter} if by_parameter else variables)
+        return {renamed.get(name, name): value for name, value in found.items()}
+
+    return arguments

@@ -150,6 +150,16 @@ class Folder:
             return None, None
         return self._class(home, inner)
 
+    def lineage(self, module: Module, class_name: str) -> Iterator[tuple[Module, ast.ClassDef]]:
+        """Yield a class and its bases in the folder, the nearest first."""
+        waiting, seen = [(module, class_name)], set()
+        while waiting:
+            home, node = self._class(*waiting.pop(0))
+            if home is not None and node is not None and id(node) not in seen:
+                seen.add(id(node))
+                yield home, node
+                waiting += [(home, base) for base in map(base_name, node.bases) if base]
+
     def methods_named(self, name: str) -> Iterator[tuple[Module, Function]]:
         """Yield the methods of that name of all classes that have been read."""
         for module in list(self._read_modules()):

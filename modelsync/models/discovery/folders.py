@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modelsync.files import tree_hash
 from modelsync.models.artefacts import registry
-from modelsync.models.convention import FILE, RESERVED
+from modelsync.models.convention import FILE, RESERVED, SCHEMA
 from modelsync.models.discovery import source_analysis
 from modelsync.models.types import Fault, ModelName, ModelSpec, TreeHash
 
@@ -84,8 +84,9 @@ def _examine(entry: os.DirEntry[str], versions: Mapping[str, str]) -> ModelSpec 
         if fault:
             return replace(spec, fault=fault)
         if FILE not in files:
-            return _describe_artefact(spec, files)
-        return source_analysis.describe(spec, (path / FILE).read_bytes())
+            return _with_schema(_describe_artefact(spec, files), files)
+        spec = source_analysis.describe(spec, (path / FILE).read_bytes())
+        return _with_schema(spec, files)
     except OSError as error:
         unreadable = f"cannot be read: {error.strerror}"
         return replace(spec, fault=Fault("static", unreadable, _inside(error.filename, path)))
@@ -98,6 +99,18 @@ def _inside(file: object, folder: Path) -> str | None:
         if path.is_relative_to(folder) and path != folder
         else None
     )
+
+
+def _with_schema(spec: ModelSpec, files: list[str]) -> ModelSpec:
+    """Return the spec with what the folder's `schema.yml` says, or with the fault in that."""
+    if spec.fault or SCHEMA not in files:
+        return spec
+    from modelsync.models.schemas import reading  # it imports yaml
+
+    found = reading.read((spec.path / SCHEMA).read_bytes())
+    if isinstance(found, Fault):
+        return replace(spec, fault=found)
+    return replace(spec, schema=found)
 
 
 def _is_meant_as_model(files: list[str]) -> bool:

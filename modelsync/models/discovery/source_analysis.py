@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from modelsync.models.convention import BATCH, FILE, LIFECYCLE, METHOD, PREDICT
-from modelsync.models.discovery import training_methods
+from modelsync.models.data_schema import NO_PLAN
+from modelsync.models.discovery import training_methods, training_plan
 from modelsync.models.discovery.folder_source import Folder
 from modelsync.models.discovery.self_writes import writes_self
 from modelsync.models.discovery.training_methods import Function, Members, base_name
@@ -54,6 +55,7 @@ def describe(spec: ModelSpec, source: bytes) -> ModelSpec:
         writes_self=writes_self(members, chosen, predicting),
         is_async=isinstance(method, ast.AsyncFunctionDef),
         methods=found,
+        plan=training_plan.read(spec.path, chosen)[0] if found else NO_PLAN,
         fault=_batch_fault(members.get(METHOD), members.get(BATCH))
         or training_methods.fault(members),
     )

@@ -13,6 +13,12 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 Members = dict[str, Function | None]
 """The methods of a class by name; None for one that is assigned from something else."""
 
+DATA = "data"
+"""The parameter of `train` that gets the rows of the declared source."""
+
+DAYS = ("date", "day")
+"""The parameter of `fill`: what a class fills otherwise, such as gaps, takes other arguments."""
+
 ESTIMATOR_BASES = {
     "BaseEstimator",
     "BiclusterMixin",
@@ -32,8 +38,8 @@ def find(members: Members) -> tuple[str, ...]:
     """Return the methods of `convention.LIFECYCLE` that a class has, sorted; none if nothing trains
     it.
 
-    `train` must need no argument: that of torch's modules, or of a model with a meaning of its own,
-    is another method. The others must take their data.
+    `train` must need no argument but `data`: that of torch's modules, or of a model with a meaning
+    of its own, is another method. `fill` must take the date alone. The others must take their data.
     """
     found = [name for name in LIFECYCLE if name in members and _fits(name, members[name])]
     return tuple(sorted(found)) if {"fit", "train"} & set(found) else ()
@@ -44,8 +50,26 @@ def _fits(name: str, function: Function | None) -> bool:
         return True
     required, most = _counts(function)
     if name == "train":
-        return required == 0
+        return required - _needs(function, DATA) == 0
+    if name == "fill":
+        return required <= 1 and any(one.arg in DAYS for one in _named(function))
     return most >= (2 if name == "accept" else 1)
+
+
+def _named(function: Function) -> list[ast.arg]:
+    """Return the parameters that have names."""
+    arguments = function.args
+    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+
+
+def _needs(function: Function, name: str) -> bool:
+    """Return whether a parameter of that name has no default."""
+    arguments = function.args
+    given = [*arguments.posonlyargs, *arguments.args]
+    required = given[: len(given) - len(arguments.defaults)]
+    pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    required += [one for one, default in pairs if default is None]
+    return name in [one.arg for one in required]
 
 
 def _counts(function: Function) -> tuple[int, float]:

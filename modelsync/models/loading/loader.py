@@ -10,7 +10,7 @@ import inspect
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +21,9 @@ from modelsync.errors import ArtifactCorrupt, ModelBroken, VersionRefused
 from modelsync.models import examples
 from modelsync.models.artefacts import registry
 from modelsync.models.binding import calls
+from modelsync.models.binding.calls import Calls
 from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
+from modelsync.models.data_schema import as_mapping
 from modelsync.models.diagnosis import from_exception
 from modelsync.models.isolation import fork_guard, import_hooks, process_state
 from modelsync.models.loading import lifecycle
@@ -153,14 +155,16 @@ def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
     with process_state.restored_modules():
         artefact = registry.load(path, spec.artefact)
     batch = artefact.batch
+    rows = (batch.row, batch.call) if artefact.batches else (None, None)
+    found = calls.of_spec(spec, Calls(partial(answers.call, artefact), batch.schema, *rows))
     return LoadedModel(
         spec,
-        call=partial(answers.call, artefact),
-        schema=batch.schema,
+        call=found.call,
+        schema=found.schema,
         doc=artefact.doc,
         instance=artefact.instance,
-        bind=batch.row if artefact.batches else None,
-        call_batch=batch.call if artefact.batches else None,
+        bind=found.bind,
+        call_batch=found.call_batch,
         artefact=ArtefactFacts(artefact.features.names, artefact.kind, artefact.steps),
     )
 
@@ -174,6 +178,7 @@ def _instance(
     kind = getattr(module, spec.class_name, None)
     if not isinstance(kind, type):
         raise ModelBroken(Fault("load", f"{FILE} defines no class {spec.class_name}", FILE))
+    _give_schema(kind, spec)
     make = _constructor(kind, f"{path}/")
     with process_state.restored_modules():
         instance = make()
@@ -188,6 +193,7 @@ def _instance(
         found = predictions.bind(spec, instance, found, fitted)
     if found is None:
         raise ModelBroken(Fault("load", f"class {spec.class_name} has no {METHOD} method", FILE))
+    found = calls.of_spec(spec, found)
     return LoadedModel(
         replace(spec, is_async=found.is_async),
         call=found.call,
@@ -201,6 +207,13 @@ def _instance(
         stop=lifecycle.method(instance, "stop"),
         fitted=fitted,
     )
+
+
+def _give_schema(kind: type, spec: ModelSpec) -> None:
+    """Let instances of a class read `schema.yml` as `self.schema`, unless it has one of its own."""
+    if spec.schema and not hasattr(kind, "schema"):
+        with suppress(AttributeError, TypeError):  # of a metaclass that forbids it
+            kind.schema = as_mapping(spec.schema)  # type: ignore[attr-defined]
 
 
 def _label(spec: ModelSpec) -> str:

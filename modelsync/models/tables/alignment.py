@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import date, datetime, time
 from typing import Any
 
 from modelsync.errors import InvalidField, VariablesInvalid
@@ -139,6 +140,8 @@ def _is_number(value: Any) -> bool:
 def _texts(values: list[Any]) -> list[Any]:
     if _TEXTS.issuperset(map(type, values)):
         return values
+    if any(isinstance(value, date | time) for value in values):  # by the schema of the folder
+        return _texts([one.isoformat() if isinstance(one, date | time) else one for one in values])
     raise _Unfit("texts", lambda value: value is None or isinstance(value, str))
 
 
@@ -165,8 +168,6 @@ def _times(values: list[Any]) -> list[Any]:
 def _is_time(value: Any) -> bool:
     if not isinstance(value, str):
         return not isinstance(value, bool)
-    from datetime import datetime
-
     try:
         datetime.fromisoformat(value)
     except ValueError:

@@ -6,6 +6,7 @@ pandas and numpy are imported when a model needs them, and only if its environme
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -60,8 +61,8 @@ def _series(values: list[Any], kind: Column) -> Any:
     import pandas as pd
 
     if kind.dtype == "category":
-        known = set(kind.categories)
-        values = [value if value in known else None for value in values]
+        known = {str(value): value for value in kind.categories}  # 3 is "3", as in a query
+        values = [None if value is None else known.get(str(value)) for value in values]
         return pd.Categorical(values, categories=list(kind.categories))
     if kind.dtype.startswith("datetime64"):
         return _times(values, kind.dtype)
@@ -82,9 +83,12 @@ def _times(values: list[Any], dtype: str) -> Any:
     zone = "," in dtype
     if all(value is None or isinstance(value, str) for value in values):
         found = pd.to_datetime(pd.Series(values, dtype="object"), format="ISO8601", utc=zone)
+    elif all(value is None or isinstance(value, date) for value in values):
+        found = pd.to_datetime(pd.Series(values, dtype="object"), utc=zone)
     else:
         known = [
-            pd.Timestamp(one).value // 10**6 if isinstance(one, str) else one for one in values
+            pd.Timestamp(one).value // 10**6 if isinstance(one, str | date) else one
+            for one in values
         ]
         found = pd.to_datetime(pd.Series(known, dtype="float64"), unit="ms", utc=zone)
     if not zone and found.dt.tz is not None:

@@ -68,6 +68,13 @@ class Table(dict[str, list[Any]]):
         columns = {key: values for key, values in self.items() if key != name}
         return Table(columns, named=self.named, index=self.index, dtypes=self.dtypes)
 
+    def with_columns(self, columns: Mapping[str, list[Any]]) -> Table:
+        """Return a table of the same request with other columns, which have names."""
+        found = Table(columns, named=True, index=self.index, dtypes=self.dtypes)
+        found.form, found.key = self.form, self.key
+        found.orient, found.as_text = self.orient, self.as_text
+        return found
+
 
 def by_rows(rows: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
     """Return the columns of rows that have as many values, named by their numbers."""

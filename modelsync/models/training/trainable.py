@@ -141,6 +141,7 @@ class Trainable:
         found = predictions.bind_to(
             model.spec, self._instance, single, self._inputs, place="what was fitted", ready=True
         )
+        found = calls.of_spec(model.spec, found)
         model.call, model.schema = found.call, found.schema
         model.bind, model.call_batch = found.bind, found.call_batch
 

@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("owner", sa.Text(), nullable=False),
         sa.Column("until", _TIME, nullable=False),
+        sa.Column("done", _TIME),
         sa.PrimaryKeyConstraint("name", name="pk_modelsync_leases"),
     )
     op.create_table(
@@ -30,6 +31,8 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer()),
         sa.Column("prediction", sa.Text()),
         sa.Column("truth", sa.Text()),
+        sa.Column("correct", sa.Float()),
+        sa.Column("error", sa.Float()),
         sa.Column("created", _TIME, nullable=False),
         sa.Column("answered", _TIME),
         sa.PrimaryKeyConstraint("model", "request_id", name="pk_modelsync_observations"),
