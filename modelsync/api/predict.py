@@ -40,7 +40,11 @@ def routes(context: Context) -> list[Route]:
         context.require("predict")
         options = query.all_options(_query())
         request_id = replies.request_id()
-        outcomes = ask_all(dataplane, _json_body(context), NATIVE, request_id, options.names)
+        body = _json_body(context)
+        outcomes = ask_all(dataplane, body, NATIVE, request_id, options.names)
+        if sampler := context.service.sampler:
+            for name, outcome in outcomes.items():
+                sampler.heard(dataplane.models.get(name), NATIVE, request_id, body, outcome)
         answer = NATIVE.answer_all(
             outcomes, flat=options.flat, release=dataplane.release, request_id=request_id
         )
@@ -83,9 +87,13 @@ def predictor(context: Context) -> Callable[[str], Response]:
         if version := _named(context.service, name, body):
             return with_version(context.service, name, version, body)
         request_id = replies.request_id()
-        codec = codec_of(dataplane.models[name].spec)
+        model = dataplane.models[name]
+        codec = codec_of(model.spec)
+        outcome = dataplane.predict(name, body, codec, request_id)
+        if context.service.sampler:
+            context.service.sampler.heard(model, codec, request_id, body, outcome)
         answer = NATIVE.answer(
-            dataplane.predict(name, body, codec, request_id),
+            outcome,
             name=name,
             model=dataplane.models[name],
             release=dataplane.release,
@@ -101,6 +109,8 @@ def with_version(service: Service, name: str, version: str, body: bytes) -> Resp
     request_id = replies.request_id()
     codec = codec_of(service.models[name].spec)
     outcome, model = service.predict_version(name, version, body, codec, request_id)
+    if service.sampler:
+        service.sampler.heard(model, codec, request_id, body, outcome)
     answer = NATIVE.answer(
         outcome, name=name, model=model, release=service.commit, request_id=request_id
     )
