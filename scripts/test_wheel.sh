@@ -23,4 +23,4 @@ chosen+=(tests/training/test_labels.py)
 [[ " $* " == *" tests/"* ]] && chosen=()
 unset PYTHONPATH
 "$work/venv/bin/python" -c 'import modelsync; print("testing", modelsync.__version__, "in", *modelsync.__path__)'
-"$work/venv/bin/python" -m pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not training and not airflow and not jobs" "${chosen[@]}" "$@"
+"$work/venv/bin/python" -m pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not training and not airflow and not compose and not jobs" "${chosen[@]}" "$@"

@@ -48,6 +48,7 @@ class FileSource:
 
     resumable = True
     tells_changes = True
+    tells_rows = False
 
     def __init__(self, source: str, wanted: Wanted, folder: Path, settings: Settings) -> None:
         """Find the files and compare their columns. Raises DataInvalid and StoreUnavailable."""

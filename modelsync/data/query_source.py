@@ -39,6 +39,7 @@ class QuerySource:
 
     rows = None
     tells_changes = False
+    tells_rows = True
 
     def __init__(
         self, query: str, wanted: Wanted, database: DataDatabase, place: str = PLACE

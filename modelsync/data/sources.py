@@ -44,7 +44,8 @@ class DataSource(Protocol):
     `text`: what names it, as `examine` takes it; `name`: what messages call it. `target`: the
     columns that are y. `resumable`: it has the same rows in the same order each time, while its
     `digest` is the same; so a job may go on where another was killed. `tells_changes`: its `digest`
-    changes with the data; else the same source asked for again is fitted again.
+    changes with the data; else the same source asked for again is fitted again. `tells_rows`: its
+    `fingerprint` is the same if the rows are, whatever their files are.
     """
 
     text: str
@@ -52,6 +53,7 @@ class DataSource(Protocol):
     target: tuple[str, ...]
     resumable: bool
     tells_changes: bool
+    tells_rows: bool
 
     @property
     def digest(self) -> str:

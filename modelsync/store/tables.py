@@ -170,6 +170,7 @@ versions = Table(
     Column("rows", BigInteger),
     Column("call_seconds", Float),
     Column("statistics", JsonText),
+    Column("comparison", JsonText),
     Column("created", Moment, nullable=False),
     Column("origin", Words, nullable=False),
     Column("job", Words, nullable=False),
@@ -266,6 +267,6 @@ observations = Table(
     Column("correct", Float),
     Column("error", Float),
     Column("created", Moment, nullable=False, index=True),
-    Column("answered", Moment),
+    Column("answered", Moment, index=True),
 )
 """Predictions of sampled requests, and the truth that came later; either may come first."""

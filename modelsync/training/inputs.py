@@ -22,7 +22,7 @@ from modelsync.models.types import ModelSpec
 from modelsync.models.versions import FittedVersion
 from modelsync.settings import Settings
 from modelsync.store import Store
-from modelsync.store.records import Job
+from modelsync.store.records import Job, Version
 from modelsync.training.artifacts import Artifacts
 from modelsync.training.workspace import Workspace
 
@@ -70,6 +70,9 @@ class JobInputs:
             serializer=str(asked.options.get("serializer") or training.serializer),
             promote=bool(asked.options.get("promote", True)),
             old_metrics=dict(current.made.metrics) if current else None,
+            planned=bool(asked.options.get("planned")),
+            test_size=float(asked.options.get("test_size") or 0.0),
+            current=self._current(current) if asked.options.get("planned") else None,
             memory=training.memory,
             log_format="text",
             log_level=self._config.logs.level,
@@ -143,6 +146,18 @@ class JobInputs:
             settings=self._config,
             schema=spec.schema,
         )
+
+    def _current(self, version: Version | None) -> FittedVersion | None:
+        """Return the version that serves, to be compared with; None if it cannot be had."""
+        if version is None:
+            return None
+        artifacts = Artifacts(self._config.state.home, self._store.blobs)
+        found = artifacts.describe(version)
+        try:
+            artifacts.fetch(found)
+        except ArtifactCorrupt as error:  # the evaluation says that it cannot be loaded
+            log.warning("version %d of %s cannot be compared: %s", found.number, found.model, error)
+        return found
 
     def _fetched(self, sha256: str, name: str) -> Path:
         file = self._workspace.path / name

@@ -261,6 +261,7 @@ def _new_version(job: Job, result: FitResult, statistics: TableStatistics | None
         rows=result.rows,
         call_seconds=result.call_seconds,
         statistics=to_json(statistics) if statistics else None,
+        comparison=result.comparison,
     )
 
 

@@ -13,8 +13,9 @@ _TIME = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Add the tables, and the column of versions."""
+    """Add the tables, and the columns of versions."""
     op.add_column("modelsync_versions", sa.Column("statistics", sa.Text()))
+    op.add_column("modelsync_versions", sa.Column("comparison", sa.Text()))
     _make_runs()
     op.create_table(
         "modelsync_leases",
@@ -38,6 +39,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("model", "request_id", name="pk_modelsync_observations"),
     )
     op.create_index("ix_modelsync_observations_created", "modelsync_observations", ["created"])
+    op.create_index("ix_modelsync_observations_answered", "modelsync_observations", ["answered"])
 
 
 def _make_runs() -> None:
