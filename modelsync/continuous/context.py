@@ -28,7 +28,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """One run: the model's `entry` in the release, its `spec` with an absolute path, the day, and the
+    """One run: the model's `entry` in the release, its `spec` with an absolute path, the day, the
     record of the row. `force`: train though nothing has changed.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import cached_property, partial
@@ -76,26 +76,48 @@ class QuerySource:
                     execution_options=_STREAM,
                 ).one()
                 return hashlib.sha256(repr(tuple(map(str, found))).encode()).hexdigest()
-        return fingerprint(self.batches())
+        return fingerprint(self.raw())
+
+    @cached_property
+    def columns(self) -> pa.Schema:
+        """Return all columns, in the types of the first rows. Raises as `batches` does."""
+        with self._rows(self._query) as rows:
+            return self._types(_batch(rows.fetchmany(SAMPLE), list(rows.keys()), None))
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """Return the types of the first rows. Raises DataInvalid and StoreUnavailable."""
-        with self._rows(self._query) as rows:
-            return self._schema(_batch(rows.fetchmany(SAMPLE), list(rows.keys()), None))
+        """Return the columns of the batches. Raises as `batches` does."""
+        return self._wanted.choose(self.columns, self.name)
 
     def batches(self, skip: int = 0) -> Iterator[pa.RecordBatch]:
         """Read all rows but the first `skip`, as `DataSource.batches` says."""
+        self._wanted.require(self.columns, self.name)
+        yield from shaped(self._read(), self.schema, self._wanted, skip, self.name)
+
+    def raw(self) -> Iterator[pa.RecordBatch]:
+        """Read all rows, as `DataSource.raw` says."""
+        for _, batch in self._read():
+            yield batch
+
+    def _read(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Read batches of the columns that are wanted, with the numbers of their first rows."""
         with self._rows(self._query) as rows:
             names = list(rows.keys())
             first = rows.fetchmany(SAMPLE)
             sample = _batch(first, names, None)
-            schema = self._schema(sample)
+            known = self._types(sample)
+            kinds = pa.schema(
+                [known.field(name) for name in self._wanted.choose(known, self.name).names]
+            )
             parts = chain([first], iter(partial(rows.fetchmany, rows_for(sample)), []))
-            yield from shaped(_numbered(parts, names, schema), schema, self.target, skip, self.name)
+            row = 0
+            for part in parts:
+                yield row, _batch(part, names, kinds)
+                row += len(part)
 
-    def _schema(self, sample: pa.RecordBatch) -> pa.Schema:
-        return self._wanted.choose(sample.schema, self.name)
+    def _types(self, sample: pa.RecordBatch) -> pa.Schema:
+        """Return the columns, whose types the first rows tell."""
+        return sample.schema
 
     @contextmanager
     def _rows(self, query: str) -> Iterator[sa.CursorResult[Any]]:
@@ -128,16 +150,6 @@ def _batch(
                 f"{kind or 'one type'} ({first_line(error)}); CAST it in the query"
             ) from None
     return pa.record_batch(arrays, names=wanted)
-
-
-def _numbered(
-    parts: Iterable[Sequence[sa.Row[Any]]], names: list[str], schema: pa.Schema
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Make a batch of each part, with the number of its first row."""
-    row = 0
-    for part in parts:
-        yield row, _batch(part, names, schema)
-        row += len(part)
 
 
 def _value(value: Any) -> Any:

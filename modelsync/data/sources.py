@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from modelsync.errors import DataInvalid
+from modelsync.models.data_schema import DataSchema
 from modelsync.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,6 +69,10 @@ class DataSource(Protocol):
         """Return how many rows it has; None if that takes reading them."""
 
     @property
+    def columns(self) -> pa.Schema:
+        """Return all columns that the data has, in the types in which it has them."""
+
+    @property
     def schema(self) -> pa.Schema:
         """Return the columns of its batches."""
 
@@ -75,6 +80,11 @@ class DataSource(Protocol):
         """Read all rows but the first `skip`; each batch holds about `BATCH_BYTES`.
 
         Raises DataInvalid, and StoreUnavailable if its server does not answer.
+        """
+
+    def raw(self) -> Iterator[pa.RecordBatch]:
+        """Read all rows of the columns that are wanted and there, in the types of the data, which
+        may differ from batch to batch where `schema.yml` tells one. Raises as `batches` does.
         """
 
 
@@ -85,18 +95,23 @@ def examine(
     *,
     folder: Path,
     settings: Settings,
+    schema: DataSchema | None = None,
 ) -> DataSource:
     """Find the data, and check its columns without reading all of it.
 
     `folder` is the model's. `target` names the column that is y, or several; with none y is None.
-    `columns` are those of x in their order; all others without it. Raises DataInvalid, which says
+    `columns` are those of x in their order; all others without it. By `schema`, that of the model's
+    folder, the batches have its columns, unless others are named, in its types, with missing values
+    filled; one that is missing is told when the batches are read. Raises DataInvalid, which says
     what was expected and what came, and StoreUnavailable.
     """
     targets = (target,) if isinstance(target, str) and target else tuple(target)
     _check(source, targets, columns)
     from modelsync.data.record_batches import Wanted  # it imports pyarrow
 
-    wanted = Wanted(tuple(dict.fromkeys(columns)), tuple(dict.fromkeys(targets)))
+    if schema and not targets:
+        targets = tuple(one.name for one in schema.targets)
+    wanted = Wanted(tuple(dict.fromkeys(columns)), tuple(dict.fromkeys(targets)), schema)
     if _QUERY.match(source):
         from modelsync.data.data_database import DataDatabase
         from modelsync.data.query_source import QuerySource
@@ -117,6 +132,7 @@ def first(
     folder: Path,
     settings: Settings,
     day: date | None = None,
+    schema: DataSchema | None = None,
 ) -> DataSource:
     """Return the first of some sources that is there, examined; `{date}` in them is the day.
 
@@ -125,9 +141,9 @@ def first(
     """
     for text in alternatives[:-1]:
         if is_there(found := dated(text, day), folder=folder, settings=settings):
-            return examine(found, target, columns, folder=folder, settings=settings)
+            return examine(found, target, columns, folder=folder, settings=settings, schema=schema)
     last = dated(alternatives[-1] if alternatives else "", day)
-    return examine(last, target, columns, folder=folder, settings=settings)
+    return examine(last, target, columns, folder=folder, settings=settings, schema=schema)
 
 
 def is_there(source: str, *, folder: Path, settings: Settings) -> bool:

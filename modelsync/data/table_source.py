@@ -80,11 +80,10 @@ class TableSource(QuerySource):
         """Return the digest of the rows, and of the columns that are wanted."""
         return f"{super().digest[:16]}{self.fingerprint()[:48]}"
 
-    def _schema(self, sample: pa.RecordBatch) -> pa.Schema:
+    def _types(self, sample: pa.RecordBatch) -> pa.Schema:
         # By the table's own types: the first rows may lack all values of a column.
         known = self._table.columns
-        fields = [(one.name, known.get(one.name) or one.type) for one in sample.schema]
-        return self._wanted.choose(pa.schema(fields), self.name)
+        return pa.schema([(one.name, known.get(one.name) or one.type) for one in sample.schema])
 
 
 def _query(table: DataTable, connection: sa.Connection) -> tuple[str, bool]:
