@@ -16,6 +16,7 @@ from modelsync import problems
 from modelsync.api import (
     aliases,
     downloads,
+    feedback,
     fits,
     jobs,
     labels,
@@ -40,8 +41,8 @@ from modelsync.server.responses import signature
 log = logging.getLogger(__name__)
 
 RESOURCES: tuple[Resource, ...] = (
-    pages, openapi, predict, status, fits, versions, labels, jobs, runs, downloads, sync, probes,
-    metrics,
+    pages, openapi, predict, status, fits, versions, labels, jobs, runs, downloads, feedback,
+    sync, probes, metrics,
 )  # fmt: skip
 """Every resource. To add one, write its file and list it here.
 

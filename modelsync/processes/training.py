@@ -79,6 +79,8 @@ class TrainerProcess:
         """Whether a model can be trained, or was: another replica may do so, too."""
         if self._config.store.database_url or database_file(self._config.state.home).exists():
             return True
+        if self._config.continuous.sample_rate:  # it has the samples collected
+            return True
         if self._config.training.jobs == "off":
             return False
         if (current := Releases(self._config.state.home).current_id()) == self._seen:

@@ -28,6 +28,8 @@ from modelsync.store.records import Job, JobState
 from modelsync.training import callback, mirror, schedule
 from modelsync.training.asked_runs import AskedRuns
 from modelsync.training.cleaning import Cleaning
+from modelsync.training.collection import LOOK as LOOK_FOR_SAMPLES
+from modelsync.training.collection import Collection
 from modelsync.training.job import host_of
 from modelsync.training.labels import GitLabels
 from modelsync.training.launchers import NOT_RUN, Ended, JobLauncher, JobProcesses
@@ -238,7 +240,9 @@ def serve(config: Settings, stop: Stop) -> None:
         trainer.step(now)
 
     starters = _starters(config, opened, children)
+    collection = Collection(home, opened.catalog, children)
     for loop in (
+        Loop("samples", collection.step, LOOK_FOR_SAMPLES),
         Loop("the mirror", VersionMirror(home, opened).step, mirror.LOOK),
         Loop("labels", GitLabels(opened.catalog, home).step, 1.0),
         Loop("cleaning", Cleaning(home, opened).step, 30.0),
@@ -249,6 +253,7 @@ def serve(config: Settings, stop: Stop) -> None:
     for one, thread in zip(starters, threads, strict=True):
         thread.join(GRACE)
         one.stop(GRACE)
+    collection.stop(GRACE)
     if launcher:
         launcher.stop(min(GRACE, config.server.drain_timeout))
     children.end_all()
