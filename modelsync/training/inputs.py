@@ -108,6 +108,7 @@ class JobInputs:
             options.get("columns") or (),
             folder=spec.path,
             settings=self._config,
+            schema=spec.schema,
         )
 
     def _current(self, version: Version | None) -> FittedVersion | None:

@@ -186,6 +186,7 @@ class Intake:
             folder=self.folders / spec.path,
             settings=self.settings,
             day=asked.day or datetime.now().astimezone().date(),
+            schema=spec.schema,
         )
 
     def _parent(self, entry: ModelEntry, name: str) -> tuple[Version, str]:
