@@ -13,7 +13,7 @@ from tests.airflow.installation import Airflow
 from tests.airflow.shop import Shop
 from tests.fixtures import postgres
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 
 HERE = Path(__file__).parent
 
