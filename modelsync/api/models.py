@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from modelsync.api import artefacts
+from modelsync.api import artefacts, drift
 from modelsync.inference.serving import Service
 from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelState, Placement
 
@@ -78,6 +78,7 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "schema": loaded.schema if loaded else None,
         "examples": [asdict(example) for example in loaded.examples] if loaded else [],
         "url": f"{service.base}/{name}",
+        "drift": drift.described(service, name),
         **artefacts.facts(service, entry, loaded),
     }
 

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from flask import Response, request
 
-from modelsync.api import replies, samples
+from modelsync.api import parameters, replies, samples
 from modelsync.api.components import (
     HEADERS,
     Schema,
@@ -23,7 +23,6 @@ from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route, Undocum
 from modelsync.errors import RequestError
 from modelsync.inference.fanout import predict_all as ask_all
 from modelsync.inference.serving import Service
-from modelsync.models.tables.bodies import KEYS
 from modelsync.models.types import LoadedModel
 from modelsync.problems import JSON
 from modelsync.protocols.native import NATIVE
@@ -41,7 +40,11 @@ def routes(context: Context) -> list[Route]:
         context.require("predict")
         options = query.all_options(_query())
         request_id = replies.request_id()
-        outcomes = ask_all(dataplane, _json_body(context), NATIVE, request_id, options.names)
+        body = _json_body(context)
+        outcomes = ask_all(dataplane, body, NATIVE, request_id, options.names)
+        if sampler := context.service.sampler:
+            for name, outcome in outcomes.items():
+                sampler.heard(dataplane.models.get(name), NATIVE, request_id, body, outcome)
         answer = NATIVE.answer_all(
             outcomes, flat=options.flat, release=dataplane.release, request_id=request_id
         )
@@ -49,11 +52,15 @@ def routes(context: Context) -> list[Route]:
 
     path = f"{context.base}/{MODEL_NAME}"
     about = PerModel(lambda model: _predict_operation(context, model), request_schemas)
+    by_query = PerModel(
+        lambda model: _query_operation(context, model),
+        applies=lambda model: model.spec.schema is not None,
+    )
     older = Undocumented(f"the path of an older system; it answers as POST {path} does")
     return [
         Route("POST", path, predict, about),
         Route("POST", f"{path}/predict", predict, older),
-        Route("GET", f"{path}/predict", predict, older),
+        Route("GET", f"{path}/predict", predict, by_query),
         Route("POST", f"{context.base}/all", predict_all, _all_operation(context), link="all"),
     ]
 
@@ -69,7 +76,10 @@ def predictor(context: Context) -> Callable[[str], Response]:
             context.require("predict")
             if name not in dataplane.models:
                 dataplane.model(name)  # raises UnknownModel or ModelUnavailable for any body
-            body = _json_body(context) if request.method == "POST" else query.body_of(_query())
+            if request.method == "POST":
+                body = _json_body(context)
+            else:
+                body = parameters.body_of(dataplane.models[name], _query())
         except RequestError as error:
             if row := dataplane.counters.rows.get(name):
                 row.observe(error.reason, perf_counter() - started)
@@ -77,9 +87,13 @@ def predictor(context: Context) -> Callable[[str], Response]:
         if version := _named(context.service, name, body):
             return with_version(context.service, name, version, body)
         request_id = replies.request_id()
-        codec = codec_of(dataplane.models[name].spec)
+        model = dataplane.models[name]
+        codec = codec_of(model.spec)
+        outcome = dataplane.predict(name, body, codec, request_id)
+        if context.service.sampler:
+            context.service.sampler.heard(model, codec, request_id, body, outcome)
         answer = NATIVE.answer(
-            dataplane.predict(name, body, codec, request_id),
+            outcome,
             name=name,
             model=dataplane.models[name],
             release=dataplane.release,
@@ -95,6 +109,8 @@ def with_version(service: Service, name: str, version: str, body: bytes) -> Resp
     request_id = replies.request_id()
     codec = codec_of(service.models[name].spec)
     outcome, model = service.predict_version(name, version, body, codec, request_id)
+    if service.sampler:
+        service.sampler.heard(model, codec, request_id, body, outcome)
     answer = NATIVE.answer(
         outcome, name=name, model=model, release=service.commit, request_id=request_id
     )
@@ -103,10 +119,12 @@ def with_version(service: Service, name: str, version: str, body: bytes) -> Resp
 
 def _named(service: Service, name: str, body: bytes) -> str:
     """The version that a request for a trained model names, in its body or its query."""
-    if not service.models[name].spec.trainable:
+    spec = service.models[name].spec
+    if not spec.trainable:
         return ""
+    keys = parameters.version_keys(spec)
     return named_version(body) or next(
-        (request.args[key] for key in KEYS if request.args.get(key)), ""
+        (request.args[key] for key in keys if request.args.get(key)), ""
     )
 
 
@@ -130,6 +148,20 @@ def _predict_operation(context: Context, model: LoadedModel) -> Operation:
         needs_token=context.predict_needs_token,
         description=model.doc.strip(),
         requestBody={"required": True, "content": {JSON: _request(model)}},
+    )
+
+
+def _query_operation(context: Context, model: LoadedModel) -> Operation:
+    """The same prediction with the columns of the model's schema as parameters of a query."""
+    fitted = ("404", "409") if model.spec.trainable else ()
+    return operation(
+        f"query_{model.name}",
+        "models",
+        f"Predict one row with {model.name}, by a query",
+        {"200": _prediction(model)},
+        problems=("400", "422", "500", "503", "504", *fitted),
+        needs_token=context.predict_needs_token,
+        parameters=parameters.described(model),
     )
 
 

@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelsync.cli.command import start
+from modelsync.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from modelsync.continuous.pipeline import Pipeline
     from modelsync.models.types import ModelName
     from modelsync.store.records import RunStep, TrainingRun, Trigger
 
-BUSY = 75
-"""Exit code if another process works on a model, or this one was told to end."""
+AWAY, BUSY = 69, 75
+"""Exit codes of sysexits.h: EX_UNAVAILABLE, if models have failed for want of the store or of the
+database of training data alone; EX_TEMPFAIL, if another process works on a model, or this one was
+told to end.
+"""
 
 PAUSE = 5.0
 """Seconds between two tries with `--wait`."""
@@ -54,8 +58,9 @@ def train(
     that have failed or were missed are caught up first, 30 at most. The same data and code train
     nothing twice. A step that fails is begun again by the next call.
 
-    The exit code is 0 if all is done, 1 if a model has failed, 75 if another process works on one,
-    or this one was told to end: then the run goes on later.
+    The exit code is 0 if all is done, 1 if a model has failed; 69 if the store or the database was
+    away, 75 if another process works on a model, or this one was told to end: the run goes on with
+    the next call.
     """
     from modelsync import orphans, store
     from modelsync.continuous import code
@@ -113,7 +118,8 @@ class Report:
 
     def failed(self, name: str, day: date | None, message: str, **facts: Any) -> None:
         """Print what has gone wrong, in one line on standard error."""
-        self.code = 1
+        away = facts.get("kind") == StoreUnavailable.__name__ and self.code != 1
+        self.code = AWAY if away else 1
         place = f"{name} {day.isoformat()}" if day else name
         click.echo(f"modelsync: {place}: {message}", err=True)
         if self._as_json:

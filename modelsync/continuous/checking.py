@@ -64,7 +64,12 @@ def source_of(spec: ModelSpec, config: Settings, day: date) -> DataSource:
     from modelsync.data import sources
 
     return sources.first(
-        plan.sources_of(spec), plan.target_of(spec), folder=spec.path, settings=config, day=day
+        plan.sources_of(spec),
+        plan.target_of(spec),
+        folder=spec.path,
+        settings=config,
+        day=day,
+        schema=spec.schema,
     )
 
 

@@ -71,7 +71,12 @@ def _incoming(run: RunContext) -> Iterator[DataSource | None]:
     if "fill" not in run.spec.methods:
         text = sources.dated(run.spec.plan.incoming, run.day)
         there = sources.is_there(text, folder=folder, settings=settings)
-        yield sources.examine(text, (), folder=folder, settings=settings) if there else None
+        schema = run.spec.schema
+        yield (
+            sources.examine(text, (), folder=folder, settings=settings, schema=schema)
+            if there
+            else None
+        )
         return
     with storage():
         scratch = run.config.state.home / "run" / "requests"  # cleaned if this process is killed
@@ -81,7 +86,9 @@ def _incoming(run: RunContext) -> Iterator[DataSource | None]:
         file = _called(run, Path(name))
         found = None
         if file:
-            found = sources.examine(file.name, (), folder=file.parent, settings=settings)
+            found = sources.examine(
+                file.name, (), folder=file.parent, settings=settings, schema=run.spec.schema
+            )
             found.name = "fill()"
         yield found
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from modelsync.data.column_rules import ValueRule, of_type, value_rules
 from modelsync.data.content_digest import ContentDigest
 from modelsync.data.record_batches import meant
-from modelsync.data.sources import DataSource
 from modelsync.data.typed_columns import typed
 from modelsync.models.data_schema import (
     CheckReport,
@@ -36,8 +35,21 @@ MAX_TEXT = 200
 """Characters of a value that is shown."""
 
 
+class Checkable(Protocol):
+    """What a check reads: its name, its columns, and its rows, as `DataSource` has them."""
+
+    name: str
+
+    @property
+    def columns(self) -> pa.Schema:
+        """Return all columns that the data has."""
+
+    def raw(self) -> Iterator[pa.RecordBatch]:
+        """Read all rows."""
+
+
 def check(
-    source: DataSource,
+    source: Checkable,
     schema: DataSchema | None,
     *,
     name: str = "",

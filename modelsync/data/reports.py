@@ -40,7 +40,7 @@ def _heading(report: CheckReport) -> str:
 
 
 def _sentence(one: Violation) -> str:
-    """Return what breaks one rule, such as `age: min: expected at least 0: 3 rows, first row 17`."""
+    """Return what breaks one rule, such as `age: min: expected at least 0; 3 rows broke it`."""
     if one.rule == "rows":
         return "the data is empty: expected at least one row"
     if one.rule == "missing":

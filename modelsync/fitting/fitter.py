@@ -16,6 +16,7 @@ from modelsync.fitting.messages import FitJob, FitResult
 from modelsync.fitting.reporter import ProgressReporter
 from modelsync.models.isolation import process_state
 from modelsync.models.loading import lifecycle, loader
+from modelsync.models.schemas import training_data
 from modelsync.models.serializers import registry
 from modelsync.models.serializers.serializer import Owner
 from modelsync.models.statistics.histograms import Histograms
@@ -161,6 +162,8 @@ class Fitter:
         if self.job.input is None:
             raise DataInvalid('expected {"x": ..., "y": ...}, or {"source": ...}; came neither')
         data = bodies.training(json_text.loads(self.job.input.read_bytes()))
+        if self.job.spec.schema:
+            data = training_data.conform(data, self.job.spec.schema)
         self.histograms.add(data.x, data.y)
         self._took(data.x, data.x.rows)
         return data.x, data.y

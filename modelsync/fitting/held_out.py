@@ -1,7 +1,9 @@
 """Rows of the training data that a fit does not get, to evaluate versions with.
 
 They are chosen by a hash of their values, so that the same rows are held out each day: no version
-is evaluated with rows that it, or the one before, was fitted with.
+is evaluated with rows that it, or the one before, was fitted with. Of rows with the same values the
+first, the second and so on are chosen each by themselves, as if at random: if all of them were on
+one side, no evaluation would be fair.
 """
 
 from __future__ import annotations
@@ -67,12 +69,12 @@ class HeldOut:
         import numpy as np
         import pyarrow as pa
 
-        found = row_hash.hashes(data)
+        found = row_hash.distinct(data)
         share = min(self._share, MOST / data.num_rows) if whole else self._share
         mask = found < np.uint64(int(share * 2**64))
         if whole:
             wanted = max(1, round(share * data.num_rows))
-            if not 0.5 * wanted <= mask.sum() <= 1.5 * wanted:  # few rows, or many twins
+            if not 0.5 * wanted <= mask.sum() <= 1.5 * wanted:  # few rows
                 mask = np.zeros(data.num_rows, bool)
                 mask[np.argsort(found, kind="stable")[:wanted]] = True
             mask &= ~self._of_lost_classes(data, mask)

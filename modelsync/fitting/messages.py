@@ -112,7 +112,8 @@ class Progress:
 @dataclass(frozen=True, slots=True)
 class FitError:
     """Why a job has failed. `kind` is the exception's type; `file`, in the model's folder, and
-    `line` say where. No message has a path of this machine, a secret or a traceback.
+    `line` say where. No message has a path of this machine, a secret or a traceback. `report`: that
+    of the check of the data, as JSON, if it broke its schema.
     """
 
     stage: JobStage
@@ -121,6 +122,7 @@ class FitError:
     file: str | None = None
     line: int | None = None
     hint: str | None = None
+    report: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

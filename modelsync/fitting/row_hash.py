@@ -1,7 +1,6 @@
 """Hashes of rows, the same for the same values on any machine, with numpy and pyarrow alone.
 
-By its hash a row is held out or not. So it stays on its side however many rows come before it, and
-twins are on one side.
+By its hash a row is held out or not. So it stays on its side however many rows come before it.
 """
 
 from __future__ import annotations
@@ -28,6 +27,20 @@ def hashes(batch: Any) -> Any:
     for column in batch.columns:
         total = _mixed(total * np.uint64(31) + _of_column(column))
     return total
+
+
+def distinct(batch: Any) -> Any:
+    """Return hashes that differ for rows of the same values too: by how many came before."""
+    import numpy as np
+
+    found = hashes(batch)
+    order = np.argsort(found, kind="stable")
+    ordered = found[order]
+    begins = np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)]
+    places = np.arange(len(ordered), dtype=np.uint64)
+    twins = np.empty_like(found)
+    twins[order] = places - np.maximum.accumulate(np.where(begins, places, np.uint64(0)))
+    return _mixed(found + twins * np.uint64(SEED))
 
 
 def fingerprint(batches: Iterable[Any]) -> str:

@@ -24,6 +24,7 @@ from modelsync.inference.process_runner import (
 )
 from modelsync.inference.routes import ReleaseRoutes
 from modelsync.inference.runners import InProcessRunner
+from modelsync.inference.sampling import Sampler
 from modelsync.inference.thread_runner import ThreadRunner
 from modelsync.inference.version_cache import Fetch, VersionCache
 from modelsync.inference.version_loading import LoadTerms, load_first
@@ -62,7 +63,7 @@ class Service:
 
     `fitted`: the versions of trained models on disk. `watch` takes those that are current into this
     process, `cache` answers requests that name another one; `fetch` gets artefacts that are not on
-    disk, None: from nowhere.
+    disk, None: from nowhere. `sampler` takes a share of the requests, None: of none.
     """
 
     settings: Settings
@@ -75,6 +76,7 @@ class Service:
     fitted: FittedVersions = field(init=False)
     cache: VersionCache = field(init=False)
     watch: VersionWatch = field(init=False)
+    sampler: Sampler | None = field(init=False)
     _pid: int = field(default_factory=os.getpid)
 
     def __post_init__(self) -> None:
@@ -87,6 +89,7 @@ class Service:
             load_limit=limit,
             fetch=lambda: self.fetch,
         )
+        self.sampler = Sampler.of(settings)
         self.watch = VersionWatch(self.dataplane, self.fitted, self.cache, limit)
 
     @property

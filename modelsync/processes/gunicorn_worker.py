@@ -135,6 +135,8 @@ class ModelsyncWorker(Worker):  # type: ignore[misc]
         service.watch.end()
         if not server.state.connections:
             service.dataplane.counters.answered()
+        if service.sampler:
+            await loop.run_in_executor(None, service.sampler.flush)
         await loop.run_in_executor(None, stop, service.dataplane)
         beat.cancel()
 

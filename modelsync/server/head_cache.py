@@ -108,6 +108,7 @@ class HeadCache:
         self._router = router
         self.responses = responses
         self.log = log
+        self.sampler = router.sampler
 
     def find(self, data: bytes) -> KnownHead | None:
         """Return the known head with the same `head_key` as these bytes, None without one."""
@@ -199,6 +200,10 @@ class HeadCache:
             if self.log.enabled:
                 seconds = perf_counter() - started
                 self.log.add_success(head.log_line, channel.client, identity, len(outcome), seconds)
+            if (sampler := self.sampler) is not None:
+                sampler.left -= 1
+                if sampler.left < 0:
+                    sampler.take(queue.model.runner.model, queue.codec, identity, body, outcome)
             return
         exchange = CachedExchange(self, channel, head, body, identity, started)
         channel.wait(exchange)
@@ -272,6 +277,13 @@ class CachedExchange(Exchange):
                 cache.log.add_success(
                     head.log_line, self._channel.client, self._identity, len(outcome), seconds
                 )
+            if (sampler := cache.sampler) is not None:
+                sampler.left -= 1
+                if sampler.left < 0:
+                    queue = head.queue
+                    sampler.take(
+                        queue.model.runner.model, queue.codec, self._identity, self.payload, outcome
+                    )
             return
         self.identity()
         self._channel.answered(self, cache.failure(outcome, head, self.request))

@@ -50,6 +50,7 @@ class Router:
         self._executor = executor
         self._bridge = bridge
         self._authorizer = Authorizer(service.settings.access)
+        self.sampler = service.sampler
         self._models = {f"{service.base}/{name}".encode(): name for name in self._dataplane.names}
         self._all = f"{service.base}/all".encode()
         self._codecs = {
@@ -136,6 +137,19 @@ class Router:
             request_id=request_id,
         )
 
+    def _answered(
+        self,
+        outcome: Outcome,
+        name: str,
+        model: LoadedModel | None,
+        codec: Codec,
+        request: Request,
+    ) -> Answer:
+        """Return the answer to a request, as `answer` does, and count it for the samples."""
+        if self.sampler is not None:
+            self.sampler.heard(model, codec, request.request_id, request.body, outcome)
+        return self.answer(outcome, name, model, request.request_id)
+
     def _predict(self, name: str, request: Request, respond: Respond) -> None:
         """Queue a prediction; one that names a version, in its query or body, goes to that one."""
         request_id, body, codec = request.request_id, request.body, self._codecs.get(name, NATIVE)
@@ -152,7 +166,7 @@ class Router:
         runner = queue.model.runner
 
         def done(outcome: Outcome) -> None:
-            respond(self.answer(outcome, name, runner.model, request_id))
+            respond(self._answered(outcome, name, runner.model, codec, request))
 
         if not (runner.replaceable and (KEY in body or request.query)):
             queue.submit(body, request_id, done)
@@ -176,7 +190,7 @@ class Router:
         respond = self._executor.threadsafe(respond)
 
         def done(outcome: Outcome, model: LoadedModel | None = current.model) -> None:
-            respond(self.answer(outcome, name, model, request_id))
+            respond(self._answered(outcome, name, model, codec, request))
 
         if version := named_version(body):
             self._service.cache.submit(name, version, body, codec, request_id, done)
@@ -190,10 +204,11 @@ class Router:
         name, request_id = current.name, request.request_id
         respond = self._executor.threadsafe(respond)
 
-        def done(outcome: Outcome, model: LoadedModel | None = current.model) -> None:
-            respond(self.answer(outcome, name, model, request_id))
-
         codec = self._codecs.get(name, NATIVE)
+
+        def done(outcome: Outcome, model: LoadedModel | None = current.model) -> None:
+            respond(self._answered(outcome, name, model, codec, request))
+
         self._service.cache.submit(name, version, request.body, codec, request_id, done)
 
     def _predict_all(self, request: Request, respond: Respond) -> None:
@@ -202,6 +217,10 @@ class Router:
         respond = self._executor.threadsafe(respond)
 
         def done(outcomes: Outcomes) -> None:
+            if (sampler := self.sampler) is not None:
+                for name, outcome in outcomes.items():
+                    model = self._dataplane.models.get(name)
+                    sampler.heard(model, NATIVE, request.request_id, request.body, outcome)
             respond(
                 NATIVE.answer_all(
                     outcomes,

@@ -63,11 +63,11 @@ class Bucket:
         return self._systems[mine]
 
 
-def parse_root(artifacts: str) -> str:
+def parse_root(place: str, setting: str = "MODELSYNC_ARTIFACTS") -> str:
     """Return the bucket and prefix of `s3://bucket/prefix`. Raises SettingsError."""
-    url = urlsplit(artifacts)
+    url = urlsplit(place)
     if url.scheme != "s3" or not url.netloc or url.query or "@" in url.netloc:
-        raise SettingsError("MODELSYNC_ARTIFACTS must be s3://bucket or s3://bucket/prefix")
+        raise SettingsError(f"{setting} must be s3://bucket or s3://bucket/prefix")
     return f"{url.netloc}{url.path}".strip("/")
 
 

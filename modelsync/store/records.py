@@ -162,6 +162,9 @@ RunOutcome = Literal["", "promoted", "kept", "unchanged"]
 serving. `unchanged`: the same data and code have been trained before.
 """
 
+SCHEDULE_LEASE = "train:schedule"
+"""The lease of the replica that trains by schedule, and up to when that has been done."""
+
 Trigger = Literal["command", "schedule", "change", "drift", "airflow"]
 """What has started a training run: `change` of the data, `drift` of the requests."""
 

@@ -267,6 +267,6 @@ observations = Table(
     Column("correct", Float),
     Column("error", Float),
     Column("created", Moment, nullable=False, index=True),
-    Column("answered", Moment),
+    Column("answered", Moment, index=True),
 )
 """Predictions of sampled requests, and the truth that came later; either may come first."""

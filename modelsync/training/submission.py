@@ -30,7 +30,12 @@ from modelsync.settings import Settings
 from modelsync.store.records import Job, JobKind, NewJob, Version
 from modelsync.training import plan, training_request
 from modelsync.training.intent import kind_of, options_of
-from modelsync.training.suitability import check_columns, check_method
+from modelsync.training.suitability import (
+    check_columns,
+    check_method,
+    refuse_unfit,
+    with_targets,
+)
 from modelsync.training.training_request import KEY_DIGITS, LARGE, TrainingRequest, valid_name
 
 if TYPE_CHECKING:
@@ -123,7 +128,9 @@ class Intake:
             request = training_request.read_file(body, content)
         else:
             request, data = training_request.read(asked.body.read())
+            refuse_unfit(data, entry.spec.schema)
             content.write_bytes(data)
+        request = with_targets(request, entry.spec.schema)
         kind = kind_of(entry, asked.kind, request)
         digest, options, known = request.data, dict[str, Any](), kind != "train"
         planned = not request.data and not request.source
@@ -139,7 +146,8 @@ class Intake:
         parent = None
         if kind == "update":
             parent, follows = self._parent(entry, asked.version or request.name)
-            check_columns(request, parent)
+            if not entry.spec.schema:  # which fills what is missing
+                check_columns(request, parent)
             options = {**options, "follows": follows}
         key, named = _key(kind, request, digest, parent)
         key = asked.key or key
@@ -186,6 +194,7 @@ class Intake:
             folder=self.folders / spec.path,
             settings=self.settings,
             day=asked.day or datetime.now().astimezone().date(),
+            schema=spec.schema,
         )
 
     def _parent(self, entry: ModelEntry, name: str) -> tuple[Version, str]:

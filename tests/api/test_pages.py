@@ -266,6 +266,20 @@ def test_the_reference_shows_a_model_in_a_browser(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_the_reference_shows_the_columns_of_a_schema(tmp_path: Path) -> None:
+    """The page of a model links that of its query, whose parameters have types and a sample."""
+    with the_examples(tmp_path) as service, served(service) as url:
+        shown = dom(f"{url}/models/docs#Titanic")
+        assert 'href="#query_Titanic"' in shown
+        assert shown.count("query_Titanic") == 1
+        assert html.escape('"female" | "male"', quote=False) in shown
+        shown = dom(f"{url}/models/docs#query_Titanic")
+        assert "1 | 2 | 3" in shown
+        assert "≥ 0, ≤ 120, default 0" in shown
+        assert re.search('value="class=[123]&amp;sex=(fe)?male&amp;age=', shown)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_a_closed_reference_asks_for_a_token(tmp_path: Path) -> None:
     """The docs page tells nothing of the models before it has a token."""
     with served(a_service(tmp_path, MODELSYNC_PREDICT_TOKENS="p1")) as url:

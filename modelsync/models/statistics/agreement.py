@@ -44,16 +44,9 @@ def agreement(prediction: Any, truth: Any) -> Agreement | None:
 
 
 def _pairs(prediction: Any, truth: Any) -> Iterator[tuple[Any, Any]]:
-    if isinstance(prediction, list) and len(prediction) == 1 and not isinstance(truth, list):
-        prediction = prediction[0]
-    if isinstance(truth, list) and len(truth) == 1 and not isinstance(prediction, list):
-        truth = truth[0]
+    prediction, truth = _alone(prediction, truth), _alone(truth, prediction)
     if isinstance(prediction, list) and isinstance(truth, list):
-        if len(truth) > len(prediction) == len(kept(len(truth))):
-            truth = [truth[place] for place in kept(len(truth))]
-        if len(truth) == len(prediction):
-            for one, other in zip(prediction, truth, strict=True):
-                yield from _pairs(one, other)
+        yield from _rows(prediction, truth)
     elif isinstance(prediction, dict) and isinstance(truth, dict):
         for name in prediction.keys() & truth.keys():
             yield from _pairs(prediction[name], truth[name])
@@ -61,6 +54,20 @@ def _pairs(prediction: Any, truth: Any) -> Iterator[tuple[Any, Any]]:
         yield from _pairs(prediction, next(iter(truth.values())))
     elif not any(isinstance(one, list | dict) or one is None for one in (prediction, truth)):
         yield prediction, truth
+
+
+def _rows(prediction: list[Any], truth: list[Any]) -> Iterator[tuple[Any, Any]]:
+    if len(truth) > len(prediction) == len(kept(len(truth))):
+        truth = [truth[place] for place in kept(len(truth))]
+    if len(truth) == len(prediction):
+        for one, other in zip(prediction, truth, strict=True):
+            yield from _pairs(one, other)
+
+
+def _alone(value: Any, other: Any) -> Any:
+    """Return the value of a list of one, where the other side is no list."""
+    is_one = isinstance(value, list) and len(value) == 1 and not isinstance(other, list)
+    return value[0] if is_one else value
 
 
 def _number(value: Any) -> bool:

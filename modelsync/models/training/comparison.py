@@ -28,13 +28,13 @@ def verdict(
     the new one is not worse, or if there is nothing to compare.
     """
     name = plan.metric
-    if not name:
+    if not name or old is None:
         return ""
     value = _number(new.get(name))
     if value is None:
         known = ", ".join(new) or "none"
         return f"the new version has no metric {name!r} (it has {known}); return it from metrics()"
-    before = _number((old or {}).get(name))
+    before = _number(old.get(name))
     if before is None or value == before or (value > before) == is_greater_better(plan):
         return ""
     return f"{name} is {value:.4g}, that of version {number} is {before:.4g}"

@@ -44,7 +44,7 @@ class Evaluator:
             call = self._trainable.model.call
             rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
             found = run(lambda: [call(row) for row in rows])
-        plain: Any = json_text.loads(results.dump(found))
+        plain: Any = json_text.loads(results.dump({"y": found}))["y"]
         if isinstance(plain, dict):  # several outputs, as columns
             return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
         return list(plain)

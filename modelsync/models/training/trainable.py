@@ -12,6 +12,7 @@ from modelsync import json_text
 from modelsync.errors import JobFailed, NotTrainable
 from modelsync.models import results
 from modelsync.models.binding import calls
+from modelsync.models.binding.checked import by_schema
 from modelsync.models.convention import METHOD
 from modelsync.models.tables import schema
 from modelsync.models.training import estimates, partial_fit, predictions, restoring, signatures
@@ -181,7 +182,7 @@ class Trainable:
         found = predictions.bind_to(
             model.spec, self._instance, single, self._inputs, place="what was fitted", ready=True
         )
-        found = calls.of_spec(model.spec, found)
+        found = by_schema(model.spec, found)
         model.call, model.schema = found.call, found.schema
         model.bind, model.call_batch = found.bind, found.call_batch
 

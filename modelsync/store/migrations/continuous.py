@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("model", "request_id", name="pk_modelsync_observations"),
     )
     op.create_index("ix_modelsync_observations_created", "modelsync_observations", ["created"])
+    op.create_index("ix_modelsync_observations_answered", "modelsync_observations", ["answered"])
 
 
 def _make_runs() -> None:
