@@ -58,7 +58,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     folder = tmp_path_factory.mktemp("types")
     write_model(folder / "models", "Sees", SEES, schema__yml=SCHEMA)
     with serving(
-        folder, folder / "models", MODELSYNC_TRAIN_TOKENS=TRAIN, MODELSYNC_WORKERS="1"
+        folder,
+        folder / "models",
+        MODELSYNC_TRAIN_TOKENS=TRAIN,
+        MODELSYNC_WORKERS="1",
+        MODELSYNC_DATA=str(folder / "data"),
     ) as running:
         yield Client(running)
 
@@ -72,10 +76,10 @@ def test_training_and_serving_have_the_same_types(client: Client) -> None:
 def test_rows_of_a_file_have_the_types_of_a_request(client: Client) -> None:
     """Data that is read as Arrow, and rows that come as JSON."""
     table = pa.table({name: list(map(as_text, values)) for name, values in FORMS.items()})
-    file = client.service.home.parent / "rows.parquet"
+    file = client.service.home.parent / "data" / "rows.parquet"
+    file.parent.mkdir()
     parquet.write_table(table.append_column("cost", pa.array([1, 2, 3])), file)
-    body = {"x": None, "y": None, "source": str(file)}
-    client.fit("Sees", **body)
+    client.fit("Sees", x=None, y=None, source=file.name)
     same_types(client)
 
 
