@@ -20,6 +20,7 @@ from bench import (
     isolation,
     memory,
     push,
+    sampling,
     schemas,
     swap,
     training,
@@ -41,6 +42,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "versions": versions.measure,
     "schemas": schemas.measure,
     "checks": checks.measure,
+    "sampling": sampling.measure,
 }
 
 

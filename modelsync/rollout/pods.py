@@ -83,8 +83,8 @@ def _complaints(pod: Any) -> Iterator[Complaint]:
 
 
 def _ask_readiness_probe(pod: Any) -> Complaint | None:
-    """The answer of a pod's own readiness probe, if a network policy lets it through; `RECOVERED` if
-    it is ready.
+    """The answer of a pod's own readiness probe, if a network policy lets it through; `RECOVERED`
+    if it is ready.
     """
     for container in pod.spec.containers:
         probe = container.readiness_probe and container.readiness_probe.http_get
