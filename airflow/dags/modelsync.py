@@ -185,8 +185,11 @@ def leash() -> Sequence[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of the command: without Airflow's own settings, which hold secrets."""
-    own = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW__")}
+    """Return the environment of the command: modelsync's settings, without those of Airflow, which
+    hold secrets, and of this file, which modelsync does not know.
+    """
+    ours = ("AIRFLOW__", "MODELSYNC_AIRFLOW_")
+    own = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return {"MODELSYNC_LOG_FORMAT": "text", **own}
 
 

@@ -81,7 +81,7 @@ class Airflow:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=patient(280),
+            timeout=patient(900),
         )
         assert done.returncode == 0, done.stdout
         return done.stdout

@@ -13,7 +13,7 @@ from tests.airflow.installation import Airflow
 from tests.airflow.shop import Shop
 from tests.fixtures import postgres
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 
 HERE = Path(__file__).parent
 
@@ -61,8 +61,9 @@ def _results(output: str) -> list[dict[str, Any]]:
 
 def test_a_better_version_is_promoted(days: tuple[list[dict[str, Any]], str]) -> None:
     """All tasks are done, and the model's asset has one event, which tells the version."""
-    first = days[0][0]
-    assert first["state"] == "success"
+    results, output = days
+    first = results[0]
+    assert first["state"] == "success", output
     assert set(first["tasks"].values()) == {"success"}
     told = {"version": 1, "metrics": {"quality": 7.0}, "date": "2026-11-01"}
     assert first["events"] == [["modelsync://models/Shop", "model", told]]

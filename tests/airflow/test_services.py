@@ -16,7 +16,7 @@ from tests.airflow.shop import Shop
 from tests.fixtures import postgres
 from tests.waiting import until
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 
 DAG = "modelsync_Shop"
 

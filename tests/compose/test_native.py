@@ -4,6 +4,7 @@ and nginx in front.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import shutil
 import signal
@@ -126,6 +127,10 @@ def test_a_fit_is_in_postgres_and_on_s3(native: Native) -> None:
     until(lambda: predicted(native), 20, "version 1 serves")
 
 
+def contains(file: Path, text: str) -> bool:
+    return text in file.read_text("utf-8")
+
+
 def predicted(native: Native) -> bool:
     answer = requests.post(
         f"{native.url}/models/Titanic", json={"variables": PASSENGER}, timeout=patient(60)
@@ -182,7 +187,7 @@ def test_predictions_go_on_without_the_others(native: Native) -> None:
                 child.send_signal(signal.SIGKILL)
             one.kill()
             told = f"{name}: ended with"
-            until(lambda told=told: told in native.output.read_text("utf-8"), 30, told)
+            until(functools.partial(contains, native.output, told), 30, told)
             client.more()
         answer = native.put("/models/Titanic")
         assert answer.status_code == 503

@@ -199,6 +199,7 @@ def _time(value: Any) -> time | None:
 
 
 def _datetime(value: Any) -> datetime | None:
+    """Return the instant of a text in ISO 8601, or of milliseconds since 1970. Raises Unfit."""
     if isinstance(value, str):
         text = value.strip()
         if not text:
