@@ -38,7 +38,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 @pytest.fixture(scope="module")
 def service(machine: Machine) -> Iterator[Service]:
     settings = {k: v for k, v in machine.environ.items() if k != "MODELSYNC_HOME"}
-    with serving(machine.folder, machine.models, **settings) as running:
+    with serving(machine.folder, machine.models, env=settings) as running:
         yield running
 
 
@@ -69,7 +69,7 @@ def test_the_command_has_the_service_train_and_clients_see_it(
     body = {"x": {"shop": ["a", "d"]}}
 
     def answered() -> bool:
-        return client.call("POST", "Shop", body).json() == {"y": ["yes", "no"]}
+        return bool(client.call("POST", "Shop", body).json() == {"y": ["yes", "no"]})
 
     until(answered, 30)
     machine.brings(TUESDAY, "shop,y\nnothing,perhaps\n")
