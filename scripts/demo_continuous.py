@@ -65,7 +65,7 @@ class Client:
 
     def _run(self) -> None:
         with requests.Session() as session:
-            while not self._ended.wait(0.01):
+            while not self._ended.wait(0.02):
                 try:
                     answer = _post(session, self._url)
                 except requests.RequestException as error:
@@ -131,6 +131,8 @@ def _days(incoming: Path, url: str, environment: dict[str, str]) -> int:
         broken = [["1", "first", "female", "-4", "S"], ["2", "3", "m", "26", "Southampton"]]
         _arrives(incoming / f"{three}.csv", header, [*rows[:10], *broken])
         codes.append(_train(three, environment))
+        _say(f"  its report, GET {url.removeprefix('http:/')}/runs:")
+        _say("\n".join(_report(url, three)))
         client.wait(version=2)
         _say("  version 2 goes on")
 
@@ -139,6 +141,15 @@ def _days(incoming: Path, url: str, environment: dict[str, str]) -> int:
         f"answered {client.served(1)}, version 2 {client.served(2)}"
     )
     return 0 if codes == [0, 0, 1] and not client.failed else 1
+
+
+def _report(url: str, day: date) -> Iterator[str]:
+    """What of the schema the rows of a day break, as the service shows it."""
+    [listed] = requests.get(f"{url}/runs", params={"date": str(day)}, timeout=30).json()["runs"]
+    run = requests.get(f"{url}/runs/{listed['number']}", timeout=30).json()
+    for one in run["report"]["violations"]:
+        rows = ", ".join(f"row {row}: {value}" for row, value in one["examples"])
+        yield f"    {one['column']}: {one['rule']}: expected {one['expected']}; came {rows}"
 
 
 def _arrives(file: Path, header: list[str], rows: list[list[str]]) -> None:
@@ -158,7 +169,8 @@ def _train(day: date, environment: dict[str, str]) -> int:
         text=True,
         check=False,
     )
-    _say("\n".join(f"  {line}" for line in done.stdout.splitlines()))
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("{")]  # the log
+    _say("\n".join(f"  {line}" for line in lines))
     return done.returncode
 
 
