@@ -1,9 +1,14 @@
 # The same targets on a laptop and in CI. `make` alone lists them.
 BIN := .venv/bin
 
+# Tests wait more than they work: for two processors three at a time.
+TESTS := -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2))) --dist worksteal
+APART := image or cluster or isolation or training or airflow or compose or jobs
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-isolation test-training test-airflow test-jobs test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
-        cluster-down test-cluster generated lock manifests release-check helm4 s3-server airflow examples format clean
+.PHONY: help setup run test test-slow test-long test-isolation test-training test-airflow test-compose test-jobs test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
+        cluster-down test-cluster generated lock manifests release-check helm4 s3-server airflow compose \
+        compose-down compose-native compose-tool demo-continuous examples format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,11 +19,14 @@ setup:  ## .venv with the service and the tools
 run:  ## serve models_serve/ or the repository gitPath
 	@./run.sh
 
-test: setup  ## all tests but those of the image and on a cluster
-	$(BIN)/pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not training and not airflow and not jobs"
+test: setup  ## all tests but those that have a target of their own
+	$(BIN)/pytest $(TESTS) -m "not ($(APART) or long)"
 
 test-slow: setup  ## the same tests as on a busy machine, three times slower; takes hours
-	$(BIN)/python -m scripts.slow_machine -n 2 --dist worksteal -m "not image and not cluster and not isolation and not training and not airflow and not jobs"
+	$(BIN)/python -m scripts.slow_machine -n 2 --dist worksteal -m "not ($(APART))"
+
+test-long: setup  ## services that are killed, cut off and started again, environments that are built; about 5 minutes
+	$(BIN)/pytest $(TESTS) -m "long and not ($(APART))"
 
 test-isolation: setup  ## ordinary and misbehaving models in each place, about 10 minutes
 	$(BIN)/pytest -n 2 --dist loadgroup -m isolation tests/service
@@ -29,18 +37,21 @@ test-training: setup s3-server  ## models that are fitted by real jobs, about 5 
 test-airflow: setup airflow  ## the DAGs by a real Airflow, its scheduler and its API server, about 5 minutes
 	$(BIN)/pytest -n 2 --dist loadfile -m airflow tests/airflow
 
+test-compose: setup s3-server airflow compose-tool  ## docker-compose.yml by Docker's loader, and its set as native processes, about 3 minutes
+	$(BIN)/pytest -n 2 --dist loadfile tests/compose
+
 test-jobs: setup  ## 500 jobs (or MODELSYNC_TEST_JOBS) of which many are killed, in SQLite and PostgreSQL, about 20 minutes
 	$(BIN)/pytest --timeout 3600 -rA -m jobs tests/training
 
-test-swaps: setup  ## 100 swaps under keep-alive load, about 4 minutes
-	MODELSYNC_TEST_SWAPS=100 $(BIN)/pytest --timeout 900 tests/service/test_swap.py -k drop_no_request
+test-swaps: setup  ## 100 swaps (or MODELSYNC_TEST_SWAPS) under keep-alive load, about 3 minutes
+	MODELSYNC_TEST_SWAPS=$${MODELSYNC_TEST_SWAPS:-100} $(BIN)/pytest --timeout 900 tests/service/test_swap.py -k drop_no_request
 
 test-wheel:  ## tests against the built wheel, in an environment of its own; PYTHON=python3.13 for another one
 	scripts/test_wheel.sh
 
-coverage: setup  ## all tests as `make test`, and which lines they ran
+coverage: setup  ## all tests of `make test test-long`, and which lines they ran
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not image and not cluster and not isolation and not training and not airflow and not jobs"
+	$(BIN)/coverage run -m pytest $(TESTS) -m "not ($(APART))"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --skip-empty --sort=cover
 
@@ -73,7 +84,7 @@ cluster-down: setup  ## ends it and leaves nothing but the cache of its programs
 
 test-cluster: cluster  ## the suite on that cluster; tests wait more than they work, so two run at a time
 	@code=0; \
-	$(BIN)/pytest -m "cluster and not alone" -n 2 --dist loadgroup --verbose -rP tests/cluster || code=$$?; \
+	$(BIN)/pytest -m "cluster and not alone $${MODELSYNC_TEST_CLUSTER_BUT:+and not $$MODELSYNC_TEST_CLUSTER_BUT}" -n 2 --dist loadgroup --verbose -rP tests/cluster || code=$$?; \
 	$(BIN)/pytest -m "cluster and alone" --verbose --capture=no tests/cluster || code=$$?; \
 	exit $$code
 
@@ -91,6 +102,23 @@ s3-server: setup  ## the S3 server of the tests, built with Go where it is not h
 
 airflow: setup  ## Airflow for the tests, in an environment of its own in the user's cache
 	$(BIN)/python -m scripts.airflow
+
+compose:  ## docker-compose.yml: postgres, minio, airflow, modelsync and nginx, in a Docker engine
+	docker compose up --build --detach --wait
+	@echo "modelsync: http://$$(docker compose port nginx 8080), its token for training: docker compose exec modelsync cat /run/secrets/modelsync/train_tokens"
+	@echo "Airflow:   http://$$(docker compose port nginx 8081), user admin, password: docker compose exec airflow cat /run/secrets/airflow/password"
+
+compose-down:  ## ends it; its volumes stay, data and secrets (docker compose down --volumes removes them)
+	docker compose down
+
+compose-native: setup s3-server airflow  ## the same set as processes of this machine, until Ctrl-C; AIRFLOW_REPLICAS=0 goes without Airflow
+	@$(BIN)/python -m scripts.compose_native
+
+compose-tool: setup  ## Docker Compose for the tests, built with Go where it is not here
+	$(BIN)/python -m scripts.compose_tool
+
+demo-continuous: setup s3-server  ## three days of training by itself, in less than two minutes
+	@$(BIN)/python -m scripts.demo_continuous
 
 helm4: setup  ## Helm 4 for the chart's tests, built with Go where it is not here
 	$(BIN)/python -m scripts.chart_helm

@@ -13,7 +13,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bench import fanout, folders, isolation, memory, push, sampling, swap, training, versions
+from bench import (
+    fanout,
+    folders,
+    isolation,
+    memory,
+    push,
+    sampling,
+    schemas,
+    swap,
+    training,
+    versions,
+)
 from bench.reporting import Figure, report
 from modelsync.settings import parsers
 
@@ -28,6 +39,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "isolation": isolation.measure,
     "training": training.measure,
     "versions": versions.measure,
+    "schemas": schemas.measure,
     "sampling": sampling.measure,
 }
 

@@ -6,20 +6,17 @@ elsewhere.
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import wrk
 from bench.host import default_workers
-from bench.peers.wrk import SCRIPT
 from bench.reporting import Figure, Line, median, progress
 from tests.fixtures.service import Service, serving, write_example, write_model
 
 ROUNDS = 5
 SECONDS = 3
-CONNECTIONS = 32
 
 PLAIN = """
 class Plain:
@@ -113,8 +110,8 @@ def measure(folder: Path) -> Figure:
     with serving(folder, models, MODELSYNC_WORKERS=default_workers()) as service:
         lines = [line for pair in PAIRS for line in compare(service, folder, pair)]
     notes = [
-        f"wrk, {CONNECTIONS} connections, {ROUNDS} rounds of {SECONDS} s for each of the two, in "
-        "turn; ratios of neighbouring rounds.",
+        f"wrk, {wrk.CONNECTIONS} connections, {ROUNDS} rounds of {SECONDS} s for each of the two, "
+        "in turn; ratios of neighbouring rounds.",
     ]
     return Figure("6. Isolation: a model elsewhere beside the same in the workers", "isolation",
                   lines, notes)  # fmt: skip
@@ -127,11 +124,11 @@ def compare(service: Service, folder: Path, pair: Pair) -> list[Line]:
     assert place == pair.place, place
     rates, tails, costs = [], [], []
     for _ in range(ROUNDS):
-        rate, tail = _wrk(service, folder, pair.in_workers)
-        other_rate, other_tail = _wrk(service, folder, pair.elsewhere)
-        rates.append(other_rate)
-        costs.append(rate / other_rate)
-        tails.append(other_tail / tail)
+        here = wrk.measure(service, folder, pair.in_workers, {"x": 2}, SECONDS)
+        there = wrk.measure(service, folder, pair.elsewhere, {"x": 2}, SECONDS)
+        rates.append(there.rate)
+        costs.append(here.rate / there.rate)
+        tails.append(there.p99 / here.p99)
     share = 1 / statistics.median(costs)
     return [
         median(
@@ -141,17 +138,3 @@ def compare(service: Service, folder: Path, pair: Pair) -> list[Line]:
         median(f"{pair.what}: p99, to that in a worker", tails, "times", 2.0),
         median(f"… requests per second {pair.what}", rates, "/s"),
     ]  # fmt: skip
-
-
-def _wrk(service: Service, folder: Path, name: str) -> tuple[float, float]:
-    """Requests per second, and the 99th percentile of the latencies in seconds."""
-    script = folder / "post.lua"
-    headers = 'wrk.headers["Content-Type"] = "application/json"'
-    script.write_text(SCRIPT % {"body": '{"variables":{"x":2}}', "headers": headers, "request": ""})
-    done = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", script, f"{service.base}/{name}"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    result = json.loads(done.stdout.partition("RESULT ")[2])
-    assert not any(result["errors"].values()), result
-    return result["requests"] / result["micros"] * 1e6, result["p99"] / 1e6

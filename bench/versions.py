@@ -4,16 +4,14 @@ folder; and the memory of a stored version of 200 MB in all workers.
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 
 import joblib
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from bench import wrk
 from bench.host import default_workers
-from bench.peers.wrk import SCRIPT
 from bench.processes import family, pss, reach_every_worker
 from bench.reporting import Figure, Line, median, progress
 from tests.fixtures.service import Service, serving, write_example, write_model
@@ -22,7 +20,6 @@ from tests.waiting import until
 
 ROUNDS = 21
 SECONDS = 1
-CONNECTIONS = 32
 WORKERS = 4
 SIZE = 25_000_000
 """Doubles of the large model: 200 MB."""
@@ -80,8 +77,9 @@ def measure(folder: Path) -> Figure:
     cost = _cost(folder / "cost")
     memory = _memory(folder / "memory")
     notes = [
-        f"wrk, {CONNECTIONS} connections, {ROUNDS} rounds of {SECONDS} s for each of the two, in "
-        f"turn, now the one first, now the other, in one service with {default_workers()} workers; "
+        f"wrk, {wrk.CONNECTIONS} connections, {ROUNDS} rounds of {SECONDS} s for each of the two, "
+        "in turn, now the one first, now the other, in one service with "
+        f"{default_workers()} workers; "
         "ratios of neighbouring rounds.",
         "Memory: PSS of the whole family (supervisor, trainer, master, workers) after each worker "
         f"has read all of the model's 200 MB; with {WORKERS} workers, less that of the same "
@@ -129,17 +127,7 @@ def _compare(service: Service, folder: Path, what: str, pasted: str, stored: str
 
 def rate(service: Service, folder: Path, name: str) -> float:
     """Requests per second."""
-    script = folder / "post.lua"
-    headers = 'wrk.headers["Content-Type"] = "application/json"'
-    body = '{"variables":{"a":0.1,"b":0.2}}'
-    script.write_text(SCRIPT % {"body": body, "headers": headers, "request": ""})
-    done = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", script, f"{service.base}/{name}"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    result = json.loads(done.stdout.partition("RESULT ")[2])
-    assert not any(result["errors"].values()), result
-    return float(result["requests"] / result["micros"] * 1e6)
+    return wrk.measure(service, folder, name, {"a": 0.1, "b": 0.2}, SECONDS).rate
 
 
 def _memory(folder: Path) -> list[Line]:

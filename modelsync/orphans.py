@@ -11,6 +11,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -75,17 +76,20 @@ class Children:
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
         self.known: set[int] = set()
         self._starting = 0
+        self._counting = threading.Lock()
         self._bereaved = False
         self._told: dict[int, float] = {}  # strangers that have got SIGTERM, and when
 
     @contextmanager
     def starting(self) -> Iterator[None]:
         """Start a child in the body; meanwhile no child counts as a stranger."""
-        self._starting += 1
+        with self._counting:
+            self._starting += 1
         try:
             yield
         finally:
-            self._starting -= 1
+            with self._counting:
+                self._starting -= 1
 
     def add(self, pid: int) -> None:
         """A child of our own has started."""

@@ -34,7 +34,7 @@ TYPES: dict[type, Schema] = {
     dict: {"type": "object", "additionalProperties": False},
 }
 
-_ALIAS = f"(/[A-Za-z0-9._~-]+)+/? *= *[^,=: ]+ *: *({'|'.join(get_args(Action))})"
+_ALIAS = f"(/|(/[A-Za-z0-9._~-]+)+/?) *= *[^,=: ]+ *: *({'|'.join(get_args(Action))})"
 _PROTOCOL = f"({'|'.join(get_args(parsers.GitProtocol))})"
 
 PARSERS: dict[str, Schema] = {

@@ -51,8 +51,11 @@ STEPS = {
 }
 """The tasks, and the steps of `modelsync train` that they run."""
 
-WRONG_USE, BUSY = 2, 75
-"""Exit codes of `modelsync train`: a wrong setting; another process works on the model."""
+WRONG_USE = (2, 126, 127)
+"""Exit codes where trying again is of no use: a wrong setting, and no such command."""
+
+BUSY = 75
+"""Exit code of `modelsync train` if another process works on the model, or ends it."""
 
 
 # --- settings -------------------------------------------------------------------------------------
@@ -100,28 +103,27 @@ class TrainingStep(BaseOperator):
         Raises AirflowRescheduleException while another process works on the model: that is waited
         for and is no failed try. Raises AirflowFailException where trying again is of no use.
         """
-        code, cause, run = self._run(day(context))
+        code, said, run = self._run(day(context))
         if code == BUSY:
-            self.log.info("%s; looking again in %s", cause, wait())
+            self.log.info("looking again in %s", wait())
             raise AirflowRescheduleException(datetime.now(UTC) + wait())
-        if code == WRONG_USE or (run.get("error") or {}).get("report"):
-            raise AirflowFailException(cause)
+        if code in WRONG_USE or (run.get("error") or {}).get("report"):
+            raise AirflowFailException(said)
         if code:
-            raise AirflowException(cause)
-        if reason := self._nothing_to_do(run):
-            raise AirflowSkipException(reason)
+            raise AirflowException(said)
+        if self._has_nothing_to_do(run):
+            raise AirflowSkipException((run.get("comparison") or {}).get("verdict") or said)
         known = {"version": run.get("version"), "metrics": metrics(run), "date": day(context)}
         if self.step == "promote":
             context["outlet_events"][model_asset(self.model)].extra = known
         return {**known, "run": run.get("run"), "outcome": run.get("outcome")}
 
-    def _nothing_to_do(self, run: dict[str, Any]) -> str:
-        """Return why the step is skipped, empty if it is not. Only a promotion is an event."""
-        outcome, said = run.get("outcome"), str(run.get("message") or "")
-        skipped = run.get("state") == "skipped"
+    def _has_nothing_to_do(self, run: dict[str, Any]) -> bool:
+        """Return whether the step is skipped, so that only a promotion is an event."""
+        outcome = run.get("outcome")
         unchanged = outcome == "unchanged" and self.step not in ("fill", "check")
         kept = self.step == "promote" and outcome != "promoted"
-        return (said or str(outcome)) if skipped or unchanged or kept else ""
+        return run.get("state") == "skipped" or unchanged or kept
 
     def on_kill(self) -> None:
         """End the command with the task."""
@@ -130,23 +132,25 @@ class TrainingStep(BaseOperator):
                 os.killpg(self._process.pid, signal.SIGTERM)
 
     def _run(self, date: str) -> tuple[int, str, dict[str, Any]]:
-        """Return the exit code, the cause of a failure, and what the training run has come to."""
+        """Return the exit code, what was said last, and what the training run has come to."""
         command = shlex.split(setting("MODELSYNC_AIRFLOW_COMMAND", "modelsync"))
         command += ["train", self.model, "--date", date, "--step", self.step]
         command += ["--trigger", "airflow", "--json"]
         self.log.info("$ %s", shlex.join(command))
         self._process = start(command)
-        cause, run = "", dict[str, Any]()
+        said, run = "", dict[str, Any]()
         for line in self._process.stdout or ():
             event = parsed(line)
             run = event if "state" in event else run
-            if text := str(event.get("message") or line.rstrip()):
+            if text := str(event.get("message", "") if event else line.rstrip()):
                 self.log.info("%s", text)
-                cause = text.removeprefix("modelsync: ")
+                said = text.removeprefix("modelsync: ")
         code = self._process.wait()
         if code < 0:
-            cause = f"the command was ended by {signal.Signals(-code).name}"
-        return code, cause or f"the command ended with code {code}", run
+            said = f"the command was ended by {signal.Signals(-code).name}"
+        elif code and run.get("error"):
+            said = run["error"]["message"]
+        return code, said or f"the command ended with code {code}", run
 
 
 def start(command: list[str]) -> subprocess.Popen[str]:
@@ -181,8 +185,11 @@ def leash() -> Sequence[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of the command: without Airflow's own settings, which hold secrets."""
-    own = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW__")}
+    """Return the environment of the command: modelsync's settings, without those of Airflow, which
+    hold secrets, and of this file, which modelsync does not know.
+    """
+    ours = ("AIRFLOW__", "MODELSYNC_AIRFLOW_")
+    own = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return {"MODELSYNC_LOG_FORMAT": "text", **own}
 
 

@@ -108,7 +108,7 @@ def _trains_itself(members: Members) -> bool:
     if isinstance(train, ast.FunctionDef) and _required(train) == 0:
         return True
     return bool({"fit", "train"} & members.keys()) and bool(
-        {"source", "incoming", "table", "fill"} & members.keys()
+        {"source", "incoming", "fill"} & members.keys()
     )
 
 

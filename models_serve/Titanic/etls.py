@@ -1,4 +1,4 @@
-"""Tells whether a passenger of the Titanic survived; `modelsync train Titanic` trains it each day."""
+"""Tells whether a passenger of the Titanic survived; `modelsync train Titanic` trains it daily."""
 
 import pandas as pd
 from sklearn.compose import make_column_transformer

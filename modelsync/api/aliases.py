@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from flask import Response, request
 
@@ -43,17 +44,31 @@ def routes(context: Context) -> list[Route]:
         "download": downloads.downloader(trained),
     }
     methods: tuple[Method, ...] = ("GET", "POST")
-    return [
-        Route(
-            method,
-            alias.path,
-            _view(context, alias, actions[alias.action]),
-            Undocumented(f"an alias that the settings make, for {alias.action} of {alias.model}"),
-            strict_slashes=False,
-        )
-        for alias in _free(context)
-        for method in methods
-    ]
+    found = []
+    for alias in _free(context):
+        about = f"an alias that the settings make, for {alias.action} of {alias.model}"
+        view = _view(context, alias, actions[alias.action])
+        for method in methods:
+            if not _shared(context, method, alias.path, view):
+                route = Route(method, alias.path, view, Undocumented(about), strict_slashes=False)
+                found.append(route)
+    return found
+
+
+def _shared(context: Context, method: Method, path: str, view: Callable[[], Response]) -> bool:
+    """Whether a path is a page of ours, which then answers as the alias where it has a query.
+
+    That is the index of all models, at `/` where the base URL is empty.
+    """
+    for place, route in enumerate(context.routes):
+        if (route.method, route.path) == (method, path):
+            context.routes[place] = replace(route, view=_by_query(view, route.view))
+            return True
+    return False
+
+
+def _by_query(view: Callable[[], Response], page: Callable[[], Response]) -> Callable[[], Response]:
+    return lambda: view() if request.query_string else page()
 
 
 def _free(context: Context) -> Iterator[Alias]:

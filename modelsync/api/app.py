@@ -25,6 +25,7 @@ from modelsync.api import (
     predict,
     probes,
     replies,
+    runs,
     status,
     sync,
     versions,
@@ -40,7 +41,7 @@ from modelsync.server.responses import signature
 log = logging.getLogger(__name__)
 
 RESOURCES: tuple[Resource, ...] = (
-    pages, openapi, predict, status, fits, versions, labels, jobs, downloads, feedback,
+    pages, openapi, predict, status, fits, versions, labels, jobs, runs, downloads, feedback,
     sync, probes, metrics,
 )  # fmt: skip
 """Every resource. To add one, write its file and list it here.

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from flask import Response, request
 
-from modelsync.api import replies, samples
+from modelsync.api import parameters, replies, samples
 from modelsync.api.components import (
     HEADERS,
     Schema,
@@ -23,7 +23,6 @@ from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route, Undocum
 from modelsync.errors import RequestError
 from modelsync.inference.fanout import predict_all as ask_all
 from modelsync.inference.serving import Service
-from modelsync.models.tables.bodies import KEYS
 from modelsync.models.types import LoadedModel
 from modelsync.problems import JSON
 from modelsync.protocols.native import NATIVE
@@ -53,11 +52,15 @@ def routes(context: Context) -> list[Route]:
 
     path = f"{context.base}/{MODEL_NAME}"
     about = PerModel(lambda model: _predict_operation(context, model), request_schemas)
+    by_query = PerModel(
+        lambda model: _query_operation(context, model),
+        applies=lambda model: model.spec.schema is not None,
+    )
     older = Undocumented(f"the path of an older system; it answers as POST {path} does")
     return [
         Route("POST", path, predict, about),
         Route("POST", f"{path}/predict", predict, older),
-        Route("GET", f"{path}/predict", predict, older),
+        Route("GET", f"{path}/predict", predict, by_query),
         Route("POST", f"{context.base}/all", predict_all, _all_operation(context), link="all"),
     ]
 
@@ -73,7 +76,10 @@ def predictor(context: Context) -> Callable[[str], Response]:
             context.require("predict")
             if name not in dataplane.models:
                 dataplane.model(name)  # raises UnknownModel or ModelUnavailable for any body
-            body = _json_body(context) if request.method == "POST" else query.body_of(_query())
+            if request.method == "POST":
+                body = _json_body(context)
+            else:
+                body = parameters.body_of(dataplane.models[name], _query())
         except RequestError as error:
             if row := dataplane.counters.rows.get(name):
                 row.observe(error.reason, perf_counter() - started)
@@ -113,10 +119,12 @@ def with_version(service: Service, name: str, version: str, body: bytes) -> Resp
 
 def _named(service: Service, name: str, body: bytes) -> str:
     """The version that a request for a trained model names, in its body or its query."""
-    if not service.models[name].spec.trainable:
+    spec = service.models[name].spec
+    if not spec.trainable:
         return ""
+    keys = parameters.version_keys(spec)
     return named_version(body) or next(
-        (request.args[key] for key in KEYS if request.args.get(key)), ""
+        (request.args[key] for key in keys if request.args.get(key)), ""
     )
 
 
@@ -140,6 +148,20 @@ def _predict_operation(context: Context, model: LoadedModel) -> Operation:
         needs_token=context.predict_needs_token,
         description=model.doc.strip(),
         requestBody={"required": True, "content": {JSON: _request(model)}},
+    )
+
+
+def _query_operation(context: Context, model: LoadedModel) -> Operation:
+    """The same prediction with the columns of the model's schema as parameters of a query."""
+    fitted = ("404", "409") if model.spec.trainable else ()
+    return operation(
+        f"query_{model.name}",
+        "models",
+        f"Predict one row with {model.name}, by a query",
+        {"200": _prediction(model)},
+        problems=("400", "422", "500", "503", "504", *fitted),
+        needs_token=context.predict_needs_token,
+        parameters=parameters.described(model),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response
 
-from modelsync.api import fits, jobs, models, replies
+from modelsync.api import fits, jobs, models, replies, runs
 from modelsync.api.operations import Operation, operation, query_parameter, success
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
 from modelsync.api.trained import TrainedModels
@@ -48,7 +48,12 @@ def status_of(trained: TrainedModels, name: str) -> Response:
 
 def _training(trained: TrainedModels, name: str, found: dict[str, Any]) -> dict[str, Any]:
     """What a trained model's status has besides, or in place of, that of all models."""
-    code = {"trainable": True, "code_versions": found["versions"]}
+    spec = trained.service.entries[ModelName(name)].spec
+    code = {
+        "trainable": True,
+        "code_versions": found["versions"],
+        "training": runs.training_of(trained, spec),
+    }
     try:
         catalog = trained.store().catalog
         record = catalog.model(name)

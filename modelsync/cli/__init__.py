@@ -15,8 +15,11 @@ from modelsync.cli.generate import generate
 from modelsync.cli.job import job
 from modelsync.cli.new import new
 from modelsync.cli.rollout import rollout
+from modelsync.cli.runs import runs
+from modelsync.cli.schema import schema
 from modelsync.cli.serve import serve
 from modelsync.cli.sync import sync
+from modelsync.cli.train import train
 from modelsync.cli.version import version
 
 
@@ -40,7 +43,21 @@ def cli() -> None:
     """  # noqa: D301 - for click it is the character itself, not an escaped one
 
 
-for command in (serve, sync, check, environments, generate, new, call, job, rollout, version):
+for command in (
+    serve,
+    sync,
+    check,
+    environments,
+    generate,
+    new,
+    call,
+    schema,
+    train,
+    runs,
+    job,
+    rollout,
+    version,
+):
     cli.add_command(command)
 
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-from pyarrow import csv, json, parquet
+from pyarrow import parquet
 
 from modelsync.data.data_files import DataFile, DataFiles, s3_failure
 from modelsync.data.partitions import Partitions
 from modelsync.data.record_batches import (
+    BATCH_BYTES,
     Wanted,
     first_line,
     refuse_twins,
@@ -22,16 +22,16 @@ from modelsync.data.record_batches import (
     shaped,
     unknown_column,
 )
+from modelsync.data.text_files import TextFile
+from modelsync.data.typed_columns import is_coded
 from modelsync.errors import DataInvalid
 from modelsync.settings import Settings
 
-BLOCK = 2 * 1024**2
-"""Bytes of a file of lines that are parsed at a time, which takes ten times as much memory; types
-are inferred from the first ones.
-"""
-
 BUFFER = 1024**2
 """Bytes of each column of a Parquet file that are read at a time."""
+
+SMALL = 8 * 1024**2
+"""Bytes of a batch for a check, which holds it in several forms."""
 
 EXAMINED = 20
 """Files whose columns are looked at before a job starts; the others when their turn comes."""
@@ -48,22 +48,29 @@ class FileSource:
 
     resumable = True
     tells_changes = True
+    tells_rows = False
 
     def __init__(self, source: str, wanted: Wanted, folder: Path, settings: Settings) -> None:
         """Find the files and compare their columns. Raises DataInvalid and StoreUnavailable."""
         found = DataFiles.find(source, folder, settings.training.data, settings.store)
+        self.text = self.name = source
         self._files, self._format = found.files, found.format
         self._wanted = wanted
         self.target = wanted.target
         self._partitions = Partitions([file.name for file in self._files])
         schemas = [self._schema_of(file) for file in self._files[:EXAMINED]]
-        self.schema = wanted.choose(self._unified(schemas), self._files[0].name)
+        self.columns = self._unified(schemas)
+        self.schema = wanted.choose(self.columns, self._files[0].name)
 
     @property
     def digest(self) -> str:
         """Return the digest of the names, sizes and times of the files, and of the columns."""
         facts = [(one.name, one.size, one.changed) for one in self._files]
         return hashlib.sha256(repr((facts, self._wanted)).encode()).hexdigest()
+
+    def fingerprint(self) -> str:
+        """Return the digest of the names, sizes and times of the files."""
+        return self.digest
 
     @cached_property
     def rows(self) -> int | None:
@@ -78,15 +85,37 @@ class FileSource:
 
     def batches(self, skip: int = 0) -> Iterator[pa.RecordBatch]:
         """Read all rows but the first `skip`, as `DataSource.batches` says."""
-        read = self._read_parquet if self._format == "parquet" else self._read_text
+        self._wanted.require(self.columns, self._files[0].name)
         for file in self._files:
             with self._reading(file):
-                pairs = (
-                    (row, self._partitions.fill(batch, file.name))
-                    for row, batch in read(file, skip)
-                )
-                rows = yield from shaped(pairs, self.schema, self.target, skip, file.name)
+                read = self._read(file, skip)
+                rows = yield from shaped(read, self.schema, self._wanted, skip, file.name)
             skip = max(0, skip - rows)
+
+    def raw(self) -> Iterator[pa.RecordBatch]:
+        """Read all rows, as `DataSource.raw` says."""
+        for file in self._files:
+            with self._reading(file):
+                for _, batch in self._read(file, 0, SMALL):
+                    yield self._chosen(batch, file)
+
+    def _chosen(self, batch: pa.RecordBatch, file: DataFile) -> pa.RecordBatch:
+        for name in self.schema.names:
+            if name not in batch.schema.names:
+                raise DataInvalid(unknown_column(name, batch.schema.names, file.name))
+        return batch.select(self.schema.names)
+
+    def _read(
+        self, file: DataFile, skip: int, size: int = BATCH_BYTES
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Read a file: row numbers, and batches with the columns of its partition.
+
+        `size`: bytes of a batch of Parquet, about.
+        """
+        is_parquet = self._format == "parquet"
+        read = self._read_parquet(file, skip, size) if is_parquet else self._read_text(file)
+        for row, batch in read:
+            yield row, self._partitions.fill(batch, file.name)
 
     # --- their columns ----------------------------------------------------------------------------
 
@@ -96,8 +125,7 @@ class FileSource:
             if self._format == "parquet":
                 schema = parquet.read_schema(file.path, filesystem=file.filesystem)
             else:
-                with self._lines(file) as reader:
-                    schema = reader.schema
+                schema = TextFile(file, self._format).schema()
         schema = self._partitions.extend(schema)
         refuse_twins(schema, file.name)
         binary = [field.name for field in schema if pa.types.is_binary(field.type)]
@@ -121,21 +149,34 @@ class FileSource:
         try:
             return pa.unify_schemas(schemas, promote_options="permissive")
         except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+            if self._wanted.rules:  # which say what the types must be
+                seen = {field.name: field for schema in reversed(schemas) for field in schema}
+                return pa.schema([seen[name] for name in dict.fromkeys(schemas[0].names)])
             raise DataInvalid(
                 f"source: the files differ in the type of a column: {first_line(error)}"
             ) from None
 
     def _needed(self, schema: pa.Schema) -> set[str]:
-        return {*self._wanted.target, *(self._wanted.columns or schema.names)}
+        wanted = self._wanted
+        if wanted.rules and not wanted.columns:
+            return {*wanted.target, *(one.name for one in wanted.known)}
+        return {*wanted.target, *(wanted.columns or schema.names)}
 
     # --- reading one file -------------------------------------------------------------------------
 
     def _parquet(self, file: DataFile) -> parquet.ParquetFile:
+        coded = [one.name for one in self._wanted.known if is_coded(one)]
         return parquet.ParquetFile(
-            file.path, filesystem=file.filesystem, buffer_size=BUFFER, pre_buffer=False
+            file.path,
+            filesystem=file.filesystem,
+            buffer_size=BUFFER,
+            pre_buffer=False,
+            read_dictionary=coded,
         )
 
-    def _read_parquet(self, file: DataFile, skip: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def _read_parquet(
+        self, file: DataFile, skip: int, size: int
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Read the row groups from the one with row `skip` on: row numbers, and batches."""
         with self._parquet(file) as opened:
             held = self._partitions.extend(opened.schema_arrow).names
@@ -155,25 +196,20 @@ class FileSource:
             if not chosen or sample is None:
                 yield row, pa.RecordBatch.from_pylist([], self.schema)
                 return
-            for batch in opened.iter_batches(rows_for(sample), chosen, names, use_threads=False):
+            rows = rows_for(sample, size)
+            for batch in opened.iter_batches(rows, chosen, names, use_threads=False):
                 yield row, batch
                 row += batch.num_rows
 
-    def _read_text(self, file: DataFile, skip: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Read a whole file of lines, since nothing tells where row `skip` begins."""
-        row = 0
-        with self._lines(file, self._partitions.within(self.schema)) as reader:
-            for batch in reader:
-                yield row, batch
-                row += batch.num_rows
-
-    @contextmanager
-    def _lines(self, file: DataFile, schema: pa.Schema | None = None) -> Iterator[Any]:
-        """Open a file of lines for batches; the types are those of `schema`, inferred without."""
-        with file.filesystem.open_input_stream(file.path, compression="detect") as stream:
-            reader = (_json if self._format == "json" else _csv)(stream, self._format, schema)
-            with reader:
-                yield reader
+    def _read_text(self, file: DataFile) -> Iterator[tuple[int, pa.RecordBatch]]:
+        rules = {one.name: one for one in self._wanted.known}
+        if not rules:
+            types = self._partitions.within(self.schema)
+        else:  # a column that is not used is never in the way
+            chosen = {one.name: one.type for one in self.schema}
+            kinds = [(name, chosen.get(name, pa.string())) for name in self.columns.names]
+            types = self._partitions.within(pa.schema(kinds))
+        return TextFile(file, self._format).batches(types, rules)
 
     @contextmanager
     def _reading(self, file: DataFile) -> Iterator[None]:
@@ -195,24 +231,3 @@ class FileSource:
 def _plain(error: BaseException, file: DataFile) -> str:
     """Return a message without the path of this machine."""
     return first_line(error).replace(file.path, file.name)
-
-
-def _json(stream: Any, name: str, schema: pa.Schema | None) -> Any:
-    return json.open_json(
-        stream,
-        read_options=json.ReadOptions(block_size=BLOCK, use_threads=False),
-        parse_options=json.ParseOptions(explicit_schema=schema),
-    )
-
-
-def _csv(stream: Any, name: str, schema: pa.Schema | None) -> Any:
-    return csv.open_csv(
-        stream,
-        read_options=csv.ReadOptions(block_size=BLOCK, use_threads=False),
-        parse_options=csv.ParseOptions(
-            delimiter="\t" if name == "tsv" else ",", newlines_in_values=True
-        ),
-        convert_options=csv.ConvertOptions(
-            column_types=schema, strings_can_be_null=True, timestamp_parsers=[csv.ISO8601]
-        ),
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import cached_property, partial
@@ -14,18 +14,11 @@ from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
-from sqlalchemy import exc
-from sqlalchemy.pool import NullPool
 
-from modelsync.data.record_batches import (
-    Wanted,
-    first_line,
-    rows_for,
-    shaped,
-)
-from modelsync.errors import DataInvalid, StoreUnavailable
-from modelsync.observability.redaction import redacted
-from modelsync.settings import Settings
+from modelsync.data.data_database import DataDatabase
+from modelsync.data.record_batches import Wanted, first_line, rows_for, shaped
+from modelsync.errors import DataInvalid
+from modelsync.fitting.row_hash import fingerprint
 
 SAMPLE = 1000
 """Rows from which the types of the columns are inferred, and the size of a row."""
@@ -35,8 +28,6 @@ PLACE = "the query"
 _STREAM = {"stream_results": True, "no_parameters": True}  # no_parameters: % is no placeholder
 
 _ORDERED = re.compile(r"\border\s+by\b(?!.*\))", re.IGNORECASE | re.DOTALL)
-
-_ANSWERS_NOT = (exc.InterfaceError, exc.TimeoutError)
 
 
 class QuerySource:
@@ -48,116 +39,91 @@ class QuerySource:
 
     rows = None
     tells_changes = False
+    tells_rows = True
 
-    def __init__(self, query: str, wanted: Wanted, settings: Settings) -> None:
-        """Ask the database for the columns. Raises DataInvalid and StoreUnavailable."""
+    def __init__(
+        self, query: str, wanted: Wanted, database: DataDatabase, place: str = PLACE
+    ) -> None:
+        """Ask the database for the columns. Raises DataInvalid and StoreUnavailable.
+
+        `place`: what messages call it.
+        """
+        self.text = query
+        self.name = place
         self._query = query.strip().rstrip(";").rstrip()
         self._wanted = wanted
-        self._url = _url(settings)
+        self._database = database
         self.target = wanted.target
         self.resumable = bool(_ORDERED.search(self._query))
         # Whoever may train may run any query, in a transaction that only reads.
         described = f"SELECT * FROM (\n{self._query}\n) AS modelsync_source WHERE 1 = 0"  # noqa: S608
         with self._rows(described) as rows:
             names = list(rows.keys())
-        wanted.choose(pa.schema([(name, pa.null()) for name in names]), PLACE)
+        wanted.choose(pa.schema([(name, pa.null()) for name in names]), place)
 
     @property
     def digest(self) -> str:
         """Return the digest of the query: whether its rows have changed nobody knows."""
         return hashlib.sha256(repr((self._query, self._wanted)).encode()).hexdigest()
 
+    def fingerprint(self) -> str:
+        """Return a digest of the rows, whatever their order; PostgreSQL takes it by itself."""
+        with self._database.reading() as connection:
+            if connection.dialect.name == "postgresql":
+                found = connection.exec_driver_sql(
+                    "SELECT count(*), sum(hashtextextended(modelsync_source::text, 0)::numeric) "  # noqa: S608
+                    f"FROM (\n{self._query}\n) AS modelsync_source",
+                    execution_options=_STREAM,
+                ).one()
+                return hashlib.sha256(repr(tuple(map(str, found))).encode()).hexdigest()
+        return fingerprint(self.raw())
+
+    @cached_property
+    def columns(self) -> pa.Schema:
+        """Return all columns, in the types of the first rows. Raises as `batches` does."""
+        with self._rows(self._query) as rows:
+            return self._types(_batch(rows.fetchmany(SAMPLE), list(rows.keys()), None))
+
     @cached_property
     def schema(self) -> pa.Schema:
-        """Return the types of the first rows. Raises DataInvalid and StoreUnavailable."""
-        with self._rows(self._query) as rows:
-            return self._schema(_batch(rows.fetchmany(SAMPLE), list(rows.keys()), None))
+        """Return the columns of the batches. Raises as `batches` does."""
+        return self._wanted.choose(self.columns, self.name)
 
     def batches(self, skip: int = 0) -> Iterator[pa.RecordBatch]:
         """Read all rows but the first `skip`, as `DataSource.batches` says."""
+        self._wanted.require(self.columns, self.name)
+        yield from shaped(self._read(), self.schema, self._wanted, skip, self.name)
+
+    def raw(self) -> Iterator[pa.RecordBatch]:
+        """Read all rows, as `DataSource.raw` says."""
+        for _, batch in self._read():
+            yield batch
+
+    def _read(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Read batches of the columns that are wanted, with the numbers of their first rows."""
         with self._rows(self._query) as rows:
             names = list(rows.keys())
             first = rows.fetchmany(SAMPLE)
             sample = _batch(first, names, None)
-            schema = self._schema(sample)
+            known = self._types(sample)
+            kinds = pa.schema(
+                [known.field(name) for name in self._wanted.choose(known, self.name).names]
+            )
             parts = chain([first], iter(partial(rows.fetchmany, rows_for(sample)), []))
-            yield from shaped(_numbered(parts, names, schema), schema, self.target, skip, PLACE)
+            row = 0
+            for part in parts:
+                yield row, _batch(part, names, kinds)
+                row += len(part)
 
-    def _schema(self, sample: pa.RecordBatch) -> pa.Schema:
-        return self._wanted.choose(sample.schema, PLACE)
+    def _types(self, sample: pa.RecordBatch) -> pa.Schema:
+        """Return the columns, whose types the first rows tell."""
+        return sample.schema
 
     @contextmanager
     def _rows(self, query: str) -> Iterator[sa.CursorResult[Any]]:
         """Run a query in a transaction that only reads. Raises DataInvalid, StoreUnavailable."""
-        try:
-            engine = sa.create_engine(
-                self._url,
-                poolclass=NullPool,
-                hide_parameters=True,
-                connect_args=_options(self._url),
-            )
-            with _only_reading(engine) as connection:
-                yield connection.exec_driver_sql(query, execution_options=_STREAM)
-        except (exc.NoSuchModuleError, ImportError) as error:
-            raise DataInvalid(f"source: no driver for this database: {first_line(error)}") from None
-        except exc.DBAPIError as error:
-            said = redacted(first_line(error.orig or error))
-            if error.connection_invalidated or isinstance(error, _ANSWERS_NOT) or _is_away(error):
-                raise StoreUnavailable(
-                    f"the database of training data does not answer: {said}"
-                ) from None
-            raise DataInvalid(f"source: the database refuses the query: {said}") from None
-
-
-def _options(url: sa.URL) -> dict[str, Any]:
-    """Return the driver's options with which a server that is gone is given up."""
-    if url.drivername == "postgresql+psycopg":
-        return {"connect_timeout": 5, "keepalives_idle": 30, "application_name": "modelsync"}
-    return {}
-
-
-def _is_away(error: exc.DBAPIError) -> bool:
-    """Whether it has failed before the query: a driver's OperationalError without an SQLSTATE."""
-    state = getattr(error.orig, "sqlstate", None)
-    text = str(error.orig).lower()
-    return isinstance(error, exc.OperationalError) and (
-        (state is None and ("connect" in text or "resolve" in text or "refused" in text))
-        or (state or "")[:2] in {"08", "57"}
-    )
-
-
-@contextmanager
-def _only_reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    with engine.connect() as connection:
-        if engine.dialect.name == "postgresql":
-            connection = connection.execution_options(
-                postgresql_readonly=True, isolation_level="REPEATABLE READ"
-            )
-        elif engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("PRAGMA query_only = ON")
-        elif engine.dialect.name in {"mysql", "mariadb"}:
-            connection.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
-            connection.rollback()
-        yield connection
-
-
-def _url(settings: Settings) -> sa.URL:
-    """Return the URL of the database. Raises DataInvalid if none is set."""
-    text = settings.training.data_url.read()
-    if not text:
-        text = settings.store.database_url.read()
-        if not text.startswith(("postgres:", "postgresql")):
-            raise DataInvalid(
-                "source: a query needs a database: set MODELSYNC_DATA_URL, such as "
-                "postgresql://reader:password@host/name"
-            )
-    try:
-        url = sa.make_url(text)
-    except exc.ArgumentError:
-        raise DataInvalid("source: MODELSYNC_DATA_URL is no URL of a database") from None
-    if url.drivername in {"postgres", "postgresql"}:
-        url = url.set(drivername="postgresql+psycopg")
-    return url
+        with self._database.reading(self.name) as connection:
+            yield connection.exec_driver_sql(query, execution_options=_STREAM)
 
 
 def _batch(
@@ -184,16 +150,6 @@ def _batch(
                 f"{kind or 'one type'} ({first_line(error)}); CAST it in the query"
             ) from None
     return pa.record_batch(arrays, names=wanted)
-
-
-def _numbered(
-    parts: Iterable[Sequence[sa.Row[Any]]], names: list[str], schema: pa.Schema
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Make a batch of each part, with the number of its first row."""
-    row = 0
-    for part in parts:
-        yield row, _batch(part, names, schema)
-        row += len(part)
 
 
 def _value(value: Any) -> Any:

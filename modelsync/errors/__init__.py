@@ -50,6 +50,7 @@ from modelsync.errors.service import (
 from modelsync.errors.training import (
     ArtifactCorrupt,
     DataInvalid,
+    DataRefused,
     IdempotencyMismatch,
     JobFailed,
     JobsFull,
@@ -94,6 +95,7 @@ __all__ = [
     "ClusterUnreachable",
     "Conflict",
     "DataInvalid",
+    "DataRefused",
     "DeadlineExceeded",
     "Forbidden",
     "GenerationFailed",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from modelsync.errors.base import ModelsyncError
 from modelsync.errors.requests import ModelUnavailable, RequestError
@@ -133,3 +133,11 @@ class JobFailed(ModelsyncError):
     def __init__(self, stage: JobStage, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}" if kind else message)
         self.stage, self.kind, self.message = stage, kind, message
+
+
+class DataRefused(JobFailed):
+    """Data breaks the schema of its model; `report` is that of the check, as JSON."""
+
+    def __init__(self, message: str, report: dict[str, Any]) -> None:
+        super().__init__("data", "DataRefused", message)
+        self.report = report

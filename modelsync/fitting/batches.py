@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from modelsync.errors import DataInvalid, JobFailed
+from modelsync.fitting.held_out import HeldOut
 from modelsync.fitting.messages import END, FitJob
 
 SHARE = 3
@@ -23,14 +24,20 @@ class Part(NamedTuple):
     rows: int
 
 
-def parts(job: FitJob) -> Iterator[Part]:
-    """Read batch after batch. Raises JobFailed of stage `data` if the stream breaks off."""
+def parts(job: FitJob, held_out: HeldOut) -> Iterator[Part]:
+    """Read batch after batch, but for the rows that are held out.
+
+    Raises JobFailed of stage `data` if the stream breaks off.
+    """
     for batch in _batches(job):
-        yield _part(batch, job.target)
+        yield part(held_out.split(batch, whole=False), job.target)
 
 
-def everything(job: FitJob) -> Part:
-    """Read all rows at once. Raises DataInvalid if they are too many for the memory."""
+def everything(job: FitJob, held_out: HeldOut) -> Any:
+    """Read all rows at once, but for those that are held out, as an Arrow table.
+
+    Raises DataInvalid if they are too many for the memory.
+    """
     limit = (job.memory or _available()) // SHARE
     batches: list[Any] = []
     size = 0
@@ -45,18 +52,16 @@ def everything(job: FitJob) -> Part:
         batches.append(batch)
     import pyarrow as pa
 
-    table = pa.Table.from_batches(batches)
+    table = pa.Table.from_batches(batches) if batches else pa.table({})
     batches.clear()
-    return _part(table, job.target)
+    if not table.num_rows:
+        raise DataInvalid("the data is empty: it has no row")
+    return held_out.split(table, whole=True)
 
 
 def _batches(job: FitJob) -> Iterator[Any]:
     """Read the Arrow batches of the stream. Raises JobFailed of stage `data` if it breaks off."""
-    if find_spec("pyarrow") is None:
-        raise JobFailed(
-            "data", "", "the model's environment has no pyarrow, which reads a source: add the "
-            "line pyarrow to its requirements.txt",
-        )  # fmt: skip
+    require_pyarrow()
     import pyarrow as pa
 
     try:
@@ -71,7 +76,16 @@ def _batches(job: FitJob) -> Iterator[Any]:
         raise JobFailed("data", "", "reading the source broke off") from None
 
 
-def _part(data: Any, target: tuple[str, ...]) -> Part:
+def require_pyarrow() -> None:
+    """Raise JobFailed if the model's environment cannot read or write data."""
+    if find_spec("pyarrow") is None:
+        raise JobFailed(
+            "data", "", "the model's environment has no pyarrow, which reads a source: add the "
+            "line pyarrow to its requirements.txt",
+        )  # fmt: skip
+
+
+def part(data: Any, target: tuple[str, ...]) -> Part:
     """Make x and y of an Arrow batch or table; y is None without a target."""
     rows = data.num_rows
     names = [name for name in data.schema.names if name not in target]

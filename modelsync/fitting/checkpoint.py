@@ -1,7 +1,7 @@
 """The file of a checkpoint: the fitted object after some rows of a stream, from which a killed job
 goes on.
 
-A zip without compression, of `state.json` and the artefact.
+A zip without compression, of `state.json`, the artefact, and the rows that are held out.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from modelsync.fitting.messages import FitResult
 from modelsync.models.serialization import from_json, to_json
 from modelsync.models.statistics.summary import TableStatistics
 
-STATE, ARTEFACT = "state.json", "artefact"
+STATE, ARTEFACT, HELD_OUT = "state.json", "artefact", "held-out.arrow"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointState:
     """What a checkpoint holds besides the artefact, which `made` describes.
 
-    The first `rows` of the `source`, by its digest, are in it. `sample`: the first of them, as
+    The first `rows` of the `source`, by its digest, are in it; `held_out` of them the object does
+    not know. `sample`: the first of them, as
     `trial` calls the model with. `statistics`: of all of them.
     """
 
@@ -33,6 +34,7 @@ class CheckpointState:
     made: FitResult
     sample: dict[str, Any] = field(default_factory=dict)
     statistics: TableStatistics | None = None
+    held_out: int = 0
 
 
 def position(file: Path) -> tuple[str, int]:
@@ -60,10 +62,32 @@ def unpack(file: Path, state: CheckpointState, folder: Path) -> Path:
         return Path(archive.extract(ARTEFACT, folder)).rename(folder / state.made.file)
 
 
-def write(file: Path, state: CheckpointState, artefact: Path) -> None:
-    """Write a checkpoint; the file is complete as soon as it has its name."""
+def held_out(file: Path) -> Any:
+    """Return the rows that were held out, as an Arrow table. Raises ArtifactCorrupt."""
+    import pyarrow as pa
+
+    try:
+        with zipfile.ZipFile(file) as archive, pa.ipc.open_stream(archive.read(HELD_OUT)) as stream:
+            return stream.read_all()
+    except (OSError, KeyError, pa.ArrowInvalid, zipfile.BadZipFile) as error:
+        raise ArtifactCorrupt(f"a checkpoint cannot be read: {type(error).__name__}") from None
+
+
+def write(file: Path, state: CheckpointState, artefact: Path, held_out: Any = None) -> None:
+    """Write a checkpoint; the file is complete as soon as it has its name.
+
+    `held_out`: those rows as an Arrow table, None without any.
+    """
     partial = file.with_name("checkpoint.part")
     with zipfile.ZipFile(partial, "w") as archive:
         archive.writestr(STATE, json_text.dumps(to_json(state)))
         archive.write(artefact, ARTEFACT)
+        if held_out is not None:
+            import pyarrow as pa
+
+            with (
+                archive.open(HELD_OUT, "w") as entry,
+                pa.ipc.new_stream(entry, held_out.schema) as rows,
+            ):
+                rows.write_table(held_out)
     partial.rename(file)

@@ -8,13 +8,15 @@ from typing import Any
 
 from modelsync import json_text
 from modelsync.errors import DataInvalid
-from modelsync.fitting import artefact, batches, checkpoint, trial, uploads
+from modelsync.fitting import artefact, batches, checkpoint, evaluation, filling, trial, uploads
 from modelsync.fitting.artefact import Saver
 from modelsync.fitting.checkpoint import CheckpointState
+from modelsync.fitting.held_out import HeldOut
 from modelsync.fitting.messages import FitJob, FitResult
 from modelsync.fitting.reporter import ProgressReporter
 from modelsync.models.isolation import process_state
 from modelsync.models.loading import lifecycle, loader
+from modelsync.models.schemas import training_data
 from modelsync.models.serializers import registry
 from modelsync.models.serializers.serializer import Owner
 from modelsync.models.statistics.histograms import Histograms
@@ -31,6 +33,8 @@ def run(job: FitJob, reporter: ProgressReporter) -> FitResult:
     if job.kind == "upload":
         with reporter.stage("data"):
             return uploads.take(job)
+    if job.kind == "fill":
+        return filling.run(job, reporter)
     return Fitter(job, reporter).run()
 
 
@@ -51,7 +55,8 @@ class Fitter:
             self.model = self._load()
             lifecycle.start(self.model)
         self._restore = process_state.snapshot()
-        self.trainable = Trainable(self.model, reporter.heard)
+        self.held_out = HeldOut(job.test_size, job.target)
+        self.trainable = Trainable(self.model, reporter.heard, measures=not job.test_size)
         wanted = self.trainable.serializer or job.serializer
         registry.named(wanted)  # raises now, and not after hours of fitting
         self._owner = Owner(self.model.package, self.model.instance)
@@ -73,7 +78,10 @@ class Fitter:
             self.reporter.rows(self.rows, self.job.rows or self.rows, last=True)
         with self.reporter.stage("fit"):
             metrics = artefact.numbers(fitted.metrics)
-            verdict = self._verdict(metrics)
+            comparison = self._comparison(metrics)
+            verdict = comparison["verdict"] if comparison else self._verdict(metrics)
+            metrics = comparison["new"] if comparison else metrics
+            self._restore()
         with self.reporter.stage("serialise"):
             made = self.saver.save(fitted, "artefact")
         with self.reporter.stage("verify"):
@@ -86,7 +94,14 @@ class Fitter:
             promote=promote,
             verdict=verdict,
             statistics=self._statistics(fitted),
+            comparison=comparison,
         )
+
+    def _comparison(self, metrics: dict[str, Any]) -> dict[str, Any] | None:
+        """Compare with the current version, in a training with the model's own data."""
+        if not self.job.planned:
+            return None
+        return evaluation.compare(self.job, self.trainable, self.held_out.table(), metrics)
 
     def _statistics(self, fitted: Fitted) -> TableStatistics | None:
         """Return those of all rows that the object has taken in this job, also before a kill."""
@@ -106,8 +121,7 @@ class Fitter:
     def _fitted(self) -> Fitted:
         job = self.job
         if job.kind == "train":
-            with self.reporter.stage("fit"):
-                return self.trainable.train(job.params)
+            return self._train()
         if job.batches < 0:
             with self.reporter.stage("data"):
                 x, y = self._body()
@@ -115,15 +129,41 @@ class Fitter:
         if "update" in job.spec.methods or job.kind == "update":
             return self._stream()
         with self.reporter.stage("data"):
-            data = batches.everything(job)
+            data = self._everything()
+        return self._fit(data.x, data.y)
+
+    def _train(self) -> Fitted:
+        """Call the model's own `train`, with the rows of its source if it takes them."""
+        if not self.trainable.trains_on_data or self.job.batches < 0:
+            with self.reporter.stage("fit"):
+                return self.trainable.train(self.job.params)
+        with self.reporter.stage("data"):
+            table = batches.everything(self.job, self.held_out)
+            self._note(table)
+        with self.reporter.stage("fit"):
+            frame = batches.part(table, ()).x
+            inputs = batches.part(table.slice(0, trial.SAMPLE), self.job.target)
+            return self.trainable.train(self.job.params, frame, inputs.x)
+
+    def _everything(self) -> batches.Part:
+        table = batches.everything(self.job, self.held_out)
+        self._note(table)
+        return batches.part(table, self.job.target)
+
+    def _note(self, table: Any) -> None:
+        """Note what is known of the rows of a job; they must have classes to tell apart."""
+        if self.job.planned:
+            self.held_out.require_classes()
+        data = batches.part(table, self.job.target)
         self._took(data.x, data.rows)
         self.histograms.add(data.x, data.y)
-        return self._fit(data.x, data.y)
 
     def _body(self) -> tuple[Any, Any]:
         if self.job.input is None:
             raise DataInvalid('expected {"x": ..., "y": ...}, or {"source": ...}; came neither')
         data = bodies.training(json_text.loads(self.job.input.read_bytes()))
+        if self.job.spec.schema:
+            data = training_data.conform(data, self.job.spec.schema)
         self.histograms.add(data.x, data.y)
         self._took(data.x, data.x.rows)
         return data.x, data.y
@@ -146,12 +186,17 @@ class Fitter:
         """Give the model batch after batch, and write checkpoints between them."""
         job, fitted = self.job, None
         if self.resumed:
-            self.rows, self.sample = self.resumed.rows, self.resumed.sample
+            self.rows = self.resumed.rows - self.resumed.held_out
+            self.sample = self.resumed.sample
+            if self.resumed.held_out and job.checkpoint:
+                self.held_out.restore(checkpoint.held_out(job.checkpoint), self.resumed.rows)
             made = self.resumed.made
             fitted = Fitted(self.model.instance.model, made.metrics, made.inputs)
         due, last = monotonic() + job.checkpoint_seconds, None
         with self.reporter.stage("data"):
-            for part in batches.parts(job):
+            for part in batches.parts(job, self.held_out):
+                if not part.rows:
+                    continue
                 self.histograms.add(part.x, part.y)  # before the model may change them
                 fitted = self._fit(part.x, part.y, further=fitted is not None)
                 self._took(part.x, part.rows)
@@ -165,6 +210,8 @@ class Fitter:
                 self.reporter.current = "data"
         if fitted is None:
             raise DataInvalid("the data is empty: it has no row")
+        if job.planned:
+            self.held_out.require_classes()
         return fitted
 
     def _save(self, fitted: Fitted, file: Any) -> None:
@@ -172,10 +219,16 @@ class Fitter:
         assert self.rows is not None
         with self.reporter.stage("serialise"):
             made = self.saver.save(fitted, "checkpoint")
+            held_out = self.held_out.table()
             state = CheckpointState(
-                self.job.source, self.rows, made, self.sample, self._statistics(fitted)
+                self.job.source,
+                self.rows + self.held_out.rows,
+                made,
+                self.sample,
+                self._statistics(fitted),
+                self.held_out.rows,
             )
             part = self.job.output / made.file
-            checkpoint.write(file, state, part)
+            checkpoint.write(file, state, part, held_out)
             part.unlink()
             self.reporter.checkpoint(self.rows, self.job.rows, file)

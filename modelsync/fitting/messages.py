@@ -13,8 +13,10 @@ from modelsync.models.statistics.summary import TableStatistics
 from modelsync.models.types import ModelSpec
 from modelsync.models.versions import FittedVersion, TableSchema
 
-Kind = Literal["fit", "train", "update", "upload"]
-"""The kinds of jobs, as `store.records.JobKind`."""
+Kind = Literal["fit", "train", "update", "upload", "fill"]
+"""The kinds of jobs, as `store.records.JobKind`; and `fill`, which calls the method of that name
+with the `date` of `params`, and makes a file of rows in place of an artefact.
+"""
 
 RESULT = "result.json"
 """The file in the output folder that holds the `FitResult`."""
@@ -42,6 +44,9 @@ class FitJob:
     `source`: the source's digest, empty if a job cannot go on in the midst of it; then there are
     no checkpoints.
 
+    `planned`: the data is the source that the class declares. `test_size`: the share of its rows
+    that is held out to evaluate the new version with, and `current`, the one that serves.
+
     `base`: the version that `update` starts from. `upload`: the file of an `upload`.
     `checkpoint`: the file from which a killed job goes on, of the same `source`; then `batches` has
     only the rows after it. Another one is written every `checkpoint_seconds`.
@@ -63,6 +68,9 @@ class FitJob:
     target: tuple[str, ...] = ()
     rows: int | None = None
     source: str = ""
+    planned: bool = False
+    test_size: float = 0.0
+    current: FittedVersion | None = None
     base: FittedVersion | None = None
     upload: Path | None = None
     checkpoint: Path | None = None
@@ -104,7 +112,8 @@ class Progress:
 @dataclass(frozen=True, slots=True)
 class FitError:
     """Why a job has failed. `kind` is the exception's type; `file`, in the model's folder, and
-    `line` say where. No message has a path of this machine, a secret or a traceback.
+    `line` say where. No message has a path of this machine, a secret or a traceback. `report`: that
+    of the check of the data, as JSON, if it broke its schema.
     """
 
     stage: JobStage
@@ -113,6 +122,7 @@ class FitError:
     file: str | None = None
     line: int | None = None
     hint: str | None = None
+    report: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +132,8 @@ class FitResult:
     `sha256` is its digest in hex, `size` in bytes. `metrics`: numbers by name. `rows`: how many it
     was fitted with, None if unknown. `call_seconds`: what one prediction takes. `promote`: whether
     the version may become current; `verdict` says why not. `statistics`: of those rows, None if
-    they are not known.
+    they are not known. `comparison`: with the current version, as `store.records.NewVersion` has
+    it; None if nothing was compared.
     """
 
     serializer: str = ""
@@ -138,3 +149,4 @@ class FitResult:
     verdict: str = ""
     error: FitError | None = None
     statistics: TableStatistics | None = None
+    comparison: dict[str, Any] | None = None

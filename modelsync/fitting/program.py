@@ -58,7 +58,7 @@ def main(file: Path, *, verify: bool) -> NoReturn:
         result = _guarded(lambda: trial.run(job, made, reporter), job, reporter)
     else:
         result = _guarded(lambda: fitter.run(job, reporter), job, reporter)
-        if result.error is None:
+        if result.error is None and job.kind != "fill":
             _write(job.output / MADE, result)
             _replace(job, environ)
     _write(job.output / RESULT, result)

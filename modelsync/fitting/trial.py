@@ -49,17 +49,21 @@ def sample(x: Any) -> dict[str, Any]:
         columns = {name: values[:SAMPLE] for name, values in x.items()}
         return {"columns": columns, "named": x.named, "flat": x.flat}
     try:
-        if hasattr(x, "iloc"):
-            head, named = x.iloc[:SAMPLE], True
-            columns = {str(name): head.iloc[:, n].tolist() for n, name in enumerate(head.columns)}
-        else:
-            head, named = x[:SAMPLE], False
-            head = head.reshape(len(head), -1)
-            columns = {str(n): head[:, n].tolist() for n in range(head.shape[1])}
-        return {"columns": json_text.loads(results.dump(columns)), "named": named, "flat": False}
+        return plain(x.iloc[:SAMPLE] if hasattr(x, "iloc") else x[:SAMPLE])
     except Exception as error:  # noqa: BLE001  rows that JSON cannot hold are not compared
         _log.info("the first rows cannot be compared: %s", type(error).__name__)
         return {}
+
+
+def plain(x: Any) -> dict[str, Any]:
+    """Return the rows of a DataFrame or an array as JSON holds them, as `as_table` takes them."""
+    named = hasattr(x, "iloc")
+    if named:
+        columns = {str(name): x.iloc[:, n].tolist() for n, name in enumerate(x.columns)}
+    else:
+        rows = x.reshape(len(x), -1)
+        columns = {str(n): rows[:, n].tolist() for n in range(rows.shape[1])}
+    return {"columns": json_text.loads(results.dump(columns)), "named": named, "flat": False}
 
 
 def record(job: FitJob, model: LoadedModel, trainable: Trainable, rows: dict[str, Any]) -> None:
@@ -72,7 +76,7 @@ def record(job: FitJob, model: LoadedModel, trainable: Trainable, rows: dict[str
     trainable.bind()
     if rows:
         try:
-            expected["answers"] = _steady(lambda: trainable.predict(_table(rows)))
+            expected["answers"] = _steady(lambda: trainable.predict(as_table(rows)))
         except VariablesInvalid as error:  # of transform_predict, which takes something else
             _log.info("the first rows cannot be compared: %s", error)
     for example in model.examples:
@@ -101,7 +105,8 @@ def _plain(answer: Any) -> Any:
     return json_text.loads(results.dump(answer))
 
 
-def _table(rows: Mapping[str, Any]) -> Table:
+def as_table(rows: Mapping[str, Any]) -> Table:
+    """Return a sample as the table that a request with it would be."""
     return Table(rows["columns"], named=rows["named"], flat=rows["flat"])
 
 
@@ -121,7 +126,7 @@ def run(job: FitJob, made: FitResult, reporter: ProgressReporter) -> FitResult:
             return _uploaded(model, made)
         expected = json_text.loads((job.output / EXPECTED).read_bytes())
         if expected["answers"] is not None:
-            _compare("the first rows", expected["answers"], model.call(_table(expected["rows"])))
+            _compare("the first rows", expected["answers"], model.call(as_table(expected["rows"])))
         for example in model.examples:
             if (answer := expected["examples"].get(example.name)) is not None:
                 _compare(f"the example {example.name}", answer, _call(model, example.variables))
@@ -148,7 +153,7 @@ def _call_seconds(model: LoadedModel, expected: Mapping[str, Any]) -> float | No
         else:
             columns = {name: values[:1] for name, values in rows["columns"].items()}
             one = {**rows, "columns": columns}
-        return _median(lambda: model.call(_table(one)))
+        return _median(lambda: model.call(as_table(one)))
     named = [one for one in model.examples if one.name in expected["examples"]]
     return _median(lambda: _call(model, named[0].variables)) if named else None
 

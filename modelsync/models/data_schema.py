@@ -78,7 +78,8 @@ class TrainingPlan:
     `schema.yml` names them. `incoming`: what a day brings, files or a query with `{date}`; a method
     `fill(self, date)` takes its place. `table`: where that is kept. `metric`: the metric that
     decides which version serves. `greater_is_better`: None where its name decides. `test_size`: the
-    share of the rows that is held out to evaluate with, from 0 (none) to below 1.
+    share of the rows that is held out to evaluate with, from 0 (none) to below 1. `takes_rows`: the
+    class's `train` takes the rows of the source, as `data`.
     """
 
     source: tuple[str, ...] = ()
@@ -88,6 +89,7 @@ class TrainingPlan:
     metric: str = ""
     greater_is_better: bool | None = None
     test_size: float = 0.2
+    takes_rows: bool = False
 
 
 NO_PLAN = TrainingPlan()

@@ -27,7 +27,7 @@ from modelsync.processes.replacement import Replacement
 from modelsync.processes.swap_record import SwapRecord
 from modelsync.processes.sync_loop import SyncLoop
 from modelsync.processes.tasks import cancel, start_task
-from modelsync.processes.training import TrainerProcess
+from modelsync.processes.training import TrainerProcess, check_schedule
 from modelsync.releases import owners
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
@@ -59,6 +59,7 @@ def serve(settings: Settings, *, watch: bool = False, announce: Announce | None 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sources.source_of(settings)
     schedule = Schedule.parse(settings.sync.cron)
+    check_schedule(settings)
     descriptors.raise_limit()
     with (
         owners.own(settings.state.home) as was_killed,

@@ -22,6 +22,7 @@ from modelsync.releases.store import Releases
 from modelsync.settings import Settings
 from modelsync.store.location import database_file
 from modelsync.sync import sources
+from modelsync.sync.schedule import Schedule, training_schedule
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,16 @@ SETTLED = 5.0
 
 ENDING = 15.0
 """Seconds that the trainer has to end its jobs and itself."""
+
+
+def check_schedule(config: Settings) -> None:
+    """Refuse a schedule that cannot be kept now, rather than in the trainer, later.
+
+    Raises SettingsError.
+    """
+    wanted = training_schedule(config)
+    if config.training.jobs == "off" and (wanted != Schedule() or config.continuous.poll):
+        log.warning("MODELSYNC_JOBS is off, so nothing is trained by itself")
 
 
 class TrainerProcess:

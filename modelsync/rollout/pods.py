@@ -34,6 +34,12 @@ class Complaint(NamedTuple):
     away: bool = False
 
 
+RECOVERED = Complaint("ready by now")
+"""What is found in place of complaints where the probe of a pod answers that it is ready, which the
+kubelet has not noticed yet.
+"""
+
+
 class Diagnosis(NamedTuple):
     """The complaints of some pods, each once. `recovering`: all have just become ready."""
 
@@ -43,12 +49,20 @@ class Diagnosis(NamedTuple):
 
 def diagnose(pods: Sequence[Any], now: datetime) -> Diagnosis:
     """Collect the complaints of those `pods` (V1Pods) that are not ready."""
-    since = [_ready_since(pod) for pod in pods]
-    found = (
-        one for pod, ready in zip(pods, since, strict=True) if not ready for one in _complaints(pod)
-    )
-    recovering = bool(since) and all(since) and max(filter(None, since)) > now - JUST_NOW
-    return Diagnosis(list(dict.fromkeys(found)), recovering)
+    found: dict[Complaint, None] = {}
+    latest = None
+    recovering = bool(pods)
+    for pod in pods:
+        if ready := _ready_since(pod):
+            latest = max(latest or ready, ready)
+            continue
+        complaints = list(_complaints(pod))
+        if complaints == [RECOVERED]:
+            latest = now
+        else:
+            recovering = False
+            found |= dict.fromkeys(complaints)
+    return Diagnosis(list(found), recovering and latest is not None and latest > now - JUST_NOW)
 
 
 def _ready_since(pod: Any) -> datetime | None:
@@ -69,7 +83,9 @@ def _complaints(pod: Any) -> Iterator[Complaint]:
 
 
 def _ask_readiness_probe(pod: Any) -> Complaint | None:
-    """The answer of a pod's own readiness probe, if a network policy lets it through."""
+    """The answer of a pod's own readiness probe, if a network policy lets it through; `RECOVERED`
+    if it is ready.
+    """
     for container in pod.spec.containers:
         probe = container.readiness_probe and container.readiness_probe.http_get
         if not probe or not pod.status.pod_ip:
@@ -80,9 +96,12 @@ def _ask_readiness_probe(pod: Any) -> Complaint | None:
         session.trust_env = False  # no proxy on the way to a pod
         try:
             url = f"http://{host}:{ports.get(probe.port, probe.port)}{probe.path}"
-            answer = session.get(url, timeout=PROBE_TIMEOUT, allow_redirects=False).json()
+            response = session.get(url, timeout=PROBE_TIMEOUT, allow_redirects=False)
+            answer = response.json()
         except (requests.RequestException, ValueError):
             return Complaint("its readiness probe fails")
+        if response.ok:
+            return RECOVERED
         if isinstance(answer, dict) and "detail" in answer:
             return Complaint(
                 f"not ready: {answer['detail']}", away=answer.get("reason") in REPOSITORY_AWAY

@@ -38,7 +38,7 @@ def all_options(query: str) -> AllOptions:
     """
     if not query:
         return AllOptions()
-    fields = _fields(query)
+    fields = fields_of(query)
     if unknown := fields.keys() - OPTIONS:  # else a misspelt `?model=A` would ask all models
         raise MalformedBody(
             f"unknown query parameter {min(unknown)[:100]!r}; known are {' and '.join(OPTIONS)}"
@@ -55,7 +55,7 @@ def version_of(query: str) -> str:
 
     Raises MalformedBody.
     """
-    fields = _fields(query) if query else {}
+    fields = fields_of(query) if query else {}
     return next((fields[name][-1] for name in KEYS if fields.get(name)), "")
 
 
@@ -66,13 +66,14 @@ def body_of(query: str) -> bytes:
     Raises MalformedBody.
     """
     variables: dict[str, Any] = {}
-    for name, texts in _fields(query).items():
+    for name, texts in fields_of(query).items():
         values = [_value(text) for text in texts]
         variables[name] = values if len(values) > 1 else values[0]
     return orjson.dumps({"variables": variables})
 
 
-def _fields(query: str) -> dict[str, list[str]]:
+def fields_of(query: str) -> dict[str, list[str]]:
+    """Return the parameters of a query string, each with its values. Raises MalformedBody."""
     try:
         return parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except UnicodeDecodeError:

@@ -11,14 +11,17 @@ Action = Literal["predict", "train", "status", "download"]
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A path, with a slash at its start and none at its end, for an action of a model."""
+    """A path, with a slash at its start and none at its end, for an action of a model.
+
+    The path may be the slash alone.
+    """
 
     path: str
     model: str
     action: Action
 
 
-_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+")
 
 
 def parse_aliases(raw: str) -> tuple[Alias, ...]:
@@ -29,7 +32,8 @@ def parse_aliases(raw: str) -> tuple[Alias, ...]:
             continue
         path, equals, target = part.strip().partition("=")
         model, _, action = target.strip().rpartition(":")
-        path, model, action = path.strip().rstrip("/"), model.strip(), action.strip()
+        path, model, action = path.strip(), model.strip(), action.strip()
+        path = path.rstrip("/") or path
         if not equals or not model or not _PATH.fullmatch(path):
             raise ValueError("must be a list such as /train=Iris:train,/serve=Iris:predict")
         if action not in get_args(Action):

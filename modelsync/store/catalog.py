@@ -9,13 +9,22 @@ from modelsync.store.labels import LabelRecords
 from modelsync.store.leases import Leases
 from modelsync.store.observations import Observations
 from modelsync.store.queue import JobQueue
+from modelsync.store.run_history import RunHistory
 from modelsync.store.runs import JobRuns
 from modelsync.store.training_runs import TrainingRuns
 from modelsync.store.versions import VersionRecords
 
 
 class Catalog(
-    JobQueue, JobRuns, JobLogs, VersionRecords, LabelRecords, TrainingRuns, Leases, Observations
+    JobQueue,
+    JobRuns,
+    JobLogs,
+    VersionRecords,
+    LabelRecords,
+    TrainingRuns,
+    RunHistory,
+    Leases,
+    Observations,
 ):
     """Jobs from the request to their end, their logs, versions with what names them; training runs,
     leases, and what was observed of live predictions.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 
 from modelsync.store.database import Database
 from modelsync.store.tables import leases
@@ -27,9 +27,9 @@ class Leases:
     def release(self, name: str, owner: str) -> None:
         """Give a lease back, so that another can take it at once; nothing if it is another's."""
         with self.database.writing() as (connection, now):
-            row = _row(connection, name)
-            if row and row.owner == owner and row.until > now:
-                _write(connection, name, owner=owner, until=now)
+            mine = and_(leases.c.name == name, leases.c.owner == owner)
+            connection.execute(delete(leases).where(mine, leases.c.done.is_(None)))
+            connection.execute(update(leases).where(mine).values(until=now))
 
     def done_until(self, name: str) -> datetime | None:
         """Return the time up to which a thing has been done; None if it never was."""

@@ -96,7 +96,9 @@ class NewVersion:
 
     `inputs` is a `TableSchema` as JSON. `metrics`: numbers by name. `rows`: how many it was fitted
     with. `fingerprint` is that of the data. `statistics`: a `TableStatistics` of the data as JSON,
-    which live requests are compared with.
+    which live requests are compared with. `comparison`: with the version that was current then, on
+    the same `rows` that were held out: `{"metric", "new", "old", "version", "rows", "reason",
+    "verdict"}`; `new` and `old` are metrics, `reason` why that version could not be evaluated.
     """
 
     serializer: str
@@ -109,6 +111,7 @@ class NewVersion:
     rows: int | None = None
     call_seconds: float | None = None
     statistics: Mapping[str, Any] | None = None
+    comparison: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,9 @@ RunOutcome = Literal["", "promoted", "kept", "unchanged"]
 serving. `unchanged`: the same data and code have been trained before.
 """
 
+SCHEDULE_LEASE = "train:schedule"
+"""The lease of the replica that trains by schedule, and up to when that has been done."""
+
 Trigger = Literal["command", "schedule", "change", "drift", "airflow"]
 """What has started a training run: `change` of the data, `drift` of the requests."""
 
@@ -172,7 +178,7 @@ class TrainingRun:
     comes from. `fingerprint`: that of the data, in hex, empty before it is known; `code`, the tree
     hash of the model's folder. `columns`: types of the data's columns by name. `report`: what the
     check has found, a `CheckReport` as JSON. `job` and `version`: what it has trained.
-    `comparison`: `{"metric", "new", "old", "verdict"}`. `error`: `{"step", "kind", "message"}` of
+    `comparison`: as that of `NewVersion`. `error`: `{"step", "kind", "message"}` of
     the last try. `owner` and `heartbeat`: the process that works on it.
     """
 

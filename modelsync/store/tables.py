@@ -170,6 +170,7 @@ versions = Table(
     Column("rows", BigInteger),
     Column("call_seconds", Float),
     Column("statistics", JsonText),
+    Column("comparison", JsonText),
     Column("created", Moment, nullable=False),
     Column("origin", Words, nullable=False),
     Column("job", Words, nullable=False),

@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
-from modelsync.errors import RunInProgress, UnknownRun
+from modelsync.errors import RunInProgress
 from modelsync.store.database import Database
 from modelsync.store.records import RUN_STEPS, RunOutcome, RunState, RunStep, TrainingRun, Trigger
 from modelsync.store.rows import run_of
+from modelsync.store.run_history import last_good, run_row
 from modelsync.store.tables import training_runs as rows
 
 SILENCE = 60.0
@@ -24,6 +25,11 @@ NOTED = frozenset(
     {"step", "filled", "source", "fingerprint", "columns", "report", "job", "version", "comparison"}
 )
 """What the process of a run may note of it."""
+
+LOST = "Lost"
+"""The kind of error of a run whose process was silent."""
+
+KILLED = "its process ended without a word: it was killed, or its machine is gone"
 
 _OPEN = ("waiting", "running")
 
@@ -77,8 +83,9 @@ class TrainingRuns:
         if unknown := values.keys() - NOTED:
             raise TypeError(f"a run has no {', '.join(sorted(unknown))} to note")
         with self.database.writing() as (connection, now):
-            _require_owner(_row(connection, number), owner)
-            return _change(connection, number, heartbeat=now, **values)
+            _require_owner(connection, run_row(connection, number), owner)
+            alive = {"state": "running", "heartbeat": now, "ended": None, "error": None}
+            return _change(connection, number, **alive, **values)
 
     def pause_run(self, number: int, owner: str, step: RunStep) -> TrainingRun:
         """Let a run wait for whoever does its next step. Told twice, it is done once.
@@ -86,11 +93,12 @@ class TrainingRuns:
         Raises RunInProgress if it is not this owner's any more, UnknownRun.
         """
         with self.database.writing() as (connection, now):
-            row = _row(connection, number)
+            row = run_row(connection, number)
             if (row["owner"], row["state"], row["step"]) == (owner, "waiting", step):
                 return run_of(row)
-            _require_owner(row, owner)
-            return _change(connection, number, state="waiting", step=step, heartbeat=now)
+            _require_owner(connection, row, owner)
+            waits = {"state": "waiting", "heartbeat": now, "ended": None, "error": None}
+            return _change(connection, number, step=step, **waits)
 
     def end_run(
         self,
@@ -107,12 +115,24 @@ class TrainingRuns:
         owner's any more, UnknownRun.
         """
         with self.database.writing() as (connection, now):
-            row = _row(connection, number)
+            row = run_row(connection, number)
             if (row["owner"], row["state"], row["outcome"]) == (owner, state, outcome):
                 return run_of(row)
-            _require_owner(row, owner)
+            _require_owner(connection, row, owner)
             values = {"state": state, "outcome": outcome, "error": error, "ended": now}
             return _change(connection, number, heartbeat=now, **values)
+
+    def lose_runs(self) -> list[TrainingRun]:
+        """End the runs as failed whose processes are silent; return them as they are now.
+
+        A process that comes back goes on, unless another run of its model was begun meanwhile.
+        """
+        with self.database.writing() as (connection, now):
+            query = select(rows).where(
+                rows.c.state == "running", rows.c.heartbeat <= now - timedelta(seconds=SILENCE)
+            )
+            silent = connection.execute(query).mappings().all()
+            return [_leave(connection, row, now) for row in silent]
 
     # --- asked for --------------------------------------------------------------------------------
 
@@ -140,75 +160,14 @@ class TrainingRuns:
     def refuse_run(self, number: int, error: Mapping[str, Any]) -> bool:
         """End a run as failed that was asked for and cannot be begun; False if it was begun."""
         with self.database.writing() as (connection, now):
-            row = _row(connection, number)
+            row = run_row(connection, number)
             if row["state"] != "waiting" or row["attempts"]:
                 return False
             _change(connection, number, state="failed", error=error, ended=now)
             return True
 
-    # --- what there was ---------------------------------------------------------------------------
-
-    def run(self, model: str, number: int) -> TrainingRun:
-        """Return the run of a model with this number. Raises UnknownRun."""
-        with self.database.reading() as connection:
-            row = _row(connection, number)
-            if row["model"] != model:
-                raise UnknownRun(f"{model} has no training run {number}")
-            return run_of(row)
-
-    def runs(
-        self, model: str | None = None, date: date | None = None, limit: int = 20
-    ) -> list[TrainingRun]:
-        """Return the newest runs, newest first: of a model or all, of a day or all."""
-        query = select(rows).order_by(rows.c.number.desc()).limit(limit)
-        if model is not None:
-            query = query.where(rows.c.model == model)
-        if date is not None:
-            query = query.where(rows.c.date == date)
-        with self.database.reading() as connection:
-            return [run_of(row) for row in connection.execute(query).mappings()]
-
-    def last_good(self, model: str) -> TrainingRun | None:
-        """Return the newest run of a model that is done, if its data are known."""
-        query = select(rows).where(rows.c.number == _last_good(model).scalar_subquery())
-        with self.database.reading() as connection:
-            row = connection.execute(query).mappings().first()
-            return run_of(row) if row else None
-
-    def trained(self, model: str, fingerprint: str, code: str) -> TrainingRun | None:
-        """Return the newest run that has trained a model with these data and this code."""
-        query = select(rows).where(
-            rows.c.model == model,
-            rows.c.fingerprint == fingerprint,
-            rows.c.code == code,
-            rows.c.state == "done",
-            rows.c.outcome.in_(("promoted", "kept")),
-        )
-        with self.database.reading() as connection:
-            newest = query.order_by(rows.c.number.desc()).limit(1)
-            row = connection.execute(newest).mappings().first()
-            return run_of(row) if row else None
-
-    def failed_days(self, model: str, since: date) -> list[date]:
-        """Return the days from `since` on whose newest run has failed, in order."""
-        newest = select(func.max(rows.c.number)).where(rows.c.model == model, rows.c.date >= since)
-        query = (
-            select(rows.c.date)
-            .where(rows.c.number.in_(newest.group_by(rows.c.date)), rows.c.state == "failed")
-            .order_by(rows.c.date)
-        )
-        with self.database.reading() as connection:
-            return list(connection.scalars(query))
-
 
 # --- rows -----------------------------------------------------------------------------------------
-
-
-def _row(connection: Connection, number: int) -> RowMapping:
-    row = connection.execute(select(rows).where(rows.c.number == number)).mappings().first()
-    if row is None:
-        raise UnknownRun(f"there is no training run {number}")
-    return row
 
 
 def _open(connection: Connection, model: str) -> RowMapping | None:
@@ -221,15 +180,9 @@ def _newest(connection: Connection, model: str, date: date) -> RowMapping | None
     return connection.execute(query.order_by(rows.c.number.desc()).limit(1)).mappings().first()
 
 
-def _last_good(model: str) -> Any:
-    return select(func.max(rows.c.number)).where(
-        rows.c.model == model, rows.c.state == "done", rows.c.fingerprint != ""
-    )
-
-
 def _change(connection: Connection, number: int, **values: Any) -> TrainingRun:
     connection.execute(update(rows).where(rows.c.number == number).values(**values))
-    return run_of(_row(connection, number))
+    return run_of(run_row(connection, number))
 
 
 def _add(
@@ -242,14 +195,14 @@ def _add(
     added = connection.execute(insert(rows).values(**values, **empty, **new))
     mine = rows.c.model == model
     kept = select(rows.c.number).where(mine).order_by(rows.c.number.desc()).limit(KEPT)
-    last = _last_good(model).scalar_subquery()
+    last = last_good(model).scalar_subquery()
     connection.execute(
         delete(rows).where(
             mine, rows.c.number.not_in(kept), rows.c.number != func.coalesce(last, 0)
         )
     )
     assert added.inserted_primary_key
-    return _row(connection, added.inserted_primary_key[0])
+    return run_row(connection, added.inserted_primary_key[0])
 
 
 # --- who works on them ----------------------------------------------------------------------------
@@ -269,12 +222,16 @@ def _require_silence(row: RowMapping, now: datetime) -> None:
         )
 
 
-def _require_owner(row: RowMapping, owner: str) -> None:
-    if row["owner"] != owner or row["state"] != "running":
-        raise RunInProgress(
-            f"run {row['number']} of {row['model']} is not this process's any more: it was silent "
-            f"for {SILENCE:g} s, and is {row['state']}"
-        )
+def _require_owner(connection: Connection, row: RowMapping, owner: str) -> None:
+    """Hold to it that a run is an owner's, or was until it was silent and nobody has taken over."""
+    mine = row["owner"] == owner
+    lost = row["state"] == "failed" and row["error"] and row["error"]["kind"] == LOST
+    if mine and (row["state"] == "running" or (lost and not _open(connection, row["model"]))):
+        return
+    raise RunInProgress(
+        f"run {row['number']} of {row['model']} is not this process's any more: it was silent "
+        f"for {SILENCE:g} s, and is {row['state']}"
+    )
 
 
 def _begun(row: RowMapping) -> tuple[date, str] | None:
@@ -294,9 +251,10 @@ def _make_way(
         _leave(connection, row, now, "the code of the model has changed")
 
 
-def _leave(connection: Connection, row: RowMapping, now: datetime, why: str = "") -> None:
+def _leave(connection: Connection, row: RowMapping, now: datetime, why: str = "") -> TrainingRun:
     """End a run that nobody works on any more; it can go on at its step later."""
-    if row["state"] == "running":
-        why = why or "its process ended without a word: it was killed, or its machine is gone"
-    error = {"step": row["step"], "kind": "", "message": why or "nobody has begun this step"}
-    _change(connection, row["number"], state="failed", error=error, ended=now)
+    running = row["state"] == "running"
+    if not why:
+        why = KILLED if running else "nobody has begun this step"
+    error = {"step": row["step"], "kind": LOST if running else "", "message": why}
+    return _change(connection, row["number"], state="failed", error=error, ended=now)

@@ -47,6 +47,24 @@ class VersionRecords:
             pointer.move(connection, model, number, now)
             return version
 
+    def settle(self, model: str, number: int, verdict: str) -> Version:
+        """Make a version current that waits, or write down why it stays so if there is a `verdict`.
+
+        One that is newer, and was current before, never gives way: that is the verdict then. Told
+        twice, it is done once. Raises UnknownVersion.
+        """
+        with self.database.writing() as (connection, now):
+            lookup.read(connection, model, number)
+            newest = pointer.highest(connection, model)
+            if not verdict and newest > number:
+                verdict = f"version {newest}, which is newer, was current before"
+            where = (versions.c.model == model, versions.c.number == number)
+            connection.execute(update(versions).where(*where).values(verdict=verdict))
+            if not verdict:
+                pointer.move(connection, model, number, now)
+            count_revision(connection)
+            return lookup.read(connection, model, number)
+
     def rollback(self, model: str) -> Version:
         """Make the version current that was so before; another call goes back one more.
 

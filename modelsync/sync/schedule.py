@@ -1,4 +1,5 @@
-"""The schedule: when the next sync is due, from `MODELSYNC_SYNC_CRON`.
+"""A schedule: when the next sync or training is due, from `MODELSYNC_SYNC_CRON` or
+`MODELSYNC_TRAIN_CRON`.
 
 Times are arguments: nothing here waits or reads a clock.
 """
@@ -15,6 +16,7 @@ from cronsim import CronSim, CronSimError
 
 from modelsync.backoff import Backoff
 from modelsync.errors import SettingsError
+from modelsync.settings import Settings
 
 NICKNAMES = {
     "@hourly": "0 * * * *",
@@ -51,24 +53,27 @@ class Schedule:
     zone: tzinfo = UTC
 
     @classmethod
-    def parse(cls, text: str, zone: tzinfo | None = None) -> Schedule:
+    def parse(
+        cls, text: str, zone: tzinfo | None = None, setting: str = "MODELSYNC_SYNC_CRON"
+    ) -> Schedule:
         """Read five cron fields, a nickname, `@every 5m` (s, m, h) or `off`.
 
-        The time zone is the machine's, unless `zone` is given. Raises SettingsError with advice.
+        The time zone is the machine's, unless `zone` is given. Raises SettingsError, which names
+        the setting, with advice.
         """
         words = text.strip().lower()
         if words == "off":
             return cls()
         if words.startswith("@every"):
-            return cls(every=_interval(text, words.removeprefix("@every")))
+            return cls(every=_interval(text, words.removeprefix("@every"), setting))
         cron = NICKNAMES.get(words, text.strip())
         zone = zone or local_zone()
         if cron.startswith("@") or len(cron.split()) != 5:
-            raise _bad(text)
+            raise _bad(text, setting)
         try:
             CronSim(cron, datetime(2000, 1, 1, tzinfo=zone))
         except CronSimError as error:
-            raise _bad(text, str(error)) from None
+            raise _bad(text, setting, str(error)) from None
         return cls(cron=cron, zone=zone)
 
     def next_after(self, now: datetime) -> datetime | None:
@@ -82,6 +87,11 @@ class Schedule:
         if not self.cron:
             return None
         return next(CronSim(self.cron, now.astimezone(self.zone)), None)
+
+
+def training_schedule(config: Settings) -> Schedule:
+    """Return when all models are trained. Raises SettingsError."""
+    return Schedule.parse(config.continuous.cron, setting="MODELSYNC_TRAIN_CRON")
 
 
 def local_zone() -> tzinfo:
@@ -98,17 +108,16 @@ def local_zone() -> tzinfo:
         ) from None
 
 
-def _interval(text: str, rest: str) -> timedelta:
+def _interval(text: str, rest: str, setting: str) -> timedelta:
     match = re.fullmatch(r"\s+(\d{1,6})\s*([smh])", rest)
     if not match or not int(match[1]):
-        raise _bad(text)
+        raise _bad(text, setting)
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def _bad(text: str, why: str = "") -> SettingsError:
+def _bad(text: str, setting: str, why: str = "") -> SettingsError:
     return SettingsError(
-        f"MODELSYNC_SYNC_CRON {text.strip()!r} is not a schedule"
-        f"{f' ({why})' if why else ''}: {ADVICE}"
+        f"{setting} {text.strip()!r} is not a schedule{f' ({why})' if why else ''}: {ADVICE}"
     )
 
 

@@ -10,6 +10,7 @@ import hmac
 import logging
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -18,9 +19,11 @@ from modelsync.backoff import Backoff
 from modelsync.errors import ModelsyncError, SettingsError
 from modelsync.observability.logs import event
 from modelsync.settings import Settings
-from modelsync.store.catalog import Catalog
 from modelsync.store.records import Job
 from modelsync.training.operation import operation
+
+if TYPE_CHECKING:  # every process that serves imports this module, and few use the store
+    from modelsync.store.catalog import Catalog
 
 log = logging.getLogger(__name__)
 

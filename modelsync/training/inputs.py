@@ -6,20 +6,23 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelsync.errors import ArtifactCorrupt, JobFailed, UnknownVersion
+from modelsync import json_text
+from modelsync.errors import ArtifactCorrupt, DataRefused, JobFailed, UnknownVersion
 from modelsync.fitting.checkpoint import position
 from modelsync.fitting.messages import FitJob
+from modelsync.models.serialization import to_json
+from modelsync.models.tables import bodies
 from modelsync.models.types import ModelSpec
 from modelsync.models.versions import FittedVersion
 from modelsync.settings import Settings
 from modelsync.store import Store
-from modelsync.store.records import Job
+from modelsync.store.records import Job, Version
 from modelsync.training.artifacts import Artifacts
 from modelsync.training.workspace import Workspace
 
@@ -28,6 +31,9 @@ if TYPE_CHECKING:  # they import pyarrow
     from modelsync.training.feed import Feed
 
 log = logging.getLogger(__name__)
+
+CHECKED = "checked"
+"""The option of a job that has the fingerprint of data which has been checked by its schema."""
 
 FEED_END = 5.0
 """Seconds that a feed gets to see that its reader has ended."""
@@ -64,6 +70,9 @@ class JobInputs:
             serializer=str(asked.options.get("serializer") or training.serializer),
             promote=bool(asked.options.get("promote", True)),
             old_metrics=dict(current.made.metrics) if current else None,
+            planned=bool(asked.options.get("planned")),
+            test_size=float(asked.options.get("test_size") or 0.0),
+            current=self._current(current) if asked.options.get("planned") else None,
             memory=training.memory,
             log_format="text",
             log_level=self._config.logs.level,
@@ -79,6 +88,36 @@ class JobInputs:
                 checkpoint=self._checkpoint(job, digest),
             )
         return task, source
+
+    def check(
+        self,
+        job: Job,
+        spec: ModelSpec,
+        task: FitJob,
+        source: DataSource | None,
+        say: Callable[[bytes], None],
+    ) -> None:
+        """Check the data of a job by the model's `schema.yml`, unless whoever asked for the job has
+        done so; `say` gets what is found, for the log of the job.
+
+        Raises DataRefused with the report if it breaks the schema, DataInvalid, StoreUnavailable.
+        """
+        if spec.schema is None or (source is None and task.input is None):
+            return
+        if source and job.asked.options.get(CHECKED) == source.fingerprint():
+            return
+        from modelsync.data import checking, reports  # they import pyarrow
+        from modelsync.data.body_source import BodySource
+
+        if source is None:
+            assert task.input is not None
+            body = bodies.training(json_text.loads(task.input.read_bytes()))
+            report = checking.check(BodySource(body, spec.schema), spec.schema)
+        else:
+            report = checking.check(source, spec.schema)
+        say(f"{reports.text(report)}\n".encode())
+        if not report.passed:
+            raise DataRefused(reports.summary(report), to_json(report))
 
     def _checkpoint(self, job: Job, source: str) -> Path | None:
         """Return the file from which the job goes on; None if it begins anew: it was never stored,
@@ -105,7 +144,20 @@ class JobInputs:
             options.get("columns") or (),
             folder=spec.path,
             settings=self._config,
+            schema=spec.schema,
         )
+
+    def _current(self, version: Version | None) -> FittedVersion | None:
+        """Return the version that serves, to be compared with; None if it cannot be had."""
+        if version is None:
+            return None
+        artifacts = Artifacts(self._config.state.home, self._store.blobs)
+        found = artifacts.describe(version)
+        try:
+            artifacts.fetch(found)
+        except ArtifactCorrupt as error:  # the evaluation says that it cannot be loaded
+            log.warning("version %d of %s cannot be compared: %s", found.number, found.model, error)
+        return found
 
     def _fetched(self, sha256: str, name: str) -> Path:
         file = self._workspace.path / name

@@ -22,7 +22,14 @@ from typing import Any, TypeVar
 
 from modelsync.backoff import Backoff
 from modelsync.environments.store import python_of
-from modelsync.errors import ArtifactCorrupt, JobFailed, ModelsyncError, StoreUnavailable
+from modelsync.errors import (
+    ArtifactCorrupt,
+    DataInvalid,
+    DataRefused,
+    JobFailed,
+    ModelsyncError,
+    StoreUnavailable,
+)
 from modelsync.errors.training import JobStage
 from modelsync.fitting.messages import FitError, FitResult
 from modelsync.models.serialization import from_json, to_json
@@ -124,10 +131,13 @@ class JobRun:
             raise
         except StoreUnavailable:  # this process is ended while it waits for it
             return None
+        except DataRefused as error:
+            return FitResult(error=FitError("data", error.kind, error.message, report=error.report))
         except JobFailed as error:
             return _failure(error.stage, error.kind, error.message)
         except ModelsyncError as error:
-            return _failure("load", type(error).__name__, str(error))
+            stage: JobStage = "data" if isinstance(error, DataInvalid) else "load"
+            return _failure(stage, type(error).__name__, str(error))
         except Exception as error:  # the edge of a job
             log.exception("job %s: unexpected", job.id)
             return _failure("crash", type(error).__name__, "an error of the service: see its log")
@@ -136,6 +146,7 @@ class JobRun:
         """Run the model's code with what the job needs; None if it was ended from here."""
         inputs = JobInputs(self._config, self._store, self._workspace)
         task, source = self._insist(lambda: inputs.collect(job, spec))
+        self._insist(lambda: inputs.check(job, spec, task, source, reporter.output))
         python = python_of(self._config.state.home, spec.environment) if spec.environment else None
         process = FitProcess(
             task,
@@ -250,6 +261,7 @@ def _new_version(job: Job, result: FitResult, statistics: TableStatistics | None
         rows=result.rows,
         call_seconds=result.call_seconds,
         statistics=to_json(statistics) if statistics else None,
+        comparison=result.comparison,
     )
 
 

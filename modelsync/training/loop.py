@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 from collections.abc import Callable
 from time import monotonic
 
@@ -35,6 +36,12 @@ class Loop:
         """Run until `stop` is asked for."""
         while not stop.wait(self.turn(monotonic())):
             pass
+
+    def start(self, stop: Stop) -> threading.Thread:
+        """Run in a thread of its own, which does not keep the process alive."""
+        thread = threading.Thread(target=self.run, args=(stop,), name=self.name, daemon=True)
+        thread.start()
+        return thread
 
     def turn(self, now: float) -> float:
         """Do one step; return the seconds to wait before the next."""

@@ -73,6 +73,7 @@ def _made(job: Job, version: Version | None) -> dict[str, Any]:
     return {
         **response,
         "metrics": made.metrics,
+        "comparison": made.comparison,
         "rows": made.rows,
         "serializer": made.serializer,
         "size": made.size,

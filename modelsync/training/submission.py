@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -27,8 +28,14 @@ from modelsync.fitting.uploads import recognize
 from modelsync.models.types import ModelEntry
 from modelsync.settings import Settings
 from modelsync.store.records import Job, JobKind, NewJob, Version
-from modelsync.training import training_request
-from modelsync.training.suitability import check_columns, check_method
+from modelsync.training import plan, training_request
+from modelsync.training.intent import kind_of, options_of
+from modelsync.training.suitability import (
+    check_columns,
+    check_method,
+    refuse_unfit,
+    with_targets,
+)
 from modelsync.training.training_request import KEY_DIGITS, LARGE, TrainingRequest, valid_name
 
 if TYPE_CHECKING:
@@ -50,6 +57,9 @@ class Submission:
     bytes, None if that is not known. `version`: which one to update, empty for the one that the
     body names, else the current. `serializer`: of an uploaded file, whose version is called `name`.
     `instance`: the loaded model, None if it is not loaded in this process.
+
+    Of a training run: `day`, whose data is meant, `key` for its version, `source`, of those that
+    the class declares the one that was checked. `promote`: the version serves if it is accepted.
     """
 
     kind: JobKind
@@ -61,6 +71,10 @@ class Submission:
     serializer: str = ""
     idempotency_key: str = ""
     instance: Any = None
+    day: date | None = None
+    key: str = ""
+    source: str = ""
+    promote: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +128,29 @@ class Intake:
             request = training_request.read_file(body, content)
         else:
             request, data = training_request.read(asked.body.read())
+            refuse_unfit(data, entry.spec.schema)
             content.write_bytes(data)
-        kind = _kind(entry, asked.kind, request)
-        check_method(request, kind, asked.instance)
+        request = with_targets(request, entry.spec.schema)
+        kind = kind_of(entry, asked.kind, request)
         digest, options, known = request.data, dict[str, Any](), kind != "train"
-        if request.source:
-            found = self._examine(entry, request)
+        planned = not request.data and not request.source
+        if found := self._source(entry, kind, request, asked):
             digest, known = found.digest, found.tells_changes
+            request = replace(request, source=found.text, target=", ".join(found.target))
             options = {"columns": request.columns} if request.columns else {}
+            options |= {"target": list(found.target)} if len(found.target) > 1 else {}
+        options |= options_of(entry, kind, planned=planned) | (
+            {} if asked.promote else {"promote": False}
+        )
+        check_method(request, kind, asked.instance)
         parent = None
         if kind == "update":
             parent, follows = self._parent(entry, asked.version or request.name)
-            check_columns(request, parent)
+            if not entry.spec.schema:  # which fills what is missing
+                check_columns(request, parent)
             options = {**options, "follows": follows}
         key, named = _key(kind, request, digest, parent)
+        key = asked.key or key
         job = NewJob(
             model=entry.name,
             kind=kind,
@@ -152,16 +175,26 @@ class Intake:
         self.store.catalog.check_room(job, max_waiting=limit, retrain=retrain)
         return replace(job, input=self.store.blobs.put(content))
 
-    def _examine(self, entry: ModelEntry, request: TrainingRequest) -> DataSource:
-        """Return the source that a request names. Raises DataInvalid."""
+    def _source(
+        self, entry: ModelEntry, kind: JobKind, request: TrainingRequest, asked: Submission
+    ) -> DataSource | None:
+        """Return the source that a request names, else the one that the class declares; None if the
+        data is in the body, or the model fetches it itself. Raises DataInvalid.
+        """
+        spec = entry.spec
+        if request.data or not (request.source or plan.sources_of(spec)):
+            return None
         from modelsync.data import sources  # loads pyarrow
 
-        return sources.examine(
-            request.source,
-            request.target,
+        named = request.source or asked.source
+        return sources.first(
+            (named,) if named else plan.sources_of(spec),
+            request.target or (plan.target_of(spec) if kind != "update" else ()),
             tuple(request.columns),
-            folder=self.folders / entry.spec.path,
+            folder=self.folders / spec.path,
             settings=self.settings,
+            day=asked.day or datetime.now().astimezone().date(),
+            schema=spec.schema,
         )
 
     def _parent(self, entry: ModelEntry, name: str) -> tuple[Version, str]:
@@ -218,27 +251,6 @@ class Intake:
                 file.write(chunk)
 
 
-def _kind(entry: ModelEntry, kind: JobKind, request: TrainingRequest) -> JobKind:
-    """Return what is to be done: without data, `fit` is the model's own `train`."""
-    methods = entry.spec.methods
-    has_data = bool(request.data or request.source)
-    if kind == "update":
-        if not has_data:
-            raise DataInvalid("x: is missing; an update needs x and y, or a source")
-        return "update"
-    if not has_data:
-        if "train" not in methods:
-            raise DataInvalid(
-                f"x: is missing; {entry.name} has no method train, which would fetch its data"
-            )
-        return "train"
-    if "fit" not in methods and not request.source:
-        raise DataInvalid(
-            f"{entry.name} has no method fit; it fetches its data itself: send no x and no y"
-        )
-    return "fit"
-
-
 def _key(
     kind: JobKind, request: TrainingRequest, digest: str, parent: Version | None
 ) -> tuple[str, bool]:
@@ -251,7 +263,7 @@ def _key(
         return parent.key, False
     if request.name:
         return valid_name(request.name), True
-    if kind == "train":
+    if kind == "train" and not digest:
         return secrets.token_hex(KEY_DIGITS // 2), False
     return _digest([digest, request.params])[:KEY_DIGITS], False
 

@@ -6,9 +6,14 @@ The job checks all of it again: where the model runs in another process little i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from modelsync import json_text
 from modelsync.errors import DataInvalid
+from modelsync.models.data_schema import DataSchema
+from modelsync.models.schemas import training_data
+from modelsync.models.tables import bodies
 from modelsync.models.tables.table import shown
 from modelsync.models.training import signatures
 from modelsync.store.records import JobKind, Version
@@ -33,6 +38,21 @@ def check_method(request: TrainingRequest, kind: JobKind, instance: Any) -> None
             f"y: is missing; {kind} needs it: send a value for each row, or name a column of x as "
             "target"
         )
+
+
+def with_targets(request: TrainingRequest, schema: DataSchema | None) -> TrainingRequest:
+    """Return a request whose target `schema.yml` names, if it names none itself."""
+    targets = {one.name for one in schema.targets} if schema else set()
+    if not targets or request.has_y or request.target:
+        return request
+    has_y = bool(request.source) or (request.named and targets.issubset(request.columns_of_x))
+    return replace(request, has_y=has_y)
+
+
+def refuse_unfit(content: bytes, schema: DataSchema | None) -> None:
+    """Raise DataInvalid for data, as JSON, that is not of the columns and types of its schema."""
+    if content and schema:
+        training_data.conform(bodies.training(json_text.loads(content)), schema)
 
 
 def check_columns(request: TrainingRequest, parent: Version) -> None:

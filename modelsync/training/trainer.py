@@ -1,13 +1,15 @@
 """The trainer: has queued jobs run, and settles those whose processes have died.
 
 `python -m modelsync.training.trainer`, a child of the supervisor, with which it ends. It runs no
-model code. Beside it, in threads: the mirror and the cleaning.
+model code. Beside it, in threads: the mirror, the cleaning, and what starts trainings.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
+import secrets
 import signal
 import sys
 import threading
@@ -23,16 +25,20 @@ from modelsync.observability.logs import event
 from modelsync.settings import Settings
 from modelsync.store import Store
 from modelsync.store.records import Job, JobState
-from modelsync.training import callback, mirror
+from modelsync.training import callback, mirror, schedule
+from modelsync.training.asked_runs import AskedRuns
 from modelsync.training.cleaning import Cleaning
 from modelsync.training.collection import LOOK as LOOK_FOR_SAMPLES
 from modelsync.training.collection import Collection
+from modelsync.training.job import host_of
 from modelsync.training.labels import GitLabels
 from modelsync.training.launchers import NOT_RUN, Ended, JobLauncher, JobProcesses
 from modelsync.training.loop import Loop
 from modelsync.training.mirror import VersionMirror
 from modelsync.training.release import KeptReleases
+from modelsync.training.schedule import TrainingSchedule
 from modelsync.training.stop import Stop
+from modelsync.training.train_command import TrainChildren
 from modelsync.training.workspace import Workspace
 
 log = logging.getLogger("modelsync.training.trainer")  # also when it runs as __main__
@@ -233,6 +239,7 @@ def serve(config: Settings, stop: Stop) -> None:
         children.end_strangers()
         trainer.step(now)
 
+    starters = _starters(config, opened, children)
     collection = Collection(home, opened.catalog, children)
     for loop in (
         Loop("samples", collection.step, LOOK_FOR_SAMPLES),
@@ -240,12 +247,28 @@ def serve(config: Settings, stop: Stop) -> None:
         Loop("labels", GitLabels(opened.catalog, home).step, 1.0),
         Loop("cleaning", Cleaning(home, opened).step, 30.0),
     ):
-        threading.Thread(target=loop.run, args=(stop,), name=loop.name, daemon=True).start()
+        loop.start(stop)
+    threads = [Loop(one.name, one.step, schedule.LOOK).start(stop) for one in starters]
     Loop("the trainer", step, TICK).run(stop)
+    for one, thread in zip(starters, threads, strict=True):
+        thread.join(GRACE)
+        one.stop(GRACE)
     collection.stop(GRACE)
     if launcher:
         launcher.stop(min(GRACE, config.server.drain_timeout))
     children.end_all()
+
+
+def _starters(
+    config: Settings, opened: Store, children: orphans.Children
+) -> list[AskedRuns | TrainingSchedule]:
+    """What starts trainings here: the schedules, and runs that were asked for."""
+    if config.training.jobs == "off":
+        return []
+    owner = f"{host_of(config.state.home)}{os.getpid()}-{secrets.token_hex(4)}"
+    commands = TrainChildren(children)
+    asked = AskedRuns(opened.catalog, commands, owner, config.training.concurrency)
+    return [asked, *schedule.schedules(config, opened.catalog, commands, owner)]
 
 
 def main(arguments: Sequence[str] = ()) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -23,7 +24,16 @@ from modelsync.inference.serving import Service
 from modelsync.models.binding import methods
 from modelsync.models.types import LoadedModel, ModelName, ModelSpec, TreeHash
 from modelsync.sync.status import Status, write_status
-from tests.api.serving import COMMIT, JSON, VERSION, a_service, person, read, switched_off
+from tests.api.serving import (
+    COMMIT,
+    JSON,
+    VERSION,
+    a_service,
+    person,
+    read,
+    switched_off,
+    the_examples,
+)
 from tests.waiting import patient
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -263,6 +273,20 @@ def test_the_reference_shows_a_model_in_a_browser(tmp_path: Path) -> None:
         shown = dom(f"{url}/models/docs#Add")
         assert "Adds &lt;two&gt; &amp; more numbers." in shown
         assert json.dumps({"sum": 3}, indent=2) in shown
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_the_reference_shows_the_columns_of_a_schema(tmp_path: Path) -> None:
+    """The page of a model links that of its query, whose parameters have types and a sample."""
+    with the_examples(tmp_path) as service, served(service) as url:
+        shown = dom(f"{url}/models/docs#Titanic")
+        assert 'href="#query_Titanic"' in shown
+        assert shown.count("query_Titanic") == 1
+        assert html.escape('"female" | "male"', quote=False) in shown
+        shown = dom(f"{url}/models/docs#query_Titanic")
+        assert "1 | 2 | 3" in shown
+        assert "≥ 0, ≤ 120, default 0" in shown
+        assert re.search('value="class=[123]&amp;sex=(fe)?male&amp;age=', shown)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")

@@ -120,3 +120,29 @@ def test_check_of_a_model_that_is_not_fitted(models: Path) -> None:
     assert "not fitted yet" in done.stdout
     assert "none broken; not called, because nothing is fitted yet: Good" in done.stdout
     assert "all good" not in done.stdout
+
+
+def test_check_of_examples_by_the_schema(models: Path) -> None:
+    """Examples are typed and refused as requests are; `schema.yml` itself is checked too."""
+    folder = models / "Good"
+    (folder / "examples").mkdir()
+    (folder / "etls.py").write_text(TYPED)
+    (folder / "schema.yml").write_text("day: {type: date}\nclass: {type: int, min: 1, max: 3}\n")
+    example = {"variables": {"day": "2026-01-31", "class": "3"}, "response": {"sum": 34}}
+    (folder / "examples" / "third.json").write_text(json.dumps(example))
+    done = modelsync("check", str(folder), cwd=models.parent)
+    assert done.returncode == 0, done.stderr
+    example["variables"] = {"day": "31.1.2026", "class": 4}
+    (folder / "examples" / "wrong.json").write_text(json.dumps(example))
+    done = modelsync("check", str(folder), cwd=models.parent)
+    assert done.returncode == 1
+    assert "wrong.json" in done.stderr
+    assert "class: expected a whole number from 1 to 3; came 4" in done.stderr
+    assert 'day: expected a date such as 2026-01-31; came "31.1.2026"' in done.stderr
+
+
+TYPED = """
+class Good:
+    def transform_predict(self, day, class_):
+        return {"sum": day.day + class_}
+"""

@@ -37,7 +37,9 @@ def both_helms(first: Helm) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "helm",
         [
-            pytest.param(helm, id=f"helm {helm}", marks=() if helm == first else pytest.mark.repeats)
+            pytest.param(
+                helm, id=f"helm {helm}", marks=() if helm == first else pytest.mark.repeats
+            )
             for helm in (3, 4)
         ],
     )

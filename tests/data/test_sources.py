@@ -243,7 +243,6 @@ def _text(name: str, text: str) -> Callable[[Path], object]:
         (write, "", "y", "expected files such as"),
         (_text("notes.txt", "x"), "notes.txt", "y", "expected Parquet (.parquet), CSV"),
         (_text("a.csv", ""), "a.csv", "y", "a.csv is empty"),
-        (_text("a.csv", "n;y\n1;2\n"), "a.csv", "y", "not semicolons"),
         (_text("a.csv", "n,y\n1,2\n"), "a.csv", "Y", "no column 'Y' (is y meant?); it has n, y"),
         (_text("a.csv", "y\n2\n"), "a.csv", "y", "no column besides the target"),
         (_text("a.csv", "n,n,y\n1,2,3\n"), "a.csv", "y", "two columns of the name 'n'"),

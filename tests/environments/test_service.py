@@ -7,12 +7,16 @@ import os
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from modelsync.files import remove_tree
 from tests.environments.making import other_python
 from tests.fixtures.git import GitServer
 from tests.fixtures.index import PackageIndex, needs_real_index
 from tests.fixtures.service import Service, answers, serving, write_example, write_model
 from tests.waiting import until
+
+pytestmark = pytest.mark.long
 
 LEMON = """
 import lemon

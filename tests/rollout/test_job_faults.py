@@ -16,6 +16,8 @@ from tests.rollout.stage import BROKEN, Run, Stage
 from tests.service.following import push
 from tests.waiting import patient, setting, until
 
+pytestmark = pytest.mark.long
+
 SCENES = ("ready", "stuck", "broken")
 
 

@@ -19,12 +19,12 @@ NOW = datetime.now(UTC)
 
 
 @contextmanager
-def probed(answer: Any) -> Iterator[int]:
-    """A readiness probe that answers 503 with this; its port."""
+def probed(answer: Any, status: int = 503) -> Iterator[int]:
+    """A readiness probe that answers with this; its port."""
 
     class Probe(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(503)
+            self.send_response(status)
             self.end_headers()
             self.wfile.write(json.dumps(answer).encode())
 
@@ -73,6 +73,14 @@ def test_a_pod_that_cannot_get_its_commit_is_told_from_one_that_cannot_serve_it(
     with probed(answer) as port:
         said = Complaint("not ready: no release yet: so it is", away=away)
         assert diagnose([pod(port), pod(port)], NOW) == Diagnosis([said])
+
+
+def test_a_pod_that_answers_ready_by_now_is_recovering() -> None:
+    """The kubelet asks every few seconds: a commit is not to blame for these seconds."""
+    with probed({"status": "ready"}, 200) as ready, probed({"detail": "no release yet"}) as not_yet:
+        assert diagnose([pod(ready), pod(ready)], NOW) == Diagnosis([], recovering=True)
+        said = Complaint("not ready: no release yet")
+        assert diagnose([pod(ready), pod(not_yet)], NOW) == Diagnosis([said], recovering=False)
 
 
 def test_a_container_that_has_ended_says_how() -> None:

@@ -17,6 +17,8 @@ from tests.fixtures.service import Service, answers, serving, write_model
 from tests.service.faulty import Client, model
 from tests.waiting import patient, setting, until
 
+pytestmark = pytest.mark.long
+
 CRASHES = {
     "Exit3": ("import os; os._exit(3)", "exit code 3"),
     "Exit4": ("import os; os._exit(4)", "exit code 4"),

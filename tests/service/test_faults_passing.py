@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 import requests
 
 from tests.fixtures.service import Service, answers, serving, write_model
 from tests.service.faulty import Client, model
 from tests.waiting import patient, setting, until
+
+pytestmark = pytest.mark.long
 
 ADMIN = {"Authorization": "Bearer admin-9"}
 

@@ -33,6 +33,8 @@ from tests.service.following import (
 )
 from tests.waiting import patient, setting, until
 
+pytestmark = pytest.mark.long
+
 PASSWORD = "pass-word/7"
 TIMEOUT = patient(4)
 

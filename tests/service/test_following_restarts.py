@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.fixtures.git import GitServer
 from tests.fixtures.service import Service
@@ -29,6 +30,8 @@ from tests.service.following import (
     update_of,
 )
 from tests.waiting import setting, until
+
+pytestmark = pytest.mark.long
 
 
 def test_at_first_boot_it_waits_and_says_why(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ from tests.service.following import (
 )
 from tests.waiting import patient, until
 
+pytestmark = pytest.mark.long
+
 # --- which commit ---------------------------------------------------------------------------------
 
 

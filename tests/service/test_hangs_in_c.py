@@ -17,6 +17,8 @@ from tests.fixtures.service import Service, answers, serving, write_example, wri
 from tests.service.faulty import Client, model
 from tests.waiting import patient, setting, until
 
+pytestmark = pytest.mark.long
+
 DEADLINE = patient(2)
 
 HANGS = {

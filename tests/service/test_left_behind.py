@@ -17,6 +17,8 @@ from tests.fixtures.service import Service, answers, serving, write_example, wri
 from tests.service.faulty import model
 from tests.waiting import until
 
+pytestmark = pytest.mark.long
+
 SESSION = """
 import subprocess
 subprocess.Popen(["sleep", "1000"], start_new_session=True)

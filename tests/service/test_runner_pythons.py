@@ -10,8 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.fixtures.service import Service, serving, write_model
 from tests.waiting import patient
+
+pytestmark = pytest.mark.long
 
 PLAIN = """
 import datetime, decimal, enum, sys, uuid

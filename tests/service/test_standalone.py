@@ -24,6 +24,8 @@ from tests.service.faulty import model
 from tests.service.following import NO_PROXY, push
 from tests.waiting import patient, until
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 WORKER_CLASS = "modelsync.processes.gunicorn_worker.ModelsyncWorker"
 

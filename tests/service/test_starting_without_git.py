@@ -19,6 +19,8 @@ from tests.service.following import ADMIN, answered_by, metric, push, sync, told
 from tests.service.following import following as follow
 from tests.waiting import setting, until
 
+pytestmark = pytest.mark.long
+
 following = partial(follow, MODELSYNC_SYNC_TIMEOUT=setting(6))
 """A remote that is away is asked three times, not five."""
 

@@ -15,6 +15,8 @@ from tests.fixtures.service import Service, answers, serving, write_model
 from tests.service.following import answered_by, following, metric, push, sync, told
 from tests.waiting import until
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[GitServer]:

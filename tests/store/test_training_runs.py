@@ -181,6 +181,24 @@ def test_a_silent_process_is_replaced(catalog: Catalog) -> None:
     assert catalog.note_run(run.number, "two", step="compare").step == "compare"
 
 
+def test_a_silent_run_is_lost(catalog: Catalog) -> None:
+    """It says so; its process may come back and go on, unless another run was begun."""
+    run, other = begin(catalog), begin(catalog, model="Iris")
+    catalog.note_run(run.number, "one", step="train")
+    silence(catalog, run)
+    (lost,) = catalog.lose_runs()
+    assert lost.error
+    assert (lost.number, lost.state, lost.error["step"]) == (run.number, "failed", "train")
+    assert catalog.run("Iris", other.number).state == "running"
+    back = catalog.note_run(run.number, "one")
+    assert (back.state, back.error, back.ended) == ("running", None, None)
+    silence(catalog, run)
+    catalog.lose_runs()
+    begin(catalog, BEFORE, owner="two")
+    with pytest.raises(RunInProgress, match="not this process's any more"):
+        catalog.note_run(run.number, "one")
+
+
 @pytest.mark.parametrize("state", ["running", "waiting"])
 def test_a_silent_run_of_another_day_fails(catalog: Catalog, state: str) -> None:
     """It says why, holds up nobody, and goes on at its step when its day is begun again."""
@@ -283,6 +301,8 @@ def test_runs_are_listed_newest_first(catalog: Catalog) -> None:
     assert [run.number for run in catalog.runs("Churn", limit=1)] == [3]
     assert [run.number for run in catalog.runs("Churn", DAY)] == [3]
     assert [run.number for run in catalog.runs(date=DAY)] == [3, 2]
+    newest = catalog.newest_runs()
+    assert {name: run.number for name, run in newest.items()} == {"Churn": 3, "Iris": 2}
     for model, number in (("Iris", 1), ("Churn", 4)):
         with pytest.raises(UnknownRun, match=str(number)):
             catalog.run(model, number)

@@ -1,26 +1,21 @@
 """The index page of all models, the docs page, and the usage text. This process serves all of it.
 
-A browser cannot send a token by itself. So if predict tokens are set, the index page is replaced by
-a form that asks for one (with status 401). The docs page holds nothing about the models; it asks
-for a token before it fetches the OpenAPI document.
+The docs page holds nothing about the models; it asks for a token before it fetches the OpenAPI
+document.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, make_response, render_template, request
-from werkzeug.datastructures import MIMEAccept
+from flask import Response, request
 
-from modelsync import __version__
-from modelsync.api import models, replies, sync
+from modelsync.api import models, rendering, replies, sync
 from modelsync.api.console.training import training
 from modelsync.api.console.usage import usage_text
 from modelsync.api.operations import read
 from modelsync.api.resource import Context, Route, Undocumented
 from modelsync.api.trained import TrainedModels
-from modelsync.errors import Unauthenticated
-from modelsync.models.types import PLACES
 from modelsync.problems import Answer
 
 
@@ -30,20 +25,10 @@ def routes(context: Context) -> list[Route]:
     needs_token = context.predict_needs_token
 
     def index() -> Response:
-        as_page = _prefers_html(request.accept_mimetypes)
-        try:
-            context.require("predict")
-        except Unauthenticated:
-            if as_page:
-                return _page(context, "signin.html", status=401)
-            raise
-        found = overview(context)
-        response = _page(context, "index.html", found) if as_page else replies.json(found)
-        response.headers["Vary"] = "Accept, Authorization"
-        return response
+        return rendering.page_or_json(context, "index.html", lambda: overview(context))
 
     def docs() -> Response:
-        return _page(context, "docs.html")
+        return rendering.page(context, "docs.html")
 
     def usage() -> Response:
         context.require("predict")
@@ -90,22 +75,3 @@ def overview(context: Context) -> dict[str, Any]:
         "sync": sync.last_sync(service),
         "links": context.links(),
     }
-
-
-def _prefers_html(accept: MIMEAccept) -> bool:
-    """Whether the client ranks `text/html` above JSON; `*/*`, as curl sends it, does not."""
-    return accept.quality("text/html") > accept.quality("application/json")
-
-
-def _page(
-    context: Context, template: str, values: dict[str, Any] | None = None, status: int = 200
-) -> Response:
-    """A template as a response; `layout.html` takes the values that every page has."""
-    layout = {
-        "base": context.base,
-        "commit": context.service.commit,
-        "links": context.links(),
-        "version": __version__,
-    }
-    values = {"places": PLACES, **layout, **(values or {})}
-    return make_response(render_template(template, **values), status)

@@ -8,14 +8,15 @@ from modelsync.api.jobs import described
 from modelsync.api.trained import TrainedModels
 from modelsync.errors import StoreUnavailable
 from modelsync.releases.fitted import ModelVersions
+from modelsync.training.run_resource import resource
 
 LIVE = 100
 """Jobs that are shown at most."""
 
 
 def training(trained: TrainedModels) -> dict[str, dict[str, Any]]:
-    """For each trained model: number and key of the current version, how many there are, the jobs
-    that wait or run.
+    """For each trained model: number and key of the current version, how many there are, the newest
+    training run, the jobs that wait or run.
 
     While the store is away it holds what this machine knows.
     """
@@ -25,6 +26,9 @@ def training(trained: TrainedModels) -> dict[str, dict[str, Any]]:
     known = trained.fitted.read()
     found = {str(name): _versions(known.get(name, ModelVersions())) for name in names}
     try:
+        for name, run in trained.store().catalog.newest_runs().items():
+            if name in found:
+                found[name]["last_run"] = resource(run, trained.url(name), full=False)
         for job in trained.store().catalog.jobs(limit=LIVE, live=True):
             if job.model in found:
                 found[job.model]["jobs"].append(described(trained, job))
@@ -41,5 +45,6 @@ def _versions(known: ModelVersions) -> dict[str, Any]:
         "key": serving.key if serving else None,
         "versions": len(known.versions),
         "jobs": [],
+        "last_run": None,
         "store": None,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 
@@ -39,13 +40,16 @@ def usage_text(context: Context, host: str) -> str:
 
 
 def _commands(url: str, model: LoadedModel, token: str) -> list[str]:
-    """The commands that call a model; an artefact also takes several rows, and can be fetched; a
-    trained one is fitted first.
+    """The commands that call a model; one with a schema also takes a query; an artefact also takes
+    several rows, and can be fetched; a trained one is fitted first.
     """
     variables = samples.variables(model)
     if model.spec.trainable and model.fitted is None:
         return [_fit(url, model), _curl(url, {"x": {"<column>": [1, 2]}}, token)]
     commands = [_curl(url, {"variables": variables}, token)]
+    if model.spec.schema:
+        given = {name: value for name, value in variables.items() if value is not None}
+        commands.append(f"curl -s {shlex.quote(f'{url}/predict?{urlencode(given)}')}{token}")
     if model.artefact:
         columns = model.artefact.features
         data = {name: [variables[name]] for name in columns if name in variables}

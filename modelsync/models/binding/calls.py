@@ -11,7 +11,7 @@ from modelsync.errors import ModelBroken
 from modelsync.models.binding import batching, methods
 from modelsync.models.binding.typehints import Call, Schema
 from modelsync.models.convention import BATCH, FILE, METHOD
-from modelsync.models.types import Fault, ModelSpec
+from modelsync.models.types import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,6 @@ def of_instance(instance: object, *, dataframe: bool) -> Calls | None:
     if batch:
         return Calls(call or batch.one, batch.schema, batch.row, batch.call)
     return Calls(call, form.schema, is_async=is_async) if call and form else None
-
-
-def of_spec(spec: ModelSpec, found: Calls) -> Calls:
-    """Return the calls as requests make them: with a check by the `schema.yml` of the folder, if it
-    has one.
-    """
-    if spec.schema is None:
-        return found
-    from modelsync.models.binding import checked  # here: most models have no schema
-
-    return checked.by_schema(spec.schema, found)
 
 
 def method_of(instance: object, name: str) -> Callable[..., Any] | None:

@@ -4,30 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelsync.models.binding.calls import Calls
 from modelsync.models.binding.typehints import Call, Schema
-from modelsync.models.data_schema import DataSchema
-from modelsync.models.schemas import json_schema
-from modelsync.models.schemas.requests import BY_PLACE, RequestSchema
+from modelsync.models.types import ModelSpec
+
+if TYPE_CHECKING:
+    from modelsync.models.schemas.requests import RequestSchema
 
 
-def by_schema(schema: DataSchema, calls: Calls) -> Calls:
-    """Return the calls with a check before them; what does not fit raises VariablesInvalid.
+def by_schema(spec: ModelSpec, calls: Calls) -> Calls:
+    """Return the calls of a model with a check before them, if its folder has a schema.
 
-    A model that takes its row as the list `x` gets the columns in the order of the schema.
+    What does not fit raises VariablesInvalid. A model that takes its row as the list `x` gets the
+    columns in the order of the schema.
     """
-    requests = RequestSchema(schema)
-    typed: Call = requests.typed
+    if spec.schema is None:
+        return calls
+    # Here: most models need none.
+    from modelsync.models.schemas import json_schema
+    from modelsync.models.schemas.requests import BY_PLACE, RequestSchema
+
+    checks = RequestSchema(spec.schema)
+    typed: Call = checks.typed
     given = calls.schema
-    if _takes_list(given) and BY_PLACE not in requests.names:
-        typed, given = _listed(requests), None
+    if _takes_list(given, BY_PLACE) and BY_PLACE not in checks.names:
+        typed, given = _listed(checks, BY_PLACE), None
     call, bind = calls.call, calls.bind
     return replace(
         calls,
         call=_after(typed, call),
-        schema=json_schema.of(schema, given),
+        schema=json_schema.of(spec.schema, given),
         bind=_after(typed, bind) if bind else None,
     )
 
@@ -36,17 +44,17 @@ def _after(typed: Call, call: Callable[[Any], Any]) -> Call:
     return lambda variables: call(typed(variables))
 
 
-def _takes_list(schema: Schema | None) -> bool:
-    """Return whether the variables are a row as a list."""
+def _takes_list(schema: Schema | None, by_place: str) -> bool:
+    """Return whether the variables are a row as a list of this name."""
     properties = (schema or {}).get("properties", {})
-    return list(properties) == [BY_PLACE] and properties[BY_PLACE].get("type") == "array"
+    return list(properties) == [by_place] and properties[by_place].get("type") == "array"
 
 
-def _listed(requests: RequestSchema) -> Call:
-    names = requests.names
+def _listed(checks: RequestSchema, by_place: str) -> Call:
+    names = checks.names
 
     def typed(variables: Any) -> Any:
-        found = requests.typed(variables)
-        return {BY_PLACE: [found[name] for name in names]} if type(found) is dict else found
+        found = checks.typed(variables)
+        return {by_place: [found[name] for name in names]} if type(found) is dict else found
 
     return typed

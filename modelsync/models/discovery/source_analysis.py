@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from modelsync.models.convention import BATCH, FILE, LIFECYCLE, METHOD, PREDICT
-from modelsync.models.data_schema import NO_PLAN
+from modelsync.models.data_schema import NO_PLAN, TrainingPlan
 from modelsync.models.discovery import training_methods, training_plan
 from modelsync.models.discovery.folder_source import Folder
 from modelsync.models.discovery.self_writes import writes_self
@@ -55,10 +55,15 @@ def describe(spec: ModelSpec, source: bytes) -> ModelSpec:
         writes_self=writes_self(members, chosen, predicting),
         is_async=isinstance(method, ast.AsyncFunctionDef),
         methods=found,
-        plan=training_plan.read(spec.path, chosen)[0] if found else NO_PLAN,
+        plan=_plan(spec, chosen, members) if found else NO_PLAN,
         fault=_batch_fault(members.get(METHOD), members.get(BATCH))
         or training_methods.fault(members),
     )
+
+
+def _plan(spec: ModelSpec, chosen: str, members: Members) -> TrainingPlan:
+    plan, _ = training_plan.read(spec.path, chosen)
+    return replace(plan, takes_rows=training_methods.takes_rows(members))
 
 
 def _parse(source: bytes) -> ast.Module | Fault:

@@ -45,6 +45,12 @@ def find(members: Members) -> tuple[str, ...]:
     return tuple(sorted(found)) if {"fit", "train"} & set(found) else ()
 
 
+def takes_rows(members: Members) -> bool:
+    """Return whether the `train` of a class takes the rows of its source."""
+    function = members.get("train")
+    return function is not None and DATA in [one.arg for one in _named(function)]
+
+
 def _fits(name: str, function: Function | None) -> bool:
     if function is None:
         return True

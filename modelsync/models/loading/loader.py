@@ -22,6 +22,7 @@ from modelsync.models import examples
 from modelsync.models.artefacts import registry
 from modelsync.models.binding import calls
 from modelsync.models.binding.calls import Calls
+from modelsync.models.binding.checked import by_schema
 from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
 from modelsync.models.data_schema import as_mapping
 from modelsync.models.diagnosis import from_exception
@@ -150,13 +151,14 @@ def _load(
 
 
 def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
+    """Load a model that is a file: requests are checked by its features, and by `schema.yml`."""
     from modelsync.models.artefacts import answers  # here: a small runner does without
 
     with process_state.restored_modules():
         artefact = registry.load(path, spec.artefact)
     batch = artefact.batch
     rows = (batch.row, batch.call) if artefact.batches else (None, None)
-    found = calls.of_spec(spec, Calls(partial(answers.call, artefact), batch.schema, *rows))
+    found = by_schema(spec, Calls(partial(answers.call, artefact), batch.schema, *rows))
     return LoadedModel(
         spec,
         call=found.call,
@@ -193,7 +195,7 @@ def _instance(
         found = predictions.bind(spec, instance, found, fitted)
     if found is None:
         raise ModelBroken(Fault("load", f"class {spec.class_name} has no {METHOD} method", FILE))
-    found = calls.of_spec(spec, found)
+    found = by_schema(spec, found)
     return LoadedModel(
         replace(spec, is_async=found.is_async),
         call=found.call,

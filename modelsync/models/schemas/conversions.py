@@ -6,8 +6,8 @@
 | float | float, finite | a number, a boolean, a text that is a number |
 | str | str | a text |
 | bool | bool | a boolean, 0 and 1, and as a text also yes, no, on, off, y, n, t, f |
-| date, time, datetime | of `datetime`, without a zone | a text in the column's format, else of ISO |
-| | | 8601; dates also as milliseconds since 1970, as pandas and JavaScript write them |
+| date, time, datetime | of `datetime`, without a zone | a text in the column's format, else of |
+| | | ISO 8601; dates also as milliseconds since 1970, as pandas and JavaScript write them |
 | category | str, int, float | a text or a number; of its allowed values also `3` for `"3"` |
 
 A time with a zone is converted to UTC. In all types but str and category an empty text is a missing
@@ -31,6 +31,9 @@ LOWEST, HIGHEST = -(2**63), 2**63 - 1
 """The limits of an int, as pandas and Arrow hold it."""
 
 _EPOCH = datetime(1970, 1, 1)
+# Tuples: a union would be made anew for each value.
+_NUMBERS = (int, float)
+_SCALARS = (str, int, float)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII).fullmatch
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII).fullmatch
 # Eight digits are a date of ISO 8601, such as 20260131.
@@ -49,7 +52,7 @@ class Unfit(Exception):
 def converter(rule: ColumnRule) -> Convert:
     """Return what converts the values of a column."""
     if rule.type == "category":
-        return _member_of(rule.allowed) if rule.allowed else _category
+        return _member_of(members(rule)) if rule.allowed else _category
     if rule.format:
         return _in_format(rule.type, rule.format)
     return iso(rule.type)
@@ -60,9 +63,12 @@ def iso(kind: ColumnType) -> Convert:
     return _CONVERTERS[kind]
 
 
-def python_type(kind: ColumnType) -> type | None:
+def python_type(rule: ColumnRule) -> type | None:
     """Return the type of values that need no conversion; None if each must be looked at."""
-    return _TYPES.get(kind)
+    if rule.type == "category":
+        kinds = set(map(type, members(rule))) or {str}
+        return kinds.pop() if len(kinds) == 1 else None
+    return _TYPES.get(rule.type)
 
 
 # --- numbers and booleans -------------------------------------------------------------------------
@@ -89,7 +95,7 @@ def _float(value: Any) -> float | None:
         value = _number(value.strip())
     if value is None or value != value:
         return None
-    if not isinstance(value, int | float):
+    if not isinstance(value, _NUMBERS):
         raise Unfit
     try:
         found = float(value)
@@ -116,7 +122,7 @@ def _bool(value: Any) -> bool | None:
             return None
         if text in _BOOLS:
             return _BOOLS[text]
-    elif isinstance(value, int | float) and value in (0, 1):
+    elif isinstance(value, _NUMBERS) and value in (0, 1):
         return bool(value)
     raise Unfit
 
@@ -131,9 +137,17 @@ def _str(value: Any) -> str:
 
 
 def _category(value: Any) -> str | int | float | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool) or not isinstance(value, _SCALARS):
         raise Unfit
     return value if value == value else None
+
+
+def members(rule: ColumnRule) -> tuple[Any, ...]:
+    """Return the values that a category takes, and its fill value: as texts, if one is a text."""
+    found = rule.allowed
+    if found and rule.fill is not None and rule.fill not in found:
+        found = (*found, rule.fill)
+    return tuple(map(str, found)) if any(isinstance(one, str) for one in found) else found
 
 
 def _member_of(allowed: tuple[Any, ...]) -> Convert:
@@ -143,13 +157,12 @@ def _member_of(allowed: tuple[Any, ...]) -> Convert:
 
     def member(value: Any) -> Any:
         value = _category(value)
+        if value is None or value == "":
+            return members.get(value)
         if value in members:
             return members[value]
-        text = str(value)
-        if text in by_text:
+        if (text := str(value)) in by_text:
             return by_text[text]
-        if text == "":
-            return None
         raise Unfit
 
     return member
@@ -186,6 +199,7 @@ def _time(value: Any) -> time | None:
 
 
 def _datetime(value: Any) -> datetime | None:
+    """Return the instant of a text in ISO 8601, or of milliseconds since 1970. Raises Unfit."""
     if isinstance(value, str):
         text = value.strip()
         if not text:
@@ -198,7 +212,7 @@ def _datetime(value: Any) -> datetime | None:
         value = float(text)
     if isinstance(value, datetime):
         return _without_zone(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         raise Unfit
     if value != value:
         return None
@@ -223,7 +237,7 @@ def _in_format(kind: ColumnType, form: str) -> Convert:
         if not isinstance(value, str) or not value.strip():
             return other(value)
         try:
-            found = datetime.strptime(value.strip(), form)  # noqa: DTZ007
+            found = datetime.strptime(value.strip(), form)
         except ValueError:
             raise Unfit from None
         if kind == "time":

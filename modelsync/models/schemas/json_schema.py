@@ -66,12 +66,12 @@ def column(rule: ColumnRule) -> dict[str, Any]:
         found["pattern"] = f"^(?:{rule.pattern})$"  # JSON Schema's need not match the whole text
     if rule.fill is not None:
         found["default"] = rule.fill
-    if text := _description(rule):
+    if text := about(rule):
         found["description"] = text
     return found
 
 
-def _description(rule: ColumnRule) -> str:
+def about(rule: ColumnRule) -> str:
     """Return the description of the column, with what JSON Schema has no keyword for."""
     more = []
     if rule.format:

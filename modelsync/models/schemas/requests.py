@@ -8,14 +8,14 @@ column's in another spelling: that would be answered as if the column were missi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from modelsync import json_text
 from modelsync.errors import InvalidField, VariablesInvalid
 from modelsync.models.data_schema import ColumnRule, DataSchema
-from modelsync.models.schemas import conversions, wording
+from modelsync.models.schemas import wording
+from modelsync.models.schemas.checks import Check, check_of
 from modelsync.models.schemas.conversions import Unfit
 from modelsync.models.tables.table import Table, wrong
 from modelsync.models.tables.table import shown as listed
@@ -29,9 +29,6 @@ MAX_MESSAGE = 500
 
 BY_PLACE = "x"
 """The variable that holds a row as a list, of models that were fitted without names."""
-
-Check = Callable[[Any], Any]
-"""Returns a value, None for a missing one, as the model gets it. Raises Unfit."""
 
 
 class _Column(NamedTuple):
@@ -47,7 +44,7 @@ class RequestSchema:
     """
 
     def __init__(self, schema: DataSchema) -> None:
-        self._columns = tuple(_Column(one.name, _check(one), one) for one in schema.features)
+        self._columns = tuple(_Column(one.name, check_of(one), one) for one in schema.features)
         self._checks = tuple((one.name, one.check) for one in self._columns)
         self._all = tuple(one.name for one in schema.columns)
         self._targets = frozenset(one.name for one in schema.targets)
@@ -77,23 +74,16 @@ class RequestSchema:
             if (row := self._by_place(given)) is not None:
                 return self.variables(row)
             raise self._invalid(given) from None
-        known = self._known
-        more = [name for name in given if name not in known]
-        if more:
-            return self._with(found, more, given)
-        return found
+        return found if self._known.issuperset(given) else self._with_more(found, given)
 
-    def _with(
-        self, found: dict[str, Any], more: Sequence[str], given: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def _with_more(self, found: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
         """Add what the schema does not know."""
         if (row := self._by_place(given)) is not None:
             return self.variables(row)
         if wrong := self._misspelt(given, lambda name: name):
             raise VariablesInvalid(wrong)
-        for name in more:
-            found[name] = given[name]
-        return found
+        more = {name: value for name, value in given.items() if name not in self._known}
+        return {**found, **more}
 
     def _by_place(self, given: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the row that `{"x": [...]}` holds; None for variables with names."""
@@ -174,7 +164,7 @@ class RequestSchema:
         return dict(zip(names, columns, strict=True))
 
     def _is_numbered(self, table: Table) -> bool:
-        """Return whether the names of a table are those that pandas gives to columns without one."""
+        """Return whether the columns have the names that pandas gives to those without one."""
         return self._known.isdisjoint(table) and list(table) == list(map(str, range(len(table))))
 
     # --- a query ----------------------------------------------------------------------------------
@@ -194,7 +184,7 @@ class RequestSchema:
             if name not in self._known and name not in others:
                 failed.append(_field(name, self._unknown(name, others)))
             elif len(texts) > 1:
-                failed.append(_field(name, f"expected once in the query; it came {len(texts)} times"))
+                failed.append(_field(name, f"expected once; it came {len(texts)} times"))
             elif name in rules:
                 found[name] = _text(texts[0], rules[name])
             elif name not in self._targets:
@@ -222,64 +212,6 @@ def _value(text: str) -> Any:
         return text
 
 
-# --- one value ------------------------------------------------------------------------------------
-
-
-def _check(rule: ColumnRule) -> Check:
-    """Return the check of the values of a column."""
-    kind, convert, fits = conversions.python_type(rule.type), conversions.converter(rule), _fits(rule)
-    fill, takes_missing = _typed(rule, rule.fill), rule.takes_missing
-
-    def check(value: Any) -> Any:
-        if type(value) is not kind:
-            if value is not None:
-                value = convert(value)
-            if value is None:
-                if takes_missing:
-                    return fill
-                raise Unfit
-        if fits is None or fits(value) or value == fill:
-            return value
-        if takes_missing and value == "":
-            return fill
-        raise Unfit
-
-    return check
-
-
-def _typed(rule: ColumnRule, value: Any) -> Any:
-    """Return a value of the schema as the column's type; a fill of another type as it is."""
-    if value is None:
-        return None
-    try:
-        return conversions.iso(rule.type)(value)
-    except Unfit:
-        return value
-
-
-def _fits(rule: ColumnRule) -> Callable[[Any], Any] | None:
-    """Return whether a value of the column's type is one that the column takes; None: all are."""
-    tests: list[Callable[[Any], Any]] = []
-    low, high = _typed(rule, rule.minimum), _typed(rule, rule.maximum)
-    if rule.type == "int":
-        low = conversions.LOWEST if low is None else low
-        high = conversions.HIGHEST if high is None else high
-    if rule.allowed and rule.type != "category":  # whose conversion finds the allowed value
-        tests.append(frozenset(_typed(rule, one) for one in rule.allowed).__contains__)
-    elif low is not None and high is not None:
-        tests.append(lambda value: low <= value <= high)
-    elif low is not None:
-        tests.append(lambda value: low <= value)
-    elif high is not None:
-        tests.append(lambda value: value <= high)
-    if rule.pattern:
-        matches = re.compile(rule.pattern).fullmatch
-        tests.append(lambda value: matches(str(value)))
-    if len(tests) < 2:
-        return tests[0] if tests else None
-    return lambda value: all(test(value) for test in tests)
-
-
 # --- messages -------------------------------------------------------------------------------------
 
 
@@ -290,10 +222,8 @@ def _message(rule: ColumnRule, is_there: bool, value: Any) -> str:
     return f"{text}; came {wording.shown(value)}{wording.meant(value, rule.allowed)}"
 
 
-def _message_of_rows(
-    rule: ColumnRule, check: Check, values: Sequence[Any], is_there: bool
-) -> str:
-    """Return what is wrong with a column: the first value that does not fit, and how many do not."""
+def _message_of_rows(rule: ColumnRule, check: Check, values: Sequence[Any], is_there: bool) -> str:
+    """Return what is wrong with a column: the values that do not fit, and the first of them."""
     if not is_there:
         return _message(rule, is_there, None)
     bad = [row for row, value in enumerate(values) if not _is_taken(check, value)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, time
+from datetime import datetime
 from typing import Any
 
 from modelsync import json_text
@@ -36,8 +36,9 @@ def expected(rule: ColumnRule) -> str:
     """Return what a column takes, such as `a number from 0 to 120, or null`."""
     text = _KINDS[rule.type]
     if rule.allowed:
-        more = f" or {len(rule.allowed) - MAX_LISTED} more" if len(rule.allowed) > MAX_LISTED else ""
-        text = f"one of {', '.join(map(shown, rule.allowed[:MAX_LISTED]))}{more}"
+        text = f"one of {', '.join(map(shown, rule.allowed[:MAX_LISTED]))}"
+        if len(rule.allowed) > MAX_LISTED:
+            text += f" or {len(rule.allowed) - MAX_LISTED} more"
     elif rule.type in ("date", "time", "datetime"):
         text += f" such as {sample_time(rule)}"
         if rule.format:
@@ -50,22 +51,28 @@ def expected(rule: ColumnRule) -> str:
 
 def limits(rule: ColumnRule) -> str:
     """Return what a column's values must lie between; empty without limits."""
-    low, high = rule.minimum, rule.maximum
+    low, high = map(_plain, (rule.minimum, rule.maximum))
     if low is None:
         return "" if high is None else f" of at most {high}"
     return f" of at least {low}" if high is None else f" from {low} to {high}"
 
 
+def _plain(limit: Any) -> Any:
+    """Return 120 for 120.0, as people write it."""
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+
+
 def sample_time(rule: ColumnRule) -> str:
     """Return a date or time that a column takes, as a request has it."""
-    kind = {"date": date, "time": time, "datetime": datetime}[rule.type]
-    found = {"date": SAMPLE.date(), "time": SAMPLE.time(), "datetime": SAMPLE}[rule.type]
-    low, high = (limit and kind.fromisoformat(limit) for limit in (rule.minimum, rule.maximum))
-    if low is not None and found < low:
-        found = low
-    elif high is not None and found > high:
-        found = high
-    return found.strftime(rule.format) if rule.format else found.isoformat()
+    found: Any = SAMPLE
+    if rule.type != "datetime":
+        found = SAMPLE.date() if rule.type == "date" else SAMPLE.time()
+    made = type(found).fromisoformat
+    if rule.minimum is not None:
+        found = max(found, made(rule.minimum))
+    if rule.maximum is not None:
+        found = min(found, made(rule.maximum))
+    return str(found.strftime(rule.format) if rule.format else found.isoformat())
 
 
 def shown(value: Any) -> str:

@@ -19,6 +19,9 @@ from modelsync.models.tables.frames import Wanted
 TARGETS = {"y", "target", "targets", "label", "labels", "y_train", "train_y", "ytrain", "outcome"}
 """Names of a second parameter, in lower case, that has a default and is `y` nevertheless."""
 
+ROWS = "data"
+"""The parameter of `train` that gets the rows of the model's source."""
+
 _EMPTY = inspect.Parameter.empty
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -136,6 +139,23 @@ def read(instance: object, name: str) -> DataMethod:
     )
 
 
+def takes_rows(instance: object) -> bool:
+    """Return whether the model's own `train` takes the rows of its source, by name."""
+    return ROWS in inspect.signature(instance.train).parameters  # type: ignore[attr-defined]
+
+
+def rows_for(instance: object, frame: Any) -> Any:
+    """Return rows in the type that `train` asks for: a DataFrame, or a list of dicts."""
+    method = instance.train  # type: ignore[attr-defined]
+    hint = _hint(inspect.signature(method).parameters[ROWS], method)
+    wanted = _wanted(hint)
+    if wanted in ("rows", "records"):
+        return frame.to_dict("records")
+    if wanted == "columns":
+        return frame.to_dict("list")
+    return frame
+
+
 def parameters_of(instance: object, name: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters of a request, as a method takes them that takes no data.
 
@@ -144,7 +164,7 @@ def parameters_of(instance: object, name: str, given: dict[str, Any]) -> dict[st
     method = getattr(instance, name)
     parameters = tuple(inspect.signature(method).parameters.values())
     open_ended = bool(parameters) and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
-    others = tuple(one for one in parameters if one.kind not in _VARIADIC)
+    others = tuple(one for one in parameters if one.kind not in _VARIADIC and one.name != ROWS)
     return DataMethod(name, method, None, None, others, open_ended, None, by_name=False).checked(
         given
     )

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelsync import json_text
-from modelsync.errors import DataInvalid, JobFailed, NotTrainable
+from modelsync.errors import JobFailed, NotTrainable
 from modelsync.models import results
 from modelsync.models.binding import calls
+from modelsync.models.binding.checked import by_schema
 from modelsync.models.convention import METHOD
-from modelsync.models.tables import answers, schema
-from modelsync.models.tables.table import shown
-from modelsync.models.training import estimates, predictions, restoring, signatures
+from modelsync.models.tables import schema
+from modelsync.models.training import estimates, partial_fit, predictions, restoring, signatures
 from modelsync.models.training.data import Data
 from modelsync.models.training.restoring import give, model_of
 from modelsync.models.types import LoadedModel
@@ -46,16 +46,32 @@ class Trainable:
     raises. `x` and `y` are tables, or what a library holds: a DataFrame and a Series, arrays.
 
     `on_progress` gets what a method that is a generator yields; what that returns is its result.
+    `measures`: the class's `metrics` is called with the data of the fit.
     """
 
     def __init__(
-        self, model: LoadedModel, on_progress: Callable[[Any], None] = lambda progress: None
+        self,
+        model: LoadedModel,
+        on_progress: Callable[[Any], None] = lambda progress: None,
+        *,
+        measures: bool = True,
     ) -> None:
+        self._measures = measures
         self._model = model
         self._on_progress = on_progress
         self._instance = model.instance
         self._inputs = model.fitted.inputs if model.fitted else None
         self._methods: dict[str, signatures.DataMethod] = {}
+
+    @property
+    def model(self) -> LoadedModel:
+        """The loaded model."""
+        return self._model
+
+    @property
+    def inputs(self) -> TableSchema | None:
+        """The columns that it was fitted with; None if nothing is known of them."""
+        return self._inputs
 
     @property
     def promote(self) -> bool:
@@ -75,13 +91,26 @@ class Trainable:
         method = self._method("fit")
         return self._done("fit", lambda: data.call(method, dict(params or {})), data)
 
-    def train(self, params: Mapping[str, Any] | None = None) -> Fitted:
-        """Call the model's own `train`, which fetches its data, with the parameters of the
-        request.
+    @property
+    def trains_on_data(self) -> bool:
+        """Whether the model's own `train` takes the rows of its source."""
+        return signatures.takes_rows(self._instance)
+
+    def train(
+        self, params: Mapping[str, Any] | None = None, data: Any = None, sample: Any = None
+    ) -> Fitted:
+        """Call the model's own `train`, with the parameters of the request.
+
+        `data`: the rows of its source, a DataFrame, for one that does not fetch them itself;
+        `sample`: a few of them as a prediction gets them, without the target.
         """
         self._need("train", "it does not fetch its own data", ("GET", "POST", "PUT", "DELETE"))
         given = signatures.parameters_of(self._instance, "train", dict(params or {}))
-        return self._done("train", lambda: self._instance.train(**given), None)
+        if data is None:
+            return self._done("train", lambda: self._instance.train(**given), None)
+        given[signatures.ROWS] = signatures.rows_for(self._instance, data)
+        inputs = schema.of_data(sample, None)
+        return self._done("train", lambda: self._instance.train(**given), None, inputs)
 
     def update(self, x: Any, y: Any = None) -> Fitted:
         """Update what is fitted: by the class's `update`, or by scikit-learn's `partial_fit`."""
@@ -94,7 +123,19 @@ class Trainable:
         if "update" in self._model.spec.methods:
             method = self._method("update")
             return self._done("update", lambda: data.call(method, {}), data)
-        return self._done("partial_fit", lambda: self._partial_fit(data), data)
+        name, instance = self._model.name, self._instance
+        return self._done("partial_fit", lambda: partial_fit.update(name, instance, data), data)
+
+    def measure(self, data: Data) -> dict[str, Any] | None:
+        """Return what the class's `metrics` says of some rows; None without such a method."""
+        if "metrics" not in self._model.spec.methods:
+            return None
+        method = self._method("metrics")
+        found = self.run(lambda: data.call(method, {}))
+        if isinstance(found, Mapping):
+            return dict(found)
+        kind = type(found).__name__
+        raise JobFailed("fit", "", f"metrics must return a dict of numbers; it returned a {kind}")
 
     def accept(self, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> str:
         """Return why the class refuses a version with these metrics; empty if it accepts.
@@ -106,7 +147,7 @@ class Trainable:
         if "accept" not in self._model.spec.methods:
             return ""
         try:
-            found = self._run(lambda: self._instance.accept(dict(new), dict(old or {})))
+            found = self.run(lambda: self._instance.accept(dict(new), dict(old or {})))
         except Exception as error:  # noqa: BLE001  model code
             if not old and isinstance(error, KeyError | TypeError | AttributeError):
                 return ""
@@ -141,14 +182,14 @@ class Trainable:
         found = predictions.bind_to(
             model.spec, self._instance, single, self._inputs, place="what was fitted", ready=True
         )
-        found = calls.of_spec(model.spec, found)
+        found = by_schema(model.spec, found)
         model.call, model.schema = found.call, found.schema
         model.bind, model.call_batch = found.bind, found.call_batch
 
     def predict(self, x: Any) -> Any:
         """Return the answer to a table, by what is fitted in memory. Raises what the model does."""
         self.bind()
-        return self._run(lambda: self._model.call(x))
+        return self.run(lambda: self._model.call(x))
 
     # --- calls ------------------------------------------------------------------------------------
 
@@ -161,7 +202,7 @@ class Trainable:
             self._methods[name] = signatures.read(self._instance, name)
         return self._methods[name]
 
-    def _run(self, call: Callable[[], Any]) -> Any:
+    def run(self, call: Callable[[], Any]) -> Any:
         """Call the model's code in its context and its folder; wait for an `async def`."""
         with chdir(self._model.spec.path):  # as while it loads; no other model runs here
             return self._awaited(self._model.context.run(call))
@@ -185,20 +226,28 @@ class Trainable:
                 return end.value
             self._on_progress(progress)
 
-    def _done(self, name: str, call: Callable[[], Any], data: Data | None) -> Fitted:
-        """Run a training method; return what it has fitted, with its metrics."""
+    def _done(
+        self,
+        name: str,
+        call: Callable[[], Any],
+        data: Data | None,
+        inputs: TableSchema | None = None,
+    ) -> Fitted:
+        """Run a training method; return what it has fitted, with its metrics.
+
+        `inputs`: what is known of the columns, where the object itself does not tell.
+        """
         before = dict(vars(self._instance)) if hasattr(self._instance, "__dict__") else {}
         digests = restoring.digests(self._instance)
-        found, metrics = _with_metrics(self._run(call))
+        found, metrics = _with_metrics(self.run(call))
         if _is_number(found) and model_of(self._instance) is not before.get("model"):
             found, metrics = None, {**metrics, "score": found}  # it has set self.model
         model = self._fitted(name, found, before, digests)
         give(self._instance, model)
-        if data is not None and "metrics" in self._model.spec.methods:
-            method = self._method("metrics")
-            metrics = {**metrics, **self._measured(self._run(lambda: data.call(method, {})))}
+        if data is not None and self._measures:
+            metrics |= self.measure(data) or {}
         known = data.inputs if data is not None else None
-        self._inputs = known or schema.of_estimator(model)
+        self._inputs = known or schema.of_estimator(model) or inputs
         return Fitted(model, _json(metrics), self._inputs)
 
     def _fitted(
@@ -217,29 +266,6 @@ class Trainable:
             return state
         message = f"{name} must return the fitted model, or set self.model; it returned None"
         raise JobFailed("fit", "", message)
-
-    def _measured(self, found: Any) -> dict[str, Any]:
-        if isinstance(found, Mapping):
-            return dict(found)
-        kind = type(found).__name__
-        raise JobFailed("fit", "", f"metrics must return a dict of numbers; it returned a {kind}")
-
-    def _partial_fit(self, data: Data) -> Any:
-        """Call the fitted estimator's `partial_fit`, with `classes` if this is its first call."""
-        model = model_of(self._instance)
-        if not callable(getattr(model, "partial_fit", None)):
-            raise NotTrainable(_why_not(self._model.name, model), ("GET", "POST", "PUT", "DELETE"))
-        method = signatures.read(model, "partial_fit")
-        if method.needs_y and data.y is None:
-            raise DataInvalid(f"y is missing: a {type(model).__name__} is updated with x and y")
-        classes = getattr(model, "classes_", None)
-        extra: dict[str, Any] = {}
-        names = [one.name for one in method.others]
-        if "classes" in names and classes is None:
-            extra = {"classes": sorted(set(_values(data.y)))}
-        elif classes is not None and data.y is not None:
-            _refuse_new_labels(_values(data.y), answers.listed(classes))
-        return method.call(data.inputs_of(method), data.target_of(method), extra)
 
 
 async def _awaited(found: Any) -> Any:
@@ -262,34 +288,3 @@ def _json(metrics: dict[str, Any]) -> dict[str, Any]:
     """Return metrics as JSON types. Raises ModelRaised for values that JSON cannot hold."""
     found: dict[str, Any] = json_text.loads(results.dump(metrics))
     return found
-
-
-def _why_not(name: str, model: Any) -> str:
-    """Return why a model cannot be updated."""
-    kind = type(model).__name__
-    steps = getattr(model, "steps", None)
-    last = steps[-1][1] if isinstance(steps, list) and steps else None
-    if callable(getattr(last, "partial_fit", None)):
-        return (
-            f"{name} cannot be updated: scikit-learn's {kind} has no partial_fit, though its last "
-            f"step {type(last).__name__} has; write update(self, x, y), which transforms x by the "
-            "other steps and calls that one"
-        )
-    return (
-        f"{name} cannot be updated: it has no update(self, x, y), and its fitted {kind} has no "
-        "partial_fit; fit it anew with PUT"
-    )
-
-
-def _values(y: Any) -> list[Any]:
-    """Return the values of one column."""
-    return list(next(iter(y.values()))) if isinstance(y, dict) else answers.listed(y)
-
-
-def _refuse_new_labels(values: list[Any], classes: list[Any]) -> None:
-    known = set(map(str, classes))
-    if new := sorted({str(one) for one in values} - known):
-        raise DataInvalid(
-            f"y has labels that the version was not fitted with: {shown(new)}; it knows "
-            f"{shown(classes)}; fit it anew with all of them"
-        )

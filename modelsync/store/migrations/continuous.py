@@ -13,8 +13,9 @@ _TIME = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Add the tables, and the column of versions."""
+    """Add the tables, and the columns of versions."""
     op.add_column("modelsync_versions", sa.Column("statistics", sa.Text()))
+    op.add_column("modelsync_versions", sa.Column("comparison", sa.Text()))
     _make_runs()
     op.create_table(
         "modelsync_leases",

@@ -31,10 +31,13 @@ const resolve = (schema) => {
 const prose = (text) =>
   text.split("`").map((part, index) => (index % 2 ? make("code", {}, part) : part));
 
+const QUERY = "query_";
+
 // --- operations ----------------------------------------------------------------------------------
 
 // [{id, title, model, path, verb, operation}] of all operations but the status of a model. `model`
-// is true for the prediction of one model; its id and title are then the model's name.
+// is true for the prediction of one model; its id and title are then the model's name. The same by a
+// query is linked from there, and not listed.
 function operations() {
   const found = [];
   for (const [path, verbs] of Object.entries(api.paths)) {
@@ -60,7 +63,8 @@ function list(all) {
   const predicts = (one) => one.model || one.id === "all";
   byId("models").replaceChildren(...all.filter(predicts).map(link));
   const training = all.filter((one) => one.tag === "training");
-  const service = all.filter((one) => !predicts(one) && !training.includes(one));
+  const listed = (one) => !predicts(one) && !training.includes(one) && !one.id.startsWith(QUERY);
+  const service = all.filter(listed);
   byId("training").replaceChildren(...training.map(link));
   byId("service").replaceChildren(...service.map(link));
 }
@@ -104,6 +108,11 @@ function show({ title, path, verb, operation, model, id }) {
   ];
   const about = operation.description || (predicts ? operation.summary : "");
   if (about) parts.push(make("p", { class: "lead" }, ...prose(about)));
+  if (model && api.paths[`${path}/predict`]?.get) {
+    const link = make("a", { href: `#${encodeURIComponent(QUERY + id)}` },
+      make("code", {}, `GET ${path}/predict`));
+    parts.push(make("p", {}, "One row also by a query: ", link));
+  }
   const media = operation.requestBody?.content["application/json"];
   if (media) {
     // A trained model takes variables, or rows.
@@ -195,7 +204,7 @@ function parameters(all) {
   return table(["Name", "Type", "About"], all.map((one) => make("tr", {},
     make("th", { scope: "row" }, make("code", {}, one.name)),
     make("td", {}, typeOf(one.schema)),
-    make("td", {}, ...prose(one.description ?? "")))));
+    make("td", {}, ...facts({ ...one.schema, description: one.description })))));
 }
 
 function answers(operation) {
@@ -214,8 +223,10 @@ function tryIt(path, verb, operation, media) {
     id: "body", spellcheck: "false", "aria-label": "Request body",
   });
   const named = (operation.parameters ?? []).filter((one) => one.in === "query");
+  const given = named.filter((one) => one.example !== undefined)
+    .map((one) => `${encodeURIComponent(one.name)}=${encodeURIComponent(one.example)}`);
   const query = named.length > 0 && make("input", {
-    id: "query", placeholder: named.map((one) => `${one.name}=…`).join("&"), "aria-label": "Query",
+    id: "query", value: given.join("&"), placeholder: named.map((one) => `${one.name}=…`).join("&"), "aria-label": "Query",
     size: 30,
   });
   const place = path.includes("{") && make("input", {

@@ -1,0 +1,80 @@
+"""The code that is trained: that of the current release, or of one that is made here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelsync import locks
+from modelsync.errors import ModelsyncError
+from modelsync.models.types import ModelEntry, ModelName, ModelSpec
+from modelsync.releases.store import Release, Releases
+from modelsync.settings import Settings
+
+
+class NoCode(ModelsyncError):
+    """There is no model of that name, or no release at all."""
+
+    reason = "no_code"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The models of a release."""
+
+    release: Release
+
+    def entry(self, name: str) -> ModelEntry:
+        """Return a model of it. Raises NoCode, which names those that there are."""
+        known = self.release.models
+        if (found := known.get(ModelName(name))) is None:
+            listed = ", ".join(sorted(known)) or "none"
+            raise NoCode(f"there is no model {name}; there are {listed}")
+        return found
+
+    def spec(self, entry: ModelEntry) -> ModelSpec:
+        """Return the spec of a model, with the absolute path of its folder."""
+        spec = entry.spec
+        fault = entry.fault if entry.state == "failed" else None
+        return replace(spec, path=(self.release.path / spec.path).absolute(), fault=fault)
+
+
+@contextmanager
+def current(config: Settings, names: Sequence[str]) -> Iterator[Code]:
+    """Give the current release, which is kept meanwhile.
+
+    Where none is, as in a pod of a CronJob, an update makes one: of the one model of `names` alone,
+    or of all. A folder that nobody serves is looked at again, so that what was edited counts.
+    Raises NoCode, SyncError, StorageFailed.
+    """
+    releases = Releases(config.state.home)
+    if releases.current_id() is None or (config.standalone and not _is_served(config.state.home)):
+        _update(config, names)
+    release = releases.current()
+    if release is None:
+        raise NoCode("there is no release to train: `modelsync sync` says why")
+    number = releases.hold(release)
+    try:
+        yield Code(release)
+    finally:
+        os.close(number)
+
+
+def _is_served(home: Path) -> bool:
+    """Whether a service serves from this state directory."""
+    file = home / "run" / "supervisor.pid"
+    return file.exists() and locks.is_locked(file, exclusively=True)
+
+
+def _update(config: Settings, names: Sequence[str]) -> None:
+    # Here, because it imports git and the check, which nobody needs beside a running service.
+    from modelsync.sync.sources import SingleModel, source_of
+    from modelsync.sync.update import Updater
+
+    source = source_of(config)
+    if len(names) == 1 and not config.standalone:
+        source = SingleModel(source, ModelName(names[0]))
+    Updater(config, source).run()

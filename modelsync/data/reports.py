@@ -1,0 +1,59 @@
+"""Says in words what the check of some data has found."""
+
+from __future__ import annotations
+
+from modelsync.models.data_schema import CheckReport, ColumnChange, Violation
+from modelsync.models.schemas.wording import shown
+
+MAX_NAMED = 3
+"""Rules that a summary names."""
+
+
+def summary(report: CheckReport) -> str:
+    """Return one line: how many rows fit, or which rules are broken, and by what."""
+    rows = "1 row" if report.rows == 1 else f"{report.rows:,} rows"
+    if report.passed:
+        return f"{rows} of {report.source} fit schema.yml"
+    broken = [_sentence(one) for one in report.violations[:MAX_NAMED]]
+    more = len(report.violations) - MAX_NAMED
+    if more > 0:
+        broken.append(f"{more} more rule{'s' if more > 1 else ''} broken")
+    return f"{report.source} ({rows}) breaks schema.yml: {'; '.join(broken)}"
+
+
+def text(report: CheckReport) -> str:
+    """Return a line for each rule that is broken, with the first rows, and for each change."""
+    lines = [summary(report)] if report.passed else [_heading(report)]
+    for one in report.violations:
+        lines.append(f"  {_sentence(one)}")
+        lines += [f"    row {row:,}: {shown(value)}" for row, value in one.examples]
+        if one.count > len(one.examples) > 0:
+            lines.append(f"    and {one.count - len(one.examples):,} more rows")
+    lines += [f"  since the last good data: {_changed(one)}" for one in report.changes]
+    return "\n".join(lines)
+
+
+def _heading(report: CheckReport) -> str:
+    count = len(report.violations)
+    rules = "1 rule" if count == 1 else f"{count} rules"
+    return f"{report.source}: {report.rows:,} rows, {rules} of schema.yml broken"
+
+
+def _sentence(one: Violation) -> str:
+    """Return what breaks one rule, such as `age: min: expected at least 0; 3 rows broke it`."""
+    if one.rule == "rows":
+        return "the data is empty: expected at least one row"
+    if one.rule == "missing":
+        return f"{one.column}: missing: expected {one.expected}"
+    rows = "1 row" if one.count == 1 else f"{one.count:,} rows"
+    found = f"{one.column}: {one.rule}: expected {one.expected}; {rows} broke it"
+    if one.examples:
+        row, value = one.examples[0]
+        found += f", the first {row:,} ({shown(value)})"
+    return found
+
+
+def _changed(one: ColumnChange) -> str:
+    if one.change == "type":
+        return f"column {one.column} was {one.before}, and is {one.now}"
+    return f"column {one.column} has {one.change} ({one.before or one.now})"
