@@ -10,8 +10,11 @@ from types import ModuleType
 import pytest
 
 from modelsync.models.discovery.folders import discover
+from modelsync.training.plan import why_not
 
 ROOT = Path(__file__).parents[1]
+
+METHOD = "def transform_predict(self, age): ..."
 
 TRAINED = {
     "train": "class Model:\n    def train(self): ...",
@@ -22,8 +25,8 @@ TRAINED = {
     "fill": "class Model:\n    def fill(self, date): ...\n    def fit(self, x, y): ...",
     "incoming": "class Model:\n    incoming = '{date}.csv'\n    def fit(self, x, y): ...",
     "base": "class Base:\n    def fit(self, x, y): ...\nclass base(Base):\n    source = 'table'",
-    "imported": "from part import Base\nclass Model(Base):\n    source = 'table'",
-    "relative": "from .part import Base\nclass Model(Base):\n    source = 'table'",
+    "imported": f"from part import Base\nclass Model(Base):\n    source = 'table'\n    {METHOD}",
+    "relative": f"from .part import Base\nclass Model(Base):\n    source = 'table'\n    {METHOD}",
     "escape": "class Model:\n    '\\d'\n    def train(self): ...",
     "mark": "\ufeffclass Model:\n    def train(self): ...",
     "broken": "class Model:\n    def train(self): ...\n    def fit(self x): ...",
@@ -94,12 +97,11 @@ def test_no_folder_is_a_warning(
     assert f"{tmp_path / 'nowhere'} is no folder" in caplog.text
 
 
-def test_the_dags_agree_with_discovery(models: ModuleType) -> None:
-    """Of the examples, those have a DAG that the service trains by itself."""
-    folder = ROOT / "models_serve"
-    known = {
-        spec.name
-        for spec in discover(folder)
-        if "train" in spec.methods or (spec.methods and spec.plan.source)
-    }
-    assert {one.name for one in models.find(folder)} == known
+def test_the_dags_agree_with_the_service(tmp_path: Path, models: ModuleType) -> None:
+    """Those have a DAG that `modelsync train` trains, of the examples and of all that is above."""
+    sources = TRAINED | NOT_TRAINED
+    sources.pop("broken")
+    write(tmp_path, sources)
+    for folder in (ROOT / "models_serve", tmp_path):
+        known = {spec.name for spec in discover(folder) if not why_not(spec)}
+        assert {one.name for one in models.find(folder)} == known

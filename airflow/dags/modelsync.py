@@ -111,19 +111,20 @@ class TrainingStep(BaseOperator):
             raise AirflowFailException(said)
         if code:
             raise AirflowException(said)
-        if self._has_nothing_to_do(run):
-            raise AirflowSkipException((run.get("comparison") or {}).get("verdict") or said)
+        if reason := self._nothing_to_do(run, said):
+            raise AirflowSkipException(reason)
         known = {"version": run.get("version"), "metrics": metrics(run), "date": day(context)}
         if self.step == "promote":
             context["outlet_events"][model_asset(self.model)].extra = known
         return {**known, "run": run.get("run"), "outcome": run.get("outcome")}
 
-    def _has_nothing_to_do(self, run: dict[str, Any]) -> bool:
-        """Return whether the step is skipped, so that only a promotion is an event."""
-        outcome = run.get("outcome")
-        unchanged = outcome == "unchanged" and self.step not in ("fill", "check")
-        kept = self.step == "promote" and outcome != "promoted"
-        return run.get("state") == "skipped" or unchanged or kept
+    def _nothing_to_do(self, run: dict[str, Any], said: str) -> str:
+        """Return why the step is skipped, empty if it is not: only a promotion is an event."""
+        if run.get("outcome") == "unchanged" and self.step not in ("fill", "check"):
+            return "the same data and code were trained before"
+        if self.step == "promote" and run.get("outcome") != "promoted":
+            return (run.get("comparison") or {}).get("verdict") or said
+        return ""
 
     def on_kill(self) -> None:
         """End the command with the task."""
@@ -149,7 +150,7 @@ class TrainingStep(BaseOperator):
         if code < 0:
             said = f"the command was ended by {signal.Signals(-code).name}"
         elif code and run.get("error"):
-            said = run["error"]["message"]
+            said = run["error"]["message"].removeprefix(f"{self.step}: ")
         return code, said or f"the command ended with code {code}", run
 
 
