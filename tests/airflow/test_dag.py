@@ -127,9 +127,9 @@ def test_a_dag_of_a_broken_folder_says_what_is_wrong(airflow: Airflow) -> None:
 
 
 def test_parsing_imports_nothing_heavy(airflow: Airflow) -> None:
-    """To an ordinary DAG, ours add the standard library and the file beside them."""
+    """To an ordinary DAG, ours add the standard library and the two files beside them."""
     [result] = _results(airflow.python(HERE / "parse_dags.py"))
-    assert result["imported"] == ["modelsync_models"]
+    assert result["imported"] == ["modelsync_command", "modelsync_models"]
 
 
 def _last_json(output: str) -> str:
