@@ -50,6 +50,8 @@ NOT_OURS = {
     *("mapping", "requestBody", "taskset"),
     # The user's own file, which git ignores, and all files of that kind.
     *("requirements-models.txt", "requirements*.txt"),
+    # A parameter whose variable is named by a keyword of Python.
+    "class_",
     # A type variable of an explanation.
     "X",
     # The domain of the annotation `modelsync.dev/revision`.
@@ -102,6 +104,7 @@ class CodeBase:
         folders = (
             "airflow",
             "bench",
+            "compose",
             "helm",
             "k8s",
             "models_serve",
@@ -109,7 +112,10 @@ class CodeBase:
             "modelsync/api/console",
         )
         files = [path for name in folders for path in (ROOT / name).rglob("*") if path.is_file()]
-        files += [ROOT / name for name in ("Dockerfile", "Makefile", "pyproject.toml", "run.sh")]
+        files += [
+            ROOT / name
+            for name in ("Dockerfile", "Makefile", "docker-compose.yml", "pyproject.toml", "run.sh")
+        ]
         text = "\n".join(path.read_text("utf-8", errors="ignore") for path in files)
         return set(re.findall(r"[\w.-]*\w", text)) | set(re.findall(r"\w+", text))
 

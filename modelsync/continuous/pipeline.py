@@ -124,7 +124,7 @@ class Pipeline:
     def _require_turn(self, run: RunContext, step: RunStep) -> None:
         """Hold to the order of the steps. Raises StepFailed."""
         row = run.record.row
-        left = [one for one in RUN_STEPS[: RUN_STEPS.index(step)] if _is_left(row, one, run)]
+        left = [one for one in RUN_STEPS[1 : RUN_STEPS.index(step)] if _is_left(row, one, run)]
         if left:
             raise StepFailed("WrongStep", f"{step} cannot begin: {left[0]} was not done that day")
 
@@ -155,9 +155,7 @@ class Pipeline:
 
 
 def _is_left(row: TrainingRun, step: RunStep, run: RunContext) -> bool:
-    """Whether a step has still to be done before a later one may begin."""
-    if step == "fill":
-        return bool(plan.table_of(run.spec)) and row.filled is None
+    """Whether a step has still to be done before a later one; each may begin without `fill`."""
     if step == "check":
         return bool(plan.sources_of(run.spec)) and not (row.report and row.report.get("passed"))
     if step == "train":

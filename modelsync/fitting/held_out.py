@@ -112,10 +112,19 @@ class HeldOut:
             if pa.types.is_dictionary(column.type):
                 column = column.cast(column.type.value_type)
             labels = pc.unique(column)
-            if len(labels) > MOST_CLASSES:
+            if len(labels) > MOST_CLASSES or _are_numbers(column, len(labels)):
                 continue
             kept = pc.unique(column.filter(pa.array(~mask)))
             lost = labels.filter(pc.invert(pc.is_in(labels, value_set=kept)))
             if len(lost):
                 found |= pc.is_in(column, value_set=lost).to_numpy(zero_copy_only=False)
         return found
+
+
+def _are_numbers(column: Any, distinct: int) -> bool:
+    """Return whether values are amounts, and no classes."""
+    import pyarrow as pa
+
+    if pa.types.is_floating(column.type):
+        return True
+    return bool(pa.types.is_integer(column.type)) and len(column) < 3 * distinct
