@@ -59,6 +59,7 @@ class Airflow:
             "scheduler__scheduler_health_check_threshold": patient(10),
             "scheduler__task_instance_heartbeat_timeout": patient(60),
             "usage_data_collection__enabled": False,
+            "workers__execution_api_timeout": patient(60),
         }
         own = {f"AIRFLOW__{name.upper()}": str(value) for name, value in settings.items()}
         return {"AIRFLOW_HOME": str(self.home), "MODELSYNC_AIRFLOW_COMMAND": str(COMMAND), **own}
