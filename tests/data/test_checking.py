@@ -74,7 +74,7 @@ def test_a_report_names_columns_rules_counts_and_rows(checked: Check) -> None:
     assert by_rule["age", "nullable"].examples == ((22, None),)
     assert by_rule["age", "type"].examples == ((23, "x"),)
     assert by_rule["y", "type"].examples == ((24, "0.5"),)
-    assert "age: min: expected at least 0.0; 20 rows broke it, the first 0 (-20.0)" in (
+    assert "age: min: expected at least 0.0; 20 rows do not fit, the first is row 0 (-20.0)" in (
         reports.summary(report)
     )
     assert "    and 10 more rows" in reports.text(report).splitlines()
