@@ -54,7 +54,7 @@ class Priced:
         return [self.model for _ in x]
 """
 
-PRICES = "rooms,price\n" + "1,10\n" * 20
+PRICES = "rooms,price\n" + "1,10\n2,20\n" * 20
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_changed_data_start_a_training(folder: Path) -> None:
     with replica(folder, "one", **settings) as service:
         store = open_store(service.home)
         until(lambda: runs(store, "Priced"), 90)
-        (data / "prices.csv").write_text(PRICES + "1,20\n" * 20)
+        (data / "prices.csv").write_text(PRICES + "3,30\n" * 20)
         second, first = until(lambda: runs(store, "Priced")[1:] and runs(store, "Priced"), 90)
         assert (first.trigger, second.trigger) == ("change", "change")
         assert first.fingerprint != second.fingerprint
