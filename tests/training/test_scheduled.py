@@ -201,6 +201,20 @@ def test_a_replica_that_dies_is_replaced(
         assert store.catalog.model("Slow").current == run.version
 
 
+def test_a_run_goes_on_when_its_service_starts_anew(folder: Path) -> None:
+    """Nobody asks for it again: an update of the service ends no training."""
+    with replica(folder, "one") as service:
+        store = open_store(service.home)
+        run, _ = store.catalog.ask_run("Slow", datetime.now(UTC).date(), "command")
+        until(lambda: list(folder.glob("began-*")), 90)
+    assert store.catalog.run("Slow", run.number).state == "waiting"
+    (folder / "go").touch()
+    with replica(folder, "one"):
+        until(lambda: runs(store, "Slow"), 120)
+    found = store.catalog.run("Slow", run.number)
+    assert (found.outcome, found.attempts) == ("promoted", 2)
+
+
 def test_a_store_that_is_away_at_the_time_delays_it(folder: Path, postgres: PostgresServer) -> None:
     """It is told in one line, and the training starts when the store is back."""
     url = postgres.make_database()
