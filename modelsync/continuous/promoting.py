@@ -57,6 +57,8 @@ def _said(version: Version, found: dict[str, Any]) -> str:
         return f"version {version.number} is the first: {_listed(new, metric)}{rows}"
     if found.get("reason"):
         return f"{found['reason']}: the new version counts as better"
+    if not new and not old:
+        return f"no metric tells it from version {number}: the newer one counts as better"
     said = f"{_listed(new, metric)}{rows}; version {number}: {_listed(old or {}, metric)}"
     verdict = found.get("verdict")
     return f"{said}: {'kept back, ' + verdict if verdict else 'better or as good'}"
