@@ -74,6 +74,10 @@ def _is_served(home: Path) -> bool:
 
 
 def _update(config: Settings, found: Release | None, names: Sequence[str]) -> None:
+    """Make a release of the newest code; `found` is the current one, which goes on if that fails.
+
+    Raises SyncError if there is none.
+    """
     # Here, because it imports git and the check, which nobody needs beside a running service.
     from modelsync.sync.sources import SingleModel, source_of
     from modelsync.sync.update import Updater

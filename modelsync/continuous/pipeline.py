@@ -11,7 +11,7 @@ from datetime import date
 
 from modelsync.continuous import checking, filling, promoting, training
 from modelsync.continuous.code import Code
-from modelsync.continuous.context import Progress, RunContext, Step
+from modelsync.continuous.context import RunContext, Step, StepReport
 from modelsync.continuous.failures import StepFailed, error_of
 from modelsync.continuous.run_record import RunRecord, Stopped
 from modelsync.errors import ModelsyncError, RunInProgress
@@ -36,11 +36,11 @@ STEPS: dict[RunStep, Step] = {
 AGAIN_FROM: dict[RunStep, RunStep] = {"check": "fill", "train": "check"}
 """Where a run begins again that has stopped at a step: its data may have changed since."""
 
-Tell = Callable[[TrainingRun, RunStep, Progress], None]
+Tell = Callable[[TrainingRun, RunStep, StepReport], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
+class TrainingPipeline:
     """Runs models of one release. `tell` is called after each step. `force`: train though data and
     code are the same.
     """
@@ -101,6 +101,7 @@ class Pipeline:
             raise self._failed(run, step, error) from error
 
     def _failed(self, run: RunContext, step: RunStep, error: Exception) -> StepFailed:
+        """Write down why a step has failed; return the error to raise, with the same words."""
         found = error_of(step, error)
         if not isinstance(error, ModelsyncError):
             log.exception("%s: %s: unexpected", run.spec.name, step)
@@ -163,7 +164,7 @@ def _is_left(row: TrainingRun, step: RunStep, run: RunContext) -> bool:
     return row.comparison is None
 
 
-def _outcome(step: RunStep, progress: Progress) -> RunOutcome:
+def _outcome(step: RunStep, progress: StepReport) -> RunOutcome:
     if step != "promote":
         return "unchanged"
     return "kept" if progress.facts.get("verdict") else "promoted"

@@ -8,7 +8,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from modelsync.continuous.context import Progress, RunContext
+from modelsync.continuous.context import RunContext, StepReport
 from modelsync.continuous.failures import StepFailed
 from modelsync.errors import IdempotencyMismatch, StoreUnavailable, UnknownVersion
 from modelsync.store.records import Job, Version
@@ -33,7 +33,7 @@ AGAIN = 5.0
 """Seconds between two tries to begin it: another job of the model may run."""
 
 
-def train(run: RunContext) -> Progress:
+def train(run: RunContext) -> StepReport:
     """Have a job train, and wait for its end.
 
     Raises StepFailed if it fails; StoreUnavailable, DataInvalid, JobsFull if it is not taken.
@@ -51,7 +51,7 @@ def train(run: RunContext) -> Progress:
         raise StepFailed("UnknownVersion", f"{error}: it was deleted meanwhile") from None
     run.record.note(version=version.number)
     facts = {"job": job.id, "version": version.number, "rows": version.made.rows}
-    return Progress(_said(job, version), {**facts, "metrics": dict(version.made.metrics)})
+    return StepReport(_said(job, version), {**facts, "metrics": dict(version.made.metrics)})
 
 
 def _submitted(run: RunContext) -> Job:
