@@ -74,11 +74,14 @@ def source_of(spec: ModelSpec, config: Settings, day: date) -> DataSource:
     )
 
 
-def trained_before(known: TrainingRun, code: str, catalog: Catalog) -> TrainingRun | None:
-    """Return the run that has trained with these data and this code, if none has trained since, and
-    what it made is still there. Raises StoreUnavailable.
+def trained_before(
+    known: TrainingRun, code: str, catalog: Catalog, fingerprint: str = ""
+) -> TrainingRun | None:
+    """Return the run that has trained with the data of a run, or of the fingerprint, and with this
+    code, if none has trained since, and what it made is still there. Raises StoreUnavailable.
     """
-    before = catalog.trained(known.model, known.fingerprint, code) if known.fingerprint else None
+    digest = fingerprint or known.fingerprint
+    before = catalog.trained(known.model, digest, code) if digest else None
     if before is None:
         return None
     runs = catalog.runs(known.model, limit=100)

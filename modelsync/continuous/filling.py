@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelsync.continuous import failures
 from modelsync.continuous.context import RunContext, StepReport
 from modelsync.continuous.failures import StepFailed
 from modelsync.environments.store import python_of
@@ -49,6 +50,7 @@ def fill(run: RunContext) -> StepReport:
             run.record.note(filled=0)
             return StepReport(f"{source.name} has no row", {"rows": 0, "table": table})
         if not report.passed:
+            run.record.note(source=source.text, report=failures.plain(report))
             raise StepFailed.of_report(report)
         run.record.require_own()
         rows = _rows(source, run.spec.schema)

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
-from modelsync.continuous import checking, filling, promoting, training
+from modelsync.continuous import checking, filling, promoting, seen, training
 from modelsync.continuous.code import Code
 from modelsync.continuous.context import RunContext, Step, StepReport
 from modelsync.continuous.failures import StepFailed, error_of
@@ -33,8 +33,8 @@ STEPS: dict[RunStep, Step] = {
     "promote": promoting.promote,
 }
 
-AGAIN_FROM: dict[RunStep, RunStep] = {"check": "fill", "train": "check"}
-"""Where a run begins again that has stopped at a step: its data may have changed since."""
+AGAIN_FROM: dict[RunStep, RunStep] = {"check": "fill", "train": "fill"}
+"""Where a run begins again that has stopped at a step: its data may have been mended since."""
 
 Tell = Callable[[TrainingRun, RunStep, StepReport], None]
 
@@ -67,7 +67,8 @@ class TrainingPipeline:
             raise StepFailed("NotTrainable", why)
         if only and (done := self._done(name, day, spec.version, only)):
             return done
-        if trigger == "change" and not only and self._is_unchanged(name, day):
+        polls = trigger == "change" and not only and not self.force
+        if polls and seen.is_unchanged(spec, self.config, day, self.store.catalog):
             return None
         record = RunRecord(self.store.catalog, self.config, self.stop)
         row = record.begin(spec, day, trigger)
@@ -87,7 +88,10 @@ class TrainingPipeline:
             for step in steps:
                 run.record.require_own()
                 run.record.note(step=step)
-                progress = STEPS[step](run)
+                try:
+                    progress = STEPS[step](run)
+                finally:
+                    seen.note(run, step)
                 self.tell(run.record.row, step, progress)
                 if progress.over or step == RUN_STEPS[-1]:
                     return run.record.done(_outcome(step, progress))
@@ -135,24 +139,6 @@ class TrainingPipeline:
             return None
         newest = next(iter(self.store.catalog.runs(name, day, limit=1)), None)
         return newest if newest and newest.state == "done" and newest.code == code else None
-
-    def _is_unchanged(self, name: ModelName, day: date) -> bool:
-        """Whether the data are those that were trained with last: then no run is begun."""
-        from modelsync.data import checking as data_checking
-
-        entry = self.code.entry(name)
-        spec = self.code.spec(entry)
-        good = self.store.catalog.last_good(name)
-        if self.force or good is None or not plan.sources_of(spec):
-            return False
-        try:
-            source = checking.source_of(spec, self.config, day)
-            now = source.fingerprint() if source.tells_rows else ""
-            now = now or data_checking.check(source, None).fingerprint
-        except ModelsyncError:  # the run says why
-            return False
-        known = replace(good, fingerprint=now)
-        return checking.trained_before(known, spec.version, self.store.catalog) is not None
 
 
 def _is_left(row: TrainingRun, step: RunStep, run: RunContext) -> bool:
