@@ -41,7 +41,7 @@ class Sees:
         return [{"fitted": self.model, "predicts": self.of(x)}] * len(x)
 """
 
-FORMS = {
+FORMS: dict[str, list[Any]] = {
     "day": ["2026-01-31", 1769817600000, "2026-02-01T00:00:00Z"],
     "seen": ["2026-01-31T12:30:00+02:00", None, 1769817600000],
     "at": ["08:30", None, "08:30:15"],
