@@ -29,7 +29,7 @@ from modelsync.settings import Settings
 BUFFER = 1024**2
 """Bytes of each column of a Parquet file that are read at a time."""
 
-SMALL = 8 * 1024**2
+SMALL = 4 * 1024**2
 """Bytes of a batch for a check, which holds it in several forms."""
 
 EXAMINED = 20
