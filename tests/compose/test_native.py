@@ -111,7 +111,7 @@ def test_a_fit_is_in_postgres_and_on_s3(native: Native) -> None:
     assert answer.status_code == 200, answer.text
     assert "response" in answer.json(), answer.text
     made = answer.json()["response"]
-    assert (made["version"], made["rows"]) == (1, 891)
+    assert (made["version"], made["rows"]) == (1, 732)  # of 891, of which the others are held out
 
     with psycopg.connect(
         native.secret("modelsync/database_url").replace(
