@@ -8,7 +8,6 @@ import contextlib
 import functools
 import hashlib
 import shutil
-import signal
 import tempfile
 import threading
 from collections.abc import Iterator
