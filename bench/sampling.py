@@ -23,16 +23,16 @@ class Batched:
         return [{"y": 2 * row["a"] + 3 * row["b"]} for row in rows]
 """
 
-RATES = {"0": "none", "0.01": "one in a hundred", "1": "all"}
+SHARES = {"0": "none", "0.01": "one in a hundred", "1": "all"}
 
 
 def measure(folder: Path) -> Figure:
-    """The time for a request to that without sampling, in services side by side, in turn."""
+    """The processor time for a request to that without sampling, in services side by side."""
     for name, code in (("Plain", PLAIN), ("Batched", BATCHED)):
         write_example(write_model(folder / "models", name, code), {"a": 0.1, "b": 0.2})
     with ExitStack() as stack:
         services = {}
-        for name, share in (("off", "0"), ("0", "0"), ("0.01", "0.01"), ("1", "1")):
+        for name, share in (("off", "0"), *((share, share) for share in SHARES)):
             (folder / name).mkdir()
             started = serving(
                 folder / name, folder / "models", MODELSYNC_SAMPLE_RATE=share, MODELSYNC_WORKERS="1"
@@ -42,29 +42,38 @@ def measure(folder: Path) -> Figure:
             line for model in ("Plain", "Batched") for line in _compare(services, folder, model)
         ]
     notes = [
-        f"wrk, 32 connections, {ROUNDS} rounds of 1 s for each service, in turn, one worker each; "
-        "ratios to the service without sampling of the same round. `none` is the same service "
-        "twice: how far chance goes.",
-        "The collector of each service runs meanwhile, niced: its work is in the figures, as far "
-        "as it takes processors from the workers.",
+        f"wrk, 32 connections, {ROUNDS} rounds of 1 s for each service, in turn, one worker each: "
+        "the processor time of the worker, all its threads included, for each request; ratios to "
+        "the service without sampling of the same round. `none` is the same service twice: so far "
+        "goes chance.",
+        "The collector is a process of its own, niced, and not in the figures.",
     ]
     return Figure("9. Sampling of requests", "sampling", lines, notes)
 
 
 def _compare(services: dict[str, Service], folder: Path, model: str) -> list[Line]:
     progress(model)
-    costs: dict[str, list[float]] = {share: [] for share in RATES}
+    costs: dict[str, list[float]] = {share: [] for share in SHARES}
     for number in range(ROUNDS):
         names = list(services) if number % 2 else list(reversed(services))
-        rates = {name: rate(services[name], folder, model) for name in names}
+        each = {name: _cost(services[name], folder, model) for name in names}
         for share, ratios in costs.items():
-            ratios.append(rates["off"] / rates[share])
+            ratios.append(each[share] / each["off"])
     return [
         median(
-            f"{model}: time for a request, sampling {RATES[share]}",
+            f"{model}: processor time for a request, sampling {SHARES[share]}",
             ratios,
             "times",
             1.02 if share != "1" else None,
         )
         for share, ratios in costs.items()
     ]
+
+
+def _cost(service: Service, folder: Path, model: str) -> float:
+    """Seconds of processor time of the worker for each request."""
+    (worker,) = service.workers()
+    before = worker.cpu_times()
+    requests = rate(service, folder, model)
+    after = worker.cpu_times()
+    return (after.user + after.system - before.user - before.system) / requests

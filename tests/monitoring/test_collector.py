@@ -51,7 +51,10 @@ def config(home: Path) -> Settings:
 def store(config: Settings) -> Iterator[Store]:
     """A store with version 1 of Price, fitted with a thousand rows; it serves."""
     opened = open_store(config)
-    rows = {"size": [RANDOM.gauss(100, 20) for _ in range(1000)], "city": ["A", "B"] * 500}
+    rows: dict[str, list[Any]] = {
+        "size": [RANDOM.gauss(100, 20) for _ in range(1000)],
+        "city": ["A", "B"] * 500,
+    }
     histograms = Histograms()
     histograms.add(rows, {"price": [2 * size for size in rows["size"]]})
     found = histograms.statistics(classifies=False)
