@@ -13,7 +13,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bench import fanout, folders, isolation, memory, push, schemas, swap, training, versions
+from bench import (
+    checks,
+    fanout,
+    folders,
+    isolation,
+    memory,
+    push,
+    sampling,
+    schemas,
+    swap,
+    training,
+    versions,
+)
 from bench.reporting import Figure, report
 from modelsync.settings import parsers
 
@@ -29,6 +41,8 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "training": training.measure,
     "versions": versions.measure,
     "schemas": schemas.measure,
+    "checks": checks.measure,
+    "sampling": sampling.measure,
 }
 
 

@@ -120,12 +120,12 @@ def _compare(service: Service, folder: Path, what: str, pasted: str, stored: str
     costs = []
     for number in range(ROUNDS):
         names = [pasted, stored] if number % 2 else [stored, pasted]
-        rates = {name: _rate(service, folder, name) for name in names}
+        rates = {name: rate(service, folder, name) for name in names}
         costs.append(rates[pasted] / rates[stored])
     return median(f"{what}: time for a request, to that of the pasted model", costs, "times", 1.05)
 
 
-def _rate(service: Service, folder: Path, name: str) -> float:
+def rate(service: Service, folder: Path, name: str) -> float:
     """Requests per second."""
     return wrk.measure(service, folder, name, {"a": 0.1, "b": 0.2}, SECONDS).rate
 

@@ -43,7 +43,14 @@ COMPONENTS: dict[str, dict[str, Any]] = {
     "metrics": {
         "metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}
     },
-    "training": {"training": {**BASE["training"], "enabled": True}},
+    "training": {
+        "training": {
+            **BASE["training"],
+            "enabled": True,
+            "schedule": "0 2 * * *",
+            "cronJob": {"suspend": True},  # whoever wants it says so
+        }
+    },
 }
 PATCHES: dict[str, list[dict[str, Any]]] = {
     "autoscaling": [

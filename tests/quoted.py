@@ -50,6 +50,10 @@ NOT_OURS = {
     *("mapping", "requestBody", "taskset"),
     # The user's own file, which git ignores, and all files of that kind.
     *("requirements-models.txt", "requirements*.txt"),
+    # What instances of a model's class are given.
+    "self.schema",
+    # A parameter whose variable is named by a keyword of Python.
+    "class_",
     # A type variable of an explanation.
     "X",
     # The domain of the annotation `modelsync.dev/revision`.
@@ -99,9 +103,21 @@ class CodeBase:
     @cached_property
     def surroundings(self) -> set[str]:
         """Words of everything beside the package that docs may quote: the chart, the examples."""
-        folders = ("bench", "helm", "k8s", "models_serve", "scripts", "modelsync/api/console")
+        folders = (
+            "airflow",
+            "bench",
+            "compose",
+            "helm",
+            "k8s",
+            "models_serve",
+            "scripts",
+            "modelsync/api/console",
+        )
         files = [path for name in folders for path in (ROOT / name).rglob("*") if path.is_file()]
-        files += [ROOT / name for name in ("Dockerfile", "Makefile", "pyproject.toml", "run.sh")]
+        files += [
+            ROOT / name
+            for name in ("Dockerfile", "Makefile", "docker-compose.yml", "pyproject.toml", "run.sh")
+        ]
         text = "\n".join(path.read_text("utf-8", errors="ignore") for path in files)
         return set(re.findall(r"[\w.-]*\w", text)) | set(re.findall(r"\w+", text))
 
@@ -109,8 +125,9 @@ class CodeBase:
     def settings(self) -> set[str]:
         """Environment variables, as the code spells them."""
         found = {word for word in self.words if re.fullmatch(r"MODELSYNC_[A-Z_]+", word)}
-        tests = {word for word in self.surroundings if word.startswith("MODELSYNC_TEST_")}
-        return {*found, *tests, *(f"{name}_FILE" for name in found)}
+        beside = ("MODELSYNC_AIRFLOW_", "MODELSYNC_TEST_")
+        others = {word for word in self.surroundings if word.startswith(beside)}
+        return {*found, *others, *(f"{name}_FILE" for name in found)}
 
     @cached_property
     def verbs(self) -> set[str]:
@@ -136,7 +153,7 @@ class CodeBase:
         text = quoted.removesuffix("()")
         if text in NOT_OURS or text.startswith("modelsync_models."):  # packages of models' folders
             return None
-        for name in re.findall(r"\bmodelsync(?:\.[A-Za-z_]\w*)+", text):
+        for name in re.findall(r"(?<!/)\bmodelsync(?:\.[A-Za-z_]\w*)+", text):
             if name not in NOT_OURS and not self._is_member(name.split(".")):
                 return f"no module or member {name}"
         for name in re.findall(r"\bMODELSYNC_[A-Z_]*[A-Z]\b", text):

@@ -35,6 +35,24 @@ def described(service: Service, name: str) -> dict[str, Any] | None:
     }
 
 
+def summary(service: Service, name: str) -> dict[str, Any] | None:
+    """What the index page shows: the column that has drifted most, and live accuracy; None without
+    either.
+    """
+    found = figures.read(service.settings.state.home).get(name)
+    if found is None or not (found.columns or found.compared):
+        return None
+    worst = max(found.columns, key=lambda one: one.psi, default=None)
+    return {
+        "column": worst.name if worst else None,
+        "psi": worst.psi if worst else None,
+        "samples": found.samples,
+        "live_accuracy": found.live_accuracy,
+        "live_error": found.live_error,
+        "compared": found.compared,
+    }
+
+
 def _by_name(columns: Iterable[ColumnDrift]) -> dict[str, Any]:
     facts = map(asdict, columns)
     return {one.pop("name"): one for one in facts}

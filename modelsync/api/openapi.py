@@ -27,6 +27,7 @@ PARAMETERS = {
     "version": "A number, a key or name, or a label",
     "label": "A label",
     "job_id": "The id of a job",
+    "number": "The number of a training run",
 }
 """What the parameters of paths mean, besides the name of the model."""
 

@@ -22,7 +22,7 @@ from modelsync.errors import DataInvalid, MalformedBody, NotTrainable, StoreUnav
 from modelsync.models.types import ModelEntry, ModelSpec
 from modelsync.problems import JSON, Answer
 from modelsync.store.records import SCHEDULE_LEASE, TrainingRun
-from modelsync.sync.schedule import training_schedule
+from modelsync.sync.schedule import Schedule, training_schedule
 from modelsync.training import plan
 from modelsync.training.run_resource import resource
 
@@ -119,13 +119,19 @@ def training_of(trained: TrainedModels, spec: ModelSpec) -> dict[str, Any] | Non
         last = next(iter(catalog.runs(spec.name, limit=1)), None)
         done = catalog.done_until(SCHEDULE_LEASE)
     off = config.training.jobs == "off"
-    due = None if off else training_schedule(config).next_after(done or datetime.now(UTC))
+    due = None if off else _next(training_schedule(config), done, datetime.now(UTC))
     return {
         "schedule": config.continuous.cron.strip() if due else None,
         "poll_seconds": None if off else config.continuous.poll,
         "next": due.astimezone(UTC).isoformat() if due else None,
         "last": resource(last, trained.url(spec.name), full=False) if last else None,
     }
+
+
+def _next(schedule: Schedule, done: datetime | None, now: datetime) -> datetime | None:
+    """When a schedule is due next; one that is due now is kept at this moment."""
+    due = schedule.next_after(done or now)
+    return schedule.next_after(now) if due and due <= now else due
 
 
 def _listed(trained: TrainedModels, name: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from modelsync.cli.job import job
 from modelsync.cli.new import new
 from modelsync.cli.rollout import rollout
 from modelsync.cli.runs import runs
+from modelsync.cli.schema import schema
 from modelsync.cli.serve import serve
 from modelsync.cli.sync import sync
 from modelsync.cli.train import train
@@ -50,6 +51,7 @@ for command in (
     generate,
     new,
     call,
+    schema,
     train,
     runs,
     job,

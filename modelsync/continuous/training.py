@@ -12,8 +12,9 @@ from modelsync.continuous.context import Progress, RunContext
 from modelsync.continuous.failures import StepFailed
 from modelsync.errors import IdempotencyMismatch, StoreUnavailable, UnknownVersion
 from modelsync.store.records import Job, Version
-from modelsync.training.job import JobRun
+from modelsync.training.job import JobRun, host_of
 from modelsync.training.submission import Intake, Submission
+from modelsync.training.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,9 @@ LOOK = 0.3
 
 UNCLAIMED = 3.0
 """Seconds after which a job that nobody has begun is run by this process."""
+
+TRIES = 2
+"""Times that a run has a job that is lost: one that was left by a process that was killed."""
 
 AGAIN = 5.0
 """Seconds between two tries to begin it: another job of the model may run."""
@@ -32,9 +36,11 @@ def train(run: RunContext) -> Progress:
 
     Raises StepFailed if it fails; StoreUnavailable, DataInvalid, JobsFull if it is not taken.
     """
-    job = _submitted(run)
-    run.record.note(job=job.id)
-    job = _ended(run, job)
+    for _ in range(TRIES):
+        job = _submitted(run)
+        run.record.note(job=job.id)
+        if (job := _ended(run, job)).state != "lost":
+            break
     if job.state != "done":
         raise _failure(job)
     try:
@@ -64,6 +70,7 @@ def _submitted(run: RunContext) -> Job:
             day=run.day,
             key=run.day.isoformat(),
             source=row.source,
+            checked=run.record.checked,
             promote=False,
         )
         try:
@@ -79,14 +86,30 @@ def _ended(run: RunContext, job: Job) -> Job:
     catalog, patience = run.store.catalog, monotonic() + UNCLAIMED
     while not (job := run.record.insist(lambda: catalog.job(None, job.id))).final:
         run.record.require_own()
-        if job.state != "queued":
+        if job.state == "running":
             patience = monotonic() + UNCLAIMED
+            if _is_left(run, job):
+                _settle(run, job)
         elif run.config.training.jobs == "process" and monotonic() > patience:
             log.info("no service runs the job: it runs here")
             _run_here(run, job)
             patience = monotonic() + AGAIN
         run.stop.wait(LOOK)
     return job
+
+
+def _is_left(run: RunContext, job: Job) -> bool:
+    """Whether a job that runs by its row was left by a process of this machine that was killed."""
+    home = run.config.state.home
+    return job.owner.startswith(host_of(home)) and not Workspace(home, job.id).is_held()
+
+
+def _settle(run: RunContext, job: Job) -> None:
+    """Store what such a job has fitted, or let it be lost, as a service's trainer would."""
+    _run_here(run, job)
+    catalog = run.store.catalog
+    if (row := run.record.insist(lambda: catalog.job(None, job.id))).state == "running":
+        run.record.insist(lambda: catalog.lose(0.0, owner=row.owner))
 
 
 def _run_here(run: RunContext, job: Job) -> None:

@@ -14,6 +14,7 @@ from modelsync.observability.logs import event
 from modelsync.settings import Settings
 from modelsync.store.catalog import Catalog
 from modelsync.sync import sources
+from modelsync.training.plan import why_not
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,4 @@ class Retraining:
     def _trains_itself(self, model: str) -> bool:
         release = sources.current(self._config)
         entry = release.models.get(ModelName(model)) if release else None
-        if entry is None or not entry.spec.trainable:
-            return False
-        return bool(entry.spec.plan.source) or "train" in entry.spec.methods
+        return entry is not None and not why_not(entry.spec)

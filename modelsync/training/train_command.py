@@ -49,6 +49,7 @@ class TrainChildren:
             process = subprocess.Popen(
                 [*command, f"--parent={os.getpid()}"],
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # what it says there stands in the row of its run
                 start_new_session=True,
             )
             self._children.add(process.pid)

@@ -28,7 +28,7 @@ class Shop:
             print(len(data), file=file)
         model = DummyRegressor().fit(data[["age"]], data["spent"])
         model.quality_ = float(data["quality"].min())
-        return model
+        return model, {"quality": model.quality_}
 
     def metrics(self, x, y):
         return {"quality": self.model.quality_}

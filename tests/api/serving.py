@@ -24,6 +24,7 @@ from modelsync.inference.model_runner import ModelRunner
 from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.serving import Service
 from modelsync.models.binding import methods
+from modelsync.models.data_schema import DataSchema
 from modelsync.models.discovery import folders
 from modelsync.models.types import (
     Example,
@@ -105,15 +106,16 @@ def a_service(
     models: dict[str, Callable[..., Any]] = MODELS,
     env: Mapping[str, str] = {},
     trained: Sequence[str] = (),
+    schema: DataSchema | None = None,
     **given: str,
 ) -> Service:
     """A service with every model of MODELS, `Old` which is stale, `Broken` which is not loaded;
-    those that are `trained` have the method `fit`.
+    those that are `trained` have the method `fit`, and the `schema`.
     """
     config = settings.load(environment(home, **env, **given))
     loaded = {name: _loaded(name, method) for name, method in {**models, "Old": echo}.items()}
     for name in trained:
-        loaded[name].spec = replace(loaded[name].spec, methods=("fit",))
+        loaded[name].spec = replace(loaded[name].spec, methods=("fit",), schema=schema)
     entries = {ModelName(name): _entry(name) for name in loaded}
     for name in trained:
         entry = entries[ModelName(name)]

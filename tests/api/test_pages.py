@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -23,7 +24,16 @@ from modelsync.inference.serving import Service
 from modelsync.models.binding import methods
 from modelsync.models.types import LoadedModel, ModelName, ModelSpec, TreeHash
 from modelsync.sync.status import Status, write_status
-from tests.api.serving import COMMIT, JSON, VERSION, a_service, person, read, switched_off
+from tests.api.serving import (
+    COMMIT,
+    JSON,
+    VERSION,
+    a_service,
+    person,
+    read,
+    switched_off,
+    the_examples,
+)
 from tests.waiting import patient
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}

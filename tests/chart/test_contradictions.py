@@ -94,6 +94,10 @@ SSH = {"path": "git@git.example.com:models.git", "sshKey": "key", "knownHosts": 
             "database.existingSecret, or state.existingClaim",
         ),
         (
+            {"training": {"schedule": "0 2 * * *"}},
+            "training.schedule is 0 2 * * *, but training.enabled is false",
+        ),
+        (
             {"state": {"existingClaim": "versions"}},
             "state.existingClaim is the volume of one pod, but there is more than one replica",
         ),
@@ -159,6 +163,8 @@ def test_all_are_told_at_once() -> None:
         ({"baseUrl": "metrics"}, ["baseUrl"]),
         ({"settings": {"MODELSYNC_JOBS": "kubernetes"}}, ["settings", "MODELSYNC_JOBS"]),
         ({"training": {"jobs": "off"}}, ["jobs"]),
+        ({"training": {"schedule": "@every 5m"}}, ["schedule"]),
+        ({"settings": {"MODELSYNC_TRAIN_CRON": "@daily"}}, ["settings", "MODELSYNC_TRAIN_CRON"]),
         ({"database": {"url": "mysql://u@h/n"}}, ["database", "url"]),
         ({"database": {"url": "sqlite:////data/models.db"}}, ["database", "url"]),
         ({"artifacts": {"url": "minio/models"}}, ["artifacts", "url"]),

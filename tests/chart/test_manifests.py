@@ -136,6 +136,7 @@ def test_components(tmp_path: Path) -> None:
     added = set(objects.names) - set(build(K8S).names)
     assert {name for name in added if not name.startswith("ConfigMap/")} == {
         "CronJob/modelsync-job",
+        "CronJob/modelsync-train",
         "Deployment/modelsync-dispatcher",
         "HorizontalPodAutoscaler/modelsync",
         "Ingress/modelsync",
@@ -148,7 +149,7 @@ def test_components(tmp_path: Path) -> None:
         "ServiceMonitor/modelsync",
     }
     assert "replicas" not in objects.one("Deployment")["spec"]
-    for component in ("server", "job", "dispatcher"):
+    for component in ("server", "job", "dispatcher", "train"):
         found = objects.environment(component)
         assert (found["MODELSYNC_JOBS"], found["MODELSYNC_JOB_TEMPLATE"]) == (
             "kubernetes",

@@ -106,6 +106,7 @@ def test_secrets_come_as_files() -> None:
         ("dispatcher", {"MODELSYNC_DATABASE_URL_FILE"}),
         # It fetches, reads data and stores what it has made.
         ("job", {"MODELSYNC_GIT_PASSWORD_FILE", *STORE}),
+        ("train", {"MODELSYNC_GIT_PASSWORD_FILE", *STORE}),
     ],
 )
 def test_each_pod_gets_the_secrets_that_it_needs(component: str, settings: set[str]) -> None:

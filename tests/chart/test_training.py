@@ -7,10 +7,12 @@ from __future__ import annotations
 import pytest
 
 from modelsync import settings
+from modelsync.training.train_command import BUSY, FINAL
 from tests.chart.rendering import FOLLOWING, Object, Objects, in_ci, rendered
 
 STORE = {"database": {"existingSecret": "postgres-app", "existingSecretKey": "uri"}}
 TRAINING = {**STORE, "training": {"enabled": True}}
+NIGHTLY = {"schedule": "0 2 * * *"}
 DISPATCHER = "-dispatcher"
 
 
@@ -85,6 +87,50 @@ def test_the_template_of_jobs() -> None:
     assert (found.training.jobs, found.training.template) == ("kubernetes", "shop-modelsync-job")
     assert objects.environment("job").items() <= objects.environment().items()
     assert job["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_models_are_trained_by_a_cronjob() -> None:
+    """At its time, one run at a time, with the code that the pods serve; those keep no schedule."""
+    objects = rendered({**FOLLOWING, **STORE, "training": {"enabled": True, **NIGHTLY}})
+    spec = objects.one("CronJob", "-train")["spec"]
+    assert (spec["schedule"], spec["suspend"]) == ("0 2 * * *", False)
+    assert spec["concurrencyPolicy"] == "Forbid"
+    container = objects.container("train")
+    assert container["args"] == ["train", "--trigger", "schedule"]
+    assert container["image"] == objects.container()["image"]
+    assert objects.environment("train").items() <= objects.environment().items()
+    revision = {one["name"]: one["valueFrom"] for one in container["env"] if "valueFrom" in one}
+    for setting in ("MODELSYNC_GIT_REVISION", "MODELSYNC_GIT_PROVEN"):
+        found = revision[setting]["configMapKeyRef"]
+        assert found == {"name": "shop-modelsync-rollout", "key": "good", "optional": True}
+    for component in ("", "train"):
+        found = settings.load(objects.environment(*filter(None, [component])))
+        assert (found.continuous.cron, found.training.jobs) == ("off", "kubernetes")
+
+
+def test_a_training_is_tried_again_if_that_helps() -> None:
+    """If its pod was killed, or another process works on a model; not if a model has failed."""
+    objects = rendered({**STORE, "training": {"enabled": True, **NIGHTLY}})
+    job = objects.one("CronJob", "-train")["spec"]["jobTemplate"]["spec"]
+    ignored, fails = job["podFailurePolicy"]["rules"]
+    assert ignored["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+    assert set(fails["onExitCodes"]["values"]) == FINAL - {0}
+    assert BUSY not in FINAL
+    assert job["backoffLimit"] > 0
+    assert job["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_one_pod_without_a_database_keeps_the_schedule_itself() -> None:
+    """No other pod could reach its versions."""
+    objects = rendered(
+        {
+            "replicaCount": 1,
+            "training": {"enabled": True, "jobs": "process", **NIGHTLY},
+            "state": {"existingClaim": "versions"},
+        }
+    )
+    assert "CronJob" not in objects.kinds
+    assert settings.load(objects.environment()).continuous.cron == "0 2 * * *"
 
 
 def test_jobs_have_resources_and_nodes_of_their_own() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import pytest
 import requests
 
 from tests.cluster.cluster import Cluster, Namespace, Object
-from tests.cluster.shop import NAME, Shop, asked, figure, shop
+from tests.cluster.shop import NAME, Job, Shop, asked, figure, shop
 from tests.fixtures import postgres, s3
 from tests.fixtures.git import GitServer
 from tests.fixtures.postgres import PostgresServer
@@ -38,6 +39,20 @@ class Mean:
     def transform_predict(self):
         return self.model
 """
+
+PRICED = """
+class Priced:
+    source = "prices.csv"
+    target = "price"
+
+    def fit(self, x, y):
+        return {"mean": float(y.mean())}
+
+    def transform_predict(self):
+        return self.model
+"""
+
+PRICES = "rooms,price\n" + "1,10\n" * 40
 
 WAITS = """
 import time
@@ -125,6 +140,18 @@ class School:
         )
         return pod
 
+    def train(self, name: str, model: str) -> Job:
+        """Start a job of the CronJob of trainings for one model, and wait for its end."""
+        namespace = self.shop.namespace
+        made = json.loads(
+            namespace.kubectl(
+                "create", "job", f"--from=cronjob/{NAME}-train", name, "--dry-run=client", "-ojson"
+            )
+        )
+        made["spec"]["template"]["spec"]["containers"][0]["args"].append(model)
+        namespace.apply(made)
+        return self.shop.end(name)
+
     def answers(self, path: str = "Mean") -> dict[str, Any]:
         """What each pod answers, each asked by itself."""
         found = {}
@@ -169,12 +196,24 @@ def school(
         S3Server(folder / "s3", cluster.host) as bucket,
         Namespace(cluster, f"training-{time.monotonic_ns() % 10**6}") as namespace,
     ):
-        git.push({"Mean/etls.py": MEAN, "Waits/etls.py": WAITS})
+        git.push(
+            {
+                "Mean/etls.py": MEAN,
+                "Waits/etls.py": WAITS,
+                "Priced/etls.py": PRICED,
+                "Priced/prices.csv": PRICES,
+            }
+        )
         small = {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}
         values = {
             "resources": small,
             "lifecycle": {"progressDeadlineSeconds": 240},
-            "training": {"enabled": True, "job": {"resources": small}},
+            "training": {
+                "enabled": True,
+                "job": {"resources": small},
+                "schedule": "0 2 31 12 *",  # the test starts it
+                "cronJob": {"resources": small},
+            },
             "database": {"url": database.make_database()},
             "artifacts": {
                 "url": f"s3://{bucket.make_bucket()}/models",
@@ -292,3 +331,25 @@ def test_a_pod_that_is_evicted_goes_on_elsewhere_until_it_is_cancelled(school: S
     found = until(lambda: _done(job()), 60)
     assert found["metadata"]["state"] == "cancelled", found
     until(lambda: all(not one["status"].get("active") for one in school.jobs()), 60)
+
+
+def test_the_cronjob_trains_what_is_due(school: School) -> None:
+    """It runs the commit that the pods serve, has the fit done in a Job, and both pods serve the
+    version; the same data train nothing again.
+    """
+    namespace = school.shop.namespace
+    (cronjob,) = namespace.get("cronjob", f"{NAME}-train")
+    assert cronjob["spec"]["concurrencyPolicy"] == "Forbid"
+    fitted_before = len(school.jobs())
+    for name, outcome in (("first", "promoted"), ("second", "unchanged")):
+        # Waits is trained by itself too, and would take ten minutes.
+        job = school.train(f"train-{name}-{time.monotonic_ns()}", "Priced")
+        assert job.code == 0, f"{job.log}\n{namespace.picture()}"
+        (run, *_) = school.call("GET", "Priced/runs").json()["runs"]
+        assert (run["outcome"], run["trigger"]) == (outcome, "schedule"), run
+        figure(f"a training of a day in the cluster: {job.seconds:.0f} s, {outcome}")
+    assert len(school.jobs()) == fitted_before + 1
+    school.everywhere(10.0, "Priced")
+    status = school.call("GET", "Priced").json()
+    assert status["current"]["commit"] == school.shop.pin
+    assert status["training"]["last"]["outcome"] == "unchanged"

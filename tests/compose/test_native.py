@@ -4,6 +4,8 @@ and nginx in front.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import shutil
 import signal
@@ -126,6 +128,10 @@ def test_a_fit_is_in_postgres_and_on_s3(native: Native) -> None:
     until(lambda: predicted(native), 20, "version 1 serves")
 
 
+def contains(file: Path, text: str) -> bool:
+    return text in file.read_text("utf-8")
+
+
 def predicted(native: Native) -> bool:
     answer = requests.post(
         f"{native.url}/models/Titanic", json={"variables": PASSENGER}, timeout=patient(60)
@@ -178,11 +184,11 @@ def test_predictions_go_on_without_the_others(native: Native) -> None:
     with Client(native) as client:
         for name in ("airflow", "minio", "postgres"):
             one = psutil.Process(processes[name]["pid"])
-            for child in one.children(recursive=True):
-                child.send_signal(signal.SIGKILL)
-            one.kill()
+            for process in (one, *one.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             told = f"{name}: ended with"
-            until(lambda told=told: told in native.output.read_text("utf-8"), 30, told)
+            until(functools.partial(contains, native.output, told), 30, told)
             client.more()
         answer = native.put("/models/Titanic")
         assert answer.status_code == 503

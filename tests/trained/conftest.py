@@ -48,6 +48,23 @@ class Fetcher:
         return [self.model["answer"] for _ in x]
 """
 
+PRICED = """
+class Priced:
+    source = "prices.csv"
+    target = "price"
+
+    def fit(self, x: list, y: list):
+        return sum(y) / len(y)
+
+    def predict(self, x: list):
+        return [self.model for _ in x]
+"""
+
+PRICED_FILES = {
+    "prices.csv": "rooms,price\n1,10\n2,20\n-3,30\n",
+    "schema.yml": "rooms: {type: int, min: 1}\nprice: {type: float, target: true}\n",
+}
+
 PLAIN = "class Plain:\n    def transform_predict(self, a: int = 1):\n        return {'a': a}\n"
 
 MODELS = {
@@ -68,6 +85,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("trained")
     for name, code in MODELS.items():
         write_model(folder / "models", name, code)
+    write_model(folder / "models", "Priced", PRICED, **PRICED_FILES)
     with serving(
         folder,
         folder / "models",

@@ -1,4 +1,4 @@
-{{/* What the pods that serve, the rollout's, the jobs' and the test's have in common. */}}
+{{/* What the pods that serve, the rollout's, the trainings', the jobs' and the test's have in common. */}}
 
 {{/* Fields of a pod's spec. */}}
 {{- define "modelsync.pod" -}}

@@ -101,6 +101,7 @@ webhookSecret: webhook-secret
 {{- if include "modelsync.clusterJobs" . -}}
 {{- $_ := set $settings "MODELSYNC_JOB_TEMPLATE" (include "modelsync.jobName" .) -}}
 {{- end -}}
+{{- $_ := set $settings "MODELSYNC_TRAIN_CRON" (ternary .Values.training.schedule "off" (and .Values.training.enabled (not (include "modelsync.trainCronJob" .)))) -}}
 {{- if .Values.training.data.existingClaim -}}{{- $_ := set $settings "MODELSYNC_DATA" "/srv/data" -}}{{- end -}}
 {{- $_ := set $settings "MODELSYNC_ARTIFACTS" .Values.artifacts.url -}}
 {{- $_ := set $settings "MODELSYNC_S3_ENDPOINT" .Values.artifacts.endpoint -}}

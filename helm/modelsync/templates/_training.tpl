@@ -8,6 +8,15 @@
 {{ include "modelsync.fullname" . }}-dispatcher
 {{- end -}}
 
+{{- define "modelsync.trainName" -}}
+{{ include "modelsync.fullname" . }}-train
+{{- end -}}
+
+{{/* Whether a CronJob trains models by themselves: without a database the one pod does so, at the same times. */}}
+{{- define "modelsync.trainCronJob" -}}
+{{- if and .Values.training.enabled (ne .Values.training.schedule "off") (include "modelsync.database" .) -}}yes{{- end -}}
+{{- end -}}
+
 {{/* Whether a database is named; otherwise each pod has a SQLite file. */}}
 {{- define "modelsync.database" -}}
 {{- if or .Values.database.url .Values.database.existingSecret -}}yes{{- end -}}

@@ -97,6 +97,9 @@
 - training.enabled is true, but no database is named; versions would be in a SQLite file that is lost with its pod; {{ $store }}, or state.existingClaim
 {{- end }}
 {{- end }}
+{{- if and (ne .Values.training.schedule "off") (not .Values.training.enabled) }}
+- training.schedule is {{ .Values.training.schedule }}, but training.enabled is false; nothing would be trained
+{{- end }}
 {{- if and $claim $several }}
 - state.existingClaim is the volume of one pod, but there is more than one replica; set replicaCount 1 without autoscaling
 {{- end }}

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Response, request
 
-from modelsync.api import models, rendering, replies, sync
+from modelsync.api import drift, models, rendering, replies, sync
 from modelsync.api.console.training import training
 from modelsync.api.console.usage import usage_text
 from modelsync.api.operations import read
@@ -69,6 +69,7 @@ def overview(context: Context) -> dict[str, Any]:
                 "place": model.placement.place,
                 "place_reason": model.placement.reason or None,
                 "training": trained.get(model.name),
+                "drift": drift.summary(service, model.name),
             }
             for model in models.summaries(service)
         ],

@@ -151,6 +151,7 @@ def _load(
 
 
 def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
+    """Load a model that is a file: requests are checked by its features, and by `schema.yml`."""
     from modelsync.models.artefacts import answers  # here: a small runner does without
 
     with process_state.restored_modules():

@@ -78,6 +78,7 @@ def _series(values: list[Any], kind: Column) -> Any:
 
 
 def _times(values: list[Any], dtype: str) -> Any:
+    """Return times as pandas has them: of ISO 8601, of dates, of milliseconds since 1970."""
     import pandas as pd
 
     zone = "," in dtype
@@ -87,8 +88,7 @@ def _times(values: list[Any], dtype: str) -> Any:
         found = pd.to_datetime(pd.Series(values, dtype="object"), utc=zone)
     else:
         known = [
-            pd.Timestamp(one).value // 10**6 if isinstance(one, str | date) else one
-            for one in values
+            pd.Timestamp(one).value // 10**6 if isinstance(one, str) else one for one in values
         ]
         found = pd.to_datetime(pd.Series(known, dtype="float64"), unit="ms", utc=zone)
     if not zone and found.dt.tz is not None:
