@@ -38,7 +38,7 @@ test-airflow: setup airflow  ## the DAGs by a real Airflow, its scheduler and it
 	$(BIN)/pytest -n 2 --dist loadfile -m airflow tests/airflow
 
 test-compose: setup s3-server airflow compose-tool  ## docker-compose.yml by Docker's loader, and its set as native processes, about 3 minutes
-	$(BIN)/pytest -n 2 --dist loadfile tests/compose
+	$(BIN)/pytest -n 2 --dist loadfile -m "not training" tests/compose
 
 test-jobs: setup  ## 500 jobs (or MODELSYNC_TEST_JOBS) of which many are killed, in SQLite and PostgreSQL, about 20 minutes
 	$(BIN)/pytest --timeout 3600 -rA -m jobs tests/training

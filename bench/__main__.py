@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import (
+    checks,
     fanout,
     folders,
     isolation,
@@ -40,6 +41,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "training": training.measure,
     "versions": versions.measure,
     "schemas": schemas.measure,
+    "checks": checks.measure,
     "sampling": sampling.measure,
 }
 

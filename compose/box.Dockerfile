@@ -5,7 +5,7 @@ FROM ${BASE}
 
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates curl git make nginx-light openssh-client \
-        openssh-server postgresql tzdata util-linux \
+        openssh-server postgresql tini tzdata util-linux \
     && rm -rf /var/lib/apt/lists/*
 
 ENV PATH=/opt/box/bin:$PATH \
@@ -18,4 +18,5 @@ COPY . .
 RUN --mount=type=cache,target=/var/cache/modelsync XDG_CACHE_HOME=/var/cache/modelsync \
     scripts/libraries.sh /opt/box create lock=requirements-dev.lock models=requirements-dev.lock editable compile
 
+ENTRYPOINT ["tini", "--"]
 CMD ["bash"]

@@ -18,10 +18,10 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import requests
 
@@ -40,7 +40,9 @@ _SERVERS = {"secrets", "postgres", "minio", "bucket"}
 
 
 class Client:
-    """Asks for predictions again and again, and counts the answers by status and version."""
+    """Asks for predictions again and again, and counts the answers by status and version; started
+    once there is a version.
+    """
 
     def __init__(self, url: str) -> None:
         self.answers: Counter[tuple[str, str]] = Counter()
@@ -57,31 +59,43 @@ class Client:
         return self.answers["200", str(version)]
 
     def wait(self, version: int) -> None:
-        """Wait until a version answers. Raises TimeoutError after a minute."""
-        deadline, before = time.monotonic() + 60, self.served(version)
-        while self.served(version) == before:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"version {version} does not answer: {dict(self.answers)}")
-            time.sleep(0.05)
+        """Wait until a version has answered once more."""
+        before = self.served(version)
+        _until(lambda: self.served(version) > before, f"version {version} answers")
 
     def _run(self) -> None:
         with requests.Session() as session:
-            while not self._ended.wait(0.01):
+            while not self._ended.wait(0.02):
                 try:
-                    answer = session.post(self._url, json={"variables": PASSENGER}, timeout=30)
+                    answer = _post(session, self._url)
                 except requests.RequestException as error:
                     self.answers[type(error).__name__, ""] += 1
                 else:
-                    version = answer.headers.get("X-Modelsync-Model-Version", "")
-                    self.answers[str(answer.status_code), version] += 1
+                    version = answer.headers.get("X-Modelsync-Model-Version", "")  # commit+number
+                    self.answers[str(answer.status_code), version.rpartition("+")[2]] += 1
 
     def __enter__(self) -> Self:
+        _until(lambda: _post(requests, self._url).ok, "the first version answers")
         self._thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._ended.set()
         self._thread.join()
+
+
+def _post(session: Any, url: str) -> requests.Response:
+    answer: requests.Response = session.post(url, json={"variables": PASSENGER}, timeout=30)
+    return answer
+
+
+def _until(condition: Callable[[], bool], what: str) -> None:
+    """Wait until a condition is true. Raises TimeoutError after a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within a minute: {what}")
+        time.sleep(0.05)
 
 
 def main() -> int:
@@ -117,6 +131,8 @@ def _days(incoming: Path, url: str, environment: dict[str, str]) -> int:
         broken = [["1", "first", "female", "-4", "S"], ["2", "3", "m", "26", "Southampton"]]
         _arrives(incoming / f"{three}.csv", header, [*rows[:10], *broken])
         codes.append(_train(three, environment))
+        _say(f"  its report, GET {url.removeprefix('http:/')}/runs:")
+        _say("\n".join(_report(url, three)))
         client.wait(version=2)
         _say("  version 2 goes on")
 
@@ -125,6 +141,15 @@ def _days(incoming: Path, url: str, environment: dict[str, str]) -> int:
         f"answered {client.served(1)}, version 2 {client.served(2)}"
     )
     return 0 if codes == [0, 0, 1] and not client.failed else 1
+
+
+def _report(url: str, day: date) -> Iterator[str]:
+    """What of the schema the rows of a day break, as the service shows it."""
+    [listed] = requests.get(f"{url}/runs", params={"date": str(day)}, timeout=30).json()["runs"]
+    run = requests.get(f"{url}/runs/{listed['number']}", timeout=30).json()
+    for one in run["report"]["violations"]:
+        rows = ", ".join(f"row {row}: {value}" for row, value in one["examples"])
+        yield f"    {one['column']}: {one['rule']}: expected {one['expected']}; came {rows}"
 
 
 def _arrives(file: Path, header: list[str], rows: list[list[str]]) -> None:
@@ -144,7 +169,8 @@ def _train(day: date, environment: dict[str, str]) -> int:
         text=True,
         check=False,
     )
-    _say("\n".join(f"  {line}" for line in done.stdout.splitlines()))
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("{")]  # the log
+    _say("\n".join(f"  {line}" for line in lines))
     return done.returncode
 
 

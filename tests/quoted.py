@@ -102,6 +102,7 @@ class CodeBase:
     def surroundings(self) -> set[str]:
         """Words of everything beside the package that docs may quote: the chart, the examples."""
         folders = (
+            "airflow",
             "bench",
             "compose",
             "helm",
@@ -122,8 +123,9 @@ class CodeBase:
     def settings(self) -> set[str]:
         """Environment variables, as the code spells them."""
         found = {word for word in self.words if re.fullmatch(r"MODELSYNC_[A-Z_]+", word)}
-        tests = {word for word in self.surroundings if word.startswith("MODELSYNC_TEST_")}
-        return {*found, *tests, *(f"{name}_FILE" for name in found)}
+        beside = ("MODELSYNC_AIRFLOW_", "MODELSYNC_TEST_")
+        others = {word for word in self.surroundings if word.startswith(beside)}
+        return {*found, *others, *(f"{name}_FILE" for name in found)}
 
     @cached_property
     def verbs(self) -> set[str]:
@@ -149,7 +151,7 @@ class CodeBase:
         text = quoted.removesuffix("()")
         if text in NOT_OURS or text.startswith("modelsync_models."):  # packages of models' folders
             return None
-        for name in re.findall(r"\bmodelsync(?:\.[A-Za-z_]\w*)+", text):
+        for name in re.findall(r"(?<!/)\bmodelsync(?:\.[A-Za-z_]\w*)+", text):
             if name not in NOT_OURS and not self._is_member(name.split(".")):
                 return f"no module or member {name}"
         for name in re.findall(r"\bMODELSYNC_[A-Z_]*[A-Z]\b", text):

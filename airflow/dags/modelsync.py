@@ -9,14 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shlex
-import shutil
-import signal
-import subprocess
 import urllib.request
-from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,6 +32,7 @@ from airflow.sdk.exceptions import (
     AirflowRescheduleException,
     AirflowSkipException,
 )
+from modelsync_command import BUSY, FOLDER, Result, TrainCommand, setting, setting_as
 from modelsync_models import Trainable, find
 
 log = logging.getLogger("modelsync.airflow")
@@ -51,25 +46,12 @@ STEPS = {
 }
 """The tasks, and the steps of `modelsync train` that they run."""
 
-WRONG_USE = (2, 126, 127)
-"""Exit codes where trying again is of no use: a wrong setting, and no such command."""
-
-BUSY = 75
-"""Exit code of `modelsync train` if another process works on the model, or ends it."""
-
-
 # --- settings -------------------------------------------------------------------------------------
 
 
-def setting(name: str, default: str = "") -> str:
-    """Return a variable of the environment; one that is empty counts as unset."""
-    return os.environ.get(name) or default
-
-
-FOLDER = Path(setting("MODELSYNC_AIRFLOW_FOLDER", str(Path(__file__).resolve().parents[2])))
-"""Where the command runs: paths in its settings start here, and it reads the file .env here."""
-
-RETRY_DELAY = timedelta(seconds=float(setting("MODELSYNC_AIRFLOW_RETRY_DELAY", "60")))
+RETRY_DELAY = timedelta(
+    seconds=setting_as(float, "MODELSYNC_AIRFLOW_RETRY_DELAY", "60", "a number of seconds")
+)
 
 
 def models_folder() -> Path:
@@ -95,7 +77,7 @@ class TrainingStep(BaseOperator):
         super().__init__(**options)
         self.model = model
         self.step = step
-        self._process: subprocess.Popen[str] | None = None
+        self._command: TrainCommand | None = None
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run the step, and return what the training run has come to.
@@ -103,107 +85,39 @@ class TrainingStep(BaseOperator):
         Raises AirflowRescheduleException while another process works on the model: that is waited
         for and is no failed try. Raises AirflowFailException where trying again is of no use.
         """
-        code, said, run = self._run(day(context))
-        if code == BUSY:
+        self._command = TrainCommand(self.model, day(context), self.step)
+        self.log.info("$ %s", shlex.join(self._command.words))
+        ended = self._command.run(lambda line: self.log.info("%s", line))
+        if ended.code == BUSY:
             self.log.info("looking again in %s", wait())
             raise AirflowRescheduleException(datetime.now(UTC) + wait())
-        if code in WRONG_USE or (run.get("error") or {}).get("report"):
-            raise AirflowFailException(said)
-        if code:
-            raise AirflowException(said)
-        if self._has_nothing_to_do(run):
-            raise AirflowSkipException((run.get("comparison") or {}).get("verdict") or said)
-        known = {"version": run.get("version"), "metrics": metrics(run), "date": day(context)}
+        if ended.code:
+            raise (AirflowFailException if ended.is_final else AirflowException)(ended.said)
+        if reason := self._nothing_to_do(ended):
+            raise AirflowSkipException(reason)
+        version = {"version": ended.run.get("version"), "metrics": ended.metrics}
         if self.step == "promote":
-            context["outlet_events"][model_asset(self.model)].extra = known
-        return {**known, "run": run.get("run"), "outcome": run.get("outcome")}
+            event = context["outlet_events"][model_asset(self.model)]
+            event.extra = {**version, "date": day(context)}
+        return {**version, "run": ended.run.get("run"), "outcome": ended.outcome}
 
-    def _has_nothing_to_do(self, run: dict[str, Any]) -> bool:
-        """Return whether the step is skipped, so that only a promotion is an event."""
-        outcome = run.get("outcome")
-        unchanged = outcome == "unchanged" and self.step not in ("fill", "check")
-        kept = self.step == "promote" and outcome != "promoted"
-        return run.get("state") == "skipped" or unchanged or kept
+    def _nothing_to_do(self, ended: Result) -> str:
+        """Return why the step is skipped, empty if it is not: only a promotion is an event."""
+        if ended.outcome == "unchanged" and self.step not in ("fill", "check"):
+            return "the same data and code were trained before"
+        if self.step == "promote" and ended.outcome != "promoted":
+            return ended.verdict
+        return ""
 
     def on_kill(self) -> None:
         """End the command with the task."""
-        if self._process:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGTERM)
-
-    def _run(self, date: str) -> tuple[int, str, dict[str, Any]]:
-        """Return the exit code, what was said last, and what the training run has come to."""
-        command = shlex.split(setting("MODELSYNC_AIRFLOW_COMMAND", "modelsync"))
-        command += ["train", self.model, "--date", date, "--step", self.step]
-        command += ["--trigger", "airflow", "--json"]
-        self.log.info("$ %s", shlex.join(command))
-        self._process = start(command)
-        said, run = "", dict[str, Any]()
-        for line in self._process.stdout or ():
-            event = parsed(line)
-            run = event if "state" in event else run
-            if text := str(event.get("message", "") if event else line.rstrip()):
-                self.log.info("%s", text)
-                said = text.removeprefix("modelsync: ")
-        code = self._process.wait()
-        if code < 0:
-            said = f"the command was ended by {signal.Signals(-code).name}"
-        elif code and run.get("error"):
-            said = run["error"]["message"]
-        return code, said or f"the command ended with code {code}", run
-
-
-def start(command: list[str]) -> subprocess.Popen[str]:
-    """Start a command whose output is read line by line. Raises AirflowFailException."""
-    try:
-        return subprocess.Popen(
-            [*leash(), *command],
-            cwd=FOLDER,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise AirflowFailException(
-            f"{command[0]} cannot be run in {FOLDER}: {error.strerror}; "
-            "set MODELSYNC_AIRFLOW_COMMAND and MODELSYNC_AIRFLOW_FOLDER"
-        ) from None
+        if self._command:
+            self._command.stop()
 
 
 def wait() -> timedelta:
     """Return how long a task waits for another process that works on its model."""
     return min(timedelta(seconds=30), RETRY_DELAY)
-
-
-def leash() -> Sequence[str]:
-    """Return the words that make the kernel end a command with the process that has started it."""
-    return ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
-
-
-def environment() -> dict[str, str]:
-    """Return the environment of the command: modelsync's settings, without those of Airflow, which
-    hold secrets, and of this file, which modelsync does not know.
-    """
-    ours = ("AIRFLOW__", "MODELSYNC_AIRFLOW_")
-    own = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-    return {"MODELSYNC_LOG_FORMAT": "text", **own}
-
-
-def parsed(line: str) -> dict[str, Any]:
-    """Return an object that the command has printed; empty for any other line."""
-    with suppress(ValueError):
-        found = json.loads(line)
-        return found if isinstance(found, dict) else {}
-    return {}
-
-
-def metrics(run: dict[str, Any]) -> dict[str, Any]:
-    """Return what the new version has reached with the rows that were held out."""
-    return (run.get("comparison") or {}).get("new") or {}
 
 
 def day(context: Any) -> str:
@@ -256,20 +170,25 @@ def schedule(name: str) -> Any:
     return AssetOrTimeSchedule(timetable=timetable, assets=[data_asset(name)])
 
 
+def start_of(text: str) -> datetime | None:
+    """Return the first day that is caught up, in Airflow's time zone; None for an empty text."""
+    return datetime.strptime(text, "%Y-%m-%d") if text else None
+
+
 def make_dag(model: Trainable) -> DAG:
     """Return the DAG of a model. Its runs go one after another."""
-    first = setting("MODELSYNC_AIRFLOW_START")
+    first = setting_as(start_of, "MODELSYNC_AIRFLOW_START", "", "a day, YYYY-MM-DD")
     with DAG(
         dag_id=f"modelsync_{model.name}",
         schedule=schedule(model.name),
-        start_date=datetime.fromisoformat(first or "2020-01-01"),
+        start_date=first or datetime(2020, 1, 1),
         catchup=bool(first),
         max_active_runs=1,
         tags=["modelsync"],
         doc_md=f"Trains the model `{model.name}` with the data of each day.\n\n{model.doc}",
         default_args={
             "owner": "modelsync",
-            "retries": int(setting("MODELSYNC_AIRFLOW_RETRIES", "3")),
+            "retries": setting_as(int, "MODELSYNC_AIRFLOW_RETRIES", "3", "a whole number"),
             "retry_delay": RETRY_DELAY,
             "retry_exponential_backoff": 2,
             "max_retry_delay": timedelta(hours=1),

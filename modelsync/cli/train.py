@@ -79,7 +79,7 @@ def train(
         asked = Asked(pipeline, report, trigger, step, wait=wait)
         for name in asked.names(models):
             asked.train(name, day.date() if day else None)
-            if stop.asked:
+            if stop.asked or asked.away:  # the others would wait in vain, one after another
                 report.code = report.code or BUSY
                 break
     return report.code
@@ -100,17 +100,15 @@ class Report:
 
     def done(self, run: TrainingRun) -> None:
         """Print how a run stands; nothing in words, as its steps have told it."""
-        facts = {
-            "run": run.number,
-            "state": run.state,
-            "outcome": run.outcome,
-            "version": run.version,
-            "job": run.job,
-            "comparison": run.comparison,
-            "error": run.error,
-        }
+        from modelsync.training.run_resource import resource
+
         said = f"{run.outcome or run.state}" if run.state == "done" else ""
-        self._print(run.model, run.date, said, facts)
+        self._print(run.model, run.date, said, {**resource(run, full=False), "run": run.number})
+
+    def unchanged(self, name: str, day: date) -> None:
+        """Print that nothing was begun."""
+        facts = {"run": None, "state": "done", "outcome": "unchanged"}
+        self._print(name, day, "the data has not changed", facts)
 
     def skipped(self, name: str, why: str) -> None:
         """Print why a model is left out."""
@@ -145,7 +143,10 @@ class Report:
 
 
 class Asked:
-    """What is asked of the pipeline, model by model; a failure of one does not end the others."""
+    """What is asked of the pipeline, model by model; a failure of one does not end the others.
+
+    `away`: the store did not answer, so that nothing could be begun.
+    """
 
     def __init__(
         self,
@@ -161,6 +162,7 @@ class Asked:
         self._trigger: Trigger = trigger
         self._step = step
         self._wait = wait
+        self.away = False
 
     def names(self, models: tuple[str, ...]) -> Iterator[ModelName]:
         """Yield the models to train: those that are named, else all that can be."""
@@ -189,6 +191,7 @@ class Asked:
             spec = pipeline.code.spec(pipeline.code.entry(name))
             due = [now] if day or self._step else days.to_train(spec, pipeline.store.catalog, now)
         except ModelsyncError as error:
+            self.away = isinstance(error, StoreUnavailable)
             self._report.failed(name, None, str(error), kind=type(error).__name__)
             return
         for one in due:
@@ -215,8 +218,11 @@ class Asked:
                 said = f"{step}: {error}" if step else str(error)
                 self._report.failed(name, day, said, kind=error.kind, **error.facts)
             except ModelsyncError as error:
+                self.away = isinstance(error, StoreUnavailable)
                 self._report.failed(name, day, str(error), kind=type(error).__name__)
             else:
                 if run:
                     self._report.done(run)
+                else:
+                    self._report.unchanged(name, day)
             return

@@ -35,11 +35,12 @@ def check(run: RunContext) -> Progress:
     if not plan.sources_of(run.spec):
         return Progress("nothing to check: train() fetches its data itself", {})
     catalog, source = run.store.catalog, source_of(run.spec, run.config, run.day)
+    run.record.checked = source.fingerprint()
     good = run.record.insist(lambda: catalog.last_good(run.spec.name))
     report = checking.check(source, run.spec.schema, before=good.columns if good else None)
     run.record.note(
         source=source.text,
-        fingerprint=fingerprint_of(source, report),
+        fingerprint=run.record.checked if source.tells_rows else report.fingerprint,
         columns=report.columns,
         report=failures.plain(report),
     )
@@ -71,11 +72,6 @@ def source_of(spec: ModelSpec, config: Settings, day: date) -> DataSource:
         day=day,
         schema=spec.schema,
     )
-
-
-def fingerprint_of(source: DataSource, report: CheckReport) -> str:
-    """Return the digest of the rows: a database tells it whatever their order is."""
-    return source.fingerprint() if source.tells_rows else report.fingerprint
 
 
 def trained_before(known: TrainingRun, code: str, catalog: Catalog) -> TrainingRun | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,10 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelsync import locks
-from modelsync.errors import ModelsyncError
+from modelsync.errors import ModelsyncError, SyncError
 from modelsync.models.types import ModelEntry, ModelName, ModelSpec
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 class NoCode(ModelsyncError):
@@ -46,13 +49,13 @@ class Code:
 def current(config: Settings, names: Sequence[str]) -> Iterator[Code]:
     """Give the current release, which is kept meanwhile.
 
-    Where none is, as in a pod of a CronJob, an update makes one: of the one model of `names` alone,
-    or of all. A folder that nobody serves is looked at again, so that what was edited counts.
-    Raises NoCode, SyncError, StorageFailed.
+    In a state directory from which no service serves, as in a pod of a CronJob, it is brought up to
+    date first: of the one model of `names` alone, or of all. If that fails, the release that is
+    there counts. Raises NoCode, SyncError, StorageFailed.
     """
     releases = Releases(config.state.home)
-    if releases.current_id() is None or (config.standalone and not _is_served(config.state.home)):
-        _update(config, names)
+    if not _is_served(config.state.home):
+        _update(config, releases.current(), names)
     release = releases.current()
     if release is None:
         raise NoCode("there is no release to train: `modelsync sync` says why")
@@ -69,12 +72,19 @@ def _is_served(home: Path) -> bool:
     return file.exists() and locks.is_locked(file, exclusively=True)
 
 
-def _update(config: Settings, names: Sequence[str]) -> None:
+def _update(config: Settings, found: Release | None, names: Sequence[str]) -> None:
     # Here, because it imports git and the check, which nobody needs beside a running service.
     from modelsync.sync.sources import SingleModel, source_of
     from modelsync.sync.update import Updater
 
     source = source_of(config)
-    if len(names) == 1 and not config.standalone:
+    known = set(found.models) if found else set[str]()
+    if len(names) == 1 and known <= set(names) and not config.standalone:
         source = SingleModel(source, ModelName(names[0]))
-    Updater(config, source).run()
+    try:
+        # Of the same commit it may hold another model alone.
+        Updater(config, source).run(force=bool(set(names) - known) and not config.standalone)
+    except SyncError as error:
+        if found is None:
+            raise
+        log.warning("the code cannot be brought up to date, release %s counts: %s", found.id, error)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from modelsync.data import reports
 from modelsync.errors import ModelsyncError
-from modelsync.models.data_schema import CheckReport, Violation
+from modelsync.models.data_schema import CheckReport
 from modelsync.models.serialization import to_json
 from modelsync.observability.redaction import redacted
-
-MOST_SHOWN = 3
-"""Broken rules that a message names; the report has all of them."""
 
 
 class StepFailed(ModelsyncError):
@@ -27,24 +25,12 @@ class StepFailed(ModelsyncError):
     @classmethod
     def of_report(cls, report: CheckReport) -> StepFailed:
         """Return the failure of data that breaks its rules."""
-        shown = "; ".join(_said(one) for one in report.violations[:MOST_SHOWN])
-        more = len(report.violations) - MOST_SHOWN
-        rest = f"; and {more} more rules" if more > 0 else ""
-        return cls(
-            "DataRefused", f"{report.source} is refused: {shown}{rest}", report=plain(report)
-        )
+        return cls("DataRefused", reports.summary(report), report=plain(report))
 
 
 def plain(report: CheckReport) -> dict[str, Any]:
     """Return a report as a row keeps it: JSON, with whether it has passed."""
     return {**to_json(report), "passed": report.passed}
-
-
-def _said(one: Violation) -> str:
-    rows = f" in {one.count:,} rows" if one.count and one.rule not in ("missing", "rows") else ""
-    example = f" (row {one.examples[0][0]:,}: {one.examples[0][1]!r:.60})" if one.examples else ""
-    place = f"column {one.column}" if one.column else "the data"
-    return f"{place}: {one.rule}: expected {one.expected}{rows}{example}"
 
 
 def error_of(step: str, error: Exception) -> Mapping[str, Any]:

@@ -45,6 +45,8 @@ class Stopped(ModelsyncError):
 class RunRecord:
     """The run of a model and a day that this process works on; `row` is how it stands now.
 
+    `checked`: the fingerprint of the source when this process began to check it, empty before.
+
     All methods raise StoreUnavailable if the store stays away, RunInProgress if the run is another
     process's.
     """
@@ -57,6 +59,7 @@ class RunRecord:
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._row: TrainingRun | None = None
         self.taken: RunInProgress | None = None
+        self.checked = ""
 
     @property
     def row(self) -> TrainingRun:

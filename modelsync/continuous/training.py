@@ -70,6 +70,7 @@ def _submitted(run: RunContext) -> Job:
             day=run.day,
             key=run.day.isoformat(),
             source=row.source,
+            checked=run.record.checked,
             promote=False,
         )
         try:

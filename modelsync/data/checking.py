@@ -7,13 +7,14 @@ the first ones kept.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelsync.data.column_rules import ValueRule, of_type, value_rules
+from modelsync.data.column_checks import ColumnChecks
+from modelsync.data.column_rules import of_type, value_rules
 from modelsync.data.content_digest import ContentDigest
 from modelsync.data.record_batches import meant
 from modelsync.data.typed_columns import typed
@@ -25,8 +26,8 @@ from modelsync.models.data_schema import (
     Violation,
 )
 
-if TYPE_CHECKING:
-    from pandera.api.pyarrow.container import DataFrameSchema
+AT_ONCE = 500_000
+"""Rows that pandera is given at a time: a call of it takes milliseconds."""
 
 EXAMPLES = 10
 """Rows that are shown of those that break a rule."""
@@ -61,10 +62,12 @@ def check(
     columns of the last good data, by name. Raises DataInvalid if the data cannot be read, and
     StoreUnavailable.
     """
-    found = _Check(schema, [one.name for one in source.columns])
-    for batch in source.raw():
-        found.add(batch)
-        del batch  # before the next one is read
+    found = _Check(schema, source.columns.names)
+    with ThreadPoolExecutor(1, "modelsync-digest") as digesting:
+        for batch in source.raw():
+            found.add(batch, digesting)
+            del batch  # before the next one is read
+    found.flush()
     columns = {one.name: str(one.type) for one in source.columns}
     return CheckReport(
         source=name or source.name,
@@ -107,30 +110,47 @@ class _Check:
                 expected = f"a column of this name{meant(rule.name, columns)}"
                 self._missing.append(Violation(rule.name, "missing", expected, 0))
         self._values = {name: value_rules(rule) for name, rule in self._rules.items()}
-        self._schema = _pandera(self._values)
+        self._checks = ColumnChecks(self._values) if any(self._values.values()) else None
+        self._waiting: list[_Part] = []
+        self._digested: Future[None] | None = None
 
-    def add(self, batch: pa.RecordBatch) -> None:
+    def add(self, batch: pa.RecordBatch, digesting: Executor) -> None:
         """Check a batch, whose rows follow those before."""
         if not batch.num_rows:
             return
-        values: dict[str, pa.Array] = {}
-        unfit: dict[str, pa.Array] = {}
+        part = _Part(self.rows, batch.num_rows, {}, {})
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             if (rule := self._rules.get(name)) is None:
-                values[name] = column
+                part.values[name] = column
                 continue
-            made = typed(column, rule)
-            values[name] = made.values
-            if made.unfit is not None:
-                self._note(name, *of_type(rule), made.unfit, column)
-                unfit[name] = made.unfit
-        self.digest.add(values, batch.num_rows)
-        for name, failed in self._failed(values):
-            broken = failed.broken(values[name])
-            if failed.key == "nullable" and name in unfit:
-                broken = pc.and_not(broken, unfit[name])
-            self._note(name, failed.key, failed.expected, broken, values[name])
-        self.rows += batch.num_rows
+            part.values[name], unfit = typed(column, rule)
+            if unfit is not None:
+                part.unfit[name] = unfit
+                self._note(part.row, name, *of_type(rule), unfit, column)
+        if self._digested:
+            self._digested.result()
+        self._digested = digesting.submit(self.digest.add, part.values, part.rows)
+        if self._waiting and self._waiting[0].types != part.types:
+            self.flush()
+        self._waiting.append(part)
+        self.rows += part.rows
+        if self.rows - self._waiting[0].row >= AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Check the rules in the batches that wait for it."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting or not self._checks:
+            return
+        names = [name for name in self._rules if name in waiting[0].values]
+        table = pa.table({one: pa.chunked_array([p.values[one] for p in waiting]) for one in names})
+        for name in self._checks.broken(table):
+            for part in waiting:
+                for rule in self._values[name]:
+                    broken = rule.broken(part.values[name])
+                    if rule.key == "nullable" and name in part.unfit:
+                        broken = pc.and_not(broken, part.unfit[name])
+                    self._note(part.row, name, rule.key, rule.expected, broken, part.values[name])
 
     def violations(self) -> Iterator[Violation]:
         """Yield what breaks the schema, column by column; data without a row breaks `rows`."""
@@ -143,34 +163,34 @@ class _Check:
         ):
             yield Violation(name, key, one.expected, one.count, tuple(one.examples))
 
-    def _failed(self, values: Mapping[str, pa.Array]) -> list[tuple[str, ValueRule]]:
-        """Return which rules some value breaks, as pandera finds it."""
-        from pandera.errors import SchemaErrorReason, SchemaErrors
-
-        if self._schema is None:
-            return []
-        table = pa.table({name: values[name] for name in self._rules})
-        try:
-            self._schema.validate(table, lazy=True)
-        except SchemaErrors as errors:
-            found = []
-            for error in errors.schema_errors:
-                if error.reason_code is SchemaErrorReason.CHECK_ERROR:
-                    raise RuntimeError(str(error)) from None
-                rules = self._values[error.schema.name]
-                found.append((error.schema.name, rules[error.check_index]))
-            return found
-        return []
-
-    def _note(self, name: str, key: str, expected: str, broken: pa.Array, shown: pa.Array) -> None:
-        """Count rows that break a rule; `shown` has their values."""
+    def _note(
+        self, row: int, name: str, key: str, expected: str, broken: pa.Array, shown: pa.Array
+    ) -> None:
+        """Count rows that break a rule; `shown` has their values, from that of `row` on."""
         count = pc.sum(broken).as_py() or 0
         if not count:
             return
         found = self._found.setdefault((name, key), _Breaks(expected))
         for place in pc.indices_nonzero(broken)[: EXAMPLES - len(found.examples)].to_pylist():
-            found.examples.append((self.rows + place, plain(shown[place].as_py())))
+            found.examples.append((row + place, plain(shown[place].as_py())))
         found.count += count
+
+
+class _Part(NamedTuple):
+    """The columns of a batch in their types, with the values that are not of them.
+
+    `row`: the number of the first of its `rows`.
+    """
+
+    row: int
+    rows: int
+    values: dict[str, pa.Array]
+    unfit: dict[str, pa.Array]
+
+    @property
+    def types(self) -> list[pa.DataType]:
+        """The types of the columns."""
+        return [one.type for one in self.values.values()]
 
 
 class _Breaks:
@@ -190,31 +210,3 @@ def plain(value: Any) -> Any:
         return value if value - value == 0 else str(value)
     text = value.isoformat() if hasattr(value, "isoformat") else str(value)
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
-
-
-# --- pandera --------------------------------------------------------------------------------------
-
-
-def _pandera(columns: Mapping[str, list[ValueRule]]) -> DataFrameSchema | None:
-    """Return the rules as a schema of pandera; None where there is none."""
-    if not any(columns.values()):
-        return None
-    import pandera.pyarrow as pandera  # here: it takes seconds
-
-    made = {
-        name: pandera.Column(
-            nullable=True,  # a rule of ours: pandera computes a mask for it
-            checks=[
-                pandera.Check(partial(_holds, rule.broken), native=True, name=rule.key)
-                for rule in rules
-            ],
-        )
-        for name, rules in columns.items()
-    }
-    return pandera.DataFrameSchema(made)
-
-
-def _holds(broken: Any, data: Any) -> bool:
-    """Return whether no value of a column breaks a rule."""
-    [column] = data.table.column(data.key).chunks
-    return not pc.any(broken(column)).as_py()

@@ -96,6 +96,14 @@ class DataDatabase:
             raise DataInvalid(f"source: the database refuses {what}: {said}") from None
 
 
+def driver_text(text: str, connection: sa.Connection) -> str:
+    """Return SQL that was compiled or quoted as a driver takes it without parameters: in SQL for
+    some drivers each `%` is doubled.
+    """
+    doubles = connection.dialect.paramstyle in {"format", "pyformat"}
+    return text.replace("%%", "%") if doubles else text
+
+
 def _options(url: sa.URL) -> dict[str, Any]:
     """Return the driver's options with which a server that is gone is given up."""
     if url.drivername == "postgresql+psycopg":

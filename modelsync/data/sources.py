@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from modelsync.data.record_batches import Wanted
 
 _QUERY = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/|\()*(select|with)\s", re.IGNORECASE | re.DOTALL)
-_TABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?", re.ASCII)
+TABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?", re.ASCII)
+"""The name of a table, with or without its schema."""
+
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 MAX_SOURCE = 20_000
@@ -172,7 +174,7 @@ def is_table(source: str, folder: Path, settings: Settings) -> bool:
     from modelsync.data.data_files import format_of
 
     name = source.strip()
-    if not _TABLE.fullmatch(name) or format_of(name):
+    if not TABLE.fullmatch(name) or format_of(name):
         return False
     return not _has_files(name, folder, settings)
 

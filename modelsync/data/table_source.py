@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from modelsync.data.data_database import DataDatabase
+from modelsync.data.data_database import DataDatabase, driver_text
 from modelsync.data.query_source import QuerySource
 from modelsync.data.record_batches import Wanted
 from modelsync.errors import DataInvalid
@@ -101,7 +101,7 @@ def _query(table: DataTable, connection: sa.Connection) -> tuple[str, bool]:
     query = sa.select(*listed).select_from(sa.table(table.name, schema=table.schema))
     if order:
         query = query.order_by(*(sa.literal_column(one) for one in order))
-    return str(query.compile(connection)), bool(place)
+    return driver_text(str(query.compile(connection)), connection), bool(place)
 
 
 def _place(table: DataTable, connection: sa.Connection) -> list[str]:

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from pyarrow import csv, parquet
 
 from modelsync.data import sources
-from modelsync.data.data_database import DataDatabase
+from modelsync.data.data_database import DataDatabase, driver_text
 from modelsync.data.record_batches import first_line
 from modelsync.data.table_source import DAY, DataTable, arrow_type, split
 from modelsync.errors import DataInvalid
@@ -31,6 +31,9 @@ from modelsync.files import storage
 from modelsync.settings import Settings
 
 Batches = Iterable[pa.RecordBatch]
+
+OURS = "modelsync_"
+"""How the names of the store's tables begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,10 @@ class Filled:
 def replace_day(table: str, day: date, batches: Batches, settings: Settings) -> Filled:
     """Write the rows of a day, in place of those it had. A day without rows changes nothing.
 
-    Raises DataInvalid if the table's columns cannot hold them, StoreUnavailable, StorageFailed;
-    then the table is as it was.
+    Raises DataInvalid if `table` is no name of a table that may be filled, or its columns cannot
+    hold the rows; StoreUnavailable, StorageFailed. Then the table is as it was.
     """
+    _require_name(table)
     rows = iter(batches)
     first = next((one for one in rows if one.num_rows), None)
     if first is None:
@@ -61,6 +65,16 @@ def replace_day(table: str, day: date, batches: Batches, settings: Settings) -> 
         with database.writing(f"to fill table {table}") as connection:
             return _replace_rows(table, day, first.schema, rest, connection)
     return _replace_file(sources.table_folder(settings) / table, day, first.schema, rest)
+
+
+def _require_name(table: str) -> None:
+    """Hold to it that a table is one: its name is also that of a folder. Raises DataInvalid."""
+    if not sources.TABLE.fullmatch(table):
+        raise DataInvalid(
+            f"table: expected a name such as titanic or shop.titanic, came {table!r:.100}"
+        )
+    if split(table)[1].lower().startswith(OURS):  # the data may be in the store's database
+        raise DataInvalid(f"table: {table} is a table of modelsync itself: take another name")
 
 
 def _is_folder(table: str, settings: Settings) -> bool:
@@ -139,8 +153,9 @@ def _extend(found: DataTable, schema: pa.Schema, connection: sa.Connection) -> t
     if DAY not in found.columns:
         new.insert(0, (DAY, sa.Date()))
     for name, kind in new:
-        shown = kind.compile(connection.dialect)
-        connection.execute(sa.text(f"ALTER TABLE {place} ADD COLUMN {quote.quote(name)} {shown}"))
+        column = f"{quote.quote(name)} {kind.compile(connection.dialect)}"
+        change = driver_text(f"ALTER TABLE {place} ADD COLUMN {column}", connection)
+        connection.exec_driver_sql(change, execution_options={"no_parameters": True})
     return tuple(one.name for one in fields)
 
 
@@ -178,7 +193,7 @@ def _copy(
     quote = connection.dialect.identifier_preparer
     place = quote.format_table(sa.table(table.name, schema=table.schema))
     listed = ", ".join(quote.quote(name) for name in (DAY, *schema.names))
-    command = f"COPY {place} ({listed}) FROM STDIN (FORMAT csv)"
+    command = driver_text(f"COPY {place} ({listed}) FROM STDIN (FORMAT csv)", connection)
     options = csv.WriteOptions(include_header=False, quoting_style="all_valid")
     driver: Any = connection.connection.driver_connection
     rows = 0

@@ -29,6 +29,7 @@ from modelsync.models.types import ModelEntry
 from modelsync.settings import Settings
 from modelsync.store.records import Job, JobKind, NewJob, Version
 from modelsync.training import plan, training_request
+from modelsync.training.inputs import CHECKED
 from modelsync.training.intent import kind_of, options_of
 from modelsync.training.suitability import (
     check_columns,
@@ -59,7 +60,8 @@ class Submission:
     `instance`: the loaded model, None if it is not loaded in this process.
 
     Of a training run: `day`, whose data is meant, `key` for its version, `source`, of those that
-    the class declares the one that was checked. `promote`: the version serves if it is accepted.
+    the class declares the one that was checked, and `checked`, its fingerprint then. `promote`: the
+    version serves if it is accepted.
     """
 
     kind: JobKind
@@ -74,6 +76,7 @@ class Submission:
     day: date | None = None
     key: str = ""
     source: str = ""
+    checked: str = ""
     promote: bool = True
 
 
@@ -139,9 +142,9 @@ class Intake:
             request = replace(request, source=found.text, target=", ".join(found.target))
             options = {"columns": request.columns} if request.columns else {}
             options |= {"target": list(found.target)} if len(found.target) > 1 else {}
-        options |= options_of(entry, kind, planned=planned) | (
-            {} if asked.promote else {"promote": False}
-        )
+        options |= options_of(entry, kind, planned=planned)
+        options |= {} if asked.promote else {"promote": False}
+        options |= {CHECKED: asked.checked} if asked.checked else {}
         check_method(request, kind, asked.instance)
         parent = None
         if kind == "update":

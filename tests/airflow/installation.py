@@ -59,6 +59,7 @@ class Airflow:
             "scheduler__scheduler_health_check_threshold": patient(10),
             "scheduler__task_instance_heartbeat_timeout": patient(60),
             "usage_data_collection__enabled": False,
+            "workers__execution_api_timeout": patient(60),
         }
         own = {f"AIRFLOW__{name.upper()}": str(value) for name, value in settings.items()}
         return {"AIRFLOW_HOME": str(self.home), "MODELSYNC_AIRFLOW_COMMAND": str(COMMAND), **own}
@@ -70,21 +71,26 @@ class Airflow:
         return self._output([str(self._program), *arguments])
 
     def python(self, script: Path, *arguments: str) -> str:
-        """Return what a script prints that Airflow's Python runs."""
+        """Return what a script prints that Airflow's Python runs; `output` has it meanwhile."""
         return self._output([str(self._python), str(script), *arguments])
 
+    @property
+    def output(self) -> str:
+        """What the newest command has printed so far."""
+        return (self.home / "output").read_text("utf-8", errors="replace")
+
     def _output(self, command: list[str]) -> str:
-        done = subprocess.run(
-            command,
-            env=self.environ,
-            cwd=self.home,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=patient(900),
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        with (self.home / "output").open("wb") as file:
+            done = subprocess.run(
+                [*leash(), *command],
+                env=self.environ,
+                cwd=self.home,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                timeout=patient(900),
+            )
+        assert done.returncode == 0, self.output
+        return self.output
 
     # --- services ---------------------------------------------------------------------------------
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.airflow.installation import Airflow
+from modelsync.leash import leash
+from tests.airflow.installation import COMMAND, Airflow
 from tests.airflow.shop import Shop
 from tests.fixtures import postgres
+from tests.waiting import patient, until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 
@@ -110,6 +114,34 @@ def test_a_version_that_is_worse_is_kept_back(days: tuple[list[dict[str, Any]], 
     assert "quality" in output.partition("2026-11-04")[2]
 
 
+def test_another_process_is_waited_for(airflow: Airflow, shop: Shop) -> None:
+    """While somebody else trains the model its task waits, and then finds the data trained."""
+    (shop.data / "incoming" / "2026-11-05.csv").write_text("age,quality,spent\n50,8,9.5\n")
+    shop.gate.unlink()
+    environ = {**airflow.environ, **shop.settings()}
+    command = [str(COMMAND), "train", "Shop", "--date", "2026-11-05"]
+    known = {name: value for name, value in environ.items() if "AIRFLOW" not in name}
+    other = subprocess.Popen([*leash(), *command], env=known)
+    try:
+        until(shop.waits, 120, "the other process trains the model")
+        with ThreadPoolExecutor() as pool:
+            ended = pool.submit(
+                airflow.python, HERE / "run_dags.py", "modelsync_Shop", "2026-11-05"
+            )
+            until(lambda: "looking again in" in airflow.output, 120, "the task waits")
+            shop.gate.touch()
+            [result] = _results(ended.result())
+        assert other.wait(patient(60)) == 0
+    finally:
+        shop.gate.touch()
+        other.kill()
+        other.wait()
+    assert result["state"] == "success"
+    assert result["tasks"]["check"] == "success"
+    assert result["tasks"]["train"] == "skipped"
+    assert result["tries"]["datafill"] == 1
+
+
 def test_models_that_train_themselves_have_a_dag(airflow: Airflow, shop: Shop) -> None:
     """A broken folder is no import error, and costs no other its DAG; no model is imported."""
     listed = json.loads(_last_json(airflow.run("dags", "list", "-o", "json")))
@@ -127,9 +159,9 @@ def test_a_dag_of_a_broken_folder_says_what_is_wrong(airflow: Airflow) -> None:
 
 
 def test_parsing_imports_nothing_heavy(airflow: Airflow) -> None:
-    """To an ordinary DAG, ours add the standard library and the file beside them."""
+    """To an ordinary DAG, ours add the standard library and the two files beside them."""
     [result] = _results(airflow.python(HERE / "parse_dags.py"))
-    assert result["imported"] == ["modelsync_models"]
+    assert result["imported"] == ["modelsync_command", "modelsync_models"]
 
 
 def _last_json(output: str) -> str:

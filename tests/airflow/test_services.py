@@ -94,8 +94,10 @@ def airflow(
 
 def events(airflow: Airflow) -> list[tuple[Any, ...]]:
     """Return the version and the day of each event of the model's asset, the oldest first."""
-    found = airflow.call("GET", "assets/events", order_by="id")["asset_events"]
-    ours = [one for one in found if one["uri"] == "modelsync://models/Shop"]
+    found = airflow.call("GET", "assets/events")["asset_events"]
+    ours = sorted(
+        (one for one in found if one["uri"] == "modelsync://models/Shop"), key=lambda one: one["id"]
+    )
     assert {one["group"] for one in ours} <= {"model"}
     return [(one["extra"]["version"], one["extra"]["date"]) for one in ours]
 

@@ -166,9 +166,12 @@ def test_volumes_are_named_and_secrets_apart() -> None:
 
 
 def test_the_tests_are_those_of_make_test() -> None:
-    """`docker compose run test` runs what `make test` does."""
-    chosen = SERVICES["test"]["command"][-1]
-    assert f'-m "{chosen}"' in (ROOT / "Makefile").read_text("utf-8")
+    """`docker compose run test` runs what `make test` does, with the libraries of its image."""
+    command = SERVICES["test"]["command"]
+    done = subprocess.run([*command, "--dry-run"], cwd=ROOT, capture_output=True, text=True)
+    wanted = subprocess.run(["make", "test", "--dry-run"], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == wanted.stdout.partition("\n")[2].replace(".venv/bin", "/opt/box/bin")
+    assert done.stdout.startswith("/opt/box/bin/pytest ")
 
 
 # --- each part elsewhere --------------------------------------------------------------------------

@@ -4,6 +4,7 @@ and nginx in front.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import shutil
@@ -183,9 +184,9 @@ def test_predictions_go_on_without_the_others(native: Native) -> None:
     with Client(native) as client:
         for name in ("airflow", "minio", "postgres"):
             one = psutil.Process(processes[name]["pid"])
-            for child in one.children(recursive=True):
-                child.send_signal(signal.SIGKILL)
-            one.kill()
+            for process in (one, *one.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             told = f"{name}: ended with"
             until(functools.partial(contains, native.output, told), 30, told)
             client.more()

@@ -54,7 +54,9 @@ def test_a_failure_is_one_line_of_each_kind(machine: Machine) -> None:
     done = machine.command("Shop", "Nobody", "--date", MONDAY.isoformat(), "--json")
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if line.startswith("modelsync: ")]
-    assert errors[0].startswith("modelsync: Shop 2026-11-23: fill: incoming/2026-11-23*.csv is ref")
+    assert errors[0].startswith(
+        "modelsync: Shop 2026-11-23: fill: incoming/2026-11-23*.csv (1 row) b"
+    )
     assert errors[1] == "modelsync: Nobody: there is no model Nobody; there are Shop"
     logged = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     [failed] = [one for one in logged if one.get("event") == "training_run"]

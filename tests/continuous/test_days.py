@@ -55,7 +55,9 @@ def test_a_broken_day_is_refused_and_caught_up_when_it_is_mended(machine: Machin
     machine.brings(MONDAY, sales(40))
     machine.train()
     machine.brings(TUESDAY, "shop,y\na,maybe\nB,yes\nc,\n")
-    with pytest.raises(StepFailed, match=r"incoming/2026-11-24\*.csv is refused: .*column") as told:
+    with pytest.raises(
+        StepFailed, match=r"incoming/2026-11-24\*.csv .*breaks schema.yml: "
+    ) as told:
         machine.train(day=TUESDAY)
     run = machine.runs()[0]
     assert run.error

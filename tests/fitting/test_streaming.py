@@ -101,8 +101,9 @@ def test_too_many_rows_for_fit_alone_are_refused(tmp_path: Path) -> None:
 class Killed:
     """A job that is killed again and again, and the checkpoints that its parent has stored."""
 
-    def __init__(self, spec: ModelSpec, source: DataSource, folder: Path) -> None:
+    def __init__(self, spec: ModelSpec, source: DataSource, folder: Path, **further: Any) -> None:
         self.spec, self.source, self.folder = spec, source, folder
+        self.further = further
         self.attempts = 0
         self.kept: Path | None = None
         self.positions: list[int] = []
@@ -118,7 +119,7 @@ class Killed:
         output = self.folder / f"out-{self.attempts}"
         with started(
             self.spec, output, source=self.source, skip=skip, checkpoint=self.kept,
-            checkpoint_seconds=0.0,
+            checkpoint_seconds=0.0, **self.further,
         ) as run:  # fmt: skip
             yield run
 
@@ -143,6 +144,28 @@ def test_a_killed_job_goes_on_from_its_last_checkpoint(tmp_path: Path, source: D
     state = stored(done)
     assert state["n"] == state["y"] == list(range(ROWS))
     assert done.made.rows == ROWS
+
+
+def test_rows_that_are_held_out_stay_so_when_a_killed_job_goes_on(
+    tmp_path: Path, source: DataSource
+) -> None:
+    """Each row is fitted or held out, once; both versions are evaluated with all that are."""
+    code = COUNTER + "    def metrics(self, x, y):\n        return {'rows': x['n'].tolist()}\n"
+    job = Killed(model(tmp_path, code), source, tmp_path, planned=True, test_size=0.2)
+    for _ in range(2):
+        for run in job.attempt():
+            file = until(run.checkpoint)
+            os.kill(run.process.pid, signal.SIGKILL)
+            run.process.wait()
+            job.keep(Path(file))
+    for run in job.attempt():
+        done = run.ended()
+    fitted, held = stored(done)["n"], done.made.metrics["rows"]
+    assert sorted(fitted + held) == list(range(ROWS))
+    assert 600 < len(held) < 1000
+    assert done.made.rows == len(fitted)
+    assert done.made.comparison
+    assert done.made.comparison["rows"] == len(held)
 
 
 @pytest.mark.parametrize("at", ["fit", "serialise", "verify"])

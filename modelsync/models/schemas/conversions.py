@@ -71,6 +71,15 @@ def python_type(rule: ColumnRule) -> type | None:
     return _TYPES.get(rule.type)
 
 
+def dtype(rule: ColumnRule) -> str:
+    """Return the type that pandas has for a column, as `models.versions.Column` names it; empty
+    where pandas holds Python's objects.
+    """
+    if rule.type == "bool" and rule.nullable:
+        return ""
+    return _DTYPES.get(rule.type, "")
+
+
 # --- numbers and booleans -------------------------------------------------------------------------
 
 
@@ -249,6 +258,15 @@ def _in_format(kind: ColumnType, form: str) -> Convert:
 
 
 _TYPES: dict[ColumnType, type] = {"int": int, "float": float, "str": str, "bool": bool}
+
+_DTYPES: dict[ColumnType, str] = {
+    "int": "int64",
+    "float": "float64",
+    "str": "object",
+    "bool": "bool",
+    "datetime": "datetime64[us]",
+}
+"""As pandas makes them of Arrow's types, in which training data is read."""
 
 _CONVERTERS: dict[ColumnType, Convert] = {
     "int": _int,

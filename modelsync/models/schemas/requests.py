@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from modelsync import json_text
 from modelsync.errors import InvalidField, VariablesInvalid
 from modelsync.models.data_schema import ColumnRule, DataSchema
-from modelsync.models.schemas import wording
+from modelsync.models.schemas import conversions, wording
 from modelsync.models.schemas.checks import Check, check_of
 from modelsync.models.schemas.conversions import Unfit
 from modelsync.models.tables.table import Table, wrong
@@ -49,6 +49,13 @@ class RequestSchema:
         self._all = tuple(one.name for one in schema.columns)
         self._targets = frozenset(one.name for one in schema.targets)
         self._known = frozenset(self._all)
+        rules = [one.rule for one in self._columns]
+        self._dtypes = {one.name: conversions.dtype(one) for one in rules if one.type != "category"}
+        self._categories = {
+            one.name: conversions.members(one)
+            for one in rules
+            if one.type == "category" and one.allowed
+        }
 
     @property
     def names(self) -> list[str]:
@@ -148,7 +155,9 @@ class RequestSchema:
         if failed:
             raise _refused(failed)
         more = {name: values for name, values in given.items() if name not in self._known}
-        return table.with_columns({**columns, **more})
+        found = table.with_columns({**columns, **more})
+        found.dtypes, found.categories = {**table.dtypes, **self._dtypes}, self._categories
+        return found
 
     def _named(self, table: Table) -> Mapping[str, list[Any]]:
         """Return the columns of a table by the names of the schema."""

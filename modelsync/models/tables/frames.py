@@ -78,7 +78,7 @@ def _series(values: list[Any], kind: Column) -> Any:
 
 
 def _times(values: list[Any], dtype: str) -> Any:
-    """Return times as pandas has them: of texts in ISO 8601, of dates, of milliseconds since 1970."""
+    """Return times as pandas has them: of ISO 8601, of dates, of milliseconds since 1970."""
     import pandas as pd
 
     zone = "," in dtype

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 from modelsync.models.tables.table import Table, wrong
@@ -43,9 +44,11 @@ def _column(table: Table, name: str, member: str) -> Column:
     kinds = set(map(type, values))
     nullable = type(None) in kinds
     kinds.discard(type(None))
-    return Column(
-        name, table.dtypes.get(name) or _dtype(values, kinds, f"{member}.{name}"), nullable
-    )
+    if name in table.categories:
+        return Column(name, "category", nullable, tuple(table.categories[name]))
+    if (dtype := table.dtypes.get(name)) is None:
+        dtype = _dtype(values, kinds, f"{member}.{name}")
+    return Column(name, dtype, nullable)
 
 
 def _dtype(values: Sequence[Any], kinds: set[type], place: str) -> str:
@@ -58,6 +61,8 @@ def _dtype(values: Sequence[Any], kinds: set[type], place: str) -> str:
         raise wrong(place, f"{message}, the first is {first[:40]!r} in row {texts[0]}")
     if kinds == {bool}:
         return "bool"
+    if not kinds <= {bool, int, float}:  # dates and times, by the schema of the folder
+        return "datetime64[us]" if kinds == {datetime} else ANY
     if kinds and float not in kinds and all(one is None or one in _INT64 for one in values):
         return "int64"
     return "float64"

@@ -25,10 +25,13 @@ class Table(dict[str, list[Any]]):
     `flat`: it came as one list of values, which is a column or one row; the version that is asked
     decides. `form` is how the request holds it, `key` which version is asked for. `orient`: the
     form of pandas in which the answer is expected, empty for none; `as_text`: as a text with JSON.
-    `index`: the labels of the rows, None if they have none. `dtypes`: those that the sender gave.
+    `index`: the labels of the rows, None if they have none. `dtypes`: those that the sender gave,
+    or the schema of the folder. `categories`: all values of some columns, by that schema.
     """
 
-    __slots__ = ("as_text", "dtypes", "flat", "form", "index", "key", "named", "orient")
+    __slots__ = (
+        "as_text", "categories", "dtypes", "flat", "form", "index", "key", "named", "orient",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -38,12 +41,14 @@ class Table(dict[str, list[Any]]):
         flat: bool = False,
         index: Sequence[Any] | None = None,
         dtypes: Mapping[str, str] | None = None,
+        categories: Mapping[str, tuple[Any, ...]] | None = None,
     ) -> None:
         super().__init__(columns)
         self.named = named
         self.flat = flat
         self.index = index
         self.dtypes = dtypes or {}
+        self.categories = categories or {}
         self.form: Form = "x"
         self.key = ""
         self.orient: Orient | Literal[""] = ""
@@ -66,11 +71,23 @@ class Table(dict[str, list[Any]]):
     def without(self, name: str) -> Table:
         """Return the same table without one column."""
         columns = {key: values for key, values in self.items() if key != name}
-        return Table(columns, named=self.named, index=self.index, dtypes=self.dtypes)
+        return Table(
+            columns,
+            named=self.named,
+            index=self.index,
+            dtypes=self.dtypes,
+            categories=self.categories,
+        )
 
     def with_columns(self, columns: Mapping[str, list[Any]]) -> Table:
         """Return a table of the same request with other columns, which have names."""
-        found = Table(columns, named=True, index=self.index, dtypes=self.dtypes)
+        found = Table(
+            columns,
+            named=True,
+            index=self.index,
+            dtypes=self.dtypes,
+            categories=self.categories,
+        )
         found.form, found.key = self.form, self.key
         found.orient, found.as_text = self.orient, self.as_text
         return found
