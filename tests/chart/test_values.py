@@ -137,7 +137,7 @@ def test_every_parser_has_a_schema() -> None:
         ("MODELSYNC_LOG_LEVEL", ["debug"], ["trace"]),
         (
             "MODELSYNC_ALIASES",
-            ["", "/train=Iris:train", "/a/b=Iris:predict, /c=Iris:status"],
+            ["", "/=Iris:predict", "/train=Iris:train", "/a/b=Iris:predict, /c=Iris:status"],
             ["train=Iris:train", "/train=Iris", "/train=Iris:fit", "/train", 1],
         ),
     ],

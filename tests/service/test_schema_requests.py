@@ -218,6 +218,8 @@ def test_a_query_that_does_not_fit_is_refused(service: Service) -> None:
         "agee": 'the model has no such parameter; did you mean "age"?',
         "foo": "the model has no such parameter; it takes class, sex, age, embarked",
     }
+    assert list(errors(service.get("/older?=3&class=3&sex=male"))) == ["variables"]
+    assert "did you mean" in errors(service.get("/older?class[]=3&sex=male"))["class[]"]
     found = errors(service.get("/older?class=&age=x"))
     assert found["class"] == "expected a whole number from 1 to 3; came null"
     assert found["sex"] == 'expected one of "female", "male"; it is missing'

@@ -22,6 +22,8 @@ pytestmark = pytest.mark.training
         ("/a=Iris:predict,/a=Iris:train", "twice"),
         ("/a=Iris:guess", "must be one of predict, train, status, download"),
         ("a=Iris:train", "must be a list such as"),
+        ("//=Iris:train", "must be a list such as"),
+        ("=Iris:train", "must be a list such as"),
         ("/a", "must be a list such as"),
         ("/a?b=Iris:train", "must be a list such as"),
     ],
@@ -37,10 +39,11 @@ def test_a_wrong_alias_ends_the_start(tmp_path: Path, aliases: str, says: str) -
 
 def test_a_list_of_aliases() -> None:
     """Blanks and a slash at the end do not matter; a model's name may come later."""
-    found = settings.load({"MODELSYNC_ALIASES": " /a/b=Iris:train, /c/=Nobody:predict,"})
+    found = settings.load({"MODELSYNC_ALIASES": " /a/b=Iris:train, /c/=Nobody:predict, /=Iris:predict,"})
     assert found.training.aliases == (
         Alias("/a/b", "Iris", "train"),
         Alias("/c", "Nobody", "predict"),
+        Alias("/", "Iris", "predict"),
     )
     assert settings.load({}).training.aliases == ()
     with pytest.raises(SettingsError):

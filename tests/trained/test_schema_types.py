@@ -41,7 +41,7 @@ class Sees:
         return [{"fitted": self.model, "predicts": self.of(x)}] * len(x)
 """
 
-FORMS = {
+FORMS: dict[str, list[Any]] = {
     "day": ["2026-01-31", 1769817600000, "2026-02-01T00:00:00Z"],
     "seen": ["2026-01-31T12:30:00+02:00", None, 1769817600000],
     "at": ["08:30", None, "08:30:15"],
@@ -75,7 +75,7 @@ def test_training_and_serving_have_the_same_types(client: Client) -> None:
 
 def test_rows_of_a_file_have_the_types_of_a_request(client: Client) -> None:
     """Data that is read as Arrow, and rows that come as JSON."""
-    table = pa.table({name: list(map(as_text, values)) for name, values in FORMS.items()})
+    table = pa.table({name: [as_text(one) for one in FORMS[name]] for name in FORMS})
     file = client.service.home.parent / "data" / "rows.parquet"
     file.parent.mkdir()
     parquet.write_table(table.append_column("cost", pa.array([1, 2, 3])), file)

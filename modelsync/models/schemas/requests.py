@@ -191,7 +191,7 @@ class RequestSchema:
         rules = {name: rule for name, _, rule in self._columns}
         for name, texts in fields.items():
             if name not in self._known and name not in others:
-                failed.append(_field(name, self._unknown(name, others)))
+                failed.append(_field(name or "variables", self._unknown(name, others)))
             elif len(texts) > 1:
                 failed.append(_field(name, f"expected once; it came {len(texts)} times"))
             elif name in rules:
