@@ -50,6 +50,8 @@ NOT_OURS = {
     *("mapping", "requestBody", "taskset"),
     # The user's own file, which git ignores, and all files of that kind.
     *("requirements-models.txt", "requirements*.txt"),
+    # What instances of a model's class are given.
+    "self.schema",
     # A parameter whose variable is named by a keyword of Python.
     "class_",
     # A type variable of an explanation.

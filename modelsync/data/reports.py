@@ -40,16 +40,16 @@ def _heading(report: CheckReport) -> str:
 
 
 def _sentence(one: Violation) -> str:
-    """Return what breaks one rule, such as `age: min: expected at least 0; 3 rows broke it`."""
+    """Return what breaks one rule: column, rule, what it expects, how many rows do not fit."""
     if one.rule == "rows":
         return "the data is empty: expected at least one row"
     if one.rule == "missing":
         return f"{one.column}: missing: expected {one.expected}"
-    rows = "1 row" if one.count == 1 else f"{one.count:,} rows"
-    found = f"{one.column}: {one.rule}: expected {one.expected}; {rows} broke it"
+    rows = "1 row does not fit" if one.count == 1 else f"{one.count:,} rows do not fit"
+    found = f"{one.column}: {one.rule}: expected {one.expected}; {rows}"
     if one.examples:
         row, value = one.examples[0]
-        found += f", the first {row:,} ({shown(value)})"
+        found += f", {'it' if one.count == 1 else 'the first'} is row {row:,} ({shown(value)})"
     return found
 
 

@@ -43,7 +43,7 @@ def infer(examine: Examine, target: Collection[str] = ()) -> str:
     Raises DataInvalid and StoreUnavailable.
     """
     source = examine(None)
-    columns = {name: Column(name) for name in source.columns.names}
+    columns = {name: InferredColumn(name) for name in source.columns.names}
     for batch in source.raw():
         for name, values in zip(batch.schema.names, batch.columns, strict=True):
             columns[name].add(values)
@@ -59,7 +59,7 @@ def infer(examine: Examine, target: Collection[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _padded(examine: Examine, whole: list[Column]) -> Iterator[str]:
+def _padded(examine: Examine, whole: list[InferredColumn]) -> Iterator[str]:
     """Yield the columns of whole numbers that are texts in a file, some with leading zeros.
 
     01234 is a zip code, and would become 1234.
@@ -79,7 +79,7 @@ def _padded(examine: Examine, whole: list[Column]) -> Iterator[str]:
             return
 
 
-class Column:
+class InferredColumn:
     """What the values of a column are, so far. `is_text`: they are texts that look like numbers."""
 
     def __init__(self, name: str) -> None:

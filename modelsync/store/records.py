@@ -165,6 +165,9 @@ serving. `unchanged`: the same data and code have been trained before.
 SCHEDULE_LEASE = "train:schedule"
 """The lease of the replica that trains by schedule, and up to when that has been done."""
 
+RUN_LEASE = "run:"
+"""What the leases of runs that were asked for begin with, before the number."""
+
 Trigger = Literal["command", "schedule", "change", "drift", "airflow"]
 """What has started a training run: `change` of the data, `drift` of the requests."""
 

@@ -6,13 +6,35 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    Text,
+    and_,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from modelsync.errors import RunInProgress
 from modelsync.store.database import Database
-from modelsync.store.records import RUN_STEPS, RunOutcome, RunState, RunStep, TrainingRun, Trigger
+from modelsync.store.records import (
+    RUN_LEASE,
+    RUN_STEPS,
+    RunOutcome,
+    RunState,
+    RunStep,
+    TrainingRun,
+    Trigger,
+)
 from modelsync.store.rows import run_of
 from modelsync.store.run_history import last_good, run_row
+from modelsync.store.tables import leases
 from modelsync.store.tables import training_runs as rows
 
 SILENCE = 60.0
@@ -25,6 +47,9 @@ NOTED = frozenset(
     {"step", "filled", "source", "fingerprint", "columns", "report", "job", "version", "comparison"}
 )
 """What the process of a run may note of it."""
+
+TRIES = 5
+"""How often a run that was asked for is begun, if whoever has started it dies each time."""
 
 LOST = "Lost"
 """The kind of error of a run whose process was silent."""
@@ -151,11 +176,16 @@ class TrainingRuns:
             return run_of(_add(connection, model, date, trigger, now)), True
 
     def asked_runs(self) -> list[TrainingRun]:
-        """Return the runs that were asked for and not begun yet, the oldest first."""
-        query = select(rows).where(rows.c.state == "waiting", rows.c.attempts == 0)
+        """Return the runs that were asked for and are to be started, the oldest first: not begun
+        yet, or interrupted while somebody had their lease, at most `TRIES` times.
+        """
+        lease = literal(RUN_LEASE) + cast(rows.c.number, Text)
+        theirs = select(leases.c.name).where(leases.c.name == lease).exists()
+        interrupted = and_(rows.c.state.in_(("waiting", "failed")), rows.c.attempts < TRIES, theirs)
+        fresh = and_(rows.c.state == "waiting", rows.c.attempts == 0)
+        query = select(rows).where(or_(fresh, interrupted)).order_by(rows.c.number)
         with self.database.reading() as connection:
-            found = connection.execute(query.order_by(rows.c.number)).mappings()
-            return [run_of(row) for row in found]
+            return [run_of(row) for row in connection.execute(query).mappings()]
 
     def refuse_run(self, number: int, error: Mapping[str, Any]) -> bool:
         """End a run as failed that was asked for and cannot be begun; False if it was begun."""

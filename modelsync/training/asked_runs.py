@@ -13,7 +13,7 @@ from modelsync.backoff import Backoff
 from modelsync.errors import StoreUnavailable, UnknownRun
 from modelsync.observability.logs import event
 from modelsync.store.catalog import Catalog
-from modelsync.store.records import TrainingRun
+from modelsync.store.records import RUN_LEASE, TrainingRun
 from modelsync.training.train_command import BUSY, FINAL, TrainCommand, TrainCommands, said
 
 log = logging.getLogger(__name__)
@@ -75,11 +75,11 @@ class AskedRuns:
             raise
 
     def stop(self, grace: float) -> None:
-        """The service ends: runs that were not begun wait for another replica."""
+        """The service ends: runs that are not done wait for another replica, or the next start."""
         for one in self._started.values():
             one.child.end(grace)
-            with suppress(StoreUnavailable):
-                self._catalog.release(_lease(one.run), self._owner)
+            with suppress(StoreUnavailable):  # kept, so that the run is started again; but free
+                self._is_ours(one.run, 0)
 
     def _start(self, now: float) -> None:
         asked = self._catalog.asked_runs()
@@ -127,7 +127,7 @@ class AskedRuns:
 
 
 def _lease(run: TrainingRun) -> str:
-    return f"run:{run.number}"
+    return f"{RUN_LEASE}{run.number}"
 
 
 def _say(run: TrainingRun, level: int, said: str) -> None:

@@ -169,7 +169,7 @@ class TrainingSchedule:
         self._catalog.release(self._lease, self._owner)
         self._child, self._starts, self._busy = None, 0, False
         self._due = self._schedule.next_after(self._begun)
-        self._say("training has ended", code=code, next=self._due)
+        self._say("training has ended", code=code, next=self._due and max(self._due, self._clock()))
 
     def _say(self, said: str, code: int = 0, **facts: datetime | None) -> None:
         told = {name: time.isoformat() for name, time in facts.items() if time}

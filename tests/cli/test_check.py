@@ -146,3 +146,14 @@ class Good:
     def transform_predict(self, day, class_):
         return {"sum": day.day + class_}
 """
+
+
+def test_check_warns_of_a_plan_that_cannot_be_read(models: Path) -> None:
+    """An attribute that is computed trains nothing by itself: the check says so, and passes."""
+    (models / "Good" / "etls.py").write_text(
+        "import os\n\nclass Good:\n    source = os.environ.get('A', 'b.csv')\n"
+        "    def fit(self, x): return 1\n"
+    )
+    done = modelsync("check", "Good", cwd=models)
+    assert done.returncode == 0
+    assert "Good: etls.py:4: source is not used: it is computed when the class is" in done.stdout

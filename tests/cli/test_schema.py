@@ -40,7 +40,7 @@ def test_a_check_shows_what_is_wrong(models: Path) -> None:
     assert found.returncode == 1
     assert found.stdout.splitlines()[0].endswith("*.csv: 2 rows, 1 rule of schema.yml broken")
     assert found.stdout.splitlines()[1:] == [
-        "  age: min: expected at least 0.0; 1 row broke it, the first 0 (-3.0)",
+        "  age: min: expected at least 0.0; 1 row does not fit, it is row 0 (-3.0)",
         "    row 0: -3.0",
     ]
     schema = "models_serve/Price/schema.yml"

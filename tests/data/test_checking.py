@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,7 +76,7 @@ def test_a_report_names_columns_rules_counts_and_rows(checked: Check) -> None:
     assert by_rule["age", "nullable"].examples == ((22, None),)
     assert by_rule["age", "type"].examples == ((23, "x"),)
     assert by_rule["y", "type"].examples == ((24, "0.5"),)
-    assert "age: min: expected at least 0.0; 20 rows broke it, the first 0 (-20.0)" in (
+    assert "age: min: expected at least 0.0; 20 rows do not fit, the first is row 0 (-20.0)" in (
         reports.summary(report)
     )
     assert "    and 10 more rows" in reports.text(report).splitlines()
@@ -298,3 +300,28 @@ def test_rows_that_were_not_checked_are_refused_with_their_place(tmp_path: Path)
     write(tmp_path, "y\n1\n", "a.csv")
     with pytest.raises(DataInvalid, match=r"a\.csv has no column 'age'"):
         given(tmp_path, AGE, "a.csv")
+
+
+def test_a_query_and_a_table_are_checked(tmp_path: Path) -> None:
+    """By the types that the rows have; what the database calls missing is missing."""
+    file = tmp_path / "data.db"
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE people (y INTEGER, age REAL, extra TEXT)")
+        rows = [(1, 30.0, "a"), (None, 40.5, "b"), (0, None, "c"), (1, 400.0, "d")]
+        database.executemany("INSERT INTO people VALUES (?, ?, ?)", rows)
+        database.commit()
+    settings = load({"MODELSYNC_DATA_URL": f"sqlite:///{file}"})
+    known = schema_of(AGE)
+    for source in ("people", "SELECT extra, age, y FROM people"):
+        found = examine(source, "", folder=tmp_path, settings=settings, schema=known)
+        report = check(found, known)
+        assert report.rows == 4
+        assert {(one.rule, one.examples) for one in report.violations} == {
+            ("nullable", ((2, None),)),
+            ("max", ((3, 400.0),)),
+        }
+    good = "SELECT * FROM people WHERE age < 100"
+    source = examine(good, "", folder=tmp_path, settings=settings, schema=known)
+    assert check(source, known).passed
+    [batch] = source.batches()
+    assert batch.to_pydict() == {"age": [30.0, 40.5], "y": [1, -1]}

@@ -12,7 +12,7 @@ from modelsync.models.schemas.reading import read
 from modelsync.models.serialization import from_json, to_json
 from modelsync.models.types import Fault, ModelSpec
 from tests.models.code import fault_of
-from tests.models.conftest import Find, Write
+from tests.models.conftest import Find, Load, Write
 
 MODEL = "class Churn:\n    def transform_predict(self, variables): return {}\n"
 
@@ -168,6 +168,21 @@ def test_a_text_of_another_encoding_is_told(write: Write, find: Find) -> None:
     (find("Churn").path / "schema.yml").write_bytes("a: int\nstraße: str\n".encode("latin-1"))
     found = fault_of(find("Churn"))
     assert (found.file, found.line, found.message) == ("schema.yml", 2, "is no text in UTF-8")
+
+
+def test_instances_read_the_schema(serve: Load) -> None:
+    """As plain mappings, already in the constructor; a class that has one of its own keeps it."""
+    code = """
+        class Churn:
+            def __init__(self): self.names = list(self.schema)
+            def transform_predict(self): return {"names": self.names, **self.schema["sex"]}
+        """
+    answer = serve(code, {"schema.yml": ML_SERVER_FRAMEWORK}).call({})
+    assert answer["names"] == ["survived", "sex", "age"]
+    assert (answer["encoding"], answer["fill"], answer["target"]) == ("OneHotEncoder", "", False)
+    own = code.replace("class Churn:", "class Churn:\n            schema = {'sex': {'mine': 1}}")
+    answer = serve(own, {"schema.yml": ML_SERVER_FRAMEWORK}, name="Own").call({})
+    assert answer == {"names": ["sex"], "mine": 1}
 
 
 def fault_of_text(text: bytes) -> Fault:

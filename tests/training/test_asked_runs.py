@@ -122,6 +122,36 @@ def test_a_replica_that_dies_is_replaced(opened: Store, replica: Replica) -> Non
     assert Replica(opened, "three").step()
 
 
+@pytest.mark.parametrize("end", ["stopped", "killed"])
+def test_a_run_that_is_interrupted_goes_on(opened: Store, replica: Replica, end: str) -> None:
+    """The service was started anew, or its machine is gone: the next one continues the run."""
+    run, _ = opened.catalog.ask_run("Churn", DAY, "command")
+    replica.step()
+    opened.catalog.begin_run("Churn", DAY, "command", "child", "c0de")
+    if end == "stopped":
+        opened.catalog.pause_run(run.number, "child", "train")
+        replica.asked.stop(1)
+    else:
+        with opened.catalog.database.writing() as (connection, now):
+            past = now - timedelta(minutes=2)
+            connection.execute(update(training_runs).values(heartbeat=past))
+            connection.execute(update(leases).values(until=past))
+    two = Replica(opened, "two")
+    two.step()
+    assert [arguments[0] for arguments in two.step(LOSING)] == ["Churn"]
+    opened.catalog.begin_run("Churn", DAY, "command", "another", "c0de")
+    opened.catalog.end_run(run.number, "another", "failed", error={"step": "train", "kind": ""})
+    two.end(1)
+    assert not two.step(60)
+
+
+def test_a_paused_run_of_somebody_else_is_left_alone(opened: Store, replica: Replica) -> None:
+    """Airflow goes on with it, step by step."""
+    run = opened.catalog.begin_run("Churn", DAY, "airflow", "task", "c0de")
+    opened.catalog.pause_run(run.number, "task", "check")
+    assert not replica.step()
+
+
 def test_a_silent_run_is_lost(opened: Store, replica: Replica) -> None:
     """Its process was killed together with its replica."""
     run = opened.catalog.begin_run("Churn", DAY, "command", "child", "c0de")

@@ -54,7 +54,7 @@ class Priced:
         return [self.model for _ in x]
 """
 
-PRICES = "rooms,price\n" + "1,10\n" * 20
+PRICES = "rooms,price\n" + "1,10\n2,20\n" * 20
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_changed_data_start_a_training(folder: Path) -> None:
     with replica(folder, "one", **settings) as service:
         store = open_store(service.home)
         until(lambda: runs(store, "Priced"), 90)
-        (data / "prices.csv").write_text(PRICES + "1,20\n" * 20)
+        (data / "prices.csv").write_text(PRICES + "3,30\n" * 20)
         second, first = until(lambda: runs(store, "Priced")[1:] and runs(store, "Priced"), 90)
         assert (first.trigger, second.trigger) == ("change", "change")
         assert first.fingerprint != second.fingerprint
@@ -199,6 +199,20 @@ def test_a_replica_that_dies_is_replaced(
         (run,) = until(lambda: runs(store, "Slow"), 200)
         assert run.outcome == "promoted"
         assert store.catalog.model("Slow").current == run.version
+
+
+def test_a_run_goes_on_when_its_service_starts_anew(folder: Path) -> None:
+    """Nobody asks for it again: an update of the service ends no training."""
+    with replica(folder, "one") as service:
+        store = open_store(service.home)
+        run, _ = store.catalog.ask_run("Slow", datetime.now(UTC).date(), "command")
+        until(lambda: list(folder.glob("began-*")), 90)
+    assert store.catalog.run("Slow", run.number).state == "waiting"
+    (folder / "go").touch()
+    with replica(folder, "one"):
+        until(lambda: runs(store, "Slow"), 120)
+    found = store.catalog.run("Slow", run.number)
+    assert (found.outcome, found.attempts) == ("promoted", 2)
 
 
 def test_a_store_that_is_away_at_the_time_delays_it(folder: Path, postgres: PostgresServer) -> None:
