@@ -1,6 +1,9 @@
 # The same targets on a laptop and in CI. `make` alone lists them.
 BIN := .venv/bin
 
+# Compiled tests are kept: otherwise each process of pytest takes a quarter of a minute to compile them.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Tests wait more than they work: for two processors three at a time.
 TESTS := -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2))) --dist worksteal
 APART := image or cluster or isolation or training or airflow or compose or jobs
