@@ -189,9 +189,10 @@ class ProcessSet:
 
 def _end_leftovers(logs: Path) -> None:
     """End what a run that was killed has left: on Linux its processes ended with it, but not the
-    children of Airflow.
+    children of Airflow and of nginx, which write their title over their environment.
     """
     for one in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if one.environ().get(_MARK) == str(logs):
+            of_nginx = one.name() == "nginx" and one.cwd() == str(logs)
+            if of_nginx or one.environ().get(_MARK) == str(logs):
                 one.kill()

@@ -67,6 +67,7 @@ def composed(folder: Path, models: Path, **variables: str) -> Iterator[Native]:
     the test has killed it.
     """
     output = folder.with_suffix(".log")
+    (folder / "processes.json").unlink(missing_ok=True)  # of a set that the test has killed
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MODELSYNC_")}
     settings = {"MODELS_FOLDER": str(models), "HTTP_PORT": "0", "AIRFLOW_PORT": "0", **variables}
     with output.open("ab") as log:
