@@ -125,8 +125,11 @@ class Sampler:
         self._wake.set()
         if self._thread is None:
             thread = threading.Thread(target=self._run, name="modelsync-samples", daemon=True)
-            with suppress(RuntimeError):  # the system starts no more threads now
+            try:
                 thread.start()
+            except RuntimeError:  # the system starts no more threads now; the next sample tries
+                self._wake.clear()
+            else:
                 self._thread = thread
 
     # --- in the thread ----------------------------------------------------------------------------
