@@ -37,7 +37,7 @@ test-isolation: setup  ## ordinary and misbehaving models in each place, about 1
 test-training: setup s3-server  ## models that are fitted by real jobs, about 5 minutes
 	$(BIN)/pytest -n 2 --dist worksteal -m training tests
 
-test-airflow: setup airflow  ## the DAGs by a real Airflow, its scheduler and its API server, about 5 minutes
+test-airflow: setup airflow  ## the DAGs by a real Airflow, its scheduler and its API server, about 6 minutes
 	$(BIN)/pytest -n 2 --dist loadfile -m airflow tests/airflow
 
 test-compose: setup s3-server airflow compose-tool  ## docker-compose.yml by Docker's loader, and its set as native processes, about 3 minutes

@@ -44,8 +44,8 @@ def measure(folder: Path) -> Figure:
     notes = [
         f"wrk, 32 connections, {ROUNDS} rounds of 1 s for each service, in turn, one worker each: "
         "the processor time of the worker, all its threads included, for each request; ratios to "
-        "the service without sampling of the same round. `none` is the same service twice: so far "
-        "goes chance.",
+        "the mean of two services without sampling in the same round. `none` is one of these two: "
+        "how far it is from 1 shows how far chance goes.",
         "The collector is a process of its own, niced, and not in the figures.",
     ]
     return Figure("9. Sampling of requests", "sampling", lines, notes)
@@ -57,14 +57,15 @@ def _compare(services: dict[str, Service], folder: Path, model: str) -> list[Lin
     for number in range(ROUNDS):
         names = list(services) if number % 2 else list(reversed(services))
         each = {name: _cost(services[name], folder, model) for name in names}
+        without = (each["off"] + each["0"]) / 2
         for share, ratios in costs.items():
-            ratios.append(each[share] / each["off"])
+            ratios.append(each[share] / without)
     return [
         median(
             f"{model}: processor time for a request, sampling {SHARES[share]}",
             ratios,
             "times",
-            1.02 if share != "1" else None,
+            1.02 if share == "0.01" else None,
         )
         for share, ratios in costs.items()
     ]

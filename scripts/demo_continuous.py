@@ -131,7 +131,7 @@ def _days(incoming: Path, url: str, environment: dict[str, str]) -> int:
         broken = [["1", "first", "female", "-4", "S"], ["2", "3", "m", "26", "Southampton"]]
         _arrives(incoming / f"{three}.csv", header, [*rows[:10], *broken])
         codes.append(_train(three, environment))
-        _say(f"  its report, GET {url.removeprefix('http:/')}/runs:")
+        _say(f"  its report, at {url}/runs:")
         _say("\n".join(_report(url, three)))
         client.wait(version=2)
         _say("  version 2 goes on")
@@ -147,7 +147,7 @@ def _report(url: str, day: date) -> Iterator[str]:
     """What of the schema the rows of a day break, as the service shows it."""
     [listed] = requests.get(f"{url}/runs", params={"date": str(day)}, timeout=30).json()["runs"]
     run = requests.get(f"{url}/runs/{listed['number']}", timeout=30).json()
-    for one in run["report"]["violations"]:
+    for one in run["error"]["report"]["violations"]:
         rows = ", ".join(f"row {row}: {value}" for row, value in one["examples"])
         yield f"    {one['column']}: {one['rule']}: expected {one['expected']}; came {rows}"
 

@@ -116,7 +116,14 @@ class CodeBase:
         files = [path for name in folders for path in (ROOT / name).rglob("*") if path.is_file()]
         files += [
             ROOT / name
-            for name in ("Dockerfile", "Makefile", "docker-compose.yml", "pyproject.toml", "run.sh")
+            for name in (
+                ".ci/run",
+                "Dockerfile",
+                "Makefile",
+                "docker-compose.yml",
+                "pyproject.toml",
+                "run.sh",
+            )
         ]
         text = "\n".join(path.read_text("utf-8", errors="ignore") for path in files)
         return set(re.findall(r"[\w.-]*\w", text)) | set(re.findall(r"\w+", text))

@@ -46,6 +46,11 @@ STEPS = {
 }
 """The tasks, and the steps of `modelsync train` that they run."""
 
+WAIT = timedelta(seconds=30)
+"""How long a task waits for another process that works on its model. Within some seconds Airflow
+would take the end of the old wait for the end of the task, and fail it.
+"""
+
 # --- settings -------------------------------------------------------------------------------------
 
 
@@ -89,8 +94,8 @@ class TrainingStep(BaseOperator):
         self.log.info("$ %s", shlex.join(self._command.words))
         ended = self._command.run(lambda line: self.log.info("%s", line))
         if ended.code == BUSY:
-            self.log.info("looking again in %s", wait())
-            raise AirflowRescheduleException(datetime.now(UTC) + wait())
+            self.log.info("looking again in %s", WAIT)
+            raise AirflowRescheduleException(datetime.now(UTC) + WAIT)
         if ended.code:
             raise (AirflowFailException if ended.is_final else AirflowException)(ended.said)
         if reason := self._nothing_to_do(ended):
@@ -113,11 +118,6 @@ class TrainingStep(BaseOperator):
         """End the command with the task."""
         if self._command:
             self._command.stop()
-
-
-def wait() -> timedelta:
-    """Return how long a task waits for another process that works on its model."""
-    return min(timedelta(seconds=30), RETRY_DELAY)
 
 
 def day(context: Any) -> str:

@@ -95,6 +95,7 @@ def _faults(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _operation(context: Context, model: LoadedModel) -> Operation:
+    """The Operation Object of a model's feedback."""
     several: Schema = {
         "type": "object",
         "properties": {"feedback": {"type": "array", "maxItems": MOST, "items": SCHEMA}},

@@ -14,7 +14,7 @@ from modelsync.cli.command import start
 from modelsync.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from modelsync.continuous.pipeline import Pipeline
+    from modelsync.continuous.pipeline import TrainingPipeline
     from modelsync.models.types import ModelName
     from modelsync.store.records import RunStep, TrainingRun, Trigger
 
@@ -64,7 +64,7 @@ def train(
     """
     from modelsync import orphans, store
     from modelsync.continuous import code
-    from modelsync.continuous.pipeline import Pipeline
+    from modelsync.continuous.pipeline import TrainingPipeline
     from modelsync.training.stop import Stop
 
     stop = Stop()
@@ -75,7 +75,7 @@ def train(
     os.nice(config.training.nice)
     report = Report(as_json=as_json)
     with code.current(config, models) as found:
-        pipeline = Pipeline(config, store.open(config), found, stop, report.step, force)
+        pipeline = TrainingPipeline(config, store.open(config), found, stop, report.step, force)
         asked = Asked(pipeline, report, trigger, step, wait=wait)
         for name in asked.names(models):
             asked.train(name, day.date() if day else None)
@@ -150,7 +150,7 @@ class Asked:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: TrainingPipeline,
         report: Report,
         trigger: Trigger,
         step: RunStep | None,
@@ -200,6 +200,7 @@ class Asked:
                 return
 
     def _day(self, name: ModelName, day: date) -> None:
+        """Train a model with one day, and report how that ended."""
         from modelsync.continuous.failures import StepFailed
         from modelsync.continuous.run_record import Stopped
         from modelsync.errors import ModelsyncError, RunInProgress

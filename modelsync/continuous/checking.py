@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelsync.continuous import failures
-from modelsync.continuous.context import Progress, RunContext
+from modelsync.continuous.context import RunContext, StepReport
 from modelsync.continuous.failures import StepFailed
 from modelsync.models.data_schema import CheckReport
 from modelsync.models.types import ModelSpec
@@ -25,7 +25,7 @@ TRAINED = ("promoted", "kept")
 """Outcomes of runs that have trained."""
 
 
-def check(run: RunContext) -> Progress:
+def check(run: RunContext) -> StepReport:
     """Check the data of the run, and note what it is.
 
     Raises StepFailed for data that breaks the schema, DataInvalid, StoreUnavailable.
@@ -33,7 +33,7 @@ def check(run: RunContext) -> Progress:
     from modelsync.data import checking  # it loads pyarrow
 
     if not plan.sources_of(run.spec):
-        return Progress("nothing to check: train() fetches its data itself", {})
+        return StepReport("nothing to check: train() fetches its data itself", {})
     catalog, source = run.store.catalog, source_of(run.spec, run.config, run.day)
     run.record.checked = source.fingerprint()
     good = run.record.insist(lambda: catalog.last_good(run.spec.name))
@@ -56,8 +56,8 @@ def check(run: RunContext) -> Progress:
     facts = {"rows": report.rows, "source": source.text, "fingerprint": run.record.row.fingerprint}
     if not run.force and (before := trained_before(run.record.row, run.record.row.code, catalog)):
         said += f"; the same data and code were trained by run {before.number}"
-        return Progress(said, {**facts, "version": before.version}, over=True)
-    return Progress(said, facts)
+        return StepReport(said, {**facts, "version": before.version}, over=True)
+    return StepReport(said, facts)
 
 
 def source_of(spec: ModelSpec, config: Settings, day: date) -> DataSource:
@@ -74,11 +74,14 @@ def source_of(spec: ModelSpec, config: Settings, day: date) -> DataSource:
     )
 
 
-def trained_before(known: TrainingRun, code: str, catalog: Catalog) -> TrainingRun | None:
-    """Return the run that has trained with these data and this code, if none has trained since, and
-    what it made is still there. Raises StoreUnavailable.
+def trained_before(
+    known: TrainingRun, code: str, catalog: Catalog, fingerprint: str = ""
+) -> TrainingRun | None:
+    """Return the run that has trained with the data of a run, or of the fingerprint, and with this
+    code, if none has trained since, and what it made is still there. Raises StoreUnavailable.
     """
-    before = catalog.trained(known.model, known.fingerprint, code) if known.fingerprint else None
+    digest = fingerprint or known.fingerprint
+    before = catalog.trained(known.model, digest, code) if digest else None
     if before is None:
         return None
     runs = catalog.runs(known.model, limit=100)

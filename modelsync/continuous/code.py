@@ -26,9 +26,10 @@ class NoCode(ModelsyncError):
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The models of a release."""
+    """The models of a release. `is_served`: a service serves from this state directory."""
 
     release: Release
+    is_served: bool = False
 
     def entry(self, name: str) -> ModelEntry:
         """Return a model of it. Raises NoCode, which names those that there are."""
@@ -61,7 +62,7 @@ def current(config: Settings, names: Sequence[str]) -> Iterator[Code]:
         raise NoCode("there is no release to train: `modelsync sync` says why")
     number = releases.hold(release)
     try:
-        yield Code(release)
+        yield Code(release, is_served=_is_served(config.state.home))
     finally:
         os.close(number)
 
@@ -73,17 +74,23 @@ def _is_served(home: Path) -> bool:
 
 
 def _update(config: Settings, found: Release | None, names: Sequence[str]) -> None:
+    """Make a release of the newest code; `found` is the current one, which goes on if that fails.
+
+    Raises SyncError if there is none.
+    """
     # Here, because it imports git and the check, which nobody needs beside a running service.
     from modelsync.sync.sources import SingleModel, source_of
     from modelsync.sync.update import Updater
 
-    source = source_of(config)
+    source, force = source_of(config), False
     known = set(found.models) if found else set[str]()
-    if len(names) == 1 and known <= set(names) and not config.standalone:
-        source = SingleModel(source, ModelName(names[0]))
+    if not config.standalone:
+        if len(names) == 1 and known <= set(names):
+            source = SingleModel(source, ModelName(names[0]))
+        else:  # that release may hold one model alone, of the same commit
+            force = len(known) == 1 or not set(names) <= known
     try:
-        # Of the same commit it may hold another model alone.
-        Updater(config, source).run(force=bool(set(names) - known) and not config.standalone)
+        Updater(config, source).run(force=force)
     except SyncError as error:
         if found is None:
             raise

@@ -16,7 +16,7 @@ from modelsync.training.stop import Stop
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class StepReport:
     """What a step has done, in words, and as `facts` for machines. `over`: the run is done with
     it, as nothing has changed.
     """
@@ -43,4 +43,4 @@ class RunContext:
     force: bool = False
 
 
-Step = Callable[[RunContext], Progress]
+Step = Callable[[RunContext], StepReport]

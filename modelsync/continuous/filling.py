@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelsync.continuous.context import Progress, RunContext
+from modelsync.continuous import failures
+from modelsync.continuous.context import RunContext, StepReport
 from modelsync.continuous.failures import StepFailed
 from modelsync.environments.store import python_of
 from modelsync.files import storage
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def fill(run: RunContext) -> Progress:
+def fill(run: RunContext) -> StepReport:
     """Bring the rows of the day into the table.
 
     Raises StepFailed for rows that break the schema, DataInvalid, StoreUnavailable, StorageFailed.
@@ -39,16 +40,17 @@ def fill(run: RunContext) -> Progress:
 
     table = plan.table_of(run.spec)
     if not table:
-        return Progress("nothing is filled: the class names no incoming data", {})
+        return StepReport("nothing is filled: the class names no incoming data", {})
     with _incoming(run) as source:
         if source is None:
             run.record.note(filled=0)
-            return Progress("nothing has come that day", {"rows": 0, "table": table})
+            return StepReport("nothing has come that day", {"rows": 0, "table": table})
         report = checking.check(source, run.spec.schema)
         if not report.rows:
             run.record.note(filled=0)
-            return Progress(f"{source.name} has no row", {"rows": 0, "table": table})
+            return StepReport(f"{source.name} has no row", {"rows": 0, "table": table})
         if not report.passed:
+            run.record.note(source=source.text, report=failures.plain(report))
             raise StepFailed.of_report(report)
         run.record.require_own()
         rows = _rows(source, run.spec.schema)
@@ -59,7 +61,7 @@ def fill(run: RunContext) -> Progress:
     unused = [name for name in report.columns if name not in known]
     for what, names in (("new", done.added), ("without", done.absent), ("not used", unused)):
         said += f"; {what}: {', '.join(names)}" if names else ""
-    return Progress(said, {"rows": done.rows, "table": table, "added": list(done.added)})
+    return StepReport(said, {"rows": done.rows, "table": table, "added": list(done.added)})
 
 
 @contextmanager

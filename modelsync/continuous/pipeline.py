@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
-from modelsync.continuous import checking, filling, promoting, training
+from modelsync.continuous import checking, filling, promoting, seen, training
 from modelsync.continuous.code import Code
-from modelsync.continuous.context import Progress, RunContext, Step
+from modelsync.continuous.context import RunContext, Step, StepReport
 from modelsync.continuous.failures import StepFailed, error_of
 from modelsync.continuous.run_record import RunRecord, Stopped
 from modelsync.errors import ModelsyncError, RunInProgress
@@ -33,14 +33,14 @@ STEPS: dict[RunStep, Step] = {
     "promote": promoting.promote,
 }
 
-AGAIN_FROM: dict[RunStep, RunStep] = {"check": "fill", "train": "check"}
-"""Where a run begins again that has stopped at a step: its data may have changed since."""
+AGAIN_FROM: dict[RunStep, RunStep] = {"check": "fill", "train": "fill"}
+"""Where a run begins again that has stopped at a step: its data may have been mended since."""
 
-Tell = Callable[[TrainingRun, RunStep, Progress], None]
+Tell = Callable[[TrainingRun, RunStep, StepReport], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
+class TrainingPipeline:
     """Runs models of one release. `tell` is called after each step. `force`: train though data and
     code are the same.
     """
@@ -67,7 +67,8 @@ class Pipeline:
             raise StepFailed("NotTrainable", why)
         if only and (done := self._done(name, day, spec.version, only)):
             return done
-        if trigger == "change" and not only and self._is_unchanged(name, day):
+        polls = trigger == "change" and not only and not self.force
+        if polls and seen.is_unchanged(spec, self.config, day, self.store.catalog):
             return None
         record = RunRecord(self.store.catalog, self.config, self.stop)
         row = record.begin(spec, day, trigger)
@@ -87,7 +88,10 @@ class Pipeline:
             for step in steps:
                 run.record.require_own()
                 run.record.note(step=step)
-                progress = STEPS[step](run)
+                try:
+                    progress = STEPS[step](run)
+                finally:
+                    seen.note(run, step)
                 self.tell(run.record.row, step, progress)
                 if progress.over or step == RUN_STEPS[-1]:
                     return run.record.done(_outcome(step, progress))
@@ -101,6 +105,7 @@ class Pipeline:
             raise self._failed(run, step, error) from error
 
     def _failed(self, run: RunContext, step: RunStep, error: Exception) -> StepFailed:
+        """Write down why a step has failed; return the error to raise, with the same words."""
         found = error_of(step, error)
         if not isinstance(error, ModelsyncError):
             log.exception("%s: %s: unexpected", run.spec.name, step)
@@ -135,24 +140,6 @@ class Pipeline:
         newest = next(iter(self.store.catalog.runs(name, day, limit=1)), None)
         return newest if newest and newest.state == "done" and newest.code == code else None
 
-    def _is_unchanged(self, name: ModelName, day: date) -> bool:
-        """Whether the data are those that were trained with last: then no run is begun."""
-        from modelsync.data import checking as data_checking
-
-        entry = self.code.entry(name)
-        spec = self.code.spec(entry)
-        good = self.store.catalog.last_good(name)
-        if self.force or good is None or not plan.sources_of(spec):
-            return False
-        try:
-            source = checking.source_of(spec, self.config, day)
-            now = source.fingerprint() if source.tells_rows else ""
-            now = now or data_checking.check(source, None).fingerprint
-        except ModelsyncError:  # the run says why
-            return False
-        known = replace(good, fingerprint=now)
-        return checking.trained_before(known, spec.version, self.store.catalog) is not None
-
 
 def _is_left(row: TrainingRun, step: RunStep, run: RunContext) -> bool:
     """Whether a step has still to be done before a later one; each may begin without `fill`."""
@@ -163,7 +150,7 @@ def _is_left(row: TrainingRun, step: RunStep, run: RunContext) -> bool:
     return row.comparison is None
 
 
-def _outcome(step: RunStep, progress: Progress) -> RunOutcome:
+def _outcome(step: RunStep, progress: StepReport) -> RunOutcome:
     if step != "promote":
         return "unchanged"
     return "kept" if progress.facts.get("verdict") else "promoted"

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelsync.continuous.context import Progress, RunContext
+from modelsync.continuous.context import RunContext, StepReport
 from modelsync.continuous.failures import StepFailed
 from modelsync.continuous.training import shown
 from modelsync.errors import UnknownVersion
 from modelsync.store.records import Version
 
 
-def compare(run: RunContext) -> Progress:
+def compare(run: RunContext) -> StepReport:
     """Note how the new version compares with the one that served when it was made."""
     version = _version(run)
     found: dict[str, Any] = dict(version.made.comparison or {})
     if not found:
         raise StepFailed("NoComparison", f"version {version.number} was not compared by its job")
     run.record.note(comparison=found)
-    return Progress(_said(version, found), found)
+    return StepReport(_said(version, found), found)
 
 
-def promote(run: RunContext) -> Progress:
+def promote(run: RunContext) -> StepReport:
     """Have the new version serve, unless the comparison is against it, or a newer one serves."""
     comparison = run.record.row.comparison
     version = _version(run)
@@ -31,11 +31,11 @@ def promote(run: RunContext) -> Progress:
     catalog = run.store.catalog
     settled = run.record.insist(lambda: catalog.settle(version.model, version.number, verdict))
     if not settled.verdict:
-        return Progress(f"version {version.number} serves", {"version": version.number})
+        return StepReport(f"version {version.number} serves", {"version": version.number})
     current = run.record.insist(lambda: catalog.model(version.model)).current
     serving = f"version {current} goes on" if current else "no version serves"
     said = f"{serving}, version {version.number} waits: {settled.verdict}"
-    return Progress(said, {"version": version.number, "verdict": settled.verdict})
+    return StepReport(said, {"version": version.number, "verdict": settled.verdict})
 
 
 def _version(run: RunContext) -> Version:
@@ -57,6 +57,8 @@ def _said(version: Version, found: dict[str, Any]) -> str:
         return f"version {version.number} is the first: {_listed(new, metric)}{rows}"
     if found.get("reason"):
         return f"{found['reason']}: the new version counts as better"
+    if not new and not old:
+        return f"no metric tells it from version {number}: the newer one counts as better"
     said = f"{_listed(new, metric)}{rows}; version {number}: {_listed(old or {}, metric)}"
     verdict = found.get("verdict")
     return f"{said}: {'kept back, ' + verdict if verdict else 'better or as good'}"

@@ -8,7 +8,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from modelsync.continuous.context import Progress, RunContext
+from modelsync.continuous.context import RunContext, StepReport
 from modelsync.continuous.failures import StepFailed
 from modelsync.errors import IdempotencyMismatch, StoreUnavailable, UnknownVersion
 from modelsync.store.records import Job, Version
@@ -21,8 +21,10 @@ log = logging.getLogger(__name__)
 LOOK = 0.3
 """Seconds between two looks at the job."""
 
-UNCLAIMED = 3.0
-"""Seconds after which a job that nobody has begun is run by this process."""
+UNCLAIMED, BUSY = 3.0, 60.0
+"""Seconds after which a job that nobody has begun is run by this process: without a service here,
+and beside one, whose trainer begins it within a second unless it is busy.
+"""
 
 TRIES = 2
 """Times that a run has a job that is lost: one that was left by a process that was killed."""
@@ -31,7 +33,7 @@ AGAIN = 5.0
 """Seconds between two tries to begin it: another job of the model may run."""
 
 
-def train(run: RunContext) -> Progress:
+def train(run: RunContext) -> StepReport:
     """Have a job train, and wait for its end.
 
     Raises StepFailed if it fails; StoreUnavailable, DataInvalid, JobsFull if it is not taken.
@@ -49,7 +51,7 @@ def train(run: RunContext) -> Progress:
         raise StepFailed("UnknownVersion", f"{error}: it was deleted meanwhile") from None
     run.record.note(version=version.number)
     facts = {"job": job.id, "version": version.number, "rows": version.made.rows}
-    return Progress(_said(job, version), {**facts, "metrics": dict(version.made.metrics)})
+    return StepReport(_said(job, version), {**facts, "metrics": dict(version.made.metrics)})
 
 
 def _submitted(run: RunContext) -> Job:
@@ -83,11 +85,12 @@ def _submitted(run: RunContext) -> Job:
 
 def _ended(run: RunContext, job: Job) -> Job:
     """Wait for the end of a job; run it here if nobody else does."""
-    catalog, patience = run.store.catalog, monotonic() + UNCLAIMED
+    catalog, most = run.store.catalog, BUSY if run.code.is_served else UNCLAIMED
+    patience = monotonic() + most
     while not (job := run.record.insist(lambda: catalog.job(None, job.id))).final:
         run.record.require_own()
         if job.state == "running":
-            patience = monotonic() + UNCLAIMED
+            patience = monotonic() + most
             if _is_left(run, job):
                 _settle(run, job)
         elif run.config.training.jobs == "process" and monotonic() > patience:

@@ -26,7 +26,7 @@ from modelsync.models.data_schema import (
     Violation,
 )
 
-AT_ONCE = 500_000
+AT_ONCE = 200_000
 """Rows that pandera is given at a time: a call of it takes milliseconds."""
 
 EXAMPLES = 10

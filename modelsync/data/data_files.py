@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from modelsync.errors import DataInvalid, StoreUnavailable
+from modelsync.errors import DataInvalid, DataMissing, StoreUnavailable
 from modelsync.settings.training import StoreSettings
 from modelsync.store import bucket
 
@@ -58,7 +58,7 @@ class DataFiles:
             found = _local(source, folder) or _local(source, data)
         if not found:
             where = "" if "://" in source else " in the model's folder or in MODELSYNC_DATA"
-            raise DataInvalid(f"source: there is no file {source}{where}")
+            raise DataMissing(f"source: there is no file {source}{where}")
         known = [one for one in found if format_of(one.name)]
         if not known:
             raise DataInvalid(f"source: expected {EXPECTED}, came {found[0].name}")
@@ -165,7 +165,7 @@ def s3_failure(error: OSError, name: str) -> DataInvalid | StoreUnavailable:
     """Return the error to raise for one of pyarrow's: is it the request, or the server?"""
     text = str(error)
     if isinstance(error, FileNotFoundError) or re.search(r"NO_SUCH|NOT_FOUND|does not exist", text):
-        return DataInvalid(f"source: there is no {name}")
+        return DataMissing(f"source: there is no {name}")
     if re.search(r"ACCESS_DENIED|FORBIDDEN|HTTP 403|PERMISSION|INVALID_ACCESS|SIGNATURE", text):
         return DataInvalid(f"source: the S3 server refuses to read {name} with our credentials")
     return StoreUnavailable(f"the S3 server does not answer for {name}")

@@ -14,7 +14,6 @@ from pyarrow import parquet
 from modelsync.data.data_files import DataFile, DataFiles, s3_failure
 from modelsync.data.partitions import Partitions
 from modelsync.data.record_batches import (
-    BATCH_BYTES,
     Wanted,
     first_line,
     refuse_twins,
@@ -30,7 +29,7 @@ from modelsync.settings import Settings
 BUFFER = 1024**2
 """Bytes of each column of a Parquet file that are read at a time."""
 
-SMALL = 8 * 1024**2
+SMALL = 4 * 1024**2
 """Bytes of a batch for a check, which holds it in several forms."""
 
 EXAMINED = 20
@@ -106,11 +105,11 @@ class FileSource:
         return batch.select(self.schema.names)
 
     def _read(
-        self, file: DataFile, skip: int, size: int = BATCH_BYTES
+        self, file: DataFile, skip: int, size: int = 0
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Read a file: row numbers, and batches with the columns of its partition.
 
-        `size`: bytes of a batch of Parquet, about.
+        `size`: bytes of a batch of Parquet, about; 0 for those of a model.
         """
         is_parquet = self._format == "parquet"
         read = self._read_parquet(file, skip, size) if is_parquet else self._read_text(file)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from functools import cached_property, partial
 from itertools import chain
@@ -92,14 +92,16 @@ class QuerySource:
     def batches(self, skip: int = 0) -> Iterator[pa.RecordBatch]:
         """Read all rows but the first `skip`, as `DataSource.batches` says."""
         self._wanted.require(self.columns, self.name)
-        yield from shaped(self._read(), self.schema, self._wanted, skip, self.name)
+        with closing(self._read()) as read:
+            yield from shaped(read, self.schema, self._wanted, skip, self.name)
 
     def raw(self) -> Iterator[pa.RecordBatch]:
         """Read all rows, as `DataSource.raw` says."""
-        for _, batch in self._read():
-            yield batch
+        with closing(self._read()) as read:
+            for _, batch in read:
+                yield batch
 
-    def _read(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def _read(self) -> Generator[tuple[int, pa.RecordBatch], None, None]:
         """Read batches of the columns that are wanted, with the numbers of their first rows."""
         with self._rows(self._query) as rows:
             names = list(rows.keys())

@@ -194,12 +194,12 @@ def _check_target(batch: pa.RecordBatch, target: Iterable[str], row: int, place:
             )
 
 
-def rows_for(sample: pa.RecordBatch, wanted: int = BATCH_BYTES) -> int:
-    """Return how many rows like these make a batch of so many bytes."""
+def rows_for(sample: pa.RecordBatch, wanted: int = 0) -> int:
+    """Return how many rows like these make a batch of so many bytes, else of `BATCH_BYTES`."""
     if not sample.num_rows:
         return MAX_ROWS
     size = max(1, int(sample.nbytes))
-    return max(1, min(MAX_ROWS, wanted * int(sample.num_rows) // size))
+    return max(1, min(MAX_ROWS, (wanted or BATCH_BYTES) * int(sample.num_rows) // size))
 
 
 def first_line(error: BaseException) -> str:

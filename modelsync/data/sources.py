@@ -21,7 +21,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from modelsync.errors import DataInvalid
+from modelsync.errors import DataInvalid, DataMissing
 from modelsync.models.data_schema import DataSchema
 from modelsync.settings import Settings
 
@@ -161,7 +161,7 @@ def is_there(source: str, *, folder: Path, settings: Settings) -> bool:
         from modelsync.data.table_source import DataTable
 
         return DataTable.find(source.strip(), database) is not None
-    return _has_files(source.strip(), folder, settings)
+    return _has_files(source.strip(), folder, settings, broken=True)
 
 
 def dated(text: str, day: date | None) -> str:
@@ -176,7 +176,7 @@ def is_table(source: str, folder: Path, settings: Settings) -> bool:
     name = source.strip()
     if not TABLE.fullmatch(name) or format_of(name):
         return False
-    return not _has_files(name, folder, settings)
+    return not _has_files(name, folder, settings, broken=False)
 
 
 def table_folder(settings: Settings) -> Path:
@@ -185,13 +185,16 @@ def table_folder(settings: Settings) -> Path:
     return settings.state.home / "data" if data == Path() else data
 
 
-def _has_files(source: str, folder: Path, settings: Settings) -> bool:
+def _has_files(source: str, folder: Path, settings: Settings, *, broken: bool) -> bool:
+    """Whether there is data of this name; `broken` is the answer for what cannot be read."""
     from modelsync.data.data_files import DataFiles
 
     try:
         return bool(DataFiles.find(source, folder, settings.training.data, settings.store).files)
-    except DataInvalid:
+    except DataMissing:
         return False
+    except DataInvalid:
+        return broken
 
 
 def _table(name: str, wanted: Wanted, folder: Path, settings: Settings) -> DataSource:

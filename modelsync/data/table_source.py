@@ -56,7 +56,7 @@ class DataTable:
 
 
 def split(name: str) -> tuple[str | None, str]:
-    """Return schema and table of a name such as `shop.titanic`."""
+    """Return schema and table of a name, which a dot may separate."""
     schema, _, table = name.rpartition(".")
     return schema or None, table
 

@@ -21,8 +21,8 @@ BLOCK = 2 * 1024**2
 are inferred from the first ones.
 """
 
-SMALL_BLOCK = 1024**2
-"""Bytes where all types are known: it takes half the memory."""
+SMALL_BLOCK = 512 * 1024
+"""Bytes where all types are known: it takes less memory."""
 
 HEAD = 64 * 1024
 """Bytes from which the form of a CSV file is told."""
@@ -74,7 +74,10 @@ class TextFile:
 
     def schema(self) -> pa.Schema:
         """Return its columns, with the types that its first lines have."""
-        with self._lines(None, BLOCK) as reader:
+        file = self._file
+        with file.filesystem.open_input_stream(file.path, compression="detect") as stream:
+            first = stream.read(2 * BLOCK)  # a reader of the whole file reads 32 blocks ahead
+        with self._opened(pa.BufferReader(first), None, BLOCK) as reader:
             return reader.schema
 
     def batches(
@@ -142,12 +145,15 @@ class TextFile:
     @contextmanager
     def _lines(self, types: pa.Schema | None, block: int) -> Iterator[Any]:
         """Open the file; columns without a type in `types` get the one of the first lines."""
-        file, opened = self._file, _json if self._format == "json" else self._csv
+        file = self._file
         with (
             file.filesystem.open_input_stream(file.path, compression="detect") as stream,
-            opened(stream, types, block) as reader,
+            self._opened(stream, types, block) as reader,
         ):
             yield reader
+
+    def _opened(self, stream: Any, types: pa.Schema | None, block: int) -> Any:
+        return (_json if self._format == "json" else self._csv)(stream, types, block)
 
     def _csv(self, stream: Any, types: pa.Schema | None, block: int) -> Any:
         return csv.open_csv(

@@ -50,6 +50,7 @@ from modelsync.errors.service import (
 from modelsync.errors.training import (
     ArtifactCorrupt,
     DataInvalid,
+    DataMissing,
     DataRefused,
     IdempotencyMismatch,
     JobFailed,
@@ -95,6 +96,7 @@ __all__ = [
     "ClusterUnreachable",
     "Conflict",
     "DataInvalid",
+    "DataMissing",
     "DataRefused",
     "DeadlineExceeded",
     "Forbidden",

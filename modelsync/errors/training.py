@@ -47,6 +47,10 @@ class DataInvalid(RequestError):
     reason = "invalid_data"
 
 
+class DataMissing(DataInvalid):
+    """There is no file or object of that name."""
+
+
 class VersionConflict(RequestError):
     """A version cannot be changed so: it is in use, or its name is that of another one."""
 

@@ -28,7 +28,7 @@ from modelsync.monitoring.figures import ModelDrift
 from modelsync.monitoring.predictions import prediction_of
 from modelsync.monitoring.retraining import Retraining
 from modelsync.monitoring.sample_files import SampleFiles
-from modelsync.monitoring.spool import Batch, Spool
+from modelsync.monitoring.spool import Spool, SpoolBatch
 from modelsync.monitoring.window import WINDOW, Window
 from modelsync.observability import logs
 from modelsync.releases.fitted import FittedVersions
@@ -80,13 +80,13 @@ class Collector:
         self._follow_versions()
         self._tell()
 
-    def _next(self) -> Batch | None:
+    def _next(self) -> SpoolBatch | None:
         with storage():
             return self._spool.next()
 
     # --- samples ----------------------------------------------------------------------------------
 
-    def _take_in(self, batch: Batch) -> None:
+    def _take_in(self, batch: SpoolBatch) -> None:
         """Keep a batch; one that cannot be, ever, is lost, so that those after it are kept."""
         try:
             self._keep(batch)
@@ -97,7 +97,7 @@ class Collector:
         with storage():
             batch.keep()
 
-    def _keep(self, batch: Batch) -> None:
+    def _keep(self, batch: SpoolBatch) -> None:
         """Keep a batch: as files, then as observations."""
         with storage():
             records = list(batch.records())

@@ -24,6 +24,9 @@ from modelsync.monitoring.figures import ColumnDrift
 LEAST = 100
 """Samples below which chance decides."""
 
+MILLISECONDS = 1e11
+"""Numbers over it are no seconds, which would be after the year 5000."""
+
 NO_SCIPY = "the Kolmogorov-Smirnov test needs scipy, which scikit-learn brings: install it"
 
 
@@ -56,10 +59,15 @@ def _index(column: ColumnStatistics, counts: Sequence[int], missing: int) -> flo
 
 def _categories(column: ColumnStatistics, values: Sequence[Any]) -> tuple[list[int], int]:
     """Return how often each category is there, then all others; and how many are missing."""
-    counts = Counter(_label(value) for value in values if value is not None)
+    booleans = all(isinstance(value, bool) for value in column.values)
+    labels = (_label(value) for value in values if value is not None)
+    counts = Counter(_BOOLEANS.get(one, one) if booleans else one for one in labels)
     known = [counts.pop(label_of(value), 0) for value in column.values]
     missing = sum(value is None for value in values)
     return [*known, counts.total()], missing
+
+
+_BOOLEANS = {"1": "true", "0": "false"}
 
 
 def _label(value: Any) -> str:
@@ -80,13 +88,16 @@ def _number(value: Any) -> float | None:
 
 
 def _seconds(value: Any) -> float | None:
-    """Return a date as seconds since 1970: of ISO 8601, or a number of seconds."""
+    """Return a date as seconds since 1970: of ISO 8601, or a number, as pandas and JavaScript write
+    them in milliseconds.
+    """
     if isinstance(value, date):
         return seconds_of(value)
     try:
         return seconds_of(datetime.fromisoformat(value))
     except (TypeError, ValueError):
-        return _number(value)
+        found = _number(value)
+        return found / 1000 if found is not None and abs(found) > MILLISECONDS else found
 
 
 def has_scipy() -> bool:

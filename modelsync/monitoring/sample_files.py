@@ -128,6 +128,7 @@ class SampleFiles:
             return None
 
     def _write(self, system: FileSystem, path: str, table: pa.Table) -> None:
+        """Write a file as a whole: a reader sees the one before, or all of this one."""
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
         data = sink.getvalue()

@@ -86,6 +86,7 @@ def _as(table: pa.Table, kinds: Mapping[str, pa.DataType]) -> pa.Table:
 
 
 def _rows(record: Mapping[str, Any], target: str) -> Iterable[dict[str, Any]]:
+    """Yield the rows of a sample, with what was predicted for each."""
     columns: Mapping[str, Sequence[Any]] = record["columns"]
     count = max(map(len, columns.values()), default=1)
     prediction = prediction_of(record["result"], target)

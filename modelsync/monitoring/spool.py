@@ -37,7 +37,7 @@ LEFT_FOR = 3600.0
 _NEEDED = ("id", "model", "time", "rows", "columns", "result")
 
 
-class Batch:
+class SpoolBatch:
     """Some files of the spool."""
 
     def __init__(self, folder: Path, done: Path) -> None:
@@ -84,7 +84,7 @@ class Spool:
         waiting = any(name.endswith(SUFFIX) for name in listed(self._waiting))
         return not waiting and not listed(self._taken)
 
-    def next(self) -> Batch | None:
+    def next(self) -> SpoolBatch | None:
         """Return the batch of a process that was killed, else a new one; None without samples.
 
         Raises OSError.
@@ -92,10 +92,11 @@ class Spool:
         for name in listed(self._done):  # killed between the two steps of `keep`
             remove_tree(self._done / name)
         for name in sorted(listed(self._taken)):
-            return Batch(self._taken / name.rstrip("/"), self._done)
+            return SpoolBatch(self._taken / name.rstrip("/"), self._done)
         return self._take()
 
-    def _take(self) -> Batch | None:
+    def _take(self) -> SpoolBatch | None:
+        """Make a batch of the oldest files that wait; remove what dead workers have left."""
         names = listed(self._waiting)
         files = sorted(name for name in names if name.endswith(SUFFIX))
         if not files:
@@ -114,7 +115,7 @@ class Spool:
                 (self._waiting / name).rename(folder / name)
             if size > MOST_BYTES:
                 break
-        return Batch(folder, self._done)
+        return SpoolBatch(folder, self._done)
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -62,6 +62,12 @@ class Window:
         samples = {name: self._rows.column(name).to_pylist() for name in self._rows.column_names}
         columns = columns_drift(self.statistics.columns, samples)
         predicted = samples.get(PREDICTION, [])
-        known = self.target and any(value is not None for value in predicted)
+        known = self.target and any(map(_is_value, predicted))
         target = columns_drift(self.statistics.target, {self.target: predicted} if known else {})
         return columns, target, "" if has_scipy() else NO_SCIPY
+
+
+def _is_value(prediction: Any) -> bool:
+    """Whether a prediction is one value: objects and lists are JSON, in a column of texts."""
+    is_json = isinstance(prediction, str) and prediction[:1] in ("{", "[")
+    return prediction is not None and not is_json

@@ -191,6 +191,7 @@ class HeadCache:
     def _call(
         self, channel: Channel, head: CachedHead, body: bytes, identity: bytes, started: float
     ) -> None:
+        """Call the model here, and answer; what comes after the answer delays no client."""
         queue = head.queue
         outcome = queue.model.call(body, queue.codec, started)
         channel.deadline = self.state.idle_deadline

@@ -127,6 +127,14 @@ def positive(raw: str) -> float:
     return value
 
 
+def place(raw: str) -> str:
+    """A folder, or `s3://bucket/prefix`."""
+    scheme, found, rest = raw.strip().partition("://")
+    if found and (scheme != "s3" or not rest.strip("/") or "@" in rest):
+        raise ValueError("must be a folder, s3://bucket or s3://bucket/prefix")
+    return raw.strip()
+
+
 def names(raw: str) -> tuple[str, ...]:
     """Names, separated by commas."""
     return tuple(one.strip() for one in raw.split(",") if one.strip())

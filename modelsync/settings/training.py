@@ -168,7 +168,7 @@ class Continuous:
     samples: str = setting(
         "MODELSYNC_SAMPLES",
         "",
-        parsers.text,
+        parsers.place,
         "where samples are kept as Parquet: a folder or s3://bucket/prefix; empty: in the state "
         "directory",
     )

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from datetime import datetime
+from importlib.util import find_spec
+from math import inf
 from pathlib import Path
 
 from modelsync.files import listed
@@ -21,6 +23,9 @@ log = logging.getLogger(__name__)
 LOOK = 5.0
 """Seconds between two looks."""
 
+AGAIN = 60.0
+"""Seconds before a collector that has failed is started again."""
+
 MODULE = "modelsync.monitoring.collector"
 """Started by name: it loads Arrow, numpy and SciPy, and stands above this layer."""
 
@@ -34,6 +39,7 @@ class Collection:
         self._children = children
         self._process: subprocess.Popen[bytes] | None = None
         self._told: datetime | None = None
+        self._not_before = 0.0
 
     def step(self, now: float) -> None:
         """Start it if it is needed and does not run.
@@ -43,12 +49,25 @@ class Collection:
         if self._process and self._process.poll() is not None:
             self._children.forget(self._process.pid)
             if code := self._process.returncode:
-                event(log, logging.ERROR, f"the collector has ended: {code}", event="collector")
+                self._not_before = now + AGAIN
+                said = f"the collector of samples has ended with {code}, and is started again"
+                event(log, logging.ERROR, said, event="collector")
             self._process = None
+        if self._process or now < self._not_before:
+            return
         told = self._catalog.last_truth()
-        if self._process is None and (told != self._told or self._has_samples()):
+        if (told != self._told or self._has_samples()) and self._is_possible():
             self._told = told  # what is told later may come too late for it
             self._start()
+
+    def _is_possible(self) -> bool:
+        """Whether its library is here; else it is said once."""
+        if find_spec("pyarrow"):
+            return True
+        self._not_before = inf
+        said = "samples of requests are not collected without pyarrow: install modelsync[data]"
+        event(log, logging.ERROR, said, event="collector")
+        return False
 
     def _has_samples(self) -> bool:
         waiting = any(name.endswith(SUFFIX) for name in listed(self._spool))

@@ -24,6 +24,7 @@ from modelsync.settings import Settings
 from modelsync.store import Store
 from modelsync.store.records import Job, Version
 from modelsync.training.artifacts import Artifacts
+from modelsync.training.plan import CHECKED
 from modelsync.training.workspace import Workspace
 
 if TYPE_CHECKING:  # they import pyarrow
@@ -31,9 +32,6 @@ if TYPE_CHECKING:  # they import pyarrow
     from modelsync.training.feed import Feed
 
 log = logging.getLogger(__name__)
-
-CHECKED = "checked"
-"""The option of a job that has the fingerprint of data which has been checked by its schema."""
 
 FEED_END = 5.0
 """Seconds that a feed gets to see that its reader has ended."""

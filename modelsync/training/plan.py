@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from modelsync.models.types import ModelSpec
 
+CHECKED = "checked"
+"""The option of a job that has the fingerprint of data which has been checked by its schema."""
+
 
 def table_of(spec: ModelSpec) -> str:
     """Return the table that the days fill; empty if nothing fills one."""

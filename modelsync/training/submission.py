@@ -29,7 +29,6 @@ from modelsync.models.types import ModelEntry
 from modelsync.settings import Settings
 from modelsync.store.records import Job, JobKind, NewJob, Version
 from modelsync.training import plan, training_request
-from modelsync.training.inputs import CHECKED
 from modelsync.training.intent import kind_of, options_of
 from modelsync.training.suitability import (
     check_columns,
@@ -144,7 +143,7 @@ class Intake:
             options |= {"target": list(found.target)} if len(found.target) > 1 else {}
         options |= options_of(entry, kind, planned=planned)
         options |= {} if asked.promote else {"promote": False}
-        options |= {CHECKED: asked.checked} if asked.checked else {}
+        options |= {plan.CHECKED: asked.checked} if asked.checked else {}
         check_method(request, kind, asked.instance)
         parent = None
         if kind == "update":

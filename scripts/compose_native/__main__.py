@@ -52,6 +52,7 @@ def _run(folder: Path) -> int:
     places = Places(folder, services)
     processes = ProcessSet(services, places, lambda name, state: _tell(f"{name}: {state}"))
     state = folder / "processes.json"
+    state.unlink(missing_ok=True)  # of a run that was killed
     try:
         processes.start()
         _write(state, processes, places)

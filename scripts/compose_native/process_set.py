@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -20,6 +21,9 @@ from scripts.compose_native.programs import NativeProgram, program
 _PAUSE = 0.1
 _GRACE = 60.0
 """Seconds that a process has to end by itself."""
+
+_MARK = "COMPOSE_NATIVE_FOLDER"
+"""A variable of all processes, by which those of a run that was killed are found."""
 
 _MET = {
     "service_started": {"running", "healthy", "completed"},
@@ -45,7 +49,7 @@ class _Process:
             self.process = subprocess.Popen(
                 [*leash(), *made.command],
                 cwd=log.parent,
-                env={**inherited, **made.environment},
+                env={**inherited, **made.environment, _MARK: str(log.parent)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -131,6 +135,7 @@ class ProcessSet:
 
         Raises StartFailed, CannotRun, CalledProcessError; `stop` ends those that had started.
         """
+        _end_leftovers(self._places.folder / "logs")
         while not self._settled():
             for name, service in self._services.items():
                 if name not in self._processes and self._may_start(service):
@@ -180,3 +185,14 @@ class ProcessSet:
         return len(self._processes) == len(self._services) and all(
             one.state in done for one in self._processes.values()
         )
+
+
+def _end_leftovers(logs: Path) -> None:
+    """End what a run that was killed has left: on Linux its processes ended with it, but not the
+    children of Airflow and of nginx, which write their title over their environment.
+    """
+    for one in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            of_nginx = one.name() == "nginx" and one.cwd() == str(logs)
+            if of_nginx or one.environ().get(_MARK) == str(logs):
+                one.kill()

@@ -199,16 +199,16 @@ def _nginx(service: ComposeService, places: Places, environment: dict[str, str])
 _NGINX = """{user}
 daemon off;
 worker_processes auto;
-pid {folder}/nginx.pid;
+pid "{folder}/nginx.pid";
 events {{ worker_connections 1024; }}
 http {{
     access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/default.conf;
+    client_body_temp_path "{folder}/body";
+    proxy_temp_path "{folder}/proxy";
+    fastcgi_temp_path "{folder}/fastcgi";
+    uwsgi_temp_path "{folder}/uwsgi";
+    scgi_temp_path "{folder}/scgi";
+    include "{folder}/default.conf";
 }}
 """
 

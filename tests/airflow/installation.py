@@ -127,8 +127,9 @@ class Airflow:
         try:
             self.start("api-server", "--host", "127.0.0.1", "--port", str(self.port), "--workers=1")
             self.start("dag-processor")
-            self.start("scheduler", "--skip-serve-logs")
+            # First, because a task that cannot reach it is a failed try.
             until(self._answers, 60, "the API server answers")
+            self.start("scheduler", "--skip-serve-logs")
             yield self
         finally:
             for service in ("scheduler", "dag-processor", "api-server"):

@@ -79,7 +79,7 @@ def test_no_file_holds_a_secret() -> None:
         for name, value in service.get("environment", {}).items()
         if re.search("PASSWORD|SECRET|TOKEN|KEY", name)
     ]
-    elsewhere = re.compile(r"|\$\{\w+:-\}|(cat )?/\S+")
+    elsewhere = re.compile(r'|\$\{\w+:-\}|(cat ")?/\S+')
     assert len(given) > 20
     assert [name for name, value in given if not elsewhere.fullmatch(value)] == []
     for path in files():

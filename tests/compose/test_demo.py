@@ -53,7 +53,7 @@ def test_three_days(temporary: Path, servers: str) -> None:
     )
     assert one < two > 0.75
     assert "promote: version 2 serves" in told
-    assert re.search(r"^modelsync: Titanic .* is refused: column", told, re.MULTILINE)
+    assert re.search(r"^  modelsync: Titanic .* breaks schema.yml: survived", told, re.MULTILINE)
     assert "class: type: expected a whole number; came row 10: first" in told
     client = re.search(
         r"0 of (\d+) requests failed; version 1 answered (\d+), version 2 (\d+)", told

@@ -8,7 +8,6 @@ import contextlib
 import functools
 import hashlib
 import shutil
-import signal
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -111,7 +110,7 @@ def test_a_fit_is_in_postgres_and_on_s3(native: Native) -> None:
     assert answer.status_code == 200, answer.text
     assert "response" in answer.json(), answer.text
     made = answer.json()["response"]
-    assert (made["version"], made["rows"]) == (1, 891)
+    assert (made["version"], made["rows"]) == (1, 732)  # of 891, of which the others are held out
 
     with psycopg.connect(
         native.secret("modelsync/database_url").replace(
@@ -152,7 +151,10 @@ def test_no_process_shows_a_secret(native: Native) -> None:
         if path.is_file() and not path.name.endswith((".json", "_url"))
     ]
     assert len(secrets) == 15
-    shown = [" ".join(one.cmdline()) for one in native.tree()]
+    shown = []
+    for one in native.tree():
+        with contextlib.suppress(psutil.NoSuchProcess):  # or a zombie
+            shown.append(" ".join(one.cmdline()))
     shown += [path.read_text("utf-8", "replace") for path in (native.folder / "logs").iterdir()]
     shown.append(native.output.read_text("utf-8"))
     assert len(shown) > 15
@@ -199,11 +201,14 @@ def test_predictions_go_on_without_the_others(native: Native) -> None:
 
 
 def test_the_set_starts_again_with_what_it_had(native: Native, models: Path) -> None:
-    """After Ctrl-C nothing runs; the next start has the same secrets, and the version serves."""
-    token = native.secret("modelsync/train_tokens")
-    native.process.send_signal(signal.SIGINT)
-    native.process.wait(patient(90))
+    """After kill -9 the next start ends what was left, has the same secrets, and the version
+    serves.
+    """
+    token, before = native.secret("modelsync/train_tokens"), native.tree()
+    native.process.kill()
+    native.process.wait(patient(30))
     with composed(native.folder, models, AIRFLOW_REPLICAS="0") as again:
+        assert not [one for one in before if one.is_running() and one.status() != "zombie"]
         assert again.secret("modelsync/train_tokens") == token
         assert set(again.processes) == {"postgres", "minio", "modelsync", "nginx"}
         until(lambda: predicted(again), 20, "version 1 serves")

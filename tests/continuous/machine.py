@@ -15,8 +15,8 @@ from typing import Any
 
 from modelsync import settings, store
 from modelsync.continuous import code
-from modelsync.continuous.context import Progress
-from modelsync.continuous.pipeline import Pipeline
+from modelsync.continuous.context import StepReport
+from modelsync.continuous.pipeline import TrainingPipeline
 from modelsync.models.types import ModelName
 from modelsync.settings import Settings
 from modelsync.store import Store
@@ -133,13 +133,13 @@ class Machine:
         *,
         force: bool = False,
     ) -> TrainingRun | None:
-        def tell(run: TrainingRun, step: RunStep, progress: Progress) -> None:
+        def tell(run: TrainingRun, step: RunStep, progress: StepReport) -> None:
             self.told.append((step, progress.message))
 
         self.told.clear()
         config = self.config
         with code.current(config, (name,)) as found:
-            pipeline = Pipeline(config, store.open(config), found, Stop(), tell, force)
+            pipeline = TrainingPipeline(config, store.open(config), found, Stop(), tell, force)
             return pipeline.run(ModelName(name), day, trigger, only)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:

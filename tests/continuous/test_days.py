@@ -163,3 +163,28 @@ def machine_specs(machine: Machine) -> list:  # type: ignore[type-arg]
     from modelsync.models.discovery.folders import discover
 
     return discover(machine.models)
+
+
+def test_a_poll_begins_a_run_only_for_data_that_were_not_seen(machine: Machine) -> None:
+    def poll() -> str:
+        """What a poll ends with; empty if it begins nothing."""
+        try:
+            run = machine.begin("Shop", MONDAY, trigger="change")
+        except StepFailed as error:
+            return str(error.facts["step"])
+        return run.outcome if run else ""
+
+    assert [poll(), poll()] == ["check", ""]  # nothing is there yet
+    machine.brings(MONDAY, "shop,y\na,perhaps\n")
+    assert [poll(), poll()] == ["fill", ""]
+    run = machine.runs()[0]
+    assert run.report
+    assert run.report["violations"]
+    machine.brings(MONDAY, sales(40))
+    assert [poll(), poll()] == ["promoted", ""]
+    assert len(machine.runs()) == 1
+    machine.brings(MONDAY, sales(20, shops="ab"))
+    assert [poll(), poll()] == ["train", ""]
+    (machine.folder / "home" / "run" / "data" / "Shop.json").unlink()
+    machine.brings(MONDAY, sales(50))
+    assert [poll(), poll()] == ["promoted", ""]

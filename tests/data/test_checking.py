@@ -312,8 +312,8 @@ def test_a_query_and_a_table_are_checked(tmp_path: Path) -> None:
         database.commit()
     settings = load({"MODELSYNC_DATA_URL": f"sqlite:///{file}"})
     known = schema_of(AGE)
-    for source in ("people", "SELECT extra, age, y FROM people"):
-        found = examine(source, "", folder=tmp_path, settings=settings, schema=known)
+    for text in ("people", "SELECT extra, age, y FROM people"):
+        found = examine(text, "", folder=tmp_path, settings=settings, schema=known)
         report = check(found, known)
         assert report.rows == 4
         assert {(one.rule, one.examples) for one in report.violations} == {

@@ -164,6 +164,21 @@ def test_update_is_merged_in_the_bins_of_the_first() -> None:
     assert merged(None, second) is None
 
 
+@pytest.mark.parametrize(
+    ("y", "classifies"),
+    [
+        (["a", "b"] * 50, True),
+        ([True, False] * 50, True),
+        ([0, 1] * 50, None),
+        (NUMBERS[:100], False),
+    ],
+)
+def test_target_tells_whether_there_are_classes(y: list[Any], classifies: bool | None) -> None:
+    """Texts and booleans are classes, many numbers are none; few numbers may be either."""
+    found = of({"a": NUMBERS[:100]}, y)
+    assert (found.target[0].name, found.classifies) == ("y", classifies)
+
+
 def test_masked_columns_are_left_out() -> None:
     """Names count whatever their case."""
     assert [one.name for one in without(of(ROWS), {"b"}).columns] == ["a"]

@@ -123,6 +123,37 @@ def test_drift_of_one_column(config: Settings, store: Store) -> None:
     assert found["city"].psi > 5
 
 
+def test_predictions_of_an_odd_form_are_no_drift(config: Settings, store: Store) -> None:
+    """An object with several members is no value that could be compared with the target."""
+    lines = [sample(number, result={"cost": 5.0, "unit": "EUR"}) for number in range(200)]
+    spool(config.state.home, "1", *lines)
+    found = collect(config, store)
+    assert found.target == ()
+    assert found.columns
+    assert json.loads(rows(config.state.home)[0][PREDICTION]) == {"cost": 5.0, "unit": "EUR"}
+    store.catalog.tell_truths("Price", {"r1": {"cost": 6.5}})
+    assert collect(config, store).live_error == 1.5
+
+
+def test_booleans_and_dates_in_other_forms_are_the_same() -> None:
+    """0 and 1 for booleans; dates as ISO 8601, as seconds or milliseconds."""
+    from datetime import UTC, datetime
+
+    from modelsync.models.statistics.summary import ColumnStatistics
+    from modelsync.monitoring.drift import column_drift
+
+    flag = ColumnStatistics("flag", "category", (500, 500, 0), values=(True, False))
+    for forms in ([True, False], [1, 0], ["true", "false"], [1.0, 0.0]):
+        assert column_drift(flag, forms * 100).psi == 0.0
+    seconds = [1.7e9 + 86400 * day for day in range(200)]
+    edges = (seconds[0], seconds[100], seconds[-1])
+    day = ColumnStatistics("day", "time", (100, 100), edges, sample=tuple(seconds))
+    texts = [datetime.fromtimestamp(one, UTC).isoformat() for one in seconds]
+    for values in (texts, seconds, [1000 * one for one in seconds]):
+        found = column_drift(day, values)
+        assert (found.psi, found.ks) == (0.0, 0.0)
+
+
 def test_few_samples_tell_nothing(config: Settings, store: Store) -> None:
     """Under a hundred there are no figures, and it is said why."""
     spool(config.state.home, "1", *(sample(number) for number in range(99)))

@@ -39,7 +39,9 @@ def test_a_wrong_alias_ends_the_start(tmp_path: Path, aliases: str, says: str) -
 
 def test_a_list_of_aliases() -> None:
     """Blanks and a slash at the end do not matter; a model's name may come later."""
-    found = settings.load({"MODELSYNC_ALIASES": " /a/b=Iris:train, /c/=Nobody:predict, /=Iris:predict,"})
+    found = settings.load(
+        {"MODELSYNC_ALIASES": " /a/b=Iris:train, /c/=Nobody:predict, /=Iris:predict,"}
+    )
     assert found.training.aliases == (
         Alias("/a/b", "Iris", "train"),
         Alias("/c", "Nobody", "predict"),

@@ -85,7 +85,8 @@ def _statistics(sample: RowSample, classifies: bool | None) -> TableStatistics:
     columns = [one for one in found if one and not one.name.startswith(_TARGET)]
     target = [_renamed(one) for one in found if one and one.name.startswith(_TARGET)]
     if classifies is None and target:
-        classifies = True if target[0].kind == "category" else None
+        many = len(set(target[0].sample)) > FEW
+        classifies = True if target[0].kind == "category" else False if many else None
     return TableStatistics(sample.rows, tuple(columns), tuple(target), classifies)
 
 
