@@ -78,17 +78,17 @@ def _complaints(pod: Any) -> Iterator[Complaint]:
         yield Complaint(text)
     for container in containers(pod):
         unready = container.state and container.state.running and not container.ready
-        if unready and (complaint := _ask_readiness_probe(pod)):
+        if unready and (complaint := _ask_readiness_probe(pod, container.name)):
             yield complaint
 
 
-def _ask_readiness_probe(pod: Any) -> Complaint | None:
-    """The answer of a pod's own readiness probe, if a network policy lets it through; `RECOVERED`
-    if it is ready.
+def _ask_readiness_probe(pod: Any, name: str) -> Complaint | None:
+    """The answer of a container's own readiness probe, if a network policy lets it through;
+    `RECOVERED` if it is ready.
     """
     for container in pod.spec.containers:
         probe = container.readiness_probe and container.readiness_probe.http_get
-        if not probe or not pod.status.pod_ip:
+        if container.name != name or not probe or not pod.status.pod_ip:
             continue
         ports = {port.name: port.container_port for port in container.ports or ()}
         host = f"[{pod.status.pod_ip}]" if ":" in pod.status.pod_ip else pod.status.pod_ip

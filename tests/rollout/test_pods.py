@@ -81,6 +81,7 @@ def test_a_pod_that_answers_ready_by_now_is_recovering() -> None:
         assert diagnose([pod(ready), pod(ready)], NOW) == Diagnosis([], recovering=True)
         said = Complaint("not ready: no release yet")
         assert diagnose([pod(ready), pod(not_yet)], NOW) == Diagnosis([said], recovering=False)
+        assert diagnose([pod(ready, name="beside")], NOW) == Diagnosis([], recovering=False)
 
 
 def test_a_container_that_has_ended_says_how() -> None:
