@@ -67,6 +67,7 @@ PARSERS: dict[str, Schema] = {
     },
     "name": {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"},
     "names": {"type": "string"},
+    "place": {"type": "string", "pattern": "^ *([^:]*|s3://[^@/ ][^@]*) *$"},
     "share": {
         "type": ["string", "number"],
         "pattern": "^(0(\\.[0-9]+)?|1(\\.0+)?|\\.[0-9]+)$",

@@ -59,7 +59,10 @@ def test_examples_render() -> None:
 
 def test_commands_name_what_the_chart_makes() -> None:
     """Objects in the commands are those of a release called modelsync."""
-    objects = {name.lower() for name in rendered(FOLLOWING, release="modelsync").names}
+    training = {"enabled": True, "schedule": "0 2 * * *"}
+    database = {"url": "postgresql://modelsync@database/modelsync"}
+    values = {**FOLLOWING, "training": training, "database": database}
+    objects = {name.lower() for name in rendered(values, release="modelsync").names}
     named = re.findall(r"\b(deployment|service|cronjob|configmap)[/ ](modelsync[\w-]*)", DOCS)
     assert len(named) > 5
     for kind, name in named:
