@@ -39,7 +39,7 @@ def fill(run: RunContext) -> StepReport:
 
     Raises StepFailed for rows that break the schema, DataInvalid, StoreUnavailable, StorageFailed.
     """
-    from modelsync.data import checking, table_writer  # they load pyarrow
+    from modelsync.data import checking, reports, table_writer  # they load pyarrow
 
     table = plan.table_of(run.spec)
     if not table:
@@ -49,6 +49,7 @@ def fill(run: RunContext) -> StepReport:
             run.record.note(filled=0)
             return StepReport("nothing has come that day", {"rows": 0, "table": table})
         report = checking.check(source, run.spec.schema)
+        report = reports.masked(report, run.config.continuous.sample_mask)
         if not report.rows:
             run.record.note(filled=0)
             return StepReport(f"{source.name} has no row", {"rows": 0, "table": table})
