@@ -30,7 +30,7 @@ def check(run: RunContext) -> StepReport:
 
     Raises StepFailed for data that breaks the schema, DataInvalid, StoreUnavailable.
     """
-    from modelsync.data import checking  # it loads pyarrow
+    from modelsync.data import checking, reports  # they load pyarrow
 
     if not plan.sources_of(run.spec):
         return StepReport("nothing to check: train() fetches its data itself", {})
@@ -38,6 +38,7 @@ def check(run: RunContext) -> StepReport:
     run.record.checked = source.fingerprint()
     good = run.record.insist(lambda: catalog.last_good(run.spec.name))
     report = checking.check(source, run.spec.schema, before=good.columns if good else None)
+    report = reports.masked(report, run.config.continuous.sample_mask)
     run.record.note(
         source=source.text,
         fingerprint=run.record.checked if source.tells_rows else report.fingerprint,

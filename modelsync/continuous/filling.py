@@ -30,13 +30,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LONGEST_LINE = 1 << 16
+"""Bytes that are kept of what is printed without the end of a line."""
+
 
 def fill(run: RunContext) -> StepReport:
     """Bring the rows of the day into the table.
 
     Raises StepFailed for rows that break the schema, DataInvalid, StoreUnavailable, StorageFailed.
     """
-    from modelsync.data import checking, table_writer  # they load pyarrow
+    from modelsync.data import checking, reports, table_writer  # they load pyarrow
 
     table = plan.table_of(run.spec)
     if not table:
@@ -46,6 +49,7 @@ def fill(run: RunContext) -> StepReport:
             run.record.note(filled=0)
             return StepReport("nothing has come that day", {"rows": 0, "table": table})
         report = checking.check(source, run.spec.schema)
+        report = reports.masked(report, run.config.continuous.sample_mask)
         if not report.rows:
             run.record.note(filled=0)
             return StepReport(f"{source.name} has no row", {"rows": 0, "table": table})
@@ -81,7 +85,8 @@ def _incoming(run: RunContext) -> Iterator[DataSource | None]:
         )
         return
     with storage():
-        scratch = run.config.state.home / "run" / "requests"  # cleaned if this process is killed
+        # Cleaned if this process is killed; absolute, because the child works in another folder.
+        scratch = run.config.state.home.absolute() / "run" / "requests"
         scratch.mkdir(parents=True, exist_ok=True)
         work = tempfile.TemporaryDirectory(prefix="fill-", dir=scratch)
     with work as name:
@@ -111,26 +116,42 @@ def _called(run: RunContext, work: Path) -> Path | None:
         memory=training.memory,
         log_level=run.config.logs.level,
     )
-    environment = run.spec.environment
+    environment, printed = run.spec.environment, _Printed()
     process = FitProcess(
         task,
         work,
         python=python_of(run.config.state.home, environment) if environment else None,
         timeout=training.timeout,
-        on_output=lambda text: log.info("%s", text.decode(errors="replace").rstrip()),
+        on_output=printed.add,
         on_progress=lambda progress: None,
     )
     try:
         result = process.run(lambda: run.stop.asked or run.record.taken is not None)
     except ProcessKilled as killed:
         raise StepFailed("ProcessKilled", f"the process of fill was ended with {killed}") from None
+    finally:
+        printed.add(b"\n")
     run.record.require_own()
     assert result is not None
     if error := result.error:
         place = f" ({error.file}:{error.line})" if error.file else ""
-        raise StepFailed(error.kind or "FillFailed", f"fill: {error.message}{place}")
+        raise StepFailed(error.kind or "FillFailed", f"{error.message}{place}")
     file = task.output / result.file
     return file if result.rows and file.is_file() else None
+
+
+class _Printed:
+    """Logs what a process prints, whole lines together: `print` writes each word by itself."""
+
+    def __init__(self) -> None:
+        self._line = b""
+
+    def add(self, chunk: bytes) -> None:
+        lines, _, self._line = (self._line + chunk).rpartition(b"\n")
+        if len(self._line) > LONGEST_LINE:
+            lines, self._line = lines + b"\n" + self._line, b""
+        if lines.strip():
+            log.info("%s", lines.decode(errors="replace").strip("\n"))
 
 
 def _rows(source: DataSource, schema: DataSchema | None) -> Iterator[pa.RecordBatch]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from modelsync.models.data_schema import CheckReport, ColumnChange, Violation
 from modelsync.models.schemas.wording import shown
 
@@ -31,6 +34,19 @@ def text(report: CheckReport) -> str:
             lines.append(f"    and {one.count - len(one.examples):,} more rows")
     lines += [f"  since the last good data: {_changed(one)}" for one in report.changes]
     return "\n".join(lines)
+
+
+def masked(report: CheckReport, names: Iterable[str]) -> CheckReport:
+    """Return the report without the values of these columns, in any case: MODELSYNC_SAMPLE_MASK.
+
+    Whoever may predict reads the reports of trainings.
+    """
+    hidden = {name.casefold() for name in names}
+    found = (
+        replace(one, examples=()) if one.column.casefold() in hidden else one
+        for one in report.violations
+    )
+    return replace(report, violations=tuple(found))
 
 
 def _heading(report: CheckReport) -> str:

@@ -55,7 +55,8 @@ def table_of(
     known_names = [name for name in known.names if name not in OURS] if known else []
     names = dict.fromkeys([*known_names, *names])
     columns = {name: pa.array([row[name] for row in rows], kind) for name, kind in OURS.items()}
-    for name in list(names)[: MOST_COLUMNS + 1]:
+    names.pop(PREDICTION, None)
+    for name in [*list(names)[:MOST_COLUMNS], PREDICTION]:  # which variables do not crowd out
         before = _name_of(known.field(name).type) if name in known_names and known else "null"
         columns[name] = _array([row.get(name) for row in rows], before)
     return pa.table(columns)

@@ -113,6 +113,7 @@ class JobInputs:
             report = checking.check(BodySource(body, spec.schema), spec.schema)
         else:
             report = checking.check(source, spec.schema)
+        report = reports.masked(report, self._config.continuous.sample_mask)
         say(f"{reports.text(report)}\n".encode())
         if not report.passed:
             raise DataRefused(reports.summary(report), to_json(report))

@@ -66,6 +66,16 @@ def test_a_broken_day_is_refused_and_caught_up_when_it_is_mended(machine: Machin
     assert run.error["message"] == str(told.value)
     assert machine.version().number == 1
 
+    machine.values = {"MODELSYNC_SAMPLE_MASK": "SHOP"}
+    with pytest.raises(StepFailed, match="breaks") as masked:
+        machine.train(day=TUESDAY)
+    assert '("B")' in str(told.value)
+    assert '("B")' not in str(masked.value)
+    kept = machine.runs()[0].error
+    assert kept
+    shown = {one["column"]: bool(one["examples"]) for one in kept["report"]["violations"]}
+    assert shown == {"shop": False, "y": True}
+
     machine.brings(TUESDAY, sales(60))
     mended = machine.train(day=TUESDAY)
     assert (mended.number, mended.state, mended.filled) == (run.number, "done", 60)

@@ -151,6 +151,18 @@ def test_the_method_fill_brings_rows(machine: Machine, body: str) -> None:
     assert (run.filled, machine.said("fill")) == (40, "40 rows of fill() into table shop")
 
 
+def test_the_method_fill_in_a_relative_home(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As it is unless it is set: `.modelsync` in the current folder. What it prints is logged."""
+    monkeypatch.chdir(machine.folder)
+    machine.values = {"MODELSYNC_HOME": ".modelsync"}
+    machine.write("Shop", filling(f"print('it', 'is', date)\nreturn {ROWS!r}"))
+    with caplog.at_level("INFO", "modelsync.continuous.filling"):
+        assert machine.train(only="fill").filled == 40
+    assert "it is 2026-11-23" in caplog.messages
+
+
 def test_a_version_that_waits_for_its_promotion(machine: Machine) -> None:
     machine.write("Shop", filling(f"return {ROWS!r} if date.day == 23 else None"))
     run = machine.train()

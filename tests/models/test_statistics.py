@@ -14,7 +14,7 @@ import pytest
 from scipy import sparse
 
 from modelsync.models.serialization import from_json, to_json
-from modelsync.models.statistics.agreement import agreement, kept
+from modelsync.models.statistics.agreement import MOST_ERROR, agreement, kept
 from modelsync.models.statistics.histograms import Histograms
 from modelsync.models.statistics.merging import merged, without
 from modelsync.models.statistics.stability import pooled, stability_index
@@ -104,6 +104,15 @@ def test_few_numbers_have_a_bin_each_and_room_beside_them() -> None:
     found = column({"a": [0, 1, 1, 1]})
     assert found.counts == (0, 1, 3, 0)
     assert column({"a": [7] * 5}).counts == (0, 5, 0)
+
+
+@pytest.mark.parametrize("often", [0.0, 5e3, 1e6], ids=["least", "middle", "greatest"])
+def test_a_number_that_most_rows_have_has_a_bin_by_itself(often: float) -> None:
+    """As the capital gains of a census, of which nine of ten are 0."""
+    values = [often] * 950 + [10_000.0 * row / 50 + 1 for row in range(50)]
+    found = column({"a": values})
+    assert 950 in found.counts
+    assert sum(found.counts) == 1000
 
 
 def test_many_categories_are_bounded() -> None:
@@ -214,6 +223,8 @@ def test_rare_bins_are_taken_together() -> None:
         (1, [1], 1.0, 0.0),
         ({"a": 1, "b": 2}, {"a": 1, "c": 9}, 1.0, 0.0),
         ("no", {"survived": "no"}, 1.0, None),
+        (1.0, 1e300, 0.0, MOST_ERROR),  # PostgreSQL refuses to square it
+        (10**400, 1.0, 0.0, MOST_ERROR),
         (list(range(84)), [row // 3 for row in range(250)], 1.0, 0.0),
     ],
 )

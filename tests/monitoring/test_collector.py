@@ -374,6 +374,17 @@ def test_names_of_clients_do_not_pass_for_ours(config: Settings, store: Store) -
     assert (row[VERSION], row["a b/ü"], row[""], row[PREDICTION]) == (1, 1, "x", "yes")
 
 
+def test_many_variables_do_not_crowd_out_the_prediction(config: Settings, store: Store) -> None:
+    """Of 600 variables 500 have a column, and what was predicted has one all the same."""
+    wide = {f"v{number}": [number] for number in range(600)}
+    for batch in ("1", "2"):
+        spool(config.state.home, batch, sample(1, columns=wide, result={"prediction": "yes"}))
+        collect(config, store)
+    found = rows(config.state.home)
+    assert [row[PREDICTION] for row in found] == ["yes", "yes"]
+    assert sum(name in found[1] for name in wide) == 500
+
+
 def test_files_on_s3(config: Settings, store: Store, s3: Any) -> None:
     """MODELSYNC_SAMPLES names a bucket: the same files are there, and read after a restart."""
     from modelsync.settings.secret import Secret

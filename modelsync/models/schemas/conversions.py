@@ -34,7 +34,8 @@ _EPOCH = datetime(1970, 1, 1)
 # Tuples: a union would be made anew for each value.
 _NUMBERS = (int, float)
 _SCALARS = (str, int, float)
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII).fullmatch
+# Without two ways to read the same digits: else a long text that is no number takes quadratic time.
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII).fullmatch
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII).fullmatch
 # Eight digits are a date of ISO 8601, such as 20260131.
 _MILLISECONDS = re.compile(r"-?\d{9,}", re.ASCII).fullmatch

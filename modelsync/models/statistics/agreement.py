@@ -11,6 +11,11 @@ from modelsync.models.statistics.labels import label_of
 MAX_ROWS = 100
 """Rows of a request that are kept: those of `kept`."""
 
+MOST_ERROR = 1e100
+"""The largest error of a value: PostgreSQL adds up the squares of all for a mean, and refuses to if
+they overflow.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -36,9 +41,7 @@ def agreement(prediction: Any, truth: Any) -> Agreement | None:
     pairs = list(_pairs(prediction, truth))
     if not pairs:
         return None
-    errors = [
-        abs(float(one) - float(other)) for one, other in pairs if _number(one) and _number(other)
-    ]
+    errors = [_error(one, other) for one, other in pairs if _number(one) and _number(other)]
     correct = sum(_same(one, other) for one, other in pairs) / len(pairs)
     return Agreement(correct, sum(errors) / len(errors) if len(errors) == len(pairs) else None)
 
@@ -68,6 +71,14 @@ def _alone(value: Any, other: Any) -> Any:
     """Return the value of a list of one, where the other side is no list."""
     is_one = isinstance(value, list) and len(value) == 1 and not isinstance(other, list)
     return value[0] if is_one else value
+
+
+def _error(one: float, other: float) -> float:
+    try:
+        found = abs(float(one) - float(other))
+    except OverflowError:  # a whole number of 400 digits
+        return MOST_ERROR
+    return found if found < MOST_ERROR else MOST_ERROR
 
 
 def _number(value: Any) -> bool:

@@ -198,8 +198,23 @@ def _edges(known: Any) -> tuple[float, ...]:
         middles = (different[1:] + different[:-1]) / 2
         edges = [first - gap, first - gap / 2, *middles, last + gap / 2, last + gap]
     else:
-        edges = list(np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1))))
+        edges = _deciles(known, different)
     return tuple(float(edge) for edge in edges)
+
+
+def _deciles(known: Any, different: Any) -> list[float]:
+    """Return the edges of bins with a tenth of the values each. A value that makes up more, such as
+    0 in most rows, has one by itself: else all others could be in its bin, and never drift.
+    """
+    import numpy as np
+
+    edges, times = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)), return_counts=True)
+    found = set(edges)
+    for often in edges[times > 1]:
+        after = different[different > often]
+        gap = after[0] - often if len(after) else often - different[different < often][-1]
+        found.add(often + gap / 2)
+    return sorted(found)
 
 
 def binned(values: Any, edges: tuple[float, ...]) -> list[int]:
