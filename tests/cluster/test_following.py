@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
 
 ROLLOUTS = int(os.environ.get("MODELSYNC_TEST_ROLLOUTS", "20"))
 DRAINS = int(os.environ.get("MODELSYNC_TEST_DRAINS", "5"))
-SOON = {"progressDeadlineSeconds": 25}
+SOON = {"progressDeadlineSeconds": 30}
 
 
 def test_a_push_becomes_answers_in_every_pod(store: Shop) -> None:

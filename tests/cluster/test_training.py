@@ -46,13 +46,13 @@ class Priced:
     target = "price"
 
     def fit(self, x, y):
-        return {"mean": float(y.mean())}
+        return {"mean": float(y.median().round(-1))}  # the same whatever is held out
 
     def transform_predict(self):
         return self.model
 """
 
-PRICES = "rooms,price\n" + "1,10\n" * 40
+PRICES = "rooms,price\n" + "1,9\n2,11\n" * 20
 
 WAITS = """
 import time
