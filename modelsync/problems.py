@@ -15,6 +15,9 @@ import orjson
 from modelsync import errors
 
 JSON = "application/json"
+FIRST_SYNC = "first_sync"
+"""The reason of a service that is not ready because its first sync is under way."""
+
 PROBLEM = "application/problem+json"
 
 STATUS: dict[type[errors.RequestError], int] = {

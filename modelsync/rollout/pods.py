@@ -12,6 +12,7 @@ import requests
 
 from modelsync.cluster.pods import containers, troubles
 from modelsync.errors import AuthFailed, RemoteUnreachable, SyncTimeout, UntrustedRemote
+from modelsync.problems import FIRST_SYNC
 
 PROBE_TIMEOUT = 2.0
 """Seconds that a pod gets to answer its readiness probe."""
@@ -22,9 +23,12 @@ as under way again.
 """
 
 REPOSITORY_AWAY = {
-    kind.reason for kind in (AuthFailed, RemoteUnreachable, SyncTimeout, UntrustedRemote)
+    *(kind.reason for kind in (AuthFailed, RemoteUnreachable, SyncTimeout, UntrustedRemote)),
+    FIRST_SYNC,
 }
-"""Reasons of a pod that cannot fetch its commit; the commit itself is not to blame."""
+"""Reasons of a pod that cannot fetch its commit, or tries to just now, for which a sync has a limit
+of its own; the commit itself is not to blame.
+"""
 
 
 class Complaint(NamedTuple):

@@ -25,13 +25,16 @@ def readyz(service: Service, request_id: str = "") -> Answer:
     """
     if reason := service.not_ready():
         # `reason` is that of the metrics: by it a rollout decides whether the commit is to blame.
-        sync = service.status().reason if service.release is None else ""
-        more = {"reason": sync} if sync else {}
+        more = {}
+        if service.release is None:
+            status = service.status()
+            why = status.reason or ("" if status.message else problems.FIRST_SYNC)
+            more = {"reason": why} if why else {}
         document = problems.document(
             503, reason, request_id=request_id, release=service.commit, **more
         )
         return Answer(503, orjson.dumps(document), problems.PROBLEM, (("Retry-After", "5"),))
-    status = {
+    ready = {
         "status": "ready",
         "release": service.commit,
         "models": len(service.models),
@@ -40,4 +43,4 @@ def readyz(service: Service, request_id: str = "") -> Answer:
             for name in sorted(service.unavailable())
         },
     }
-    return Answer(200, orjson.dumps(status))
+    return Answer(200, orjson.dumps(ready))

@@ -63,7 +63,14 @@ def pod(port: int, **status: Any) -> client.V1Pod:
 
 
 @pytest.mark.parametrize(
-    ("reason", "away"), [("unreachable", True), ("auth", True), ("no_models", False), (None, False)]
+    ("reason", "away"),
+    [
+        ("unreachable", True),
+        ("auth", True),
+        ("first_sync", True),
+        ("no_models", False),
+        (None, False),
+    ],
 )
 def test_a_pod_that_cannot_get_its_commit_is_told_from_one_that_cannot_serve_it(
     reason: str | None, away: bool
