@@ -142,7 +142,7 @@ def test_the_api_server_stays_away(stage: Stage) -> None:
     good = stage.rolled_out()
     push(stage.git, 1)
     with stage.api.away():
-        run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT=setting(3))
+        run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT=setting(8))
     assert run.code == 75
     assert run.lines(result="unknown", reason="cluster")
     assert (stage.api.pin, stage.api.told()) == (good, [])
@@ -153,7 +153,7 @@ def test_the_repository_stays_away(stage: Stage) -> None:
     good = stage.rolled_out()
     push(stage.git, 1)
     with stage.git.away():
-        run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT=setting(3))
+        run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT=setting(8))
     assert run.code == 75
     assert run.lines(result="unknown", reason="unreachable")
     assert (stage.api.pin, stage.api.told(), stage.api.writes()) == (good, [], [])
@@ -181,7 +181,7 @@ def test_a_rollout_that_takes_longer_than_a_run(stage: Stage) -> None:
     stage.rolled_out()
     commit = push(stage.git, 1)
     stage.api.fate[commit] = "slow"
-    run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT=setting(6))
+    run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT=setting(15))
     assert run.code == 75
     assert "still on its way" in run.lines(result="unknown")[0]["message"]
     stage.api.fate.clear()
