@@ -41,9 +41,10 @@ def migrate(engine: Engine) -> None:
         return
     connection, _ = begin_writing(engine)
     with connection:
-        _upgrade(connection)
+        migrated = _upgrade(connection)
         connection.commit()
-    log.info("the tables of the store have the form %s", HEAD)
+    if migrated:
+        log.info("the tables of the store have the form %s", HEAD)
 
 
 def scripts() -> ScriptDirectory:
@@ -63,8 +64,11 @@ def _revision(engine: Engine) -> str | None:
         return None
 
 
-def _upgrade(connection: Connection) -> None:
-    """Run the migrations that are missing. Raises StoreUnavailable if the database is newer."""
+def _upgrade(connection: Connection) -> bool:
+    """Run the migrations that are missing; return whether any was.
+
+    Raises StoreUnavailable if the database is newer.
+    """
     logging.getLogger("alembic").setLevel(logging.WARNING)  # a line for each of its plugins
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
@@ -77,9 +81,12 @@ def _upgrade(connection: Connection) -> None:
         connection, opts={"fn": steps, "transactional_ddl": True, "version_table": TABLE}
     )
     try:
+        if context.get_current_revision() == HEAD:  # another process was faster
+            return False
         with Operations.context(context):
             context.run_migrations()
     except CommandError as error:
         raise StoreUnavailable(
             "the store of trained models is away: its database was made by a newer modelsync"
         ) from error
+    return True

@@ -44,6 +44,21 @@ def test_many_processes_migrate_once(settings: Settings) -> None:
     assert len(stores.open(settings).catalog.models()) == 8
 
 
+def test_who_comes_late_says_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One process migrates, and one line tells of it, though others have found old tables too."""
+    engine = make_engine(settings.store.database_url, settings.state.home)
+    monkeypatch.setattr(migration, "_revision", lambda engine: None)
+    with caplog.at_level("INFO", logger=migration.__name__):
+        for _ in range(2):
+            migration.migrate(engine)
+    assert [one.getMessage() for one in caplog.records] == [
+        f"the tables of the store have the form {migration.HEAD}"
+    ]
+    engine.dispose()
+
+
 def test_a_killed_migration_leaves_nothing(settings: Settings, tmp_path: Path) -> None:
     """The next process does all of it."""
     child = os.fork()
