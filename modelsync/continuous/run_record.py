@@ -8,17 +8,16 @@ import secrets
 import threading
 from collections.abc import Callable
 from datetime import date
-from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from modelsync.backoff import Backoff
 from modelsync.errors import ModelsyncError, RunInProgress, StoreUnavailable
 from modelsync.models.types import ModelSpec
-from modelsync.observability.logs import event
 from modelsync.settings import Settings
 from modelsync.store.catalog import Catalog
 from modelsync.store.records import RunOutcome, RunStep, TrainingRun, Trigger
+from modelsync.training.insistence import insist
 from modelsync.training.job import host_of
 from modelsync.training.stop import Stop
 
@@ -132,17 +131,14 @@ class RunRecord:
 
     def insist(self, action: Callable[[], T]) -> T:
         """Do what needs the store, again and again while that is away, for `PATIENCE` seconds."""
-        failures, end = 0, monotonic() + PATIENCE
-        while True:
-            try:
-                return action()
-            except StoreUnavailable as error:
-                failures += 1
-                if failures == 1:
-                    said = f"the training run waits for the store: {error}"
-                    event(log, logging.WARNING, said, event="training_run_waits")
-                if monotonic() > end or self._stop.wait(AWAY.pause(failures)):
-                    raise
+        return insist(
+            action,
+            self._stop,
+            pauses=AWAY,
+            patience=PATIENCE,
+            who="the training run",
+            event="training_run_waits",
+        )
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):

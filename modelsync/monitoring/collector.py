@@ -8,10 +8,8 @@ killed at any step repeats what it did, which changes nothing.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
-import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +18,7 @@ from datetime import UTC, datetime
 from time import time
 from typing import Any
 
-from modelsync import locks, orphans, settings, store
+from modelsync import locks, store
 from modelsync.errors import ModelsyncError
 from modelsync.files import storage
 from modelsync.monitoring import figures
@@ -30,11 +28,11 @@ from modelsync.monitoring.retraining import Retraining
 from modelsync.monitoring.sample_files import SampleFiles
 from modelsync.monitoring.spool import Spool, SpoolBatch
 from modelsync.monitoring.window import WINDOW, Window
-from modelsync.observability import logs
 from modelsync.releases.fitted import FittedVersions
 from modelsync.settings import Settings
 from modelsync.store import Store
 from modelsync.store.records import LiveQuality, Observation
+from modelsync.training import child_process
 from modelsync.training.loop import Loop
 from modelsync.training.stop import Stop
 
@@ -213,27 +211,17 @@ def main(arguments: Sequence[str] = ()) -> int:
 
     Returns the exit code. Of several in one state directory one works, the others end at once.
     """
-    parser = argparse.ArgumentParser(prog="modelsync.monitoring.collector")
-    parser.add_argument("--parent", type=int)
-    given = parser.parse_args(arguments)
-    stop = Stop()
-    stop.listen()
-    if given.parent:
-        orphans.end_with_parent(signal.SIGTERM, given.parent)
-    try:
-        config = settings.load()
-        logs.configure(config.logs, secrets=logs.secrets_of(config))
-        with suppress(OSError):
-            os.nice(config.training.nice)
-        with storage():
-            (config.state.home / "samples").mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = locks.open_for_lock(config.state.home / "samples" / "collector.lock")
-        if locks.try_lock(lock):
-            serve(config, stop)
-    except ModelsyncError as error:
-        log.error("%s", error)
-        return 2
-    return 0
+    return child_process.run("modelsync.monitoring.collector", arguments, _alone)
+
+
+def _alone(config: Settings, stop: Stop) -> None:
+    with suppress(OSError):
+        os.nice(config.training.nice)
+    with storage():
+        (config.state.home / "samples").mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = locks.open_for_lock(config.state.home / "samples" / "collector.lock")
+    if locks.try_lock(lock):
+        serve(config, stop)
 
 
 if __name__ == "__main__":

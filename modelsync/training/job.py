@@ -10,14 +10,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import random
 import secrets
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from time import monotonic
 from typing import Any, TypeVar
 
 from modelsync.backoff import Backoff
@@ -44,6 +42,7 @@ from modelsync.store.records import Job, JobState, NewVersion, Version
 from modelsync.training import callback
 from modelsync.training.fit_process import FitProcess, ProcessKilled
 from modelsync.training.inputs import JobInputs, feeding
+from modelsync.training.insistence import insist
 from modelsync.training.release import code_of
 from modelsync.training.reporter import Reporter
 from modelsync.training.stop import Stop
@@ -235,18 +234,15 @@ class JobRun:
 
         Raises StoreUnavailable after `PATIENCE` seconds, or when this process has to end.
         """
-        failures, end = 0, monotonic() + PATIENCE
-        while True:
-            try:
-                return action()
-            except StoreUnavailable as error:
-                failures += 1
-                if failures == 1:
-                    said = f"the job waits for the store: {error}"
-                    event(log, logging.WARNING, said, event="job_waits", job=self._id)
-                if monotonic() > end or self._stop.asked:
-                    raise
-                self._stop.wait(AWAY.pause(failures, random.random()))  # noqa: S311
+        return insist(
+            action,
+            self._stop,
+            pauses=AWAY,
+            patience=PATIENCE,
+            who="the job",
+            event="job_waits",
+            job=self._id,
+        )
 
 
 def _new_version(job: Job, result: FitResult, statistics: TableStatistics | None) -> NewVersion:

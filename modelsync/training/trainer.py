@@ -6,7 +6,6 @@ model code. Beside it, in threads: the mirror, the cleaning, and what starts tra
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import secrets
@@ -17,15 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelsync import orphans, settings, store
+from modelsync import orphans, store
 from modelsync.backoff import Backoff
-from modelsync.errors import ModelsyncError, StoreUnavailable
-from modelsync.observability import logs
+from modelsync.errors import StoreUnavailable
 from modelsync.observability.logs import event
 from modelsync.settings import Settings
 from modelsync.store import Store
 from modelsync.store.records import Job, JobState
-from modelsync.training import callback, mirror, schedule
+from modelsync.training import callback, child_process, mirror, schedule
 from modelsync.training.asked_runs import AskedRuns
 from modelsync.training.cleaning import Cleaning
 from modelsync.training.collection import LOOK as LOOK_FOR_SAMPLES
@@ -273,21 +271,7 @@ def _starters(
 
 def main(arguments: Sequence[str] = ()) -> int:
     """Run until SIGTERM; end with the process `--parent`. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="modelsync.training.trainer")
-    parser.add_argument("--parent", type=int)
-    given = parser.parse_args(arguments)
-    stop = Stop()
-    stop.listen()
-    if given.parent:
-        orphans.end_with_parent(signal.SIGTERM, given.parent)
-    try:
-        config = settings.load()
-        logs.configure(config.logs, secrets=logs.secrets_of(config))
-        serve(config, stop)
-    except ModelsyncError as error:
-        log.error("%s", error)
-        return 2
-    return 0
+    return child_process.run("modelsync.training.trainer", arguments, serve)
 
 
 if __name__ == "__main__":
