@@ -22,7 +22,7 @@ from modelsync.errors import ArtifactCorrupt, StoreUnavailable
 from modelsync.files import replacing, storage
 from modelsync.settings import Settings
 from modelsync.store.bucket import Bucket
-from modelsync.store.chunks import DatabaseContents
+from modelsync.store.chunks import GIVEN_UP, DatabaseContents
 from modelsync.store.database import Database
 from modelsync.store.records import FINAL
 from modelsync.store.tables import blobs, contents, jobs, versions
@@ -129,7 +129,7 @@ class Blobs:
                 return
             query = select(contents.c.id).where(contents.c.id == content, ~contents.c.doomed)
             if connection.scalar(query) is None:
-                raise StoreUnavailable("an artefact took so long to be stored that it was given up")
+                raise StoreUnavailable(GIVEN_UP)
             values = {"sha256": sha256, "content": content, "size": size, "used": now}
             connection.execute(insert(blobs).values(**values))
 

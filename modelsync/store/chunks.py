@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from sqlalchemy import delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
+from modelsync.errors import StoreUnavailable
 from modelsync.store.database import Database
 from modelsync.store.tables import chunks
+
+GIVEN_UP = "an artefact took so long to be stored that it was given up"
 
 
 class DatabaseContents:
@@ -23,9 +27,12 @@ class DatabaseContents:
     def write(self, content: str, location: str, parts: Iterable[bytes]) -> None:
         """Store the parts in order. Raises StoreUnavailable; then some of them may be stored."""
         for position, data in enumerate(parts):
-            with self._database.writing() as (connection, _):
-                values = {"content": content, "position": position, "data": data}
-                connection.execute(insert(chunks).values(**values))
+            values = {"content": content, "position": position, "data": data}
+            try:
+                with self._database.writing() as (connection, _):
+                    connection.execute(insert(chunks).values(**values))
+            except IntegrityError:  # it was collected meanwhile, a day after it was begun
+                raise StoreUnavailable(GIVEN_UP) from None
 
     def read(self, content: str, location: str) -> Iterator[bytes]:
         """Return the parts in order. Raises StoreUnavailable."""

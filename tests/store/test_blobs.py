@@ -232,6 +232,21 @@ def test_what_is_put_while_others_are_collected_stays(any_store: Store) -> None:
     assert any_store.blobs.read(sha256) == b"all the same"
 
 
+def test_what_is_collected_while_it_is_put_is_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a day: whoever puts it hears that, and may try again."""
+    write = store.blobs._writes_to.write
+
+    def late(*arguments: Any) -> None:
+        store.blobs.collect(LATER)
+        write(*arguments)
+
+    monkeypatch.setattr(store.blobs._writes_to, "write", late)
+    with pytest.raises(StoreUnavailable, match="given up"):
+        store.blobs.put_bytes(b"slow")
+
+
 # --- places ---------------------------------------------------------------------------------------
 
 
