@@ -313,7 +313,13 @@ def test_an_interrupt_waits_for_no_model(root: Path, write: Write, tmp_path: Pat
     write("B", model(top=f"open({str(began)!r}, 'w').close()\nwhile True: pass"))
     command = [sys.executable, "-m", "modelsync", "check", str(root)]
     environ = {**os.environ, "MODELSYNC_CHECK_TIMEOUT": f"{patient(60)}s"}
-    with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL) as process:
+
+    def as_from_a_terminal() -> None:  # what a shell runs in the background ignores it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        command, env=environ, stderr=subprocess.DEVNULL, preexec_fn=as_from_a_terminal
+    ) as process:
         until(began.exists)
         process.send_signal(signal.SIGINT)
         assert process.wait(patient(10)) == 130
