@@ -19,6 +19,7 @@ from bench import (
     folders,
     isolation,
     memory,
+    night,
     push,
     sampling,
     schemas,
@@ -43,6 +44,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "schemas": schemas.measure,
     "checks": checks.measure,
     "sampling": sampling.measure,
+    "night": night.measure,
 }
 
 

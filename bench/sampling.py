@@ -1,4 +1,4 @@
-"""Figure 9: what sampling one request in a hundred costs, and sampling none."""
+"""Figure 11: what sampling one request in a hundred costs, and sampling none."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def measure(folder: Path) -> Figure:
         "how far it is from 1 shows how far chance goes.",
         "The collector is a process of its own, niced, and not in the figures.",
     ]
-    return Figure("9. Sampling of requests", "sampling", lines, notes)
+    return Figure("11. Sampling of requests", "sampling", lines, notes)
 
 
 def _compare(services: dict[str, Service], folder: Path, model: str) -> list[Line]:
