@@ -16,7 +16,7 @@ from modelsync import __version__
 from modelsync.api import replies
 from modelsync.api.resource import Context
 from modelsync.errors import Unauthenticated
-from modelsync.models.types import PLACES
+from modelsync.models.placement import PLACES
 
 
 def page(

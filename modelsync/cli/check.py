@@ -122,7 +122,7 @@ def _verdict(results: dict[ModelName, CheckResult]) -> str:
 
 def _print_place(result: CheckResult) -> None:
     """Print where a model runs and why, unless it runs as most do."""
-    from modelsync.models.types import PLACES
+    from modelsync.models.placement import PLACES
 
     placement = result.placement
     if result.ok and placement.place != "worker":

@@ -22,7 +22,8 @@ from modelsync.inference.version_loading import LoadTerms
 from modelsync.models.isolation import guards
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.loading.lifecycle import Wait
-from modelsync.models.types import LoadedModel, ModelSpec, Placement
+from modelsync.models.placement import Placement
+from modelsync.models.types import LoadedModel, ModelSpec
 from modelsync.models.versions import FittedVersion
 
 if TYPE_CHECKING:  # imported with the first `async def`: it takes 3 MB

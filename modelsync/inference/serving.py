@@ -29,7 +29,8 @@ from modelsync.inference.thread_runner import ThreadRunner
 from modelsync.inference.version_cache import Fetch, VersionCache
 from modelsync.inference.version_loading import LoadTerms, load_first
 from modelsync.inference.version_watch import VersionWatch
-from modelsync.models.types import LoadedModel, ModelEntry, ModelName, Placement
+from modelsync.models.placement import Placement
+from modelsync.models.types import LoadedModel, ModelEntry, ModelName
 from modelsync.models.versions import FittedVersion
 from modelsync.observability import counters, totals
 from modelsync.observability.counters import Counters

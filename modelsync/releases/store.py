@@ -18,7 +18,7 @@ import re
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,7 @@ from modelsync.files import (
     replace_symlink,
     storage,
 )
+from modelsync.models.model_warnings import PassedOver
 from modelsync.models.serialization import entry_from_json, entry_to_json, from_json
 from modelsync.models.types import ModelEntry, ModelName
 
@@ -54,6 +55,7 @@ class Release:
 
     `commit`: the commit's hash, or the digest of a local folder. `origin`: the repository it was
     made from; empty for a local folder, and in a release of an older version of modelsync.
+    `passed_over`: what looks like a model there and is not taken.
     `Staging.publish` sets `path` and `created`.
     """
 
@@ -65,6 +67,7 @@ class Release:
     path: Path = Path()
     created: str = ""
     origin: str = ""
+    passed_over: tuple[PassedOver, ...] = ()
 
     @property
     def models_serve(self) -> Path:
@@ -276,6 +279,7 @@ class Releases:
 def _to_json(release: Release) -> bytes:
     names = [item.name for item in fields(Release) if item.name != "path"]
     values = {"format": FORMAT} | {name: getattr(release, name) for name in names}
+    values["passed_over"] = [asdict(one) for one in release.passed_over]
     values["models"] = {name: entry_to_json(entry) for name, entry in release.models.items()}
     return as_json(values)
 

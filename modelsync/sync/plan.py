@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelsync.errors import CheckFailed, ProbationFailed, ReleaseRejected
+from modelsync.models.placement import PLACES
 from modelsync.models.types import (
-    PLACES,
     CheckResult,
     Fault,
     ModelEntry,
@@ -82,7 +82,11 @@ def known_results(
             results[spec.name] = CheckResult(spec.name, spec.version, spec.fault)
         elif entry and entry.state == "ready" and _is_same(entry, spec):
             results[spec.name] = CheckResult(
-                spec.name, spec.version, measured=entry.measured, placement=entry.placement
+                spec.name,
+                spec.version,
+                measured=entry.measured,
+                placement=entry.placement,
+                warnings=entry.warnings,
             )
         elif fault := unfit.get((spec.name, spec.version)):
             results[spec.name] = CheckResult(spec.name, spec.version, fault)
@@ -115,6 +119,7 @@ def decide(
         release=before.release if before and before.version == spec.version else release_id,
         measured=result.measured,
         placement=result.placement,
+        warnings=result.warnings,
     )
 
 
@@ -166,6 +171,7 @@ def is_unchanged(entries: Sequence[ModelEntry], current: Release) -> bool:
             entry.wanted_version,
             fault.stage if fault and fault.transient else fault,
             entry.placement,
+            entry.warnings,
             entry.spec.environment,
         )
 

@@ -157,7 +157,7 @@ class Updater:
         release_id = self._releases.next_id(wanted)
         with self._releases.stage() as staging:
             exported = source.export(wanted, staging.models_serve, deadline)
-            if not (found := discover(staging.models_serve, exported.versions)):
+            if not (found := discover(staging.models_serve, exported.versions, subdir=source.view)):
                 raise source.no_models(wanted, deadline)
             specs = with_problems(staging.models_serve, found, exported.problems)
             specs = assign(specs, exported.shared, self._builder)

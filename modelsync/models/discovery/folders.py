@@ -27,10 +27,13 @@ LFS_LIMIT = 1024
 Links = list[tuple[str, str]]
 
 
-def discover(root: Path, versions: Mapping[str, str] | None = None) -> list[ModelSpec]:
+def discover(
+    root: Path, versions: Mapping[str, str] | None = None, *, subdir: str = ""
+) -> list[ModelSpec]:
     """List the model folders directly below `root`, sorted by name; empty if it does not exist.
 
-    `versions`: known git tree hashes, by name of folder; others are computed from the files. A
+    `versions`: known git tree hashes, by name of folder; others are computed from the files.
+    `subdir`: where `root` lies in the repository (`ModelSpec.subdir`). A
     folder that cannot be served is in the list with its `fault`. One without `etls.py` and without
     an artefact is no model and is left out, as are hidden folders and `__pycache__`.
     """
@@ -38,6 +41,7 @@ def discover(root: Path, versions: Mapping[str, str] | None = None) -> list[Mode
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of invalid escapes in a model's strings: for its author
         found = [folder for entry in _folders(root) if (folder := _examine(entry, known))]
+    found = [replace(folder, subdir=subdir) for folder in found]
     return sorted(_refuse_twins(found), key=lambda folder: folder.name)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from modelsync.errors import ArtifactCorrupt, ModelBroken, VersionRefused
 from modelsync.models import examples
+from modelsync.models.artefact_facts import ArtefactFacts
 from modelsync.models.artefacts import registry
 from modelsync.models.binding import calls
 from modelsync.models.binding.calls import Calls
@@ -28,7 +29,7 @@ from modelsync.models.data_schema import as_mapping
 from modelsync.models.diagnosis import from_exception
 from modelsync.models.isolation import fork_guard, import_hooks, process_state
 from modelsync.models.loading import lifecycle
-from modelsync.models.types import ArtefactFacts, Fault, LoadedModel, ModelSpec
+from modelsync.models.types import Fault, LoadedModel, ModelSpec
 from modelsync.models.versions import FittedVersion, Mismatch
 
 TURN = 0.1
