@@ -46,9 +46,16 @@ class SearchRoots:
         """The parts of `path` as names of modules, in which no dots can be."""
         return tuple(part.replace(".", "_") for part in self.path)
 
-    def folder_of(self, names: tuple[str, ...]) -> Path | None:
-        """Return the folder with the shared files of one above the model's: of `names[:n]`."""
-        return self.shared.joinpath(*self.path[: len(names)]) if self.shared else None
+    def place(self, names: tuple[str, ...]) -> Path | None:
+        """Return where a module or folder of the repository lies, by its path there; None if the
+        model has no shared files.
+        """
+        own = self.names
+        if names[: len(own)] == own:
+            return self.folder.joinpath(*names[len(own) :])
+        same = next((at for at, pair in enumerate(zip(names, own, strict=False))
+                     if pair[0] != pair[1]), min(len(names), len(own)))  # fmt: skip
+        return self.shared and self.shared.joinpath(*self.path[:same], *names[same:])
 
     def find(self, name: str, is_library: Callable[[str], bool] = lambda top: False) -> str | None:
         """Return the name below the model's package of what `import name` means, None if that is
@@ -73,6 +80,22 @@ class SearchRoots:
         if is_library(top):
             return None
         return next(self._folders(own, name), None)
+
+    def path_of(self, name: str) -> tuple[str, ...] | None:
+        """Return the path in the repository of what `import name` means; None as `find`."""
+        if (found := self.find(name)) is None:
+            return None
+        names = tuple(found.split("."))
+        return names[1:] if names[0] == REPOSITORY else (*self.names, *names)
+
+    def shown(self, file: Path) -> str:
+        """Return how people know a file: by its path in the model's folder, or of a shared one by
+        that in the repository.
+        """
+        for root in filter(None, (self.folder, self.shared)):
+            if file.is_relative_to(root):
+                return str(file.relative_to(root))
+        return file.name
 
     def _means_own(self, own: Kind, top: str, inner: str) -> bool:
         """Return whether a module of the own folder is meant, `Churn/Churn.py`, and not `inner` of

@@ -123,7 +123,7 @@ class Package:
             if names[1 : len(own) + 1] == own:
                 return ModuleSpec(fullname, _Alias(".".join((self.name, *names[len(own) + 1 :]))))
             if own[: len(names) - 1] == names[1:]:
-                return _package_spec(fullname, self.roots.folder_of(names[1:]))
+                return _package_spec(fullname, self.roots.place(names[1:]))
         return _search(fullname, path or ())
 
     def close(self) -> None:
@@ -261,7 +261,7 @@ def plain_names(package: Package) -> Iterator[None]:
     model's code imported through `sys.path.insert(0, path)`, so that the next model finds its own
     `helpers`.
     """
-    before, folder = set(sys.modules), package.roots.folder
+    before = set(sys.modules)
     finder = _PlainNames(package)
     sys.meta_path.insert(0, finder)
     try:
