@@ -145,7 +145,7 @@ def _print_warnings(folder: ModelSpec) -> None:
     from modelsync.models.discovery import training_plan
 
     if folder.trainable:
-        for warning in training_plan.read(folder.path, folder.class_name)[1]:
+        for warning in training_plan.read(folder)[1]:
             click.echo(f"\n{folder.name}: {warning}")
 
 
