@@ -184,7 +184,7 @@ class Service:
         if os.getpid() != self._pid:
             self._pid = os.getpid()
             self.dataplane.counters = Counters(
-                counters.folder(self.settings.state.home), list(self.models)
+                counters.folder(self.settings.state.home), self.dataplane.names
             )
 
 
@@ -244,7 +244,7 @@ def load(
     dataplane = DataPlane(
         runners,
         faults,
-        Counters(counters.folder(settings.state.home), list(runners)),
+        Counters(counters.folder(settings.state.home), sorted({*runners, *faults})),
         release=release.commit if release else None,
         folder=str((release.path / "models_serve").absolute()) if release else "",
         threads=settings.server.threads,
