@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -158,11 +160,11 @@ class FolderSource:
     """A local folder: its files are served."""
 
     kind: SourceKind = "folder"
-    origin = ""
     view = ""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.state.models
+        self.origin = _place(self._folder)
 
     def resolve(self, deadline: Deadline) -> str:
         """The digest of the folder's content, as git would compute it."""
@@ -259,9 +261,18 @@ def current(settings: Settings) -> Release | None:
 
 
 def _is_from_source(settings: Settings, release: Release) -> bool:
-    if settings.standalone or release.source == "folder":
+    local = settings.standalone or release.source == "folder"
+    here = _place(settings.state.models) if local else url.origin(settings.git)
+    if release.origin not in {"", here}:  # empty: written by an older version
+        return False
+    if local:
         return release.source == "folder" and (settings.standalone or _folder_allowed(settings))
-    return release.origin in {"", url.origin(settings.git)}  # empty: written by an older version
+    return True
+
+
+def _place(folder: Path) -> str:
+    """What tells a local folder from others. No client and no file learns its path."""
+    return hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
 
 
 def _folder_allowed(settings: Settings) -> bool:
