@@ -230,8 +230,7 @@ def load(
     on_load: Callable[[str], None] = lambda _: None,
     host: RunnerHost | None = None,
 ) -> Service:
-    """Load every model of `release`, here or in runners of `host`, but those `left_out`, which has
-    the reasons.
+    """Load every model of `release`, here or in runners of `host`; `left_out` has why some are not.
 
     Model code runs here; none of its failures passes. `on_load` is called with the name of each
     model before it is loaded.
