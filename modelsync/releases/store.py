@@ -1,7 +1,8 @@
 """Stores releases on disk: each is built aside, published by one rename, made current by another.
 
     home/lock              the lock of the process that syncs
-    home/releases/<id>/    models_serve/, serve_models.py, release.json; published, never modified
+    home/releases/<id>/    models_serve/, shared/, serve_models.py, release.json; published, never
+                           modified
     home/current           a link to releases/<id>
 
 A crash before the first rename leaves a temporary folder; between the two, a release that is not
@@ -91,6 +92,11 @@ class Staging:
     def models_serve(self) -> Path:
         """The place of the folder with the model folders; it does not exist yet."""
         return self.path / "models_serve"
+
+    @property
+    def shared(self) -> Path:
+        """The place of the folders with shared files, one for each set of them."""
+        return self.path / "shared"
 
     def publish(self, release: Release, serve_models_source: str) -> Release:
         """Write the two files, flush everything to disk and give the folder its name.

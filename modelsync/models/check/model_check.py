@@ -114,7 +114,7 @@ class ModelCheck:
         held = held_objects.find(model.instance, modules, package)
         spec = self.spec
         loops, processes, self.may_patch = source_names(spec.path)
-        changes = find_process_wide(spec.path, spec.class_name) if spec.class_name else ""
+        changes = find_process_wide(spec)
         return Facts(
             artefact=bool(spec.artefact),
             is_async=model.is_async,
@@ -160,11 +160,9 @@ class ModelCheck:
 
 def _is_serial(spec: ModelSpec, *, is_async: bool) -> bool:
     """Return whether the source tells that calls must not overlap."""
-    if not spec.class_name:
-        return False
     if is_async:
-        return keeps_arguments(spec.path, spec.class_name)
-    return spec.writes_self or find_write(spec.path, spec.class_name) is not None
+        return keeps_arguments(spec)
+    return spec.writes_self or find_write(spec) is not None
 
 
 def _steps(model: LoadedModel, facts: Facts) -> list[str]:

@@ -6,57 +6,58 @@ Files are parsed when they are first needed; one that cannot be parsed counts as
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Self
 
-from modelsync.models.convention import BATCH, METHOD, PREDICT
+from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
+from modelsync.models.discovery import module_source
+from modelsync.models.discovery.module_source import Function, Module
 from modelsync.models.discovery.training_methods import base_name
-
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+from modelsync.models.search_roots import SearchRoots
+from modelsync.models.types import ModelSpec
 
 MAX_FILES = 50
 """Files of a folder that are read."""
 
 
-@dataclass(slots=True)
-class Module:
-    """One file: its functions, classes, imports, and the names that are assigned at its top.
-
-    `assigned` has the expressions of a name, `imports` the module and the name in it (empty: the
-    module itself).
-    """
-
-    file: str
-    functions: dict[str, Function] = field(default_factory=dict)
-    classes: dict[str, ast.ClassDef] = field(default_factory=dict)
-    assigned: dict[str, list[ast.expr | None]] = field(default_factory=dict)
-    imports: dict[str, tuple[str, str]] = field(default_factory=dict)
-
-
 class Folder:
-    """The modules of a folder, by their names as the code imports them."""
+    """The modules of a model: those of its folder, and the shared ones that these import."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, roots: SearchRoots) -> None:
+        self._roots = roots
         self._modules: dict[str, Module | None] = {}
         self._makers: dict[str, list[tuple[Module, Function]]] | None = None
 
-    def module(self, name: str) -> Module | None:
-        """Return a module of the folder, None if it has none of that name."""
-        name = name.lstrip(".")
-        if name not in self._modules:
-            self._modules[name] = self._read(name) if len(self._modules) < MAX_FILES else None
-        return self._modules[name]
+    @classmethod
+    def of(cls, spec: ModelSpec) -> Self:
+        """Return the source of a model."""
+        return cls(SearchRoots.of(spec))
 
-    def _read(self, name: str) -> Module | None:
-        stem = Path(*name.split(".")) if name else Path()
-        for file in (stem.with_suffix(".py") if name else Path("__init__.py"),
-                     stem / "__init__.py"):  # fmt: skip
-            path = self._path / file
-            if path.is_file():
-                return _parse(path, str(file))
+    @property
+    def etls(self) -> Module | None:
+        """The file with the model; None if there is none."""
+        return self.module(".".join(("", *self._roots.names, FILE.removesuffix(".py"))))
+
+    def module(self, name: str) -> Module | None:
+        """Return a module by its name as the code imports it, or behind a dot by its path in the
+        repository; None if that is no code of the repository.
+        """
+        path = tuple(name[1:].split(".")) if name.startswith(".") else self._roots.path_of(name)
+        key = ".".join(path or ())
+        if key not in self._modules:
+            self._modules[key] = self._read(path) if len(self._modules) < MAX_FILES else None
+        return self._modules[key]
+
+    def _read(self, path: tuple[str, ...] | None) -> Module | None:
+        place = self._roots.place(path) if path else None
+        if not path or not place:
+            return None
+        for file, parts in (
+            (place.with_name(f"{place.name}.py"), (*path[:-1], f"{path[-1]}.py")),
+            (place / "__init__.py", (*path, "__init__.py")),
+        ):
+            if file.is_file():
+                return module_source.read(file, self._roots.shown(file), parts)
         return None
 
     # --- what names stand for ---------------------------------------------------------------------
@@ -87,7 +88,7 @@ class Folder:
         if name not in module.imports:
             return None, ""
         home, inner = module.imports[name]
-        if inner and (found := self.module(f"{home}.{inner}" if home else inner)):
+        if inner and (found := self.module(f"{home}.{inner}")):
             return found, ""
         return self.module(home), inner
 
@@ -112,8 +113,11 @@ class Folder:
         elif found := self.method(module, name, attribute):
             yield found
 
-    def predicting(self, module: Module, class_name: str) -> list[tuple[Module, Function]]:
+    def predicting(self, spec: ModelSpec) -> list[tuple[Module, Function]]:
         """Return the methods of a model's class that answer requests."""
+        module, class_name = self.etls, spec.class_name
+        if module is None or not class_name:
+            return []
         names = [METHOD, BATCH]
         if self.method(module, class_name, "fit") or self.method(module, class_name, "train"):
             names.append(PREDICT)
@@ -217,69 +221,6 @@ class Folder:
                         if isinstance(target, ast.Attribute):
                             found = self.functions(module, name)
                             makers.setdefault(target.attr, []).extend(found)
-
-
-# --- parsing --------------------------------------------------------------------------------------
-
-
-def _parse(path: Path, file: str) -> Module:
-    """Return a module of the folder; empty if it cannot be parsed."""
-    module = Module(file)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OSError):
-        return module
-    for node in _statements(tree.body):
-        _note(node, module)
-    return module
-
-
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements at the top of a module, also those in an `if`, `try`, `with` or loop."""
-    for node in body:
-        yield node
-        if isinstance(node, ast.If | ast.Try | ast.With | ast.For | ast.While):
-            for part in ("body", "orelse", "finalbody"):
-                yield from _statements(getattr(node, part, []))
-            for handler in getattr(node, "handlers", []):
-                yield from _statements(handler.body)
-
-
-def _note(node: ast.stmt, module: Module) -> None:
-    """Add the names that a statement at the top of a module defines."""
-    match node:
-        case ast.FunctionDef() | ast.AsyncFunctionDef():
-            module.functions[node.name] = node
-        case ast.ClassDef():
-            module.classes[node.name] = node
-        case ast.Import(names=names):
-            for one in names:
-                top = one.name.partition(".")[0]
-                module.imports[one.asname or top] = (one.name if one.asname else top, "")
-        case ast.ImportFrom(names=names):
-            home = _home(node, module)
-            module.imports |= {one.asname or one.name: (home, one.name) for one in names}
-        case ast.Assign(targets=targets, value=value):
-            for name in (name for target in targets for name in _stored(target)):
-                module.assigned.setdefault(name, []).append(value)
-        case ast.AnnAssign(target=ast.Name(id=name), value=value):
-            module.assigned.setdefault(name, []).append(value)
-
-
-def _home(node: ast.ImportFrom, module: Module) -> str:
-    """Return the name of the module that `from ... import` names, from the folder's top."""
-    if not node.level:
-        return node.module or ""
-    above = Path(module.file).parts[: -node.level]
-    return ".".join(filter(None, [*above, node.module]))
-
-
-def _stored(target: ast.expr) -> Iterator[str]:
-    for node in ast.walk(target):
-        if isinstance(node, ast.Name):
-            yield node.id
 
 
 def _is_of_each_thread(value: ast.expr | None) -> bool:

@@ -10,8 +10,9 @@ from modelsync.models.convention import BATCH, FILE, LIFECYCLE, METHOD, PREDICT
 from modelsync.models.data_schema import NO_PLAN, TrainingPlan
 from modelsync.models.discovery import training_methods, training_plan
 from modelsync.models.discovery.folder_source import Folder
+from modelsync.models.discovery.module_source import Function
 from modelsync.models.discovery.self_writes import writes_self
-from modelsync.models.discovery.training_methods import Function, Members, base_name
+from modelsync.models.discovery.training_methods import Members, base_name
 from modelsync.models.types import Fault, ModelSpec
 
 # Bases without `transform_predict`: a class of these alone cannot inherit it.
@@ -62,7 +63,7 @@ def describe(spec: ModelSpec, source: bytes) -> ModelSpec:
 
 
 def _plan(spec: ModelSpec, chosen: str, members: Members) -> TrainingPlan:
-    plan, _ = training_plan.read(spec.path, chosen)
+    plan, _ = training_plan.read(replace(spec, class_name=chosen))
     return replace(plan, takes_rows=training_methods.takes_rows(members))
 
 
@@ -184,8 +185,8 @@ def _inherits_from_elsewhere(classes: dict[str, ast.ClassDef], name: str) -> boo
 
 def _inherited(spec: ModelSpec, class_name: str) -> Members:
     """Return the training methods that a class has from bases in other files of its folder."""
-    folder = Folder(spec.path)
-    if (module := folder.module(FILE.removesuffix(".py"))) is None:
+    folder = Folder.of(spec)
+    if (module := folder.etls) is None:
         return {}
     found = {name: folder.method(module, class_name, name) for name in LIFECYCLE}
     return {name: method[1] for name, method in found.items() if method}
