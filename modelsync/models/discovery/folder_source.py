@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Self
 
 from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
 from modelsync.models.discovery import class_source, module_source
 from modelsync.models.discovery.class_source import Found, Member
 from modelsync.models.discovery.module_source import Function, Module
+from modelsync.models.search_roots import SearchRoots
 from modelsync.models.types import ModelSpec
 
 MAX_FILES = 50
@@ -21,10 +21,10 @@ MAX_FILES = 50
 
 
 class Folder:
-    """The modules of a folder, by their names as the code imports them."""
+    """The modules of a model: those of its folder, and the shared ones that these import."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, roots: SearchRoots) -> None:
+        self._roots = roots
         self._modules: dict[str, Module | None] = {}
         self._members: dict[int, dict[str, Member]] = {}
         self._named: dict[tuple[str, str], Found | None] = {}
@@ -32,33 +32,41 @@ class Folder:
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Self:
-        """Return the source of a model's folder."""
-        return cls(spec.path)
+        """Return the source of a model."""
+        return cls(SearchRoots.of(spec))
 
     @property
     def etls(self) -> Module | None:
         """The file with the model; None if there is none."""
-        return self.module(FILE.removesuffix(".py"))
+        return self.module(".".join(("", *self._roots.names, FILE.removesuffix(".py"))))
 
-    def know(self, name: str, module: Module) -> Module:
-        """Take a module that has been parsed already, and return it."""
-        self._modules[name] = module
+    def know(self, tree: ast.Module) -> Module:
+        """Take the file with the model, which has been parsed already, and return it."""
+        place = (*self._roots.names, FILE)
+        module = module_source.of_tree(tree, FILE, place)
+        self._modules[".".join(place).removesuffix(".py")] = module
         return module
 
     def module(self, name: str) -> Module | None:
-        """Return a module of the folder, None if it has none of that name."""
-        name = name.lstrip(".")
-        if name not in self._modules:
-            self._modules[name] = self._read(name) if len(self._modules) < MAX_FILES else None
-        return self._modules[name]
+        """Return a module by its name as the code imports it, or behind a dot by its path in the
+        repository; None if that is no code of the repository.
+        """
+        path = tuple(name[1:].split(".")) if name.startswith(".") else self._roots.path_of(name)
+        key = ".".join(path or ())
+        if key not in self._modules:
+            self._modules[key] = self._read(path) if len(self._modules) < MAX_FILES else None
+        return self._modules[key]
 
-    def _read(self, name: str) -> Module | None:
-        stem = Path(*name.split(".")) if name else Path()
-        for file in (stem.with_suffix(".py") if name else Path("__init__.py"),
-                     stem / "__init__.py"):  # fmt: skip
-            path = self._path / file
-            if path.is_file():
-                return module_source.read(path, str(file))
+    def _read(self, path: tuple[str, ...] | None) -> Module | None:
+        place = self._roots.place(path) if path else None
+        if not path or not place:
+            return None
+        for file, parts in (
+            (place.with_name(f"{place.name}.py"), (*path[:-1], f"{path[-1]}.py")),
+            (place / "__init__.py", (*path, "__init__.py")),
+        ):
+            if file.is_file():
+                return module_source.read(file, self._roots.shown(file), parts)
         return None
 
     # --- what names stand for ---------------------------------------------------------------------
@@ -89,7 +97,7 @@ class Folder:
         if name not in module.imports:
             return None, ""
         home, inner = module.imports[name]
-        if inner and (found := self.module(f"{home}.{inner}" if home else inner)):
+        if inner and (found := self.module(f"{home}.{inner}")):
             return found, ""
         return self.module(home), inner
 

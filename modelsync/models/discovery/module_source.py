@@ -15,12 +15,15 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 class Module:
     """One file: its functions, classes, imports, and the names that are assigned at its top.
 
-    `assigned` has the expressions of a name, `imports` the module and the name in it (empty: the
-    module itself), `stars` the modules of which all names are imported. `lines`: where each name is
+    `file`: its path in the model's folder, or of a shared file that in the repository; `place`: its
+    path in the repository, by its parts. `assigned` has the expressions of a name, `imports` the
+    module and the name in it (empty: the module itself); behind a dot stands the module's path in
+    the repository. `stars`: the modules of which all names are imported. `lines`: where a name is
     bound, from 1.
     """
 
     file: str
+    place: tuple[str, ...]
     functions: dict[str, Function] = field(default_factory=dict)
     classes: dict[str, ast.ClassDef] = field(default_factory=dict)
     assigned: dict[str, list[ast.expr | None]] = field(default_factory=dict)
@@ -29,19 +32,19 @@ class Module:
     lines: dict[str, int] = field(default_factory=dict)
 
 
-def read(path: Path, file: str) -> Module:
-    """Return the module in a file, `file` by its name; empty if it cannot be parsed."""
+def read(path: Path, file: str, place: tuple[str, ...]) -> Module:
+    """Return the module in a file; empty if it cannot be parsed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return of_tree(ast.parse(path.read_bytes()), file)
+            return of_tree(ast.parse(path.read_bytes()), file, place)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OSError):
-        return Module(file)
+        return Module(file, place)
 
 
-def of_tree(tree: ast.Module, file: str) -> Module:
+def of_tree(tree: ast.Module, file: str, place: tuple[str, ...]) -> Module:
     """Return the module that has been parsed already."""
-    module = Module(file)
+    module = Module(file, place)
     for node in statements(tree.body):
         _note(node, module)
     return module
@@ -116,11 +119,10 @@ def _note(node: ast.stmt, module: Module) -> None:
 
 
 def _home(node: ast.ImportFrom, module: Module) -> str:
-    """Return the name of the module that `from ... import` names, from the folder's top."""
+    """Return the module that `from ... import` names; of a relative one the path, behind a dot."""
     if not node.level:
         return node.module or ""
-    above = Path(module.file).parts[: -node.level]
-    return ".".join(filter(None, [*above, node.module]))
+    return ".".join(["", *module.place[: -node.level], *filter(None, [node.module])])
 
 
 def _stored(target: ast.expr) -> Iterator[str]:

@@ -10,7 +10,6 @@ from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
 from modelsync.models.data_schema import NO_PLAN, TrainingPlan
 from modelsync.models.discovery import (
     entry_points,
-    module_source,
     training_methods,
     training_plan,
 )
@@ -28,8 +27,7 @@ def describe(spec: ModelSpec, source: bytes) -> ModelSpec:
     if isinstance(tree, Fault):
         return replace(spec, fault=tree)
     folder = Folder.of(spec)
-    module = folder.know(FILE.removesuffix(".py"), module_source.of_tree(tree, FILE))
-    entry = entry_points.choose(folder, module, tree, spec.name)
+    entry = entry_points.choose(folder, folder.know(tree), tree, spec.name)
     if isinstance(entry, Fault):
         return replace(spec, fault=entry)
     if entry.function:

@@ -25,9 +25,11 @@ from importlib.machinery import (
     SourceFileLoader,
 )
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import CodeType, FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
+
+from modelsync.models.search_roots import REPOSITORY, SearchRoots
 
 if TYPE_CHECKING:
     from importlib.abc import Loader, MetaPathFinder
@@ -40,32 +42,32 @@ _import = builtins.__import__
 
 
 class Package:
-    """The modules of one model's folder."""
+    """The modules of one model: those of its folder, and the shared ones that it imports."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder = folder
+    def __init__(self, roots: SearchRoots, name: str) -> None:
+        self.roots = roots
         self.name = name
         self.builtins = {**vars(builtins), "__import__": self._resolve}
-        self._held: dict[str, bool] = {}
+        self._path = [place for place in sys.path if place not in {"", "."}]
+        self._full: dict[str, str | None] = {}
 
-    def holds(self, top: str) -> bool:
-        """Return whether the folder has a module or package of that top-level name."""
-        if (known := self._held.get(top)) is None:
-            known = self._held[top] = self._look(top)
-        return known
+    def full_name(self, name: str) -> str | None:
+        """Return the name in `sys.modules` of what the model's code means by a module's name; None
+        if that is none of its modules.
+        """
+        try:
+            return self._full[name]
+        except KeyError:
+            found = self.roots.find(name, self.is_library)
+            full = self._full[name] = found and f"{self.name}.{found}"
+            return full
 
-    def _look(self, top: str) -> bool:
-        if any(
-            (self.folder / f"{top}{suffix}").is_file()
-            for suffix in (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES)
-        ):
+    def is_library(self, top: str) -> bool:
+        """Return whether the standard library or an installed package has a top-level name."""
+        if top in sys.stdlib_module_names:
             return True
-        inner = self.folder / top
-        if (inner / "__init__.py").is_file():
-            return True
-        # As everywhere in Python, a folder without __init__.py comes last: a folder `data/` does
-        # not hide a library `data`.
-        return inner.is_dir() and not _is_known(top) and any(inner.rglob("*.py"))
+        spec = PathFinder.find_spec(top, self._path)
+        return spec is not None and spec.origin is not None  # a folder somewhere is none
 
     def _resolve(
         self,
@@ -75,21 +77,54 @@ class Package:
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> ModuleType:
-        """Replace `__import__` in the folder's modules."""
-        top = name.partition(".")[0]
+        """Replace `__import__` in the model's modules."""
+        if level:
+            if level > 1 and (full := self._above(name, globals or {}, level)):
+                return _import(full, globals, locals, fromlist, 0)
+            return _import(name, globals, locals, fromlist or (), level)
         # C code, above all the unpickler, passes an empty list as fromlist and then takes the
         # module from sys.modules by its plain name, which `_PlainNames` provides.
-        if level or fromlist == [] or not self.holds(top):
-            found = _import(name, globals, locals, fromlist or (), level)
-            if then := _after_import.get(top):
+        full = None if fromlist == [] else self.full_name(name)
+        if full is None:
+            found = _import(name, globals, locals, fromlist or (), 0)
+            if then := _after_import.get(name.partition(".")[0]):
                 then()
             return found
-        leaf = _import(f"{self.name}.{name}", globals, locals, fromlist or (), 0)
-        return leaf if fromlist else sys.modules[f"{self.name}.{top}"]
+        leaf = _import(full, globals, locals, fromlist or (), 0)
+        inner = len(name) - len(name.partition(".")[0])
+        return leaf if fromlist else sys.modules[full[: len(full) - inner]]
+
+    def _above(self, name: str, globals: Mapping[str, Any], level: int) -> str | None:
+        """Return what a relative import means that leaves the model's folder; None if it does not.
+
+        It goes by the folder's path in the repository. Raises ImportError above the top of that.
+        """
+        package = globals.get("__package__") or globals["__name__"].rpartition(".")[0]
+        inner = package.split(".")[2:]
+        here = inner[1:] if inner[:1] == [REPOSITORY] else [*self.roots.names, *inner]
+        left = len(here) - level + 1
+        if left < 0:
+            raise ImportError("attempted relative import beyond the top of the repository")
+        if left >= len(self.roots.names) and inner[:1] != [REPOSITORY]:
+            return None
+        return ".".join(filter(None, [self.name, REPOSITORY, *here[:left], name]))
 
     def load(self, module: str) -> ModuleType:
         """Import a module of the folder; raises whatever it raises."""
         return importlib.import_module(f"{self.name}.{module}")
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None) -> ModuleSpec | None:
+        """Find a module of this package; `path`: the folders of the package that it lies in."""
+        names = tuple(fullname.split(".")[2:])
+        if not names:
+            return _package_spec(fullname, self.roots.folder)
+        if names[0] == REPOSITORY:
+            own = self.roots.names
+            if names[1 : len(own) + 1] == own:
+                return ModuleSpec(fullname, _Alias(".".join((self.name, *names[len(own) + 1 :]))))
+            if own[: len(names) - 1] == names[1:]:
+                return _package_spec(fullname, self.roots.place(names[1:]))
+        return _search(fullname, path or ())
 
     def close(self) -> None:
         """Remove the modules and free what they hold, when the model has failed or is unloaded."""
@@ -117,13 +152,21 @@ def install() -> None:
         sys.meta_path.insert(0, _Folders())
 
 
-def open_package(folder: Path, label: str) -> Package:
-    """Make the package of a folder. Tracebacks and pickles show its `label` (name and version)."""
+def open_package(
+    folder: Path, label: str, shared: Path | None = None, subdir: str = "", name: str = ""
+) -> Package:
+    """Make the package of a model's folder. Tracebacks and pickles show its `label` (name and
+    version).
+
+    `shared`: the folder with the shared files that it imports. `subdir`: where in the repository
+    the folder of the model folders lies; `name`: the model's, if its folder has another one.
+    """
     install()
-    name = f"{ROOT}.{label}"
-    if name in _packages:  # the same version from another place
-        name = f"{name}_{next(_numbers)}"
-    _packages[name] = package = Package(folder, name)
+    package_name = f"{ROOT}.{label}"
+    if package_name in _packages:  # the same version from another place
+        package_name = f"{package_name}_{next(_numbers)}"
+    path = (*PurePosixPath(subdir).parts, name or folder.name)
+    package = _packages[package_name] = Package(SearchRoots(folder, shared, path), package_name)
     return package
 
 
@@ -135,7 +178,7 @@ def after_import(library: str, then: Callable[[], None]) -> None:
 def folders() -> dict[str, str]:
     """Return the folders of the open packages, by their labels."""
     return {
-        name.removeprefix(f"{ROOT}."): str(package.folder.absolute())
+        name.removeprefix(f"{ROOT}."): str(package.roots.folder.absolute())
         for name, package in _packages.items()
     }
 
@@ -175,23 +218,35 @@ class _Folders(MetaPathFinder):
     ) -> ModuleSpec | None:
         if not fullname.startswith(f"{ROOT}."):
             return None
-        if package := _packages.get(fullname):
-            return _package_spec(package)
-        for place in path or ():
-            finder = FileFinder(
-                place, (ExtensionFileLoader, EXTENSION_SUFFIXES), (_Source, SOURCE_SUFFIXES)
-            )
-            if spec := finder.find_spec(fullname):
-                return spec
-        return None
+        package = _packages.get(".".join(fullname.split(".", 2)[:2]))
+        return package.find_spec(fullname, path) if package else None
 
 
-def _package_spec(package: Package) -> ModuleSpec:
-    file = package.folder / "__init__.py"
-    loader = _Source(package.name, str(file)) if file.is_file() else None
-    spec = ModuleSpec(package.name, loader, origin=str(file) if loader else None, is_package=True)
+def _package_spec(name: str, folder: Path | None) -> ModuleSpec:
+    """Return the spec of a package: a folder, with or without `__init__.py`, or of no files."""
+    file = folder / "__init__.py" if folder else None
+    loader = _Source(name, str(file)) if file and file.is_file() else None
+    spec = ModuleSpec(name, loader, origin=str(file) if loader else None, is_package=True)
     spec.has_location = loader is not None
-    spec.submodule_search_locations = [str(package.folder)]
+    spec.submodule_search_locations = [str(folder)] if folder else []
+    return spec
+
+
+def _search(fullname: str, path: Sequence[str]) -> ModuleSpec | None:
+    """Find a module in folders; a folder without `__init__.py` comes last."""
+    places: list[str] = []
+    for place in path:
+        finder = FileFinder(
+            place, (ExtensionFileLoader, EXTENSION_SUFFIXES), (_Source, SOURCE_SUFFIXES)
+        )
+        if spec := finder.find_spec(fullname):
+            if spec.loader:
+                return spec
+            places += spec.submodule_search_locations or ()
+    if not places:
+        return None
+    spec = ModuleSpec(fullname, None, is_package=True)
+    spec.submodule_search_locations = places
     return spec
 
 
@@ -215,7 +270,9 @@ def plain_names(package: Package) -> Iterator[None]:
         if finder in sys.meta_path:  # a model may have emptied it
             sys.meta_path.remove(finder)
         for name in set(sys.modules) - before:
-            if not name.startswith(f"{ROOT}.") and _lies_in(sys.modules[name], package.folder):
+            if not name.startswith(f"{ROOT}.") and _lies_in(
+                sys.modules[name], package.roots.folder
+            ):
                 del sys.modules[name]
 
 
@@ -234,7 +291,6 @@ class _PlainNames(MetaPathFinder):
 
     def __init__(self, package: Package) -> None:
         self.package = package
-        self.path = list(sys.path)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -242,12 +298,12 @@ class _PlainNames(MetaPathFinder):
         top = fullname.partition(".")[0]
         if (
             top == ROOT
-            or _is_known(top, self.path)
-            or not self.package.holds(top)
+            or self.package.is_library(top)
+            or (full := self.package.full_name(fullname)) is None
             or not _may_use_plain_names(sys._getframe(1))
         ):
             return None
-        return ModuleSpec(fullname, _Alias(f"{self.package.name}.{fullname}"))
+        return ModuleSpec(fullname, _Alias(full))
 
 
 class _Alias(Loader):
@@ -260,11 +316,6 @@ class _Alias(Loader):
     def exec_module(self, module: ModuleType) -> None:
         # The import system takes the module from sys.modules then: the caller gets the original.
         sys.modules[module.__name__] = importlib.import_module(self.name)
-
-
-def _is_known(top: str, path: list[str] | None = None) -> bool:
-    """Return whether the standard library or an installed package has that name."""
-    return top in sys.stdlib_module_names or PathFinder.find_spec(top, path) is not None
 
 
 _IMPORT_MODULE = importlib.import_module.__code__.co_filename

@@ -95,7 +95,8 @@ def load(
         raise ModelBroken(spec.fault)
     stored = Stored(fitted, writable, mismatch) if fitted else None
     path = spec.path.absolute()
-    package = import_hooks.open_package(path, _label(spec))
+    shared = spec.shared.absolute() if spec.shared else None
+    package = import_hooks.open_package(path, _label(spec), shared, spec.subdir, spec.name)
     context = Context()
     try:
         with (
