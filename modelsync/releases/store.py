@@ -54,8 +54,8 @@ _log = logging.getLogger(__name__)
 class Release:
     """One published state of all models.
 
-    `commit`: the commit's hash, or the digest of a local folder. `origin`: the repository it was
-    made from; empty for a local folder, and in a release of an older version of modelsync.
+    `commit`: the commit's hash, or the digest of a local folder. `origin`: the repository or
+    the local folder it was made from; empty in a release of an older version of modelsync.
     `passed_over`: what looks like a model there and is not taken.
     `Staging.publish` sets `path` and `created`.
     """

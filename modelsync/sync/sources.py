@@ -19,6 +19,7 @@ from modelsync.models.discovery.shared_code import SharedCode
 from modelsync.models.types import ModelName, TreeHash
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
+from modelsync.sync import folder_source
 from modelsync.sync.folder_source import FolderSource
 from modelsync.sync.source import Source, SourceExport, SourceKind, T
 
@@ -181,9 +182,13 @@ def current(settings: Settings) -> Release | None:
 
 
 def _is_from_source(settings: Settings, release: Release) -> bool:
-    if settings.standalone or release.source == "folder":
+    local = settings.standalone or release.source == "folder"
+    here = folder_source.place(settings.state.models) if local else url.origin(settings.git)
+    if release.origin not in {"", here}:  # empty: written by an older version
+        return False
+    if local:
         return release.source == "folder" and (settings.standalone or _folder_allowed(settings))
-    return release.origin in {"", url.origin(settings.git)}  # empty: written by an older version
+    return True
 
 
 def _folder_allowed(settings: Settings) -> bool:
