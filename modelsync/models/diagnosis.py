@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from modelsync.models.convention import ENVIRONMENT
-from modelsync.models.isolation.import_hooks import ROOT
+from modelsync.models.isolation.model_package import ROOT
 from modelsync.models.transient_errors import is_transient
 from modelsync.models.types import Fault, FaultStage
 from modelsync.observability.redaction import redacted
@@ -124,10 +124,21 @@ def _text(error: BaseException) -> str:
         text = (error.msg or "") if isinstance(error, SyntaxError) else message_of(error)
     except Exception:  # noqa: BLE001 - a class of the model's own
         return UNPRINTABLE
+    if isinstance(error, SystemExit) and (said := _said_by_argparse(error)):
+        return f"{text}: {said}"
     if text.startswith("Can't get attribute "):
         # Here `__main__` is a program of modelsync, whose path the message would show.
         text = text.replace(repr(sys.modules["__main__"]), "<module '__main__'>")
     return text
+
+
+def _said_by_argparse(error: SystemExit) -> str:
+    """Return what argparse has written before it ended the program; empty if it has not."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        if code.co_name == "error" and Path(code.co_filename).name == "argparse.py":
+            return str(frame.f_locals.get("message", ""))
+    return ""
 
 
 def _place(error: BaseException, folder: Path) -> tuple[str | None, int | None]:
@@ -192,6 +203,11 @@ def _hint(error: BaseException, folder: Path) -> str | None:
             return (
                 "open it with the path that __init__ gets, or relative to __file__: "
                 "the working directory is another"
+            )
+        case SystemExit() if _said_by_argparse(error):
+            return (
+                "a model is imported and has no command line: give the arguments defaults, or "
+                'parse them below if __name__ == "__main__"'
             )
         case AttributeError() if _OF_MAIN.match(text):
             return (

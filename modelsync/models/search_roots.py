@@ -7,8 +7,9 @@ model uses are there, laid out as in the repository (`ModelSpec.shared`).
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from pathlib import Path, PurePosixPath
@@ -80,6 +81,31 @@ class SearchRoots:
         if is_library(top):
             return None
         return next(self._folders(own, name), None)
+
+    def find_in(self, path: tuple[str, ...], name: str) -> str | None:
+        """Return the name below the model's package of a module in a folder of the repository."""
+        folder = self.place(path)
+        if folder is None or not kind_of(folder, name.partition(".")[0]):
+            return None
+        own = len(self.names)
+        is_own = path[:own] == self.names
+        return ".".join((*path[own:], name) if is_own else (REPOSITORY, *path, name))
+
+    def path_of_folder(self, place: str) -> tuple[str, ...] | None:
+        """Return the path in the repository of a folder that is named on this machine, relative to
+        the working directory; None if it lies outside, and of the top `()`.
+        """
+        for folder in (self.folder, self.folder.resolve()):
+            relative = os.path.relpath(place, folder)
+            names = PurePosixPath(os.path.normpath(PurePosixPath(*self.names, relative))).parts
+            if ".." not in names:
+                return names
+        return None
+
+    def hold(self, files: Iterable[str]) -> bool:
+        """Return whether one of some files or folders lies in the model's or the shared folder."""
+        roots = [str(root) for root in (self.folder, self.shared) if root]
+        return any(file == root or file.startswith(f"{root}/") for file in files for root in roots)
 
     def path_of(self, name: str) -> tuple[str, ...] | None:
         """Return the path in the repository of what `import name` means; None as `find`."""

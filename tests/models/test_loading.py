@@ -19,7 +19,7 @@ import pytest
 
 from modelsync.errors import ModelBroken
 from modelsync.models.isolation import process_state
-from modelsync.models.isolation.import_hooks import ROOT
+from modelsync.models.isolation.model_package import ROOT
 from modelsync.models.loading.loader import load
 from modelsync.models.results import dump
 from tests.models.code import broken, churn

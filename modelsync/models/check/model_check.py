@@ -25,7 +25,7 @@ from modelsync.models.check.trials import Template
 from modelsync.models.discovery.kept_arguments import keeps_arguments
 from modelsync.models.discovery.overlap import find_write
 from modelsync.models.discovery.process_wide import find_process_wide
-from modelsync.models.isolation.import_hooks import ROOT
+from modelsync.models.isolation.model_package import ROOT
 from modelsync.models.isolation.shared_settings import SharedSettings
 from modelsync.models.serialization import to_json
 from modelsync.models.types import CheckResult, Fault, LoadedModel, Measurements, ModelSpec
