@@ -192,17 +192,11 @@ def _blaming(example: Example, spec: ModelSpec) -> Iterator[None]:
     except ModelRaised as error:
         raise _failed(example, str(error)) from None
     except BaseException as error:  # noqa: BLE001 - model code: SystemExit is the model's fault
-<<<<<<< HEAD
         fault = from_exception(error, spec, "example")
-        message = f"example {example.name}: {fault.message}"
-        raise ModelBroken(replace(fault, message=message)) from None
-=======
-        fault = from_exception(error, spec.path.absolute(), "example")
         message, hint = f"example {example.name}: {fault.message}", fault.hint
         if (rejected := rejection.of(error)) and example.status is None:
             hint = f'an example of a rejected request holds "status": {rejected.status}'
         raise ModelBroken(replace(fault, message=message, hint=hint)) from None
->>>>>>> main
     finally:
         guards.restore_cwd()
 
