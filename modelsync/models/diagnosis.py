@@ -86,6 +86,8 @@ def _text(error: BaseException) -> str:
         text = (error.msg or "") if isinstance(error, SyntaxError) else message_of(error)
     except Exception:  # noqa: BLE001 - a class of the model's own
         return UNPRINTABLE
+    if isinstance(error, SystemExit) and (said := hints.said_by_argparse(error)):
+        return f"{text}: {said}"
     if text.startswith("Can't get attribute "):
         # Here `__main__` is a program of modelsync, whose path the message would show.
         text = text.replace(repr(sys.modules["__main__"]), "<module '__main__'>")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import traceback
 from collections.abc import Collection
 from dataclasses import replace
 from importlib.util import find_spec
@@ -107,12 +108,26 @@ def of(error: BaseException, text: str, roots: SearchRoots) -> str | None:
             return f"add the line {found[1]} to {_requirements()}"
         case FileNotFoundError() if isinstance(error.filename, str):
             return _missing_file(error.filename, roots)
+        case SystemExit() if said_by_argparse(error):
+            return (
+                "a model is imported and has no command line: give the arguments defaults, or "
+                'parse them below if __name__ == "__main__"'
+            )
         case AttributeError() if _OF_MAIN.match(text):
             return (
                 "it was pickled from a notebook or script (__main__): put it into a module beside "
                 "the model (helpers.py), import it from there and pickle again"
             )
     return None
+
+
+def said_by_argparse(error: SystemExit) -> str:
+    """Return what argparse has written before it ended the program; empty if it has not."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        if code.co_name == "error" and Path(code.co_filename).name == "argparse.py":
+            return str(frame.f_locals.get("message", ""))
+    return ""
 
 
 # --- files ----------------------------------------------------------------------------------------
