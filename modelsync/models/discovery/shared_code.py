@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import PurePosixPath
 
 from modelsync.models.convention import FILE
@@ -34,6 +35,9 @@ OURS = "modelsync"
 
 TOOLS = frozenset({"node_modules", "site-packages"})
 """Folders whose files are installed, and none of the repository's."""
+
+SYS_PATH = b"sys.path"
+"""What a source that adds a folder of the repository to the search path has in it."""
 
 _WORD = re.compile(rb"[A-Za-z_]\w*|\.\.")
 
@@ -84,8 +88,9 @@ class SharedCode:
         self._has_python: dict[str, bool] = {}
         self._everything: list[str] | None = None
         names = (name.partition(".")[0] for root in self.roots for name in files.names(root))
-        self.tops = frozenset(names) - sys.stdlib_module_names
+        self.tops = frozenset(names) - sys.stdlib_module_names - {OURS}
         """The names at the roots: what begins with no such name is not shared."""
+        self.words = _ALWAYS_READ.union(top.encode() for top in self.tops)
 
     def of(self, name: str, own: RepositoryFiles | None = None) -> SharedFiles:
         """Return the shared files of a model.
@@ -104,6 +109,16 @@ class SharedCode:
             self._imports[path] = imports_of(read(self.files, path))
         return self._imports[path]
 
+    def others_at_roots(self) -> list[str]:
+        """Return the folders at the roots that hold no models, such as `src`."""
+        paths = (
+            joined(root, name)
+            for root in self.roots
+            for name, kind in self.files.names(root).items()
+            if kind == "folder"
+        )
+        return [path for path in paths if path not in self.folders and path not in self.roots]
+
     def everything(self) -> list[str]:
         """Return all shared code: the modules and packages at the roots that are no model."""
         if self._everything is None:
@@ -116,6 +131,12 @@ class SharedCode:
                 for file in python_below(self.files, path, kind)
             ]
         return self._everything
+
+    def model_of(self, path: str) -> list[str]:
+        """Return the model folder that a file lies in; none if it lies in no other one."""
+        start = len(self.subdir) + 1 if self.subdir else 0
+        folder = path[: path.find("/", start)] if path.startswith(self.subdir) else ""
+        return [folder] if folder in self.folders else []
 
     def _packages(self, used: Collection[str]) -> set[str]:
         """Return the folders that hold modules, up to the roots; those of models are none."""
@@ -131,7 +152,8 @@ class SharedCode:
         """Return the files in a package that are no Python, also those in folders without any."""
         if folder not in self._data:
             found: list[str] = []
-            for name, kind in self.files.names(folder).items():
+            names = {} if is_of_tools(self.files, folder) else self.files.names(folder)
+            for name, kind in names.items():
                 path = joined(folder, name)
                 if kind == "file" and not is_python(name):
                     found.append(path)
@@ -161,8 +183,7 @@ class _Search:
         self._own = own
         self._used: set[str] = set()
         self._waiting: list[str] = []
-        self._tops = code.tops - {name, OURS}
-        self._known = {top.encode() for top in self._tops} | _ALWAYS_READ
+        self._extends_path = False
 
     def run(self) -> set[str]:
         """Return the shared modules, by path."""
@@ -170,7 +191,8 @@ class _Search:
         pickled = list(self._pickled())
         if pickled or any(self._may_share(read(self, path)) for path in below):
             start = joined(self._home, FILE)
-            self._use(start)
+            if FILE in self.names(self._home):
+                self._use(start)
             for one in pickled:
                 self._follow(one, start)
             while self._waiting:
@@ -199,18 +221,21 @@ class _Search:
     def _imports(self, path: str) -> tuple[Import, ...]:
         if not path.endswith(".py"):
             return ()
+        self._extends_path = self._extends_path or SYS_PATH in read(self, path)
         return imports_of(read(self, path)) if self._is_own(path) else self._code.imports(path)
 
     def _may_share(self, source: bytes) -> bool:
         """Return whether a source has any word that could lead out of the folder."""
+        if SYS_PATH in source:
+            return True
         words = set(_WORD.findall(source))
-        return not words.isdisjoint(self._known)
+        return not (words & self._code.words).issubset({self._name.encode()})
 
     def _pickled(self) -> Iterator[Import]:
         """Yield what unpickling the files of the model's folder imports."""
         for path in files_below(self, self._home):
             if not is_python(path):
-                found = modules_in(self.chunks(path), self._tops)
+                found = modules_in(self.chunks(path), self._code.tops)
                 yield from [ANYTHING] if found is None else map(Import, sorted(found))
 
     # --- imports ----------------------------------------------------------------------------------
@@ -254,8 +279,9 @@ class _Search:
         if top in sys.stdlib_module_names:
             return [self._home]
         # A module of another model's folder may import others of it as if it were its own.
-        others = [folder for folder in self._code.folders if importer.startswith(f"{folder}/")]
-        return list(dict.fromkeys([self._home, *self._code.roots, *others]))
+        others = self._code.model_of(importer)
+        more = self._code.others_at_roots() if self._extends_path else []
+        return [self._home, *self._code.roots, *others, *more]
 
     def _find(self, folders: Sequence[str], name: str) -> tuple[list[str], list[str]] | None:
         """Return the files of a module, in the first of the folders that has it, and the folders of
@@ -271,8 +297,8 @@ class _Search:
                 if init := self._init(inner):
                     return init, [inner]
                 plain.append(inner)
-            if files := [one for one in names if is_module(one, name) and names[one] == "file"]:
-                return [joined(folder, one) for one in files], []
+            if files := modules_named(name, folder, names):
+                return files, []
         return ([], plain) if plain else None
 
     def _init(self, folder: str) -> list[str]:
@@ -300,9 +326,10 @@ def is_python(name: str) -> bool:
     return name.endswith((".py", ".so"))
 
 
-def is_module(file: str, name: str) -> bool:
-    """Return whether a file is the module of that name."""
-    return file == f"{name}.py" or (file.startswith(f"{name}.") and file.endswith(".so"))
+def modules_named(name: str, folder: str, names: Mapping[str, Kind]) -> list[str]:
+    """Return the files of a folder that are the module of that name."""
+    files = (f"{name}{suffix}" for suffix in (".py", *EXTENSION_SUFFIXES))
+    return [joined(folder, file) for file in files if names.get(file) == "file"]
 
 
 def is_of_tools(files: Listing, folder: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -34,12 +35,30 @@ ANYTHING = Import(below=True)
 """What cannot be known."""
 
 
+_STATEMENT = re.compile(
+    r"^[ \t\f]*(?:"
+    r"from[ \t]*(?P<dots>[. \t]*)(?P<module>[\w.]*)[ \t]*import\b[ \t]*"
+    r"(?P<names>\((?:[^)#]|#[^\n]*)*\)|[^\n#;(]*)"
+    r"|import[ \t]+(?P<modules>[^\n#;]+))",
+    re.MULTILINE,
+)
+"""An import at the beginning of a line, the names in brackets on several lines too."""
+
+_COMPUTED = ("TYPE_CHECKING", "exec(", "locate(", *sorted(BY_NAME - {"locate"}))
+_INSIDE = re.compile(r"[:;][ \t]*(?:import|from)\b|^[ \t\f]*(?:import|from)\b.*\\\r?$")
+
+_COMMENT = re.compile(r"#[^\n]*")
+
+
 def imports_of(source: bytes) -> tuple[Import, ...]:
-    """Return the imports anywhere in a module, also those in functions; ANYTHING if it cannot be
-    parsed. Imports for type checkers alone are left out.
+    """Return the imports anywhere in a module, also those in functions; ANYTHING if they are
+    computed and cannot be known. Imports for type checkers alone are left out.
     """
     if b"import" not in source and b"exec" not in source and b"locate" not in source:
         return ()
+    text = source.decode("utf-8", "replace")
+    if not _is_unusual(text):
+        return tuple(dict.fromkeys(_statements(text)))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of invalid escapes: for the author
@@ -47,6 +66,34 @@ def imports_of(source: bytes) -> tuple[Import, ...]:
         return tuple(dict.fromkeys(one for node in _walk(tree) for one in _imports(node)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return (ANYTHING,)
+
+
+def _is_unusual(text: str) -> bool:
+    """Return whether only the syntax tree tells what is imported; its search is slower by far."""
+    if any(word in text for word in _COMPUTED):
+        return True
+    lines = text.split("\n")
+    return any(("import" in one or "from" in one) and _INSIDE.search(one) for one in lines)
+
+
+def _statements(text: str) -> Iterator[Import]:
+    """Yield the imports of a source by its lines, whether it is valid or not; those in texts of
+    several lines too, which does no harm.
+    """
+    for match in _STATEMENT.finditer(text):
+        dots, module, names, modules = match.group("dots", "module", "names", "modules")
+        if modules:
+            yield from (Import(name) for name in _listed(modules))
+        elif module or dots:
+            level = dots.count(".") + len(module) - len(module.lstrip("."))
+            yield Import(module.lstrip("."), tuple(_listed(names.strip("()"))), level)
+
+
+def _listed(names: str) -> Iterator[str]:
+    """Yield the names of a list with commas, without what they are called."""
+    for name in _COMMENT.sub("", names).split(","):
+        if words := name.split():
+            yield words[0]
 
 
 def _walk(tree: ast.AST) -> Iterator[ast.AST]:
