@@ -15,6 +15,7 @@ from modelsync.errors import NoModels, RefNotFound
 from modelsync.files import copy_tree, listed, remove_tree, storage, tree_hash
 from modelsync.git import url
 from modelsync.git.cache import MirrorCache
+from modelsync.git.lfs.large_files import Faults, LargeFiles
 from modelsync.git.mirror import Mirror
 from modelsync.models.types import Fault, ModelName, TreeHash
 from modelsync.releases.store import Release, Releases
@@ -60,6 +61,13 @@ class Source(Protocol):
     def export(self, commit: str, target: Path, deadline: Deadline) -> SourceExport:
         """Write the model folders of `commit` into the new folder `target`. Raises SyncError."""
 
+    def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
+        """Put large files in the place of their Git LFS pointers, anywhere below a folder of files
+        of the commit.
+
+        Returns the faults by the first name of the path. Raises SyncError.
+        """
+
     def tags(self, deadline: Deadline) -> Mapping[str, str] | None:
         """The tags that may be labels, with their commits; None if nobody is asked for them here.
 
@@ -83,6 +91,14 @@ class GitSource:
         self._cache = MirrorCache(git.cache, git) if git.cache else None
         nearby = self._cache.mirror if self._cache else None
         self._mirror = Mirror(settings.state.home, git, nearby=nearby, offline=offline)
+        self._large_files = LargeFiles(
+            settings.state.home,
+            git,
+            mirror=self._mirror.path,
+            cache=nearby.parent if nearby else None,
+            keep=settings.sync.keep_releases,
+            offline=offline,
+        )
         self._revision = git.revision.commit
         self._tip = ""
         self.origin = url.origin(git)
@@ -103,6 +119,10 @@ class GitSource:
         export = self._mirror.export(commit, target, deadline)
         shared = self._shared(commit, deadline) if export.beside & requirements.NAMES else None
         return SourceExport(commit, versions, export.problems, export.beside, shared)
+
+    def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
+        """From the LFS server of the repository, through the store in the state directory."""
+        return self._large_files.put_in_place(commit, folder, deadline)
 
     def tags(self, deadline: Deadline) -> Mapping[str, str] | None:
         """Those that `resolve` has seen. A pinned pod leaves them to the rollout."""
@@ -184,6 +204,10 @@ class FolderSource:
             shared = requirements.find(requirements.below(target))
             return SourceExport(tree_hash(target), None, beside=beside, shared=shared)
 
+    def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
+        """A folder is served as it is: `git lfs pull` is for whoever owns it."""
+        return {}
+
     def tags(self, deadline: Deadline) -> None:
         """A folder has none."""
 
@@ -220,6 +244,10 @@ class SingleModel:
                     remove_tree(folder)
         problems = {name: one for name, one in found.problems.items() if name == self._name}
         return replace(found, problems=problems)
+
+    def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
+        """As the source does: of the others no pointer is left."""
+        return self._source.fetch_objects(commit, folder, deadline)
 
     def tags(self, deadline: Deadline) -> None:
         """None: no job reads them."""

@@ -157,9 +157,10 @@ class Updater:
         release_id = self._releases.next_id(wanted)
         with self._releases.stage() as staging:
             exported = source.export(wanted, staging.models_serve, deadline)
+            lacking = source.fetch_objects(wanted, staging.models_serve, deadline)
             if not (found := discover(staging.models_serve, exported.versions, subdir=source.view)):
                 raise source.no_models(wanted, deadline)
-            specs = with_problems(staging.models_serve, found, exported.problems)
+            specs = with_problems(staging.models_serve, found, {**lacking, **exported.problems})
             specs = assign(specs, exported.shared, self._builder)
             beside = exported.beside - {f"{spec.name}/" for spec in specs}
             known = (None, Status()) if force else (current, status)
