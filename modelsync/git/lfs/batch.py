@@ -14,7 +14,7 @@ from typing import Any
 from modelsync.errors import ObjectUnavailable
 from modelsync.git.diagnostics import redacted
 from modelsync.git.lfs.connection import LfsAnswer, LfsConnection, host, origin
-from modelsync.git.lfs.endpoint import LfsEndpoint
+from modelsync.git.lfs.endpoint import LfsEndpoint, checked_link
 from modelsync.models.lfs_pointer import LfsPointer
 
 OBJECTS = 100
@@ -130,15 +130,11 @@ def _action(
         action = (found.get("actions") or {}).get("download")
         if not action:
             return ObjectUnavailable(_MISSING.format(host=name))
-        url, headers = action["href"], dict(action.get("header") or {})
-        if not all(isinstance(one, str) for pair in headers.items() for one in (*pair, url)):
-            raise TypeError
+        url, headers = checked_link(action)
+        at_home = origin(url) == origin(endpoint.url)
     except (ValueError, KeyError, TypeError, AttributeError):
         return ObjectUnavailable(f"{name} answers something else than a Git LFS server")
-    if (
-        origin(url) == origin(endpoint.url)
-        and not found.get("authenticated")
-        and "authorization" not in map(str.lower, headers)
-    ):
+    has_login = found.get("authenticated") or "authorization" in map(str.lower, headers)
+    if at_home and not has_login:
         headers = {**endpoint.credentials, **headers}
     return LfsDownload(url, headers)

@@ -94,9 +94,10 @@ class LfsConnection:
                 if answer.status not in {301, 302, 303, 307, 308} or not target:
                     yield answer
                     return
-            before, url = url, urljoin(url, target)
-            if origin(url) != origin(before):
-                credentials = {}
+            with _explained(host(url)):
+                before, url = url, urljoin(url, target)
+                if origin(url) != origin(before):
+                    credentials = {}
         raise ObjectUnavailable(f"{host(url)} redirects without end")
 
     def _check_scheme(self, url: str) -> None:

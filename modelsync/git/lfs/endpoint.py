@@ -11,6 +11,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from modelsync.errors import ObjectUnavailable, SettingsError, SyncError
@@ -28,6 +29,17 @@ class LfsEndpoint:
 
     url: str
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def checked_link(said: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """The URL and the headers of what a server calls `href` and `header`.
+
+    Raises KeyError, TypeError or ValueError if they are none.
+    """
+    url, headers = said["href"], dict(said.get("header") or {})
+    if not all(isinstance(one, str) for one in (url, *headers, *headers.values())):
+        raise TypeError("texts are expected")
+    return url, headers
 
 
 def validate(git: Git) -> None:
@@ -98,13 +110,9 @@ def _authenticated(git: Git, remote: Remote, run: GitRunner) -> LfsEndpoint:
     """
     address, path = ssh_address(remote)
     try:
-        said = json.loads(
-            run.over_ssh(address, f"git-lfs-authenticate {shlex.quote(path)} download")
-        )
-        url, headers = said.get("href") or "", dict(said.get("header") or {})
-        if not all(isinstance(one, str) for pair in headers.items() for one in (*pair, url)):
-            raise ValueError
-    except (ValueError, AttributeError, TypeError):
+        said = run.over_ssh(address, f"git-lfs-authenticate {shlex.quote(path)} download")
+        url, headers = checked_link({"href": "", **json.loads(said)})
+    except (ValueError, TypeError):
         raise ObjectUnavailable(
             f"{remote.host} answers git-lfs-authenticate with something else than it should"
         ) from None
