@@ -1,25 +1,26 @@
-"""The source of model folders: a git repository, or a local folder, by one protocol."""
+"""The source that the settings name: a git repository, or a local folder; and its substitutes."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Protocol
 
 from modelsync.deadline import Deadline
 from modelsync.environments import requirements
 from modelsync.environments.requirements import Found
 from modelsync.errors import NoModels, RefNotFound
-from modelsync.files import copy_tree, listed, remove_tree, storage, tree_hash
+from modelsync.files import remove_tree, storage
 from modelsync.git import url
 from modelsync.git.cache import MirrorCache
 from modelsync.git.lfs.large_files import Faults, LargeFiles
 from modelsync.git.mirror import Mirror
-from modelsync.models.types import Fault, ModelName, TreeHash
+from modelsync.models.discovery.repository_files import RepositoryFiles
+from modelsync.models.discovery.shared_code import SharedCode
+from modelsync.models.types import ModelName, TreeHash
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
+<<<<<<< HEAD
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,11 @@ class Source(Protocol):
 
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
         """The error for a commit without a model folder, with advice."""
+=======
+from modelsync.sync import folder_source
+from modelsync.sync.folder_source import FolderSource
+from modelsync.sync.source import Source, SourceExport, SourceKind, T
+>>>>>>> main
 
 
 class GitSource:
@@ -120,9 +126,15 @@ class GitSource:
         shared = self._shared(commit, deadline) if export.beside & requirements.NAMES else None
         return SourceExport(commit, versions, export.problems, export.beside, shared)
 
+<<<<<<< HEAD
     def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
         """From the LFS server of the repository, through the store in the state directory."""
         return self._large_files.put_in_place(commit, folder, deadline)
+=======
+    def inspect(self, commit: str, deadline: Deadline, action: Callable[[RepositoryFiles], T]) -> T:
+        """Read objects of the mirror."""
+        return self._mirror.inspect(commit, deadline, action)
+>>>>>>> main
 
     def tags(self, deadline: Deadline) -> Mapping[str, str] | None:
         """Those that `resolve` has seen. A pinned pod leaves them to the rollout."""
@@ -132,9 +144,15 @@ class GitSource:
         """Fetch the commit if the mirror does not have it; of one without the folder, nothing."""
         self._mirror.fetch(commit, deadline)
         try:
-            return self._mirror.versions(commit, deadline)
+            trees = self._mirror.versions(commit, deadline)
         except NoModels:
             return {}
+
+        def versions(files: RepositoryFiles) -> dict[str, TreeHash]:
+            code = SharedCode(files, self.view)
+            return {name: code.of(name).version(tree) for name, tree in trees.items()}
+
+        return self._mirror.inspect(commit, deadline, versions)
 
     def _shared(self, commit: str, deadline: Deadline) -> Found:
         """The requirements beside the folders, else those at the top of the repository."""
@@ -174,6 +192,7 @@ class CachedSource(GitSource):
         """The cache does not keep them."""
 
 
+<<<<<<< HEAD
 class FolderSource:
     """A local folder: its files are served."""
 
@@ -220,6 +239,8 @@ class FolderSource:
         return NoModels(f"no model folder in {self._folder.name}/: `modelsync new NAME` makes one")
 
 
+=======
+>>>>>>> main
 class SingleModel:
     """One model of a source, for a job that fits it: the others need no check and no environment.
 
@@ -245,9 +266,15 @@ class SingleModel:
         problems = {name: one for name, one in found.problems.items() if name == self._name}
         return replace(found, problems=problems)
 
+<<<<<<< HEAD
     def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
         """As the source does: of the others no pointer is left."""
         return self._source.fetch_objects(commit, folder, deadline)
+=======
+    def inspect(self, commit: str, deadline: Deadline, action: Callable[[RepositoryFiles], T]) -> T:
+        """Those of the source: its model may import modules of the others."""
+        return self._source.inspect(commit, deadline, action)
+>>>>>>> main
 
     def tags(self, deadline: Deadline) -> None:
         """None: no job reads them."""
@@ -287,9 +314,13 @@ def current(settings: Settings) -> Release | None:
 
 
 def _is_from_source(settings: Settings, release: Release) -> bool:
-    if settings.standalone or release.source == "folder":
+    local = settings.standalone or release.source == "folder"
+    here = folder_source.place(settings.state.models) if local else url.origin(settings.git)
+    if release.origin not in {"", here}:  # empty: written by an older version
+        return False
+    if local:
         return release.source == "folder" and (settings.standalone or _folder_allowed(settings))
-    return release.origin in {"", url.origin(settings.git)}  # empty: written by an older version
+    return True
 
 
 def _folder_allowed(settings: Settings) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def _examine(entry: os.DirEntry[str], versions: Mapping[str, str]) -> ModelSpec 
     spec = ModelSpec(ModelName(_shown(entry.name)), path, version)
     try:
         files = sorted(item.name for item in path.iterdir())
-        if not (FILE in files or _is_meant_as_model(files)):
+        if not (is_meant_as_model(files)):
             return None
         fault = name_fault(entry.name) or _content_fault(path, files, linked=entry.is_symlink())
         if not version and not entry.is_symlink():
@@ -114,7 +114,8 @@ def _with_schema(spec: ModelSpec, files: list[str]) -> ModelSpec:
     return replace(spec, schema=found)
 
 
-def _is_meant_as_model(files: list[str]) -> bool:
+def is_meant_as_model(files: Iterable[str]) -> bool:
+    """Return whether a folder with files of these names is a model, or is meant to be one."""
     return any(MISSPELT.fullmatch(name) or registry.find(name) for name in files)
 
 
