@@ -20,71 +20,9 @@ from modelsync.models.discovery.shared_code import SharedCode
 from modelsync.models.types import ModelName, TreeHash
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
-<<<<<<< HEAD
-
-log = logging.getLogger(__name__)
-
-SourceKind = Literal["git", "cache", "folder"]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceExport:
-    """What `Source.export` has written.
-
-    `versions`: the tree hash of each folder; None: to be computed. `problems`: faults of unsafe
-    files by folder. `beside`: the names next to the model folders, as `files.listed` gives them.
-    `shared`: the requirements there, for the folders without their own.
-    """
-
-    commit: str
-    versions: dict[str, TreeHash] | None
-    problems: dict[str, tuple[Fault, ...]] = field(default_factory=dict)
-    beside: frozenset[str] = frozenset()
-    shared: Found = None
-
-
-class Source(Protocol):
-    """The source of a release.
-
-    `origin` names the repository, `view` the part of it that is served.
-    """
-
-    kind: SourceKind
-    origin: str
-    view: str
-
-    def resolve(self, deadline: Deadline) -> str:
-        """The commit that is wanted now; of a local folder, the digest of its content.
-
-        Raises SyncError.
-        """
-
-    def export(self, commit: str, target: Path, deadline: Deadline) -> SourceExport:
-        """Write the model folders of `commit` into the new folder `target`. Raises SyncError."""
-
-    def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
-        """Put large files in the place of their Git LFS pointers, anywhere below a folder of files
-        of the commit.
-
-        Returns the faults by the first name of the path. Raises SyncError.
-        """
-
-    def tags(self, deadline: Deadline) -> Mapping[str, str] | None:
-        """The tags that may be labels, with their commits; None if nobody is asked for them here.
-
-        Raises SyncError.
-        """
-
-    def versions(self, commit: str, deadline: Deadline) -> Mapping[str, TreeHash]:
-        """The tree hash of each folder of a commit that a tag names. Raises SyncError."""
-
-    def no_models(self, commit: str, deadline: Deadline) -> NoModels:
-        """The error for a commit without a model folder, with advice."""
-=======
 from modelsync.sync import folder_source
 from modelsync.sync.folder_source import FolderSource
 from modelsync.sync.source import Source, SourceExport, SourceKind, T
->>>>>>> main
 
 
 class GitSource:
@@ -126,15 +64,13 @@ class GitSource:
         shared = self._shared(commit, deadline) if export.beside & requirements.NAMES else None
         return SourceExport(commit, versions, export.problems, export.beside, shared)
 
-<<<<<<< HEAD
     def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
         """From the LFS server of the repository, through the store in the state directory."""
         return self._large_files.put_in_place(commit, folder, deadline)
-=======
+
     def inspect(self, commit: str, deadline: Deadline, action: Callable[[RepositoryFiles], T]) -> T:
         """Read objects of the mirror."""
         return self._mirror.inspect(commit, deadline, action)
->>>>>>> main
 
     def tags(self, deadline: Deadline) -> Mapping[str, str] | None:
         """Those that `resolve` has seen. A pinned pod leaves them to the rollout."""
@@ -192,55 +128,6 @@ class CachedSource(GitSource):
         """The cache does not keep them."""
 
 
-<<<<<<< HEAD
-class FolderSource:
-    """A local folder: its files are served."""
-
-    kind: SourceKind = "folder"
-    origin = ""
-    view = ""
-
-    def __init__(self, settings: Settings) -> None:
-        self._folder = settings.state.models
-
-    def resolve(self, deadline: Deadline) -> str:
-        """The digest of the folder's content, as git would compute it."""
-        if not self._folder.is_dir():
-            # The error reaches clients, so only the log names the path.
-            log.warning("%s is not a folder", self._folder.absolute())
-            raise NoModels(
-                f"there is no folder {self._folder.name}/: "
-                "make it, or set gitPath or MODELSYNC_MODELS"
-            )
-        return tree_hash(self._folder)
-
-    def export(self, commit: str, target: Path, deadline: Deadline) -> SourceExport:
-        """Copy the folder, so that edits do not reach what is being served."""
-        with storage():
-            copy_tree(self._folder, target)
-            # A file may have changed since `resolve`: the copy counts.
-            beside = frozenset(listed(self._folder) | listed(self._folder.absolute().parent))
-            shared = requirements.find(requirements.below(target))
-            return SourceExport(tree_hash(target), None, beside=beside, shared=shared)
-
-    def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
-        """A folder is served as it is: `git lfs pull` is for whoever owns it."""
-        return {}
-
-    def tags(self, deadline: Deadline) -> None:
-        """A folder has none."""
-
-    def versions(self, commit: str, deadline: Deadline) -> Mapping[str, TreeHash]:
-        """Never asked: a folder has no tags."""
-        return {}
-
-    def no_models(self, commit: str, deadline: Deadline) -> NoModels:
-        """Say where a model folder belongs."""
-        return NoModels(f"no model folder in {self._folder.name}/: `modelsync new NAME` makes one")
-
-
-=======
->>>>>>> main
 class SingleModel:
     """One model of a source, for a job that fits it: the others need no check and no environment.
 
@@ -266,15 +153,13 @@ class SingleModel:
         problems = {name: one for name, one in found.problems.items() if name == self._name}
         return replace(found, problems=problems)
 
-<<<<<<< HEAD
     def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
         """As the source does: of the others no pointer is left."""
         return self._source.fetch_objects(commit, folder, deadline)
-=======
+
     def inspect(self, commit: str, deadline: Deadline, action: Callable[[RepositoryFiles], T]) -> T:
         """Those of the source: its model may import modules of the others."""
         return self._source.inspect(commit, deadline, action)
->>>>>>> main
 
     def tags(self, deadline: Deadline) -> None:
         """None: no job reads them."""

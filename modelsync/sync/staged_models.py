@@ -15,7 +15,7 @@ from modelsync.models.discovery.folders import discover
 from modelsync.models.types import CheckResult, ModelEntry, ModelName, ModelSpec
 from modelsync.releases.store import Release, Staging
 from modelsync.sync import shared_folders
-from modelsync.sync.plan import decide, with_problems
+from modelsync.sync.plan import decide, with_problems, without_shared
 from modelsync.sync.source import Source
 
 
@@ -41,13 +41,15 @@ class StagedModels:
         """
         root = staging.models_serve
         exported = source.export(wanted, root, deadline)
+        lacking = source.fetch_objects(wanted, root, deadline)
         if not (found := discover(root, exported.versions, subdir=source.view)):
             raise source.no_models(wanted, deadline)
-        specs = with_problems(root, found, exported.problems)
+        specs = with_problems(root, found, {**lacking, **exported.problems})
         with storage():
             specs = source.inspect(
                 wanted, deadline, lambda files: shared_folders.share(specs, files, staging.shared)
             )
+        specs = without_shared(specs, source.fetch_objects(wanted, staging.shared, deadline))
         specs = assign(specs, exported.shared, builder)
         beside = exported.beside - {f"{spec.name}/" for spec in specs}
         return cls(staging, exported.commit, specs, beside)

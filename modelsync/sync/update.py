@@ -153,17 +153,7 @@ class Updater:
             self._refuse_rejected(wanted, status)
         release_id = self._releases.next_id(wanted)
         with self._releases.stage() as staging:
-<<<<<<< HEAD
-            exported = source.export(wanted, staging.models_serve, deadline)
-            lacking = source.fetch_objects(wanted, staging.models_serve, deadline)
-            if not (found := discover(staging.models_serve, exported.versions, subdir=source.view)):
-                raise source.no_models(wanted, deadline)
-            specs = with_problems(staging.models_serve, found, {**lacking, **exported.problems})
-            specs = assign(specs, exported.shared, self._builder)
-            beside = exported.beside - {f"{spec.name}/" for spec in specs}
-=======
             staged = StagedModels.of(source, wanted, staging, self._builder, deadline)
->>>>>>> main
             known = (None, Status()) if force else (current, status)
             results = self._check(staged.specs, staged.beside, *known)
             keep_previous = self._settings.sync.on_broken_model == "previous"

@@ -18,8 +18,8 @@ from modelsync.git.lfs import fetcher
 from modelsync.models.discovery.folders import discover
 from modelsync.models.types import Fault, ModelName
 from modelsync.settings import Git, Settings
-from modelsync.settings.service import State
 from modelsync.settings.secret import Secret
+from modelsync.settings.service import State
 from modelsync.sync.sources import CachedSource, GitSource, SingleModel
 from tests.fixtures.git import GitServer, Repository
 from tests.fixtures.lfs import USER, LfsServer, missing

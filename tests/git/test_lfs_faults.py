@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class Export:
 
     def fetch(
         self, server: FaultyLfs, seconds: float = 30, **settings: Any
-    ) -> dict[str, tuple[Fault, ...]]:
+    ) -> Mapping[str, tuple[Fault, ...]]:
         git = Git(
             **{
                 "path": f"{server.origin}/team/models.git",
@@ -68,7 +68,7 @@ class Export:
         return files.put_in_place("1" * 40, self.out, Deadline(patient(seconds)))
 
 
-def fault_of(faults: dict[str, tuple[Fault, ...]], name: str = "Churn") -> Fault:
+def fault_of(faults: Mapping[str, tuple[Fault, ...]], name: str = "Churn") -> Fault:
     """The fault of this model, which is the only one that has any."""
     assert set(faults) == {name}
     [fault] = faults[name]

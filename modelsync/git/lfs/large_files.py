@@ -60,7 +60,7 @@ class _LargeFile:
         return _fault(self.path, str(error), transient=not isinstance(error, ObjectAltered))
 
 
-Faults = dict[str, tuple[Fault, ...]]
+Faults = Mapping[str, tuple[Fault, ...]]
 
 
 class LargeFiles:
@@ -98,7 +98,7 @@ class LargeFiles:
         Returns the faults by the first name of the path; a pointer that has one stays. Raises
         SyncError if this machine fails, or at the deadline.
         """
-        if not self._git.lfs:
+        if not self._git.lfs or not folder.is_dir():
             return {}
         with storage():
             found = dict(pointers_below(folder))
