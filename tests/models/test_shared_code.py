@@ -116,6 +116,8 @@ def shared(root: Path, **own: str | bytes) -> set[str]:
         ("__import__(x)", EVERYTHING),
         ("exec(x)", EVERYTHING),
         ("exec(", EVERYTHING),
+        ("import pkgutil, common\nfor x in pkgutil.iter_modules(common.__path__):\n    pass",
+         EVERYTHING),
         ("import utils\nthis is no Python", {"utils.py"}),
         ("model.eval()\ncursor.execute('x')", set()),
     ],
@@ -162,6 +164,25 @@ def test_a_pickle_uses_the_modules_of_its_classes(
         data = importlib.import_module(compressed).compress(data)
     assert shared(tmp_path, model__pkl=data) == FEATURES
     assert shared(tmp_path, etls__py="", anything=data) == FEATURES
+
+
+def test_a_folder_is_meant_where_a_file_cannot_be(tmp_path: Path) -> None:
+    """`Model/Model.py` is a module of its own, and `Model.helpers` the folder's."""
+    files = {"etls__py": "from Model.helpers import x", "Model__py": "import src.build"}
+    assert shared(tmp_path, **files, helpers__py="import utils") == {"utils.py"}
+
+
+def test_links_may_lead_round_in_circles(tmp_path: Path) -> None:
+    """Nothing is listed for ever."""
+    write(tmp_path, REPOSITORY)
+    (tmp_path / "common" / "again").symlink_to(".")
+    (tmp_path / "common" / "up").symlink_to("..")
+    (tmp_path / "broken").symlink_to("broken")
+    assert shared(tmp_path, etls__py="import x\n__import__(x)") == EVERYTHING
+    assert shared(tmp_path, etls__py="import common.again.deep, broken") == COMMON | {
+        "common/again/__init__.py", "common/again/deep.py", "common/again/table.csv",
+        "common/again/data/more.csv",
+    }  # fmt: skip
 
 
 def test_what_cannot_be_decompressed_may_use_all(tmp_path: Path) -> None:

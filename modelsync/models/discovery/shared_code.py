@@ -10,38 +10,38 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import PurePosixPath
 
 from modelsync.models.convention import FILE
-from modelsync.models.discovery.folder_names import is_meant_as_model
 from modelsync.models.discovery.pickled_names import modules_in
+from modelsync.models.discovery.repository_code import (
+    OURS,
+    RepositoryCode,
+    files_below,
+    is_python,
+    modules_named,
+    path_of,
+    python_below,
+)
 from modelsync.models.discovery.repository_files import (
     Kind,
-    Listing,
     RepositoryFiles,
     joined,
     read,
 )
-from modelsync.models.discovery.shared_imports import ANYTHING, BY_NAME, Import, imports_of
+from modelsync.models.discovery.shared_imports import ANYTHING, BY_NAME, LISTING, Import, imports_of
 from modelsync.models.types import TreeHash
 
 INIT = "__init__.py"
-
-OURS = "modelsync"
-"""The one name that no repository may take."""
-
-TOOLS = frozenset({"node_modules", "site-packages"})
-"""Folders whose files are installed, and none of the repository's."""
 
 SYS_PATH = b"sys.path"
 """What a source that adds a folder of the repository to the search path has in it."""
 
 _WORD = re.compile(rb"[A-Za-z_]\w*|\.\.")
 
-_ALWAYS_READ = frozenset({b"..", b"exec", *(name.encode() for name in BY_NAME)})
+_ALWAYS_READ = frozenset({b"..", b"exec", *(name.encode() for name in BY_NAME | LISTING)})
 """Words of a source that may import what it does not name."""
 
 
@@ -76,108 +76,27 @@ class SharedCode:
 
     def __init__(self, files: RepositoryFiles, subdir: str) -> None:
         self.files = files
-        self.subdir = subdir
-        self.roots = [subdir, *map(_path, PurePosixPath(subdir).parents)]
-        self.folders = {
-            joined(subdir, name)
-            for name, kind in files.names(subdir).items()
-            if kind == "folder" and is_meant_as_model(files.names(joined(subdir, name)))
-        }
-        self._imports: dict[str, tuple[Import, ...]] = {}
-        self._data: dict[str, list[str]] = {}
-        self._has_python: dict[str, bool] = {}
-        self._everything: list[str] | None = None
-        names = (name.partition(".")[0] for root in self.roots for name in files.names(root))
-        self.tops = frozenset(names) - sys.stdlib_module_names - {OURS}
-        """The names at the roots: what begins with no such name is not shared."""
-        self.words = _ALWAYS_READ.union(top.encode() for top in self.tops)
+        self._code = RepositoryCode(files, subdir)
+        self._words = _ALWAYS_READ.union(top.encode() for top in self._code.tops)
 
     def of(self, name: str, own: RepositoryFiles | None = None) -> SharedFiles:
         """Return the shared files of a model.
 
         `own`: its folder, where that is not read from the repository. Raises OSError.
         """
-        used = _Search(self, name, own).run()
-        data = {file for folder in self._packages(used) for file in self.data(folder)}
+        used = _Search(self._code, self._words, name, own).run()
+        data = {file for folder in self._code.packages(used) for file in self._code.data(folder)}
         return SharedFiles({path: self.files.digest(path) for path in sorted(used | data)})
-
-    # --- what is the same for all models ----------------------------------------------------------
-
-    def imports(self, path: str) -> tuple[Import, ...]:
-        """Return the imports of a shared module."""
-        if path not in self._imports:
-            self._imports[path] = imports_of(read(self.files, path))
-        return self._imports[path]
-
-    def others_at_roots(self) -> list[str]:
-        """Return the folders at the roots that hold no models, such as `src`."""
-        paths = (
-            joined(root, name)
-            for root in self.roots
-            for name, kind in self.files.names(root).items()
-            if kind == "folder"
-        )
-        return [path for path in paths if path not in self.folders and path not in self.roots]
-
-    def everything(self) -> list[str]:
-        """Return all shared code: the modules and packages at the roots that are no model."""
-        if self._everything is None:
-            self._everything = [
-                file
-                for root in self.roots
-                for name, kind in self.files.names(root).items()
-                if (path := joined(root, name)) not in self.folders and name != OURS
-                if path not in self.roots
-                for file in python_below(self.files, path, kind)
-            ]
-        return self._everything
-
-    def model_of(self, path: str) -> list[str]:
-        """Return the model folder that a file lies in; none if it lies in no other one."""
-        start = len(self.subdir) + 1 if self.subdir else 0
-        folder = path[: path.find("/", start)] if path.startswith(self.subdir) else ""
-        return [folder] if folder in self.folders else []
-
-    def _packages(self, used: Collection[str]) -> set[str]:
-        """Return the folders that hold modules, up to the roots; those of models are none."""
-        found: set[str] = set()
-        for path in used:
-            for parent in PurePosixPath(path).parents:
-                if (folder := _path(parent)) in self.roots or folder in found:
-                    break
-                found.add(folder)
-        return found - self.folders
-
-    def data(self, folder: str) -> list[str]:
-        """Return the files in a package that are no Python, also those in folders without any."""
-        if folder not in self._data:
-            found: list[str] = []
-            names = {} if is_of_tools(self.files, folder) else self.files.names(folder)
-            for name, kind in names.items():
-                path = joined(folder, name)
-                if kind == "file" and not is_python(name):
-                    found.append(path)
-                elif kind == "folder" and not self.has_python(path):
-                    found.extend(self.data(path))
-            self._data[folder] = found
-        return self._data[folder]
-
-    def has_python(self, folder: str) -> bool:
-        """Return whether there is Python anywhere below a folder, or what belongs to tools."""
-        if folder not in self._has_python:
-            self._has_python[folder] = is_of_tools(self.files, folder) or any(
-                is_python(name) if kind == "file" else self.has_python(joined(folder, name))
-                for name, kind in self.files.names(folder).items()
-                if kind in ("file", "folder")
-            )
-        return self._has_python[folder]
 
 
 class _Search:
     """The search for the modules that one model uses."""
 
-    def __init__(self, code: SharedCode, name: str, own: RepositoryFiles | None) -> None:
+    def __init__(
+        self, code: RepositoryCode, words: frozenset[bytes], name: str, own: RepositoryFiles | None
+    ) -> None:
         self._code = code
+        self._words = words
         self._name = name
         self._home = joined(code.subdir, name)
         self._own = own
@@ -229,7 +148,7 @@ class _Search:
         if SYS_PATH in source:
             return True
         words = set(_WORD.findall(source))
-        return not (words & self._code.words).issubset({self._name.encode()})
+        return not (words & self._words).issubset({self._name.encode()})
 
     def _pickled(self) -> Iterator[Import]:
         """Yield what unpickling the files of the model's folder imports."""
@@ -248,8 +167,9 @@ class _Search:
             return
         folders = self._start(one, importer)
         used = [file for folder in folders if one.level for file in self._init(folder)]
-        for part in filter(None, one.module.split(".")):
-            if (found := self._find(folders, part)) is None:
+        parts = list(filter(None, one.module.split(".")))
+        for part, inner in zip(parts, [*parts[1:], ""], strict=False):
+            if (found := self._find(folders, part, inner)) is None:
                 break
             files, folders = found
             # What lies above the model's own folder is not run for its own modules.
@@ -272,7 +192,7 @@ class _Search:
     def _start(self, one: Import, importer: str) -> list[str]:
         """Return the folders in which the first name of an import is looked up."""
         if one.level:
-            parents = [_path(parent) for parent in PurePosixPath(importer).parents]
+            parents = [path_of(parent) for parent in PurePosixPath(importer).parents]
             return parents[one.level - 1 : one.level]
         if (top := one.module.partition(".")[0]) == OURS:
             return []
@@ -283,23 +203,30 @@ class _Search:
         more = self._code.others_at_roots() if self._extends_path else []
         return [self._home, *self._code.roots, *others, *more]
 
-    def _find(self, folders: Sequence[str], name: str) -> tuple[list[str], list[str]] | None:
+    def _find(
+        self, folders: Sequence[str], name: str, inner: str = ""
+    ) -> tuple[list[str], list[str]] | None:
         """Return the files of a module, in the first of the folders that has it, and the folders of
         the modules in it; None if there is none of that name.
 
-        As everywhere in Python, a folder without `__init__.py` comes last.
+        As everywhere in Python, a folder without `__init__.py` comes last, unless a module `inner`
+        of it is wanted, which a file has not.
         """
-        plain = []
+        plain: list[str] = []
+        file: list[str] = []
         for folder in folders:
             names = self.names(folder)
-            inner = joined(folder, name)
-            if names.get(name) == "folder":
-                if init := self._init(inner):
-                    return init, [inner]
-                plain.append(inner)
-            if files := modules_named(name, folder, names):
-                return files, []
-        return ([], plain) if plain else None
+            path = joined(folder, name)
+            if names.get(name) in ("folder", "linked folder"):
+                below = self.names(path)
+                if INIT in below:
+                    return [joined(path, INIT)], [path]
+                if inner in below or f"{inner}.py" in below:
+                    return [], [path]
+                plain.append(path)
+            if not file and (file := modules_named(name, folder, names)) and not inner:
+                break
+        return (file, []) if file else ([], plain) if plain else None
 
     def _init(self, folder: str) -> list[str]:
         return [joined(folder, INIT)] if INIT in self.names(folder) else []
@@ -316,45 +243,3 @@ class _Search:
         new = [path for path in paths if path not in self._used]
         self._used.update(new)
         self._waiting.extend(new)
-
-
-# --- names ----------------------------------------------------------------------------------------
-
-
-def is_python(name: str) -> bool:
-    """Return whether a file is a module, in source or compiled for one version of Python."""
-    return name.endswith((".py", ".so"))
-
-
-def modules_named(name: str, folder: str, names: Mapping[str, Kind]) -> list[str]:
-    """Return the files of a folder that are the module of that name."""
-    files = (f"{name}{suffix}" for suffix in (".py", *EXTENSION_SUFFIXES))
-    return [joined(folder, file) for file in files if names.get(file) == "file"]
-
-
-def is_of_tools(files: Listing, folder: str) -> bool:
-    """Return whether a folder is an environment, or holds packages that are installed."""
-    return PurePosixPath(folder).name in TOOLS or "pyvenv.cfg" in files.names(folder)
-
-
-def python_below(files: Listing, path: str, kind: Kind) -> Iterator[str]:
-    """Yield the modules below a path, or the path itself if it is a module."""
-    if kind == "file" and is_python(path):
-        yield path
-    elif kind == "folder" and not is_of_tools(files, path):
-        for name, inner in files.names(path).items():
-            yield from python_below(files, joined(path, name), inner)
-
-
-def files_below(files: Listing, folder: str) -> Iterator[str]:
-    """Yield all files below a folder."""
-    for name, kind in files.names(folder).items():
-        path = joined(folder, name)
-        if kind == "file":
-            yield path
-        elif kind == "folder":
-            yield from files_below(files, path)
-
-
-def _path(path: PurePosixPath) -> str:
-    return "" if path == PurePosixPath() else str(path)

@@ -13,6 +13,9 @@ BY_NAME = frozenset(
 )
 """Functions of importlib, pydoc, pkgutil, runpy and werkzeug that take a module's name first."""
 
+LISTING = frozenset({"iter_modules", "walk_packages"})
+"""Functions of pkgutil that list the modules of packages, to import them."""
+
 _PACKAGES_OF_ITSELF = ("__name__", "__package__", "parent")
 """What stands for the package of the importing module: `__name__`, `__spec__.parent`."""
 
@@ -44,7 +47,7 @@ _STATEMENT = re.compile(
 )
 """An import at the beginning of a line, the names in brackets on several lines too."""
 
-_COMPUTED = ("TYPE_CHECKING", "exec(", "locate(", *sorted(BY_NAME - {"locate"}))
+_COMPUTED = ("TYPE_CHECKING", "exec(", "locate(", *sorted(BY_NAME - {"locate"}), *LISTING)
 _INSIDE = re.compile(r"[:;][ \t]*(?:import|from)\b|^[ \t\f]*(?:import|from)\b.*\\\r?$")
 
 _COMMENT = re.compile(r"#[^\n]*")
@@ -122,6 +125,8 @@ def _imports(node: ast.AST) -> Iterator[Import]:
                 yield ANYTHING  # calls of it have another name
         case ast.Call(func=func) if _last_name(func) in BY_NAME:
             yield _called(node)
+        case ast.Call(func=func) if _last_name(func) in LISTING:
+            yield _listed_below(node)
         case ast.Call(func=ast.Name(id="exec")):
             yield ANYTHING
         case ast.Name(id=name) | ast.Attribute(attr=name) if name in BY_NAME - {"locate"}:
@@ -133,6 +138,14 @@ def _last_name(node: ast.expr) -> str:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
     return ""
+
+
+def _listed_below(call: ast.Call) -> Import:
+    """Return the import of what `pkgutil` may list: all modules of the own package, or any."""
+    match call.args:
+        case [ast.Name(id="__path__"), *_]:
+            return Import(level=1, below=True)
+    return ANYTHING
 
 
 # --- computed names -------------------------------------------------------------------------------
