@@ -115,7 +115,7 @@ def test_a_model_that_takes_all_memory_is_switched_off(client: Client) -> None:
     assert "switched off until its next version" in document.json()["detail"]
     assert client.about("Hungry")["switched_off"] is True
     assert client.about("Quick")["switched_off"] is False
-    assert service.lines(event="model_switched_off", model="Hungry")
+    until(lambda: service.lines(event="model_switched_off", model="Hungry"))
     for end in ends(service):
         assert (end["how"], end["out_of_memory"]) == ("SIGKILL", True)
         assert re.match(
