@@ -7,7 +7,13 @@ from typing import Any, Literal
 
 from modelsync.api import artefacts, drift
 from modelsync.inference.serving import Service
-from modelsync.models.types import LoadedModel, ModelEntry, ModelName, ModelState, Placement
+from modelsync.models.placement import Placement
+from modelsync.models.types import (
+    LoadedModel,
+    ModelEntry,
+    ModelName,
+    ModelState,
+)
 
 State = ModelState | Literal["switched_off"]
 """The state in the release; `switched_off` once calls of the model have ended several workers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,17 +18,41 @@ SOURCE = "etls.py"
 
 def find(path: Path, settings: Settings) -> list[ModelSpec]:
     """The model folders of PATH. Raises ClickException if there are none."""
-    from modelsync.models.discovery.folders import discover
-
     path = path.resolve()
     if (path / SOURCE).is_file():
-        return [folder for folder in discover(path.parent) if folder.path.name == path.name]
+        return [folder for folder in _discover(path.parent) if folder.path.name == path.name]
     # First as a sync sees a repository, then as a standalone service sees its folder.
     inside = [path / settings.git.subdir] if settings.git.subdir else [path, path / "models_serve"]
     for root in inside:
-        if folders := discover(root):
+        if folders := _discover(root, path):
             return folders
     raise click.ClickException(f"no model in {inside[0]}: a model is a folder with a file {SOURCE}")
+
+
+def _discover(root: Path, top: Path | None = None) -> list[ModelSpec]:
+    from modelsync.models.discovery.folders import discover
+    from modelsync.models.discovery.work_tree import LocalRepository
+
+    return discover(root, subdir=LocalRepository.of(root, top).subdir)
+
+
+def copied(path: Path, folders: list[ModelSpec], scratch: Path) -> list[ModelSpec]:
+    """The folders as a sync would make them, in the folder `scratch`: with the shared files that
+    they use, and without anything else beside them. What they write stays there.
+    """
+    from modelsync.files import copy_tree
+    from modelsync.models.discovery.work_tree import LocalRepository
+    from modelsync.sync.shared_folders import FOLDER, share
+
+    found = []
+    (root := scratch / folders[0].path.parent.name).mkdir()
+    for folder in folders:
+        if folder.fault is None:
+            copy_tree(folder.path, root / folder.name)
+            folder = dataclasses.replace(folder, path=root / folder.name)
+        found.append(folder)
+    repository = LocalRepository.of(folders[0].path.parent, path.resolve())
+    return share(found, repository.files(), scratch / FOLDER)
 
 
 def shared_requirements(path: Path, folders: list[ModelSpec], settings: Settings) -> Found:

@@ -43,7 +43,7 @@ class Code:
         """Return the spec of a model, with the absolute path of its folder."""
         spec = entry.spec
         fault = entry.fault if entry.state == "failed" else None
-        return replace(spec, path=(self.release.path / spec.path).absolute(), fault=fault)
+        return replace(spec.below(self.release.path), fault=fault)
 
 
 @contextmanager

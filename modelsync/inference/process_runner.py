@@ -12,8 +12,10 @@ from modelsync.errors import ModelBroken, RequestError
 from modelsync.inference.channel import RunnerChannel
 from modelsync.inference.dispatch import DispatchedRunner, Frame
 from modelsync.inference.version_loading import RefusedVersion
+from modelsync.models.artefact_facts import ArtefactFacts
+from modelsync.models.placement import Placement
 from modelsync.models.serialization import from_json, to_json
-from modelsync.models.types import ArtefactFacts, Fault, LoadedModel, ModelSpec, Placement
+from modelsync.models.types import Fault, LoadedModel, ModelSpec
 from modelsync.models.versions import FittedVersion
 from modelsync.settings.service import Isolation
 

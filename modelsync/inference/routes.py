@@ -8,8 +8,9 @@ from typing import Any
 
 from modelsync.inference.process_runner import HostedModel
 from modelsync.models.codegen import generator
+from modelsync.models.placement import Placement
 from modelsync.models.serialization import from_json
-from modelsync.models.types import ModelName, ModelSpec, Placement
+from modelsync.models.types import ModelName, ModelSpec
 from modelsync.releases.store import Release
 
 
@@ -31,12 +32,11 @@ class ReleaseRoutes:
 
     def model(self, name: str, *, folder: str, version: str, **properties: Any) -> None:
         """Load a model; one that does not load, or is left out, becomes a fault."""
-        path = self.release.path / folder
-        values = {**properties, "name": name, "path": path, "version": version}
+        values = {**properties, "name": name, "path": folder, "version": version}
         if reason := self.left_out.get(name):
             self.faults[name] = reason
         else:
-            self.specs.append(from_json(ModelSpec, values))
+            self.specs.append(from_json(ModelSpec, values).below(self.release.path))
 
     def unavailable(self, name: str, *, reason: str) -> None:
         """Keep why a model does not serve."""

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from modelsync.models.convention import ENVIRONMENT
-from modelsync.models.isolation.import_hooks import ROOT
+from modelsync.models.isolation.model_package import ROOT
 from modelsync.models.transient_errors import is_transient
 from modelsync.models.types import Fault, FaultStage
 from modelsync.observability.redaction import redacted

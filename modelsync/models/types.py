@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, NewType
 
 from modelsync.models import versions
+from modelsync.models.artefact_facts import ArtefactFacts
 from modelsync.models.data_schema import NO_PLAN, DataSchema, TrainingPlan
+from modelsync.models.model_warnings import ModelWarning
+from modelsync.models.placement import IN_WORKERS, Placement
 from modelsync.models.versions import FittedVersion
 
 ModelName = NewType("ModelName", str)
@@ -30,19 +33,6 @@ ModelState = Literal["ready", "stale", "failed"]
 """`ready`: the wanted version serves. `stale`: it is broken and an earlier version serves.
 `failed`: nothing serves.
 """
-
-
-Place = Literal["worker", "thread", "runner"]
-"""Where a model runs: in each worker, loaded before the fork; in each worker, loaded after the fork
-and always called by the thread that loaded it; in a runner, a process outside the workers.
-"""
-
-PLACES: dict[Place, str] = {
-    "worker": "the workers",
-    "thread": "a thread of its own in each worker",
-    "runner": "a runner, a process of its own",
-}
-"""The places in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +65,15 @@ class ModelSpec:
 
     `path`: the folder, absolute or relative to the working directory; in a `ModelEntry` relative
     to the directory of the release.
-    `class_name`: the class in `etls.py` that is the model; empty if `artefact` is set.
-    `artefact`: the file that is the model, in a folder without `etls.py`.
-    `version`: empty if the folder cannot be read.
+    `class_name`: the class in `etls.py` that is the model; `function`: the plain function there
+    that is the model in place of a class. `artefact`: the file that is the model, in a folder
+    without `etls.py`. One of the three is set.
+    `version`: empty if the folder cannot be read. With shared code it is the digest of the folder's
+    tree hash and of the shared files.
+    `subdir`: where the folder that holds the model folders lies in the repository, as in
+    MODELSYNC_GIT_SUBDIR: `from <subdir>.<name>.helpers import x` imports the model's own module.
+    `shared`: the folder with the shared files that the model imports, laid out as in the
+    repository; absolute or relative as `path` is; None if it imports none.
     `writes_self`: the predicting method assigns to `self`, so calls of it must not overlap.
     `is_async`: the predicting method is an `async def`.
     `methods`: those of the optional methods in `convention.LIFECYCLE` that the class has, sorted.
@@ -91,8 +87,11 @@ class ModelSpec:
     name: ModelName
     path: Path
     class_name: str = field(default="", kw_only=True)
+    function: str = field(default="", kw_only=True)
     artefact: str = field(default="", kw_only=True)
     version: TreeHash
+    subdir: str = field(default="", kw_only=True)
+    shared: Path | None = field(default=None, kw_only=True)
     writes_self: bool = field(default=False, kw_only=True)
     is_async: bool = field(default=False, kw_only=True)
     methods: tuple[str, ...] = field(default=(), kw_only=True)
@@ -100,6 +99,13 @@ class ModelSpec:
     schema: DataSchema | None = field(default=None, kw_only=True)
     plan: TrainingPlan = field(default=NO_PLAN, kw_only=True)
     fault: Fault | None = field(default=None, kw_only=True)
+
+    def below(self, folder: Path) -> ModelSpec:
+        """Return the spec with the paths that are relative to a folder, such as a release, as
+        absolute ones.
+        """
+        shared = (folder / self.shared).absolute() if self.shared else None
+        return replace(self, path=(folder / self.path).absolute(), shared=shared)
 
     @property
     def trainable(self) -> bool:
@@ -128,23 +134,6 @@ class Measurements:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """Where and how a version of a model is called so that its answers are right.
-
-    `reason`: why, in words for the model's author; empty for the default place. `hide_loop`: the
-    running event loop is hidden during a call, since the model may call `asyncio.run`. `overlaps`:
-    calls may run at the same time; where they may not, a lock is held. `main_thread`: only the main
-    thread of a process may call it, so in a runner it is never called in another thread.
-    """
-
-    place: Place = "worker"
-    reason: str = ""
-    hide_loop: bool = False
-    overlaps: bool = True
-    main_thread: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class CheckResult:
     """What the check process found out about one version of a model; `fault` is None if it can
     serve. `answers`: those to its examples; None if they differ from call to call.
@@ -154,7 +143,8 @@ class CheckResult:
     version: TreeHash
     fault: Fault | None = None
     measured: Measurements = Measurements()
-    placement: Placement = Placement()
+    placement: Placement = IN_WORKERS
+    warnings: tuple[ModelWarning, ...] = ()
     answers: tuple[Any, ...] | None = None
 
     @property
@@ -165,24 +155,15 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One `examples/*.json`: a request, and the expected response (None: any)."""
+    """One `examples/*.json`: a request, and the expected response (None: any).
+
+    `status`: the status code with which the model rejects the request; None if it answers.
+    """
 
     name: str
     variables: dict[str, Any]
     response: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ArtefactFacts:
-    """What an artefact has told of itself when it was loaded.
-
-    `features`: the names of the columns that it takes, in order. `kind`: the type of the model,
-    such as `LogisticRegression`. `steps`: the names of the steps of a pipeline.
-    """
-
-    features: tuple[str, ...]
-    kind: str
-    steps: tuple[str, ...] = ()
+    status: int | None = None
 
 
 @dataclass(slots=True)
@@ -256,7 +237,8 @@ class ModelEntry:
     release: str
     fault: Fault | None = None
     measured: Measurements = Measurements()
-    placement: Placement = Placement()
+    placement: Placement = IN_WORKERS
+    warnings: tuple[ModelWarning, ...] = ()
 
     @classmethod
     def of(
@@ -267,7 +249,8 @@ class ModelEntry:
         fault: Fault | None,
         release: str = "",
         measured: Measurements = Measurements(),
-        placement: Placement = Placement(),
+        placement: Placement = IN_WORKERS,
+        warnings: tuple[ModelWarning, ...] = (),
     ) -> ModelEntry:
         """Return the entry of a model in its wanted version, which serves unless it has a `fault`.
 
@@ -281,6 +264,7 @@ class ModelEntry:
             fault=fault,
             measured=measured,
             placement=placement,
+            warnings=warnings,
         )
 
     @property

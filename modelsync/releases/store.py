@@ -1,7 +1,8 @@
 """Stores releases on disk: each is built aside, published by one rename, made current by another.
 
     home/lock              the lock of the process that syncs
-    home/releases/<id>/    models_serve/, serve_models.py, release.json; published, never modified
+    home/releases/<id>/    models_serve/, shared/, serve_models.py, release.json; published, never
+                           modified
     home/current           a link to releases/<id>
 
 A crash before the first rename leaves a temporary folder; between the two, a release that is not
@@ -18,7 +19,7 @@ import re
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +37,7 @@ from modelsync.files import (
     replace_symlink,
     storage,
 )
+from modelsync.models.model_warnings import PassedOver
 from modelsync.models.serialization import entry_from_json, entry_to_json, from_json
 from modelsync.models.types import ModelEntry, ModelName
 
@@ -52,8 +54,9 @@ _log = logging.getLogger(__name__)
 class Release:
     """One published state of all models.
 
-    `commit`: the commit's hash, or the digest of a local folder. `origin`: the repository it was
-    made from; empty for a local folder, and in a release of an older version of modelsync.
+    `commit`: the commit's hash, or the digest of a local folder. `origin`: the repository or
+    the local folder it was made from; empty in a release of an older version of modelsync.
+    `passed_over`: what looks like a model there and is not taken.
     `Staging.publish` sets `path` and `created`.
     """
 
@@ -65,6 +68,7 @@ class Release:
     path: Path = Path()
     created: str = ""
     origin: str = ""
+    passed_over: tuple[PassedOver, ...] = ()
 
     @property
     def models_serve(self) -> Path:
@@ -88,6 +92,11 @@ class Staging:
     def models_serve(self) -> Path:
         """The place of the folder with the model folders; it does not exist yet."""
         return self.path / "models_serve"
+
+    @property
+    def shared(self) -> Path:
+        """The place of the folders with shared files, one for each set of them."""
+        return self.path / "shared"
 
     def publish(self, release: Release, serve_models_source: str) -> Release:
         """Write the two files, flush everything to disk and give the folder its name.
@@ -276,6 +285,7 @@ class Releases:
 def _to_json(release: Release) -> bytes:
     names = [item.name for item in fields(Release) if item.name != "path"]
     values = {"format": FORMAT} | {name: getattr(release, name) for name in names}
+    values["passed_over"] = [asdict(one) for one in release.passed_over]
     values["models"] = {name: entry_to_json(entry) for name, entry in release.models.items()}
     return as_json(values)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from modelsync.models.placement import Placement
 from modelsync.models.serialization import from_json, to_json
-from modelsync.models.types import ModelSpec, Placement
+from modelsync.models.types import ModelSpec
 from modelsync.models.versions import FittedVersion, Mismatch
 
 

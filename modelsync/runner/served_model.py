@@ -20,7 +20,8 @@ from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.thread_pool import PoolTask
 from modelsync.inference.timeouts import Ticket
 from modelsync.models import results
-from modelsync.models.types import LoadedModel, ModelSpec, Placement
+from modelsync.models.placement import Placement
+from modelsync.models.types import LoadedModel, ModelSpec
 from modelsync.protocols import json_body
 from modelsync.runner.watch import MainThreadWatch
 

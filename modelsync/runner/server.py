@@ -25,7 +25,8 @@ from modelsync.inference.outcome import Outcome
 from modelsync.inference.pending import MAX_BATCH
 from modelsync.inference.pulse import Pulse
 from modelsync.inference.runners import InProcessRunner
-from modelsync.models.types import Fault, Placement
+from modelsync.models.placement import Placement
+from modelsync.models.types import Fault
 from modelsync.observability.counters import Counters
 from modelsync.runner.calls import RunningCalls
 from modelsync.runner.connection import WorkerConnection

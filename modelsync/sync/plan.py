@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelsync.errors import CheckFailed, ProbationFailed, ReleaseRejected
+from modelsync.models.placement import PLACES
 from modelsync.models.types import (
-    PLACES,
     CheckResult,
     Fault,
     ModelEntry,
@@ -82,7 +82,11 @@ def known_results(
             results[spec.name] = CheckResult(spec.name, spec.version, spec.fault)
         elif entry and entry.state == "ready" and _is_same(entry, spec):
             results[spec.name] = CheckResult(
-                spec.name, spec.version, measured=entry.measured, placement=entry.placement
+                spec.name,
+                spec.version,
+                measured=entry.measured,
+                placement=entry.placement,
+                warnings=entry.warnings,
             )
         elif fault := unfit.get((spec.name, spec.version)):
             results[spec.name] = CheckResult(spec.name, spec.version, fault)
@@ -108,13 +112,15 @@ def decide(
     """
     if not result.ok and keep_previous and before and before.version:
         return replace(before, state="stale", wanted_version=spec.version, fault=result.fault)
+    shared = Path("shared", spec.shared.name) if spec.shared else None
     return ModelEntry.of(
-        spec,
+        replace(spec, shared=shared),
         Path("models_serve", spec.name),
         fault=result.fault,
         release=before.release if before and before.version == spec.version else release_id,
         measured=result.measured,
         placement=result.placement,
+        warnings=result.warnings,
     )
 
 
@@ -166,6 +172,7 @@ def is_unchanged(entries: Sequence[ModelEntry], current: Release) -> bool:
             entry.wanted_version,
             fault.stage if fault and fault.transient else fault,
             entry.placement,
+            entry.warnings,
             entry.spec.environment,
         )
 

@@ -32,7 +32,7 @@ def code_of(job: Job, config: Settings) -> Iterator[ModelSpec]:
     number = releases.hold(release)
     try:
         spec = release.models[ModelName(job.model)].spec
-        yield dataclasses.replace(spec, path=(release.path / spec.path).absolute())
+        yield spec.below(release.path)
     finally:
         os.close(number)
 

@@ -13,7 +13,7 @@ from modelsync.inference import replacement
 from modelsync.inference.candidates import MAX_CANDIDATES, with_versions
 from modelsync.inference.process_runner import HostedModel
 from modelsync.inference.version_watch import VersionWatch
-from modelsync.models.types import Placement
+from modelsync.models.placement import Placement
 from tests.inference.test_version_cache import Fixture
 from tests.waiting import until
 

@@ -20,7 +20,8 @@ import pytest
 from modelsync import settings
 from modelsync.environments.store import python_of
 from modelsync.inference.process_runner import HostedModel, RunnerGroup
-from modelsync.models.types import ModelName, ModelSpec, Placement, TreeHash
+from modelsync.models.placement import Placement
+from modelsync.models.types import ModelName, ModelSpec, TreeHash
 from modelsync.processes.runner_processes import RunnerProcesses
 from modelsync.processes.socket_folder import SocketFolder
 from modelsync.runner.connection import WorkerConnection

@@ -124,7 +124,7 @@ class CheckProcess:
         )
 
     def _job(self, trace: Path) -> bytes:
-        models = [to_json(replace(spec, path=spec.path.absolute())) for spec in self.specs]
+        models = [to_json(spec.below(Path())) for spec in self.specs]
         job = {
             "parent": os.getpid(),
             "timeout": self.timeout,
@@ -244,7 +244,7 @@ class CheckProcess:
 
 
 def _checked_to_json(spec: ModelSpec, result: CheckResult) -> dict[str, Any]:
-    spec = replace(spec, path=spec.path.absolute())
+    spec = spec.below(Path())
     return {"spec": to_json(spec), "result": to_json(result)}
 
 

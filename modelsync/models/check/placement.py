@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modelsync.models.types import Placement
+from modelsync.models.placement import Placement
 
 SHOWN = 3
 """Names of a kind that a reason lists."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,10 +27,13 @@ LFS_LIMIT = 1024
 Links = list[tuple[str, str]]
 
 
-def discover(root: Path, versions: Mapping[str, str] | None = None) -> list[ModelSpec]:
+def discover(
+    root: Path, versions: Mapping[str, str] | None = None, *, subdir: str = ""
+) -> list[ModelSpec]:
     """List the model folders directly below `root`, sorted by name; empty if it does not exist.
 
-    `versions`: known git tree hashes, by name of folder; others are computed from the files. A
+    `versions`: known git tree hashes, by name of folder; others are computed from the files.
+    `subdir`: where `root` lies in the repository (`ModelSpec.subdir`). A
     folder that cannot be served is in the list with its `fault`. One without `etls.py` and without
     an artefact is no model and is left out, as are hidden folders and `__pycache__`.
     """
@@ -38,6 +41,7 @@ def discover(root: Path, versions: Mapping[str, str] | None = None) -> list[Mode
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of invalid escapes in a model's strings: for its author
         found = [folder for entry in _folders(root) if (folder := _examine(entry, known))]
+    found = [replace(folder, subdir=subdir) for folder in found]
     return sorted(_refuse_twins(found), key=lambda folder: folder.name)
 
 
@@ -76,7 +80,7 @@ def _examine(entry: os.DirEntry[str], versions: Mapping[str, str]) -> ModelSpec 
     spec = ModelSpec(ModelName(_shown(entry.name)), path, version)
     try:
         files = sorted(item.name for item in path.iterdir())
-        if not (FILE in files or _is_meant_as_model(files)):
+        if not (is_meant_as_model(files)):
             return None
         fault = name_fault(entry.name) or _content_fault(path, files, linked=entry.is_symlink())
         if not version and not entry.is_symlink():
@@ -113,7 +117,8 @@ def _with_schema(spec: ModelSpec, files: list[str]) -> ModelSpec:
     return replace(spec, schema=found)
 
 
-def _is_meant_as_model(files: list[str]) -> bool:
+def is_meant_as_model(files: Iterable[str]) -> bool:
+    """Return whether a folder with files of these names is a model, or is meant to be one."""
     return any(MISSPELT.fullmatch(name) or registry.find(name) for name in files)
 
 

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, BinaryIO, TextIO
 
 from modelsync import json_text
-from modelsync.models.isolation import shared_settings
+from modelsync.models.isolation import plain_names, shared_settings
 from modelsync.models.isolation.process_settings import LIMITS, SIGNALS
 from modelsync.models.isolation.setting import SharedSetting
 
@@ -84,7 +84,7 @@ def snapshot() -> Callable[[], None]:
 
     For changes that models make when they are called: too rare to look for after each call.
     """
-    restores = _interpreter(), _logging(), _values((*LIMITS, *SIGNALS))
+    restores = _interpreter(), _logging(), _values((*LIMITS, *SIGNALS)), plain_names.forget
 
     def restore() -> None:
         for one in restores:

@@ -19,6 +19,7 @@ from typing import Any
 
 from modelsync.errors import ArtifactCorrupt, ModelBroken, VersionRefused
 from modelsync.models import examples
+from modelsync.models.artefact_facts import ArtefactFacts
 from modelsync.models.artefacts import registry
 from modelsync.models.binding import calls
 from modelsync.models.binding.calls import Calls
@@ -26,9 +27,11 @@ from modelsync.models.binding.checked import by_schema
 from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
 from modelsync.models.data_schema import as_mapping
 from modelsync.models.diagnosis import from_exception
-from modelsync.models.isolation import fork_guard, import_hooks, process_state
+from modelsync.models.isolation import fork_guard, import_hooks, plain_names, process_state
+from modelsync.models.isolation.model_package import Package
 from modelsync.models.loading import lifecycle
-from modelsync.models.types import ArtefactFacts, Fault, LoadedModel, ModelSpec
+from modelsync.models.search_roots import SearchRoots
+from modelsync.models.types import Fault, LoadedModel, ModelSpec
 from modelsync.models.versions import FittedVersion, Mismatch
 
 TURN = 0.1
@@ -94,21 +97,21 @@ def load(
         raise ModelBroken(spec.fault)
     stored = Stored(fitted, writable, mismatch) if fitted else None
     path = spec.path.absolute()
-    package = import_hooks.open_package(path, _label(spec))
+    package = import_hooks.open_roots(SearchRoots.of(spec), _label(spec))
     context = Context()
     try:
         with (
             turn(),
             process_state.preserved(path, alone=alone),
-            import_hooks.plain_names(package),
+            plain_names.loading(package),
         ):
             model = context.run(_load, spec, path, package, stored)
     except ModelBroken:
-        package.close()
+        import_hooks.close_package(package.name)
         raise
     except BaseException as error:  # noqa: BLE001 - model code: SystemExit is the model's fault
         fault = from_exception(error, path, "load")
-        package.close()
+        import_hooks.close_package(package.name)
         cause = error if isinstance(error, ArtifactCorrupt | VersionRefused) else None
         raise ModelBroken(fault) from cause
     finally:
@@ -141,9 +144,7 @@ class Stored:
         restoring.give(instance, found)
 
 
-def _load(
-    spec: ModelSpec, path: Path, package: import_hooks.Package, stored: Stored | None
-) -> LoadedModel:
+def _load(spec: ModelSpec, path: Path, package: Package, stored: Stored | None) -> LoadedModel:
     model = _artefact(spec, path) if spec.artefact else _instance(spec, path, package, stored)
     model.examples = examples.read(path)
     model.package = package.name
@@ -171,9 +172,7 @@ def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
     )
 
 
-def _instance(
-    spec: ModelSpec, path: Path, package: import_hooks.Package, stored: Stored | None
-) -> LoadedModel:
+def _instance(spec: ModelSpec, path: Path, package: Package, stored: Stored | None) -> LoadedModel:
     """Load a model that is a class: import the module, make the instance, bind its methods."""
     with process_state.restored_modules():
         module = package.load(FILE.removesuffix(".py"))

@@ -1,0 +1,18 @@
+"""What an artefact tells of itself. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ArtefactFacts:
+    """What an artefact has told of itself when it was loaded.
+
+    `features`: the names of the columns that it takes, in order. `kind`: the type of the model,
+    such as `LogisticRegression`. `steps`: the names of the steps of a pipeline.
+    """
+
+    features: tuple[str, ...]
+    kind: str
+    steps: tuple[str, ...] = ()
