@@ -23,6 +23,8 @@ from tests.fixtures.service import Service, answers, serving, write_model
 from tests.service.faulty import Client, model
 from tests.waiting import patient, until
 
+pytestmark = pytest.mark.long
+
 MEGABYTES = 600
 """For the whole service: supervisor, master, workers and the check."""
 
