@@ -10,7 +10,7 @@ APART := image or cluster or isolation or training or airflow or compose or jobs
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow test-long test-isolation test-training test-airflow test-compose test-jobs test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
-        cluster-down test-cluster generated lock manifests release-check helm4 s3-server airflow compose \
+        cluster-down test-cluster generated lock manifests release-check helm4 s3-server lfs-server airflow compose \
         compose-down compose-native compose-tool demo-continuous examples format clean
 
 help:  ## this list
@@ -102,6 +102,9 @@ manifests: setup  ## k8s/, from the chart helm/modelsync
 
 s3-server: setup  ## the S3 server of the tests, built with Go where it is not here
 	$(BIN)/python -m scripts.s3_server
+
+lfs-server: setup  ## the Git LFS server of the tests, in an environment of its own in the user's cache
+	$(BIN)/python -m scripts.lfs_server
 
 airflow: setup  ## Airflow for the tests, in an environment of its own in the user's cache
 	$(BIN)/python -m scripts.airflow
