@@ -21,6 +21,14 @@ ssh
 {{- $given | default (get $standard (include "modelsync.git.protocol" .)) -}}
 {{- end -}}
 
+{{/* The port of the Git LFS server, or of the files that a host names which is reached over ssh; empty if git's is enough. */}}
+{{- define "modelsync.lfs.port" -}}
+{{- $url := .Values.settings.MODELSYNC_GIT_LFS_URL -}}
+{{- if and .Values.git.path .Values.settings.MODELSYNC_GIT_LFS (or $url (eq (include "modelsync.git.protocol" .) "ssh")) -}}
+{{- regexFind "^[a-z]+://[^/]*:[0-9]+" $url | regexFind "[0-9]+$" | default (ternary "80" "443" (hasPrefix "http://" $url)) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The files of git's credentials as YAML: setting -> file in the mounted folder. */}}
 {{- define "modelsync.git.files" -}}
 {{- $git := .Values.git -}}
