@@ -263,26 +263,27 @@ def test_drains_go_one_pod_at_a_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "settings", "ports"),
+    ("path", "more", "ports"),
     [
         ("https://git.example.com/models.git", {}, [443]),
         ("https://git.example.com:8443/models.git", {}, [8443]),
         ("ssh://git@git.example.com:2222/models.git", {}, [2222, 443]),
         ("git@git.example.com:models.git", {}, [22, 443]),
-        ("git@git.example.com:models.git", {"MODELSYNC_GIT_LFS": False}, [22]),
+        ("git@git.example.com:models.git", {"lfs": False}, [22]),
         (
             "https://git.example.com/models.git",
-            {"MODELSYNC_GIT_LFS_URL": "https://lfs.example.com:9443/models"},
+            {"lfsUrl": "https://lfs.example.com:9443/models"},
             [443, 9443],
         ),
     ],
 )
-def test_network_policy(path: str, settings: Object, ports: list[int]) -> None:
+def test_network_policy(path: str, more: Object, ports: list[int]) -> None:
     """Pods may be called on their port, and may reach DNS, the repository and its Git LFS server;
     the rollout the API server too.
     """
-    git = {"path": path, **({"existingSecret": "key"} if not path.startswith("https") else {})}
-    objects = rendered({"git": git, "settings": settings, "networkPolicy": {"enabled": True}})
+    secret = {"existingSecret": "key"} if not path.startswith("https") else {}
+    git = {"path": path, **secret, **more}
+    objects = rendered({"git": git, "networkPolicy": {"enabled": True}})
     server = objects.one("NetworkPolicy")["spec"]
     assert server["policyTypes"] == ["Ingress", "Egress"]
     assert server["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
