@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from modelsync.environments.requirements import Found
+    from modelsync.models.model_warnings import PassedOver
     from modelsync.models.types import ModelSpec
     from modelsync.settings import Settings
 
@@ -28,6 +29,18 @@ def find(path: Path, settings: Settings) -> list[ModelSpec]:
         if folders := discover(root):
             return folders
     raise click.ClickException(f"no model in {inside[0]}: a model is a folder with a file {SOURCE}")
+
+
+def passed_over(path: Path, folders: list[ModelSpec], settings: Settings) -> list[PassedOver]:
+    """What looks like a model beside the folders and is not taken; nothing for a single model."""
+    from modelsync.models.discovery import passed_over
+
+    root, path = folders[0].path.parent, path.resolve()
+    if path == folders[0].path:
+        return []
+    found = passed_over.passed_over(root, folders, subdir=settings.git.subdir)
+    # At the top of a repository it is what a standalone service serves.
+    return [one for one in found if one.path.split("/")[0] != "models_serve"]
 
 
 def shared_requirements(path: Path, folders: list[ModelSpec], settings: Settings) -> Found:

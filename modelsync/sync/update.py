@@ -1,8 +1,7 @@
 """Updates the state directory: sync, discover, check, decide, generate, publish.
 
-An update leaves a new release that `current` points to, or leaves everything as it was and writes
-the reason into `status.json`. The supervisor runs it as `python -m modelsync.sync.update`, in a
-process of its own; so does `modelsync sync`.
+An update leaves a new release that `current` points to, or all as it was and the reason in
+`status.json`. The supervisor and `modelsync sync` run it as `python -m modelsync.sync.update`.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from modelsync.errors import (
 from modelsync.files import copy_tree, remove_tree, storage
 from modelsync.models.codegen.generator import generate
 from modelsync.models.discovery.folders import discover
+from modelsync.models.discovery.passed_over import passed_over
 from modelsync.models.types import CheckResult, Fault, ModelEntry, ModelName, ModelSpec
 from modelsync.observability import logs
 from modelsync.observability.logs import event
@@ -85,7 +85,6 @@ class Updater:
         self._home = config.state.home
         self._releases = Releases(self._home)
         self._source = source or source_of(config)
-        self._pin = config.git.revision
         self._builder = Builder.of(config)
         self._environments = self._builder.environments
         sync = config.sync
@@ -96,8 +95,7 @@ class Updater:
 
         Raises SyncError; then the current release is untouched, and `status.json` has the reason.
         """
-        deadline = Deadline(self._settings.sync.timeout)
-        wanted = ""
+        deadline, wanted = Deadline(self._settings.sync.timeout), ""
         try:
             with self._releases.lock(deadline):
                 self._releases.sweep(self._settings.sync.keep_releases, self._releases.held())
@@ -159,11 +157,13 @@ class Updater:
             exported = source.export(wanted, staging.models_serve, deadline)
             if not (found := discover(staging.models_serve, exported.versions, subdir=source.view)):
                 raise source.no_models(wanted, deadline)
+            others = passed_over(staging.models_serve, found, subdir=source.view)
             specs = with_problems(staging.models_serve, found, exported.problems)
             specs = assign(specs, exported.shared, self._builder)
-            beside = exported.beside - {f"{spec.name}/" for spec in specs}
             known = (None, Status()) if force else (current, status)
-            results = self._check(specs, beside, *known)
+            results = self._check(
+                specs, exported.beside - {f"{spec.name}/" for spec in specs}, *known
+            )
             entries = [
                 self._entry(spec, results[spec.name], current, staging, release_id)
                 for spec in specs
@@ -172,7 +172,7 @@ class Updater:
             with storage():
                 answers.write(staging.path, results.values())
             apply_policy(entries, self._settings)
-            if current and whole and not force and is_unchanged(entries, current):
+            if current and whole and not force and is_unchanged(entries, current, others):
                 return Outcome("unchanged", current)
             release = Release(
                 id=release_id,
@@ -183,9 +183,9 @@ class Updater:
                 origin=source.origin,
                 environment=self._environment,
                 models={entry.name: entry for entry in entries},
+                passed_over=others,
             )
-            base_url = self._settings.server.base_url
-            code = generate(entries, base_url=base_url, release=release_id)
+            code = generate(entries, base_url=self._settings.server.base_url, release=release_id)
             release = staging.publish(release, code)
         self._releases.make_current(release)
         return Outcome("published", release)
@@ -196,7 +196,7 @@ class Updater:
         A pod that is pinned has no other commit to wait for, so it tries again.
         """
         reason = status.rejected.get(rejection(wanted, self._environment))
-        if reason and not self._pin:
+        if reason and not self._settings.git.revision:
             raise ReleaseRejected(f"{wanted[:12]} was rejected before: {reason}")
 
     # --- checking ---------------------------------------------------------------------------------

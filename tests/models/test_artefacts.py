@@ -284,7 +284,7 @@ def test_the_label_is_that_of_predict(put: Put) -> None:
     [
         (
             {"model": 1},
-            "model.joblib: holds a dict, which has neither predict nor transform (add an etls.py",
+            "model.joblib: holds a dict (model: int), no model (save them as one Pipeline, or add",
         ),
         (linear_model.LogisticRegression, "holds the class LogisticRegression"),
         (

@@ -8,6 +8,7 @@ the workers are forked.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import isroutine
 from typing import Any
 
 from modelsync.errors import ModelBroken
@@ -21,6 +22,9 @@ from modelsync.models.types import Fault
 from modelsync.models.versions import TableSchema
 
 Outputs = list[dict[str, Any]]
+
+MAX_SHOWN = 8
+"""Members of a dict or list that a message names."""
 
 PREDICTS_MOST_PROBABLE = {
     "LogisticRegression",
@@ -77,11 +81,31 @@ def adapt(loaded: Any, file: str, table: TableSchema | None = None) -> LoadedArt
 
 
 def _refuse_others(loaded: Any, file: str) -> None:
+    """Raise ModelBroken for what is no estimator; it says what the file holds."""
     is_class = isinstance(loaded, type)
-    if is_class or not (hasattr(loaded, "predict") or hasattr(loaded, "transform")):
-        shown = f"the class {loaded.__name__}" if is_class else f"a {type(loaded).__name__}"
+    is_data = type(loaded).__module__.partition(".")[0] in ("pandas", "polars", "numpy")
+    predicts = hasattr(loaded, "predict") or hasattr(loaded, "transform")
+    if predicts and not (is_class or is_data):
+        return
+    if isinstance(loaded, dict | list | tuple):
+        message = f"holds a {type(loaded).__name__} ({_shown(loaded)}), no model"
+        hint = f"save them as one Pipeline, or add an {FILE} that uses them"
+    else:
+        name = getattr(loaded, "__name__", "?")
+        shown = f"the class {name}" if is_class else f"a {type(loaded).__name__}"
+        shown = f"the function {name}" if isroutine(loaded) else shown
         message = f"holds {shown}, which has neither predict nor transform"
-        raise ModelBroken(Fault("load", message, file, hint=f"add an {FILE} that uses it"))
+        hint = f"add an {FILE} that uses it"
+    raise ModelBroken(Fault("load", message, file, hint=hint))
+
+
+def _shown(members: Any) -> str:
+    """Return the types of what a dict, list or tuple holds, of many only the first ones."""
+    if isinstance(members, dict):
+        found = [f"{str(key)[:40]}: {type(one).__name__}" for key, one in members.items()]
+    else:
+        found = [type(one).__name__ for one in members]
+    return ", ".join([*found[:MAX_SHOWN], *(["…"] if len(found) > MAX_SHOWN else [])])
 
 
 def _refuse_unfitted(steps: Sequence[Any], file: str) -> None:

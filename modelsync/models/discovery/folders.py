@@ -12,7 +12,8 @@ from pathlib import Path
 from modelsync.files import tree_hash
 from modelsync.models.artefacts import registry
 from modelsync.models.convention import FILE, RESERVED, SCHEMA
-from modelsync.models.discovery import source_analysis
+from modelsync.models.discovery import artefact_files, source_analysis
+from modelsync.models.discovery.artefact_files import shown
 from modelsync.models.types import Fault, ModelName, ModelSpec, TreeHash
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -51,15 +52,10 @@ def name_fault(name: str) -> Fault | None:
         hint = (
             "a name is part of a URL: letters of A-Z and a-z, digits, - and _, and a letter first"
         )
-        return Fault("name", f"{_shown(name)!r} cannot be a model's name", hint=hint)
+        return Fault("name", f"{shown(name)!r} cannot be a model's name", hint=hint)
     if name.lower() in RESERVED:
         return Fault("name", f"{name!r} is a route of the service itself", hint="rename the folder")
     return None
-
-
-def _shown(name: str) -> str:
-    """Return a file's name as text that JSON can hold, bytes that are not UTF-8 as escapes."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _folders(root: Path) -> Iterator[os.DirEntry[str]]:
@@ -77,18 +73,20 @@ def _examine(entry: os.DirEntry[str], versions: Mapping[str, str]) -> ModelSpec 
     """Return the spec of a folder, None if it is not meant as a model."""
     path = Path(entry.path)
     version = TreeHash(versions.get(entry.name, ""))
-    spec = ModelSpec(ModelName(_shown(entry.name)), path, version)
+    spec = ModelSpec(ModelName(shown(entry.name)), path, version)
     try:
         files = sorted(item.name for item in path.iterdir())
-        if not (FILE in files or _is_meant_as_model(files)):
+        misspelt = None if FILE in files else _misspelt(files)
+        artefacts = [] if FILE in files or misspelt else _artefacts(entry, files)
+        if not (FILE in files or misspelt or artefacts):
             return None
         fault = name_fault(entry.name) or _content_fault(path, files, linked=entry.is_symlink())
         if not version and not entry.is_symlink():
             spec = replace(spec, version=TreeHash(tree_hash(path)))
-        if fault:
+        if fault := fault or misspelt:
             return replace(spec, fault=fault)
-        if FILE not in files:
-            return _with_schema(_describe_artefact(spec, files), files)
+        if artefacts:
+            return _with_schema(artefact_files.describe(spec, artefacts), files)
         spec = source_analysis.describe(spec, (path / FILE).read_bytes())
         return _with_schema(spec, files)
     except OSError as error:
@@ -99,7 +97,7 @@ def _examine(entry: os.DirEntry[str], versions: Mapping[str, str]) -> ModelSpec 
 def _inside(file: object, folder: Path) -> str | None:
     path = Path(str(file))
     return (
-        _shown(str(path.relative_to(folder)))
+        shown(str(path.relative_to(folder)))
         if path.is_relative_to(folder) and path != folder
         else None
     )
@@ -117,26 +115,17 @@ def _with_schema(spec: ModelSpec, files: list[str]) -> ModelSpec:
     return replace(spec, schema=found)
 
 
-def _is_meant_as_model(files: list[str]) -> bool:
-    return any(MISSPELT.fullmatch(name) or registry.find(name) for name in files)
+def _artefacts(entry: os.DirEntry[str], files: list[str]) -> list[str]:
+    if entry.is_symlink():  # nothing outside is opened
+        return [file for file in files if registry.by_name(file)]
+    return artefact_files.models(Path(entry.path), files)
 
 
-def _describe_artefact(spec: ModelSpec, files: list[str]) -> ModelSpec:
-    """Return the spec of a folder without code, whose one artefact is the model, or its fault."""
+def _misspelt(files: list[str]) -> Fault | None:
     for file in files:
         if MISSPELT.fullmatch(file):
-            hint = f"rename it to {FILE}"
-            return replace(spec, fault=Fault("static", f"no {FILE}, but {_shown(file)}", hint=hint))
-    artefacts = [file for file in files if registry.find(file)]
-    if len(artefacts) > 1:
-        message = f"several artefacts and no {FILE}: {', '.join(map(_shown, artefacts))}"
-        hint = f"keep the one that is the model, or add an {FILE} that loads them"
-        return replace(spec, fault=Fault("static", message, hint=hint))
-    [artefact] = artefacts
-    if artefact != _shown(artefact) or not (spec.path / artefact).is_file():
-        message = f"{_shown(artefact)} is a folder, or its name is no text"
-        return replace(spec, fault=Fault("static", message, _shown(artefact)))
-    return replace(spec, artefact=artefact)
+            return Fault("static", f"no {FILE}, but {shown(file)}", hint=f"rename it to {FILE}")
+    return None
 
 
 # --- content of a folder --------------------------------------------------------------------------
@@ -156,15 +145,15 @@ def _content_fault(folder: Path, files: list[str], *, linked: bool) -> Fault | N
         if _leaves(folder, name):
             return Fault(
                 "static",
-                f"symbolic link out of the folder: {_shown(name)} -> {_shown(target)}",
-                _shown(name),
+                f"symbolic link out of the folder: {shown(name)} -> {shown(target)}",
+                shown(name),
                 hint="the folder is the model's version, so all that it needs must be in it",
             )
     if pointers:
         return Fault(
             "static",
-            f"LFS pointer: {_shown(pointers[0])} holds a reference to Git LFS in place of the file",
-            _shown(pointers[0]),
+            f"LFS pointer: {shown(pointers[0])} holds a reference to Git LFS in place of the file",
+            shown(pointers[0]),
             hint="commit the file itself, or have the model download it",
         )
     return None
