@@ -13,9 +13,10 @@ from typing import Any
 
 from modelsync.errors import ModelBroken
 from modelsync.models import results
-from modelsync.models.artefacts import inputs
+from modelsync.models.artefacts import boosting, inputs
 from modelsync.models.artefacts.format import LoadedArtefact
-from modelsync.models.artefacts.inputs import is_known, steps_of
+from modelsync.models.artefacts.gathering import Alike
+from modelsync.models.artefacts.steps import is_known, steps_of
 from modelsync.models.binding.batching import Batch
 from modelsync.models.convention import FILE
 from modelsync.models.types import Fault
@@ -58,7 +59,7 @@ def adapt(loaded: Any, file: str, table: TableSchema | None = None) -> LoadedArt
     _refuse_unfitted(steps, file)
     for step in steps:
         _use_one_thread(step)
-    row, schema, gather, steps, features = inputs.read(steps, table)
+    row, schema, gather, steps, features, alike = inputs.read(steps, table)
     *transformers, last = steps
     transforms = [step.transform for step in transformers]
     answer = _answer(last)
@@ -72,12 +73,31 @@ def adapt(loaded: Any, file: str, table: TableSchema | None = None) -> LoadedArt
     doc = f"The ready model in {file}: {', '.join(type(step).__name__ for step in steps)}."
     return LoadedArtefact(
         loaded,
-        Batch(row, call, schema),
+        Batch(row, _apart(call, alike) if alike else call, schema),
         doc,
         features,
         kind=type(last).__name__,
         steps=tuple(name for name, _ in getattr(loaded, "steps", ())),
     )
+
+
+def _apart(call: Callable[[list[Any]], Outputs], alike: Alike) -> Callable[[list[Any]], Outputs]:
+    """Return the call that gives an estimator only rows together which are alike."""
+
+    def by_kind(rows: list[Any]) -> Outputs:
+        places: dict[Any, list[int]] = {}
+        for place, row in enumerate(rows):
+            places.setdefault(alike(row), []).append(place)
+        if len(places) == 1:
+            return call(rows)
+        found: list[Any] = [None] * len(rows)
+        for group in places.values():
+            answers = call([rows[place] for place in group])
+            for place, answer in zip(group, answers, strict=True):
+                found[place] = answer
+        return found
+
+    return by_kind
 
 
 def _refuse_others(loaded: Any, file: str) -> None:
@@ -128,7 +148,9 @@ def _use_one_thread(step: Any) -> None:
 
     Starting other threads takes longer than a few rows do, and the workers share out the cores.
     """
-    if is_known(step) and getattr(step, "n_jobs", None) not in (None, 1):
+    if boosting.is_one(step):
+        boosting.use_one_thread(step)
+    elif is_known(step) and getattr(step, "n_jobs", None) not in (None, 1):
         step.n_jobs = 1
 
 
