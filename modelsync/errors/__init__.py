@@ -20,11 +20,13 @@ from modelsync.errors.requests import (
     ModelUnavailable,
     Overloaded,
     RequestError,
+    RequestRejected,
     RunnerDied,
     Unauthenticated,
     UnknownModel,
     UnsupportedBody,
     VariablesInvalid,
+    rejected_as,
 )
 from modelsync.errors.service import (
     AuthFailed,
@@ -82,6 +84,7 @@ REQUEST_ERRORS: tuple[type[RequestError], ...] = (
     NotFitted,
     UnknownVersion,
     VersionRefused,
+    RequestRejected,
 )
 """All kinds of errors of a prediction: each is counted by its `reason`, and has a status in
 `problems`.
@@ -122,6 +125,7 @@ __all__ = [
     "RemoteUnreachable",
     "RequestError",
     "RequestInProgress",
+    "RequestRejected",
     "ResourcesExhausted",
     "RunInProgress",
     "RunnerDied",
@@ -141,4 +145,5 @@ __all__ = [
     "VariablesInvalid",
     "VersionConflict",
     "VersionRefused",
+    "rejected_as",
 ]

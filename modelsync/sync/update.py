@@ -1,7 +1,8 @@
 """Updates the state directory: sync, discover, check, decide, generate, publish.
 
-An update leaves a new release that `current` points to, or all as it was and the reason in
-`status.json`. The supervisor and `modelsync sync` run it as `python -m modelsync.sync.update`.
+An update leaves a new release that `current` points to, or leaves everything as it was and writes
+the reason into `status.json`. The supervisor runs it as `python -m modelsync.sync.update`, in a
+process of its own; so does `modelsync sync`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Literal
 from modelsync import orphans, settings
 from modelsync.clock import moment, now
 from modelsync.deadline import Deadline
-from modelsync.environments.assignment import assign
 from modelsync.environments.builder import Builder
 from modelsync.errors import (
     CheckFailed,
@@ -28,31 +28,29 @@ from modelsync.errors import (
     StorageFailed,
     SyncError,
 )
-from modelsync.files import copy_tree, remove_tree, storage
+from modelsync.files import storage
 from modelsync.models.codegen.generator import generate
-from modelsync.models.discovery.folders import discover
-from modelsync.models.discovery.passed_over import passed_over
 from modelsync.models.types import CheckResult, Fault, ModelEntry, ModelName, ModelSpec
 from modelsync.observability import logs
 from modelsync.observability.logs import event
 from modelsync.releases import answers
 from modelsync.releases.environment import environment
 from modelsync.releases.fitted import FittedVersions
-from modelsync.releases.store import Release, Releases, Staging
+from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
 from modelsync.sync import labels, sources, unfit
 from modelsync.sync.checks import check_new
 from modelsync.sync.plan import (
     apply_policy,
-    decide,
     is_unchanged,
     known_results,
     report,
     satisfied,
     to_be_tried_again,
-    with_problems,
 )
-from modelsync.sync.sources import Source, source_of, substitutes
+from modelsync.sync.source import Source
+from modelsync.sync.sources import source_of, substitutes
+from modelsync.sync.staged_models import StagedModels
 from modelsync.sync.status import Status, read_status, record_failure, record_success, rejection
 
 log = logging.getLogger("modelsync.sync.update")  # also when it runs as __main__
@@ -85,6 +83,7 @@ class Updater:
         self._home = config.state.home
         self._releases = Releases(self._home)
         self._source = source or source_of(config)
+        self._pin = config.git.revision
         self._builder = Builder.of(config)
         self._environments = self._builder.environments
         sync = config.sync
@@ -95,7 +94,8 @@ class Updater:
 
         Raises SyncError; then the current release is untouched, and `status.json` has the reason.
         """
-        deadline, wanted = Deadline(self._settings.sync.timeout), ""
+        deadline = Deadline(self._settings.sync.timeout)
+        wanted = ""
         try:
             with self._releases.lock(deadline):
                 self._releases.sweep(self._settings.sync.keep_releases, self._releases.held())
@@ -154,38 +154,30 @@ class Updater:
             self._refuse_rejected(wanted, status)
         release_id = self._releases.next_id(wanted)
         with self._releases.stage() as staging:
-            exported = source.export(wanted, staging.models_serve, deadline)
-            if not (found := discover(staging.models_serve, exported.versions, subdir=source.view)):
-                raise source.no_models(wanted, deadline)
-            others = passed_over(staging.models_serve, found, subdir=source.view)
-            specs = with_problems(staging.models_serve, found, exported.problems)
-            specs = assign(specs, exported.shared, self._builder)
+            staged = StagedModels.of(source, wanted, staging, self._builder, deadline)
             known = (None, Status()) if force else (current, status)
-            results = self._check(
-                specs, exported.beside - {f"{spec.name}/" for spec in specs}, *known
-            )
-            entries = [
-                self._entry(spec, results[spec.name], current, staging, release_id)
-                for spec in specs
-            ]
+            results = self._check(staged.specs, staged.beside, *known)
+            keep_previous = self._settings.sync.on_broken_model == "previous"
+            entries = staged.entries(results, current, release_id, keep_previous=keep_previous)
             report(entries)
             with storage():
                 answers.write(staging.path, results.values())
             apply_policy(entries, self._settings)
-            if current and whole and not force and is_unchanged(entries, current, others):
+            if current and whole and not force and is_unchanged(entries, current, staged.others):
                 return Outcome("unchanged", current)
             release = Release(
                 id=release_id,
-                commit=exported.commit,
+                commit=staged.commit,
                 path=self._home / "releases" / release_id,
                 created=now(),
                 source=source.kind,
                 origin=source.origin,
                 environment=self._environment,
                 models={entry.name: entry for entry in entries},
-                passed_over=others,
+                passed_over=staged.others,
             )
-            code = generate(entries, base_url=self._settings.server.base_url, release=release_id)
+            base_url = self._settings.server.base_url
+            code = generate(entries, base_url=base_url, release=release_id)
             release = staging.publish(release, code)
         self._releases.make_current(release)
         return Outcome("published", release)
@@ -196,7 +188,7 @@ class Updater:
         A pod that is pinned has no other commit to wait for, so it tries again.
         """
         reason = status.rejected.get(rejection(wanted, self._environment))
-        if reason and not self._settings.git.revision:
+        if reason and not self._pin:
             raise ReleaseRejected(f"{wanted[:12]} was rejected before: {reason}")
 
     # --- checking ---------------------------------------------------------------------------------
@@ -225,26 +217,6 @@ class Updater:
             pythons=self._environments.pythons({spec.environment for spec in specs}),
             fitted=FittedVersions(self._home).serving(),
         )
-
-    def _entry(
-        self,
-        spec: ModelSpec,
-        result: CheckResult,
-        current: Release | None,
-        staging: Staging,
-        release_id: str,
-    ) -> ModelEntry:
-        """Return the entry of a model, with the files of a previous version if that serves."""
-        before = current.models.get(spec.name) if current else None
-        keep = self._settings.sync.on_broken_model == "previous"
-        entry = decide(spec, result, before, keep_previous=keep, release_id=release_id)
-        if current and before and entry.state == "stale":
-            # A release holds all that it serves, so that older ones can be removed as soon as no
-            # process runs them.
-            with storage():
-                remove_tree(staging.models_serve / spec.name)
-                copy_tree(current.path / before.folder, staging.models_serve / spec.name)
-        return entry
 
     def _report(self, outcome: Outcome, wanted: str) -> None:
         """Log the outcome and write it into the status."""

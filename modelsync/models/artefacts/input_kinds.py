@@ -34,20 +34,34 @@ def kinds(steps: Sequence[Any], names: Sequence[str]) -> list[ColumnKind | None]
     """
     from sklearn.compose import ColumnTransformer
 
-    first, *after = steps or [None]
+    first, *after = [step for step in steps if not _is_identity(step)] or [None]
     count = len(names)
     if first is None:
         return [UNKNOWN] * count
     if boosting.is_one(first):
-        found = boosting.kinds(first)
-        return list(found) if len(found) == count else [UNKNOWN] * count
+        return _as_many(boosting.kinds(first), count)
     if takes_numbers(first):
-        return [number(steps)] * count
+        return [number([first, *after])] * count
     if isinstance(first, ColumnTransformer):
         return _of_parts(first, after, names)
     if is_made_of_others(first):
         return _of_members(first, after, names)
     return list(_of_one(first, after, names))
+
+
+def _is_identity(step: Any) -> bool:
+    """Return whether a step gives on its columns: ColumnTransformer has one for `passthrough`."""
+    if isinstance(step, str):
+        return True
+    is_function = is_known(step) and type(step).__name__ == "FunctionTransformer"
+    return is_function and step.func is None
+
+
+def _as_many(found: Sequence[ColumnKind], count: int) -> list[ColumnKind | None]:
+    """Return the kinds of an estimator for columns of which earlier steps have made others."""
+    if len(found) == count:
+        return list(found)
+    return [found[0] if len(set(found)) == 1 else UNKNOWN] * count
 
 
 def number(steps: Sequence[Any]) -> ColumnKind:
@@ -78,7 +92,7 @@ def _of_parts(
         if isinstance(made, str) and made == "drop":
             continue
         used = columns_of(columns, list(names))
-        within = [] if isinstance(made, str) else list(steps_of(made))
+        within = [made] if isinstance(made, str) else list(steps_of(made))
         for name, kind in zip(used, kinds([*within, *after], used), strict=True):
             if kind:
                 found.setdefault(name, []).append(kind)
@@ -174,4 +188,4 @@ def _of_boosting(step: Any, names: Sequence[str]) -> list[ColumnKind]:
             found.append(MIXED)
         else:
             found.append(column_kinds.of_categories(values, unknown=True, null=True))
-    return found if len(found) == len(names) else [UNKNOWN] * len(names)
+    return [kind or UNKNOWN for kind in _as_many(found, len(names))]

@@ -18,11 +18,7 @@ def steps_of(estimator: Any) -> Iterator[Any]:
     """Yield the transformers and the last estimator of a pipeline, in the order of their calls."""
     kind = type(estimator)
     if (kind.__module__, kind.__name__) in _PIPELINES:
-        kept = [
-            step
-            for _, step in estimator.steps
-            if step is not None and step != "passthrough" and not hasattr(step, "fit_resample")
-        ]
+        kept = [step for _, step in estimator.steps if not _does_nothing(step)]
         for step in kept or [estimator]:
             yield from steps_of(step)
     elif kind.__module__.startswith("sklearn.model_selection._search") and hasattr(
@@ -31,6 +27,11 @@ def steps_of(estimator: Any) -> Iterator[Any]:
         yield from steps_of(estimator.best_estimator_)
     else:
         yield estimator
+
+
+def _does_nothing(step: Any) -> bool:
+    """Return whether a step of a pipeline gives on what it gets when it predicts."""
+    return step is None or isinstance(step, str) or hasattr(step, "fit_resample")
 
 
 def is_known(step: Any) -> bool:
@@ -76,11 +77,12 @@ def takes_numbers(step: Any) -> bool:
 def is_made_of_others(step: Any) -> bool:
     """Return whether an estimator gives its input to others within it."""
     from sklearn.base import MetaEstimatorMixin
+    from sklearn.compose import TransformedTargetRegressor
     from sklearn.pipeline import FeatureUnion
 
-    return (
-        isinstance(step, MetaEstimatorMixin | FeatureUnion) and type(step).__module__ not in FORESTS
-    )
+    if type(step).__module__ in FORESTS:
+        return False
+    return isinstance(step, MetaEstimatorMixin | FeatureUnion | TransformedTargetRegressor)
 
 
 def members(step: Any) -> list[Any]:

@@ -10,10 +10,8 @@ from pathlib import Path
 from modelsync.models.artefacts import pickle_content, pickles, registry
 from modelsync.models.artefacts.pickle_content import PickleContent
 from modelsync.models.convention import FILE
+from modelsync.models.discovery.folder_names import is_telling, shown
 from modelsync.models.types import Fault, ModelSpec
-
-TELLING = re.compile(r".*(model|pipe|clf|classif|regress|estimator|predict)", re.IGNORECASE)
-"""Names of files that are meant as models, whatever they hold."""
 
 OTHERS = re.compile(
     r"\..*|.+\.(py|pyc|md|rst|csv|tsv|ipynb|ya?ml|toml|cfg|ini|html?|css|js|sh|sql|r|lock|parquet"
@@ -45,16 +43,15 @@ def artefacts(folder: Path, files: Sequence[str]) -> list[str]:
 def models(folder: Path, files: Sequence[str]) -> list[str]:
     """Return the artefacts of a folder if one of them may be a model, else none.
 
-    A pickle that is surely data is no model unless its name says so. Raises OSError.
+    A pickle of any name is one unless it is surely data. In a Python package, which is code that
+    models share, only the name tells. Raises OSError.
     """
     found = artefacts(folder, files)
-    return found if any(_may_be_model(folder / file) for file in found) else []
-
-
-def _may_be_model(path: Path) -> bool:
-    if TELLING.match(path.name) or path.name.endswith(".joblib") or not path.is_file():
-        return True
-    return no_model(path) is None
+    if any(map(is_telling, found)):
+        return found
+    if "__init__.py" in files:
+        return []
+    return found if any(no_model(folder / file) is None for file in found) else []
 
 
 def no_model(path: Path) -> PickleContent | None:
@@ -84,8 +81,3 @@ def describe(spec: ModelSpec, found: Sequence[str]) -> ModelSpec:
         message = f"{shown(artefact)} is a folder, or its name is no text"
         return replace(spec, fault=Fault("static", message, shown(artefact)))
     return replace(spec, artefact=artefact)
-
-
-def shown(name: str) -> str:
-    """Return a file's name as text that JSON can hold, bytes that are not UTF-8 as escapes."""
-    return name.encode("utf-8", "backslashreplace").decode()

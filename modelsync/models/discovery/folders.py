@@ -6,20 +6,18 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelsync.files import tree_hash
 from modelsync.models.artefacts import registry
 from modelsync.models.convention import FILE, RESERVED, SCHEMA
 from modelsync.models.discovery import artefact_files, source_analysis
-from modelsync.models.discovery.artefact_files import shown
+from modelsync.models.discovery.folder_names import misspelt, shown
+from modelsync.models.discovery.shared_folders import SharedFolders
 from modelsync.models.types import Fault, ModelName, ModelSpec, TreeHash
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-
-# Misspellings of `etls.py`: such a folder is meant to be a model, and is reported.
-MISSPELT = re.compile(r"(etls?|elts?|etl_s)\.py", re.IGNORECASE)
 
 LFS_MARK = b"version https://git-lfs.github.com/spec/"
 LFS_LIMIT = 1024
@@ -29,20 +27,25 @@ Links = list[tuple[str, str]]
 
 
 def discover(
-    root: Path, versions: Mapping[str, str] | None = None, *, subdir: str = ""
+    root: Path,
+    versions: Mapping[str, str] | None = None,
+    *,
+    subdir: str = "",
+    shared: SharedFolders | None = None,
 ) -> list[ModelSpec]:
     """List the model folders directly below `root`, sorted by name; empty if it does not exist.
 
     `versions`: known git tree hashes, by name of folder; others are computed from the files.
-    `subdir`: where `root` lies in the repository (`ModelSpec.subdir`). A
-    folder that cannot be served is in the list with its `fault`. One without `etls.py` and without
-    an artefact is no model and is left out, as are hidden folders and `__pycache__`.
+    `subdir`: where `root` lies in the repository (`ModelSpec.subdir`); `shared` gives models the
+    files beside their folders that they use. A folder that cannot be served is in the list with its
+    `fault`. One without `etls.py` and without an artefact is no model and is left out, as are
+    hidden folders and `__pycache__`.
     """
     known = versions or {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of invalid escapes in a model's strings: for its author
-        found = [folder for entry in _folders(root) if (folder := _examine(entry, known))]
-    found = [replace(folder, subdir=subdir) for folder in found]
+        examine = _Examination(known, subdir, shared).examine
+        found = [folder for entry in _folders(root) if (folder := examine(entry))]
     return sorted(_refuse_twins(found), key=lambda folder: folder.name)
 
 
@@ -69,29 +72,43 @@ def _folders(root: Path) -> Iterator[os.DirEntry[str]]:
             yield entry
 
 
-def _examine(entry: os.DirEntry[str], versions: Mapping[str, str]) -> ModelSpec | None:
-    """Return the spec of a folder, None if it is not meant as a model."""
-    path = Path(entry.path)
-    version = TreeHash(versions.get(entry.name, ""))
-    spec = ModelSpec(ModelName(shown(entry.name)), path, version)
-    try:
-        files = sorted(item.name for item in path.iterdir())
-        misspelt = None if FILE in files else _misspelt(files)
-        artefacts = [] if FILE in files or misspelt else _artefacts(entry, files)
-        if not (FILE in files or misspelt or artefacts):
-            return None
-        fault = name_fault(entry.name) or _content_fault(path, files, linked=entry.is_symlink())
-        if not version and not entry.is_symlink():
-            spec = replace(spec, version=TreeHash(tree_hash(path)))
-        if fault := fault or misspelt:
+@dataclass(frozen=True, slots=True)
+class _Examination:
+    """How the folders are looked at; as the arguments of `discover`."""
+
+    versions: Mapping[str, str]
+    subdir: str
+    shared: SharedFolders | None
+
+    def examine(self, entry: os.DirEntry[str]) -> ModelSpec | None:
+        """Return the spec of a folder, None if it is not meant as a model."""
+        path = Path(entry.path)
+        version = TreeHash(self.versions.get(entry.name, ""))
+        spec = ModelSpec(ModelName(shown(entry.name)), path, version=version, subdir=self.subdir)
+        try:
+            files = sorted(item.name for item in path.iterdir())
+            artefacts = _artefacts(entry, files)
+            if not (FILE in files or misspelt(files) or artefacts):
+                return None
+            fault = name_fault(entry.name) or _content_fault(path, files, linked=entry.is_symlink())
+            if not version and not entry.is_symlink():
+                spec = replace(spec, version=TreeHash(tree_hash(path)))
+            return replace(spec, fault=fault) if fault else self._described(spec, files, artefacts)
+        except OSError as error:
+            unreadable = f"cannot be read: {error.strerror}"
+            return replace(spec, fault=Fault("static", unreadable, _inside(error.filename, path)))
+
+    def _described(self, spec: ModelSpec, files: list[str], artefacts: list[str]) -> ModelSpec:
+        """Return the spec with what its files say, the shared ones too."""
+        if self.shared:
+            spec = self.shared.give(spec)
+        if wrong := misspelt(files):
+            fault = Fault("static", f"no {FILE}, but {shown(wrong)}", hint=f"rename it to {FILE}")
             return replace(spec, fault=fault)
         if artefacts:
             return _with_schema(artefact_files.describe(spec, artefacts), files)
-        spec = source_analysis.describe(spec, (path / FILE).read_bytes())
+        spec = source_analysis.describe(spec, (spec.path / FILE).read_bytes())
         return _with_schema(spec, files)
-    except OSError as error:
-        unreadable = f"cannot be read: {error.strerror}"
-        return replace(spec, fault=Fault("static", unreadable, _inside(error.filename, path)))
 
 
 def _inside(file: object, folder: Path) -> str | None:
@@ -116,16 +133,12 @@ def _with_schema(spec: ModelSpec, files: list[str]) -> ModelSpec:
 
 
 def _artefacts(entry: os.DirEntry[str], files: list[str]) -> list[str]:
+    """Return the artefacts of a folder that has no code."""
+    if FILE in files or misspelt(files):
+        return []
     if entry.is_symlink():  # nothing outside is opened
         return [file for file in files if registry.by_name(file)]
     return artefact_files.models(Path(entry.path), files)
-
-
-def _misspelt(files: list[str]) -> Fault | None:
-    for file in files:
-        if MISSPELT.fullmatch(file):
-            return Fault("static", f"no {FILE}, but {shown(file)}", hint=f"rename it to {FILE}")
-    return None
 
 
 # --- content of a folder --------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 from modelsync.models.artefacts import registry
 from modelsync.models.convention import FILE, METHOD
 from modelsync.models.discovery import artefact_files
-from modelsync.models.discovery.artefact_files import shown
+from modelsync.models.discovery.folder_names import shown
 from modelsync.models.model_warnings import PassedOver
 from modelsync.models.types import ModelSpec
 
