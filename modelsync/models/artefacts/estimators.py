@@ -12,7 +12,7 @@ from inspect import isroutine
 from typing import Any
 
 from modelsync.errors import ModelBroken
-from modelsync.models import results
+from modelsync.models import results, single_precision
 from modelsync.models.artefacts import boosting, inputs
 from modelsync.models.artefacts.format import LoadedArtefact
 from modelsync.models.artefacts.gathering import Alike
@@ -183,7 +183,7 @@ def _most_probable(
         found = predict_proba(x)
         return [
             {"prediction": labels[best], "probabilities": dict(zip(keys, row, strict=True))}
-            for best, row in zip(found.argmax(axis=1).tolist(), found.tolist(), strict=True)
+            for best, row in zip(found.argmax(axis=1).tolist(), _listed(found), strict=True)
         ]
 
     return answer
@@ -239,5 +239,9 @@ def _listed(values: Any) -> list[Any]:
     import numpy as np
 
     dense = values.toarray() if hasattr(values, "toarray") else values
-    listed: list[Any] = dense if isinstance(dense, list) else np.asarray(dense).tolist()
+    if isinstance(dense, list):
+        return dense
+    array = np.asarray(dense)
+    small = single_precision.is_single(array)
+    listed: list[Any] = single_precision.listed(array) if small else array.tolist()
     return listed
