@@ -13,10 +13,17 @@ import click
 from modelsync.cli import console
 from modelsync.cli.command import FOLDER, load_settings
 from modelsync.cli.faults import show_fault
-from modelsync.cli.folders import copied, environments_folder, find, shared_requirements
+from modelsync.cli.folders import (
+    copied,
+    environments_folder,
+    find,
+    passed_over,
+    shared_requirements,
+)
 
 if TYPE_CHECKING:
     from modelsync.environments.requirements import Found
+    from modelsync.models.model_warnings import PassedOver
     from modelsync.models.types import CheckResult, ModelName, ModelSpec
     from modelsync.settings import Settings
 
@@ -41,7 +48,8 @@ def check(path: Path, layout: str) -> int:
     folders = find(path, settings)
     with tempfile.TemporaryDirectory(prefix="modelsync-check-", ignore_cleanup_errors=True) as name:
         results = _results(path, folders, copied(path, folders, Path(name)), settings)
-    (_print_json if layout == "json" else _print_table)(folders, results)
+    others = passed_over(path, folders)
+    (_print_json if layout == "json" else _print_table)(folders, results, others)
     return 0 if all(results[folder.name].ok for folder in folders) else 1
 
 
@@ -91,7 +99,9 @@ def _with_environments(
     return found, pythons
 
 
-def _print_table(folders: list[ModelSpec], results: dict[ModelName, CheckResult]) -> None:
+def _print_table(
+    folders: list[ModelSpec], results: dict[ModelName, CheckResult], others: list[PassedOver]
+) -> None:
     """Print a row for each model to standard output, and the faults to standard error."""
     rows = []
     for folder in folders:
@@ -115,6 +125,7 @@ def _print_table(folders: list[ModelSpec], results: dict[ModelName, CheckResult]
     for folder in folders:
         _print_place(results[folder.name])
         _print_warnings(folder)
+    _print_passed_over(others)
     sys.stdout.flush()
     for folder in folders:
         show_fault(folder, results[folder.name].fault)
@@ -149,13 +160,25 @@ def _print_warnings(folder: ModelSpec) -> None:
             click.echo(f"\n{folder.name}: {warning}")
 
 
+def _print_passed_over(others: list[PassedOver]) -> None:
+    """Print a line for each folder that looks like a model and is not taken."""
+    if others:
+        click.echo()
+    for one in others:
+        hint = f" ({one.hint})" if one.hint else ""
+        click.echo(f"{one.path}: passed over: {one.reason}{hint}")
+
+
 def _time(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
 
 
-def _print_json(folders: list[ModelSpec], results: dict[ModelName, CheckResult]) -> None:
+def _print_json(
+    folders: list[ModelSpec], results: dict[ModelName, CheckResult], others: list[PassedOver]
+) -> None:
+    """Print the results, the number of broken models and what is passed over, as JSON."""
     import orjson
 
     models = []
@@ -166,4 +189,9 @@ def _print_json(folders: list[ModelSpec], results: dict[ModelName, CheckResult])
         del values["answers"]
         models.append({**values, **measured, "ok": result.ok, "folder": str(folder.path)})
     broken = sum(not model["ok"] for model in models)
-    click.echo(orjson.dumps({"models": models, "broken": broken}, option=orjson.OPT_INDENT_2))
+    document = {
+        "models": models,
+        "broken": broken,
+        "passed_over": [dataclasses.asdict(one) for one in others],
+    }
+    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))

@@ -36,6 +36,7 @@ from uuid import UUID
 
 from modelsync import json_text
 from modelsync.errors import ModelRaised
+from modelsync.models import single_precision
 from modelsync.models.convention import METHOD
 from modelsync.models.diagnosis import hide_paths
 from modelsync.observability.redaction import redacted
@@ -173,7 +174,7 @@ def as_key(key: Any, path: str = "") -> str:
         case UUID() | Decimal() | PurePath():
             return str(key)
     if callable(item := getattr(key, "item", None)):  # a scalar of numpy
-        simple = item()
+        simple = single_precision.listed(key) if single_precision.is_single(key) else item()
         if not isinstance(simple, type(key)):
             return as_key(simple, path)
     raise _NotSerialisable(path, f"has a key that is {_a(key)}")
@@ -199,10 +200,23 @@ def _default(value: Any) -> Any:
         return value.astype(f"{value.dtype.kind}8[us]").tolist()
     if name == "DataFrame" and hasattr(value, "columns"):
         is_pandas = hasattr(value, "iloc")  # else it is polars
-        return value.to_dict("records") if is_pandas else value.to_dicts()
+        return _records(value) if is_pandas else value.to_dicts()
+    if single_precision.is_single(value):
+        return single_precision.listed(value)
     if callable(tolist := getattr(value, "tolist", None)) and (simple := tolist()) is not value:
         return float(simple) if type(simple) is type(value) else simple
     raise TypeError(name)
+
+
+def _records(frame: Any) -> list[dict[Any, Any]]:
+    """Return a DataFrame as a dict for each row."""
+    small = [n for n, dtype in enumerate(frame.dtypes) if single_precision.is_small(dtype)]
+    if small:
+        frame = frame.copy()
+        for place in small:
+            frame.isetitem(place, single_precision.listed(frame.iloc[:, place]))
+    records: list[dict[Any, Any]] = frame.to_dict("records")
+    return records
 
 
 def _instant(value: datetime | date | time) -> str | None:

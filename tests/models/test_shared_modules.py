@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from modelsync.sync.shared_folders import share
 
 from modelsync.errors import ModelBroken
 from modelsync.files import copy_tree
@@ -20,7 +21,6 @@ from modelsync.models.isolation import patches, plain_names
 from modelsync.models.isolation.model_package import ROOT
 from modelsync.models.loading.loader import load, unload
 from modelsync.models.types import LoadedModel
-from modelsync.sync.shared_folders import share
 from tests.models.code import churn, fault_of
 
 Repository = Callable[..., dict[str, LoadedModel]]
