@@ -5,7 +5,7 @@ The values are plain: 1, 1.0, "text", the first of an enumeration, the least tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelsync.models.types import LoadedModel
@@ -86,7 +86,7 @@ def _resolved(schema: Schema, root: Schema) -> Schema:
         for part in reference[2:].split("/"):
             found = found.get(part.replace("~1", "/").replace("~0", "~"), {})
         schema = {**found, **{name: one for name, one in schema.items() if name != "$ref"}}
-    parts = schema.get("allOf") or ()
+    parts: Sequence[Schema] = schema.get("allOf") or ()
     return {**schema, **_resolved(parts[0], root)} if len(parts) == 1 else schema
 
 

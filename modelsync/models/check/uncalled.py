@@ -46,7 +46,7 @@ def warnings(model: LoadedModel) -> list[ModelWarning]:
     except BaseException as error:  # noqa: BLE001 - model code: SystemExit is the model's fault
         if isinstance(error, RequestRejected | VariablesInvalid) or rejection.of(error):
             return [_never_called(model, f"never called: it rejects the made-up variables {shown}")]
-        fault = from_exception(error, model.spec.path.absolute(), "example")
+        fault = from_exception(error, model.spec, "example")
         why = str(error) if isinstance(error, ModelRaised) else fault.message
         message = f"it fails, called with the made-up variables {shown}: {why}"
         return [ModelWarning("failed-call", message, fault.file, fault.line, ADD)]
