@@ -51,12 +51,14 @@ class CachedHead:
         "trusted_until",
     )
 
-    def __init__(self, request: Request, queue: RequestQueue, log_line: bytes) -> None:
+    def __init__(
+        self, request: Request, queue: RequestQueue, log_line: bytes, *, stale: bool
+    ) -> None:
         self.request = request
         self.queue = queue
         self.admitted_until = self.trusted_until = 0.0
         self.by_version = queue.model.runner.replaceable
-        self.fields = success_fields(queue.model.runner.model.version)
+        self.fields = success_fields(queue.model.runner.model.version, stale=stale)
         self.log_line = log_line
 
     def request_with(self, body: bytes, request_id: bytes, started: float) -> Request:
@@ -161,7 +163,7 @@ class HeadCache:
         general.method, general.path, general.query = request.method, request.path, request.query
         general.headers = [field for field in request.headers if field[0] in DECISIVE]
         line = self.log.template(f"POST {request.path.decode('latin-1')}", queue.model.name)
-        return CachedHead(general, queue, line)
+        return CachedHead(general, queue, line, stale=queue.model.name in self._router.stale)
 
     def answer(self, channel: Channel, head: CachedHead, body: bytes, request_id: bytes) -> None:
         """Answer a request with a known head, now or at the end of this turn of the loop."""

@@ -19,6 +19,8 @@ from modelsync.server.streams import StreamedAnswer
 
 RELEASE = "X-Modelsync-Release"
 MODEL_VERSION = "X-Modelsync-Model-Version"
+STALE = ("X-Modelsync-Model-State", "stale")
+"""The field of answers by an earlier version of a model, whose newest one is broken."""
 
 RENDERED = frozenset(
     name.lower()
@@ -37,10 +39,13 @@ RENDERED = frozenset(
 _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
 
 
-def signature(request_id: str, release: str | None, version: str | None) -> dict[str, str]:
+def signature(
+    request_id: str, release: str | None, version: str | None, *, stale: bool = False
+) -> dict[str, str]:
     """Return the fields that name the request, the release and the model version of an answer."""
     fields = {REQUEST_ID: request_id, RELEASE: release, MODEL_VERSION: version}
-    return {name: value for name, value in fields.items() if value}
+    found = {name: value for name, value in fields.items() if value}
+    return found | dict([STALE]) if stale else found
 
 
 class Responses:
@@ -70,6 +75,8 @@ class Responses:
             head.append(_field("Content-Type", answer.content_type))
         if answer.version:
             head.append(_field(MODEL_VERSION, answer.version))
+        if answer.stale:
+            head.append(_field(*STALE))
         if type(answer) is StreamedAnswer:
             head.append(_framing(answer, request))
         elif answer.status != 304 and answer.status != 204:
@@ -106,9 +113,10 @@ class Responses:
         return Answer(status, orjson.dumps(body), problems.PROBLEM, headers)
 
 
-def success_fields(version: str) -> bytes:
+def success_fields(version: str, *, stale: bool = False) -> bytes:
     """Return the fields of all successful answers of one version of a model."""
-    return _field("Content-Type", problems.JSON) + _field(MODEL_VERSION, version)
+    fields = _field("Content-Type", problems.JSON) + _field(MODEL_VERSION, version)
+    return fields + _field(*STALE) if stale else fields
 
 
 def _framing(answer: StreamedAnswer, request: Request) -> bytes:
