@@ -38,6 +38,7 @@ from modelsync import json_text
 from modelsync.errors import ModelRaised
 from modelsync.models.convention import METHOD
 from modelsync.models.diagnosis import hide_paths
+from modelsync.models.request_form import Rows
 from modelsync.observability.redaction import redacted
 
 MAX_BYTES = 64 * 1024**2
@@ -63,13 +64,14 @@ class _NotSerialisable(Exception):
 def dump(result: object, limit: int = MAX_BYTES) -> bytes:
     """Serialise a model's result, a dict, as JSON.
 
-    Raises ModelRaised if it is no dict, if JSON cannot hold one of its values (the message
+    Those of several rows are `Rows` of dicts, or what a model answers to a frame of them. Raises
+    ModelRaised if it is no dict, if JSON cannot hold one of its values (the message
     names its type and the path to it), or if the JSON is longer than `limit` bytes.
     """
-    if not isinstance(result, dict):
-        raise ModelRaised("TypeError", f"{METHOD} returned {_a(result)}, not a dict")
+    if not isinstance(result, dict) and type(result) is not Rows:
+        raise not_a_dict(result)
     try:
-        body = _dumps(result, _default, _NUMPY)
+        body = _dumps(result, simpler, _NUMPY)
         if _NAT in body:
             body = _dump_slowly(result)
     except (TypeError, RecursionError):
@@ -81,14 +83,19 @@ def dump(result: object, limit: int = MAX_BYTES) -> bytes:
     return body
 
 
+def not_a_dict(result: object) -> ModelRaised:
+    """Return the error for a result that is no dict."""
+    return ModelRaised("TypeError", f"{METHOD} returned {_a(result)}, not a dict")
+
+
 def _a(value: object) -> str:
     return "None" if value is None else f"a {type(value).__name__}"
 
 
-def _dump_slowly(result: dict[Any, Any]) -> bytes:
+def _dump_slowly(result: object) -> bytes:
     """Serialise what orjson refuses, value by value, or name the value that cannot be."""
     try:
-        return _dumps(_plain(result, "", 0), _default, _NUMPY)
+        return _dumps(_plain(result, "", 0), simpler, _NUMPY)
     except _NotSerialisable as error:
         message = f"{METHOD} returned what JSON cannot hold: {error}"
         raise ModelRaised("TypeError", message) from None
@@ -132,13 +139,13 @@ def _plain_object(value: Any, path: str, depth: int) -> Any:
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return _plain(fields, path, depth + 1)
     try:
-        simpler = _default(value)
+        plainer = simpler(value)
     except TypeError:
         raise _NotSerialisable(path, f"is {_a(value)}") from None
     except UnicodeDecodeError:
         reason = "holds bytes that are not UTF-8; encode them, for example with base64"
         raise _NotSerialisable(path, reason) from None
-    return simpler if isinstance(simpler, json_text.Fragment) else _plain(simpler, path, depth + 1)
+    return plainer if isinstance(plainer, json_text.Fragment) else _plain(plainer, path, depth + 1)
 
 
 _NATIVE = {datetime, date, time, UUID}
@@ -182,7 +189,7 @@ def as_key(key: Any, path: str = "") -> str:
 # --- single values --------------------------------------------------------------------------------
 
 
-def _default(value: Any) -> Any:
+def simpler(value: Any) -> Any:
     """Return a simpler value for one that orjson does not know. Raises TypeError without one."""
     for kind, simpler in _SIMPLER:
         if isinstance(value, kind):

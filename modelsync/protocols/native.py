@@ -20,6 +20,7 @@ class NativeCodec:
     """The codec of the data plane, with `answer` and `answer_all` for HTTP."""
 
     decode = staticmethod(json_body.parse)
+    decode_exactly = staticmethod(json_body.parse_exactly)
     encode = staticmethod(results.dump)
 
     def answer(
@@ -55,7 +56,8 @@ class NativeCodec:
         merged: dict[str, object] = {}
         for name, body in bodies.items():
             found = orjson.loads(body)
-            merged.update(found if isinstance(outcomes[name], bytes) else {name: found})
+            has_names = isinstance(outcomes[name], bytes) and isinstance(found, dict)
+            merged.update(found if has_names else {name: found})
         return Answer(200, orjson.dumps(merged))
 
 

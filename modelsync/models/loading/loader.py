@@ -209,6 +209,7 @@ def _instance(
         start=lifecycle.method(instance, "start"),
         stop=lifecycle.method(instance, "stop"),
         fitted=fitted,
+        form=found.form,
     )
 
 
