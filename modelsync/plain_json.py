@@ -57,7 +57,8 @@ def loads(text: bytes | str, decode: Decode | None = None) -> Any:
         raise JSONDecodeError("lone surrogate in a text", text, text.index("\\u")) from None
     except (RecursionError, _Refused) as error:
         said = str(error) if isinstance(error, _Refused) else "Recursion limit reached"
-        raise JSONDecodeError(said, text, 0) from None
+        place = max(0, text.find(error.token)) if isinstance(error, _Refused) else 0
+        raise JSONDecodeError(said, text, place) from None
     return found
 
 
@@ -69,17 +70,21 @@ def loads_exactly(text: bytes | str, *, decimals: bool = False) -> Any:
 
 
 class _Refused(Exception):
-    pass
+    """A number that is not read: what is wrong with it, and its digits."""
+
+    def __init__(self, said: str, token: str) -> None:
+        super().__init__(said)
+        self.token = token
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise _Refused(f"{constant} is no number of JSON")
+    raise _Refused(f"{constant} is no number of JSON", constant)
 
 
 def _float(digits: str) -> float:
     value = float(digits)
     if math.isinf(value):
-        raise _Refused("number out of range")
+        raise _Refused("number out of range", digits)
     return value
 
 
@@ -94,7 +99,7 @@ def _whole(digits: str) -> int:
     try:
         return int(digits)
     except ValueError:  # more than `sys.get_int_max_str_digits()`: it would take for ever
-        raise _Refused(f"number of {len(digits)} digits") from None
+        raise _Refused(f"number of {len(digits)} digits", digits) from None
 
 
 def _decimal(digits: str) -> float | Decimal:

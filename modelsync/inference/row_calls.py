@@ -44,11 +44,7 @@ def call(model: LoadedModel, rows: Rows) -> object:
             return _of_frame(model.call(rows))  # type: ignore[arg-type]
     if model.call_batch:
         return _in_a_batch(model, rows)
-    found = _Found()
-    for row in rows:
-        with found.row(), model.lock or nullcontext():
-            found.add(model.call(row))
-    return found.all()
+    return _one_by_one(model, rows)
 
 
 async def call_async(model: LoadedModel, rows: Rows) -> object:
@@ -62,6 +58,14 @@ async def call_async(model: LoadedModel, rows: Rows) -> object:
     return found.all()
 
 
+def _one_by_one(model: LoadedModel, rows: Rows) -> Rows:
+    found = _Found()
+    for row in rows:
+        with found.row(), model.lock or nullcontext():
+            found.add(model.call(row))
+    return found.all()
+
+
 def _in_a_batch(model: LoadedModel, rows: Rows) -> Rows:
     assert model.bind
     assert model.call_batch
@@ -69,8 +73,14 @@ def _in_a_batch(model: LoadedModel, rows: Rows) -> Rows:
     for row in rows:
         with bound.row():
             bound.values.append(model.bind(row))
-    with model.lock or nullcontext():
-        answers = model.call_batch(bound.all())
+    called = bound.all()
+    try:
+        with model.lock or nullcontext():
+            answers = model.call_batch(called)
+    except Exception:
+        if len(rows) == 1:
+            raise
+        return _one_by_one(model, rows)  # to tell which row it is
     if len(answers) != len(rows):
         message = f"transform_predict_batch returned {len(answers)} results for {len(rows)} rows"
         raise ModelRaised("ValueError", message)

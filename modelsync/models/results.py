@@ -6,7 +6,9 @@ Values that JSON has no type for are written like this:
 |---|---|
 | NaN, infinities, NaT, `pandas.NA`, also inside arrays and as Decimal | null |
 | numpy scalar, array; pandas Series, Index; tensor (has `tolist`) | number, (nested) list |
-| pandas DataFrame | list of records |
+| Series of polars, array of Arrow | list |
+| DataFrame of pandas or polars, table of Arrow | list of records |
+| pandas Interval, Period | text, such as `(18, 65]`, `2024-01` |
 | datetime, date, time, Timestamp | ISO 8601 text |
 | timedelta | seconds |
 | Decimal, int of any size | number with all its digits |
@@ -179,6 +181,12 @@ def as_key(key: Any, path: str = "") -> str:
             return key.isoformat()
         case UUID() | Decimal() | PurePath():
             return str(key)
+    return _key_of_library(key, path)
+
+
+def _key_of_library(key: Any, path: str) -> str:
+    if _is_text(type(key)):
+        return str(key)
     if callable(item := getattr(key, "item", None)):  # a scalar of numpy
         simple = item()
         if not isinstance(simple, type(key)):
@@ -209,7 +217,29 @@ def simpler(value: Any) -> Any:
         return value.to_dict("records") if is_pandas else value.to_dicts()
     if callable(tolist := getattr(value, "tolist", None)) and (simple := tolist()) is not value:
         return float(simple) if type(simple) is type(value) else simple
-    raise TypeError(name)
+    return _of_library(value)
+
+
+def _of_library(value: Any) -> Any:
+    """Return a simpler value for one of a library's type. Raises TypeError for any other."""
+    kind = type(value)
+    if _is_text(kind):
+        return str(value)
+    for name in _LISTS:
+        if callable(simple := getattr(value, name, None)) and not isinstance(value, type):
+            return simple()
+    if fields := getattr(kind, "__attrs_attrs__", None):
+        return {field.name: getattr(value, field.name) for field in fields}
+    raise TypeError(kind.__name__)
+
+
+_TEXTS = ("Interval", "Period")
+_LISTS = ("to_list", "to_pylist", "as_py", "toarray")
+"""Methods that give Python's objects: of polars, of Arrow, of matrices of scipy."""
+
+
+def _is_text(kind: type) -> bool:
+    return kind.__name__ in _TEXTS and kind.__module__.partition(".")[0] == "pandas"
 
 
 def _instant(value: datetime | date | time) -> str | None:

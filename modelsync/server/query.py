@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
+from modelsync import json_text
 from modelsync.errors import MalformedBody
 from modelsync.models.tables.bodies import KEYS
 
@@ -84,6 +85,7 @@ def fields_of(query: str) -> dict[str, list[str]]:
 
 def _value(text: str) -> Any:
     try:
-        return orjson.loads(text)
+        found = orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
+    return orjson.Fragment(text) if json_text.has_long_number(text.encode()) else found

@@ -9,6 +9,9 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+MOST_NESTED = 5
+"""Models within each other that a schema shows; one may hold itself."""
+
 _NUMBERS = {"b": "boolean", "i": "integer", "u": "integer", "f": "number", "U": "string"}
 """Types of JSON by numpy's kinds of scalars."""
 
@@ -25,9 +28,9 @@ def known(hint: Any) -> Any:
         return _version_1(kind)
     if (pandas := sys.modules.get("pandas")) is not None:
         if kind is pandas.Timestamp:
-            return _made(pandas.Timestamp, _text("date-time"), (str, int, float))
+            return _made(pandas.Timestamp, _text("date-time"), (str,))
         if kind is pandas.Timedelta:
-            return _made(pandas.Timedelta, _text("duration"), (str, int, float))
+            return _made(pandas.Timedelta, {"type": "string"}, (str,))
         if kind in (pandas.Series, pandas.Index):
             return _made(kind, {"type": "array", "items": {}}, (list,))
     if (numpy := sys.modules.get("numpy")) is not None:
@@ -53,7 +56,23 @@ def _version_1(kind: type) -> Any:
     from pydantic import v1
 
     schema = kind.schema() if issubclass(kind, v1.BaseModel) else v1.schema_of(kind)
-    return _made(lambda value: v1.parse_obj_as(kind, value), schema, (object,))
+    definitions = schema.get("definitions", {})
+    schema = {name: part for name, part in schema.items() if name != "definitions"}
+    inlined = _inlined(schema, definitions)
+    return _made(lambda value: v1.parse_obj_as(kind, value), inlined, (object,))
+
+
+def _inlined(schema: Any, definitions: dict[str, Any], depth: int = 0) -> Any:
+    """Return a schema with its definitions in place of references, which name another document."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions, depth) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if reference := schema.get("$ref"):
+        if depth >= MOST_NESTED:
+            return {}
+        return _inlined(definitions.get(reference.rpartition("/")[2], {}), definitions, depth + 1)
+    return {name: _inlined(part, definitions, depth) for name, part in schema.items()}
 
 
 def _scalar(numpy: Any, kind: Any) -> Any:
