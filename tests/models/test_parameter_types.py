@@ -138,7 +138,9 @@ def test_a_model_of_pydantic_1_beside_other_arguments_has_a_whole_schema() -> No
 def test_a_field_as_default_is_a_part_of_the_type() -> None:
     """As FastAPI's users write it; Python would give the method the `Field` itself."""
 
-    positive, small, listed = Field(ge=0), Field(3, le=5), Field(default_factory=list)
+    positive: Any = Field(ge=0)
+    small: Any = Field(3, le=5)
+    listed: Any = Field(default_factory=list)
 
     def method(x: float = positive, y: int = small, z: list[int] = listed) -> Any:
         return x, y, z

@@ -273,7 +273,7 @@ def test_series_of_polars() -> None:
     assert read(polars.DataFrame({"a": [1]})) == [{"a": 1}]
 
 
-@pytest.mark.parametrize("value", [pd.DateOffset(1), pd.Series([1]).rolling(1), pd.Int64Dtype()])
+@pytest.mark.parametrize("value", [pd.offsets.Day(1), pd.Series([1]).rolling(1), pd.Int64Dtype()])
 def test_objects_that_hold_no_values_are_refused(value: object) -> None:
     with pytest.raises(ModelRaised, match="what JSON cannot hold: it is a"):
         read(value)
