@@ -76,6 +76,11 @@ def _object(kind: bytes, content: bytes) -> bytes:
     return hashlib.sha1(b"%s %d\0" % (kind, len(content)) + content, usedforsecurity=False).digest()
 
 
+def blob_hash(path: str | Path) -> str:
+    """The SHA-1 that `git hash-object` gives for a file, 40 hex digits. Raises OSError."""
+    return _blob(os.fspath(path)).hex()
+
+
 def _blob(path: str) -> bytes:
     # Streamed: a pickled model may be larger than what is left of memory.
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - called for each file of 500 folders; Path costs more than this

@@ -50,6 +50,8 @@ NOT_OURS = {
     *("mapping", "requestBody", "taskset"),
     # The user's own file, which git ignores, and all files of that kind.
     *("requirements-models.txt", "requirements*.txt"),
+    # Files of the models' repository.
+    *(".github/workflows/models.yml", ".gitlab-ci.yml"),
     # What instances of a model's class are given.
     "self.schema",
     # A parameter whose variable is named by a keyword of Python.
@@ -144,7 +146,9 @@ class CodeBase:
             for node in self.modules["modelsync.cli"].tree.body
             if isinstance(node, ast.For) and "add_command" in ast.unparse(node)
         )
-        return {node.id for node in ast.walk(function.iter) if isinstance(node, ast.Name)}
+        names = {node.id for node in ast.walk(function.iter) if isinstance(node, ast.Name)}
+        # Of `list_models`: a function is not named like a built-in one.
+        return {name.partition("_")[0] for name in names}
 
     @cached_property
     def targets(self) -> set[str]:

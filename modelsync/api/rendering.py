@@ -35,7 +35,7 @@ def page(
 
 def page_or_json(context: Context, template: str, find: Callable[[], dict[str, Any]]) -> Response:
     """What `find` returns, as a page for a browser, else as JSON, for who may predict."""
-    as_page = _prefers_html(request.accept_mimetypes)
+    as_page = prefers_page()
     try:
         context.require("predict")
     except Unauthenticated:
@@ -46,6 +46,11 @@ def page_or_json(context: Context, template: str, find: Callable[[], dict[str, A
     response = page(context, template, found) if as_page else replies.json(found)
     response.headers["Vary"] = "Accept, Authorization"
     return response
+
+
+def prefers_page() -> bool:
+    """Whether a client gets a page where a program gets JSON."""
+    return _prefers_html(request.accept_mimetypes)
 
 
 def _prefers_html(accept: MIMEAccept) -> bool:

@@ -13,11 +13,14 @@ from modelsync.cli.command import Verbs, run
 from modelsync.cli.environments import environments
 from modelsync.cli.generate import generate
 from modelsync.cli.job import job
+from modelsync.cli.list import list_models
 from modelsync.cli.new import new
+from modelsync.cli.open import open_page
 from modelsync.cli.rollout import rollout
 from modelsync.cli.runs import runs
 from modelsync.cli.schema import schema
 from modelsync.cli.serve import serve
+from modelsync.cli.status import status
 from modelsync.cli.sync import sync
 from modelsync.cli.train import train
 from modelsync.cli.version import version
@@ -51,6 +54,9 @@ for command in (
     generate,
     new,
     call,
+    status,
+    list_models,
+    open_page,
     schema,
     train,
     runs,

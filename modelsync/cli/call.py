@@ -10,39 +10,24 @@ from urllib.parse import quote
 
 import click
 
+from modelsync.cli import service_client
 from modelsync.cli.command import load_settings
-from modelsync.cli.console import styled
+from modelsync.cli.service_client import ServiceClient, show_problem
 
 if TYPE_CHECKING:
     import requests
-
-    from modelsync.settings import Settings
 
 
 @click.command(short_help="Send one prediction to a running service.")
 @click.argument("model")
 @click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option(
-    "--url", help="URL of the models (http://host:8080/models); by default the service set up here."
-)
-@click.option(
     "--variables",
     "given",
     metavar="JSON|@FILE",
     help="The variables as a JSON object; @- reads standard input.",
 )
-@click.option(
-    "--token-file",
-    type=click.Path(path_type=Path),
-    help="File with the bearer token; by default the first of MODELSYNC_PREDICT_TOKENS.",
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    show_default=True,
-    help="Seconds to wait.",
-)
+@service_client.options
 def call(
     model: str,
     values: tuple[str, ...],
@@ -60,19 +45,13 @@ def call(
     A VALUE that is valid JSON (5.1, true, [1,2]) is sent as such, any other as text; nested.key=2
     sets a key of an object. The exit code is 1 if the answer is an error.
     """  # noqa: D301 - for click it is the character itself, not an escaped one
-    from modelsync.cli.announcer import own_url
-
-    settings = load_settings()
     variables = _object(given) if given is not None else {}
     for pair in values:
         _assign(variables, pair)
-    token = _token(settings, token_file)
-    base = url or own_url(settings.server)
-    if "://" not in base:
-        base = f"http://{base}"
-    answer = _post(f"{base.rstrip('/')}/{quote(model)}", {"variables": variables}, token, timeout)
+    service = ServiceClient.of(load_settings(), url, token_file, timeout)
+    answer = service.ask("POST", f"/{quote(model)}", {"variables": variables})
     if not 200 <= answer.status_code < 300:
-        _show_problem(answer)
+        show_problem(answer)
         return 1
     _show(answer)
     return 0
@@ -125,45 +104,6 @@ def _value(text: str) -> Any:
         return text
 
 
-def _token(settings: Settings, file: Path | None) -> str:
-    if file is None:
-        return settings.access.predict_tokens.read().split(",")[0].strip()
-    try:
-        return file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.BadParameter(
-            f"cannot read {file}: {type(error).__name__}", param_hint="--token-file"
-        ) from None
-
-
-def _post(url: str, body: dict[str, Any], token: str, timeout: float) -> requests.Response:
-    """Post the body. Raises ClickException if no answer comes, UsageError for a malformed URL."""
-    import requests
-    from urllib3.exceptions import ProtocolError
-
-    def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # In `auth`, because requests would otherwise send credentials of ~/.netrc instead.
-        if token:
-            request.headers["Authorization"] = f"Bearer {token}"
-        return request
-
-    try:
-        return requests.post(url, json=body, auth=authorize, timeout=timeout, allow_redirects=False)
-    except requests.Timeout:
-        raise click.ClickException(f"no answer from {url} within {timeout:g} s") from None
-    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-        if error.args and isinstance(error.args[0], ProtocolError):
-            raise click.ClickException(
-                "the service closed the connection without a whole answer: "
-                "the model may have ended its worker; see the service's log"
-            ) from None
-        raise click.ClickException(
-            f"cannot connect to {url}: is the service running? (start it with `modelsync serve`)"
-        ) from None
-    except requests.RequestException as error:
-        raise click.UsageError(f"--url: {error}") from None
-
-
 def _show(answer: requests.Response) -> None:
     if sys.stdout.isatty():
         from rich.console import Console
@@ -171,28 +111,3 @@ def _show(answer: requests.Response) -> None:
         Console().print_json(answer.text)
     else:
         click.echo(answer.content.rstrip(b"\n"))
-
-
-def _show_problem(answer: requests.Response) -> None:
-    """Print a problem (RFC 9457) as text: title, detail or fields, request id and release."""
-    try:
-        problem = answer.json()
-        title, detail = f"{problem['status']} {problem['title']}", str(problem.get("detail") or "")
-    except (ValueError, KeyError, TypeError):
-        click.echo(
-            f"modelsync: {answer.status_code} {answer.reason}: this is not an answer of modelsync\n"
-            f"{answer.text[:500]}",
-            err=True,
-        )
-        return
-    fields = [f"\n  {error['field']}: {error['message']}" for error in problem.get("errors") or []]
-    known = [
-        f"{key.replace('_', ' ')} {problem[key]}"
-        for key in ("request_id", "release")
-        if problem.get(key)
-    ]
-    click.echo(
-        f"modelsync: {styled(title, 'bold red')}:{''.join(fields) or f' {detail}'}", err=True
-    )
-    if known:
-        click.echo(styled(f"  ({', '.join(known)})", "dim"), err=True)

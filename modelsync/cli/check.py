@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,10 @@ import click
 from modelsync.cli import console
 from modelsync.cli.command import FOLDER, load_settings
 from modelsync.cli.faults import show_fault
-from modelsync.cli.folders import environments_folder, find, shared_requirements
+from modelsync.cli.folders import copied, environments_folder, find, shared_requirements
 
 if TYPE_CHECKING:
+    from modelsync.environments.requirements import Found
     from modelsync.models.types import CheckResult, ModelName, ModelSpec
     from modelsync.settings import Settings
 
@@ -36,16 +38,28 @@ def check(path: Path, layout: str) -> int:
     directory. The exit code is 1 if any model is broken, so the repository's own CI can run it.
     """
     settings = load_settings()
-    folders, pythons = _with_environments(path, find(path, settings), settings)
+    folders = find(path, settings)
+    with tempfile.TemporaryDirectory(prefix="modelsync-check-", ignore_cleanup_errors=True) as name:
+        results = _results(path, folders, copied(path, folders, Path(name)), settings)
+    (_print_json if layout == "json" else _print_table)(folders, results)
+    return 0 if all(results[folder.name].ok for folder in folders) else 1
+
+
+def _results(
+    path: Path, folders: list[ModelSpec], copies: list[ModelSpec], settings: Settings
+) -> dict[ModelName, CheckResult]:
+    """The result of each model; the `copies` of their folders are what is loaded."""
     from modelsync.files import listed
     from modelsync.models.check import checker
     from modelsync.releases.fitted import FittedVersions
     from modelsync.settings import child_environment
 
+    shared = shared_requirements(path, folders, settings)
+    copies, pythons = _with_environments(copies, shared, settings)
     beside = listed(folders[0].path.parent) | listed(Path.cwd())
     with console.progress("checking", len(folders)) as advance:
         found = checker.check(
-            folders,
+            copies,
             timeout=settings.sync.check_timeout,
             environ=child_environment(),
             beside=beside - {f"{folder.name}/" for folder in folders},
@@ -53,13 +67,11 @@ def check(path: Path, layout: str) -> int:
             fitted=FittedVersions(settings.state.home).serving(),
             on_progress=lambda result: advance(result.name),
         )
-    results = {result.name: result for result in found}
-    (_print_json if layout == "json" else _print_table)(folders, results)
-    return 0 if all(results[folder.name].ok for folder in folders) else 1
+    return {result.name: result for result in found}
 
 
 def _with_environments(
-    path: Path, folders: list[ModelSpec], settings: Settings
+    folders: list[ModelSpec], shared: Found, settings: Settings
 ) -> tuple[list[ModelSpec], dict[str, Path]]:
     """The folders with the environments that they require, which are built as in a sync, and the
     Python of each environment.
@@ -71,7 +83,6 @@ def _with_environments(
 
     place = environments_folder(settings)
     builder = Builder(settings.environments, place, settings.git.cache)
-    shared = shared_requirements(path, folders, settings)
     with console.progress("building environments", len(folders)) as advance:
         found = assign(folders, shared, builder, on_progress=lambda spec: advance(spec.name))
     pythons = builder.environments.pythons({spec.environment for spec in found})
@@ -134,7 +145,7 @@ def _print_warnings(folder: ModelSpec) -> None:
     from modelsync.models.discovery import training_plan
 
     if folder.trainable:
-        for warning in training_plan.read(folder.path, folder.class_name)[1]:
+        for warning in training_plan.read(folder)[1]:
             click.echo(f"\n{folder.name}: {warning}")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from modelsync.cli.console import styled
 from modelsync.errors import ModelsyncError, SettingsError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def run(group: click.Group, arguments: list[str] | None, name: str) -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    click.echo(f"modelsync: {' '.join(message.split())}", err=True)
+    click.echo(styled(f"modelsync: {' '.join(message.split())}", "red"), err=True)
     sys.exit(code)
 
 

@@ -64,11 +64,20 @@ def progress(task: str, total: int) -> Iterator[Callable[[str], None]]:
 
 def styled(text: str, style: str) -> str:
     """The text in a style, for standard error; unstyled without a terminal or with NO_COLOR."""
-    if not sys.stderr.isatty():
+    return _styled(text, style, stderr=True)
+
+
+def marked(text: str, style: str) -> str:
+    """The text in a style, for standard output, as `styled`."""
+    return _styled(text, style, stderr=False)
+
+
+def _styled(text: str, style: str, *, stderr: bool) -> str:
+    if not (sys.stderr if stderr else sys.stdout).isatty():
         return text
     from rich.console import Console
 
-    console = Console(stderr=True)
+    console = Console(stderr=stderr)
     with console.capture() as capture:
         console.print(text, style=style, end="", markup=False, highlight=False, soft_wrap=True)
     return capture.get()

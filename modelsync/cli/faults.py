@@ -19,6 +19,7 @@ def show_fault(folder: ModelSpec, fault: Fault | None) -> None:
         return
     place = os.path.relpath(folder.path / fault.file if fault.file else folder.path)
     where = f"{place}:{fault.line}" if fault.line else place
-    click.echo(f"\n{console.styled(where, 'bold')}: {fault.message}", err=True)
+    message = console.styled(fault.message, "red")
+    click.echo(f"\n{console.styled(where, 'bold')}: {message}", err=True)
     if fault.hint:
         click.echo(f"    {fault.hint}", err=True)

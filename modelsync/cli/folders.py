@@ -17,17 +17,43 @@ SOURCE = "etls.py"
 
 def find(path: Path, settings: Settings) -> list[ModelSpec]:
     """The model folders of PATH. Raises ClickException if there are none."""
-    from modelsync.models.discovery.folders import discover
-
     path = path.resolve()
     if (path / SOURCE).is_file():
-        return [folder for folder in discover(path.parent) if folder.path.name == path.name]
+        return [folder for folder in _discover(path.parent) if folder.path.name == path.name]
     # First as a sync sees a repository, then as a standalone service sees its folder.
     inside = [path / settings.git.subdir] if settings.git.subdir else [path, path / "models_serve"]
     for root in inside:
-        if folders := discover(root):
+        if folders := _discover(root, path):
             return folders
     raise click.ClickException(f"no model in {inside[0]}: a model is a folder with a file {SOURCE}")
+
+
+def _discover(root: Path, top: Path | None = None) -> list[ModelSpec]:
+    from modelsync.models.discovery.folders import discover
+    from modelsync.models.discovery.work_tree import LocalRepository
+
+    repository = LocalRepository.of(root, top)
+    return discover(root, subdir=repository.subdir, shared=repository.in_place())
+
+
+def copied(path: Path, folders: list[ModelSpec], scratch: Path) -> list[ModelSpec]:
+    """The models as a sync would make them, in the folder `scratch`: with the shared files that
+    they use, and nothing else beside their folders. What they write stays there.
+    """
+    from modelsync.files import copy_tree
+    from modelsync.models.discovery.folders import discover
+    from modelsync.models.discovery.work_tree import LocalRepository
+
+    beside = folders[0].path.parent
+    repository = LocalRepository.of(beside, path.resolve())
+    root = scratch / "models_serve"
+    root.mkdir()
+    for folder in folders:
+        if folder.fault is None:
+            copy_tree(folder.path, root / folder.path.name)
+    shared = repository.copied(scratch / "shared")
+    copies = {one.name: one for one in discover(root, subdir=repository.subdir, shared=shared)}
+    return [copies.get(folder.name, folder) for folder in folders]
 
 
 def shared_requirements(path: Path, folders: list[ModelSpec], settings: Settings) -> Found:

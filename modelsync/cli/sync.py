@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from pathlib import Path
-
 import click
 
-from modelsync import locks
+from modelsync.cli import console
 from modelsync.cli.command import start
+from modelsync.cli.service_client import short
 
 
 @click.command(short_help="Look for a new commit now.")
@@ -21,29 +18,15 @@ def sync(*, force: bool) -> int:
     last good release then continues to serve.
     """
     settings = start()
+    from modelsync.releases import owners
     from modelsync.sync.update import Updater
 
     outcome = Updater(settings).run(force=force)
     release = outcome.release
     models, broken = len(release.models), len(outcome.faults)
-    click.echo(f"{outcome.result}: {release.id}, {models} models, {broken} broken")
+    click.echo(f"{outcome.result}: {short(release.id)}, {models} models, {broken} broken")
     for name, fault in outcome.faults.items():
-        click.echo(f"  {name}: {fault}")
-    if _signal_service(settings.state.home):
+        click.echo(f"  {name}: {console.marked(str(fault), 'red')}")
+    if owners.request_sync(settings.state.home):
         click.echo("the running service has been signalled")
     return 0
-
-
-def _signal_service(home: Path) -> bool:
-    """Send SIGHUP to the service that serves from this state directory; False if none does."""
-    file = home / "run" / "supervisor.pid"
-    try:
-        number = file.read_text().strip()
-        # The supervisor holds the lock as long as it lives, so the number is that of no other
-        # process. Without a lock it is one that a crash left behind.
-        if number and locks.is_locked(file, exclusively=True):
-            os.kill(int(number), signal.SIGHUP)
-            return True
-    except (OSError, ValueError):
-        pass
-    return False

@@ -15,6 +15,7 @@ from modelsync.deadline import Deadline
 from modelsync.errors import MirrorCorrupt, RefNotFound, SyncError
 from modelsync.files import remove_tree, storage
 from modelsync.git import auth, maintenance, refs, tree
+from modelsync.git.commit_files import CommitFiles, open_commit
 from modelsync.git.process import GitRunner, session
 from modelsync.git.refs import Ref
 from modelsync.git.retries import retried
@@ -237,6 +238,19 @@ class Mirror:
                 with suppress(OSError):
                     remove_tree(target)
                 raise
+
+    def inspect(self, commit: str, deadline: Deadline, action: Callable[[CommitFiles], T]) -> T:
+        """Call `action` with the files of a commit, and again if the mirror was damaged.
+
+        Raises SyncError as `fetch`, and whatever `action` raises.
+        """
+
+        def inspected(run: GitRunner) -> T:
+            with open_commit(run, commit) as files:
+                return action(files)
+
+        with self._session(deadline) as run:
+            return self._healed(run, deadline, lambda: inspected(run), commit)
 
     @contextmanager
     def files(

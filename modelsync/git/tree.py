@@ -59,7 +59,7 @@ def export(run: GitRunner, commit: str, subdir: str, target: Path) -> Export:
         ]
         with run.process("cat-file", "--batch", stdin=subprocess.PIPE) as child:
             for entry in wanted:
-                writer.write(entry, _content(child, entry.sha))
+                writer.write(entry, content(child, entry.sha))
         writer.finish()
     problems = {name: tuple(found) for name, found in writer.problems.items()}
     return Export(
@@ -81,7 +81,7 @@ def files(run: GitRunner, commit: str, subdir: str, path: str) -> dict[str, byte
     if not wanted:
         return {}
     with run.process("cat-file", "--batch", stdin=subprocess.PIPE) as child:
-        return {entry.path: b"".join(_content(child, entry.sha)) for entry in wanted}
+        return {entry.path: b"".join(content(child, entry.sha)) for entry in wanted}
 
 
 def _listed(run: GitRunner, tree: str) -> frozenset[str]:
@@ -125,10 +125,10 @@ def _subtree(run: GitRunner, commit: str, subdir: str) -> str:
     return tree
 
 
-def _content(batch: subprocess.Popen[bytes], sha: str) -> Iterator[bytes]:
-    """Ask a `git cat-file --batch` for a blob and yield its bytes.
+def content(batch: subprocess.Popen[bytes], sha: str, kind: bytes = b"blob") -> Iterator[bytes]:
+    """Ask a `git cat-file --batch` for a blob, or an object of another kind, and yield its bytes.
 
-    Raises MirrorCorrupt if the blob is missing, or does not have its hash: a damaged file must
+    Raises MirrorCorrupt if the object is missing, or does not have its hash: a damaged file must
     never become a model.
     """
     assert batch.stdin
@@ -139,10 +139,10 @@ def _content(batch: subprocess.Popen[bytes], sha: str) -> Iterator[bytes]:
     except BrokenPipeError:
         raise MirrorCorrupt("the mirror cannot be read") from None
     header = batch.stdout.readline()
-    if not header.endswith(b"\n") or len(fields := header.split()) != 3 or fields[1] != b"blob":
+    if not header.endswith(b"\n") or len(fields := header.split()) != 3 or fields[1] != kind:
         raise MirrorCorrupt(f"the object {sha} is missing")
     left = int(fields[2])
-    digest = hashlib.sha1(b"blob %d\0" % left, usedforsecurity=False)
+    digest = hashlib.sha1(b"%s %d\0" % (kind, left), usedforsecurity=False)
     while left:
         if not (chunk := batch.stdout.read(min(left, 1 << 20))):
             raise MirrorCorrupt(f"the object {sha} is cut off")

@@ -184,7 +184,7 @@ class Service:
         if os.getpid() != self._pid:
             self._pid = os.getpid()
             self.dataplane.counters = Counters(
-                counters.folder(self.settings.state.home), list(self.models)
+                counters.folder(self.settings.state.home), self.dataplane.names
             )
 
 
@@ -230,8 +230,7 @@ def load(
     on_load: Callable[[str], None] = lambda _: None,
     host: RunnerHost | None = None,
 ) -> Service:
-    """Load every model of `release`, here or in runners of `host`, but those `left_out`, which has
-    the reasons.
+    """Load every model of `release`, here or in runners of `host`; `left_out` has why some are not.
 
     Model code runs here; none of its failures passes. `on_load` is called with the name of each
     model before it is loaded.
@@ -244,7 +243,7 @@ def load(
     dataplane = DataPlane(
         runners,
         faults,
-        Counters(counters.folder(settings.state.home), list(runners)),
+        Counters(counters.folder(settings.state.home), sorted({*runners, *faults})),
         release=release.commit if release else None,
         folder=str((release.path / "models_serve").absolute()) if release else "",
         threads=settings.server.threads,

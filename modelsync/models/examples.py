@@ -44,7 +44,7 @@ def _read(path: Path, file: str) -> Example:
     try:
         content: Any = json_text.loads(path.read_bytes())
     except json_text.JSONDecodeError as error:
-        _refuse(f"malformed JSON: {error.msg}", file, error.lineno)
+        _refuse(f"malformed JSON: {_reason(error)}", file, error.lineno)
     except OSError as error:
         _refuse(f"cannot be read: {error.strerror}", file)
     if not isinstance(content, dict) or not isinstance(content.get("variables"), dict):
@@ -61,6 +61,26 @@ def _read(path: Path, file: str) -> Example:
     if response is not None:
         _refuse("has both a response and a status: a request is answered or rejected", file)
     return Example(path.stem, content["variables"], status=status)
+
+
+OF_PYTHON = {
+    "NaN": "null",
+    "Infinity": "null",
+    "None": "null",
+    "True": "true",
+    "False": "false",
+    "'": '"',
+}
+"""What Python writes and JSON does not have, and what to write for it."""
+
+
+def _reason(error: json_text.JSONDecodeError) -> str:
+    """Return what is wrong with a text that is no JSON; where it is Python, what to write."""
+    rest = error.doc[max(error.pos - 1, 0) :].lstrip("-+:,[{ \n")
+    for word, instead in OF_PYTHON.items():
+        if rest.startswith(word):
+            return f"JSON has no {word}, write {instead}"
+    return error.msg
 
 
 def _refuse(message: str, file: str, line: int | None = None) -> NoReturn:

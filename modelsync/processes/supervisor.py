@@ -21,6 +21,7 @@ from modelsync.observability.logs import event
 from modelsync.orphans import Children
 from modelsync.processes import descriptors
 from modelsync.processes.generation import Generation, NotReady, end_strangers
+from modelsync.processes.hang_up import HangUp
 from modelsync.processes.launcher import Launcher, not_loaded
 from modelsync.processes.listener import listening
 from modelsync.processes.replacement import Replacement
@@ -55,8 +56,10 @@ def serve(settings: Settings, *, watch: bool = False, announce: Announce | None 
     Raises SettingsError if the source, the schedule, the address or the state directory cannot
     be used.
     """
+    hang_up = HangUp()
     # From here on `modelsync sync` finds our process id and signals; the first sync comes anyway.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGHUP, owners.SYNC_SIGNAL):
+        signal.signal(number, signal.SIG_IGN)
     sources.source_of(settings)
     schedule = Schedule.parse(settings.sync.cron)
     check_schedule(settings)
@@ -66,7 +69,7 @@ def serve(settings: Settings, *, watch: bool = False, announce: Announce | None 
         listening(settings, OLD_GENERATION if was_killed else 0.0) as listener,
     ):
         return asyncio.run(
-            Supervisor(settings, listener, schedule, watch=watch, announce=announce).run()
+            Supervisor(settings, listener, schedule, hang_up, watch=watch, announce=announce).run()
         )
 
 
@@ -78,6 +81,7 @@ class Supervisor:
         settings: Settings,
         listener: socket.socket,
         schedule: Schedule,
+        hang_up: HangUp,
         *,
         watch: bool,
         announce: Announce | None,
@@ -87,6 +91,7 @@ class Supervisor:
         self.current: Generation | None = None
         self._listener = listener
         self._announce = announce
+        self._hang_up = hang_up
         self._children = Children()
         self._replacement = Replacement(self._replace)
         self._sync_loop = SyncLoop(
@@ -115,6 +120,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
+        self._hang_up.listen(sync=self._sync_loop.request, stop=self._on_signal)
+        loop.add_signal_handler(owners.SYNC_SIGNAL, self._sync_loop.request)
         self._sync_loop.listen()
         totals.retire(counters.folder(self.settings.state.home))
         # A restart gives every model another chance.

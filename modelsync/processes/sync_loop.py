@@ -68,9 +68,8 @@ class SyncLoop:
         self._requested = asyncio.Event()
 
     def listen(self) -> None:
-        """Accept requests for a sync from now on, by SIGHUP and through the pipe."""
+        """Accept requests for a sync from now on, through the pipe."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self._requested.set)
         os.set_blocking(self._request_reader, False)
         os.set_blocking(self.request_writer, False)
         loop.add_reader(self._request_reader, self._read_requests)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,12 @@ _FORKED_WITHOUT_EXEC = 0x40
 """The kernel's PF_FORKNOEXEC."""
 
 
+SYNC_SIGNAL = signal.SIGUSR1
+"""Asks a supervisor for a sync. It stands behind the process id: one of an older version, which
+would end by it, takes SIGHUP.
+"""
+
+
 @contextmanager
 def own(home: Path) -> Iterator[bool]:
     """Own the directory as its supervisor, whose process id stands in `run/supervisor.pid`.
@@ -38,12 +45,27 @@ def own(home: Path) -> Iterator[bool]:
         file.seek(0)
         was_killed = bool(file.read().strip())
         file.truncate(0)
-        file.write(f"{os.getpid()}\n")
+        file.write(f"{os.getpid()} {SYNC_SIGNAL.name}\n")
         file.flush()
         try:
             yield was_killed
         finally:
             file.truncate(0)
+
+
+def request_sync(home: Path) -> bool:
+    """Signal the supervisor that serves from this state directory; False if none does."""
+    file = home / "run" / "supervisor.pid"
+    try:
+        number, _, name = file.read_text().strip().partition(" ")
+        # The supervisor holds the lock as long as it lives, so the number is that of no other
+        # process. Without a lock it is one that a crash left behind.
+        if number and locks.is_locked(file, exclusively=True):
+            os.kill(int(number), signal.Signals[name or "SIGHUP"])
+            return True
+    except (OSError, ValueError, KeyError):
+        pass
+    return False
 
 
 def share(home: Path) -> None:

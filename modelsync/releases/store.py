@@ -1,7 +1,8 @@
 """Stores releases on disk: each is built aside, published by one rename, made current by another.
 
     home/lock              the lock of the process that syncs
-    home/releases/<id>/    models_serve/, serve_models.py, release.json; published, never modified
+    home/releases/<id>/    models_serve/, shared/, serve_models.py, release.json; published, never
+                           modified
     home/current           a link to releases/<id>
 
 A crash before the first rename leaves a temporary folder; between the two, a release that is not
@@ -53,8 +54,8 @@ _log = logging.getLogger(__name__)
 class Release:
     """One published state of all models.
 
-    `commit`: the commit's hash, or the digest of a local folder. `origin`: the repository it was
-    made from; empty for a local folder, and in a release of an older version of modelsync.
+    `commit`: the commit's hash, or the digest of a local folder. `origin`: the repository or
+    the local folder it was made from; empty in a release of an older version of modelsync.
     `passed_over`: what looks like a model there and is not taken.
     `Staging.publish` sets `path` and `created`.
     """
@@ -91,6 +92,11 @@ class Staging:
     def models_serve(self) -> Path:
         """The place of the folder with the model folders; it does not exist yet."""
         return self.path / "models_serve"
+
+    @property
+    def shared(self) -> Path:
+        """The place of the folders with shared files, one for each set of them."""
+        return self.path / "shared"
 
     def publish(self, release: Release, serve_models_source: str) -> Release:
         """Write the two files, flush everything to disk and give the folder its name.

@@ -21,6 +21,7 @@ from modelsync.observability.logs import JsonFormatter, escaped
 from modelsync.observability.redaction import redacted
 from modelsync.problems import Answer
 from modelsync.server.request import Request
+from modelsync.settings import AccessLogged
 
 log = logging.getLogger("modelsync.access")
 
@@ -37,8 +38,17 @@ MAX_LINES = 512
 class AccessLog:
     """The access log of one worker; `flush` is called a few times a second, and at the end."""
 
-    def __init__(self) -> None:
-        self.enabled = log.isEnabledFor(logging.INFO)
+    def __init__(
+        self, which: AccessLogged = "all", unlogged: frozenset[bytes] = frozenset()
+    ) -> None:
+        """Log `which` requests; `unlogged` are the paths of those that only `all` logs.
+
+        `enabled`: whether requests that succeed are logged.
+        """
+        heard = log.isEnabledFor(logging.INFO)
+        self.enabled = heard and which in {"all", "requests"}
+        self._errors = heard and which != "off"
+        self._unlogged = frozenset() if which == "all" else unlogged
         self._fd = _json_stream()
         self._pid = os.getpid()
         self._lines: list[bytes] = []
@@ -88,7 +98,8 @@ class AccessLog:
 
         `size`: the bytes of the body that were sent, None: all of it.
         """
-        if self.enabled:
+        is_error = answer.status >= 400
+        if (self._errors if is_error else self.enabled) and request.path not in self._unlogged:
             self.add(
                 f"{request.method.decode('latin-1')} {request.path.decode('latin-1')}",
                 answer.status,
@@ -97,7 +108,7 @@ class AccessLog:
                 model=model,
                 size=len(answer.body) if size is None else size,
                 seconds=perf_counter() - request.started,
-                detail=problems.detail_of(answer) if answer.status >= 400 else "",
+                detail=problems.detail_of(answer) if is_error else "",
             )
 
     def template(self, endpoint: str, model: str) -> bytes:

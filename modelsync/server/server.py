@@ -27,6 +27,9 @@ from modelsync.server.wsgi_bridge import WSGIBridge
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+UNLOGGED = frozenset({b"/livez", b"/readyz", b"/metrics"})
+"""Paths that probes and scrapes ask all the time."""
+
 TICK = 0.25
 """Seconds between two updates of the state that need not be exact for each request."""
 
@@ -46,7 +49,7 @@ class Server:
         )
         self._service = service
         self._loop = loop
-        self._log = AccessLog()
+        self._log = AccessLog(service.settings.logs.access, UNLOGGED)
         self._responses = Responses(service.dataplane.release, settings.cors_origins)
         self._executor = LoopExecutor(service.dataplane, loop)
         bridge = WSGIBridge(app, service.settings.server, loop)

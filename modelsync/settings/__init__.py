@@ -20,13 +20,14 @@ from modelsync.settings.groups import GROUPS, Entry, Settings, entries
 from modelsync.settings.loader import load
 from modelsync.settings.revision import NO_REVISION, Revision
 from modelsync.settings.secret import Secret
-from modelsync.settings.service import Access, Logs, ServerSettings, State
+from modelsync.settings.service import Access, AccessLogged, Logs, ServerSettings, State
 from modelsync.settings.source import EnvironmentSettings, Git, Rollout, Sync
 
 __all__ = [
     "GROUPS",
     "NO_REVISION",
     "Access",
+    "AccessLogged",
     "Entry",
     "EnvironmentSettings",
     "Git",

@@ -17,6 +17,7 @@ from modelsync.settings.secret import Secret
 LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 AllShape = Literal["named", "flat"]
+AccessLogged = Literal["all", "requests", "errors", "off"]
 Isolation = Literal["auto", "worker", "environment", "model"]
 
 
@@ -171,4 +172,11 @@ class Logs:
     )
     level: LogLevel = setting(
         "MODELSYNC_LOG_LEVEL", "info", parsers.choice(LogLevel), "debug, info, warning or error"
+    )
+    access: AccessLogged = setting(
+        "MODELSYNC_ACCESS_LOG",
+        "requests",
+        parsers.choice(AccessLogged),
+        "which requests are logged: `requests` leaves out /livez, /readyz and /metrics, which are "
+        "asked all the time, `errors` are those of status 400 and above, `all` or `off`",
     )

@@ -20,7 +20,7 @@ from modelsync.deadline import Deadline
 from modelsync.errors import RefNotFound, SyncError
 from modelsync.files import as_json, storage, write_atomically
 from modelsync.releases.store import Releases
-from modelsync.sync.sources import Source
+from modelsync.sync.source import Source
 
 FETCHED = 20
 """Commits of tags that one sync fetches, to know the code of the models in them."""

@@ -1,76 +1,27 @@
-"""The source of model folders: a git repository, or a local folder, by one protocol."""
+"""The source that the settings name: a git repository, or a local folder; and its substitutes."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Protocol
 
 from modelsync.deadline import Deadline
 from modelsync.environments import requirements
 from modelsync.environments.requirements import Found
 from modelsync.errors import NoModels, RefNotFound
-from modelsync.files import copy_tree, listed, remove_tree, storage, tree_hash
+from modelsync.files import remove_tree, storage
 from modelsync.git import url
 from modelsync.git.cache import MirrorCache
 from modelsync.git.mirror import Mirror
-from modelsync.models.types import Fault, ModelName, TreeHash
+from modelsync.models.discovery.repository_files import RepositoryFiles
+from modelsync.models.discovery.shared_code import SharedCode
+from modelsync.models.types import ModelName, TreeHash
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
-
-log = logging.getLogger(__name__)
-
-SourceKind = Literal["git", "cache", "folder"]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceExport:
-    """What `Source.export` has written.
-
-    `versions`: the tree hash of each folder; None: to be computed. `problems`: faults of unsafe
-    files by folder. `beside`: the names next to the model folders, as `files.listed` gives them.
-    `shared`: the requirements there, for the folders without their own.
-    """
-
-    commit: str
-    versions: dict[str, TreeHash] | None
-    problems: dict[str, tuple[Fault, ...]] = field(default_factory=dict)
-    beside: frozenset[str] = frozenset()
-    shared: Found = None
-
-
-class Source(Protocol):
-    """The source of a release.
-
-    `origin` names the repository, `view` the part of it that is served.
-    """
-
-    kind: SourceKind
-    origin: str
-    view: str
-
-    def resolve(self, deadline: Deadline) -> str:
-        """The commit that is wanted now; of a local folder, the digest of its content.
-
-        Raises SyncError.
-        """
-
-    def export(self, commit: str, target: Path, deadline: Deadline) -> SourceExport:
-        """Write the model folders of `commit` into the new folder `target`. Raises SyncError."""
-
-    def tags(self, deadline: Deadline) -> Mapping[str, str] | None:
-        """The tags that may be labels, with their commits; None if nobody is asked for them here.
-
-        Raises SyncError.
-        """
-
-    def versions(self, commit: str, deadline: Deadline) -> Mapping[str, TreeHash]:
-        """The tree hash of each folder of a commit that a tag names. Raises SyncError."""
-
-    def no_models(self, commit: str, deadline: Deadline) -> NoModels:
-        """The error for a commit without a model folder, with advice."""
+from modelsync.sync import folder_source
+from modelsync.sync.folder_source import FolderSource
+from modelsync.sync.source import Source, SourceExport, SourceKind, T
 
 
 class GitSource:
@@ -104,6 +55,10 @@ class GitSource:
         shared = self._shared(commit, deadline) if export.beside & requirements.NAMES else None
         return SourceExport(commit, versions, export.problems, export.beside, shared)
 
+    def inspect(self, commit: str, deadline: Deadline, action: Callable[[RepositoryFiles], T]) -> T:
+        """Read objects of the mirror."""
+        return self._mirror.inspect(commit, deadline, action)
+
     def tags(self, deadline: Deadline) -> Mapping[str, str] | None:
         """Those that `resolve` has seen. A pinned pod leaves them to the rollout."""
         return None if self._revision else self._mirror.tags(deadline)
@@ -112,9 +67,15 @@ class GitSource:
         """Fetch the commit if the mirror does not have it; of one without the folder, nothing."""
         self._mirror.fetch(commit, deadline)
         try:
-            return self._mirror.versions(commit, deadline)
+            trees = self._mirror.versions(commit, deadline)
         except NoModels:
             return {}
+
+        def versions(files: RepositoryFiles) -> dict[str, TreeHash]:
+            code = SharedCode(files, self.view)
+            return {name: code.of(name).version(tree) for name, tree in trees.items()}
+
+        return self._mirror.inspect(commit, deadline, versions)
 
     def _shared(self, commit: str, deadline: Deadline) -> Found:
         """The requirements beside the folders, else those at the top of the repository."""
@@ -154,48 +115,6 @@ class CachedSource(GitSource):
         """The cache does not keep them."""
 
 
-class FolderSource:
-    """A local folder: its files are served."""
-
-    kind: SourceKind = "folder"
-    origin = ""
-    view = ""
-
-    def __init__(self, settings: Settings) -> None:
-        self._folder = settings.state.models
-
-    def resolve(self, deadline: Deadline) -> str:
-        """The digest of the folder's content, as git would compute it."""
-        if not self._folder.is_dir():
-            # The error reaches clients, so only the log names the path.
-            log.warning("%s is not a folder", self._folder.absolute())
-            raise NoModels(
-                f"there is no folder {self._folder.name}/: "
-                "make it, or set gitPath or MODELSYNC_MODELS"
-            )
-        return tree_hash(self._folder)
-
-    def export(self, commit: str, target: Path, deadline: Deadline) -> SourceExport:
-        """Copy the folder, so that edits do not reach what is being served."""
-        with storage():
-            copy_tree(self._folder, target)
-            # A file may have changed since `resolve`: the copy counts.
-            beside = frozenset(listed(self._folder) | listed(self._folder.absolute().parent))
-            shared = requirements.find(requirements.below(target))
-            return SourceExport(tree_hash(target), None, beside=beside, shared=shared)
-
-    def tags(self, deadline: Deadline) -> None:
-        """A folder has none."""
-
-    def versions(self, commit: str, deadline: Deadline) -> Mapping[str, TreeHash]:
-        """Never asked: a folder has no tags."""
-        return {}
-
-    def no_models(self, commit: str, deadline: Deadline) -> NoModels:
-        """Say where a model folder belongs."""
-        return NoModels(f"no model folder in {self._folder.name}/: `modelsync new NAME` makes one")
-
-
 class SingleModel:
     """One model of a source, for a job that fits it: the others need no check and no environment.
 
@@ -220,6 +139,10 @@ class SingleModel:
                     remove_tree(folder)
         problems = {name: one for name, one in found.problems.items() if name == self._name}
         return replace(found, problems=problems)
+
+    def inspect(self, commit: str, deadline: Deadline, action: Callable[[RepositoryFiles], T]) -> T:
+        """Those of the source: its model may import modules of the others."""
+        return self._source.inspect(commit, deadline, action)
 
     def tags(self, deadline: Deadline) -> None:
         """None: no job reads them."""
@@ -259,9 +182,13 @@ def current(settings: Settings) -> Release | None:
 
 
 def _is_from_source(settings: Settings, release: Release) -> bool:
-    if settings.standalone or release.source == "folder":
+    local = settings.standalone or release.source == "folder"
+    here = folder_source.place(settings.state.models) if local else url.origin(settings.git)
+    if release.origin not in {"", here}:  # empty: written by an older version
+        return False
+    if local:
         return release.source == "folder" and (settings.standalone or _folder_allowed(settings))
-    return release.origin in {"", url.origin(settings.git)}  # empty: written by an older version
+    return True
 
 
 def _folder_allowed(settings: Settings) -> bool:

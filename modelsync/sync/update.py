@@ -18,7 +18,6 @@ from typing import Literal
 from modelsync import orphans, settings
 from modelsync.clock import moment, now
 from modelsync.deadline import Deadline
-from modelsync.environments.assignment import assign
 from modelsync.environments.builder import Builder
 from modelsync.errors import (
     CheckFailed,
@@ -29,30 +28,29 @@ from modelsync.errors import (
     StorageFailed,
     SyncError,
 )
-from modelsync.files import copy_tree, remove_tree, storage
+from modelsync.files import storage
 from modelsync.models.codegen.generator import generate
-from modelsync.models.discovery.folders import discover
 from modelsync.models.types import CheckResult, Fault, ModelEntry, ModelName, ModelSpec
 from modelsync.observability import logs
 from modelsync.observability.logs import event
 from modelsync.releases import answers
 from modelsync.releases.environment import environment
 from modelsync.releases.fitted import FittedVersions
-from modelsync.releases.store import Release, Releases, Staging
+from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
 from modelsync.sync import labels, sources, unfit
 from modelsync.sync.checks import check_new
 from modelsync.sync.plan import (
     apply_policy,
-    decide,
     is_unchanged,
     known_results,
     report,
     satisfied,
     to_be_tried_again,
-    with_problems,
 )
-from modelsync.sync.sources import Source, source_of, substitutes
+from modelsync.sync.source import Source
+from modelsync.sync.sources import source_of, substitutes
+from modelsync.sync.staged_models import StagedModels
 from modelsync.sync.status import Status, read_status, record_failure, record_success, rejection
 
 log = logging.getLogger("modelsync.sync.update")  # also when it runs as __main__
@@ -156,18 +154,11 @@ class Updater:
             self._refuse_rejected(wanted, status)
         release_id = self._releases.next_id(wanted)
         with self._releases.stage() as staging:
-            exported = source.export(wanted, staging.models_serve, deadline)
-            if not (found := discover(staging.models_serve, exported.versions, subdir=source.view)):
-                raise source.no_models(wanted, deadline)
-            specs = with_problems(staging.models_serve, found, exported.problems)
-            specs = assign(specs, exported.shared, self._builder)
-            beside = exported.beside - {f"{spec.name}/" for spec in specs}
+            staged = StagedModels.of(source, wanted, staging, self._builder, deadline)
             known = (None, Status()) if force else (current, status)
-            results = self._check(specs, beside, *known)
-            entries = [
-                self._entry(spec, results[spec.name], current, staging, release_id)
-                for spec in specs
-            ]
+            results = self._check(staged.specs, staged.beside, *known)
+            keep_previous = self._settings.sync.on_broken_model == "previous"
+            entries = staged.entries(results, current, release_id, keep_previous=keep_previous)
             report(entries)
             with storage():
                 answers.write(staging.path, results.values())
@@ -176,7 +167,7 @@ class Updater:
                 return Outcome("unchanged", current)
             release = Release(
                 id=release_id,
-                commit=exported.commit,
+                commit=staged.commit,
                 path=self._home / "releases" / release_id,
                 created=now(),
                 source=source.kind,
@@ -225,26 +216,6 @@ class Updater:
             pythons=self._environments.pythons({spec.environment for spec in specs}),
             fitted=FittedVersions(self._home).serving(),
         )
-
-    def _entry(
-        self,
-        spec: ModelSpec,
-        result: CheckResult,
-        current: Release | None,
-        staging: Staging,
-        release_id: str,
-    ) -> ModelEntry:
-        """Return the entry of a model, with the files of a previous version if that serves."""
-        before = current.models.get(spec.name) if current else None
-        keep = self._settings.sync.on_broken_model == "previous"
-        entry = decide(spec, result, before, keep_previous=keep, release_id=release_id)
-        if current and before and entry.state == "stale":
-            # A release holds all that it serves, so that older ones can be removed as soon as no
-            # process runs them.
-            with storage():
-                remove_tree(staging.models_serve / spec.name)
-                copy_tree(current.path / before.folder, staging.models_serve / spec.name)
-        return entry
 
     def _report(self, outcome: Outcome, wanted: str) -> None:
         """Log the outcome and write it into the status."""

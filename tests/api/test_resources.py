@@ -17,6 +17,7 @@ AUTOMATIC = {"HEAD", "OPTIONS"}
 """Methods that Flask answers by itself."""
 
 UNDOCUMENTED = {
+    ("GET", "/"),
     ("GET", "/models/docs"),
     ("GET", "/models/openapi.json"),
     ("POST", "/models/<model:name>/predict"),

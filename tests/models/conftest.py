@@ -13,7 +13,7 @@ import joblib
 import pytest
 
 from modelsync.models.discovery.folders import discover
-from modelsync.models.isolation.import_hooks import ROOT
+from modelsync.models.isolation.model_package import ROOT
 from modelsync.models.loading.loader import load, unload
 from modelsync.models.types import LoadedModel, ModelSpec
 

@@ -146,14 +146,15 @@ def test_rows_are_one_dataframe(serve: Any) -> None:
 
 
 def test_a_tuple_or_a_dataframe_may_be_returned(serve: Any) -> None:
-    """A tuple or a DataFrame with one row per request stands for a list."""
+    """A tuple, a generator or a DataFrame with one row per request stands for a list."""
     assert serve(churn(body="return tuple(rows)")).call_batch([{}, {}]) == [{}, {}]
+    assert serve(churn(body="yield from rows"), name="Gen").call_batch([{}, {}]) == [{}, {}]
     model = serve(churn("rows: pd.DataFrame", "return rows[['a']] * 2"), name="Other")
     assert call_batch(model, [{"a": 1}, {"a": 2}]) == [{"a": 2}, {"a": 4}]
 
 
 @pytest.mark.parametrize(
-    "body", ["return None", "return {}", "return (row for row in rows)", "return 'ab'"]
+    "body", ["return None", "return {}", "return map(dict, rows)", "return 'ab'"]
 )
 def test_anything_else_is_told(serve: Any, body: str) -> None:
     """A result of another type is refused, and its type named."""

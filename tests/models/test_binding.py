@@ -225,7 +225,9 @@ def test_one_plain_type_is_bound_by_name(serve: Load) -> None:
         ("self, a: int, /, b: float = 2.5", {"a": 1}, {"a": 1, "b": 2.5}),
         ("self, a: int, **more", {"a": 1, "b": 2}, {"a": 1, "more": {"b": 2}}),
         ("self, **more", {"a": 1, "b": 2}, {"more": {"a": 1, "b": 2}}),
-        ("self, *args", {"a": 1}, {"args": ()}),
+        ("self, *args", {"a": 1}, {"args": ({"a": 1},)}),
+        ("self, *args, **kwargs", {"a": 1}, {"args": (), "kwargs": {"a": 1}}),
+        ("self, a: int = 1, b: int = 2, /", {"b": 5}, {"a": 1, "b": 5}),
         (
             "self, schema: int, model_config: int, _x: int = 1",
             {"schema": 1, "model_config": 2},

@@ -19,7 +19,7 @@ import pytest
 
 from modelsync.errors import ModelBroken
 from modelsync.models.isolation import process_state
-from modelsync.models.isolation.import_hooks import ROOT
+from modelsync.models.isolation.model_package import ROOT
 from modelsync.models.loading.loader import load
 from modelsync.models.results import dump
 from tests.models.code import broken, churn
@@ -193,7 +193,7 @@ def test_a_missing_library_is_told_with_the_line_to_add(serve: Any, module: Any,
     "etls",
     [
         "class Churn(Base):\n    pass\n",
-        "from base import Base\nclass Churn(Base):\n    pass\n",
+        "from collections import Counter\nclass Churn(Counter):\n    pass\n",
         "class Churn:\n    transform_predict = 1\n",
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modelsync.models.discovery.overlap import find_write
-from tests.models.conftest import Write
+from tests.models.conftest import Find, Write
 
 # What follows `def transform_predict(self, name):` in a class Churn, below `top`.
 SERIAL = {
@@ -127,27 +127,27 @@ class Churn:
 STATE = "STATE = {}\nlast = None\n\ndef note(name):\n    STATE['last'] = name\n"
 
 
-def write_of(write: Write, body: str) -> object:
+def write_of(write: Write, find: Find, body: str) -> object:
     source = f"{TOP}\n    def transform_predict(self, name):\n        {body}\n"
-    folder = write("Churn", source, {"state.py": STATE})
-    return find_write(folder, "Churn")
+    write("Churn", source, {"state.py": STATE})
+    return find_write(find("Churn"))
 
 
 @pytest.mark.parametrize("body", SERIAL.values(), ids=SERIAL)
-def test_a_write_to_what_calls_share_is_found(write: Write, body: str) -> None:
+def test_a_write_to_what_calls_share_is_found(write: Write, find: Find, body: str) -> None:
     """Through whatever name it is reached, in whatever file of the folder (g10)."""
-    assert write_of(write, body)
+    assert write_of(write, find, body)
 
 
 @pytest.mark.parametrize("body", OVERLAPS.values(), ids=OVERLAPS)
-def test_clean_code_is_not_held_back(write: Write, body: str) -> None:
+def test_clean_code_is_not_held_back(write: Write, find: Find, body: str) -> None:
     """What a call has made for itself it may change: a lock would make the model slower."""
-    assert write_of(write, body) is None
+    assert write_of(write, find, body) is None
 
 
-def test_the_place_of_the_write_is_told(write: Write) -> None:
+def test_the_place_of_the_write_is_told(write: Write, find: Find) -> None:
     """File and line, also in a package of the folder, through `from . import`."""
-    folder = write(
+    write(
         "Churn",
         "from steps import run\nclass Churn:\n    def transform_predict(self, v): return run(v)\n",
         {
@@ -157,12 +157,13 @@ def test_the_place_of_the_write_is_told(write: Write) -> None:
             "steps/seen.py": "SEEN = []\n",
         },
     )
-    assert find_write(folder, "Churn") == ("steps/first.py", 3)
+    assert find_write(find("Churn")) == ("steps/first.py", 3)
 
 
-def test_what_cannot_be_read_is_no_reason(write: Write) -> None:
+def test_what_cannot_be_read_is_no_reason(write: Write, find: Find) -> None:
     """Broken files, recursion and missing names end the search, not the check."""
     top = "from broken import x\nfrom gone import y\nclass Churn(Churn):\n"
     body = "    def transform_predict(self, v):\n        return self.transform_predict(x(y(v)))\n"
-    assert find_write(write("Churn", top + body, {"broken.py": "def x(:"}), "Churn") is None
-    assert find_write(write("Empty", "x = 1"), "Empty") is None
+    write("Churn", top + body, {"broken.py": "def x(:"})
+    write("Empty", "x = 1")
+    assert (find_write(find("Churn")), find_write(find("Empty"))) == (None, None)

@@ -69,7 +69,7 @@ def test_two_classes_are_refused_by_name(write: Write, find: Find) -> None:
     [
         ("", "no class with a transform_predict method"),
         (
-            "def transform_predict(variables):\n    return {}\n",
+            "class A:\n    def transform_predict_all(self, variables): ...\n",
             "no class with a transform_predict method",
         ),
         ("class Churn:\n    def predict(self): ...\n", "classes: Churn"),

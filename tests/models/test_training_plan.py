@@ -82,5 +82,5 @@ def test_what_cannot_be_read_is_a_warning(
     code = f"import os\nLOOP = LOOP + 'x'\n\nclass Churn:\n    {line}\n{FIT}"
     write("Churn", code)
     assert (find("Churn").fault, find("Churn").plan) == (None, NO_PLAN)
-    [said] = training_plan.read(find("Churn").path, "Churn")[1]
+    [said] = training_plan.read(find("Churn"))[1]
     assert warning in said

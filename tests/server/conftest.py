@@ -43,6 +43,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         folder,
         folder / "models",
         MODELSYNC_WORKERS="1",
+        MODELSYNC_ACCESS_LOG="all",
         MODELSYNC_PREDICT_TIMEOUT=setting(3),
         MODELSYNC_THREADS="8",
         MODELSYNC_MAX_QUEUE="16",

@@ -47,7 +47,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def call(service: Service, method: str, path: str, origin: str, **more: str) -> requests.Response:
     headers = {"Origin": origin, "Authorization": "Bearer t0ken", **more}
-    body = {"variables": {}} if method == "POST" else None
+    body: Any = {"variables": {}} if method == "POST" else None
     url, limit = f"{service.url}{path}", patient(30)
     return requests.request(method, url, headers=headers, json=body, timeout=limit)
 

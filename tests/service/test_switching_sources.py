@@ -130,3 +130,16 @@ def test_a_wrong_ref_is_not_in_step(server: GitServer, tmp_path: Path) -> None:
     with following(tmp_path, server) as service:
         until(lambda: told(service)["in_step"], 20)
         assert metric(service, "sync_in_step") == 1
+
+
+def test_another_folder_never_serves_the_models_of_the_old_one(tmp_path: Path) -> None:
+    """The state directory is that of the folder before: nothing of it answers."""
+    for name in ("Old", "New"):
+        write_model(tmp_path / name.lower(), name, answers(name, name))
+    with serving(tmp_path, tmp_path / "old", MODELSYNC_WORKERS="1") as service:
+        assert service.post("Old", {}).json() == {"value": "Old"}
+    with serving(tmp_path, tmp_path / "new", ready=False, MODELSYNC_WORKERS="1") as service:
+        until(lambda: service.post("New", {}).status_code in {404, 503} or service.ready(), 30)
+        assert service.post("Old", {}).status_code in {404, 503}
+        until(lambda: service.ready() and service.post("New", {}).status_code == 200, 60)
+        assert service.post("Old", {}).status_code == 404

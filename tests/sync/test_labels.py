@@ -13,8 +13,9 @@ from modelsync import settings
 from modelsync.deadline import Deadline
 from modelsync.settings import Revision, Settings
 from modelsync.sync import labels
+from modelsync.sync.folder_source import FolderSource
 from modelsync.sync.labels import LabelTarget
-from modelsync.sync.sources import FolderSource, GitSource
+from modelsync.sync.sources import GitSource
 from tests.command import modelsync
 from tests.fixtures.git import GitServer
 from tests.fixtures.service import answers

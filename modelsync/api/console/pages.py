@@ -18,6 +18,9 @@ from modelsync.api.resource import Context, Route, Undocumented
 from modelsync.api.trained import TrainedModels
 from modelsync.problems import Answer
 
+VARY = ("Vary", "Accept, Authorization")
+LEADS_ON = Undocumented("it leads a browser to the page, and answers programs as that does")
+
 
 def routes(context: Context) -> list[Route]:
     """The routes that a person opens."""
@@ -26,6 +29,12 @@ def routes(context: Context) -> list[Route]:
 
     def index() -> Response:
         return rendering.page_or_json(context, "index.html", lambda: overview(context))
+
+    def root() -> Response:
+        if not rendering.prefers_page():
+            return index()
+        # Relative, so that it is right also where a proxy has cut off a prefix.
+        return replies.respond(Answer(302, b"", headers=(("Location", f"{base[1:]}/"), VARY)))
 
     def docs() -> Response:
         return rendering.page(context, "docs.html")
@@ -38,7 +47,9 @@ def routes(context: Context) -> list[Route]:
     about_index = read("index", "All models, as a page or as JSON", needs_token=needs_token)
     about_usage = read("usage", "A curl line for each model", "text/plain", needs_token=needs_token)
     html_only = Undocumented("a page for people: it renders the OpenAPI document as HTML")
+    top = [Route("GET", "/", root, LEADS_ON)] if base else []
     return [
+        *top,
         # Also without its final slash, so that no client is redirected.
         Route("GET", f"{base}/", index, about_index, strict_slashes=False),
         Route("GET", f"{base}/docs", docs, html_only, link="docs"),

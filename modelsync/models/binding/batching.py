@@ -13,7 +13,8 @@ one row. A class may have this method alone.
 | `list[X]`, a pydantic model, dataclass or TypedDict | a list of validated instances |
 | `pandas.DataFrame` | one DataFrame with a row per request, as `pandas.json_normalize` gives |
 
-Instead of the list, the method may return a tuple, or a DataFrame with one row per request.
+Instead of the list, the method may return a tuple, or a DataFrame with one row per request, or
+yield one dict after the other.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from modelsync.errors import ModelBroken, ModelRaised
-from modelsync.models.binding import typehints
-from modelsync.models.binding.methods import VARIADIC, Form
+from modelsync.models.binding import signature, typehints
+from modelsync.models.binding.methods import Form
+from modelsync.models.binding.signature import VARIADIC
 from modelsync.models.binding.typehints import Call, Schema, Variables
 from modelsync.models.binding.validation import structure
 from modelsync.models.convention import BATCH, FILE
@@ -65,8 +67,8 @@ def bind(batch: Callable[..., Any], single: Form | None) -> Batch:
     `single` is the form of `transform_predict`, None if the class has no such method. Raises
     ModelBroken if the signature does not take rows.
     """
-    parameter = _rows_parameter(batch)
-    kind = typehints.without_none(typehints.resolve(parameter, batch))
+    parameter, function = _rows_parameter(batch)
+    kind = typehints.without_none(typehints.resolve(parameter, function))
     single = single or Form("object")
     if typehints.is_dataframe(kind):
         return Batch(_dict(single), _listed(_normalized(batch)), single.schema)
@@ -79,11 +81,11 @@ def bind(batch: Callable[..., Any], single: Form | None) -> Batch:
     return Batch(validate, _listed(batch), schema)
 
 
-def _rows_parameter(batch: Callable[..., Any]) -> inspect.Parameter:
-    signature = inspect.signature(batch)
-    if inspect.iscoroutinefunction(batch):
+def _rows_parameter(batch: Callable[..., Any]) -> tuple[inspect.Parameter, Callable[..., Any]]:
+    """Return the parameter that takes the rows, and the function whose it is."""
+    if signature.is_async(batch, BATCH):
         raise _broken(f"async def {BATCH}: a batch is called, not awaited", "make it a plain def")
-    parameters = list(signature.parameters.values())
+    parameters, function = signature.of(batch, BATCH)
     required = [one for one in parameters if one.default is one.empty and one.kind not in VARIADIC]
     by_place = [one for one in parameters if one.kind not in (one.KEYWORD_ONLY, one.VAR_KEYWORD)]
     if not by_place or any(one is not by_place[0] for one in required):
@@ -92,8 +94,8 @@ def _rows_parameter(batch: Callable[..., Any]) -> inspect.Parameter:
         )
     parameter = by_place[0]
     if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-        return parameter.replace(annotation=inspect.Parameter.empty)
-    return parameter
+        return parameter.replace(annotation=inspect.Parameter.empty), function
+    return parameter, function
 
 
 def _row_type(parameter: inspect.Parameter, kind: Any) -> Any:
@@ -156,7 +158,7 @@ def _listed(batch: Callable[[Any], Any]) -> CallBatch:
         results = batch(rows)
         if isinstance(results, list):
             return results
-        if isinstance(results, tuple):
+        if isinstance(results, tuple) or inspect.isgenerator(results):
             return list(results)
         if typehints.is_dataframe(type(results)):
             records: list[Any] = results.to_dict("records")

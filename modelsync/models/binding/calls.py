@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelsync.errors import ModelBroken
-from modelsync.models.binding import batching, methods
-from modelsync.models.binding.typehints import Call, Schema
+from modelsync.models.binding import batching, methods, signature
+from modelsync.models.binding.typehints import Call, Schema, Variables
 from modelsync.models.convention import BATCH, FILE, METHOD
 from modelsync.models.request_form import PLAIN, RequestForm
 from modelsync.models.types import Fault
@@ -33,18 +33,20 @@ class Calls:
 
 
 def of_instance(instance: object, *, dataframe: bool) -> Calls | None:
-    """Bind the predicting methods of an instance; None if its class has none.
+    """Bind the predicting methods of an instance, or functions of a module; None if it has none.
 
     `dataframe` as for `methods.bind`. Raises ModelBroken if they cannot be called.
     """
     method, rows = method_of(instance, METHOD), method_of(instance, BATCH)
-    is_async = inspect.iscoroutinefunction(method)
+    is_async = signature.is_async(method, METHOD)
     if is_async and rows:  # the static check has not seen both: one of them is inherited
         message = f"async def {METHOD} beside {BATCH}: a batch is called, not awaited"
         raise ModelBroken(Fault("load", message, FILE))
     form = methods.form_of(method, dataframe=dataframe) if method else None
     batch = batching.bind(rows, form) if rows else None
     call = methods.caller(method, form) if method and form else None
+    if call and is_async and not inspect.iscoroutinefunction(method):
+        call = _awaiting(call)
     if batch:
         taken = RequestForm(form.digits if form else "integers")
         return Calls(call or batch.one, batch.schema, batch.row, batch.call, form=taken)
@@ -55,6 +57,21 @@ def of_instance(instance: object, *, dataframe: bool) -> Calls | None:
 
 
 def method_of(instance: object, name: str) -> Callable[..., Any] | None:
-    """Return what an instance has under this name, None if that cannot be called."""
+    """Return what an instance has under this name, None if that cannot be called.
+
+    What `__getattr__` makes up counts for `transform_predict` alone: a proxy has every method.
+    """
+    if name != METHOD and inspect.getattr_static(instance, name, None) is None:
+        return None
     found = getattr(instance, name, None)
     return found if callable(found) else None
+
+
+def _awaiting(call: Call) -> Call:
+    """Return a coroutine function for a call below a plain wrapper, which may answer by itself."""
+
+    async def awaiting(variables: Variables) -> Any:
+        found = call(variables)
+        return await found if inspect.isawaitable(found) else found
+
+    return awaiting

@@ -7,7 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Optional
 
-from modelsync.models.binding import digits, field_defaults, validation, variable_names
+from modelsync.models.binding import (
+    digits,
+    field_defaults,
+    signature,
+    validation,
+    variable_names,
+)
+from modelsync.models.binding.signature import VARIADIC
 from modelsync.models.binding.typehints import (
     Call,
     Schema,
@@ -19,9 +26,8 @@ from modelsync.models.binding.typehints import (
     resolve,
     without_none,
 )
+from modelsync.models.convention import METHOD
 from modelsync.models.request_form import Digits
-
-VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +67,13 @@ def form_of(method: Callable[..., Any], *, dataframe: bool = False) -> Form:
 
     Raises ModelBroken if the signature cannot be filled from a JSON object.
     """
-    parameters = tuple(inspect.signature(method).parameters.values())
+    parameters, function = signature.of(method, METHOD)
     named = tuple(parameter for parameter in parameters if parameter.kind not in VARIADIC)
-    hints = {parameter.name: resolve(parameter, method) for parameter in named}
-    if not parameters or (not named and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL):
+    hints = {parameter.name: resolve(parameter, function) for parameter in named}
+    if not parameters:
         return Form("nothing", schema={"type": "object", "properties": {}})
+    if not named and len(parameters) == 1 and parameters[0].kind is VARIADIC[0]:
+        return Form("object", parameters, digits="integers")
     if len(named) == 1 and (form := _whole_object(named[0], hints[named[0].name], dataframe)):
         return form
     open_ended = parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
@@ -120,13 +128,13 @@ def _one(method: Callable[..., Any], parameter: inspect.Parameter) -> Call:
 def _by_name(method: Callable[..., Any], form: Form) -> Call:
     if (validate := form.validate) is None:
         return lambda variables: method(**variables)
-    positional = [p.name for p in form.parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY]
+    positional = [p for p in form.parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY]
     if not positional:
         return lambda variables: method(**validate(variables))
 
     def call(variables: Variables) -> Any:
         arguments = validate(variables)
-        first = [arguments.pop(name) for name in positional if name in arguments]
+        first = [arguments.pop(one.name, one.default) for one in positional]
         return method(*first, **arguments)
 
     return call

@@ -25,7 +25,7 @@ from modelsync.models.check.trials import Template
 from modelsync.models.discovery.kept_arguments import keeps_arguments
 from modelsync.models.discovery.overlap import find_write
 from modelsync.models.discovery.process_wide import find_process_wide
-from modelsync.models.isolation.import_hooks import ROOT
+from modelsync.models.isolation.model_package import ROOT
 from modelsync.models.isolation.shared_settings import SharedSettings
 from modelsync.models.serialization import to_json
 from modelsync.models.types import CheckResult, Fault, LoadedModel, Measurements, ModelSpec
@@ -114,7 +114,7 @@ class ModelCheck:
         held = held_objects.find(model.instance, modules, package)
         spec = self.spec
         loops, processes, self.may_patch = source_names(spec.path)
-        changes = find_process_wide(spec.path, spec.class_name) if spec.class_name else ""
+        changes = find_process_wide(spec)
         return Facts(
             artefact=bool(spec.artefact),
             is_async=model.is_async,
@@ -160,11 +160,9 @@ class ModelCheck:
 
 def _is_serial(spec: ModelSpec, *, is_async: bool) -> bool:
     """Return whether the source tells that calls must not overlap."""
-    if not spec.class_name:
-        return False
     if is_async:
-        return keeps_arguments(spec.path, spec.class_name)
-    return spec.writes_self or find_write(spec.path, spec.class_name) is not None
+        return keeps_arguments(spec)
+    return spec.writes_self or find_write(spec) is not None
 
 
 def _steps(model: LoadedModel, facts: Facts) -> list[str]:

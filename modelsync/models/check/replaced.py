@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-from modelsync.models.isolation.import_hooks import ROOT
+from modelsync.models.isolation.model_package import ROOT
 
 # What libraries replace by design, or what is restored after each load.
 EXPECTED = {
     "multiprocessing.spawn": {"get_preparation_data"},  # ours
+    "joblib.externals.loky.backend.spawn": {"get_preparation_data"},
     "sys": {"excepthook", "displayhook", "unraisablehook", "breakpointhook"},
     "threading": {"excepthook"},
     "typing": {"_collect_parameters", "_check_generic"},  # typing_extensions, at its import

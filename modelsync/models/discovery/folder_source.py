@@ -6,57 +6,67 @@ Files are parsed when they are first needed; one that cannot be parsed counts as
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Self
 
-from modelsync.models.convention import BATCH, METHOD, PREDICT
-from modelsync.models.discovery.training_methods import base_name
-
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
+from modelsync.models.discovery import class_source, module_source
+from modelsync.models.discovery.class_source import Found, Member
+from modelsync.models.discovery.module_source import Function, Module
+from modelsync.models.search_roots import SearchRoots
+from modelsync.models.types import ModelSpec
 
 MAX_FILES = 50
 """Files of a folder that are read."""
 
 
-@dataclass(slots=True)
-class Module:
-    """One file: its functions, classes, imports, and the names that are assigned at its top.
-
-    `assigned` has the expressions of a name, `imports` the module and the name in it (empty: the
-    module itself).
-    """
-
-    file: str
-    functions: dict[str, Function] = field(default_factory=dict)
-    classes: dict[str, ast.ClassDef] = field(default_factory=dict)
-    assigned: dict[str, list[ast.expr | None]] = field(default_factory=dict)
-    imports: dict[str, tuple[str, str]] = field(default_factory=dict)
-
-
 class Folder:
-    """The modules of a folder, by their names as the code imports them."""
+    """The modules of a model: those of its folder, and the shared ones that these import."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, roots: SearchRoots) -> None:
+        self._roots = roots
         self._modules: dict[str, Module | None] = {}
+        self._members: dict[int, dict[str, Member]] = {}
+        self._named: dict[tuple[str, str], Found | None] = {}
         self._makers: dict[str, list[tuple[Module, Function]]] | None = None
 
-    def module(self, name: str) -> Module | None:
-        """Return a module of the folder, None if it has none of that name."""
-        name = name.lstrip(".")
-        if name not in self._modules:
-            self._modules[name] = self._read(name) if len(self._modules) < MAX_FILES else None
-        return self._modules[name]
+    @classmethod
+    def of(cls, spec: ModelSpec) -> Self:
+        """Return the source of a model."""
+        return cls(SearchRoots.of(spec))
 
-    def _read(self, name: str) -> Module | None:
-        stem = Path(*name.split(".")) if name else Path()
-        for file in (stem.with_suffix(".py") if name else Path("__init__.py"),
-                     stem / "__init__.py"):  # fmt: skip
-            path = self._path / file
-            if path.is_file():
-                return _parse(path, str(file))
+    @property
+    def etls(self) -> Module | None:
+        """The file with the model; None if there is none."""
+        return self.module(".".join(("", *self._roots.names, FILE.removesuffix(".py"))))
+
+    def know(self, tree: ast.Module) -> Module:
+        """Take the file with the model, which has been parsed already, and return it."""
+        place = (*self._roots.names, FILE)
+        module = module_source.of_tree(tree, FILE, place)
+        self._modules[".".join(place).removesuffix(".py")] = module
+        return module
+
+    def module(self, name: str) -> Module | None:
+        """Return a module by its name as the code imports it, or behind a dot by its path in the
+        repository; None if that is no code of the repository.
+        """
+        path = tuple(name[1:].split(".")) if name.startswith(".") else self._roots.path_of(name)
+        key = ".".join(path or ())
+        if key not in self._modules:
+            self._modules[key] = self._read(path) if len(self._modules) < MAX_FILES else None
+        return self._modules[key]
+
+    def _read(self, path: tuple[str, ...] | None) -> Module | None:
+        place = self._roots.place(path) if path else None
+        if not path or not place:
+            return None
+        for file, parts in (
+            (place.with_name(f"{place.name}.py"), (*path[:-1], f"{path[-1]}.py")),
+            (place / "__init__.py", (*path, "__init__.py")),
+        ):
+            if file.is_file():
+                return module_source.read(file, self._roots.shown(file) or file.name, parts)
         return None
 
     # --- what names stand for ---------------------------------------------------------------------
@@ -87,7 +97,7 @@ class Folder:
         if name not in module.imports:
             return None, ""
         home, inner = module.imports[name]
-        if inner and (found := self.module(f"{home}.{inner}" if home else inner)):
+        if inner and (found := self.module(f"{home}.{inner}")):
             return found, ""
         return self.module(home), inner
 
@@ -97,10 +107,23 @@ class Folder:
         """Yield the function of a global name, if it is one of the folder."""
         if name in module.functions:
             yield module, module.functions[name]
-        else:
+        elif name in module.imports:
             home, inner = self._imported(module, name)
             if home is not None and inner and (inner != name or home is not module):
                 yield from self.functions(home, inner)
+        else:
+            homes = filter(None, map(self.module, module.stars))
+            for home in (one for one in homes if name in one.functions or name in one.imports):
+                yield from self.functions(home, name)
+
+    def made_of(self, module: Module, name: str) -> Iterator[tuple[Module, Function]]:
+        """Yield the functions that a global name is, or is made of: `timed(predict)`."""
+        yield from self.functions(module, name)
+        for value in module.assigned.get(name, []):
+            parts = value.args if isinstance(value, ast.Call) else [value]
+            for part in parts:
+                if isinstance(part, ast.Name) and part.id != name:
+                    yield from self.functions(module, part.id)
 
     def functions_of(
         self, module: Module, name: str, attribute: str
@@ -112,59 +135,88 @@ class Folder:
         elif found := self.method(module, name, attribute):
             yield found
 
-    def predicting(self, module: Module, class_name: str) -> list[tuple[Module, Function]]:
-        """Return the methods of a model's class that answer requests."""
+    def predicting(self, spec: ModelSpec) -> list[tuple[Module, Function]]:
+        """Return the methods of a model's class, or its functions, that answer requests."""
+        if (module := self.etls) is None:
+            return []
+        if spec.function:
+            return [found for name in (METHOD, BATCH) for found in self.made_of(module, name)]
         names = [METHOD, BATCH]
-        if self.method(module, class_name, "fit") or self.method(module, class_name, "train"):
+        if self.method(module, spec.class_name, "fit") or self.method(
+            module, spec.class_name, "train"
+        ):
             names.append(PREDICT)
-        return [found for name in names if (found := self.method(module, class_name, name))]
+        found = (self.method(module, spec.class_name, name) for name in names)
+        return [one for one in found if one]
+
+    # --- classes ----------------------------------------------------------------------------------
 
     def method(self, module: Module, class_name: str, name: str) -> tuple[Module, Function] | None:
         """Return a method of a class of the folder, also one of its bases there."""
-        return self._method(module, class_name, name, set())
+        home, function = self.members(module, class_name).get(name, (module, None))
+        return (home, function) if function else None
 
-    def _method(
-        self, module: Module, class_name: str, name: str, seen: set[int]
-    ) -> tuple[Module, Function] | None:
-        home, node = self._class(module, class_name)
-        if node is None or home is None or id(node) in seen:
-            return None
-        seen.add(id(node))
-        for item in node.body:
-            if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and item.name == name:
-                return home, item
-            if isinstance(item, ast.Assign) and isinstance(item.value, ast.Name):
-                names = [one.id for one in item.targets if isinstance(one, ast.Name)]
-                if name in names and item.value.id != name:
-                    return self._method(home, class_name, item.value.id, seen - {id(node)})
-        for base in map(base_name, node.bases):
-            if base and (found := self._method(home, base, name, seen)):
-                return found
-        return None
+    def members(self, module: Module, class_name: str) -> dict[str, Member]:
+        """Return what a class of the folder and its bases define; empty for an unknown class."""
+        found = self.class_named(module, class_name)
+        if found is None:
+            return {}
+        if (known := self._members.get(id(found[1]))) is None:
+            known = self._members[id(found[1])] = class_source.members(found, self.class_of)
+        return known
 
-    def _class(self, module: Module, name: str) -> tuple[Module | None, ast.ClassDef | None]:
+    def lineage(self, module: Module, class_name: str) -> list[Found]:
+        """Return a class and its bases in the folder, the nearest first."""
+        found = self.class_named(module, class_name)
+        return class_source.lineage(found, self.class_of) if found else []
+
+    def class_named(self, module: Module, name: str) -> Found | None:
+        """Return the class that a global name stands for: it may be imported, have another name
+        there, or be the class of the object that the name is.
+        """
         if name in module.classes:
             return module, module.classes[name]
-        home, inner = self._imported(module, name)
-        if home is None or not inner or (home is module and inner == name):
-            return None, None
-        return self._class(home, inner)
+        key = module.file, name
+        if key not in self._named:
+            self._named[key] = None  # while it is looked for: names may go round in circles
+            self._named[key] = self._class_from_elsewhere(module, name)
+        return self._named[key]
 
-    def lineage(self, module: Module, class_name: str) -> Iterator[tuple[Module, ast.ClassDef]]:
-        """Yield a class and its bases in the folder, the nearest first."""
-        waiting, seen = [(module, class_name)], set()
-        while waiting:
-            home, node = self._class(*waiting.pop(0))
-            if home is not None and node is not None and id(node) not in seen:
-                seen.add(id(node))
-                yield home, node
-                waiting += [(home, base) for base in map(base_name, node.bases) if base]
+    def _class_from_elsewhere(self, module: Module, name: str) -> Found | None:
+        for value in module.assigned.get(name, []):
+            made = value.func if isinstance(value, ast.Call) else value
+            if made is not None and (found := self.class_of(module, made)):
+                return found
+        if name in module.imports:
+            home, inner = self._imported(module, name)
+            return self.class_named(home, inner) if home is not None and inner else None
+        homes = (self.module(star) for star in module.stars)
+        return next(filter(None, (self.class_named(home, name) for home in homes if home)), None)
+
+    def class_of(self, module: Module, node: ast.expr) -> Found | None:
+        """Return the class that an expression in a module names, None if it is none of here."""
+        match node:
+            case ast.Name(id=name):
+                return self.class_named(module, name)
+            case ast.Subscript(value=value):  # `Base[int]`
+                return self.class_of(module, value)
+            case ast.Attribute(value=value, attr=name):
+                home = self._module_of(module, value)
+                return self.class_named(home, name) if home else None
+        return None
+
+    def _module_of(self, module: Module, node: ast.expr) -> Module | None:
+        """Return the module of the folder that `steps` or `steps.first` names."""
+        top, *inner = ast.unparse(node).split(".")
+        if top not in module.imports:
+            return None
+        return self.module(".".join(filter(None, [*module.imports[top], *inner])))
 
     def methods_named(self, name: str) -> Iterator[tuple[Module, Function]]:
         """Yield the methods of that name of all classes that have been read."""
         for module in list(self._read_modules()):
             for node in module.classes.values():
-                for item in node.body:
+                for item in module_source.statements(node.body):
                     if (
                         isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)
                         and item.name == name
@@ -217,69 +269,6 @@ class Folder:
                         if isinstance(target, ast.Attribute):
                             found = self.functions(module, name)
                             makers.setdefault(target.attr, []).extend(found)
-
-
-# --- parsing --------------------------------------------------------------------------------------
-
-
-def _parse(path: Path, file: str) -> Module:
-    """Return a module of the folder; empty if it cannot be parsed."""
-    module = Module(file)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OSError):
-        return module
-    for node in _statements(tree.body):
-        _note(node, module)
-    return module
-
-
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements at the top of a module, also those in an `if`, `try`, `with` or loop."""
-    for node in body:
-        yield node
-        if isinstance(node, ast.If | ast.Try | ast.With | ast.For | ast.While):
-            for part in ("body", "orelse", "finalbody"):
-                yield from _statements(getattr(node, part, []))
-            for handler in getattr(node, "handlers", []):
-                yield from _statements(handler.body)
-
-
-def _note(node: ast.stmt, module: Module) -> None:
-    """Add the names that a statement at the top of a module defines."""
-    match node:
-        case ast.FunctionDef() | ast.AsyncFunctionDef():
-            module.functions[node.name] = node
-        case ast.ClassDef():
-            module.classes[node.name] = node
-        case ast.Import(names=names):
-            for one in names:
-                top = one.name.partition(".")[0]
-                module.imports[one.asname or top] = (one.name if one.asname else top, "")
-        case ast.ImportFrom(names=names):
-            home = _home(node, module)
-            module.imports |= {one.asname or one.name: (home, one.name) for one in names}
-        case ast.Assign(targets=targets, value=value):
-            for name in (name for target in targets for name in _stored(target)):
-                module.assigned.setdefault(name, []).append(value)
-        case ast.AnnAssign(target=ast.Name(id=name), value=value):
-            module.assigned.setdefault(name, []).append(value)
-
-
-def _home(node: ast.ImportFrom, module: Module) -> str:
-    """Return the name of the module that `from ... import` names, from the folder's top."""
-    if not node.level:
-        return node.module or ""
-    above = Path(module.file).parts[: -node.level]
-    return ".".join(filter(None, [*above, node.module]))
-
-
-def _stored(target: ast.expr) -> Iterator[str]:
-    for node in ast.walk(target):
-        if isinstance(node, ast.Name):
-            yield node.id
 
 
 def _is_of_each_thread(value: ast.expr | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from modelsync.models.discovery.folder_source import Function
+from modelsync.models.discovery.module_source import Function
 from modelsync.models.discovery.self_writes import MUTATORS
 
 

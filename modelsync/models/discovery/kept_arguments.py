@@ -8,23 +8,21 @@ of another one.
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
-from modelsync.models.convention import FILE
-from modelsync.models.discovery.folder_source import Folder, Function
+from modelsync.models.discovery.folder_source import Folder
 from modelsync.models.discovery.function_names import assignments, bound_names, stored_names
+from modelsync.models.discovery.module_source import Function
+from modelsync.models.types import ModelSpec
 
 GROWING = {"append", "appendleft", "extend", "insert", "add", "put_nowait"}
 
 
-def keeps_arguments(folder: Path, class_name: str) -> bool:
+def keeps_arguments(spec: ModelSpec) -> bool:
     """Return whether a predicting method stores its arguments beyond its call, other than under a
     key.
     """
-    source = Folder(folder)
-    if (module := source.module(FILE.removesuffix(".py"))) is None:
-        return False
-    return any(_keeps(function) for _, function in source.predicting(module, class_name))
+    source = Folder.of(spec)
+    return any(_keeps(function) for _, function in source.predicting(spec))
 
 
 def _keeps(function: Function) -> bool:

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-from modelsync.models.convention import FILE
-from modelsync.models.discovery.folder_source import Folder, Function, Module
+from modelsync.models.discovery.folder_source import Folder
 from modelsync.models.discovery.function_names import (
     assignments,
     bound_names,
@@ -31,7 +29,9 @@ from modelsync.models.discovery.known_effects import (
     PASSING,
     PROCESS_WIDE,
 )
+from modelsync.models.discovery.module_source import Function, Module
 from modelsync.models.discovery.self_writes import MUTATORS
+from modelsync.models.types import ModelSpec
 
 MAX_DEPTH = 20
 
@@ -43,19 +43,17 @@ class Write(NamedTuple):
     line: int
 
 
-def find_write(folder: Path, class_name: str) -> Write | None:
+def find_write(spec: ModelSpec) -> Write | None:
     """Return the first place where a call of the model may change what calls share; None if there
     is none.
     """
-    source = Folder(folder)
-    if (module := source.module(FILE.removesuffix(".py"))) is None:
-        return None
+    source = Folder.of(spec)
     search = _Search(source)
-    for found in source.predicting(module, class_name):
+    for found in source.predicting(spec):
         try:
             write = search.write_of(*found, shared=frozenset({_first(found[1])}))
         except RecursionError:  # nesting that is too deep for the search: in doubt
-            write = Write(FILE, found[1].lineno)
+            write = Write(found[0].file, found[1].lineno)
         if write:
             return write
     return None

@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
-from modelsync.models.convention import FILE
-from modelsync.models.discovery.folder_source import Folder, Function, Module
+from modelsync.models.discovery.folder_source import Folder
 from modelsync.models.discovery.known_effects import GLOBAL_STATE, PROCESS_WIDE_CALLS
+from modelsync.models.discovery.module_source import Function, Module
 from modelsync.models.discovery.self_writes import MUTATORS
+from modelsync.models.types import ModelSpec
 
 ENVIRONMENT = "os.environ"
 
 
-def find_process_wide(folder: Path, class_name: str) -> str:
+def find_process_wide(spec: ModelSpec) -> str:
     """Return the first thing that a call of the model changes for its whole process, such as
     `os.chdir`; empty if there is none.
     """
-    source = Folder(folder)
-    if (module := source.module(FILE.removesuffix(".py"))) is None:
-        return ""
-    waiting = source.predicting(module, class_name)
+    source = Folder.of(spec)
+    waiting = source.predicting(spec)
     seen: set[int] = set()
     while waiting:
         home, function = waiting.pop()

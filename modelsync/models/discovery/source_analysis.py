@@ -1,68 +1,67 @@
-"""Reads an `etls.py`, without running it: which class is the model, and how its method behaves."""
+"""Reads an `etls.py`, without running it: what is the model, and how its methods behave."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
-from modelsync.models.convention import BATCH, FILE, LIFECYCLE, METHOD, PREDICT
+from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
 from modelsync.models.data_schema import NO_PLAN, TrainingPlan
-from modelsync.models.discovery import training_methods, training_plan
+from modelsync.models.discovery import (
+    entry_points,
+    training_methods,
+    training_plan,
+)
+from modelsync.models.discovery.class_source import Member
 from modelsync.models.discovery.folder_source import Folder
+from modelsync.models.discovery.module_source import Function
 from modelsync.models.discovery.self_writes import writes_self
-from modelsync.models.discovery.training_methods import Function, Members, base_name
+from modelsync.models.discovery.training_methods import Members
 from modelsync.models.types import Fault, ModelSpec
-
-# Bases without `transform_predict`: a class of these alone cannot inherit it.
-PLAIN_BASES = {
-    "object",
-    "ABC",
-    "Protocol",
-    "Generic",
-    "BaseModel",
-    "TypedDict",
-    "NamedTuple",
-    "Enum",
-    "Exception",
-}
 
 
 def describe(spec: ModelSpec, source: bytes) -> ModelSpec:
-    """Return the spec with the properties found in the text of its `etls.py`, or with a fault.
-
-    Of several classes with the method, the one that is named like the model is meant. Without one,
-    a class with `fit` or `train` is the model.
-    """
+    """Return the spec with the properties found in the text of its `etls.py`, or with a fault."""
     tree = _parse(source)
     if isinstance(tree, Fault):
         return replace(spec, fault=tree)
-    classes = {node.name: node for node in _classes(tree.body)}
-    chosen = _choose(classes, spec.name)
-    if isinstance(chosen, Fault):
-        return replace(spec, fault=chosen)
-    members = _members(classes, chosen)
-    if _inherits_from_elsewhere(classes, chosen):
-        members = {**_inherited(spec, chosen), **members}
-    found = training_methods.find(members)
+    folder = Folder.of(spec)
+    entry = entry_points.choose(folder, folder.know(tree), tree, spec.name)
+    if isinstance(entry, Fault):
+        return replace(spec, fault=entry)
+    if entry.function:
+        return _with_functions(replace(spec, function=entry.function), entry.members)
+    return _with_class(replace(spec, class_name=entry.class_name), entry.members)
+
+
+def _with_functions(spec: ModelSpec, found: Mapping[str, Member]) -> ModelSpec:
+    """Describe a model that is a plain function: it has no instance, and nothing trains it."""
+    _, function = found.get(METHOD) or found[BATCH]
+    is_async = isinstance(function, ast.AsyncFunctionDef)
+    return replace(spec, is_async=is_async, fault=_fault(found, bound=False))
+
+
+def _with_class(spec: ModelSpec, found: Mapping[str, Member]) -> ModelSpec:
+    """Describe a model that is a class, or an object of one, by its methods."""
+    members = {name: function for name, (_, function) in found.items()}
+    methods = training_methods.find(members)
     method = members.get(METHOD)
-    predicting = {METHOD, BATCH, PREDICT} if found else {METHOD, BATCH}
-    if found and members.keys().isdisjoint((METHOD, BATCH)):
+    predicting = {METHOD, BATCH, PREDICT} if methods else {METHOD, BATCH}
+    if methods and members.keys().isdisjoint((METHOD, BATCH)):
         method = members.get(PREDICT)
     return replace(
         spec,
-        class_name=chosen,
-        writes_self=writes_self(members, chosen, predicting),
+        writes_self=writes_self(members, spec.class_name, predicting),
         is_async=isinstance(method, ast.AsyncFunctionDef),
-        methods=found,
-        plan=_plan(spec, chosen, members) if found else NO_PLAN,
-        fault=_batch_fault(members.get(METHOD), members.get(BATCH))
-        or training_methods.fault(members),
+        methods=methods,
+        plan=_plan(spec, members) if methods else NO_PLAN,
+        fault=_fault(found, bound=True) or training_methods.fault(members),
     )
 
 
-def _plan(spec: ModelSpec, chosen: str, members: Members) -> TrainingPlan:
-    plan, _ = training_plan.read(spec.path, chosen)
+def _plan(spec: ModelSpec, members: Members) -> TrainingPlan:
+    plan, _ = training_plan.read(spec)
     return replace(plan, takes_rows=training_methods.takes_rows(members))
 
 
@@ -76,169 +75,91 @@ def _parse(source: bytes) -> ast.Module | Fault:
         return Fault("static", f"{FILE} cannot be parsed: {error or type(error).__name__}", FILE)
 
 
-def _classes(body: Sequence[ast.stmt]) -> Iterator[ast.ClassDef]:
-    """Yield the classes of a module, also those in an `if`, `try` or `with` at its top level."""
-    for node in body:
-        if isinstance(node, ast.ClassDef):
-            yield node
-        elif isinstance(node, ast.If | ast.Try | ast.With):
-            for part in ("body", "orelse", "finalbody"):
-                yield from _classes(getattr(node, part, []))
-            for handler in getattr(node, "handlers", []):
-                yield from _classes(handler.body)
-
-
-# --- the class ------------------------------------------------------------------------------------
-
-
-def _choose(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
-    """Return the name of the class that is the model, or the fault that none or several can be."""
-    found = [
-        name for name in classes if not _members(classes, name).keys().isdisjoint((METHOD, BATCH))
-    ]
-    if not found:
-        return _choose_trainable(classes, folder)
-    if len(found) == 1:
-        return found[0]
-    bases = {base for name in found for base in _bases(classes[name])}
-    leaves = [name for name in found if name not in bases]
-    if chosen := _named(found, folder) or (leaves[0] if len(leaves) == 1 else None):
-        return chosen
-    listed = ", ".join(f"{name} (line {classes[name].lineno})" for name in found)
-    return Fault(
-        "static",
-        f"several classes have a {METHOD} method: {listed}",
-        FILE,
-        classes[found[1]].lineno,
-        hint=f"name one of them {folder.replace('-', '_')} or {METHOD}, "
-        "or rename the method in the others",
-    )
-
-
-def _choose_trainable(classes: dict[str, ast.ClassDef], folder: str) -> str | Fault:
-    """Return the class that is the model where none has a predicting method of its own.
-
-    It may inherit one from a class of another file, which only an import can tell. Otherwise it is
-    the class with `fit` or `train`. A transformer, and an estimator beside other classes, is a part
-    of a model; only its name can make it the model.
-    """
-    found = {name: _members(classes, name) for name in classes}
-    trainable = [name for name in classes if training_methods.find(found[name])]
-    inheriting = [name for name in classes if _inherits_from_elsewhere(classes, name)]
-    for names in (trainable, inheriting):
-        if chosen := _named(names, folder):
-            return chosen
-    bases = {base for name in trainable for base in _bases(classes[name])}
-    whole = [
-        name
-        for name in trainable
-        if name not in bases and not training_methods.is_transformer(found[name])
-    ]
-    plain = [name for name in whole if not training_methods.is_estimator(classes[name])]
-    for names in (plain, whole):
-        if len(names) == 1:
-            return names[0]
-    if not trainable:
-        return _no_class(classes, folder)
-    return training_methods.unclear(classes, whole or trainable, folder)
-
-
-def _no_class(classes: dict[str, ast.ClassDef], folder: str) -> Fault:
-    seen = f" (classes: {', '.join(classes)})" if classes else ""
-    method = f"def {METHOD}(self, variables) that returns a dict"
-    trained = "with def fit(self, x, y) that returns a fitted model"
-    hint = f"write class {folder.replace('-', '_')} with {method}, or {trained}"
-    return Fault("static", f"no class with a {METHOD} method{seen}", FILE, hint=hint)
-
-
-def _named(found: Sequence[str], folder: str) -> str | None:
-    """Return the class that is named like the folder, else that of the original convention."""
-    if folder in found:
-        return folder
-    # A class cannot have a folder's hyphens: credit-risk is CreditRisk or credit_risk.
-    alike = [name for name in found if _bare(name) == _bare(folder)]
-    if len(alike) == 1:
-        return alike[0]
-    return METHOD if METHOD in found else None
-
-
-def _bare(name: str) -> str:
-    return name.replace("-", "").replace("_", "").lower()
-
-
-def _bases(node: ast.ClassDef) -> list[str]:
-    return [base.id for base in node.bases if isinstance(base, ast.Name)]
-
-
-def _inherits_from_elsewhere(classes: dict[str, ast.ClassDef], name: str) -> bool:
-    """Return whether a class has a base outside of this file that may have the method."""
-    others = {key: node for key, node in classes.items() if key != name}
-    for base in map(base_name, classes[name].bases):
-        if base in others:
-            if _inherits_from_elsewhere(others, base):
-                return True
-        elif base != name and base not in PLAIN_BASES:
-            return True
-    return False
-
-
-def _inherited(spec: ModelSpec, class_name: str) -> Members:
-    """Return the training methods that a class has from bases in other files of its folder."""
-    folder = Folder(spec.path)
-    if (module := folder.module(FILE.removesuffix(".py"))) is None:
-        return {}
-    found = {name: folder.method(module, class_name, name) for name in LIFECYCLE}
-    return {name: method[1] for name, method in found.items() if method}
-
-
-def _members(
-    classes: dict[str, ast.ClassDef], name: str, seen: frozenset[str] = frozenset()
-) -> Members:
-    """Return the methods of a class and of its bases in this file, by name.
-
-    None stands for one that is assigned from something else than a method of the class.
-    """
-    members: Members = {}
-    for base in reversed(_bases(classes[name])):
-        if base in classes and base not in seen and base != name:
-            members.update(_members(classes, base, seen | {name}))
-    for node in classes[name].body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            members[node.name] = node
-        elif isinstance(node, ast.Assign):
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    alias = node.value.id if isinstance(node.value, ast.Name) else ""
-                    members[target.id] = members.get(alias)
-    return members
-
-
 # --- its methods ----------------------------------------------------------------------------------
 
 
-def _batch_fault(method: Function | None, batch: Function | None) -> Fault | None:
-    """Return why a class's batch method cannot be called; None if it can."""
-    if batch is None:
+def _fault(found: Mapping[str, Member], *, bound: bool) -> Fault | None:
+    """Return why the predicting methods cannot be called; None if they can.
+
+    `bound`: they are methods, whose first argument is the instance.
+    """
+    for name in (METHOD, BATCH):
+        home, function = found.get(name, (None, None))
+        if home is None or function is None or function.decorator_list:
+            continue  # a decorator may make anything of it
+        if fault := _of_function(function, bound=bound) or _of_batch(function, bound=bound):
+            return replace(fault, file=home.file)
+    (home, batch), (_, single) = found.get(BATCH, NOTHING), found.get(METHOD, NOTHING)
+    if home and batch and isinstance(single, ast.AsyncFunctionDef):
+        return replace(_awaited(single), file=home.file)
+    return None
+
+
+NOTHING = (None, None)
+
+
+def _of_function(function: Function, *, bound: bool) -> Fault | None:
+    """Return why a function gives no dict, or why its arguments would be others than meant."""
+    arguments = ast.unparse(function.args)
+    signature = f"def {function.name}({arguments})"
+    if function.name == METHOD and (line := _line_of_yield(function)):
+        message = f"{METHOD} is a generator, because of the yield in line {line}: it gives no dict"
+        return Fault("static", message, FILE, line, hint="return one dict")
+    given = [*function.args.posonlyargs, *function.args.args]
+    first = given[0].arg if given else ""
+    if not bound and first == "self":
+        hint = "leave out self, or put it into a class"
+        message = f"{signature} is a plain function, so nothing fills self"
+        return Fault("static", message, FILE, function.lineno, hint=hint)
+    if bound and not function.args.vararg and not (first and _is_instance(function, first)):
+        hint = f"def {function.name}(self{', ' if arguments else ''}{arguments})"
+        return Fault("static", f"{signature} has no self", FILE, function.lineno, hint=hint)
+    return None
+
+
+def _is_instance(function: Function, name: str) -> bool:
+    """Return whether the only parameter of a method can be the instance: variables have a type, or
+    are subscripted.
+    """
+    arguments = function.args
+    if name in ("self", "cls") or len([*arguments.posonlyargs, *arguments.args]) > 1:
+        return True
+    if next(one for one in (*arguments.posonlyargs, *arguments.args)).annotation:
+        return False
+    subscripted = [node.value for node in ast.walk(function) if isinstance(node, ast.Subscript)]
+    return not any(isinstance(one, ast.Name) and one.id == name for one in subscripted)
+
+
+def _line_of_yield(function: Function) -> int | None:
+    """Return the line of a `yield` of a function itself, not of one inside of it."""
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Yield | ast.YieldFrom):
+            return node.lineno
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            waiting += ast.iter_child_nodes(node)
+    return None
+
+
+def _of_batch(batch: Function, *, bound: bool) -> Fault | None:
+    """Return why a batch method cannot be called; None if it can, and for another method."""
+    if batch.name != BATCH:
         return None
-    for function in (batch, method):
-        if isinstance(function, ast.AsyncFunctionDef):
-            return Fault(
-                "static",
-                f"async def {function.name}: a batch is called, not awaited",
-                FILE,
-                function.lineno,
-                hint=f"make it a plain def, or leave out {BATCH}",
-            )
-    given = [*batch.args.posonlyargs, *batch.args.args]
-    optional = len(batch.args.defaults)
-    extra = any(default is None for default in batch.args.kw_defaults)
-    takes_rows = (len(given) >= 2 and len(given) - optional <= 2) and not extra  # self and the rows
-    if takes_rows or batch.decorator_list or (batch.args.vararg and len(given) <= 2 and not extra):
+    if isinstance(batch, ast.AsyncFunctionDef):
+        return _awaited(batch)
+    arguments = batch.args
+    given = len([*arguments.posonlyargs, *arguments.args]) - bound
+    extra = any(default is None for default in arguments.kw_defaults)
+    takes_rows = given >= 1 and given - len(arguments.defaults) <= 1 and not extra
+    if takes_rows or (arguments.vararg and given <= 1 and not extra):
         return None
-    return Fault(
-        "static",
-        f"{BATCH} must take one argument: the rows",
-        FILE,
-        batch.lineno,
-        hint=f"def {BATCH}(self, rows: list) -> list",
-    )
+    signature = f"def {BATCH}({'self, ' if bound else ''}rows: list) -> list"
+    message = f"{BATCH} must take one argument: the rows"
+    return Fault("static", message, FILE, batch.lineno, hint=signature)
+
+
+def _awaited(function: Function) -> Fault:
+    message = f"async def {function.name}: a batch is called, not awaited"
+    hint = f"make it a plain def, or leave out {BATCH}"
+    return Fault("static", message, FILE, function.lineno, hint=hint)

@@ -6,9 +6,8 @@ import ast
 from collections.abc import Mapping, Sequence
 
 from modelsync.models.convention import BATCH, FILE, LIFECYCLE, METHOD, PREDICT
+from modelsync.models.discovery.module_source import Function
 from modelsync.models.types import Fault
-
-Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 Members = dict[str, Function | None]
 """The methods of a class by name; None for one that is assigned from something else."""

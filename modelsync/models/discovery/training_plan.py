@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from modelsync.models.convention import FILE
 from modelsync.models.data_schema import NO_PLAN, TrainingPlan
-from modelsync.models.discovery.folder_source import Folder, Module
+from modelsync.models.discovery.folder_source import Folder
+from modelsync.models.discovery.module_source import Module
+from modelsync.models.types import ModelSpec
 
 
-def read(path: Path, class_name: str) -> tuple[TrainingPlan, tuple[str, ...]]:
-    """Return the plan of a class in a model's folder, and what in it cannot be read, in words."""
-    folder = Folder(path)
-    module = folder.module(FILE.removesuffix(".py"))
-    if module is None:
+def read(spec: ModelSpec) -> tuple[TrainingPlan, tuple[str, ...]]:
+    """Return the plan of a model's class, and what in it cannot be read, in words."""
+    folder = Folder.of(spec)
+    if (module := folder.etls) is None:
         return NO_PLAN, ()
     found: dict[str, Any] = {}
     warnings = []
-    for name, (home, node) in _assigned(folder, module, class_name).items():
+    for name, (home, node) in _assigned(folder, module, spec.class_name).items():
         expected, convert = ATTRIBUTES[name]
         try:
             value = _literal(folder, home, node)

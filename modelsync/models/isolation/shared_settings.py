@@ -8,24 +8,15 @@ model has a context of its own.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Set
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, nullcontext, suppress
 
 from modelsync.models.isolation.library_settings import LIBRARY_SETTINGS
+from modelsync.models.isolation.noted_imports import Around, NotedImports
 from modelsync.models.isolation.process_settings import PROCESS, changed_variables
 from modelsync.models.isolation.setting import SharedSetting, Value
 
-if TYPE_CHECKING:
-    from importlib.abc import Loader, MetaPathFinder
-else:  # see `import_hooks`
-    Loader = MetaPathFinder = object
-
 SETTINGS = (*PROCESS, *LIBRARY_SETTINGS)
-
-Around = Callable[[], AbstractContextManager[None]]
 
 LIBRARIES = {one.library for one in SETTINGS if one.library}
 
@@ -84,7 +75,7 @@ class SharedSettings:
 
         `around` surrounds the import of these, and that of further `libraries`.
         """
-        finder = _Imports(LIBRARIES | libraries, around, self.note)
+        finder = NotedImports(LIBRARIES | libraries, self.note, around)
         sys.meta_path.insert(0, finder)
         try:
             yield
@@ -102,53 +93,3 @@ def preserved() -> Iterator[None]:
             yield
     finally:
         settings.restore()
-
-
-class _Imports(MetaPathFinder):
-    """Surrounds the imports of libraries, and calls a function after each."""
-
-    def __init__(self, names: Set[str], around: Around, then: Callable[[str], None]) -> None:
-        self._names = names
-        self._around = around
-        self._then = then
-        self._busy = False
-
-    def find_spec(
-        self, fullname: str, path: Any, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname not in self._names or self._busy:
-            return None
-        self._busy = True
-        try:
-            for finder in sys.meta_path:
-                if finder is not self and (found := finder.find_spec(fullname, path, target)):
-                    if found.loader:
-                        found.loader = _Noting(found.loader, self._around, self._then)
-                    return found
-        finally:
-            self._busy = False
-        return None
-
-
-class _Noting(Loader):
-    """Runs a module, surrounded, then calls a function with its name."""
-
-    def __init__(self, loader: Any, around: Around, then: Callable[[str], None]) -> None:
-        self._loader = loader
-        self._around = around
-        self._then = then
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        module: ModuleType | None = self._loader.create_module(spec)
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        with self._around():
-            self._loader.exec_module(module)
-        module.__loader__ = self._loader
-        if module.__spec__:
-            module.__spec__.loader = self._loader
-        self._then(module.__name__)

@@ -11,49 +11,78 @@ import importlib
 import json
 import sys
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from modelsync.models.isolation import import_hooks
+from modelsync.models.isolation.model_package import ROOT
+from modelsync.models.isolation.noted_imports import NotedImports
+from modelsync.models.search_roots import SearchRoots
 
-_installed = False
+_installed: set[str] = set()
 
 
 def install() -> None:
-    """Have `multiprocessing` prepare its new processes so, once a model has imported it."""
-    import_hooks.after_import("multiprocessing", _prepare)
-    import_hooks.after_import("joblib", _pickle_by_value)
+    """Have `multiprocessing` and joblib prepare their new processes so, once they are imported."""
+    waiting = PREPARED.keys() - _installed
+    _installed.update(waiting)
+    for library in waiting & sys.modules.keys():
+        PREPARED[library]()
+    if waiting:
+        sys.meta_path.insert(0, NotedImports(waiting, lambda library: PREPARED[library]()))
 
 
-def _pickle_by_value() -> None:
+def _prepare_multiprocessing() -> None:
+    _prepare("multiprocessing.spawn")
+
+
+def _prepare_joblib() -> None:
     """Have joblib send the functions of models to its processes as it does with a script's."""
     for name in ("cloudpickle", "joblib.externals.cloudpickle"):  # an old joblib has its own
         with suppress(ImportError, AttributeError):
             cloudpickle = importlib.import_module(name)
-            cloudpickle.register_pickle_by_value(sys.modules[import_hooks.ROOT])
+            cloudpickle.register_pickle_by_value(sys.modules[ROOT])
+    with suppress(ImportError, AttributeError):
+        _prepare("joblib.externals.loky.backend.spawn")
 
 
-def _prepare() -> None:
+PREPARED = {"multiprocessing": _prepare_multiprocessing, "joblib": _prepare_joblib}
+"""The libraries that start processes, and what prepares each once it is imported."""
+
+
+def _prepare(module: str) -> None:
     """Have what a new process is told name this module, and the packages of this process."""
-    global _installed
-    if _installed:
-        return
-    _installed = True
-    from multiprocessing import spawn
-
+    spawn = importlib.import_module(module)
     original = spawn.get_preparation_data
+    if hasattr(original, "__wrapped__"):
+        return
 
-    def get_preparation_data(name: str) -> dict[str, Any]:
-        data: dict[str, Any] = original(name)
+    @wraps(original)
+    def get_preparation_data(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        data: dict[str, Any] = original(*args, **kwargs)
         data.pop("init_main_from_path", None)
         data["init_main_from_name"] = "modelsync.models.isolation.spawned"
-        data["sys_argv"] = [*data["sys_argv"], json.dumps(import_hooks.folders())]
+        data["sys_argv"] = [*data["sys_argv"], json.dumps(_packages())]
         return data
 
     vars(spawn)["get_preparation_data"] = get_preparation_data
 
 
+def _packages() -> dict[str, Any]:
+    return {
+        label: [str(roots.folder), roots.shared and str(roots.shared), roots.path]
+        for label, roots in import_hooks.opened().items()
+    }
+
+
+def _open_packages() -> None:
+    """Make the packages known that the last argument describes."""
+    for label, (folder, shared, path) in json.loads(sys.argv.pop()).items():
+        roots = SearchRoots(Path(folder), shared and Path(shared), tuple(path))
+        import_hooks.open_roots(roots, label)
+
+
 if __name__ == "__mp_main__":
     install()
-    for package, folder in json.loads(sys.argv.pop()).items():
-        import_hooks.open_package(Path(folder), package)
+    _open_packages()

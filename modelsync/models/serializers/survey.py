@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-from modelsync.models.isolation.import_hooks import ROOT
+from modelsync.models.isolation.model_package import ROOT
 
 _OTHERS_OWN = {ROOT, "__main__", "__mp_main__"}
 """Modules that no other process can import by these names."""

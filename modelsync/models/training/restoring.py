@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from modelsync.models.isolation.import_hooks import ROOT
+from modelsync.models.isolation.model_package import ROOT
 from modelsync.models.serializers.survey import survey
 
 _CONSTANTS = (str, bytes, int, float, complex, bool, type(None), PurePath, type)

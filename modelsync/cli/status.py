@@ -1,0 +1,51 @@
+"""`modelsync status`: what a running service serves, and what became of the last sync."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelsync.cli import console, service_client
+from modelsync.cli.command import load_settings
+from modelsync.cli.service_client import ServiceClient, short
+
+
+@click.command(short_help="Show what a running service serves, and what its last sync did.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@service_client.options
+def status(url: str | None, token_file: Path | None, timeout: float, *, as_json: bool) -> int:
+    """Show the commit that serves, the last and the next sync, and each model that has a problem.
+
+    The exit code is 1 if the service cannot be reached, is not ready, or serves a model not at all
+    or in an earlier version.
+    """
+    service = ServiceClient.of(load_settings(), url, token_file, timeout)
+    found = service.overview()
+    broken = [model for model in found["models"] if model["state"] != "ready"]
+    if as_json:
+        service_client.print_json(found)
+    else:
+        for line in _lines(found, broken, service.url):
+            click.echo(line)
+    return 0 if found["ready"] and not broken else 1
+
+
+def _lines(found: dict[str, Any], broken: list[dict[str, Any]], url: str) -> Iterator[str]:
+    last = found["sync"]
+    if found["ready"]:
+        yield f"ready: {short(found['release'])} at {url}/"
+    else:
+        yield f"{console.marked('not ready', 'bold red')}: {found['reason']}"
+    yield f"models: {len(found['models'])}, {len(broken)} with a problem"
+    if last["result"]:
+        why = f": {last['message']}" if last["message"] else ""
+        yield f"last sync: {last['result']} at {last['time']}, wanted {short(last['wanted'])}{why}"
+    if last["next"]:
+        yield f"next sync: {last['next']}"
+    for model in broken:
+        state = console.marked(model["state"], "bold red")
+        serves = f" (serves {short(model['version'])})" if model["version"] else ""
+        yield f"  {model['name']} {state}{serves}: {model['reason']}"

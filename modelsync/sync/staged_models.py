@@ -1,0 +1,86 @@
+"""The models of a release while it is built: found in the commit, and those that take the place of
+broken ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modelsync.deadline import Deadline
+from modelsync.environments.assignment import assign
+from modelsync.environments.builder import Builder
+from modelsync.files import storage
+from modelsync.models.discovery.folders import discover
+from modelsync.models.discovery.repository_files import RepositoryFiles
+from modelsync.models.discovery.shared_folders import SharedFolders
+from modelsync.models.types import CheckResult, ModelEntry, ModelName, ModelSpec
+from modelsync.releases.store import Release, Staging
+from modelsync.sync import kept_models
+from modelsync.sync.plan import decide, with_problems
+from modelsync.sync.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class StagedModels:
+    """The models of a commit, whose files are in the `staging` folder.
+
+    `beside`: the names beside their folders.
+    """
+
+    staging: Staging
+    commit: str
+    specs: Sequence[ModelSpec]
+    beside: frozenset[str]
+
+    @classmethod
+    def of(
+        cls, source: Source, wanted: str, staging: Staging, builder: Builder, deadline: Deadline
+    ) -> StagedModels:
+        """Export a commit, find its models, their shared code and their environments.
+
+        Raises SyncError.
+        """
+        root = staging.models_serve
+        exported = source.export(wanted, root, deadline)
+
+        def found(files: RepositoryFiles) -> list[ModelSpec]:
+            shared = SharedFolders(files, source.view, staging.shared)
+            return discover(root, exported.versions, subdir=source.view, shared=shared)
+
+        if not (specs := source.inspect(wanted, deadline, found)):
+            raise source.no_models(wanted, deadline)
+        specs = with_problems(root, specs, exported.problems)
+        specs = assign(specs, exported.shared, builder)
+        beside = exported.beside - {f"{spec.name}/" for spec in specs}
+        return cls(staging, exported.commit, specs, beside)
+
+    def entries(
+        self,
+        results: Mapping[ModelName, CheckResult],
+        current: Release | None,
+        release_id: str,
+        *,
+        keep_previous: bool,
+    ) -> list[ModelEntry]:
+        """Return the entries of the new release, whose files are in place then.
+
+        Raises StorageFailed.
+        """
+        found = []
+        for spec in self.specs:
+            before = current.models.get(spec.name) if current else None
+            entry = decide(
+                spec,
+                results[spec.name],
+                before,
+                keep_previous=keep_previous,
+                release_id=release_id,
+            )
+            if current and before and entry.state == "stale":
+                with storage():
+                    kept_models.keep(before, current, self.staging)
+            found.append(entry)
+        with storage():
+            kept_models.remove_unused(found, self.staging)
+        return found
