@@ -36,6 +36,7 @@ from modelsync.errors import RequestError
 from modelsync.inference.serving import Service
 from modelsync.models.convention import RESERVED
 from modelsync.server.auth import Authorizer
+from modelsync.server.cors import Cors
 from modelsync.server.responses import signature
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ def create_app(service: Service) -> Flask:
             strict_slashes=route.strict_slashes,
         )
     _handle_errors(app, service)
+    _answer_preflights(app, service)
     _set_response_headers(app, service)
     return app
 
@@ -161,6 +163,30 @@ def _not_found(path: str, base: str) -> str:
     if (shorter := path.rstrip("/")) not in {path, ""}:
         return f"{detail}, with a slash at its end: ask for {shorter!r}."
     return f"{detail}: see {base}/usage for the models."
+
+
+def _answer_preflights(app: Flask, service: Service) -> None:
+    """Let pages of other origins call the service; our own worker has answered their preflights."""
+    cors = Cors(service.settings.server.cors_origins)
+    if not cors.enabled:
+        return
+
+    @app.before_request
+    def preflight() -> Response | None:
+        given = request.headers.get
+        fields = cors.preflight(
+            request.method,
+            given("Origin"),
+            given("Access-Control-Request-Method"),
+            given("Access-Control-Request-Headers", ""),
+        )
+        return replies.respond(problems.Answer(204, b"", "", fields)) if fields else None
+
+    @app.after_request
+    def set_fields(response: Response) -> Response:
+        for name, value in cors.fields(request.headers.get("Origin")):
+            response.headers.add(name, value)
+        return response
 
 
 def _set_response_headers(app: Flask, service: Service) -> None:

@@ -13,6 +13,8 @@ import orjson
 
 from modelsync import problems
 from modelsync.problems import Answer
+from modelsync.server import cors
+from modelsync.server.cors import Cors
 from modelsync.server.request import Exchange, Request
 from modelsync.server.request_ids import HEADER as REQUEST_ID
 from modelsync.server.streams import StreamedAnswer
@@ -32,6 +34,9 @@ RENDERED = frozenset(
         "Server",
         REQUEST_ID,
         RELEASE,
+        cors.ALLOW_ORIGIN,
+        cors.CREDENTIALS,
+        cors.EXPOSE,
     )
 )
 """Fields, in lower case, that `Responses` writes itself instead of those of a WSGI application."""
@@ -49,10 +54,13 @@ def signature(
 
 
 class Responses:
-    """Renders the answers of one worker; `release` is the commit that serves."""
+    """Renders the answers of one worker; `release` is the commit that serves, `origins` are those
+    whose pages may read answers.
+    """
 
-    def __init__(self, release: str | None) -> None:
+    def __init__(self, release: str | None, origins: tuple[str, ...] = ()) -> None:
         self.release = release
+        self.cors = Cors(origins)
         self._release = f"{RELEASE}: {release}\r\n" if release else ""
         self._constant = b""
         self.tick()
@@ -82,6 +90,8 @@ class Responses:
         elif answer.status != 304 and answer.status != 204:
             head.append(b"Content-Length: %d\r\n" % len(answer.body))
         head.extend(_field(name, value) for name, value in answer.headers)
+        if self.cors.enabled:
+            head.append(self._cors_fields(request, answer.headers))
         if close:
             head.append(b"Connection: close\r\n")
         elif request.version == "1.0":
@@ -95,6 +105,18 @@ class Responses:
         """Return the bytes of a 503 in place of an answer for which there is no room."""
         answer = self.problem(503, detail, exchange.request.request_id)
         return self.render(exchange.request, answer, close=exchange.close)
+
+    def success_fields(self, version: str, request: Request, *, stale: bool = False) -> bytes:
+        """Return the fields of all successful answers of one version of a model to requests with
+        this head.
+        """
+        fields = _field("Content-Type", problems.JSON) + _field(MODEL_VERSION, version)
+        state = _field(*STALE) if stale else b""
+        return fields + state + self._cors_fields(request)
+
+    def _cors_fields(self, request: Request, known: problems.Headers = ()) -> bytes:
+        fields = self.cors.fields(cors.text(request.header(b"origin")))
+        return b"".join(_field(*field) for field in fields if field not in known)
 
     def success(self, request_id: bytes, fields: bytes, payload: bytes) -> bytes:
         """Return the bytes of an answer with a result; `fields` are those of `success_fields`."""
@@ -111,12 +133,6 @@ class Responses:
         body = problems.document(status, detail, request_id=request_id, release=self.release)
         headers = (("Retry-After", "1"),) if status == 503 else ()
         return Answer(status, orjson.dumps(body), problems.PROBLEM, headers)
-
-
-def success_fields(version: str, *, stale: bool = False) -> bytes:
-    """Return the fields of all successful answers of one version of a model."""
-    fields = _field("Content-Type", problems.JSON) + _field(MODEL_VERSION, version)
-    return fields + _field(*STALE) if stale else fields
 
 
 def _framing(answer: StreamedAnswer, request: Request) -> bytes:

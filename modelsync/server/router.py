@@ -26,6 +26,7 @@ from modelsync.protocols.native import NATIVE
 from modelsync.protocols.versions import codec_of, named_version
 from modelsync.server import probes
 from modelsync.server.auth import Authorizer
+from modelsync.server.cors import Cors
 from modelsync.server.media_type import check_media_type
 from modelsync.server.query import all_options, version_of
 from modelsync.server.request import Request
@@ -58,6 +59,7 @@ class Router:
         self._codecs = {
             name: codec_of(model.spec) for name, model in self._dataplane.models.items()
         }
+        self._cors = Cors(service.settings.server.cors_origins)
         self._probes = {b"/livez": probes.livez, b"/readyz": probes.readyz}
 
     def model_at(self, path: bytes) -> str | None:
@@ -90,6 +92,8 @@ class Router:
             elif request.method == b"POST" and path == self._all:
                 self.admit(request)
                 self._predict_all(request, respond)
+            elif (preflight := self._cors.answer(request)) is not None:
+                respond(preflight)
             elif request.method in (b"GET", b"HEAD") and path in self._probes:
                 respond(self._probes[path](self._service, request.request_id))
             elif b"%2f" in path.lower():  # WSGI would take it for a slash
@@ -217,7 +221,8 @@ class Router:
 
     def _predict_all(self, request: Request, respond: Respond) -> None:
         """Ask all models; a large body is decoded in a thread."""
-        options = all_options(request.query.decode("latin-1"))
+        flat = self._service.settings.server.all == "flat"
+        options = all_options(request.query.decode("latin-1"), flat=flat)
         respond = self._executor.threadsafe(respond)
 
         def done(outcomes: Outcomes) -> None:

@@ -209,6 +209,7 @@ def _instance(spec: ModelSpec, path: Path, package: Package, stored: Stored | No
         start=None if is_function else lifecycle.method(instance, "start"),
         stop=None if is_function else lifecycle.method(instance, "stop"),
         fitted=fitted,
+        form=found.form,
     )
 
 
