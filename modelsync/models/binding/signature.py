@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 from inspect import Parameter
+from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
@@ -94,7 +95,7 @@ def _unfilled(method: Callable[..., Any], name: str) -> ModelBroken:
         "write it as a def of the class; a decorator must return a function, or an object "
         "with __get__"
     )
-    line = code.co_firstlineno if code else None
+    line = code.co_firstlineno if code and Path(code.co_filename).name == FILE else None
     return ModelBroken(Fault("load", message, FILE, line, hint=hint))
 
 
@@ -123,7 +124,7 @@ def _wrapped(layer: Any, name: str) -> tuple[Any, int]:
         return layer.func, len(layer.args)
     if not isinstance(layer, MethodType):
         return getattr(layer, "__wrapped__", None) or _held_by(layer, name), 0
-    if layer.__func__.__name__ == "__call__":  # of an object that decorates
+    if getattr(layer.__func__, "__name__", "") == "__call__":  # of an object that decorates
         return _held_by(layer.__self__, name), 0
     return getattr(layer, "__wrapped__", None) or _held_by(layer.__func__, name), 1
 
