@@ -82,6 +82,8 @@ def dump(result: object, limit: int = MAX_BYTES) -> bytes:
 
 
 def _a(value: object) -> str:
+    if type(value).__name__ == "coroutine":
+        return f"a coroutine (async def {METHOD} could await it)"
     return "None" if value is None else f"a {type(value).__name__}"
 
 

@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelsync.models.convention import BATCH, METHOD
-from modelsync.models.discovery import class_source, no_entry_point, training_methods
+from modelsync.models.discovery import (
+    class_source,
+    no_entry_point,
+    training_methods,
+)
 from modelsync.models.discovery.class_source import Member
 from modelsync.models.discovery.folder_source import Folder
 from modelsync.models.discovery.module_source import Module
@@ -157,8 +161,9 @@ class _Search:
         if not self._is_function(name) or name not in (METHOD, BATCH):
             members = self._folder.members(self._module, name)
             return EntryPoint(class_name=name, members=members)
-        functions = {
-            one: next(iter(self._folder.made_of(self._module, one)), (self._module, None))
+        folder, module = self._folder, self._module
+        functions: dict[str, Member] = {
+            one: next(folder.functions(module, one), (module, None))
             for one in (METHOD, BATCH)
             if self._is_function(one)
         }
