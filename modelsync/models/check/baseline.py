@@ -192,7 +192,7 @@ def _blaming(example: Example, spec: ModelSpec) -> Iterator[None]:
     except ModelRaised as error:
         raise _failed(example, str(error)) from None
     except BaseException as error:  # noqa: BLE001 - model code: SystemExit is the model's fault
-        fault = from_exception(error, spec.path.absolute(), "example")
+        fault = from_exception(error, spec, "example")
         message, hint = f"example {example.name}: {fault.message}", fault.hint
         if (rejected := rejection.of(error)) and example.status is None:
             hint = f'an example of a rejected request holds "status": {rejected.status}'

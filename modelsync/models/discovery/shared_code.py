@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from modelsync.models.convention import FILE
-from modelsync.models.discovery.folders import is_meant_as_model
+from modelsync.models.discovery.folder_names import is_meant_as_model
 from modelsync.models.discovery.pickled_names import modules_in
 from modelsync.models.discovery.repository_files import (
     Kind,
@@ -83,7 +84,7 @@ class SharedCode:
         self._has_python: dict[str, bool] = {}
         self._everything: list[str] | None = None
         names = (name.partition(".")[0] for root in self.roots for name in files.names(root))
-        self.tops = frozenset(names)
+        self.tops = frozenset(names) - sys.stdlib_module_names
         """The names at the roots: what begins with no such name is not shared."""
 
     def of(self, name: str, own: RepositoryFiles | None = None) -> SharedFiles:
@@ -248,8 +249,10 @@ class _Search:
         if one.level:
             parents = [_path(parent) for parent in PurePosixPath(importer).parents]
             return parents[one.level - 1 : one.level]
-        if one.module.partition(".")[0] == OURS:
+        if (top := one.module.partition(".")[0]) == OURS:
             return []
+        if top in sys.stdlib_module_names:
+            return [self._home]
         # A module of another model's folder may import others of it as if it were its own.
         others = [folder for folder in self._code.folders if importer.startswith(f"{folder}/")]
         return list(dict.fromkeys([self._home, *self._code.roots, *others]))

@@ -110,7 +110,7 @@ def load(
         import_hooks.close_package(package.name)
         raise
     except BaseException as error:  # noqa: BLE001 - model code: SystemExit is the model's fault
-        fault = from_exception(error, path, "load")
+        fault = from_exception(error, spec, "load")
         import_hooks.close_package(package.name)
         cause = error if isinstance(error, ArtifactCorrupt | VersionRefused) else None
         raise ModelBroken(fault) from cause
