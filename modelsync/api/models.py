@@ -79,6 +79,7 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "versions": _versions(entry, loaded),
         "release": service.commit,
         "class": entry.spec.class_name or None,
+        "function": entry.spec.function or None,
         "artefact": entry.spec.artefact or None,
         "batched": loaded is not None and loaded.call_batch is not None,
         "async": entry.spec.is_async,

@@ -92,6 +92,8 @@ def not_a_dict(result: object) -> ModelRaised:
 
 
 def _a(value: object) -> str:
+    if type(value).__name__ == "coroutine":
+        return f"a coroutine (async def {METHOD} could await it)"
     return "None" if value is None else f"a {type(value).__name__}"
 
 
