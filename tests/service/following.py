@@ -192,8 +192,9 @@ class LastGood:
 
     @classmethod
     def of(cls, service: Service) -> LastGood:
+        pids = settled(service)  # first: an old generation answers, too, until it has been told
         answer = service.post("Model")
-        return cls(answer.headers["X-Modelsync-Release"], answer.json()["value"], settled(service))
+        return cls(answer.headers["X-Modelsync-Release"], answer.json()["value"], pids)
 
     def goes_on(self, service: Service) -> None:
         """The same processes answer with the same release, and the service is ready."""
