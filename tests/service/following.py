@@ -113,7 +113,7 @@ def workers(service: Service) -> set[int]:
 
 def settled(service: Service) -> set[int]:
     """The workers' process ids, once only one generation is left."""
-    until(lambda: len(service.masters()) == 1, 40, "the old generation has ended")
+    service.swapped()
     return until(lambda: found if len(found := workers(service)) == 2 else None, 20)
 
 
