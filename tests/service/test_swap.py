@@ -52,7 +52,7 @@ def swap_to(service: Service, models: Path, value: int) -> None:
     service.sync()
     until(lambda: service.release()["id"] != before, 30)
     until(lambda: service.post("Model").json()["value"] == value, 30)
-    until(lambda: len(service.masters()) == 1, 40)
+    service.swapped()
 
 
 def test_swaps_under_load_drop_no_request_and_mix_no_answer(tmp_path: Path) -> None:
@@ -114,6 +114,7 @@ if "gunicorn_master" in open("/proc/self/cmdline").read():
             write_model(models, "Other", answers("new"))
             service.sync()
             until(lambda: service.post("Other").status_code == 200, 60)
+        service.swapped()
         assert tally.failures == []
         assert service.post("Model").json() == {"value": 0}
         about = service.get("/models/Model").json()
@@ -142,6 +143,7 @@ def test_a_model_that_loads_in_the_check_only_is_not_swapped_in(
         with load(service.port, "/models/Model", BODY, connections=2) as tally:
             service.sync()
             until(lambda: service.post("Other").status_code == 200, 60)
+        service.swapped()
         assert tally.failures == []
         assert service.post("Model").json() == {"value": 0}
         about = service.get("/models/Model").json()
