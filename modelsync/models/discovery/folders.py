@@ -101,8 +101,8 @@ class _Examination:
 
     def _described(self, spec: ModelSpec, files: list[str]) -> ModelSpec:
         """Return the spec with what its files say, the shared ones too."""
-        if self.shared:
-            spec = self.shared.give(spec)
+        if self.shared and (spec := self.shared.give(spec)).fault:
+            return spec
         if FILE not in files:
             return _with_schema(_describe_artefact(spec, files), files)
         spec = source_analysis.describe(spec, (spec.path / FILE).read_bytes())
