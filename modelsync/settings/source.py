@@ -92,9 +92,8 @@ class Git:
         "MODELSYNC_GIT_LFS_URL",
         "",
         parsers.lfs_url,
-        "URL of the Git LFS server, which gets the credentials; needed where it is on another host "
-        "than the repository",
-        shown="that of the repository",
+        "URL of the Git LFS server, which gets the credentials; unset: the repository's own. "
+        "Needed where it is on another host than the repository",
     )
     cache: Path | None = setting(
         "MODELSYNC_GIT_CACHE",
