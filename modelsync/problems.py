@@ -29,6 +29,7 @@ STATUS: dict[type[errors.RequestError], int] = {
     errors.UnsupportedBody: 415,
     errors.VariablesInvalid: 422,
     errors.ModelRaised: 500,
+    errors.RequestRejected: 422,
     errors.ModelUnavailable: 503,
     errors.Overloaded: 503,
     errors.DeadlineExceeded: 504,
@@ -46,8 +47,14 @@ STATUS: dict[type[errors.RequestError], int] = {
     errors.UnknownRun: 404,
 }
 
-STATUS_BY_REASON = {"ok": 200} | {kind.reason: status for kind, status in STATUS.items()}
+STATUS_BY_REASON = (
+    {"ok": 200}
+    | {kind.reason: status for kind, status in STATUS.items() if kind is not errors.RequestRejected}
+    | {errors.rejected_as(status): status for status in errors.RequestRejected.COUNTED}
+)
 """The status of an answer by the reason in the counters."""
+
+_PHRASES = {int(status): status.phrase for status in HTTPStatus}
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -69,6 +76,8 @@ class Answer:
 
 def status_of(error: errors.RequestError) -> int:
     """Return the status code of a request error."""
+    if isinstance(error, errors.RequestRejected):
+        return error.status
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
@@ -81,7 +90,7 @@ def members(error: errors.RequestError) -> dict[str, Any]:
             return {"position": error.position}
         case errors.UnknownModel() if error.near:
             return {"near": list(error.near)}
-        case errors.ModelRaised():
+        case errors.ModelRaised() | errors.RequestRejected():
             return {"error": error.kind}
     return {}
 
@@ -98,7 +107,7 @@ def headers_of(error: errors.RequestError) -> Headers:
             return (("Retry-After", str(seconds)),)
         case errors.NotTrainable():
             return (("Allow", ", ".join(error.allowed)),)
-        case errors.Unauthenticated():
+        case errors.Unauthenticated() | errors.RequestRejected(status=401):
             return (("WWW-Authenticate", "Bearer"),)
     return ()
 
@@ -117,7 +126,7 @@ def document(
     `model` and `release` are null without one. `more` are further members.
     """
     return {
-        "title": HTTPStatus(status).phrase,
+        "title": _PHRASES.get(status, "Request Rejected"),
         "status": status,
         "detail": detail,
         "model": model,

@@ -40,8 +40,10 @@ def test_examples_pass_their_own_examples() -> None:
         assert model["fault"] is None
         files = list((EXAMPLES / name / "examples").glob("*.json"))
         if name not in UNFITTED:
-            assert model["examples"] == len(files) >= 2
-            assert all(json.loads(file.read_text())["response"] for file in files)
+            contents = [json.loads(file.read_text()) for file in files]
+            answered = [one for one in contents if "status" not in one]
+            assert model["examples"] == len(answered) >= 2
+            assert all(one["response"] for one in answered)
 
 
 def test_artefacts_can_be_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,12 @@ from typing import Literal
 Currency = Literal["EUR", "USD", "GBP", "CHF", "JPY"]
 
 
+class NoRate(Exception):
+    """Rejects a request: with a status code from 400 to 499 it is the client's fault."""
+
+    status_code = 422
+
+
 class Exchange:
     def __init__(self, path):
         self.rates = self.extract(path + "rates.csv")
@@ -30,7 +36,7 @@ class Exchange:
         history = self.rates[currency]
         known = bisect_right(history, on, key=lambda entry: entry[0]) if on else len(history)
         if not known:
-            raise ValueError(f"no {currency} rate before {history[0][0]}")
+            raise NoRate(f"no {currency} rate before {history[0][0]}")
         return history[known - 1][1]
 
     def transform_predict(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,26 +32,28 @@ def _discover(root: Path, top: Path | None = None) -> list[ModelSpec]:
     from modelsync.models.discovery.folders import discover
     from modelsync.models.discovery.work_tree import LocalRepository
 
-    return discover(root, subdir=LocalRepository.of(root, top).subdir)
+    repository = LocalRepository.of(root, top)
+    return discover(root, subdir=repository.subdir, shared=repository.in_place())
 
 
 def copied(path: Path, folders: list[ModelSpec], scratch: Path) -> list[ModelSpec]:
-    """The folders as a sync would make them, in the folder `scratch`: with the shared files that
-    they use, and without anything else beside them. What they write stays there.
+    """The models as a sync would make them, in the folder `scratch`: with the shared files that
+    they use, and nothing else beside their folders. What they write stays there.
     """
     from modelsync.files import copy_tree
+    from modelsync.models.discovery.folders import discover
     from modelsync.models.discovery.work_tree import LocalRepository
-    from modelsync.sync.shared_folders import FOLDER, share
 
-    found = []
-    (root := scratch / folders[0].path.parent.name).mkdir()
+    beside = folders[0].path.parent
+    repository = LocalRepository.of(beside, path.resolve())
+    root = scratch / "models_serve"
+    root.mkdir()
     for folder in folders:
         if folder.fault is None:
-            copy_tree(folder.path, root / folder.name)
-            folder = dataclasses.replace(folder, path=root / folder.name)
-        found.append(folder)
-    repository = LocalRepository.of(folders[0].path.parent, path.resolve())
-    return share(found, repository.files(), scratch / FOLDER)
+            copy_tree(folder.path, root / folder.path.name)
+    shared = repository.copied(scratch / "shared")
+    copies = {one.name: one for one in discover(root, subdir=repository.subdir, shared=shared)}
+    return [copies.get(folder.name, folder) for folder in folders]
 
 
 def shared_requirements(path: Path, folders: list[ModelSpec], settings: Settings) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,9 +36,11 @@ def generate(folder: Path | None, output: Path | None) -> int:
     from modelsync.files import tree_hash, write_atomically
     from modelsync.models.codegen import generator
     from modelsync.models.discovery.folders import discover
+    from modelsync.models.discovery.work_tree import LocalRepository
 
     output = (output or root.resolve().parent / "serve_models.py").resolve()
-    folders = discover(root)
+    repository = LocalRepository.of(root)
+    folders = discover(root, subdir=repository.subdir, shared=repository.in_place())
     entries = [_entry(model, output.parent) for model in folders]
     code = generator.generate(entries, base_url=settings.server.base_url, release=tree_hash(root))
     write_atomically(output, code.encode())
@@ -57,4 +60,6 @@ def _entry(model: ModelSpec, beside: Path) -> ModelEntry:
     from modelsync.models.types import ModelEntry
 
     path = Path(os.path.relpath(model.path.resolve(), beside))
+    if model.shared:
+        model = dataclasses.replace(model, shared=Path(os.path.relpath(model.shared, beside)))
     return ModelEntry.of(model, path, fault=model.fault)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from modelsync.environments.requirements import Requirements
 from modelsync.models import diagnosis
@@ -33,7 +32,7 @@ def explain(words: str, requirements: Requirements) -> Fault:
     if is_away(words):
         return away(requirements, _about(words))
     file, line = _place(words, requirements)
-    message = diagnosis.plain(_shortened(words), Path("/nowhere"))
+    message = diagnosis.plain(_shortened(words))
     full = "No space left" in words  # which passes as the state directory is cleared
     return Fault("environment", message, file, line, _hint(words), transient=full)
 
@@ -45,7 +44,7 @@ def is_away(words: str) -> bool:
 
 def away(requirements: Requirements, what: str = "") -> Fault:
     """Return the fault of a set whose packages cannot be downloaded now."""
-    message = diagnosis.plain(f"the package index cannot be reached{what}", Path("/nowhere"))
+    message = diagnosis.plain(f"the package index cannot be reached{what}")
     hint = "it is tried again; to do without, use `modelsync environments build` beforehand"
     return Fault("environment", message, requirements.main, hint=hint, transient=True)
 

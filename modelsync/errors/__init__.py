@@ -20,11 +20,13 @@ from modelsync.errors.requests import (
     ModelUnavailable,
     Overloaded,
     RequestError,
+    RequestRejected,
     RunnerDied,
     Unauthenticated,
     UnknownModel,
     UnsupportedBody,
     VariablesInvalid,
+    rejected_as,
 )
 from modelsync.errors.service import (
     AuthFailed,
@@ -84,6 +86,7 @@ REQUEST_ERRORS: tuple[type[RequestError], ...] = (
     NotFitted,
     UnknownVersion,
     VersionRefused,
+    RequestRejected,
 )
 """All kinds of errors of a prediction: each is counted by its `reason`, and has a status in
 `problems`.
@@ -126,6 +129,7 @@ __all__ = [
     "RemoteUnreachable",
     "RequestError",
     "RequestInProgress",
+    "RequestRejected",
     "ResourcesExhausted",
     "RunInProgress",
     "RunnerDied",
@@ -145,4 +149,5 @@ __all__ = [
     "VariablesInvalid",
     "VersionConflict",
     "VersionRefused",
+    "rejected_as",
 ]

@@ -82,6 +82,37 @@ class ModelRaised(RequestError):
         self.kind = kind
 
 
+class RequestRejected(RequestError):
+    """The model has rejected the request: it has raised an exception with this status of HTTP, from
+    400 to 499. That is the fault of the client.
+
+    `detail` is the message of the exception, `kind` the name of its type.
+    """
+
+    COUNTED = (
+        400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 412, 413, 415, 422, 423, 424, 428, 429,
+        451,
+    )  # fmt: skip
+    """Statuses that are counted by themselves; the others are counted together."""
+
+    reason = "rejected"
+
+    def __init__(self, status: int, detail: str = "", kind: str = "Exception") -> None:
+        super().__init__(detail or kind)
+        self.status = status
+        self.kind = kind
+
+    @property
+    def counted_as(self) -> str:
+        """The reason under which it is counted: that of its status, or else `reason`."""
+        return rejected_as(self.status) if self.status in self.COUNTED else self.reason
+
+
+def rejected_as(status: int) -> str:
+    """Return the reason under which rejections with this status are counted."""
+    return f"{RequestRejected.reason}_{status}"
+
+
 class ModelUnavailable(RequestError):
     """The model is listed but not loaded, or its circuit is open.
 

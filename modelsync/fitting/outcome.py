@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import signal
 
 from modelsync import json_text
 from modelsync.errors.training import JobStage
 from modelsync.fitting.messages import RESULT, STAGE, FitError, FitJob, FitResult
+from modelsync.models import diagnosis
 from modelsync.models.serialization import from_json
 
 _DOING = {
@@ -60,6 +60,4 @@ def _doing(job: FitJob) -> str:
 def _place(job: FitJob, report: str) -> tuple[str | None, int | None]:
     """Return the innermost line of the model's folder in the stack of the thread that crashed."""
     stack = report.partition("Current thread")[2].partition("\n\n")[0]
-    folder = re.escape(str(job.spec.path.absolute()))
-    found = re.search(rf'File "{folder}/([^"]+)", line (\d+)', stack)
-    return (found[1], int(found[2])) if found else (None, None)
+    return diagnosis.crash_place(stack, job.spec)

@@ -87,9 +87,8 @@ def _guarded(step: Callable[[], FitResult], job: FitJob, reporter: ProgressRepor
     try:
         return step()
     except BaseException as error:  # noqa: BLE001  model code: SystemExit, KeyboardInterrupt too
-        folder = job.spec.path.absolute()
-        failed = failures.of(error, reporter.current, folder)
-        failures.log(error, failed, folder)
+        failed = failures.of(error, reporter.current, job.spec)
+        failures.log(error, failed, job.spec)
         return FitResult(error=failed)
     finally:
         fork_guard.end_if_forked()  # a process that the model has forked returns to here

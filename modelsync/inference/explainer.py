@@ -1,5 +1,7 @@
 """Explains failed calls: turns what a model raised into the error of the client, and logs it.
 
+An exception with which the model rejects the request is the client's fault: no error in the log.
+
 The parts of an exception are the model's code: its message may take seconds to make, may quote an
 input of 9 MB, or may raise SystemExit. So it is made in threads of its own, in bounded time, and
 never in an event loop or in a thread that calls models.
@@ -9,13 +11,20 @@ from __future__ import annotations
 
 import logging
 
-from modelsync.errors import DeadlineExceeded, ModelRaised, Overloaded, RequestError
+from modelsync.errors import (
+    DeadlineExceeded,
+    ModelRaised,
+    Overloaded,
+    RequestError,
+    RequestRejected,
+)
 from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.invocation import INTERRUPTED
 from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.outcome import Done
 from modelsync.inference.thread_pool import PoolTask, ThreadPool
 from modelsync.inference.timeouts import Ticket
+from modelsync.models import rejection
 from modelsync.models.diagnosis import hide_paths
 from modelsync.models.types import LoadedModel
 from modelsync.observability.redaction import redacted
@@ -57,7 +66,7 @@ class Explainer:
             done(outcome)  # type: ignore[arg-type]
         elif issubclass(kind, CallTimeout):
             done(DeadlineExceeded(INTERRUPTED))
-        elif issubclass(kind, RequestError) and not issubclass(kind, ModelRaised):
+        elif issubclass(kind, RequestError) and not issubclass(kind, ModelRaised | RequestRejected):
             done(_freed(outcome))  # type: ignore[arg-type]
         else:
             self._submit(outcome, model, request_id, done)  # type: ignore[arg-type]
@@ -72,11 +81,15 @@ class Explainer:
         def work(ticket: Ticket) -> None:
             answer, said, trace = self._explained(error, name, model)
             if ticket.claim():
-                log.error("%s", said, extra={"fields": fields, "trace": trace})
+                level = logging.INFO if isinstance(answer, RequestRejected) else logging.ERROR
+                log.log(level, "%s", said, extra={"fields": fields, "trace": trace})
                 done(answer)
 
         def unexplained(_: RequestError) -> None:
-            done(ModelRaised(name, UNPRINTABLE))
+            if isinstance(error, RequestRejected):
+                done(_freed(error))
+            else:
+                done(ModelRaised(name, UNPRINTABLE))
 
         try:
             job = PoolTask(
@@ -92,17 +105,31 @@ class Explainer:
     ) -> tuple[RequestError, str, str]:
         """Return the error for the client, and for the log what happened, with the traceback."""
         try:
+            if isinstance(error, RequestRejected):
+                answer = self._rejected(error, model)
+                return answer, f"{model.name} rejected a request with {answer.status}: {answer}", ""
             if isinstance(error, ModelRaised):
                 trace = bounded(error.__cause__) if error.__cause__ else ""
                 return _freed(error), f"{model.name}: {error}", trace
-            message = hide_paths(redacted(message_of(error)), self._folder_of(model))
-            answer, trace = ModelRaised(name, message[:MESSAGE_LIMIT]), bounded(error)
+            message, trace = self._message(message_of(error), model), bounded(error)
             _forget_frames(error)
-            return answer, f"{model.name} raised {name}", trace
+            return ModelRaised(name, message), f"{model.name} raised {name}", trace
         except BaseException as problem:  # noqa: BLE001  parts of an exception are the model's code
             kind = type.__repr__(type(problem))
             said = f"{model.name} raised an exception that cannot be shown: {kind}"
             return ModelRaised("Exception", UNPRINTABLE), said, ""
+
+    def _rejected(self, error: RequestRejected, model: LoadedModel) -> RequestRejected:
+        """Return the rejection with the message of the exception that is its cause."""
+        cause = error.__cause__
+        said = rejection.message_of(cause) if cause else str(error)
+        _forget_frames(error)
+        if cause:
+            _forget_frames(cause)
+        return RequestRejected(error.status, self._message(said, model), error.kind)
+
+    def _message(self, said: str, model: LoadedModel) -> str:
+        return hide_paths(redacted(said), self._folder_of(model))[:MESSAGE_LIMIT]
 
     def _folder_of(self, model: LoadedModel) -> str:
         return f"{self._folder}{model.name}/" if self._folder else ""

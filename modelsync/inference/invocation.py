@@ -14,9 +14,9 @@ import sys
 from collections.abc import Sequence
 from time import perf_counter
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
-from modelsync.errors import DeadlineExceeded, ModelRaised, RequestError
+from modelsync.errors import DeadlineExceeded, ModelRaised, RequestError, RequestRejected
 from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.timeouts import Ticket
@@ -216,4 +216,6 @@ def reason_of(outcome: RawOutcome) -> str:
         return OK
     if issubclass(kind, CallTimeout):
         return DeadlineExceeded.reason
+    if kind is RequestRejected:
+        return cast("RequestRejected", outcome).counted_as
     return kind.reason if issubclass(kind, RequestError) else ModelRaised.reason

@@ -193,6 +193,8 @@ def _pack_error(error: errors.RequestError) -> bytes:
         case errors.ModelRaised():
             values["kind"] = error.kind
             values["detail"] = str(error).removeprefix(error.kind).removeprefix(": ")
+        case errors.RequestRejected():
+            values |= {"kind": error.kind, "status": error.status}
         case errors.ModelUnavailable() | errors.Overloaded():
             values["retry_after"] = error.retry_after
     return json_text.dump_lossy(values)
@@ -221,6 +223,8 @@ def _unpack_error(content: bytes) -> errors.RequestError:
             return errors.VariablesInvalid(fields)
         case errors.MalformedBody.reason:
             return errors.MalformedBody(detail, values["position"])
+        case errors.RequestRejected.reason:
+            return errors.RequestRejected(int(values["status"]), detail, str(values["kind"]))
         case errors.ModelUnavailable.reason:
             return errors.ModelUnavailable(detail, values["retry_after"])
         case errors.Overloaded.reason:

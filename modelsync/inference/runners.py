@@ -19,6 +19,7 @@ from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.model_runner import ModelRunner, RawOutcome
 from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.version_loading import LoadTerms
+from modelsync.models import rejection
 from modelsync.models.isolation import guards
 from modelsync.models.loading import lifecycle, loader
 from modelsync.models.loading.lifecycle import Wait
@@ -118,7 +119,8 @@ class InProcessRunner(ModelRunner):
     def call(self, payload: bytes, codec: Codec) -> bytes:
         """Answer one request, under the model's lock if its calls must not overlap.
 
-        Raises MalformedBody, VariablesInvalid, ModelRaised and every exception of the model,
+        Raises MalformedBody, VariablesInvalid, RequestRejected for an exception with a status
+        from 400 to 499, ModelRaised and every other exception of the model,
         SystemExit and KeyboardInterrupt included.
         """
         model = self.model
@@ -128,6 +130,10 @@ class InProcessRunner(ModelRunner):
             variables = codec.decode(payload)
             with model.lock:
                 return codec.encode(model.call(variables))
+        except Exception as error:
+            if rejected := rejection.of(error):
+                raise rejected from error
+            raise
         finally:
             if guards.moved:
                 guards.restore_cwd()
@@ -140,6 +146,10 @@ class InProcessRunner(ModelRunner):
                 return codec.encode(await self.model.call(variables))
             async with self._turn():
                 return codec.encode(await self.model.call(variables))
+        except Exception as error:
+            if rejected := rejection.of(error):
+                raise rejected from error
+            raise
         finally:
             guards.restore_cwd()
 
@@ -181,7 +191,7 @@ class InProcessRunner(ModelRunner):
             except CallTimeout:
                 raise
             except BaseException as error:  # noqa: BLE001  a validator may be the model's code
-                outcomes[index] = error
+                outcomes[index] = rejection.or_error(error)
         try:
             with model.lock or nullcontext():
                 results = model.call_batch(rows) if rows else []
@@ -191,7 +201,9 @@ class InProcessRunner(ModelRunner):
         except BaseException as error:  # noqa: BLE001  the edge of the model's code
             for index in indexes:
                 outcomes[index] = (
-                    self.outcome_of(payloads[index], codec) if len(rows) > 1 else error
+                    self.outcome_of(payloads[index], codec)
+                    if len(rows) > 1
+                    else rejection.or_error(error)
                 )
             return outcomes
         for index, result in zip(indexes, results, strict=True):
@@ -277,7 +289,7 @@ def _check_length(results: object, wanted: int) -> None:
 
 def _encoded(result: object, codec: Codec) -> RawOutcome:
     try:
-        return result if isinstance(result, Exception) else codec.encode(result)
+        return rejection.or_error(result) if isinstance(result, Exception) else codec.encode(result)
     except CallTimeout:
         raise
     except BaseException as error:  # noqa: BLE001  a result's own methods may be the model's code

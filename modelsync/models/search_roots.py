@@ -114,14 +114,15 @@ class SearchRoots:
         names = tuple(found.split("."))
         return names[1:] if names[0] == REPOSITORY else (*self.names, *names)
 
-    def shown(self, file: Path) -> str:
+    def shown(self, file: Path) -> str | None:
         """Return how people know a file: by its path in the model's folder, or of a shared one by
-        that in the repository.
+        that in the repository; None of any other file.
         """
         for root in filter(None, (self.folder, self.shared)):
-            if file.is_relative_to(root):
-                return str(file.relative_to(root))
-        return file.name
+            for place in (root, root.resolve()):
+                if file.is_relative_to(place):
+                    return str(file.relative_to(place))
+        return None
 
     def _means_own(self, own: Kind, top: str, inner: str) -> bool:
         """Return whether a module of the own folder is meant, `Churn/Churn.py`, and not `inner` of

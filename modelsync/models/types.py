@@ -155,11 +155,15 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One `examples/*.json`: a request, and the expected response (None: any)."""
+    """One `examples/*.json`: a request, and the expected response (None: any).
+
+    `status`: the status code with which the model rejects the request; None if it answers.
+    """
 
     name: str
     variables: dict[str, Any]
     response: dict[str, Any] | None = None
+    status: int | None = None
 
 
 @dataclass(slots=True)

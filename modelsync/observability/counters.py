@@ -33,6 +33,7 @@ REASONS = (
     *(kind.reason for kind in errors.REQUEST_ERRORS),
     OTHER,
     LOST,
+    *(errors.rejected_as(status) for status in errors.RequestRejected.COUNTED),
 )
 """Why a request got its answer: columns of a row. The server maps them to status codes."""
 
@@ -72,8 +73,10 @@ WIDTH = BATCHED + 1
 ROW = struct.Struct(f"{WIDTH}d")
 HEADER = struct.Struct("<II")
 
-LAYOUT = 1
-"""The number of this layout. Number 0 had the same width, but counted requests by status code."""
+LAYOUT = 2
+"""The number of this layout. Number 1 had no columns for rejected requests, number 0 counted
+requests by status code.
+"""
 
 
 def folder(home: Path) -> Path:

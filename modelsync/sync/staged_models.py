@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from modelsync.deadline import Deadline
 from modelsync.environments.assignment import assign
 from modelsync.environments.builder import Builder
-from modelsync.files import copy_tree, remove_tree, storage
+from modelsync.files import storage
 from modelsync.models.discovery.folders import discover
+from modelsync.models.discovery.repository_files import RepositoryFiles
+from modelsync.models.discovery.shared_folders import SharedFolders, pointer_faults
 from modelsync.models.types import CheckResult, ModelEntry, ModelName, ModelSpec
 from modelsync.releases.store import Release, Staging
-from modelsync.sync import shared_folders
+from modelsync.sync import kept_models
 from modelsync.sync.plan import decide, with_problems, without_shared
 from modelsync.sync.source import Source
 
@@ -42,14 +44,17 @@ class StagedModels:
         root = staging.models_serve
         exported = source.export(wanted, root, deadline)
         lacking = source.fetch_objects(wanted, root, deadline)
-        if not (found := discover(root, exported.versions, subdir=source.view)):
+
+        def found(files: RepositoryFiles) -> list[ModelSpec]:
+            shared = SharedFolders(files, source.view, staging.shared)
+            return discover(root, exported.versions, subdir=source.view, shared=shared)
+
+        if not (specs := source.inspect(wanted, deadline, found)):
             raise source.no_models(wanted, deadline)
-        specs = with_problems(root, found, {**lacking, **exported.problems})
+        specs = with_problems(root, specs, {**lacking, **exported.problems})
+        lacking = source.fetch_objects(wanted, staging.shared, deadline)
         with storage():
-            specs = source.inspect(
-                wanted, deadline, lambda files: shared_folders.share(specs, files, staging.shared)
-            )
-        specs = without_shared(specs, source.fetch_objects(wanted, staging.shared, deadline))
+            specs = without_shared(specs, {**pointer_faults(staging.shared), **lacking})
         specs = assign(specs, exported.shared, builder)
         beside = exported.beside - {f"{spec.name}/" for spec in specs}
         return cls(staging, exported.commit, specs, beside)
@@ -64,8 +69,7 @@ class StagedModels:
     ) -> list[ModelEntry]:
         """Return the entries of the new release, whose files are in place then.
 
-        A release holds all that it serves, so that older ones can be removed as soon as no process
-        runs them. Raises StorageFailed.
+        Raises StorageFailed.
         """
         found = []
         for spec in self.specs:
@@ -78,16 +82,9 @@ class StagedModels:
                 release_id=release_id,
             )
             if current and before and entry.state == "stale":
-                self._keep(before, current)
+                with storage():
+                    kept_models.keep(before, current, self.staging)
             found.append(entry)
         with storage():
-            shared_folders.remove_unused(found, self.staging.shared)
+            kept_models.remove_unused(found, self.staging)
         return found
-
-    def _keep(self, before: ModelEntry, current: Release) -> None:
-        """Put the files of an earlier version in the place of a broken one's."""
-        folder = self.staging.models_serve / before.name
-        with storage():
-            remove_tree(folder)
-            copy_tree(current.path / before.folder, folder)
-            shared_folders.keep(before, current.path, self.staging.shared)

@@ -357,9 +357,9 @@ def test_what_lies_beside_the_folder_is_no_missing_library(root: Path, write: Wr
         beside={"common/", "shared.py", "data.csv"},
     )
     hints = [str(fault_of(result).hint) for result in found]
-    assert [hint.partition(" lies outside of the model's folder")[0] for hint in hints[:2]] == [
-        "common/",
-        "shared.py",
+    assert [hint.partition(" of this repository")[0] for hint in hints[:2]] == [
+        "common/ is a folder",
+        "shared.py is a file",
     ]
     assert not any("add the line" in hint for hint in hints[:2])
     assert hints[2].startswith("if data is a package from PyPI")

@@ -175,13 +175,29 @@ def test_a_pickle_of_main_gets_advice(serve: Any) -> None:
     )
 
 
-def test_an_import_that_leaves_the_folder_gets_advice(serve: Any) -> None:
-    """The hint says that only the folder itself belongs to the model."""
-    fault = broken(serve, churn(top="from ..common import feature"))
-    assert fault.message == "ModuleNotFoundError: No module named 'common'"
-    assert "common lies outside of the model's folder, whose code must be complete" in str(
-        fault.hint
-    )
+@pytest.mark.parametrize(
+    ("statement", "module", "hint"),
+    [
+        ("from ..common import feature", "common", "it looks like code of your own"),
+        ("import utils", "utils", "neither utils.py nor utils/ with modules is in"),
+        ("from src.features import x", "src", "is it committed?"),
+        ("import churn_features", "churn_features", "it looks like code of your own"),
+        ("import Other.features", "Other", "it looks like code of your own"),
+        ("import helpers.missing", "helpers.missing", "helpers is code of this folder, and has no"),
+        ("from .missing import x", "missing", "it looks like code of your own"),
+        ("from Churn.missing import x", "missing", "in the model's folder: is it committed?"),
+    ],
+)
+def test_no_hint_sends_anybody_to_a_package_of_a_stranger(
+    serve: Any, write: Write, statement: str, module: str, hint: str
+) -> None:
+    """What is a name of the repository, or looks like one, is no library to install."""
+    write("Other", churn())
+    fault = broken(serve, churn(top=statement), {"helpers/__init__.py": ""})
+    assert fault.message.startswith(f"ModuleNotFoundError: No module named '{module}'")
+    assert (fault.file, fault.line) == ("etls.py", 2)
+    assert hint in str(fault.hint)
+    assert "requirements" not in str(fault.hint)
 
 
 SHAPES = """

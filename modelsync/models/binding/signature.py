@@ -134,6 +134,8 @@ def _held_by(holder: Any, name: str) -> Any:
     """
     if isinstance(holder, FunctionType):
         values = [_content(cell) for cell in holder.__closure__ or ()]
+    elif isinstance(holder, type):
+        return None
     else:
         values = list(getattr(holder, "__dict__", {}).values())
     held = [one for one in values if isinstance(one, FunctionType | MethodType)]

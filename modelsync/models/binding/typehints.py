@@ -33,14 +33,28 @@ def resolve(parameter: inspect.Parameter, method: Callable[..., Any]) -> Any:
         return Any
     function = inspect.unwrap(method)
     scope = getattr(getattr(function, "__func__", function), "__globals__", {})
-    holder = types.SimpleNamespace(__annotations__={"it": annotation})
     try:
-        return typing.get_type_hints(holder, scope, include_extras=True)["it"]
+        return _evaluated(annotation, scope)
     except Exception as error:
         text = str(annotation)
         if text.rpartition(".")[2] == "DataFrame":  # imported for type checkers only
             return "DataFrame"
         raise unfillable(parameter.name, text, f"{type(error).__name__}: {error}") from error
+
+
+def _evaluated(annotation: Any, scope: dict[str, Any]) -> Any:
+    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+    while True:
+        try:
+            return typing.get_type_hints(holder, scope, include_extras=True)["it"]
+        except NameError as error:
+            from modelsync.models.binding import type_imports  # here: it imports ast
+
+            name = str(error.name)
+            try:
+                scope = {**scope, name: type_imports.bring(name, scope)}
+            except (LookupError, OSError, SyntaxError):
+                raise error from None
 
 
 def without_none(hint: Any) -> Any:

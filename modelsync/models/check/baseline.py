@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modelsync.errors import ModelBroken, ModelRaised, NotFitted, VariablesInvalid
-from modelsync.models import convention, results
+from modelsync.models import convention, examples, rejection, results
 from modelsync.models.check import comparison
 from modelsync.models.check.comparison import find_difference
 from modelsync.models.diagnosis import from_exception
@@ -26,6 +26,9 @@ TIMED_CALLS = 3
 
 TIMED_SHARE = 0.2
 """Share of a model's time limit for its calls: a slow model is not called again to be measured."""
+
+INVALID = 422
+"""The status of variables that do not fit the signature."""
 
 
 @dataclass(slots=True)
@@ -63,6 +66,8 @@ def run(model: LoadedModel, spec: ModelSpec, timeout: float) -> Baseline:
             return wait(result) if model.is_async else result
 
         lifecycle.start(model, wait)
+        for example in examples.rejected(spec.path):
+            _expect_rejection(predict, example, spec)
         if not model.examples:
             return Baseline()
         try:
@@ -103,6 +108,31 @@ def _run(
     if example.response is not None and (difference := find_difference(example.response, got)):
         raise _failed(example, difference)
     return seconds, got
+
+
+def _expect_rejection(
+    predict: Callable[[dict[str, Any]], Any], example: Example, spec: ModelSpec
+) -> None:
+    """Run an example that the model rejects, unless nothing is fitted. Raises ModelBroken."""
+    try:
+        with _blaming(example, spec):
+            try:
+                results.dump(predict(copy.deepcopy(example.variables)))
+            except Exception as error:
+                if _rejects(error, example):
+                    return
+                raise
+    except NotFitted:
+        return
+    raise _failed(example, f"it must be rejected with {example.status}, and it is answered")
+
+
+def _rejects(error: Exception, example: Example) -> bool:
+    """Return whether a request is rejected as the example says."""
+    if isinstance(error, VariablesInvalid):
+        return example.status == INVALID
+    rejected = rejection.of(error)
+    return rejected is not None and rejected.status == example.status
 
 
 # --- batches --------------------------------------------------------------------------------------
@@ -162,9 +192,11 @@ def _blaming(example: Example, spec: ModelSpec) -> Iterator[None]:
     except ModelRaised as error:
         raise _failed(example, str(error)) from None
     except BaseException as error:  # noqa: BLE001 - model code: SystemExit is the model's fault
-        fault = from_exception(error, spec.path.absolute(), "example")
-        message = f"example {example.name}: {fault.message}"
-        raise ModelBroken(replace(fault, message=message)) from None
+        fault = from_exception(error, spec, "example")
+        message, hint = f"example {example.name}: {fault.message}", fault.hint
+        if (rejected := rejection.of(error)) and example.status is None:
+            hint = f'an example of a rejected request holds "status": {rejected.status}'
+        raise ModelBroken(replace(fault, message=message, hint=hint)) from None
     finally:
         guards.restore_cwd()
 

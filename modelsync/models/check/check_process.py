@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import selectors
 import signal
 import subprocess
@@ -226,8 +225,7 @@ class CheckProcess:
         ]
 
     def _fault(self, spec: ModelSpec, code: int, in_time: bool, trace: str) -> Fault:
-        folder = spec.path.absolute()
-        file, line = _place(trace, folder)
+        file, line = diagnosis.crash_place(trace, spec)
         stage: FaultStage = "crash" if in_time else "timeout"
         if not self.current:
             message = "the check process did not start"
@@ -236,7 +234,7 @@ class CheckProcess:
         else:
             message = f"did not load and answer its examples within {self.timeout:g} s"
         output = self.tail.decode("utf-8", "replace").strip()
-        last = diagnosis.plain(output.rpartition("\n")[2], folder)
+        last = diagnosis.plain(output.rpartition("\n")[2], spec)
         hint = f"its last output: {last[:MAX_HINT]}" if last and in_time else None
         # Killed, mostly for want of memory; too slow, perhaps since the machine was busy.
         transient = not self.current or not in_time or code == -signal.SIGKILL
@@ -270,14 +268,3 @@ def _ending(code: int) -> str:
         return f"exit code {code}"
     hint = ", perhaps because memory ran out" if code == -signal.SIGKILL else ""
     return f"signal {-code} ({signal.Signals(-code).name}{hint})"
-
-
-def _place(trace: str, folder: Path) -> tuple[str | None, int | None]:
-    """Return file and line of the innermost call within a folder, from faulthandler's traceback
-    (most recent call first).
-    """
-    for parent in (folder, folder.resolve()):
-        for name, line in re.findall(r'File "([^"]+)", line (\d+)', trace):
-            if Path(name).is_relative_to(parent):
-                return str(Path(name).relative_to(parent)), int(line)
-    return None, None

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from modelsync import orphans
-from modelsync.models import diagnosis
+from modelsync.models import hints
 from modelsync.models.check.check_process import Checked, CheckProcess, Progress
 from modelsync.models.types import CheckResult, ModelName, ModelSpec
 from modelsync.models.versions import FittedVersion
@@ -78,7 +78,7 @@ class _Checks:
 
     def record(self, result: CheckResult) -> None:
         """Keep a result and report it; called in any thread."""
-        result = replace(result, fault=diagnosis.beside(result.fault, self.beside))
+        result = replace(result, fault=hints.beside(result.fault, self.beside))
         with self._lock:
             self.results[result.name] = result
             if self.on_progress:

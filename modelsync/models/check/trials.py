@@ -186,7 +186,7 @@ def failure(model: LoadedModel, error: BaseException) -> str:
     except BaseException:  # noqa: BLE001  model code
         text = ""
     kind = type(error).__name__
-    message = plain(text, model.spec.path.absolute())
+    message = plain(text, model.spec)
     # The answer of a model that raises while it is encoded names the kind already.
     shown = message if message.startswith(f"{kind}:") or not message else f"{kind}: {message}"
     return f"it raises {shown or kind}"[:MAX_REASON]

@@ -66,7 +66,7 @@ class Folder:
             (place / "__init__.py", (*path, "__init__.py")),
         ):
             if file.is_file():
-                return module_source.read(file, self._roots.shown(file), parts)
+                return module_source.read(file, self._roots.shown(file) or file.name, parts)
         return None
 
     # --- what names stand for ---------------------------------------------------------------------

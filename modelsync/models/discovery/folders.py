@@ -5,40 +5,44 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelsync.files import tree_hash
 from modelsync.models.artefacts import registry
 from modelsync.models.convention import FILE, RESERVED, SCHEMA
 from modelsync.models.discovery import source_analysis
+from modelsync.models.discovery.folder_names import MISSPELT, is_meant_as_model
+from modelsync.models.discovery.shared_folders import SharedFolders
 from modelsync.models.lfs_pointer import read_pointer
 from modelsync.models.types import Fault, ModelName, ModelSpec, TreeHash
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
-# Misspellings of `etls.py`: such a folder is meant to be a model, and is reported.
-MISSPELT = re.compile(r"(etls?|elts?|etl_s)\.py", re.IGNORECASE)
-
 Links = list[tuple[str, str]]
 
 
 def discover(
-    root: Path, versions: Mapping[str, str] | None = None, *, subdir: str = ""
+    root: Path,
+    versions: Mapping[str, str] | None = None,
+    *,
+    subdir: str = "",
+    shared: SharedFolders | None = None,
 ) -> list[ModelSpec]:
     """List the model folders directly below `root`, sorted by name; empty if it does not exist.
 
     `versions`: known git tree hashes, by name of folder; others are computed from the files.
-    `subdir`: where `root` lies in the repository (`ModelSpec.subdir`). A
-    folder that cannot be served is in the list with its `fault`. One without `etls.py` and without
-    an artefact is no model and is left out, as are hidden folders and `__pycache__`.
+    `subdir`: where `root` lies in the repository (`ModelSpec.subdir`); `shared` gives models the
+    files beside their folders that they use. A folder that cannot be served is in the list with its
+    `fault`. One without `etls.py` and without an artefact is no model and is left out, as are
+    hidden folders and `__pycache__`.
     """
     known = versions or {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of invalid escapes in a model's strings: for its author
-        found = [folder for entry in _folders(root) if (folder := _examine(entry, known))]
-    found = [replace(folder, subdir=subdir) for folder in found]
+        examine = _Examination(known, subdir, shared).examine
+        found = [folder for entry in _folders(root) if (folder := examine(entry))]
     return sorted(_refuse_twins(found), key=lambda folder: folder.name)
 
 
@@ -70,27 +74,39 @@ def _folders(root: Path) -> Iterator[os.DirEntry[str]]:
             yield entry
 
 
-def _examine(entry: os.DirEntry[str], versions: Mapping[str, str]) -> ModelSpec | None:
-    """Return the spec of a folder, None if it is not meant as a model."""
-    path = Path(entry.path)
-    version = TreeHash(versions.get(entry.name, ""))
-    spec = ModelSpec(ModelName(_shown(entry.name)), path, version)
-    try:
-        files = sorted(item.name for item in path.iterdir())
-        if not (is_meant_as_model(files)):
-            return None
-        fault = name_fault(entry.name) or _content_fault(path, files, linked=entry.is_symlink())
-        if not version and not entry.is_symlink():
-            spec = replace(spec, version=TreeHash(tree_hash(path)))
-        if fault:
-            return replace(spec, fault=fault)
+@dataclass(frozen=True, slots=True)
+class _Examination:
+    """How the folders are looked at; as the arguments of `discover`."""
+
+    versions: Mapping[str, str]
+    subdir: str
+    shared: SharedFolders | None
+
+    def examine(self, entry: os.DirEntry[str]) -> ModelSpec | None:
+        """Return the spec of a folder, None if it is not meant as a model."""
+        path = Path(entry.path)
+        version = TreeHash(self.versions.get(entry.name, ""))
+        spec = ModelSpec(ModelName(_shown(entry.name)), path, version=version, subdir=self.subdir)
+        try:
+            files = sorted(item.name for item in path.iterdir())
+            if not is_meant_as_model(files):
+                return None
+            fault = name_fault(entry.name) or _content_fault(path, files, linked=entry.is_symlink())
+            if not version and not entry.is_symlink():
+                spec = replace(spec, version=TreeHash(tree_hash(path)))
+            return replace(spec, fault=fault) if fault else self._described(spec, files)
+        except OSError as error:
+            unreadable = f"cannot be read: {error.strerror}"
+            return replace(spec, fault=Fault("static", unreadable, _inside(error.filename, path)))
+
+    def _described(self, spec: ModelSpec, files: list[str]) -> ModelSpec:
+        """Return the spec with what its files say, the shared ones too."""
+        if self.shared:
+            spec = self.shared.give(spec)
         if FILE not in files:
             return _with_schema(_describe_artefact(spec, files), files)
-        spec = source_analysis.describe(spec, (path / FILE).read_bytes())
+        spec = source_analysis.describe(spec, (spec.path / FILE).read_bytes())
         return _with_schema(spec, files)
-    except OSError as error:
-        unreadable = f"cannot be read: {error.strerror}"
-        return replace(spec, fault=Fault("static", unreadable, _inside(error.filename, path)))
 
 
 def _inside(file: object, folder: Path) -> str | None:
@@ -112,11 +128,6 @@ def _with_schema(spec: ModelSpec, files: list[str]) -> ModelSpec:
     if isinstance(found, Fault):
         return replace(spec, fault=found)
     return replace(spec, schema=found)
-
-
-def is_meant_as_model(files: Iterable[str]) -> bool:
-    """Return whether a folder with files of these names is a model, or is meant to be one."""
-    return any(MISSPELT.fullmatch(name) or registry.find(name) for name in files)
 
 
 def _describe_artefact(spec: ModelSpec, files: list[str]) -> ModelSpec:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelsync.models.discovery.repository_files import FolderFiles
+from modelsync.models.discovery.shared_folders import SharedFolders
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +47,11 @@ class LocalRepository:
     def files(self) -> FolderFiles:
         """Return its files, as they are now."""
         return FolderFiles(self.top, self.only)
+
+    def in_place(self) -> SharedFolders:
+        """Return the shared files of its models where they are, for an analysis."""
+        return SharedFolders(self.files(), self.subdir, self.top, copies=False)
+
+    def copied(self, place: Path) -> SharedFolders:
+        """Return the shared files of its models, which are copied below `place`."""
+        return SharedFolders(self.files(), self.subdir, place)

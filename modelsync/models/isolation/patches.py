@@ -77,7 +77,7 @@ PATCHES: tuple[Patch, ...] = (
         event_loops.install,
     ),
     Patch(
-        "sys.meta_path finds the packages of models",
+        "sys.meta_path finds the packages of models, importlib.import_module those of a caller",
         "two models may have a helpers.py each, which no library ever sees",
         import_hooks.install,
     ),

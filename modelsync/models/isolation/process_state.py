@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any, BinaryIO, TextIO
 
 from modelsync import json_text
+from modelsync.models.convention import FILE
 from modelsync.models.isolation import plain_names, shared_settings
 from modelsync.models.isolation.process_settings import LIMITS, SIGNALS
 from modelsync.models.isolation.setting import SharedSetting
@@ -44,9 +45,10 @@ OUR_LOGGERS = {"modelsync", "gunicorn", "py"}
 def preserved(folder: Path, *, alone: bool = False) -> Iterator[None]:
     """Run the body with `folder` as the working directory, then restore the state of the process.
 
-    That is: the working directory, `sys.path`, the standard streams and the root logger; unless the
-    model is `alone` in its process also warning filters and all of `shared_settings`. New
-    environment variables stay as the model set them, because libraries read them later.
+    That is: the working directory, `sys.path`, `sys.argv`, the standard streams and the root
+    logger; unless the model is `alone` in its process also warning filters and all of
+    `shared_settings`. New environment variables stay as the model set them, because libraries read
+    them later.
     """
     with ExitStack() as after:
         for save in (_interpreter, _streams, _logging, _directory):
@@ -58,6 +60,8 @@ def preserved(folder: Path, *, alone: bool = False) -> Iterator[None]:
         os.chdir(folder)
         # '' is the working directory: there it would offer the model's helpers to every library.
         sys.path[:] = [place for place in sys.path if place not in {"", "."}]
+        # As of a script without arguments, which a model may parse while it is imported.
+        sys.argv = [str(folder / FILE)]
         yield
 
 
@@ -108,11 +112,11 @@ def _directory() -> Callable[[], None]:
 
 def _interpreter() -> Callable[[], None]:
     """Remember hooks, tracing and import paths; return what restores them."""
-    path, finders = list(sys.path), list(sys.meta_path)
+    path, finders, arguments = list(sys.path), list(sys.meta_path), sys.argv
     trace, hooks = sys.gettrace(), (sys.excepthook, threading.excepthook)
 
     def restore() -> None:
-        sys.path[:] = path
+        sys.path[:], sys.argv = path, arguments
         # Those that libraries have added stay: six and others import their own parts through them.
         if lost := [finder for finder in finders if finder not in sys.meta_path]:
             sys.meta_path.extend(lost)

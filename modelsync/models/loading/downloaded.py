@@ -10,6 +10,7 @@ from typing import Any
 
 from modelsync.errors import ModelBroken
 from modelsync.models.discovery import folders
+from modelsync.models.discovery.work_tree import LocalRepository
 from modelsync.models.loading import loader
 from modelsync.models.serialization import from_json
 from modelsync.models.types import Fault, LoadedModel
@@ -23,7 +24,9 @@ def load(folder: str | Path, file: str | Path, metadata: Mapping[str, Any]) -> L
     variables, its instance has what `fit` returned as its `model`. Raises ModelBroken.
     """
     path = Path(folder).absolute()
-    spec = next((one for one in folders.discover(path.parent) if one.name == path.name), None)
+    repository = LocalRepository.of(path.parent)
+    found = folders.discover(path.parent, subdir=repository.subdir, shared=repository.in_place())
+    spec = next((one for one in found if one.name == path.name), None)
     if spec is None:
         raise ModelBroken(Fault("load", f"{path.name} is no model folder"))
     values = {**metadata, "model": path.name, "file": Path(file).absolute()}

@@ -63,7 +63,7 @@ def start(model: LoadedModel, wait: Wait = wait_here) -> None:
     try:
         _call(model.start, model.context, wait)
     except BaseException as error:  # noqa: BLE001  model code: SystemExit is the model's fault
-        fault = from_exception(error, model.spec.path.absolute(), "load")
+        fault = from_exception(error, model.spec, "load")
         raise ModelBroken(replace(fault, message=f"start: {fault.message}")) from None
     finally:
         guards.restore_cwd()
@@ -79,7 +79,7 @@ def stop(model: LoadedModel, wait: Wait = wait_here) -> None:
     try:
         _call(model.stop, model.context.copy(), wait)
     except BaseException as error:  # noqa: BLE001  model code
-        fault = from_exception(error, model.spec.path.absolute(), "load")
+        fault = from_exception(error, model.spec, "load")
         log.error("%s: stop: %s", model.name, fault, extra={"fields": {"model": model.name}})
     finally:
         guards.restore_cwd()

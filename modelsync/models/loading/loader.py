@@ -29,9 +29,9 @@ from modelsync.models.data_schema import as_mapping
 from modelsync.models.diagnosis import from_exception
 from modelsync.models.isolation import fork_guard, import_hooks, plain_names, process_state
 from modelsync.models.isolation.model_package import Package
-from modelsync.models.loading import lifecycle
+from modelsync.models.loading import construction, lifecycle
 from modelsync.models.search_roots import SearchRoots
-from modelsync.models.types import Fault, LoadedModel, ModelSpec
+from modelsync.models.types import LoadedModel, ModelSpec
 from modelsync.models.versions import FittedVersion, Mismatch
 
 TURN = 0.1
@@ -110,7 +110,7 @@ def load(
         import_hooks.close_package(package.name)
         raise
     except BaseException as error:  # noqa: BLE001 - model code: SystemExit is the model's fault
-        fault = from_exception(error, path, "load")
+        fault = from_exception(error, spec, "load")
         import_hooks.close_package(package.name)
         cause = error if isinstance(error, ArtifactCorrupt | VersionRefused) else None
         raise ModelBroken(fault) from cause
@@ -173,19 +173,21 @@ def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
 
 
 def _instance(spec: ModelSpec, path: Path, package: Package, stored: Stored | None) -> LoadedModel:
-    """Load a model that is a class: import the module, make the instance, bind its methods."""
+    """Load a model that is code: import the module, make the instance, bind its methods."""
     with process_state.restored_modules():
         module = package.load(FILE.removesuffix(".py"))
-    kind = getattr(module, spec.class_name, None)
-    if not isinstance(kind, type):
-        raise ModelBroken(Fault("load", f"{FILE} defines no class {spec.class_name}", FILE))
-    _give_schema(kind, spec)
-    make = _constructor(kind, f"{path}/")
+    kind = getattr(module, spec.class_name or spec.function, None)
+    is_function = bool(spec.function) and callable(kind) and not isinstance(kind, type)
     with process_state.restored_modules():
-        instance = make()
+        if is_function:
+            instance: Any = module  # its functions are bound as the methods of an instance are
+        else:
+            _give_schema(kind, spec)
+            instance = construction.make(kind, spec, module)
         if stored:
             stored.give(instance, package.name)
-    found = calls.of_instance(instance, dataframe=spec.class_name == METHOD)
+    named_as_method = METHOD in (spec.class_name, spec.function)
+    found = calls.of_instance(instance, dataframe=named_as_method and not is_function)
     fitted = stored.fitted if stored else None
     if spec.trainable:
         # Here: a small runner, of a model that is not trained, does without.
@@ -193,7 +195,7 @@ def _instance(spec: ModelSpec, path: Path, package: Package, stored: Stored | No
 
         found = predictions.bind(spec, instance, found, fitted)
     if found is None:
-        raise ModelBroken(Fault("load", f"class {spec.class_name} has no {METHOD} method", FILE))
+        raise construction.without_method(instance, spec)
     found = by_schema(spec, found)
     return LoadedModel(
         replace(spec, is_async=found.is_async),
@@ -204,17 +206,17 @@ def _instance(spec: ModelSpec, path: Path, package: Package, stored: Stored | No
         instance=instance,
         bind=found.bind,
         call_batch=found.call_batch,
-        start=lifecycle.method(instance, "start"),
-        stop=lifecycle.method(instance, "stop"),
+        start=None if is_function else lifecycle.method(instance, "start"),
+        stop=None if is_function else lifecycle.method(instance, "stop"),
         fitted=fitted,
     )
 
 
-def _give_schema(kind: type, spec: ModelSpec) -> None:
+def _give_schema(kind: Any, spec: ModelSpec) -> None:
     """Let instances of a class read `schema.yml` as `self.schema`, unless it has one of its own."""
     if spec.schema and not hasattr(kind, "schema"):
         with suppress(AttributeError, TypeError):  # of a metaclass that forbids it
-            kind.schema = as_mapping(spec.schema)  # type: ignore[attr-defined]
+            kind.schema = as_mapping(spec.schema)
 
 
 def _label(spec: ModelSpec) -> str:
@@ -222,26 +224,10 @@ def _label(spec: ModelSpec) -> str:
     return re.sub(r"\W", "_", f"{spec.name}_{spec.version[:8]}")
 
 
-def _constructor(kind: type, path: str) -> Callable[[], Any]:
-    """Return the call that makes the instance. `__init__` gets the folder's path if it takes it."""
-    try:
-        parameters = list(inspect.signature(kind).parameters.values())
-    except ValueError:  # a class of a C extension
-        return partial(kind, path)
-    for parameter in parameters:
-        if (
-            parameter.kind is inspect.Parameter.KEYWORD_ONLY
-            and parameter.default is inspect.Parameter.empty
-        ):
-            return partial(kind, **{parameter.name: path})
-        if parameter.kind not in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD):
-            return partial(kind, path)
-    return kind
-
-
-def _doc(kind: type, instance: object, module: object) -> str:
+def _doc(kind: Any, instance: object, module: object) -> str:
     """Return the text for the API reference: of the class, else the method, else the file."""
     found = (calls.method_of(instance, name) for name in (METHOD, BATCH, PREDICT, "fit"))
     method = next(filter(None, found), None)
-    text = kind.__doc__ or getattr(method, "__doc__", None) or getattr(module, "__doc__", None)
+    texts = (getattr(one, "__doc__", None) for one in (kind, method, module))
+    text = next(filter(None, texts), None)
     return inspect.cleandoc(text) if isinstance(text, str) else ""
