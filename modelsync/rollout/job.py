@@ -10,7 +10,7 @@ from typing import Literal
 from modelsync.deadline import Deadline
 from modelsync.errors import ClusterUnreachable, Conflict, RemoteUnreachable, SyncError
 from modelsync.observability.logs import event
-from modelsync.releases.environment import environment
+from modelsync.releases.environment import environment_of
 from modelsync.rollout.cluster import Cluster
 from modelsync.rollout.decision import Observed, RolloutState, Step, decide
 from modelsync.rollout.labels import apply_tags
@@ -66,14 +66,13 @@ class RolloutRun:
     """One run of a rollout."""
 
     def __init__(self, settings: Settings, deadline: Deadline) -> None:
-        sync = settings.sync
         self._settings = replace(
             settings, git=replace(settings.git, revision=Revision(), proven=Revision())
         )
         self._deadline = deadline
         self._source = GitSource(self._settings)
         self._cluster = Cluster(settings.rollout, deadline)
-        self._environment = environment(self._source.view, sync.on_broken_model, sync.check_timeout)
+        self._environment = environment_of(self._settings, self._source.view)
         self._tip = ""
         self._code = FINE
 

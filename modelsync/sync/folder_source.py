@@ -12,6 +12,7 @@ from modelsync.deadline import Deadline
 from modelsync.environments import requirements
 from modelsync.errors import NoModels
 from modelsync.files import copy_tree, listed, storage, tree_hash
+from modelsync.git.lfs.large_files import Faults
 from modelsync.models.discovery.repository_files import FolderFiles, RepositoryFiles
 from modelsync.models.discovery.shared_code import SharedCode, SharedFiles
 from modelsync.models.discovery.work_tree import LocalRepository
@@ -64,6 +65,10 @@ class FolderSource:
         for name in names:
             used |= code.of(name, FolderFiles(folder / name)).digests
         return SharedFiles(used).version(tree)
+
+    def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
+        """A folder is served as it is: `git lfs pull` is for whoever owns it."""
+        return {}
 
     def inspect(self, commit: str, deadline: Deadline, action: Callable[[RepositoryFiles], T]) -> T:
         """Read the folder, or the work tree that it lies in."""

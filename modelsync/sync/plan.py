@@ -65,6 +65,20 @@ def with_problems(
     ]
 
 
+def without_shared(
+    specs: Sequence[ModelSpec], lacking: Mapping[str, tuple[Fault, ...]]
+) -> list[ModelSpec]:
+    """Return the models, with a fault where shared files that they use are `lacking`, by the name
+    of the folder with these files.
+    """
+    return [
+        replace(spec, fault=lacking[spec.shared.name][0])
+        if spec.shared and not spec.fault and spec.shared.name in lacking
+        else spec
+        for spec in specs
+    ]
+
+
 def known_results(
     specs: Sequence[ModelSpec],
     checked: Mapping[ModelName, ModelEntry],

@@ -14,12 +14,12 @@ from modelsync.files import storage
 from modelsync.models.discovery.folders import discover
 from modelsync.models.discovery.passed_over import passed_over
 from modelsync.models.discovery.repository_files import RepositoryFiles
-from modelsync.models.discovery.shared_folders import SharedFolders
+from modelsync.models.discovery.shared_folders import SharedFolders, pointer_faults
 from modelsync.models.model_warnings import PassedOver
 from modelsync.models.types import CheckResult, ModelEntry, ModelName, ModelSpec
 from modelsync.releases.store import Release, Staging
 from modelsync.sync import kept_models
-from modelsync.sync.plan import decide, with_problems
+from modelsync.sync.plan import decide, with_problems, without_shared
 from modelsync.sync.source import Source
 
 
@@ -46,6 +46,7 @@ class StagedModels:
         """
         root = staging.models_serve
         exported = source.export(wanted, root, deadline)
+        lacking = source.fetch_objects(wanted, root, deadline)
 
         def found(files: RepositoryFiles) -> list[ModelSpec]:
             shared = SharedFolders(files, source.view, staging.shared)
@@ -54,7 +55,10 @@ class StagedModels:
         if not (specs := source.inspect(wanted, deadline, found)):
             raise source.no_models(wanted, deadline)
         others = passed_over(root, specs, subdir=source.view)
-        specs = with_problems(root, specs, exported.problems)
+        specs = with_problems(root, specs, {**lacking, **exported.problems})
+        lacking = source.fetch_objects(wanted, staging.shared, deadline)
+        with storage():
+            specs = without_shared(specs, {**pointer_faults(staging.shared), **lacking})
         specs = assign(specs, exported.shared, builder)
         beside = exported.beside - {f"{spec.name}/" for spec in specs}
         return cls(staging, exported.commit, specs, beside, others)

@@ -34,7 +34,7 @@ from modelsync.models.types import CheckResult, Fault, ModelEntry, ModelName, Mo
 from modelsync.observability import logs
 from modelsync.observability.logs import event
 from modelsync.releases import answers
-from modelsync.releases.environment import environment
+from modelsync.releases.environment import environment_of
 from modelsync.releases.fitted import FittedVersions
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
@@ -86,8 +86,7 @@ class Updater:
         self._pin = config.git.revision
         self._builder = Builder.of(config)
         self._environments = self._builder.environments
-        sync = config.sync
-        self._environment = environment(self._source.view, sync.on_broken_model, sync.check_timeout)
+        self._environment = environment_of(config, self._source.view)
 
     def run(self, *, force: bool = False) -> Outcome:
         """Update once. `force`: build the commit again even if it is served or was rejected.

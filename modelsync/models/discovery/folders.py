@@ -15,13 +15,10 @@ from modelsync.models.convention import FILE, RESERVED, SCHEMA
 from modelsync.models.discovery import artefact_files, source_analysis
 from modelsync.models.discovery.folder_names import misspelt, shown
 from modelsync.models.discovery.shared_folders import SharedFolders
+from modelsync.models.lfs_pointer import read_pointer
 from modelsync.models.types import Fault, ModelName, ModelSpec, TreeHash
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-
-LFS_MARK = b"version https://git-lfs.github.com/spec/"
-LFS_LIMIT = 1024
-"""Bytes; a pointer is smaller (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)."""
 
 Links = list[tuple[str, str]]
 
@@ -167,7 +164,8 @@ def _content_fault(folder: Path, files: list[str], *, linked: bool) -> Fault | N
             "static",
             f"LFS pointer: {shown(pointers[0])} holds a reference to Git LFS in place of the file",
             shown(pointers[0]),
-            hint="commit the file itself, or have the model download it",
+            hint="in a clone `git lfs pull` fetches it; the service does where it follows the "
+            "repository, unless MODELSYNC_GIT_LFS is off",
         )
     return None
 
@@ -183,13 +181,8 @@ def _walk(folder: str, prefix: str, links: Links, pointers: list[str]) -> None:
         elif entry.is_dir():
             if entry.name not in {".git", "__pycache__"}:
                 _walk(entry.path, f"{name}/", links, pointers)
-        elif entry.is_file() and entry.stat().st_size < LFS_LIMIT and _is_pointer(entry.path):
+        elif entry.is_file() and read_pointer(entry):
             pointers.append(name)
-
-
-def _is_pointer(path: str) -> bool:
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - faster
-        return file.read(len(LFS_MARK)) == LFS_MARK
 
 
 def _leaves(folder: Path, name: str) -> bool:

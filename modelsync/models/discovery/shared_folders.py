@@ -12,7 +12,8 @@ from pathlib import Path
 from modelsync.files import remove_tree, storage
 from modelsync.models.discovery.repository_files import FolderFiles, RepositoryFiles
 from modelsync.models.discovery.shared_code import SharedCode
-from modelsync.models.types import ModelSpec
+from modelsync.models.lfs_pointer import pointers_below
+from modelsync.models.types import Fault, ModelSpec
 
 ID = 16
 """Hex digits of an id that name a folder."""
@@ -54,3 +55,22 @@ class SharedFolders:
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             self._code.files.write(path, target)
+
+
+def pointer_faults(place: Path) -> dict[str, tuple[Fault, ...]]:
+    """Return the faults of shared files that are pointers of Git LFS, by the names of the folders
+    that they lie in. Raises OSError.
+    """
+    found: dict[str, tuple[Fault, ...]] = {}
+    for path, _ in pointers_below(place) if place.is_dir() else ():
+        name, _, file = path.partition("/")
+        found.setdefault(name, (_pointer_fault(file),))
+    return found
+
+
+def _pointer_fault(file: str) -> Fault:
+    return Fault(
+        "static",
+        f"LFS pointer: the shared file {file} holds a reference to Git LFS in place of the file",
+        hint="in a clone, run `git lfs pull`",
+    )

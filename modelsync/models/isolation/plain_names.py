@@ -75,9 +75,9 @@ def loading(package: Package) -> Iterator[None]:
                 del sys.modules[name]
 
 
-def forget() -> None:
-    """Remove the stand-ins that nobody has asked since the last time."""
-    for name in _stand_ins - _used:
+def forget(*, used: bool = False) -> None:
+    """Remove the stand-ins that nobody has asked since the last time, or also those `used`."""
+    for name in _stand_ins - (set() if used else _used):
         _stand_ins.discard(name)
         sys.modules.pop(name, None)
     _used.clear()

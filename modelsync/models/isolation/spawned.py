@@ -25,6 +25,7 @@ _installed: set[str] = set()
 
 def install() -> None:
     """Have `multiprocessing` and joblib prepare their new processes so, once they are imported."""
+    import_hooks.install()
     waiting = PREPARED.keys() - _installed
     _installed.update(waiting)
     for library in waiting & sys.modules.keys():
