@@ -32,8 +32,8 @@ def listed(values: Any) -> Any:
     """
     import numpy as np
 
-    if hasattr(values, "detach"):  # of PyTorch
-        values = values.detach().cpu()
+    if hasattr(values, "detach"):  # of PyTorch, which may know another numpy or none
+        values = np.array(values.tolist(), dtype=np.float32)
     array = np.ascontiguousarray(values, dtype=np.float32)
     text = json_text.dumps(array, _digits, json_text.OPT_SERIALIZE_NUMPY)
     found = json_text.loads(text)

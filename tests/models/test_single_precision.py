@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from modelsync.models import results, single_precision
 from modelsync.models.check.comparison import find_difference
 
 VALUE = np.float32(0.1)
-HOLDERS = {
+HOLDERS: dict[str, Callable[[Any], Any]] = {
     "scalar": lambda value: value,
     "array": lambda value: np.array([value]),
     "strided": lambda value: np.array([value, value])[::2],

@@ -30,7 +30,8 @@ def is_one(step: Any) -> bool:
 
 def _library(step: Any) -> str:
     """Return the library of the first class in the lineage that is of one of them."""
-    tops = (kind.__module__.partition(".")[0] for kind in type(step).__mro__)
+    lineage = type(step).__mro__
+    tops = (getattr(kind, "LIBRARY", kind.__module__.partition(".")[0]) for kind in lineage)
     return next((top for top in tops if top in LIBRARIES), "")
 
 
@@ -58,7 +59,7 @@ def use_one_thread(step: Any) -> None:
     """Have it compute in the calling thread, as all estimators do here."""
     if _library(step) == "xgboost":
         step.get_booster().set_param({"nthread": 1})
-    elif _library(step) == "lightgbm":
+    elif _library(step) == "lightgbm" and hasattr(step, "n_jobs"):
         step.n_jobs = 1
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from modelsync.errors import ModelBroken
 from modelsync.models import results, single_precision
-from modelsync.models.artefacts import boosting, inputs
+from modelsync.models.artefacts import boosters, boosting, inputs
 from modelsync.models.artefacts.format import LoadedArtefact
 from modelsync.models.artefacts.gathering import Alike
 from modelsync.models.artefacts.steps import is_known, steps_of
@@ -54,6 +54,7 @@ def adapt(loaded: Any, file: str, table: TableSchema | None = None) -> LoadedArt
 
     `table`: the data with which it was fitted, None if unknown.
     """
+    loaded = boosters.as_estimator(loaded)
     _refuse_others(loaded, file)
     steps = list(steps_of(loaded))
     _refuse_unfitted(steps, file)
@@ -204,6 +205,8 @@ def _both(
 
     def answer(x: Any) -> Outputs:
         labels = _listed(predict(x))
+        if labels and not isinstance(classes, list) and isinstance(labels[0], list):
+            labels = [label for (label,) in labels]  # of CatBoost
         found = predict_proba(x)
         if isinstance(classes, list) and isinstance(found, list):
             by_output = [

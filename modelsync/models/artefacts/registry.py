@@ -24,13 +24,17 @@ import logging
 import warnings
 from pathlib import Path
 
-from modelsync.models.artefacts import onnx, pickles, skops
+from modelsync.models.artefacts import booster_files, onnx, pickles, skops, torchscript
 from modelsync.models.artefacts.format import HEAD, ArtefactFormat, LoadedArtefact
 
 FORMATS: tuple[ArtefactFormat, ...] = (
     pickles.FORMAT,
     skops.FORMAT,
     onnx.FORMAT,
+    booster_files.XGBOOST,
+    booster_files.LIGHTGBM,
+    booster_files.CATBOOST,
+    torchscript.FORMAT,
 )
 
 _log = logging.getLogger(__name__)
@@ -46,7 +50,8 @@ def find(path: Path) -> ArtefactFormat | None:
             head = file.read(HEAD)
     except IsADirectoryError:
         return None
-    by_content = (one for one in FORMATS if one.begins(head))
+    # The last ones first: old files of PyTorch are pickles of their own kind.
+    by_content = (one for one in reversed(FORMATS) if one.begins(head))
     return next(by_content, None) or by_name(path.name)
 
 
