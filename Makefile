@@ -28,7 +28,7 @@ test: setup  ## all tests but those that have a target of their own
 test-slow: setup  ## the same tests as on a busy machine, three times slower; takes hours
 	$(BIN)/python -m scripts.slow_machine -n 2 --dist worksteal -m "not ($(APART))"
 
-test-long: setup  ## services that are killed, cut off and started again, environments that are built; about 5 minutes
+test-long: setup  ## services that follow git, are killed, cut off and started again, environments, rollouts; about 9 minutes
 	$(BIN)/pytest $(TESTS) -m "long and not ($(APART))"
 
 test-isolation: setup  ## ordinary and misbehaving models in each place, about 10 minutes

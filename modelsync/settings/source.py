@@ -32,7 +32,9 @@ class Git:
         parsers.text,
         "user for HTTPS (with a token: any name, or the one your host asks for)",
     )
-    password: Secret = secret("gitpassword", "password or access token for HTTPS")
+    password: Secret = secret(
+        "gitpassword", "password or access token for HTTPS; its older name `password` is taken too"
+    )
     password_file: Path | None = setting(
         "MODELSYNC_GIT_PASSWORD_FILE",
         None,
@@ -92,9 +94,8 @@ class Git:
         "MODELSYNC_GIT_LFS_URL",
         "",
         parsers.lfs_url,
-        "URL of the Git LFS server, which gets the credentials; needed where it is on another host "
-        "than the repository",
-        shown="that of the repository",
+        "URL of the Git LFS server, which gets the credentials; unset: the repository's own. "
+        "Needed where it is on another host than the repository",
     )
     cache: Path | None = setting(
         "MODELSYNC_GIT_CACHE",

@@ -172,10 +172,9 @@ def test_lfsconfig_never_leads_the_login_away(
         assert "user:secret" not in message
     assert len(lfs.requests()) == before
     Sync(tmp_path, repository, **login, lfs_url=elsewhere).assert_whole()
+    on_disk = {"path": str(repository.path), "protocols": frozenset({"file"})}
     with pytest.raises(SettingsError, match="MODELSYNC_GIT_LFS_URL uses http"):
-        GitSource(
-            Sync(tmp_path, repository, lfs_url=lfs.url, protocols=frozenset({"file"})).settings
-        )
+        GitSource(Sync(tmp_path, repository, lfs_url=lfs.url, **on_disk).settings)
 
 
 def test_a_repository_on_this_machine(

@@ -112,6 +112,7 @@ class LfsConnection:
     def _answer(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> Iterator[LfsAnswer]:
+        """Send one request. Raises ObjectUnavailable if it has no answer."""
         if not (left := self._deadline.remaining()):
             raise ObjectUnavailable(NO_TIME)
         with _explained(host(url)):

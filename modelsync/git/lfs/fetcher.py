@@ -77,6 +77,7 @@ class LfsFetcher:
         return failures
 
     def _fetch_one(self, found: Answers, failures: Failures, pointer: LfsPointer) -> None:
+        """Download one object from where it was found; note it in `failures` if that fails."""
         answers = [found[pointer]]
 
         def action() -> None:
