@@ -38,6 +38,8 @@ NOT_OURS = {
         "GITPATH",
     ),
     *("helpers", "helpers.py", "helpers.Scaler", "json.py", "shared.py", "common/"),
+    *("models_serve.Churn.helpers", "models_serve.Churn.helpers.Scaler", "Churn/Churn.py"),
+    *("utils.py", "utils.Scaler"),
     *("pipeline.pkl", "model.pkl", "model.onnx"),
     # Models, labels, data files and paths of examples in docs.
     *("Forest", "Survival", "canary", "stable", "a.csv.gz", "a.jsonl", "models_serve/model/"),
