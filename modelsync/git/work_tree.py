@@ -1,4 +1,4 @@
-"""What git says of the files in somebody's work tree. Nothing is written there, and no hook runs."""
+"""What git says of the files in a work tree. Nothing is written there, and no hook runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def ignored_files(top: Path, paths: Iterable[str]) -> list[IgnoredFile]:
 
     Sorted by path. Empty if git is not installed or cannot tell.
     """
-    listed = _run(top, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", *paths)
+    listed = _run(
+        top, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", *paths
+    )
     found = sorted(filter(None, listed.split("\0")))
     rules = _run(top, "check-ignore", "-z", "-v", "--stdin", given="\0".join(found))
     return list(_parsed(rules)) if found else []
