@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import logging
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -496,6 +498,53 @@ def test_no_secret_is_logged(
     assert "Git LFS" in ours
     assert SECRET not in caplog.text
     assert "signed-link" not in ours
+
+
+def test_certificates_are_those_that_git_trusts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server whose certificate nobody has signed is not asked, until git is told to trust it."""
+    certificate, key = tmp_path / "certificate", tmp_path / "key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with FaultyLfs((certificate, key)) as lfs:
+        lfs.add(DATA)
+        export = Export(tmp_path, Churn=pointer(DATA))
+        fault = fault_of(export.fetch(lfs, protocols=frozenset({"https"})))
+        assert "certificate of 127.0.0.1" in fault.message
+        monkeypatch.setenv("GIT_SSL_CAINFO", str(certificate))
+        assert export.fetch(lfs, protocols=frozenset({"https"})) == {}
+        assert export.file("Churn") == DATA
+        with FaultyLfs() as plain:
+            lfs.on_batch.append(lambda _: Reply(307, {"Location": f"{plain.url}/objects/batch"}))
+            again = Export(tmp_path / "again", Churn=pointer(DATA))
+            fault = fault_of(again.fetch(lfs, protocols=frozenset({"https"})))
+            assert "leads to a URL with http" in fault.message
+            assert plain.requests == []
+
+
+def test_through_a_proxy(lfs: FaultyLfs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy of git's variables is asked, with its login, for hosts that only it knows; hosts
+    in `no_proxy` are asked themselves.
+    """
+    monkeypatch.setenv("http_proxy", lfs.origin.replace("//", "//proxy:p%40ss@"))
+    lfs.links = lambda oid: {"href": f"http://files.example.com/objects/{oid}"}
+    export = Export(tmp_path, Churn=pointer(DATA))
+    assert export.fetch(lfs, lfs_url="http://lfs.example.com/team/models") == {}
+    assert export.file("Churn") == DATA
+    [batch], [download] = lfs.asked("POST"), lfs.asked("GET")
+    assert batch.path == "http://lfs.example.com/team/models/objects/batch"
+    login = f"Basic {base64.b64encode(b'proxy:p@ss').decode()}"
+    assert batch.headers["proxy-authorization"] == download.headers["proxy-authorization"] == login
+    assert "Authorization" not in download.headers
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with FaultyLfs() as near:
+        near.add(DATA)
+        assert Export(tmp_path / "near", Churn=pointer(DATA)).fetch(near) == {}
 
 
 def test_switched_off(lfs: FaultyLfs, tmp_path: Path) -> None:

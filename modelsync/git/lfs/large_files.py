@@ -192,6 +192,7 @@ class LargeFiles:
         return failures
 
     def _fetch(self, commit: str, missing: list[LfsPointer], deadline: Deadline) -> Failures:
+        """Fetch objects from the server, and log how that went."""
         started = time.monotonic()
         schemes = frozenset({"https"} | (self._git.protocols & {"http"}))
         patience = max(1.0, min(15.0, deadline.seconds / 8))
