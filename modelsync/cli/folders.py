@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from modelsync.environments.requirements import Found
+    from modelsync.models.model_warnings import PassedOver
     from modelsync.models.types import ModelSpec
     from modelsync.settings import Settings
 
@@ -34,6 +35,18 @@ def _discover(root: Path, top: Path | None = None) -> list[ModelSpec]:
 
     repository = LocalRepository.of(root, top)
     return discover(root, subdir=repository.subdir, shared=repository.in_place())
+
+
+def passed_over(path: Path, folders: list[ModelSpec]) -> list[PassedOver]:
+    """What looks like a model beside the folders and is not taken; nothing for a single model."""
+    from modelsync.models.discovery import passed_over
+
+    root, path = folders[0].path.parent, path.resolve()
+    if path == folders[0].path:
+        return []
+    found = passed_over.passed_over(root, folders, subdir=folders[0].subdir)
+    # At the top of a repository it is what a standalone service serves.
+    return [one for one in found if one.path.split("/")[0] != "models_serve"]
 
 
 def copied(path: Path, folders: list[ModelSpec], scratch: Path) -> list[ModelSpec]:

@@ -162,7 +162,7 @@ class Updater:
             with storage():
                 answers.write(staging.path, results.values())
             apply_policy(entries, self._settings)
-            if current and whole and not force and is_unchanged(entries, current):
+            if current and whole and not force and is_unchanged(entries, current, staged.others):
                 return Outcome("unchanged", current)
             release = Release(
                 id=release_id,
@@ -173,6 +173,7 @@ class Updater:
                 origin=source.origin,
                 environment=self._environment,
                 models={entry.name: entry for entry in entries},
+                passed_over=staged.others,
             )
             base_url = self._settings.server.base_url
             code = generate(entries, base_url=base_url, release=release_id)

@@ -5,7 +5,6 @@ real service: versions, what is checked again, and that two commits never mix.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest

@@ -47,12 +47,18 @@ class LoadedArtefact:
 class ArtefactFormat:
     """A kind of file that is a model by itself.
 
-    `pattern`: the names of such files, as a regular expression that the whole name matches. `load`:
-    reads the file and decides how the model is called, without calling it; it imports the library
-    of the format only then. It raises ModelBroken if the file holds no model, and whatever the
-    library raises.
+    `pattern`: the names of such files, as a regular expression that the whole name matches; None if
+    names tell nothing. `begins`: tells such a file by its first `HEAD` bytes, whatever its name.
+    `load`: reads the file and decides how the model is called, without calling it; it imports the
+    library of the format only then. It raises ModelBroken if the file holds no model, and whatever
+    the library raises.
     """
 
     name: str
-    pattern: re.Pattern[str]
+    pattern: re.Pattern[str] | None
     load: Callable[[Path], LoadedArtefact]
+    begins: Callable[[bytes], bool] = lambda head: False
+
+
+HEAD = 512
+"""Bytes of a file that tell its format."""
