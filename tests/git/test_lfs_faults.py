@@ -6,7 +6,9 @@ import base64
 import gzip
 import hashlib
 import logging
+import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,11 @@ from modelsync.git.lfs.large_files import LargeFiles
 from modelsync.models.types import Fault
 from modelsync.settings import Git
 from modelsync.settings.secret import Secret
+from tests.fixtures.git import GitServer
 from tests.fixtures.lfs import pointer
 from tests.fixtures.lfs_faults import FaultyLfs, Reply, answer
-from tests.waiting import patient
+from tests.fixtures.service import answers
+from tests.waiting import patient, until
 
 DATA, OTHER = b"model " * 50_000, b"other " * 1000
 SECRET = "s3cret-of-the-tests"
@@ -368,6 +372,32 @@ def test_nobody_listens(lfs: FaultyLfs, tmp_path: Path) -> None:
     assert all(fault.transient for [fault] in faults.values())
     assert "cannot be reached" in faults["M1"][0].message
     assert len(lfs.asked("POST")) <= 1 + 4 * fetcher.AT_ONCE
+
+
+def test_an_update_that_is_told_to_end(lfs: FaultyLfs, tmp_path: Path) -> None:
+    """It does not wait for a server that is silent in the middle of a body; the next goes on."""
+
+    def silent() -> Iterator[bytes]:
+        yield DATA[:1000]
+        lfs.closing.wait()
+
+    lfs.on_download += [lambda *_: Reply(200, {}, silent, len(DATA))]
+    with GitServer(tmp_path / "models.git") as server:
+        server.push({"Churn/etls.py": answers("x"), "Churn/model.pkl": pointer(DATA)})
+        environ = {
+            **os.environ,
+            "gitPath": server.url,
+            "MODELSYNC_GIT_PROTOCOLS": "http",
+            "MODELSYNC_GIT_LFS_URL": lfs.url,
+            "MODELSYNC_HOME": str(tmp_path / "home"),
+        }
+        update = subprocess.Popen([sys.executable, "-m", "modelsync.sync.update"], env=environ)
+        left = tmp_path / "home/lfs/incomplete" / hashlib.sha256(DATA).hexdigest()
+        until(left.exists, 30, "the object begins to come")
+        update.terminate()
+        assert update.wait(patient(10)) == 143
+        assert list((tmp_path / "home").glob(".*.tmp")) == []
+        assert list((tmp_path / "home/releases").iterdir()) == []
 
 
 # --- bounds ---------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ from modelsync.settings import Git
 SHARE = 0.9
 """The part of the time left that files may take, so that the other models are published in time."""
 
-ROOM = 64 * 1024**2
+ROOM = 8 * 1024**2
 """Bytes of the disk that no object takes."""
 
 _log = logging.getLogger(__name__)
