@@ -41,8 +41,20 @@ __all__ = [
     "JSONDecodeError",
     "dump_lossy",
     "dumps",
+    "has_long_number",
     "loads",
 ]
+
+
+LONG = b"0" * 16
+"""Digits from which on a double may have fewer."""
+
+_AS_ZERO = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
+
+
+def has_long_number(body: bytes) -> bool:
+    """Return whether a body may hold a number, or a text, of more digits than a double has."""
+    return LONG in body.translate(_AS_ZERO, b".")
 
 
 def dump_lossy(value: Any) -> bytes:

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="How to print.",
 )
-def check(path: Path, layout: str) -> int:
+@click.option("--strict", is_flag=True, help="Exit with 1 also if there is a warning.")
+def check(path: Path, layout: str, *, strict: bool) -> int:
     """Load every model of PATH and run its examples, as a sync would, before it is pushed.
 
     PATH is a repository, a folder of model folders or one model folder; by default the current
@@ -50,7 +51,9 @@ def check(path: Path, layout: str) -> int:
         results = _results(path, folders, copied(path, folders, Path(name)), settings)
     others = passed_over(path, folders)
     (_print_json if layout == "json" else _print_table)(folders, results, others)
-    return 0 if all(results[folder.name].ok for folder in folders) else 1
+    warned = bool(others) or any(result.warnings for result in results.values())
+    good = all(result.ok for result in results.values())
+    return 0 if good and not (strict and warned) else 1
 
 
 def _results(
@@ -108,7 +111,8 @@ def _print_table(
     for folder in folders:
         result = results[folder.name]
         waits = result.measured.unfitted > 0
-        state = "broken" if not result.ok else "not fitted yet" if waits else "ok"
+        sound = "not fitted yet" if waits else "warning" if result.warnings else "ok"
+        state = sound if result.ok else "broken"
         rows.append(
             (
                 folder.name,
@@ -125,22 +129,28 @@ def _print_table(
     )
     for folder in folders:
         _print_place(results[folder.name])
-        _print_warnings(folder)
+        _print_warnings(results[folder.name])
     _print_passed_over(others)
     sys.stdout.flush()
     for folder in folders:
         show_fault(folder, results[folder.name].fault)
     broken = sum(not result.ok for result in results.values())
     count = f"{len(folders)} model{'s' if len(folders) != 1 else ''}"
-    click.echo(f"\n{count}, {f'{broken} broken' if broken else _verdict(results)}")
+    click.echo(f"\n{count}, {f'{broken} broken' if broken else _verdict(results, others)}")
 
 
-def _verdict(results: dict[ModelName, CheckResult]) -> str:
+def _verdict(results: dict[ModelName, CheckResult], others: list[PassedOver]) -> str:
     """Return what the check says of models of which none is broken."""
     waiting = [result.name for result in results.values() if result.measured.unfitted]
-    if not waiting:
-        return "all good"
-    return f"none broken; not called, because nothing is fitted yet: {', '.join(waiting)}"
+    warned = sum(bool(result.warnings) for result in results.values())
+    notes = []
+    if warned:
+        notes.append(f"{warned} with a warning")
+    if others:
+        notes.append(f"{len(others)} passed over")
+    if waiting:
+        notes.append(f"not called, because nothing is fitted yet: {', '.join(waiting)}")
+    return "; ".join(["none broken", *notes]) if notes else "all good"
 
 
 def _print_place(result: CheckResult) -> None:
@@ -152,13 +162,10 @@ def _print_place(result: CheckResult) -> None:
         click.echo(f"\n{result.name} runs in {PLACES[placement.place]}: {placement.reason}")
 
 
-def _print_warnings(folder: ModelSpec) -> None:
-    """Print which attributes of the class are not used to train it by itself, and why."""
-    from modelsync.models.discovery import training_plan
-
-    if folder.trainable:
-        for warning in training_plan.read(folder)[1]:
-            click.echo(f"\n{folder.name}: {warning}")
+def _print_warnings(result: CheckResult) -> None:
+    """Print what may be wrong with a model that serves all the same."""
+    for warning in result.warnings:
+        click.echo(f"\n{console.marked('warning', 'yellow')}: {result.name}: {warning}")
 
 
 def _print_passed_over(others: list[PassedOver]) -> None:
@@ -167,7 +174,7 @@ def _print_passed_over(others: list[PassedOver]) -> None:
         click.echo()
     for one in others:
         hint = f" ({one.hint})" if one.hint else ""
-        click.echo(f"{one.path}: passed over: {one.reason}{hint}")
+        click.echo(f"{one.path}: {console.marked('passed over', 'yellow')}: {one.reason}{hint}")
 
 
 def _time(seconds: float | None) -> str:

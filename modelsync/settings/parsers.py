@@ -145,6 +145,23 @@ def place(raw: str) -> str:
     return raw.strip()
 
 
+_PORTS = {"http": ":80", "https": ":443"}
+
+
+def origins(raw: str) -> tuple[str, ...]:
+    """Origins as browsers send them (RFC 6454 section 6.2), separated by commas; or `*` alone."""
+    found = [one.strip().lower() for one in raw.split(",") if one.strip()]
+    if "*" in found and len(found) > 1:
+        raise ValueError("must be * alone, or origins without *")
+    for index, one in enumerate(found):
+        match = re.fullmatch(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d+)?", one)
+        if one != "*" and not match:
+            raise ValueError(f"has {one[:100]}; an origin is such as https://app.example.org")
+        if match and match[3] == _PORTS[match[1]]:
+            found[index] = one.removesuffix(match[3])
+    return tuple(dict.fromkeys(found))
+
+
 def names(raw: str) -> tuple[str, ...]:
     """Names, separated by commas."""
     return tuple(one.strip() for one in raw.split(",") if one.strip())

@@ -32,7 +32,9 @@ class Git:
         parsers.text,
         "user for HTTPS (with a token: any name, or the one your host asks for)",
     )
-    password: Secret = secret("gitpassword", "password or access token for HTTPS")
+    password: Secret = secret(
+        "gitpassword", "password or access token for HTTPS; its older name `password` is taken too"
+    )
     password_file: Path | None = setting(
         "MODELSYNC_GIT_PASSWORD_FILE",
         None,

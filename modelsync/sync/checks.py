@@ -16,7 +16,7 @@ from modelsync.releases import answers
 from modelsync.releases.store import Release
 from modelsync.resources import starting
 from modelsync.settings import child_environment
-from modelsync.sync.plan import report_places
+from modelsync.sync.plan import report_places, report_warnings
 
 
 def check_new(
@@ -57,6 +57,7 @@ def check_new(
                 mismatch=mismatch,
             )
         report_places(found)
+        report_warnings(found)
         results.update((result.name, result) for result in found)
     return results
 

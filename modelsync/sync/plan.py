@@ -222,6 +222,22 @@ def report_places(results: Sequence[CheckResult]) -> None:
             )
 
 
+def report_warnings(results: Sequence[CheckResult]) -> None:
+    """Log what may be wrong with models that serve all the same."""
+    for result in results:
+        for warning in result.warnings:
+            event(
+                _log,
+                logging.WARNING,
+                f"{result.name}: {warning}",
+                event="model_warning",
+                model=result.name,
+                kind=warning.kind,
+                file=warning.file,
+                line=warning.line,
+            )
+
+
 def report(entries: Sequence[ModelEntry]) -> None:
     """Log each broken model."""
     for entry in entries:

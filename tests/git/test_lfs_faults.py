@@ -73,7 +73,7 @@ def fault_of(faults: Mapping[str, tuple[Fault, ...]], name: str = "Churn") -> Fa
     assert set(faults) == {name}
     [fault] = faults[name]
     assert fault.file == "model.pkl"
-    assert fault.message.startswith("Git LFS: ")
+    assert fault.message.startswith("LFS pointer: ")
     assert SECRET not in fault.message
     return fault
 

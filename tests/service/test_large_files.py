@@ -180,7 +180,9 @@ def test_a_rollout_waits_for_an_object(lfs: LfsServer, server: GitServer, tmp_pa
     config = replace(config, git=replace(config.git, revision=Revision(commit)))
     stored = lfs.object(b"\1" * 10_000)
     stored.rename(stored.with_name("away"))
-    with pytest.raises(CheckFailed, match=r"Model: common/table.bin: Git LFS: .* does not have it"):
+    with pytest.raises(
+        CheckFailed, match=r"Model: common/table.bin: LFS pointer: .* does not have it"
+    ):
         evaluate(config, commit, Revision())
     stored.with_name("away").rename(stored)
     assert evaluate(config, commit, Revision()).rejected == ""

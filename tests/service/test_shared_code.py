@@ -73,9 +73,8 @@ def pushed(service: Service, server: GitServer, files: dict[str, str | None]) ->
 
 
 def _serves(service: Service, commit: str) -> bool:
-    return service.status()["served_commit"] == commit and (
-        service.post("Alone").headers.get("X-Modelsync-Release") == service.release()["id"]
-    )
+    answer = service.post("Alone").headers.get("X-Modelsync-Release")
+    return bool(service.status()["served_commit"] == commit and answer == service.release()["id"])
 
 
 def changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:

@@ -269,7 +269,7 @@ class LargeFiles:
 
 def _fault(path: str, message: str, *, transient: bool = False) -> Fault:
     inner = shown(path.partition("/")[2] or path)
-    return Fault("static", f"Git LFS: {message}", file=inner, transient=transient)
+    return Fault("static", f"LFS pointer: {message}", file=inner, transient=transient)
 
 
 def _by_folder(faults: Mapping[str, Fault]) -> Faults:

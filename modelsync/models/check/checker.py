@@ -13,9 +13,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from modelsync import orphans
-from modelsync.models import hints
+from modelsync.models import convention, hints
 from modelsync.models.check.check_process import Checked, CheckProcess, Progress
+from modelsync.models.discovery import training_plan
 from modelsync.models.loading import library_versions
+from modelsync.models.model_warnings import ModelWarning
 from modelsync.models.types import CheckResult, ModelName, ModelSpec
 from modelsync.models.versions import FittedVersion, Mismatch
 
@@ -58,7 +60,10 @@ def check(
         environment = waiting[0].environment
         checks.run([spec for spec in waiting if spec.environment == environment], served)
     checks.finish(specs, served)
-    return [_moved(checks.results[spec.name], checks.moved.get(spec.name)) for spec in specs]
+    return [
+        _warned(spec, _moved(checks.results[spec.name], checks.moved.get(spec.name)))
+        for spec in specs
+    ]
 
 
 @dataclass(slots=True)
@@ -132,6 +137,15 @@ class _Checks:
                 raise
         for process in processes:
             self.moved |= process.moved
+
+
+def _warned(spec: ModelSpec, result: CheckResult) -> CheckResult:
+    """Return the result, with what its source says of training that will not be done."""
+    if not (result.ok and spec.trainable):
+        return result
+    found = training_plan.read(spec)[1]
+    more = tuple(ModelWarning("training", text, convention.FILE) for text in found)
+    return replace(result, warnings=(*result.warnings, *more))
 
 
 def _moved(result: CheckResult, reason: str | None) -> CheckResult:

@@ -97,8 +97,8 @@ class _Examination:
 
     def _described(self, spec: ModelSpec, files: list[str], artefacts: list[str]) -> ModelSpec:
         """Return the spec with what its files say, the shared ones too."""
-        if self.shared:
-            spec = self.shared.give(spec)
+        if self.shared and (spec := self.shared.give(spec)).fault:
+            return spec
         if wrong := misspelt(files):
             fault = Fault("static", f"no {FILE}, but {shown(wrong)}", hint=f"rename it to {FILE}")
             return replace(spec, fault=fault)

@@ -11,7 +11,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from modelsync.models.convention import FILE
@@ -47,9 +47,14 @@ _ALWAYS_READ = frozenset({b"..", b"exec", *(name.encode() for name in BY_NAME | 
 
 @dataclass(frozen=True, slots=True)
 class SharedFiles:
-    """The shared files that a model uses: git's hash of each, by path from the repository's top."""
+    """The shared files that a model uses: git's hash of each, by path from the repository's top.
+
+    `refused`: what has the name of a module that it imports, and is none, by path: a submodule, or
+    a link that leads out of the repository.
+    """
 
     digests: Mapping[str, str]
+    refused: Mapping[str, Kind] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -84,9 +89,11 @@ class SharedCode:
 
         `own`: its folder, where that is not read from the repository. Raises OSError.
         """
-        used = _Search(self._code, self._words, name, own).run()
+        search = _Search(self._code, self._words, name, own)
+        used = search.run()
         data = {file for folder in self._code.packages(used) for file in self._code.data(folder)}
-        return SharedFiles({path: self.files.digest(path) for path in sorted(used | data)})
+        digests = {path: self.files.digest(path) for path in sorted(used | data)}
+        return SharedFiles(digests, search.refused)
 
 
 class _Search:
@@ -103,6 +110,7 @@ class _Search:
         self._used: set[str] = set()
         self._waiting: list[str] = []
         self._extends_path = False
+        self.refused: dict[str, Kind] = {}
 
     def run(self) -> set[str]:
         """Return the shared modules, by path."""
@@ -170,6 +178,7 @@ class _Search:
         parts = list(filter(None, one.module.split(".")))
         for part, inner in zip(parts, [*parts[1:], ""], strict=False):
             if (found := self._find(folders, part, inner)) is None:
+                self._note_refused(folders, part)
                 break
             files, folders = found
             # What lies above the model's own folder is not run for its own modules.
@@ -180,6 +189,13 @@ class _Search:
             if one.below:
                 used += self._below(folders)
         self._use(*used)
+
+    def _note_refused(self, folders: Sequence[str], part: str) -> None:
+        for folder in folders:
+            for name in (part, f"{part}.py"):
+                kind = self.names(folder).get(name)
+                if kind in ("link", "submodule"):
+                    self.refused[joined(folder, name)] = kind
 
     def _named(self, folders: Sequence[str], name: str) -> Sequence[str]:
         """Return the modules that `from <folder> import name` loads, if that is no attribute."""

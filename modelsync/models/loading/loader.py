@@ -21,7 +21,7 @@ from modelsync.errors import ArtifactCorrupt, ModelBroken, VersionRefused
 from modelsync.models import examples
 from modelsync.models.artefact_facts import ArtefactFacts
 from modelsync.models.artefacts import registry
-from modelsync.models.binding import calls
+from modelsync.models.binding import calls, signature
 from modelsync.models.binding.calls import Calls
 from modelsync.models.binding.checked import by_schema
 from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
@@ -31,7 +31,7 @@ from modelsync.models.isolation import fork_guard, import_hooks, plain_names, pr
 from modelsync.models.isolation.model_package import Package
 from modelsync.models.loading import construction, library_versions, lifecycle
 from modelsync.models.search_roots import SearchRoots
-from modelsync.models.types import LoadedModel, ModelSpec
+from modelsync.models.types import Fault, LoadedModel, ModelSpec
 from modelsync.models.versions import FittedVersion, Mismatch
 
 TURN = 0.1
@@ -194,7 +194,7 @@ def _instance(spec: ModelSpec, path: Path, package: Package, stored: Stored | No
         if stored:
             stored.give(instance, package.name)
     named_as_method = METHOD in (spec.class_name, spec.function)
-    found = calls.of_instance(instance, dataframe=named_as_method and not is_function)
+    found = _calls(instance, path, dataframe=named_as_method and not is_function)
     fitted = stored.fitted if stored else None
     if spec.trainable:
         # Here: a small runner, of a model that is not trained, does without.
@@ -202,7 +202,7 @@ def _instance(spec: ModelSpec, path: Path, package: Package, stored: Stored | No
 
         found = predictions.bind(spec, instance, found, fitted)
     if found is None:
-        raise construction.without_method(instance, spec)
+        raise construction.without_method(instance, spec, module)
     found = by_schema(spec, found)
     return LoadedModel(
         replace(spec, is_async=found.is_async),
@@ -216,7 +216,21 @@ def _instance(spec: ModelSpec, path: Path, package: Package, stored: Stored | No
         start=None if is_function else lifecycle.method(instance, "start"),
         stop=None if is_function else lifecycle.method(instance, "stop"),
         fitted=fitted,
+        form=found.form,
     )
+
+
+def _calls(instance: Any, path: Path, *, dataframe: bool) -> Calls | None:
+    """Bind the predicting methods; a fault of their signatures gets the place of the method."""
+    try:
+        return calls.of_instance(instance, dataframe=dataframe)
+    except ModelBroken as error:
+        fault = error.fault
+        if isinstance(fault, Fault) and fault.line is None:
+            method = calls.method_of(instance, METHOD) or calls.method_of(instance, BATCH)
+            file, line = signature.place(method, path)
+            raise ModelBroken(replace(fault, file=file, line=line)) from error
+        raise
 
 
 def _give_schema(kind: Any, spec: ModelSpec) -> None:
