@@ -217,6 +217,7 @@ class Updater:
             timeout=self._settings.sync.check_timeout,
             pythons=self._environments.pythons({spec.environment for spec in specs}),
             fitted=FittedVersions(self._home).serving(),
+            mismatch=self._settings.training.mismatch,
         )
 
     def _report(self, outcome: Outcome, wanted: str) -> None:
