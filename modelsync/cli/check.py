@@ -77,6 +77,7 @@ def _results(
             beside=beside - {f"{folder.name}/" for folder in folders},
             pythons=pythons,
             fitted=FittedVersions(settings.state.home).serving(),
+            mismatch=settings.training.mismatch,
             on_progress=lambda result: advance(result.name),
         )
     return {result.name: _with_warning(result, lost.get(result.name)) for result in found}
