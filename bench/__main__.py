@@ -18,6 +18,7 @@ from bench import (
     fanout,
     folders,
     isolation,
+    large_files,
     memory,
     night,
     push,
@@ -45,6 +46,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "checks": checks.measure,
     "sampling": sampling.measure,
     "night": night.measure,
+    "large_files": large_files.measure,
 }
 
 

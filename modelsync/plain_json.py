@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable
 from datetime import date, datetime, time
+from decimal import Decimal
 from enum import Enum
 from json import JSONDecodeError as JSONDecodeError
 from json.encoder import encode_basestring
@@ -19,7 +20,12 @@ from uuid import UUID
 
 OPT_APPEND_NEWLINE, OPT_SERIALIZE_NUMPY = 1, 2
 
+DOUBLE_DIGITS = 15
+"""Decimal digits that a double keeps, whichever they are."""
+
 _64_BITS = range(-(2**63), 2**64)
+
+Decode = Callable[[str], Any]
 
 Default = Callable[[Any], Any]
 
@@ -36,37 +42,49 @@ class Fragment:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def loads(text: bytes | str) -> Any:
-    """Parse JSON. Raises JSONDecodeError."""
+def loads(text: bytes | str, decode: Decode | None = None) -> Any:
+    """Parse JSON, by another decoder than usual if one is given. Raises JSONDecodeError."""
     if isinstance(text, bytes):
         try:
             text = text.decode()
         except UnicodeDecodeError as error:
             raise JSONDecodeError("invalid UTF-8", "", 0) from error
     try:
-        found = _decode(text)
+        found = (decode or _decode)(text)
         if "\\u" in text:
             json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise JSONDecodeError("lone surrogate in a text", text, text.index("\\u")) from None
     except (RecursionError, _Refused) as error:
         said = str(error) if isinstance(error, _Refused) else "Recursion limit reached"
-        raise JSONDecodeError(said, text, 0) from None
+        place = max(0, text.find(error.token)) if isinstance(error, _Refused) else 0
+        raise JSONDecodeError(said, text, place) from None
     return found
 
 
+def loads_exactly(text: bytes | str, *, decimals: bool = False) -> Any:
+    """Parse JSON, and keep all digits of integers; with `decimals` those of fractions too, which
+    become `Decimal` where a double has fewer. Raises JSONDecodeError.
+    """
+    return loads(text, _decode_decimals if decimals else _decode_integers)
+
+
 class _Refused(Exception):
-    pass
+    """A number that is not read: what is wrong with it, and its digits."""
+
+    def __init__(self, said: str, token: str) -> None:
+        super().__init__(said)
+        self.token = token
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise _Refused(f"{constant} is no number of JSON")
+    raise _Refused(f"{constant} is no number of JSON", constant)
 
 
 def _float(digits: str) -> float:
     value = float(digits)
     if math.isinf(value):
-        raise _Refused("number out of range")
+        raise _Refused("number out of range", digits)
     return value
 
 
@@ -77,7 +95,27 @@ def _int(digits: str) -> int | float:
     return value if value in _64_BITS else float(value)
 
 
-_decode = json.JSONDecoder(parse_constant=_refuse, parse_float=_float, parse_int=_int).decode
+def _whole(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:  # more than `sys.get_int_max_str_digits()`: it would take for ever
+        raise _Refused(f"number of {len(digits)} digits", digits) from None
+
+
+def _decimal(digits: str) -> float | Decimal:
+    if len(digits) <= DOUBLE_DIGITS:
+        return float(digits)
+    value = Decimal(digits)
+    return _float(digits) if len(value.as_tuple().digits) <= DOUBLE_DIGITS else value
+
+
+def _decoder(**numbers: Callable[[str], Any]) -> Decode:
+    return json.JSONDecoder(parse_constant=_refuse, **numbers).decode  # type: ignore[arg-type]
+
+
+_decode = _decoder(parse_float=_float, parse_int=_int)
+_decode_integers = _decoder(parse_float=_float, parse_int=_whole)
+_decode_decimals = _decoder(parse_float=_decimal, parse_int=_whole)
 
 
 # --- writing --------------------------------------------------------------------------------------

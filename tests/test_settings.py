@@ -157,3 +157,62 @@ def test_the_file_fills_what_the_environment_leaves_open(tmp_path: Path) -> None
     file.write_bytes(b"usergit=\xff\n")
     with pytest.raises(SettingsError, match="not UTF-8"):
         settings.load_file(file, environ)
+
+
+# --- names of existing installations --------------------------------------------------------------
+
+FOLLOWING = {"gitPath": "https://git.example.com/models.git", "usergit": "reader"}
+
+
+def test_password_is_the_older_name_of_gitpassword(tmp_path: Path) -> None:
+    """From the environment and from the file; with `gitPath` alone, else it is somebody else's."""
+    assert settings.load({**FOLLOWING, "password": "hunter2"}).git.password.read() == "hunter2"
+    both = {**FOLLOWING, "password": "hunter2", "gitpassword": "hunter2"}
+    assert settings.load(both).git.password.read() == "hunter2"
+    assert not settings.load({"password": "hunter2"}).git.password
+    file = tmp_path / ".env"
+    file.write_text("gitPath=https://git.example.com/models.git\npassword=hunter2\n")
+    environ: dict[str, str] = {}
+    settings.load_file(file, environ)
+    assert settings.load(environ).git.password.read() == "hunter2"
+
+
+def test_two_passwords_that_differ_are_refused() -> None:
+    with pytest.raises(SettingsError, match="gitpassword and password, its older name, differ"):
+        settings.load({**FOLLOWING, "password": "hunter2", "gitpassword": "hunter3"})
+
+
+def test_a_file_of_the_password_comes_before_the_older_name(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("from-the-file")
+    given = {**FOLLOWING, "password": "hunter2", "MODELSYNC_GIT_PASSWORD_FILE": str(file)}
+    assert settings.load(given).git.password.read() == "from-the-file"
+
+
+def test_models_never_see_the_older_name_of_the_password() -> None:
+    assert "password" not in settings.child_environment({**FOLLOWING, "password": "hunter2"})
+    assert settings.child_environment({"password": "their-own"}) == {"password": "their-own"}
+
+
+# --- origins --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ("*", ("*",)),
+        ("https://App.example.org", ("https://app.example.org",)),
+        (" https://a.example:443 ,http://b:8080,", ("https://a.example", "http://b:8080")),
+        ("http://[::1]:3000", ("http://[::1]:3000",)),
+    ],
+)
+def test_origins_are_those_that_browsers_send(given: str, origins: tuple[str, ...]) -> None:
+    assert settings.load({"MODELSYNC_CORS_ORIGINS": given}).server.cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    "given", ["*,https://a.example", "a.example", "https://a.example/", "null", "https://*.a.org"]
+)
+def test_what_no_browser_sends_as_origin_is_refused(given: str) -> None:
+    with pytest.raises(SettingsError, match="MODELSYNC_CORS_ORIGINS"):
+        settings.load({"MODELSYNC_CORS_ORIGINS": given})

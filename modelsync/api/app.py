@@ -36,6 +36,7 @@ from modelsync.errors import RequestError
 from modelsync.inference.serving import Service
 from modelsync.models.convention import RESERVED
 from modelsync.server.auth import Authorizer
+from modelsync.server.cors import Cors
 from modelsync.server.responses import signature
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ def create_app(service: Service) -> Flask:
             strict_slashes=route.strict_slashes,
         )
     _handle_errors(app, service)
+    _answer_preflights(app, service)
     _set_response_headers(app, service)
     return app
 
@@ -163,18 +165,46 @@ def _not_found(path: str, base: str) -> str:
     return f"{detail}: see {base}/usage for the models."
 
 
+def _answer_preflights(app: Flask, service: Service) -> None:
+    """Let pages of other origins call the service; our own worker has answered their preflights."""
+    cors = Cors(service.settings.server.cors_origins)
+    if not cors.enabled:
+        return
+
+    @app.before_request
+    def preflight() -> Response | None:
+        given = request.headers.get
+        fields = cors.preflight(
+            request.method,
+            given("Origin"),
+            given("Access-Control-Request-Method"),
+            given("Access-Control-Request-Headers", ""),
+        )
+        return replies.respond(problems.Answer(204, b"", "", fields)) if fields else None
+
+    @app.after_request
+    def set_fields(response: Response) -> Response:
+        for name, value in cors.fields(request.headers.get("Origin")):
+            response.headers.add(name, value)
+        return response
+
+
 def _set_response_headers(app: Flask, service: Service) -> None:
     """Set the headers that every response has: request, release, model version, security, caching.
 
     Headers of one response alone (`Allow`, `Location`, `Retry-After`, `Vary`) are set where that
     response is made.
     """
+    stale_models = service.stale
 
     @app.after_request
     def set_headers(response: Response) -> Response:
         model = service.models.get(_requested_model() or "")
         version = model.version if model else None
-        response.headers.update(signature(replies.request_id(), service.commit, version))
+        stale = model is not None and model.name in stale_models and response.status_code < 300
+        response.headers.update(
+            signature(replies.request_id(), service.commit, version, stale=stale)
+        )
         for name, value in SECURITY_HEADERS.items():
             response.headers[name] = value
         if request.endpoint != "static":

@@ -23,7 +23,8 @@ State = ModelState | Literal["switched_off"]
 class ModelSummary:
     """A row of the index page.
 
-    `reason` says why the model is not ready or not up to date, `placement` where it runs. `version`
+    `reason` says why the model is not ready or not up to date, `warnings` what may be wrong with it
+    all the same, `placement` where it runs. `version`
     is empty if no version is loaded, `url` is empty if the folder's name is refused as a model's
     name.
     """
@@ -35,6 +36,7 @@ class ModelSummary:
     placement: Placement
     doc: str = ""
     reason: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def summaries(service: Service) -> list[ModelSummary]:
@@ -52,6 +54,7 @@ def _summary(service: Service, entry: ModelEntry) -> ModelSummary:
         url="" if refused else f"{service.base}/{entry.name}",
         doc=loaded.doc.strip().partition("\n")[0] if loaded else "",
         reason=_reason(service, entry),
+        warnings=tuple(map(str, entry.warnings)),
         placement=service.placement(entry),
     )
 
@@ -70,6 +73,7 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "fault": asdict(entry.fault) if entry.fault else None,
         "next_try": _next_try(service, entry),
         "placement": asdict(service.placement(entry)),
+        "warnings": [asdict(warning) for warning in entry.warnings],
         "version": loaded.version if loaded else None,
         "wanted_version": entry.wanted_version or None,
         "versions": _versions(entry, loaded),
@@ -83,11 +87,18 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "load_seconds": entry.measured.load_seconds,
         "doc": loaded.doc if loaded else None,
         "schema": loaded.schema if loaded else None,
-        "examples": [asdict(example) for example in loaded.examples] if loaded else [],
+        "examples": _examples(loaded) if loaded else [],
         "url": f"{service.base}/{name}",
         "drift": drift.described(service, name),
         **artefacts.facts(service, entry, loaded),
     }
+
+
+def _examples(loaded: LoadedModel) -> list[dict[str, Any]]:
+    return [
+        {"name": one.name, "variables": one.variables, "response": one.response}
+        for one in loaded.examples
+    ]
 
 
 def _next_try(service: Service, entry: ModelEntry) -> str | None:

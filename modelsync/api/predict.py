@@ -38,7 +38,8 @@ def routes(context: Context) -> list[Route]:
 
     def predict_all() -> Response:
         context.require("predict")
-        options = query.all_options(_query())
+        flat = context.service.settings.server.all == "flat"
+        options = query.all_options(_query(), flat=flat)
         request_id = replies.request_id()
         body = _json_body(context)
         outcomes = ask_all(dataplane, body, NATIVE, request_id, options.names)
@@ -216,8 +217,9 @@ def _all_operation(context: Context) -> Operation:
             query_parameter("models", {"type": "string"}, f"Only these, for example `{names}`"),
             query_parameter(
                 "flat",
-                {"type": "boolean", "default": False},
-                "All results side by side in one object",
+                {"type": "boolean", "default": context.service.settings.server.all == "flat"},
+                "All results side by side in one object; of members that several models have, the "
+                "field `X-Modelsync-Collisions` tells",
             ),
         ],
         requestBody={"required": True, "content": {JSON: {"schema": schema}}},

@@ -86,7 +86,8 @@ class RequestRejected(RequestError):
     """The model has rejected the request: it has raised an exception with this status of HTTP, from
     400 to 499. That is the fault of the client.
 
-    `detail` is the message of the exception, `kind` the name of its type.
+    `detail` is the message of the exception, `kind` the name of its type. `row`: the one of several
+    that is rejected, from 0.
     """
 
     COUNTED = (
@@ -101,6 +102,7 @@ class RequestRejected(RequestError):
         super().__init__(detail or kind)
         self.status = status
         self.kind = kind
+        self.row: int | None = None
 
     @property
     def counted_as(self) -> str:

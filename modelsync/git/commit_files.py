@@ -24,6 +24,7 @@ LONGEST_CHAIN = 40
 TREE, LINK, SUBMODULE, EXECUTABLE = "40000", "120000", "160000", "100755"
 
 KINDS: dict[str, Kind] = {TREE: "folder", SUBMODULE: "submodule"}
+LINKS: dict[str, Kind] = {TREE: "linked folder", SUBMODULE: "link"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,10 @@ class CommitFiles:
         found: dict[str, Kind] = {}
         for name, inner in self._tree(entry.sha).items():
             if is_content(name):
-                end = self._find(joined(folder, name)) if inner.mode == LINK else inner
-                found[name] = KINDS.get(end.mode, "file") if end else "link"
+                found[name] = KINDS.get(inner.mode, "file")
+                if inner.mode == LINK:
+                    end = self._find(joined(folder, name))
+                    found[name] = LINKS.get(end.mode, "file") if end else "link"
         return found
 
     def chunks(self, path: str) -> Iterator[bytes]:

@@ -21,6 +21,7 @@ from modelsync.inference.loop_model import LoopModel
 from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import MAX_BATCH, MAX_TURN, Pending, PendingRequest
+from modelsync.inference.row_calls import SeveralRows
 from modelsync.inference.thread_pool import PoolTask
 from modelsync.inference.timeouts import Ticket
 
@@ -91,7 +92,13 @@ class RequestQueue(ABC):
         self._pending.append(request)
 
     def explain(self, outcome: RawOutcome, request: Pending) -> None:
-        """Answer a request whose call has failed, now or from the thread that explains failures."""
+        """Answer a request whose call has failed, now or from the thread that explains failures.
+
+        One of several rows is called in a thread: it takes too long for the loop.
+        """
+        if type(outcome) is SeveralRows:
+            self._submit_to_threads(request.payload, request.identity(), request.finish)
+            return
         model, done = self.model.runner.model, self._threadsafe(request.finish)
         self._dataplane.explain(outcome, model, request.identity(), done)
 

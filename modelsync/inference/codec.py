@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from modelsync.models.request_form import Digits
+
 
 class Codec(Protocol):
     """The two halves of a protocol that run inside a call of a model.
@@ -12,8 +14,11 @@ class Codec(Protocol):
     because encoding calls methods of the model's own objects.
     """
 
-    def decode(self, payload: bytes, /) -> dict[str, Any]:
-        """Return the variables of a request. Raises MalformedBody."""
+    def decode(self, payload: bytes, /) -> Any:
+        """Return the variables of a request, of several rows as `Rows`. Raises MalformedBody."""
+
+    def decode_exactly(self, payload: bytes, digits: Digits, /) -> Any:
+        """Do as `decode` for a model that needs more digits of numbers. Raises MalformedBody."""
 
     def encode(self, result: Any, /) -> bytes:
         """Return a model's result in the bytes of the protocol. Raises ModelRaised."""

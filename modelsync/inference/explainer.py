@@ -22,6 +22,7 @@ from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.invocation import INTERRUPTED
 from modelsync.inference.model_runner import RawOutcome
 from modelsync.inference.outcome import Done
+from modelsync.inference.row_calls import RowRaised
 from modelsync.inference.thread_pool import PoolTask, ThreadPool
 from modelsync.inference.timeouts import Ticket
 from modelsync.models import rejection
@@ -105,6 +106,9 @@ class Explainer:
     ) -> tuple[RequestError, str, str]:
         """Return the error for the client, and for the log what happened, with the traceback."""
         try:
+            if type(error) is RowRaised and (cause := error.__cause__):
+                answer, said, trace = self._explained(cause, _name_of(cause), model)
+                return _in_row(error.row, answer), said, trace
             if isinstance(error, RequestRejected):
                 answer = self._rejected(error, model)
                 return answer, f"{model.name} rejected a request with {answer.status}: {answer}", ""
@@ -123,6 +127,8 @@ class Explainer:
         """Return the rejection with the message of the exception that is its cause."""
         cause = error.__cause__
         said = rejection.message_of(cause) if cause else str(error)
+        if error.row is not None:
+            said = f"{_place(error.row)}: {said}"
         _forget_frames(error)
         if cause:
             _forget_frames(cause)
@@ -133,6 +139,18 @@ class Explainer:
 
     def _folder_of(self, model: LoadedModel) -> str:
         return f"{self._folder}{model.name}/" if self._folder else ""
+
+
+def _in_row(row: int, error: RequestError) -> RequestError:
+    """Return the error of a call for one row of several, which names it."""
+    if not isinstance(error, ModelRaised):
+        return error
+    said = str(error).removeprefix(error.kind).removeprefix(": ")
+    return ModelRaised(error.kind, f"{_place(row)}: {said}")
+
+
+def _place(row: int) -> str:
+    return f"variables[{row}]"
 
 
 def _name_of(error: BaseException) -> str:

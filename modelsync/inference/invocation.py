@@ -19,6 +19,7 @@ from typing import Protocol, Self, cast
 from modelsync.errors import DeadlineExceeded, ModelRaised, RequestError, RequestRejected
 from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.model_runner import RawOutcome
+from modelsync.inference.row_calls import SeveralRows
 from modelsync.inference.timeouts import Ticket
 from modelsync.inference.watchdog import Watchdog
 from modelsync.observability.counters import OK, LoopRow, Row
@@ -177,7 +178,10 @@ class LoopInvocation(Invocation):
             self._row.end_with(OK, now - self.started)
             return False
         self.outcome = error
-        self._row.end_with(reason_of(error), now - self.started)
+        if type(error) is SeveralRows:  # a thread answers, and counts
+            self._row.end(1)
+        else:
+            self._row.end_with(reason_of(error), now - self.started)
         return True
 
 

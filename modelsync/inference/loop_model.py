@@ -32,7 +32,8 @@ class LoopModel:
 
     `in_loop`: the model is fast enough for the loop. `inline`: it is so fast that requests are
     called as they arrive, without a queue. `in_process`: its runner, if that is in this process;
-    only then the loop may call it.
+    only then the loop may call it. `all_rows`: it is called here for requests of several rows too;
+    otherwise the outcome of these is SeveralRows.
     """
 
     __slots__ = (
@@ -58,12 +59,15 @@ class LoopModel:
         dataplane: DataPlane,
         watchdog: Watchdog,
         run_queue: RunQueue,
+        *,
+        all_rows: bool = False,
     ) -> None:
         self.runner = runner
         if isinstance(runner, InProcessRunner):
             self.in_process = runner
             hide = hidden if runner.hide_loop else _as_it_is
-            self._call, self._call_batch = hide(runner.call), hide(runner.call_batch)
+            call = runner.call if all_rows else runner.call_for_one
+            self._call, self._call_batch = hide(call), hide(runner.call_batch)
         self.name = runner.model.name
         self.row = dataplane.counters.loop_row(self.name)
         self.in_loop = False

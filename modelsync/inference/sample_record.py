@@ -15,6 +15,7 @@ from typing import Any
 from modelsync import json_text
 from modelsync.inference.codec import Codec
 from modelsync.models.data_schema import DataSchema
+from modelsync.models.request_form import Rows
 from modelsync.models.schemas.requests import RequestSchema
 from modelsync.models.statistics.agreement import kept
 from modelsync.models.tables.table import Table
@@ -92,6 +93,9 @@ def _columns(taken: SampledRequest) -> tuple[Columns, int, bool]:
     found: Any = taken.codec.decode(taken.payload)
     if schema := taken.model.spec.schema:  # with its types and fill values, as the model gets them
         found = _requests_of(schema).typed(found)
+    if type(found) is Rows:
+        columns = dict.fromkeys(name for row in found for name in row)
+        return {name: [row.get(name) for row in found] for name in columns}, len(found), True
     names = _names(taken.model)
     if not isinstance(found, Table):
         values = found.get("x")

@@ -3,7 +3,7 @@
 An exception rejects the request if its `status_code`, or else its `status` or `code`, is a status
 code of HTTP from 400 to 499 (RFC 9110 section 15.5), as those of Werkzeug, Starlette, FastAPI and
 aiohttp have: the model needs no import for it. One that a client of HTTP raises for the answer of
-another server, such as `requests.HTTPError`, has failed: the service's own client is not to blame.
+another server has failed: the service's own client is not to blame.
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@ Values that JSON has no type for are written like this:
 |---|---|
 | NaN, infinities, NaT, `pandas.NA`, also inside arrays and as Decimal | null |
 | numpy scalar, array; pandas Series, Index; tensor (has `tolist`) | number, (nested) list |
-| pandas DataFrame | list of records |
+| Series of polars, array of Arrow | list |
+| DataFrame of pandas or polars, table of Arrow | list of records |
+| pandas Interval, Period | text, such as `(18, 65]`, `2024-01` |
 | datetime, date, time, Timestamp | ISO 8601 text |
 | timedelta | seconds |
 | Decimal, int of any size | number with all its digits |
@@ -36,8 +38,10 @@ from uuid import UUID
 
 from modelsync import json_text
 from modelsync.errors import ModelRaised
+from modelsync.models import single_precision
 from modelsync.models.convention import METHOD
 from modelsync.models.diagnosis import hide_paths
+from modelsync.models.request_form import Rows
 from modelsync.observability.redaction import redacted
 
 MAX_BYTES = 64 * 1024**2
@@ -63,13 +67,14 @@ class _NotSerialisable(Exception):
 def dump(result: object, limit: int = MAX_BYTES) -> bytes:
     """Serialise a model's result, a dict, as JSON.
 
-    Raises ModelRaised if it is no dict, if JSON cannot hold one of its values (the message
+    Those of several rows are `Rows` of dicts, or what a model answers to a frame of them. Raises
+    ModelRaised if it is no dict, if JSON cannot hold one of its values (the message
     names its type and the path to it), or if the JSON is longer than `limit` bytes.
     """
-    if not isinstance(result, dict):
-        raise ModelRaised("TypeError", f"{METHOD} returned {_a(result)}, not a dict")
+    if not isinstance(result, dict) and type(result) is not Rows:
+        raise not_a_dict(result)
     try:
-        body = _dumps(result, _default, _NUMPY)
+        body = _dumps(result, simpler, _NUMPY)
         if _NAT in body:
             body = _dump_slowly(result)
     except (TypeError, RecursionError):
@@ -81,16 +86,21 @@ def dump(result: object, limit: int = MAX_BYTES) -> bytes:
     return body
 
 
+def not_a_dict(result: object) -> ModelRaised:
+    """Return the error for a result that is no dict."""
+    return ModelRaised("TypeError", f"{METHOD} returned {_a(result)}, not a dict")
+
+
 def _a(value: object) -> str:
     if type(value).__name__ == "coroutine":
         return f"a coroutine (async def {METHOD} could await it)"
     return "None" if value is None else f"a {type(value).__name__}"
 
 
-def _dump_slowly(result: dict[Any, Any]) -> bytes:
+def _dump_slowly(result: object) -> bytes:
     """Serialise what orjson refuses, value by value, or name the value that cannot be."""
     try:
-        return _dumps(_plain(result, "", 0), _default, _NUMPY)
+        return _dumps(_plain(result, "", 0), simpler, _NUMPY)
     except _NotSerialisable as error:
         message = f"{METHOD} returned what JSON cannot hold: {error}"
         raise ModelRaised("TypeError", message) from None
@@ -134,13 +144,13 @@ def _plain_object(value: Any, path: str, depth: int) -> Any:
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return _plain(fields, path, depth + 1)
     try:
-        simpler = _default(value)
+        plainer = simpler(value)
     except TypeError:
         raise _NotSerialisable(path, f"is {_a(value)}") from None
     except UnicodeDecodeError:
         reason = "holds bytes that are not UTF-8; encode them, for example with base64"
         raise _NotSerialisable(path, reason) from None
-    return simpler if isinstance(simpler, json_text.Fragment) else _plain(simpler, path, depth + 1)
+    return plainer if isinstance(plainer, json_text.Fragment) else _plain(plainer, path, depth + 1)
 
 
 _NATIVE = {datetime, date, time, UUID}
@@ -174,8 +184,14 @@ def as_key(key: Any, path: str = "") -> str:
             return key.isoformat()
         case UUID() | Decimal() | PurePath():
             return str(key)
+    return _key_of_library(key, path)
+
+
+def _key_of_library(key: Any, path: str) -> str:
+    if _is_text(type(key)):
+        return str(key)
     if callable(item := getattr(key, "item", None)):  # a scalar of numpy
-        simple = item()
+        simple = single_precision.listed(key) if single_precision.is_single(key) else item()
         if not isinstance(simple, type(key)):
             return as_key(simple, path)
     raise _NotSerialisable(path, f"has a key that is {_a(key)}")
@@ -184,7 +200,7 @@ def as_key(key: Any, path: str = "") -> str:
 # --- single values --------------------------------------------------------------------------------
 
 
-def _default(value: Any) -> Any:
+def simpler(value: Any) -> Any:
     """Return a simpler value for one that orjson does not know. Raises TypeError without one."""
     for kind, simpler in _SIMPLER:
         if isinstance(value, kind):
@@ -201,10 +217,45 @@ def _default(value: Any) -> Any:
         return value.astype(f"{value.dtype.kind}8[us]").tolist()
     if name == "DataFrame" and hasattr(value, "columns"):
         is_pandas = hasattr(value, "iloc")  # else it is polars
-        return value.to_dict("records") if is_pandas else value.to_dicts()
+        return _records(value) if is_pandas else value.to_dicts()
+    if single_precision.is_single(value):
+        return single_precision.listed(value)
     if callable(tolist := getattr(value, "tolist", None)) and (simple := tolist()) is not value:
         return float(simple) if type(simple) is type(value) else simple
-    raise TypeError(name)
+    return _of_library(value)
+
+
+def _of_library(value: Any) -> Any:
+    """Return a simpler value for one of a library's type. Raises TypeError for any other."""
+    kind = type(value)
+    if _is_text(kind):
+        return str(value)
+    for name in _LISTS:
+        if callable(simple := getattr(value, name, None)) and not isinstance(value, type):
+            return simple()
+    if fields := getattr(kind, "__attrs_attrs__", None):
+        return {field.name: getattr(value, field.name) for field in fields}
+    raise TypeError(kind.__name__)
+
+
+_TEXTS = ("Interval", "Period")
+_LISTS = ("to_list", "to_pylist", "as_py", "toarray")
+"""Methods that give Python's objects: of polars, of Arrow, of matrices of scipy."""
+
+
+def _is_text(kind: type) -> bool:
+    return kind.__name__ in _TEXTS and kind.__module__.partition(".")[0] == "pandas"
+
+
+def _records(frame: Any) -> list[dict[Any, Any]]:
+    """Return a DataFrame as a dict for each row."""
+    small = [n for n, dtype in enumerate(frame.dtypes) if single_precision.is_small(dtype)]
+    if small:
+        frame = frame.copy()
+        for place in small:
+            frame.isetitem(place, single_precision.listed(frame.iloc[:, place]))
+    records: list[dict[Any, Any]] = frame.to_dict("records")
+    return records
 
 
 def _instant(value: datetime | date | time) -> str | None:

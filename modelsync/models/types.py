@@ -14,6 +14,7 @@ from modelsync.models.artefact_facts import ArtefactFacts
 from modelsync.models.data_schema import NO_PLAN, DataSchema, TrainingPlan
 from modelsync.models.model_warnings import ModelWarning
 from modelsync.models.placement import IN_WORKERS, Placement
+from modelsync.models.request_form import PLAIN, RequestForm
 from modelsync.models.versions import FittedVersion
 
 ModelName = NewType("ModelName", str)
@@ -191,8 +192,9 @@ class LoadedModel:
     holds decimal's precision and numpy's error state as the model set them. Run every call of the
     model in it, or in a copy of it, because two calls cannot be in it at once.
 
-    `fitted` is the stored version that the instance has as its `model`; None without one.
-    `artefact` holds what an artefact tells of itself; None if the model is code.
+    `warnings`: what may be wrong with it, as far as loading it has told. `fitted` is the stored
+    version that the instance has as its `model`; None without one. `artefact` holds what an
+    artefact tells of itself; None if the model is code. `form` says how it takes numbers and rows.
     """
 
     spec: ModelSpec
@@ -211,6 +213,8 @@ class LoadedModel:
     context: Context = field(default_factory=Context, repr=False)
     fitted: FittedVersion | None = None
     artefact: ArtefactFacts | None = None
+    warnings: tuple[ModelWarning, ...] = ()
+    form: RequestForm = PLAIN
     name: ModelName = field(init=False)
     version: str = field(init=False)
     is_async: bool = field(init=False)

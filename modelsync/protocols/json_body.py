@@ -7,11 +7,15 @@ import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from modelsync import json_text
+from modelsync import json_text, plain_json
 from modelsync.errors import MalformedBody
+from modelsync.models.request_form import Digits, Rows
 
 WANTED = 'send {"variables": {...}}'
 """The end of each message about a body of another shape."""
+
+Parse = Callable[[bytes], Any]
+"""Returns the variables of a body, a dict or `Rows`. Raises MalformedBody."""
 
 BOM = b"\xef\xbb\xbf"
 """The byte order mark in UTF-8, which RFC 8259 section 8.1 forbids."""
@@ -19,31 +23,47 @@ BOM = b"\xef\xbb\xbf"
 MAX_SCANNED = 64 * 1024
 """Bytes of a body; in a longer one a duplicate key is named without its position."""
 
-_loads = json_text.loads
+
+def _integers(body: bytes) -> Any:
+    if not json_text.has_long_number(body):
+        return json_text.loads(body)
+    return plain_json.loads_exactly(body)
+
+
+def _decimals(body: bytes) -> Any:
+    if not json_text.has_long_number(body):
+        return json_text.loads(body)
+    return plain_json.loads_exactly(body, decimals=True)
 
 
 def parser(
-    wanted: str = WANTED, other: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-) -> Callable[[bytes], dict[str, Any]]:
+    wanted: str = WANTED,
+    other: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    loads: Callable[[bytes], Any] = json_text.loads,
+) -> Parse:
     """Return the parser of the bodies of one protocol.
 
-    It returns the variables of a body, or what `other` makes of a body without them. It raises
-    MalformedBody, with line and column if they are known, for malformed, empty or truncated JSON,
-    invalid UTF-8, a byte order mark, NaN, nesting deeper than 1,024, numbers that do not fit a
-    double, duplicate keys, and `variables` that are missing or no object; `wanted` ends the
-    messages about a body of another shape. Other keys of the body are ignored.
+    It returns the variables of a body, those of several rows as `Rows`, or what `other` makes of a
+    body without them. It raises MalformedBody, with line and column if they are known, for
+    malformed, empty or truncated JSON, invalid UTF-8, a byte order mark, NaN, nesting deeper than
+    1,024, numbers that do not fit a double, duplicate keys, and `variables` that are missing or no
+    objects; `wanted` ends the messages about a body of another shape. Other keys of the body are
+    ignored. `loads` parses JSON.
     """
 
-    def parse(body: bytes) -> dict[str, Any]:
+    def parse(body: bytes) -> Any:
         """Return the variables of a body, or what `other` makes of it. Raises MalformedBody."""
         try:
-            document = _loads(body)
-        except json_text.JSONDecodeError as error:
+            document = loads(body)
+        except json.JSONDecodeError as error:  # orjson's is one, too
             _refuse(body, error, wanted)
         if type(document) is not dict:
             raise MalformedBody(f"the body is {_kind(document)}, not an object; {wanted}", 0)
         variables = document.get("variables")
         if type(variables) is not dict:
+            if type(variables) is list:
+                _check_keys_of_all(body, document)
+                return _rows(variables, wanted)
             if other is None or "variables" in document:
                 raise without_variables(document, wanted)
             _check_keys(body, document)
@@ -59,6 +79,22 @@ def parser(
     return parse
 
 
+MAX_ROWS = 10_000
+"""Objects in the `variables` of one request."""
+
+
+def _rows(variables: list[Any], wanted: str) -> Any:
+    """Return the variables of several rows. Raises MalformedBody."""
+    if len(variables) > MAX_ROWS:
+        raise MalformedBody(
+            f"variables holds {len(variables)} objects; at most {MAX_ROWS} are answered at once"
+        )
+    for index, row in enumerate(variables):
+        if type(row) is not dict:
+            raise MalformedBody(f"variables[{index}] is {_kind(row)}, not an object; {wanted}")
+    return Rows(variables)
+
+
 def without_variables(document: dict[str, Any], wanted: str) -> MalformedBody:
     """Return the error for a body whose variables are missing or no object."""
     if "variables" in document:
@@ -68,7 +104,26 @@ def without_variables(document: dict[str, Any], wanted: str) -> MalformedBody:
     return MalformedBody(f"the body holds no variables; {wanted}")
 
 
+def exact_parser(
+    wanted: str = WANTED, other: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+) -> Callable[[bytes, Digits], Any]:
+    """Return the same parser for models that need more digits than a double has."""
+    parsers = {
+        "doubles": parser(wanted, other),
+        "integers": parser(wanted, other, _integers),
+        "decimals": parser(wanted, other, _decimals),
+    }
+    return lambda body, digits: parsers[digits](body)
+
+
 parse = parser()
+parse_exactly = exact_parser()
+
+
+def _check_keys_of_all(body: bytes, document: dict[str, Any]) -> None:
+    """Check that no object has a key twice. Raises MalformedBody."""
+    if body.count(b":") != _count(document):
+        _refuse_duplicates(body)
 
 
 def _check_keys(body: bytes, document: dict[str, Any]) -> None:
@@ -106,7 +161,7 @@ def _kind(value: object) -> str:
 # --- errors and their positions -------------------------------------------------------------------
 
 
-def _refuse(body: bytes, error: json_text.JSONDecodeError, wanted: str) -> NoReturn:
+def _refuse(body: bytes, error: json.JSONDecodeError, wanted: str) -> NoReturn:
     if not body.strip():
         raise MalformedBody(f"the body is empty; {wanted}", 0) from None
     if body.startswith(BOM):

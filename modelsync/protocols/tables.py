@@ -28,6 +28,7 @@ class TableCodec:
     """Decodes `variables`, or a `Table`; encodes as the native codec does."""
 
     decode = staticmethod(json_body.parser(WANTED, _table))
+    decode_exactly = staticmethod(json_body.exact_parser(WANTED, _table))
     encode = staticmethod(results.dump)
 
 

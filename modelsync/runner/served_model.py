@@ -33,6 +33,7 @@ class JsonCodec:
     """The codec of the native protocol."""
 
     decode = staticmethod(json_body.parse)
+    decode_exactly = staticmethod(json_body.parse_exactly)
     encode = staticmethod(results.dump)
 
 
@@ -91,7 +92,7 @@ class ServedModel:
         bound = placement.main_thread or placement.place == "thread" or suits
         if bound and not runner.model.is_async:
             runner.latency = InMainThread()
-        self._main = LoopModel(runner, dataplane, watch, RunQueue())
+        self._main = LoopModel(runner, dataplane, watch, RunQueue(), all_rows=True)
 
     @property
     def model(self) -> LoadedModel:

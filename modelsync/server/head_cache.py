@@ -18,7 +18,7 @@ from modelsync.server.access_log import AccessLog
 from modelsync.server.auth import REREAD
 from modelsync.server.head_key import DECISIVE, head_key
 from modelsync.server.request import Exchange, Request
-from modelsync.server.responses import Responses, success_fields
+from modelsync.server.responses import Responses
 from modelsync.server.router import KEY, Router
 from modelsync.server.state import ServerState
 
@@ -35,8 +35,9 @@ _NOT_CACHED = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
 class CachedHead:
     """What all heads of one `head_key` have in common, as the parser found it in the first of them.
 
-    `request` holds their decisive fields, `queue` takes the requests for their model. Until
-    `admitted_until`, a time of `perf_counter` in seconds, their token is not checked again. It is
+    `request` holds their decisive fields, `fields` are those of its successful answers, `queue`
+    takes the requests for their model. Until `admitted_until`, a time of `perf_counter` in seconds,
+    their token is not checked again. It is
     never set of a trained model, whose requests may name a version (`by_version`): there
     `trusted_until` stands for it.
     """
@@ -51,12 +52,14 @@ class CachedHead:
         "trusted_until",
     )
 
-    def __init__(self, request: Request, queue: RequestQueue, log_line: bytes) -> None:
+    def __init__(
+        self, request: Request, queue: RequestQueue, log_line: bytes, fields: bytes
+    ) -> None:
         self.request = request
         self.queue = queue
         self.admitted_until = self.trusted_until = 0.0
         self.by_version = queue.model.runner.replaceable
-        self.fields = success_fields(queue.model.runner.model.version)
+        self.fields = fields
         self.log_line = log_line
 
     def request_with(self, body: bytes, request_id: bytes, started: float) -> Request:
@@ -161,7 +164,10 @@ class HeadCache:
         general.method, general.path, general.query = request.method, request.path, request.query
         general.headers = [field for field in request.headers if field[0] in DECISIVE]
         line = self.log.template(f"POST {request.path.decode('latin-1')}", queue.model.name)
-        return CachedHead(general, queue, line)
+        model = queue.model.runner.model
+        stale = queue.model.name in self._router.stale
+        fields = self.responses.success_fields(model.version, general, stale=stale)
+        return CachedHead(general, queue, line, fields)
 
     def answer(self, channel: Channel, head: CachedHead, body: bytes, request_id: bytes) -> None:
         """Answer a request with a known head, now or at the end of this turn of the loop."""

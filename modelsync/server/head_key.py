@@ -15,8 +15,9 @@ from modelsync.server.request_ids import acceptable
 DECISIVE = frozenset({
     b"host", b"connection", b"proxy-connection", b"keep-alive", b"upgrade", b"transfer-encoding",
     b"te", b"trailer", b"expect", b"authorization", b"content-type", b"content-encoding",
+    b"origin",
 })  # fmt: skip
-"""Fields that the parser, `rules` or `Router.admit` read; all others are logged at most.
+"""Fields that the parser, `rules`, `Router.admit` or `Cors` read; all others are logged at most.
 
 The key holds them unchanged, so that heads that differ in one of them have different keys.
 """

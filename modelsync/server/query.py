@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
+from modelsync import json_text
 from modelsync.errors import MalformedBody
 from modelsync.models.tables.bodies import KEYS
 
@@ -31,23 +32,23 @@ class AllOptions:
     flat: bool = False
 
 
-def all_options(query: str) -> AllOptions:
-    """Parse the options of `/all`.
+def all_options(query: str, *, flat: bool = False) -> AllOptions:
+    """Parse the options of `/all`; `flat` is its default.
 
     Raises MalformedBody if one is unknown, or if `flat` is neither true nor false.
     """
     if not query:
-        return AllOptions()
+        return AllOptions(flat=flat)
     fields = fields_of(query)
     if unknown := fields.keys() - OPTIONS:  # else a misspelt `?model=A` would ask all models
         raise MalformedBody(
             f"unknown query parameter {min(unknown)[:100]!r}; known are {' and '.join(OPTIONS)}"
         )
     names = [name.strip() for text in fields.get("models", ()) for name in text.split(",")]
-    flat = fields.get("flat", ["false"])[-1].strip().lower()
-    if flat not in _FLAGS:
+    wanted = fields.get("flat", [str(flat)])[-1].strip().lower()
+    if wanted not in _FLAGS:
         raise MalformedBody("the query parameter flat must be true or false")
-    return AllOptions(tuple(name for name in names if name), _FLAGS[flat])
+    return AllOptions(tuple(name for name in names if name), _FLAGS[wanted])
 
 
 def version_of(query: str) -> str:
@@ -84,6 +85,7 @@ def fields_of(query: str) -> dict[str, list[str]]:
 
 def _value(text: str) -> Any:
     try:
-        return orjson.loads(text)
+        found = orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
+    return orjson.Fragment(text) if json_text.has_long_number(text.encode()) else found

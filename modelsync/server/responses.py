@@ -13,12 +13,16 @@ import orjson
 
 from modelsync import problems
 from modelsync.problems import Answer
+from modelsync.server import cors
+from modelsync.server.cors import Cors
 from modelsync.server.request import Exchange, Request
 from modelsync.server.request_ids import HEADER as REQUEST_ID
 from modelsync.server.streams import StreamedAnswer
 
 RELEASE = "X-Modelsync-Release"
 MODEL_VERSION = "X-Modelsync-Model-Version"
+STALE = ("X-Modelsync-Model-State", "stale")
+"""The field of answers by an earlier version of a model, whose newest one is broken."""
 
 RENDERED = frozenset(
     name.lower()
@@ -30,6 +34,9 @@ RENDERED = frozenset(
         "Server",
         REQUEST_ID,
         RELEASE,
+        cors.ALLOW_ORIGIN,
+        cors.CREDENTIALS,
+        cors.EXPOSE,
     )
 )
 """Fields, in lower case, that `Responses` writes itself instead of those of a WSGI application."""
@@ -37,17 +44,23 @@ RENDERED = frozenset(
 _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
 
 
-def signature(request_id: str, release: str | None, version: str | None) -> dict[str, str]:
+def signature(
+    request_id: str, release: str | None, version: str | None, *, stale: bool = False
+) -> dict[str, str]:
     """Return the fields that name the request, the release and the model version of an answer."""
     fields = {REQUEST_ID: request_id, RELEASE: release, MODEL_VERSION: version}
-    return {name: value for name, value in fields.items() if value}
+    found = {name: value for name, value in fields.items() if value}
+    return found | dict([STALE]) if stale else found
 
 
 class Responses:
-    """Renders the answers of one worker; `release` is the commit that serves."""
+    """Renders the answers of one worker; `release` is the commit that serves, `origins` are those
+    whose pages may read answers.
+    """
 
-    def __init__(self, release: str | None) -> None:
+    def __init__(self, release: str | None, origins: tuple[str, ...] = ()) -> None:
         self.release = release
+        self.cors = Cors(origins)
         self._release = f"{RELEASE}: {release}\r\n" if release else ""
         self._constant = b""
         self.tick()
@@ -70,11 +83,15 @@ class Responses:
             head.append(_field("Content-Type", answer.content_type))
         if answer.version:
             head.append(_field(MODEL_VERSION, answer.version))
+        if answer.stale:
+            head.append(_field(*STALE))
         if type(answer) is StreamedAnswer:
             head.append(_framing(answer, request))
         elif answer.status != 304 and answer.status != 204:
             head.append(b"Content-Length: %d\r\n" % len(answer.body))
         head.extend(_field(name, value) for name, value in answer.headers)
+        if self.cors.enabled:
+            head.append(self._cors_fields(request, answer.headers))
         if close:
             head.append(b"Connection: close\r\n")
         elif request.version == "1.0":
@@ -88,6 +105,18 @@ class Responses:
         """Return the bytes of a 503 in place of an answer for which there is no room."""
         answer = self.problem(503, detail, exchange.request.request_id)
         return self.render(exchange.request, answer, close=exchange.close)
+
+    def success_fields(self, version: str, request: Request, *, stale: bool = False) -> bytes:
+        """Return the fields of all successful answers of one version of a model to requests with
+        this head.
+        """
+        fields = _field("Content-Type", problems.JSON) + _field(MODEL_VERSION, version)
+        state = _field(*STALE) if stale else b""
+        return fields + state + self._cors_fields(request)
+
+    def _cors_fields(self, request: Request, known: problems.Headers = ()) -> bytes:
+        fields = self.cors.fields(cors.text(request.header(b"origin")))
+        return b"".join(_field(*field) for field in fields if field not in known)
 
     def success(self, request_id: bytes, fields: bytes, payload: bytes) -> bytes:
         """Return the bytes of an answer with a result; `fields` are those of `success_fields`."""
@@ -104,11 +133,6 @@ class Responses:
         body = problems.document(status, detail, request_id=request_id, release=self.release)
         headers = (("Retry-After", "1"),) if status == 503 else ()
         return Answer(status, orjson.dumps(body), problems.PROBLEM, headers)
-
-
-def success_fields(version: str) -> bytes:
-    """Return the fields of all successful answers of one version of a model."""
-    return _field("Content-Type", problems.JSON) + _field(MODEL_VERSION, version)
 
 
 def _framing(answer: StreamedAnswer, request: Request) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from urllib.parse import unquote
@@ -25,6 +26,7 @@ from modelsync.protocols.native import NATIVE
 from modelsync.protocols.versions import codec_of, named_version
 from modelsync.server import probes
 from modelsync.server.auth import Authorizer
+from modelsync.server.cors import Cors
 from modelsync.server.media_type import check_media_type
 from modelsync.server.query import all_options, version_of
 from modelsync.server.request import Request
@@ -51,11 +53,13 @@ class Router:
         self._bridge = bridge
         self._authorizer = Authorizer(service.settings.access)
         self.sampler = service.sampler
+        self.stale = service.stale
         self._models = {f"{service.base}/{name}".encode(): name for name in self._dataplane.names}
         self._all = f"{service.base}/all".encode()
         self._codecs = {
             name: codec_of(model.spec) for name, model in self._dataplane.models.items()
         }
+        self._cors = Cors(service.settings.server.cors_origins)
         self._probes = {b"/livez": probes.livez, b"/readyz": probes.readyz}
 
     def model_at(self, path: bytes) -> str | None:
@@ -88,6 +92,8 @@ class Router:
             elif request.method == b"POST" and path == self._all:
                 self.admit(request)
                 self._predict_all(request, respond)
+            elif (preflight := self._cors.answer(request)) is not None:
+                respond(preflight)
             elif request.method in (b"GET", b"HEAD") and path in self._probes:
                 respond(self._probes[path](self._service, request.request_id))
             elif b"%2f" in path.lower():  # WSGI would take it for a slash
@@ -129,13 +135,15 @@ class Router:
         if type(outcome) is NotFitted and (version := self._service.watch.loading(name)):
             detail = f"version {version.number} of {name} is being loaded; try again"
             outcome = ModelUnavailable(detail, retry_after=1)
-        return NATIVE.answer(
+        answer = NATIVE.answer(
             outcome,
             name=name,
             model=model,
             release=self._dataplane.release,
             request_id=request_id,
         )
+        stale = name in self.stale and isinstance(outcome, bytes)
+        return replace(answer, stale=True) if stale else answer
 
     def _answered(
         self,
@@ -213,7 +221,8 @@ class Router:
 
     def _predict_all(self, request: Request, respond: Respond) -> None:
         """Ask all models; a large body is decoded in a thread."""
-        options = all_options(request.query.decode("latin-1"))
+        flat = self._service.settings.server.all == "flat"
+        options = all_options(request.query.decode("latin-1"), flat=flat)
         respond = self._executor.threadsafe(respond)
 
         def done(outcomes: Outcomes) -> None:

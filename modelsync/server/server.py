@@ -50,7 +50,7 @@ class Server:
         self._service = service
         self._loop = loop
         self._log = AccessLog(service.settings.logs.access, UNLOGGED)
-        self._responses = Responses(service.dataplane.release)
+        self._responses = Responses(service.dataplane.release, settings.cors_origins)
         self._executor = LoopExecutor(service.dataplane, loop)
         bridge = WSGIBridge(app, service.settings.server, loop)
         self._router = Router(service, self._executor, bridge)

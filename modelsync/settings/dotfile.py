@@ -11,6 +11,7 @@ from dotenv.parser import Binding, parse_stream
 
 from modelsync.errors import SettingsError
 from modelsync.settings.definition import PREFIX
+from modelsync.settings.environments import OLDER_PASSWORD
 from modelsync.settings.groups import entries
 
 CLOSE = 0.8
@@ -58,7 +59,8 @@ def _misspelt(path: Path, found: list[Binding]) -> Iterator[str]:
         entry.name.lower(): entry.name for entry in entries() if not entry.name.startswith(PREFIX)
     }
     for one in found:
-        if one.key and one.key not in known.values() and not one.key.startswith(PREFIX):
+        known_name = one.key in known.values() or one.key == OLDER_PASSWORD
+        if one.key and not known_name and not one.key.startswith(PREFIX):
             for near in difflib.get_close_matches(one.key.lower(), known, n=1, cutoff=CLOSE):
                 yield (
                     f"{path} line {_line(one)}: {one.key} is not a setting "

@@ -16,10 +16,23 @@ def secret_names() -> frozenset[str]:
     return frozenset(entry.name for entry in entries() if entry.secret)
 
 
+OLDER_PASSWORD, PASSWORD = "password", "gitpassword"
+
+
+def follows_password(environ: Mapping[str, str]) -> bool:
+    """Return whether the variable `password` is that of the repository, as in older installations.
+
+    A service without `gitPath` has none, and the variable belongs to somebody else.
+    """
+    return bool(environ.get("gitPath", "").strip() and environ.get(OLDER_PASSWORD))
+
+
 def hide_secrets(environ: MutableMapping[str, str]) -> None:
     """Remove the service's own secrets from an environment before model code runs in it; all other
     variables stay.
     """
+    if follows_password(environ):
+        del environ[OLDER_PASSWORD]
     for name in secret_names():
         environ.pop(name, None)
 
@@ -64,6 +77,8 @@ def hand_down(environ: Mapping[str, str] | None = None) -> int:
     """
     given = os.environ if environ is None else environ
     secrets = {name: given[name] for name in secret_names() if given.get(name)}
+    if follows_password(given):
+        secrets.setdefault(OLDER_PASSWORD, given[OLDER_PASSWORD])
     fd = os.memfd_create("modelsync-secrets", 0)
     os.write(fd, orjson.dumps(secrets))
     return fd

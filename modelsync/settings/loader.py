@@ -16,7 +16,12 @@ from typing import Any
 
 from modelsync.errors import SettingsError
 from modelsync.settings.definition import PREFIX
-from modelsync.settings.environments import handed_down
+from modelsync.settings.environments import (
+    OLDER_PASSWORD,
+    PASSWORD,
+    follows_password,
+    handed_down,
+)
 from modelsync.settings.groups import GROUPS, Settings, entries, file_twin
 from modelsync.settings.secret import Secret
 from modelsync.settings.source import Git
@@ -33,7 +38,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     given = dict(os.environ if environ is None else environ)
     if environ is None:
         given.update(handed_down(os.environ))
-    problems = list(_service_links(given))
+    problems = [*_service_links(given), *_older_password(given)]
     problems += _unknown(given)
     groups: dict[str, Any] = {}
     for group, kind in GROUPS.items():
@@ -54,6 +59,17 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if problems:
         raise SettingsError("; ".join(problems))
     return Settings(**groups)
+
+
+def _older_password(given: dict[str, str]) -> Iterator[str]:
+    """Take `password` for `gitpassword`, which it was called before; report two that differ."""
+    if not follows_password(given):
+        return
+    older = given[OLDER_PASSWORD]
+    if given.get(PASSWORD, older) != older:
+        yield f"{PASSWORD} and {OLDER_PASSWORD}, its older name, differ: set {PASSWORD} alone"
+    elif not given.get("MODELSYNC_GIT_PASSWORD_FILE"):
+        given[PASSWORD] = older
 
 
 def _read(item: Field[Any], given: Mapping[str, str]) -> Any:

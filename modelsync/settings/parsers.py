@@ -85,6 +85,16 @@ def protocols(raw: str) -> frozenset[str]:
     return names
 
 
+def lfs_url(raw: str) -> str:
+    """An http(s) URL without credentials, query and slash at the end; may be empty."""
+    url = raw.strip().rstrip("/")
+    if url and not re.fullmatch(r"https?://[^\s@?#/]+(/[^\s?#]*)?", url):
+        raise ValueError(
+            "must be a URL such as https://lfs.example.com/team/models, without credentials"
+        )
+    return url
+
+
 def base_url(raw: str) -> str:
     """A URL path without slashes around it; may be empty."""
     base = raw.strip().strip("/")
@@ -133,6 +143,23 @@ def place(raw: str) -> str:
     if found and (scheme != "s3" or not rest.strip("/") or "@" in rest):
         raise ValueError("must be a folder, s3://bucket or s3://bucket/prefix")
     return raw.strip()
+
+
+_PORTS = {"http": ":80", "https": ":443"}
+
+
+def origins(raw: str) -> tuple[str, ...]:
+    """Origins as browsers send them (RFC 6454 section 6.2), separated by commas; or `*` alone."""
+    found = [one.strip().lower() for one in raw.split(",") if one.strip()]
+    if "*" in found and len(found) > 1:
+        raise ValueError("must be * alone, or origins without *")
+    for index, one in enumerate(found):
+        match = re.fullmatch(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d+)?", one)
+        if one != "*" and not match:
+            raise ValueError(f"has {one[:100]}; an origin is such as https://app.example.org")
+        if match and match[3] == _PORTS[match[1]]:
+            found[index] = one.removesuffix(match[3])
+    return tuple(dict.fromkeys(found))
 
 
 def names(raw: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from modelsync.settings.secret import Secret
 
 LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+AllShape = Literal["named", "flat"]
 AccessLogged = Literal["all", "requests", "errors", "off"]
 Isolation = Literal["auto", "worker", "environment", "model"]
 
@@ -29,6 +30,21 @@ class ServerSettings:
         "models",
         parsers.base_url,
         "URL prefix of every route, without slashes around it; may be empty",
+    )
+    all: AllShape = setting(
+        "MODELSYNC_ALL",
+        "named",
+        parsers.choice(AllShape),
+        "answer of `POST /all`: `named` has each result under its model's name, `flat` merges all "
+        "into one object; `?flat=` of a request decides otherwise",
+    )
+    cors_origins: tuple[str, ...] = setting(
+        "MODELSYNC_CORS_ORIGINS",
+        (),
+        parsers.origins,
+        "origins whose pages may call the service from a browser, such as "
+        "`https://app.example.org`, separated by commas; or `*`: any, without cookies",
+        shown="",
     )
     host: str = setting(
         "MODELSYNC_HOST", "127.0.0.1", parsers.text, "address to listen on (the image sets 0.0.0.0)"

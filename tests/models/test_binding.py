@@ -246,7 +246,7 @@ def test_signatures_of_all_kinds(serve: Any, signature: Any, variables: Any, res
 @pytest.mark.parametrize(
     ("signature", "told"),
     [
-        ("self, a: numpy.ndarray, b: int", "parameter a: ndarray cannot be filled from JSON"),
+        ("self, a: socket.socket, b: int", "parameter a: socket cannot be filled from JSON"),
         ("self, a: 'Nope'", "parameter a: Nope cannot be filled from JSON: NameError"),
     ],
 )
@@ -255,7 +255,7 @@ def test_a_signature_that_json_cannot_fill_is_refused_at_load(
 ) -> None:
     """The parameter is named when the model loads, not at the first request."""
     with pytest.raises(ModelBroken, match=told) as caught:
-        serve(model(signature, head="import numpy"))
+        serve(model(signature, head="import socket"))
     assert fault_of(caught.value).stage == "load"
 
 

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pydantic
 import pytest
+import scipy.sparse
 
 from modelsync.errors import ModelRaised
 from modelsync.models.results import dump
@@ -237,3 +239,41 @@ def test_a_result_over_the_limit_is_refused() -> None:
     """A huge answer is refused with its size."""
     with pytest.raises(ModelRaised, match=r"1011 bytes of JSON; at most 1000"):
         dump({"it": "x" * 1002}, limit=1000)
+
+
+CUT = pd.cut(pd.Series([30]), [0, 18, 65])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (CUT, ["(18, 65]"]),
+        (CUT[0], "(18, 65]"),
+        (CUT.cat.categories, ["(0, 18]", "(18, 65]"]),
+        (CUT.value_counts().to_dict(), {"(0, 18]": 0, "(18, 65]": 1}),
+        (pd.Series([1, None, 3], dtype="Int64"), [1, None, 3]),
+        (pd.Categorical(["a", None]), ["a", None]),
+        (pd.Period("2024-01", "M"), "2024-01"),
+        (pd.period_range("2024-01", periods=2, freq="M"), ["2024-01", "2024-02"]),
+        (pd.Timestamp("2024-01-01", tz="Europe/Zurich"), "2024-01-01T00:00:00+01:00"),
+        (pa.array([1, None]), [1, None]),
+        (pa.table({"a": [1]}), [{"a": 1}]),
+        (pa.scalar(3), 3),
+        (scipy.sparse.csr_matrix([[1, 0]]), [[1, 0]]),
+        (np.ma.array([1, 2], mask=[False, True]), [1, None]),
+    ],
+)
+def test_values_of_libraries(value: object, expected: object) -> None:
+    assert read(value) == expected
+
+
+def test_series_of_polars() -> None:
+    polars = pytest.importorskip("polars")
+    assert read(polars.Series("a", [1, None])) == [1, None]
+    assert read(polars.DataFrame({"a": [1]})) == [{"a": 1}]
+
+
+@pytest.mark.parametrize("value", [pd.offsets.Day(1), pd.Series([1]).rolling(1), pd.Int64Dtype()])
+def test_objects_that_hold_no_values_are_refused(value: object) -> None:
+    with pytest.raises(ModelRaised, match="what JSON cannot hold: it is a"):
+        read(value)

@@ -60,7 +60,7 @@ def test_other_keys_are_left_alone() -> None:
         (b'{"variables": {"a": 1, "a": 2, "x": "' + b"x" * 100_000 + b'"}}', 'duplicate key "a"'),
         (b"{}", "holds no variables"),
         (b'{"variables": null}', "variables is null, not an object"),
-        (b'{"variables": [1]}', "variables is a list, not an object"),
+        (b'{"variables": [1]}', "variables[0] is a number, not an object"),
         (b'{"variables": 1}', "variables is a number, not an object"),
         (b"[]", "the body is a list, not an object"),
         (b'"x"', "the body is a text, not an object"),

@@ -48,7 +48,7 @@ def test_tables(body: bytes, form: str, key: str) -> None:
         (b"", 'the body is empty; send {"variables": {...}}, {"x": [[...], ...]}'),
         (b"[1]", "the body is a list, not an object; send"),
         (b'{"rows": [1]}', "the body holds no variables; send"),
-        (b'{"variables": [1]}', "variables is a list, not an object"),
+        (b'{"variables": [1]}', "variables[0] is a number, not an object"),
         (b' {"variables": 1, "a": 2}', "variables is a number, not an object; send"),
         (b'{"x": [[1]], "x": [[2]]}', 'duplicate key "x"'),
         (b'{"x": [{"a": 1, "a": 2}]}', 'duplicate key "a"'),

@@ -99,7 +99,9 @@ class Kinds:
 """
 
 SQLITE = "    def __init__(self):\n        import sqlite3; self.it = sqlite3.connect(':memory:')\n"
-POOL = "    def __init__(self):\n        import multiprocessing; self.it = multiprocessing.Pool(1)\n"
+POOL = (
+    "    def __init__(self):\n        import multiprocessing; self.it = multiprocessing.Pool(1)\n"
+)
 FIT = "    def fit(self, x, y):\n        return len(x)\n"
 
 PLACES = {
@@ -235,4 +237,6 @@ def test_a_fitted_version_rejects_requests(tmp_path: Path) -> None:
         until(lambda: service.post("Trained", {"x": 1}).status_code == 200)
         for path in ("Trained", "Trained/versions/1"):
             answer = service.post(path, {"x": -1})
-            assert (answer.status_code, answer.json()["error"]) == (422, "Invalid"), json.dumps(path)
+            assert (answer.status_code, answer.json()["error"]) == (422, "Invalid"), json.dumps(
+                path
+            )

@@ -11,6 +11,7 @@ from modelsync.errors import ModelBroken
 from modelsync.models.binding import batching, methods, signature
 from modelsync.models.binding.typehints import Call, Schema, Variables
 from modelsync.models.convention import BATCH, FILE, METHOD
+from modelsync.models.request_form import PLAIN, RequestForm
 from modelsync.models.types import Fault
 
 
@@ -20,7 +21,7 @@ class Calls:
 
     `call` takes `variables` and returns the result, for an `async def` (`is_async`) an awaitable;
     of a trainable model it takes tables too. `bind` and `call_batch` are those of a model that
-    takes several requests at once.
+    takes several requests at once. `form`: how it takes numbers and rows.
     """
 
     call: Call
@@ -28,6 +29,7 @@ class Calls:
     bind: Call | None = None
     call_batch: Callable[[list[Any]], list[Any]] | None = None
     is_async: bool = False
+    form: RequestForm = PLAIN
 
 
 def of_instance(instance: object, *, dataframe: bool) -> Calls | None:
@@ -46,8 +48,12 @@ def of_instance(instance: object, *, dataframe: bool) -> Calls | None:
     if call and is_async and not inspect.iscoroutinefunction(method):
         call = _awaiting(call)
     if batch:
-        return Calls(call or batch.one, batch.schema, batch.row, batch.call)
-    return Calls(call, form.schema, is_async=is_async) if call and form else None
+        taken = RequestForm(form.digits if form else "integers")
+        return Calls(call or batch.one, batch.schema, batch.row, batch.call, form=taken)
+    if call is None or form is None:
+        return None
+    taken = RequestForm(form.digits, frame=form.kind == "dataframe")
+    return Calls(call, form.schema, is_async=is_async, form=taken)
 
 
 def method_of(instance: object, name: str) -> Callable[..., Any] | None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import keyword
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Optional
 
-from modelsync.models.binding import signature, validation
+from modelsync.models.binding import (
+    digits,
+    field_defaults,
+    signature,
+    validation,
+    variable_names,
+)
 from modelsync.models.binding.signature import VARIADIC
 from modelsync.models.binding.typehints import (
     Call,
@@ -22,6 +27,7 @@ from modelsync.models.binding.typehints import (
     without_none,
 )
 from modelsync.models.convention import METHOD
+from modelsync.models.request_form import Digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +37,14 @@ class Form:
     `kind`: nothing; the `variables` object, as it is or as a DataFrame of one row; one validated
     instance of a structure; or the members of `variables` as arguments. `parameters`: those of the
     method. `validate` is None if nothing is validated, `schema` if any object is accepted.
+    `digits`: how numbers are read for it.
     """
 
     kind: Literal["nothing", "object", "dataframe", "structure", "arguments"]
     parameters: tuple[inspect.Parameter, ...] = ()
     validate: Validate | None = None
     schema: Schema | None = None
+    digits: Digits = "doubles"
 
 
 def bind(method: Callable[..., Any], *, dataframe: bool = False) -> tuple[Call, Schema | None]:
@@ -65,13 +73,14 @@ def form_of(method: Callable[..., Any], *, dataframe: bool = False) -> Form:
     if not parameters:
         return Form("nothing", schema={"type": "object", "properties": {}})
     if not named and len(parameters) == 1 and parameters[0].kind is VARIADIC[0]:
-        return Form("object", parameters)
+        return Form("object", parameters, digits="integers")
     if len(named) == 1 and (form := _whole_object(named[0], hints[named[0].name], dataframe)):
         return form
     open_ended = parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
     if open_ended and not hints:
-        return Form("arguments", parameters)
-    return Form("arguments", parameters, *_arguments(named, hints, open_ended=open_ended))
+        return Form("arguments", parameters, digits="integers")
+    wanted = digits.of([*hints.values(), *([Any] if open_ended else [])])
+    return Form("arguments", parameters, *_arguments(named, hints, open_ended=open_ended), wanted)
 
 
 def _whole_object(parameter: inspect.Parameter, hint: Any, dataframe: bool) -> Form | None:
@@ -79,11 +88,15 @@ def _whole_object(parameter: inspect.Parameter, hint: Any, dataframe: bool) -> F
     kind = without_none(hint)
     if kind in (Any, object) or is_dict(kind):
         original = dataframe and parameter.annotation is inspect.Parameter.empty
-        return Form("dataframe" if original else "object", (parameter,))
+        if original:
+            return Form("dataframe", (parameter,))
+        return Form("object", (parameter,), digits=digits.of([kind]))
     if is_dataframe(kind):
         return Form("dataframe", (parameter,))
     if is_structure(kind):
-        return Form("structure", (parameter,), *validation.structure(parameter.name, kind))
+        validate, schema = validation.structure(parameter.name, kind)
+        validate = variable_names.normalizing(validate, schema.get("properties", ()))
+        return Form("structure", (parameter,), validate, schema, digits.of([kind]))
     return None
 
 
@@ -133,40 +146,22 @@ def _arguments(
     """Return the validator and the JSON schema of a signature with these named parameters."""
     empty = inspect.Parameter.empty
     defaults = {one.name: one.default for one in parameters if one.default is not empty}
+    values = field_defaults.split(hints, defaults)
     optional = {
         name: Optional[hint]  # noqa: UP045 - the hint may be a type that knows no |
         if hint is not Any and defaults.get(name, empty) is None
         else hint
         for name, hint in hints.items()
     }
-    variables = {_variable(name): name for name in optional}
+    variables = {variable_names.variable(name): name for name in optional}
     validate, schema = validation.arguments(
-        {_variable(name): hint for name, hint in optional.items()},
-        {_variable(name): default for name, default in defaults.items()},
+        {variable_names.variable(name): hint for name, hint in optional.items()},
+        {variable_names.variable(name): default for name, default in defaults.items()},
         open_ended=open_ended,
     )
+    if values:
+        given = {variable_names.variable(name): value for name, value in values.items()}
+        validate = field_defaults.filling(validate, given)
     renamed = {variable: name for variable, name in variables.items() if variable != name}
-    return _renaming(validate, renamed) if renamed else validate, schema
-
-
-def _variable(parameter: str) -> str:
-    """Return the name of the variable that a parameter takes: `class` for `class_`, since keywords
-    of Python cannot be parameters (PEP 8, "Function and Method Arguments").
-    """
-    plain = parameter.removesuffix("_")
-    return plain if keyword.iskeyword(plain) else parameter
-
-
-def _renaming(validate: Validate, renamed: dict[str, str]) -> Validate:
-    """Return what takes variables, also by the names of the parameters, and returns arguments."""
-
-    def arguments(variables: Variables) -> Any:
-        by_parameter = {
-            variable: variables[name]
-            for variable, name in renamed.items()
-            if name in variables and variable not in variables
-        }
-        found = validate({**variables, **by_parameter} if by_parameter else variables)
-        return {renamed.get(name, name): value for name, value in found.items()}
-
-    return arguments
+    validate = variable_names.normalizing(validate, variables)
+    return variable_names.renaming(validate, renamed) if renamed else validate, schema

@@ -257,9 +257,42 @@ def _constrained(check: Check, demands: Sequence[Any]) -> Check:
     for demand in demands:
         if isinstance(demand, Finite):
             check = _finite(check)
-        elif isinstance(demand, Length) and demand.items is not None:
-            check = _long(check, demand.items)
+        elif isinstance(demand, Length):
+            check = check if demand.items is None else _long(check, demand.items)
+        else:
+            check = _limited(check, demand)
     return check
+
+
+_LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "gt": (lambda value, limit: value > limit, "greater than"),
+    "ge": (lambda value, limit: value >= limit, "greater than or equal to"),
+    "lt": (lambda value, limit: value < limit, "less than"),
+    "le": (lambda value, limit: value <= limit, "less than or equal to"),
+    "multiple_of": (lambda value, limit: value % limit == 0, "a multiple of"),
+    "min_length": (lambda value, limit: len(value) >= limit, "of at least the length"),
+    "max_length": (lambda value, limit: len(value) <= limit, "of at most the length"),
+}
+"""The constraints of `annotated_types`, by the attributes that hold them."""
+
+
+def _limited(check: Check, demand: Any) -> Check:
+    limits = [
+        (fits, words, limit)
+        for name, (fits, words) in _LIMITS.items()
+        if type(limit := getattr(demand, name, None)) in (int, float)
+    ]
+    if not limits or isinstance(demand, str):
+        return check
+
+    def limited(value: Any, place: tuple[int | str, ...]) -> Any:
+        found = check(value, place)
+        for fits, words, limit in limits:
+            if found is not None and not fits(found, limit):
+                raise _wrong(place, f"Input should be {words} {limit}")
+        return found
+
+    return limited
 
 
 def _finite(check: Check) -> Check:

@@ -1,10 +1,13 @@
-"""Validates `variables` with pydantic 1, which the environment of a model may have."""
+"""Validates `variables` with pydantic 1, which the environment of a model may have, and models of
+`pydantic.v1`, which version 2 brings.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from typing import Any, cast
 
 import pydantic
@@ -14,7 +17,8 @@ from modelsync.models.binding import plain_types
 from modelsync.models.binding.invalid import invalid
 from modelsync.models.binding.typehints import Schema, Validate, Variables, unfillable
 
-_v1 = cast("Any", pydantic)  # the service has version 2, whose types are the ones that mypy knows
+# The service has version 2, whose types are the ones that mypy knows.
+_v1 = cast("Any", pydantic if pydantic.VERSION.startswith("1.") else import_module("pydantic.v1"))
 
 members = plain_types.members
 """Only artefacts need this, which demand numbers and texts."""

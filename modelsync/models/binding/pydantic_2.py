@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, Validati
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from modelsync.errors import VariablesInvalid
+from modelsync.models.binding import library_types
 from modelsync.models.binding.constraints import Finite, Length
 from modelsync.models.binding.fail_fast import fail_fast, is_large
 from modelsync.models.binding.invalid import MAX_FIELDS, invalid, too_many
@@ -30,6 +31,10 @@ def structure(parameter: str, kind: Any) -> tuple[Validate, Schema]:
     `parameter` is the name of the parameter that has this type. Raises ModelBroken if pydantic
     cannot validate the type.
     """
+    if library_types.is_version_1(kind):
+        from modelsync.models.binding import pydantic_1
+
+        return pydantic_1.structure(parameter, kind)
     return _both(_adapter_of({parameter: kind}, kind))
 
 
@@ -47,7 +52,8 @@ def arguments(
     Raises ModelBroken, which names the parameter whose type pydantic cannot validate.
     """
     keys: dict[str, Any] = {}
-    for name, hint in hints.items():
+    for name, given in hints.items():
+        hint = _modern(given, ())
         if name in defaults:
             shown = _schema_default(defaults[name])
             hint = NotRequired[Annotated[hint, Field(json_schema_extra=shown)] if shown else hint]
@@ -140,6 +146,8 @@ def _modern(hint: Any, within: tuple[Any, ...]) -> Any:
         and hint not in within
     ):
         return _modern_typed_dict(hint, (*within, hint))
+    if (foreign := library_types.known(hint)) is not None:
+        return foreign
     if isinstance(hint, Finite):
         return Field(allow_inf_nan=False)
     if isinstance(hint, Length):

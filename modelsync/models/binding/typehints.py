@@ -14,6 +14,9 @@ from modelsync.errors import ModelBroken
 from modelsync.models.convention import FILE, METHOD
 from modelsync.models.types import Fault
 
+PYDANTIC = ("pydantic", "pydantic.v1")
+"""The modules whose `BaseModel` is one: version 2 brings version 1."""
+
 DICTS = (dict, Mapping, MutableMapping)
 
 Variables = dict[str, Any]
@@ -100,8 +103,8 @@ def is_typed_dict(kind: Any) -> bool:
 
 
 def _is_pydantic_model(kind: type) -> bool:
-    base = getattr(sys.modules.get("pydantic"), "BaseModel", None)
-    return base is not None and issubclass(kind, base)
+    bases = [getattr(sys.modules.get(name), "BaseModel", None) for name in PYDANTIC]
+    return any(base is not None and issubclass(kind, base) for base in bases)
 
 
 def unfillable(parameter: str, annotation: Any, reason: str) -> ModelBroken:

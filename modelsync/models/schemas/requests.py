@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from modelsync import json_text
 from modelsync.errors import InvalidField, VariablesInvalid
 from modelsync.models.data_schema import ColumnRule, DataSchema
+from modelsync.models.request_form import Rows
 from modelsync.models.schemas import conversions, wording
 from modelsync.models.schemas.checks import Check, check_of
 from modelsync.models.schemas.conversions import Unfit
@@ -66,7 +67,20 @@ class RequestSchema:
         """Return the variables or the table of a request; all else as it is."""
         if type(given) is dict:
             return self.variables(given)
-        return self.table(given) if type(given) is Table else given
+        if type(given) is Table:
+            return self.table(given)
+        return self._rows(given) if type(given) is Rows else given
+
+    def _rows(self, given: Rows) -> Rows:
+        """Return the variables of several rows. Raises VariablesInvalid for the first wrong one."""
+        found = Rows()
+        for index, row in enumerate(given):
+            try:
+                found.append(self.variables(row))
+            except VariablesInvalid as error:
+                fields = [InvalidField(f"{index}.{one.field}", one.message) for one in error.fields]
+                raise VariablesInvalid(fields) from None
+        return found
 
     # --- one row ----------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import Any
 from modelsync.errors import ModelBroken
 from modelsync.models.binding.calls import Calls
 from modelsync.models.binding.typehints import Call
+from modelsync.models.request_form import PLAIN
 from modelsync.models.tables import alignment, answers
 from modelsync.models.tables.table import Table
 from modelsync.models.training import estimates
@@ -59,8 +60,8 @@ def bind_to(
         call = _direct(single.call, answer.call)
     schema = single.schema if single else None
     if single and single.call_batch and not is_async:
-        return Calls(call, schema, answer.bind, answer.call_batch)
-    return Calls(call, schema, is_async=is_async)
+        return Calls(call, schema, answer.bind, answer.call_batch, form=single.form)
+    return Calls(call, schema, is_async=is_async, form=single.form if single else PLAIN)
 
 
 def _direct(single: Call, tables: Call) -> Call:
