@@ -41,14 +41,7 @@ def _all(folder: Path) -> Iterator[Example]:
 
 
 def _read(path: Path, file: str) -> Example:
-    try:
-        content: Any = json_text.loads(path.read_bytes())
-    except json_text.JSONDecodeError as error:
-        _refuse(f"malformed JSON: {_reason(error)}", file, error.lineno)
-    except OSError as error:
-        _refuse(f"cannot be read: {error.strerror}", file)
-    if not isinstance(content, dict) or not isinstance(content.get("variables"), dict):
-        _refuse("holds no variables object", file)
+    content = _content(path, file)
     response = content.get("response")
     if not isinstance(response, dict | None):
         _refuse("its response is not an object", file)
@@ -63,24 +56,16 @@ def _read(path: Path, file: str) -> Example:
     return Example(path.stem, content["variables"], status=status)
 
 
-OF_PYTHON = {
-    "NaN": "null",
-    "Infinity": "null",
-    "None": "null",
-    "True": "true",
-    "False": "false",
-    "'": '"',
-}
-"""What Python writes and JSON does not have, and what to write for it."""
-
-
-def _reason(error: json_text.JSONDecodeError) -> str:
-    """Return what is wrong with a text that is no JSON; where it is Python, what to write."""
-    rest = error.doc[max(error.pos - 1, 0) :].lstrip("-+:,[{ \n")
-    for word, instead in OF_PYTHON.items():
-        if rest.startswith(word):
-            return f"JSON has no {word}, write {instead}"
-    return error.msg
+def _content(path: Path, file: str) -> dict[str, Any]:
+    try:
+        content: Any = json_text.loads(path.read_bytes())
+    except json_text.JSONDecodeError as error:
+        _refuse(f"malformed JSON: {_reason(error)}", file, error.lineno)
+    except OSError as error:
+        _refuse(f"cannot be read: {error.strerror}", file)
+    if not isinstance(content, dict) or not isinstance(content.get("variables"), dict):
+        _refuse("holds no variables object", file)
+    return content
 
 
 def _refuse(message: str, file: str, line: int | None = None) -> NoReturn:
