@@ -68,5 +68,14 @@ def _content(path: Path, file: str) -> dict[str, Any]:
     return content
 
 
+def _reason(error: json_text.JSONDecodeError) -> str:
+    """Return what is wrong with a text that is no JSON; where it is Python, what to write."""
+    rest = error.doc[max(error.pos - 1, 0) :].lstrip("-+:,[{ \n")
+    for word, instead in OF_PYTHON.items():
+        if rest.startswith(word):
+            return f"JSON has no {word}, write {instead}"
+    return error.msg
+
+
 def _refuse(message: str, file: str, line: int | None = None) -> NoReturn:
     raise ModelBroken(Fault("example", message, file, line, hint=f"an example is {SHAPE}"))
