@@ -10,7 +10,7 @@ APART := image or cluster or isolation or training or airflow or compose or jobs
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow test-long test-isolation test-training test-airflow test-compose test-jobs test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
-        cluster-down test-cluster generated lock manifests release-check helm4 s3-server airflow compose \
+        cluster-down test-cluster generated lock manifests release-check helm4 s3-server lfs-server airflow compose \
         compose-down compose-native compose-tool demo-continuous examples format clean
 
 help:  ## this list
@@ -28,7 +28,7 @@ test: setup  ## all tests but those that have a target of their own
 test-slow: setup  ## the same tests as on a busy machine, three times slower; takes hours
 	$(BIN)/python -m scripts.slow_machine -n 2 --dist worksteal -m "not ($(APART))"
 
-test-long: setup  ## services that are killed, cut off and started again, environments that are built; about 5 minutes
+test-long: setup  ## services that follow git, are killed, cut off and started again, environments, rollouts; about 9 minutes
 	$(BIN)/pytest $(TESTS) -m "long and not ($(APART))"
 
 test-isolation: setup  ## ordinary and misbehaving models in each place, about 10 minutes
@@ -102,6 +102,9 @@ manifests: setup  ## k8s/, from the chart helm/modelsync
 
 s3-server: setup  ## the S3 server of the tests, built with Go where it is not here
 	$(BIN)/python -m scripts.s3_server
+
+lfs-server: setup  ## the Git LFS server of the tests, in an environment of its own in the user's cache
+	$(BIN)/python -m scripts.lfs_server
 
 airflow: setup  ## Airflow for the tests, in an environment of its own in the user's cache
 	$(BIN)/python -m scripts.airflow

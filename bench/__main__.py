@@ -18,11 +18,13 @@ from bench import (
     fanout,
     folders,
     isolation,
+    large_files,
     memory,
     night,
     push,
     sampling,
     schemas,
+    shared_code,
     swap,
     training,
     versions,
@@ -45,6 +47,8 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "checks": checks.measure,
     "sampling": sampling.measure,
     "night": night.measure,
+    "large_files": large_files.measure,
+    "shared_code": shared_code.measure,
 }
 
 

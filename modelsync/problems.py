@@ -15,6 +15,9 @@ import orjson
 from modelsync import errors
 
 JSON = "application/json"
+NO_MODEL = "no_model"
+"""The reason of a service that is not ready because no model of its release loads."""
+
 FIRST_SYNC = "first_sync"
 """The reason of a service that is not ready because its first sync is under way."""
 
@@ -64,7 +67,7 @@ class Answer:
     """A complete answer.
 
     `headers` are those of this answer only; `version` is that of the model whose result the body
-    is, else empty.
+    is, else empty, and `stale` says that a newer one is broken.
     """
 
     status: int
@@ -72,6 +75,7 @@ class Answer:
     content_type: str = JSON
     headers: Headers = ()
     version: str = ""
+    stale: bool = False
 
 
 def status_of(error: errors.RequestError) -> int:

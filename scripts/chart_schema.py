@@ -52,6 +52,7 @@ PARSERS: dict[str, Schema] = {
         "minimum": 1,
     },
     "protocols": {"type": "string", "pattern": f"^ *{_PROTOCOL} *(, *{_PROTOCOL} *)*$"},
+    "lfs_url": {"type": "string", "pattern": "^ *(https?://[^ @?#/]+(/[^ ?#]*)?)? *$"},
     "base_url": {
         "type": "string",
         "pattern": "^([A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*)?$",

@@ -195,12 +195,16 @@ def _set_response_headers(app: Flask, service: Service) -> None:
     Headers of one response alone (`Allow`, `Location`, `Retry-After`, `Vary`) are set where that
     response is made.
     """
+    stale_models = service.stale
 
     @app.after_request
     def set_headers(response: Response) -> Response:
         model = service.models.get(_requested_model() or "")
         version = model.version if model else None
-        response.headers.update(signature(replies.request_id(), service.commit, version))
+        stale = model is not None and model.name in stale_models and response.status_code < 300
+        response.headers.update(
+            signature(replies.request_id(), service.commit, version, stale=stale)
+        )
         for name, value in SECURITY_HEADERS.items():
             response.headers[name] = value
         if request.endpoint != "static":

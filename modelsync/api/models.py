@@ -23,7 +23,8 @@ State = ModelState | Literal["switched_off"]
 class ModelSummary:
     """A row of the index page.
 
-    `reason` says why the model is not ready or not up to date, `placement` where it runs. `version`
+    `reason` says why the model is not ready or not up to date, `warnings` what may be wrong with it
+    all the same, `placement` where it runs. `version`
     is empty if no version is loaded, `url` is empty if the folder's name is refused as a model's
     name.
     """
@@ -35,6 +36,7 @@ class ModelSummary:
     placement: Placement
     doc: str = ""
     reason: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def summaries(service: Service) -> list[ModelSummary]:
@@ -52,6 +54,7 @@ def _summary(service: Service, entry: ModelEntry) -> ModelSummary:
         url="" if refused else f"{service.base}/{entry.name}",
         doc=loaded.doc.strip().partition("\n")[0] if loaded else "",
         reason=_reason(service, entry),
+        warnings=tuple(map(str, entry.warnings)),
         placement=service.placement(entry),
     )
 
@@ -70,11 +73,13 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "fault": asdict(entry.fault) if entry.fault else None,
         "next_try": _next_try(service, entry),
         "placement": asdict(service.placement(entry)),
+        "warnings": [asdict(warning) for warning in entry.warnings],
         "version": loaded.version if loaded else None,
         "wanted_version": entry.wanted_version or None,
         "versions": _versions(entry, loaded),
         "release": service.commit,
         "class": entry.spec.class_name or None,
+        "function": entry.spec.function or None,
         "artefact": entry.spec.artefact or None,
         "batched": loaded is not None and loaded.call_batch is not None,
         "async": entry.spec.is_async,

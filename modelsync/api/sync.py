@@ -92,19 +92,21 @@ def last_sync(service: Service) -> dict[str, Any]:
     `served` is the commit whose models this process serves, `in_step` whether it is the wanted one
     (false if that is unknown). `pinned` is the commit that this process serves regardless of the
     ref, or null. `instead` is `cache` or `folder` while that replaces an unreachable repository.
-    `result` is `published`, `unchanged`, `failed`, or null before the first sync. `broken` maps
-    each model that is not ready or not up to date to the reason. Times are in ISO 8601; `next` is
+    `result` is `published`, `unchanged`, `partly` for either if a model is broken, `failed`, or
+    null before the first sync. `broken` maps each model that is not ready or not up to date to
+    the reason. Times are in ISO 8601; `next` is
     the time of the supervisor's next scheduled sync.
     """
     status = service.status()
     reasons = {model.name: model.reason for model in models.summaries(service) if model.reason}
+    done = status.last_result in {"published", "unchanged"}
     return {
         "wanted": status.wanted_commit or None,
         "served": served_commit(service, status),
         "pinned": service.settings.git.revision.commit or None,
         "instead": _substitute(service, status),
         "in_step": is_in_step(service, status),
-        "result": status.last_result or None,
+        "result": "partly" if reasons and done else status.last_result or None,
         "reason": status.reason or None,
         "message": status.message or None,
         "broken": reasons,

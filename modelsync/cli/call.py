@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import requests
 
 
+STALE = "its newest version is broken, an earlier one has answered; `modelsync status` says why"
+
+
 @click.command(short_help="Send one prediction to a running service.")
 @click.argument("model")
 @click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
@@ -54,6 +57,8 @@ def call(
         show_problem(answer)
         return 1
     _show(answer)
+    if answer.headers.get("X-Modelsync-Model-State") == "stale":
+        click.echo(f"modelsync: {model} is stale: {STALE}", err=True)
     return 0
 
 

@@ -12,11 +12,18 @@ import click
 
 from modelsync.cli import console
 from modelsync.cli.command import FOLDER, load_settings
+from modelsync.cli.copies import copied, ignored
 from modelsync.cli.faults import show_fault
-from modelsync.cli.folders import copied, environments_folder, find, shared_requirements
+from modelsync.cli.folders import (
+    environments_folder,
+    find,
+    passed_over,
+    shared_requirements,
+)
 
 if TYPE_CHECKING:
     from modelsync.environments.requirements import Found
+    from modelsync.models.model_warnings import ModelWarning, PassedOver
     from modelsync.models.types import CheckResult, ModelName, ModelSpec
     from modelsync.settings import Settings
 
@@ -31,7 +38,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="How to print.",
 )
-def check(path: Path, layout: str) -> int:
+@click.option("--strict", is_flag=True, help="Exit with 1 also if there is a warning.")
+def check(path: Path, layout: str, *, strict: bool) -> int:
     """Load every model of PATH and run its examples, as a sync would, before it is pushed.
 
     PATH is a repository, a folder of model folders or one model folder; by default the current
@@ -41,8 +49,11 @@ def check(path: Path, layout: str) -> int:
     folders = find(path, settings)
     with tempfile.TemporaryDirectory(prefix="modelsync-check-", ignore_cleanup_errors=True) as name:
         results = _results(path, folders, copied(path, folders, Path(name)), settings)
-    (_print_json if layout == "json" else _print_table)(folders, results)
-    return 0 if all(results[folder.name].ok for folder in folders) else 1
+    others = passed_over(path, folders)
+    (_print_json if layout == "json" else _print_table)(folders, results, others)
+    warned = bool(others) or any(result.warnings for result in results.values())
+    good = all(result.ok for result in results.values())
+    return 0 if good and not (strict and warned) else 1
 
 
 def _results(
@@ -57,6 +68,7 @@ def _results(
     shared = shared_requirements(path, folders, settings)
     copies, pythons = _with_environments(copies, shared, settings)
     beside = listed(folders[0].path.parent) | listed(Path.cwd())
+    lost = ignored(path, folders, copies)
     with console.progress("checking", len(folders)) as advance:
         found = checker.check(
             copies,
@@ -65,9 +77,14 @@ def _results(
             beside=beside - {f"{folder.name}/" for folder in folders},
             pythons=pythons,
             fitted=FittedVersions(settings.state.home).serving(),
+            mismatch=settings.training.mismatch,
             on_progress=lambda result: advance(result.name),
         )
-    return {result.name: result for result in found}
+    return {result.name: _with_warning(result, lost.get(result.name)) for result in found}
+
+
+def _with_warning(result: CheckResult, warning: ModelWarning | None) -> CheckResult:
+    return dataclasses.replace(result, warnings=(*result.warnings, warning)) if warning else result
 
 
 def _with_environments(
@@ -91,13 +108,16 @@ def _with_environments(
     return found, pythons
 
 
-def _print_table(folders: list[ModelSpec], results: dict[ModelName, CheckResult]) -> None:
+def _print_table(
+    folders: list[ModelSpec], results: dict[ModelName, CheckResult], others: list[PassedOver]
+) -> None:
     """Print a row for each model to standard output, and the faults to standard error."""
     rows = []
     for folder in folders:
         result = results[folder.name]
         waits = result.measured.unfitted > 0
-        state = "broken" if not result.ok else "not fitted yet" if waits else "ok"
+        sound = "not fitted yet" if waits else "warning" if result.warnings else "ok"
+        state = sound if result.ok else "broken"
         rows.append(
             (
                 folder.name,
@@ -114,21 +134,28 @@ def _print_table(folders: list[ModelSpec], results: dict[ModelName, CheckResult]
     )
     for folder in folders:
         _print_place(results[folder.name])
-        _print_warnings(folder)
+        _print_warnings(results[folder.name])
+    _print_passed_over(others)
     sys.stdout.flush()
     for folder in folders:
         show_fault(folder, results[folder.name].fault)
     broken = sum(not result.ok for result in results.values())
     count = f"{len(folders)} model{'s' if len(folders) != 1 else ''}"
-    click.echo(f"\n{count}, {f'{broken} broken' if broken else _verdict(results)}")
+    click.echo(f"\n{count}, {f'{broken} broken' if broken else _verdict(results, others)}")
 
 
-def _verdict(results: dict[ModelName, CheckResult]) -> str:
+def _verdict(results: dict[ModelName, CheckResult], others: list[PassedOver]) -> str:
     """Return what the check says of models of which none is broken."""
     waiting = [result.name for result in results.values() if result.measured.unfitted]
-    if not waiting:
-        return "all good"
-    return f"none broken; not called, because nothing is fitted yet: {', '.join(waiting)}"
+    warned = sum(bool(result.warnings) for result in results.values())
+    notes = []
+    if warned:
+        notes.append(f"{warned} with a warning")
+    if others:
+        notes.append(f"{len(others)} passed over")
+    if waiting:
+        notes.append(f"not called, because nothing is fitted yet: {', '.join(waiting)}")
+    return "; ".join(["none broken", *notes]) if notes else "all good"
 
 
 def _print_place(result: CheckResult) -> None:
@@ -140,13 +167,19 @@ def _print_place(result: CheckResult) -> None:
         click.echo(f"\n{result.name} runs in {PLACES[placement.place]}: {placement.reason}")
 
 
-def _print_warnings(folder: ModelSpec) -> None:
-    """Print which attributes of the class are not used to train it by itself, and why."""
-    from modelsync.models.discovery import training_plan
+def _print_warnings(result: CheckResult) -> None:
+    """Print what may be wrong with a model that serves all the same."""
+    for warning in result.warnings:
+        click.echo(f"\n{console.marked('warning', 'yellow')}: {result.name}: {warning}")
 
-    if folder.trainable:
-        for warning in training_plan.read(folder)[1]:
-            click.echo(f"\n{folder.name}: {warning}")
+
+def _print_passed_over(others: list[PassedOver]) -> None:
+    """Print a line for each folder that looks like a model and is not taken."""
+    if others:
+        click.echo()
+    for one in others:
+        hint = f" ({one.hint})" if one.hint else ""
+        click.echo(f"{one.path}: {console.marked('passed over', 'yellow')}: {one.reason}{hint}")
 
 
 def _time(seconds: float | None) -> str:
@@ -155,7 +188,10 @@ def _time(seconds: float | None) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
 
 
-def _print_json(folders: list[ModelSpec], results: dict[ModelName, CheckResult]) -> None:
+def _print_json(
+    folders: list[ModelSpec], results: dict[ModelName, CheckResult], others: list[PassedOver]
+) -> None:
+    """Print the results, the number of broken models and what is passed over, as JSON."""
     import orjson
 
     models = []
@@ -166,4 +202,9 @@ def _print_json(folders: list[ModelSpec], results: dict[ModelName, CheckResult])
         del values["answers"]
         models.append({**values, **measured, "ok": result.ok, "folder": str(folder.path)})
     broken = sum(not model["ok"] for model in models)
-    click.echo(orjson.dumps({"models": models, "broken": broken}, option=orjson.OPT_INDENT_2))
+    document = {
+        "models": models,
+        "broken": broken,
+        "passed_over": [dataclasses.asdict(one) for one in others],
+    }
+    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from modelsync.environments.requirements import Found
+    from modelsync.models.model_warnings import PassedOver
     from modelsync.models.types import ModelSpec
     from modelsync.settings import Settings
 
@@ -36,24 +37,16 @@ def _discover(root: Path, top: Path | None = None) -> list[ModelSpec]:
     return discover(root, subdir=repository.subdir, shared=repository.in_place())
 
 
-def copied(path: Path, folders: list[ModelSpec], scratch: Path) -> list[ModelSpec]:
-    """The models as a sync would make them, in the folder `scratch`: with the shared files that
-    they use, and nothing else beside their folders. What they write stays there.
-    """
-    from modelsync.files import copy_tree
-    from modelsync.models.discovery.folders import discover
-    from modelsync.models.discovery.work_tree import LocalRepository
+def passed_over(path: Path, folders: list[ModelSpec]) -> list[PassedOver]:
+    """What looks like a model beside the folders and is not taken; nothing for a single model."""
+    from modelsync.models.discovery import passed_over
 
-    beside = folders[0].path.parent
-    repository = LocalRepository.of(beside, path.resolve())
-    root = scratch / "models_serve"
-    root.mkdir()
-    for folder in folders:
-        if folder.fault is None:
-            copy_tree(folder.path, root / folder.path.name)
-    shared = repository.copied(scratch / "shared")
-    copies = {one.name: one for one in discover(root, subdir=repository.subdir, shared=shared)}
-    return [copies.get(folder.name, folder) for folder in folders]
+    root, path = folders[0].path.parent, path.resolve()
+    if path == folders[0].path:
+        return []
+    found = passed_over.passed_over(root, folders, subdir=folders[0].subdir)
+    # At the top of a repository it is what a standalone service serves.
+    return [one for one in found if one.path.split("/")[0] != "models_serve"]
 
 
 def shared_requirements(path: Path, folders: list[ModelSpec], settings: Settings) -> Found:

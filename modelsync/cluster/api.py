@@ -32,7 +32,7 @@ RETRY = Backoff(first=0.35, most=10.0)
 """Seconds between two tries of a call."""
 
 REFUSED_TIMEOUT = 15.0
-"""Seconds for which 401, 403 and 404 are tried again.
+"""Seconds for which 401, 403 and 404 are tried again, from the first of them on.
 
 An API server that starts answers so before it has loaded its objects and policies.
 """
@@ -71,7 +71,8 @@ class KubernetesApi:
         `absent`: what to return if there is no such object, instead of an error. Raises Conflict,
         SettingsError if it refuses, ClusterUnreachable after the deadline.
         """
-        failures, refused, problem = 0, Deadline(REFUSED_TIMEOUT), ""
+        failures, problem = 0, ""
+        refused: Deadline | None = None
         while True:
             left = deadline.remaining()
             if not left:
@@ -86,16 +87,26 @@ class KubernetesApi:
                     return absent  # type: ignore[no-any-return]
                 if error.status == 409:
                     raise Conflict(f"cannot {what}: it has changed") from None
-                if error.status in {400, 422} or (
-                    error.status in {401, 403, 404} and not refused.remaining()
-                ):
+                refused = _refusal(error, refused)
+                if error.status in {400, 422} or (refused and not refused.remaining()):
                     raise SettingsError(f"cannot {what}: {problem} {_detail(error)}") from None
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-                problem = f"the API server cannot be reached ({type(error).__name__})"
+                refused, problem = (
+                    None,
+                    f"the API server cannot be reached ({type(error).__name__})",
+                )
             log.info("cannot %s, trying again: %s", what, problem)
             failures += 1
             pause = RETRY.pause(failures, random.random())  # noqa: S311 - spreads replicas out
             time.sleep(min(pause, deadline.remaining()))
+
+
+def _refusal(error: ApiException, before: Deadline | None) -> Deadline | None:
+    """Return until when a refusal is tried again; None if this error is none.
+
+    Not from the beginning of the call: it may have waited long for the API server to come back.
+    """
+    return (before or Deadline(REFUSED_TIMEOUT)) if error.status in {401, 403, 404} else None
 
 
 def _configuration() -> tuple[Any, str]:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from modelsync.errors import DataInvalid, DataMissing, StoreUnavailable
+from modelsync.models import lfs_pointer
 from modelsync.settings.training import StoreSettings
 from modelsync.store import bucket
 
@@ -121,7 +122,7 @@ def _confined(file: Path, root: Path) -> DataFile:
     if not real.is_relative_to(root.resolve()):
         raise DataInvalid(f"source: {name} is a link that leads out of the folder of the data")
     facts = real.stat()
-    if facts.st_size < 1024 and real.read_bytes().startswith(b"version https://git-lfs"):
+    if facts.st_size < lfs_pointer.LIMIT and lfs_pointer.is_pointer(real.read_bytes()):
         raise DataInvalid(f"source: {name} is a Git LFS pointer: the data itself is not there")
     return DataFile(fs.LocalFileSystem(), str(real), name, facts.st_size, facts.st_mtime)
 

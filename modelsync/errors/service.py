@@ -69,6 +69,28 @@ class NoModels(SyncError):
     reason = "no_models"
 
 
+class ObjectUnavailable(ModelsyncError):
+    """A file of Git LFS cannot be had now: a fault that may pass of the models that need it.
+
+    `away`: no server answers, so asking for the next one is in vain too. `tries_again`: the same
+    request may succeed in a moment, but not before `pause` seconds.
+    """
+
+    reason = "lfs"
+
+    def __init__(
+        self, message: str, *, away: bool = False, tries_again: bool = False, pause: float = 0.0
+    ) -> None:
+        super().__init__(message)
+        self.away = away
+        self.tries_again = tries_again or away
+        self.pause = pause
+
+
+class ObjectAltered(ObjectUnavailable):
+    """The server has other bytes than those whose SHA-256 stands in the commit."""
+
+
 class ReleaseRejected(SyncError):
     """A model is broken and the policy is `reject`, or the generation did not become ready."""
 

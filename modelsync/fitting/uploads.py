@@ -9,6 +9,7 @@ from typing import Literal
 
 from modelsync.errors import DataInvalid
 from modelsync.fitting.messages import FitJob, FitResult
+from modelsync.models import lfs_pointer
 
 Ready = Literal["onnx", "skops"]
 
@@ -33,7 +34,7 @@ def recognize(file: Path) -> Ready:
     for magic, name in _PACKED.items():
         if head.startswith(magic):
             raise DataInvalid(f"came a file packed by {name}, perhaps a pickle: {EXPECTED}")
-    if head.startswith(b"version https://git-lfs"):
+    if lfs_pointer.is_pointer(head):
         raise DataInvalid(f"came a Git LFS pointer, not the file: {EXPECTED}")
     if head[0] == 0x08:  # field 1 of ModelProto, `ir_version`, a varint
         return "onnx"

@@ -5,6 +5,7 @@ Secrets are read anew for each git process, so a rotated one needs no restart.
 
 from __future__ import annotations
 
+import base64
 import re
 import shlex
 from abc import ABC, abstractmethod
@@ -81,6 +82,11 @@ esac
     def secrets(self, git: Git) -> tuple[str, ...]:
         """The password."""
         return (self._password(git),)
+
+    def header(self, git: Git) -> dict[str, str]:
+        """The same login as a header of HTTP (RFC 7617), for Git LFS. Raises AuthFailed."""
+        login = f"{git.user or 'git'}:{self._password(git)}".encode()
+        return {"Authorization": f"Basic {base64.b64encode(login).decode()}"}
 
     def _password(self, git: Git) -> str:
         try:
@@ -185,6 +191,14 @@ def environment(git: Git, remote: Remote, private: Path, timeout: float) -> dict
     """
     login = _login(git, remote)
     return login.environment(git, remote, private, timeout) if login else {}
+
+
+def header(git: Git) -> dict[str, str]:
+    """The header that logs in over HTTP; empty if neither a user nor a password is set.
+
+    Raises AuthFailed if the password cannot be read.
+    """
+    return HttpsPassword().header(git) if git.user or git.password else {}
 
 
 def secrets(git: Git) -> tuple[str, ...]:

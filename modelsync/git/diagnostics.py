@@ -168,10 +168,11 @@ def explain(stderr: str, remote: Remote, secrets: tuple[str, ...] = ()) -> SyncE
         (line for line in reversed(lines) if line.startswith(("fatal:", "error:"))),
         lines[-1] if lines else "",
     )
-    return SyncError(f"git failed: {_redacted(last, secrets) or 'without a message'}")
+    return SyncError(f"git failed: {redacted(last, secrets) or 'without a message'}")
 
 
-def _redacted(line: str, secrets: tuple[str, ...]) -> str:
+def redacted(line: str, secrets: tuple[str, ...]) -> str:
+    """A line of a remote's without secrets, URLs and paths, 300 characters at most."""
     for secret in _spellings(secrets):
         line = line.replace(secret, "***")
     line = re.sub(r"\w+://\S+", "***", line)

@@ -7,6 +7,7 @@ checkout, so no hook, filter, attribute or submodule takes part.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -107,6 +108,19 @@ class GitRunner:
             raise MirrorCorrupt("the mirror is damaged")
         raise error
 
+    def over_ssh(self, address: list[str], command: str) -> str:
+        """Run a command on the host of a remote, by ssh, as git does; return what it printed.
+
+        Raises SyncError if ssh or the command fails.
+        """
+        ssh = shlex.split(self._environ["GIT_SSH_COMMAND"])
+        with self._process([*ssh, *address, command], None) as child:
+            output, complaint = child.communicate()
+        if not child.returncode:
+            return os.fsdecode(output)
+        self._deadline.check()
+        raise explain(complaint.decode("utf-8", "replace"), self._remote, self._secrets)
+
     @contextmanager
     def process(
         self, *arguments: str, stdin: int | None = None, repository: bool = True
@@ -114,18 +128,26 @@ class GitRunner:
         """A git process in a session of its own, which is killed at the deadline and on leaving.
 
         Git's helpers end with git, as their pipes close, or at the low-speed limit.
-        By SIGKILL, because no process of it holds state that matters, and it may ignore any other
-        signal.
         """
         where = (
             [f"--git-dir={self._repository}"] if repository and arguments[0] != "ls-remote" else []
         )
+        with self._process(["git", *self._config, *where, *arguments], stdin) as child:
+            yield child
+
+    @contextmanager
+    def _process(self, program: list[str], stdin: int | None) -> Iterator[subprocess.Popen[bytes]]:
+        """Start a program in a session of its own, which is killed at the deadline and on leaving.
+
+        By SIGKILL, because no process of git's holds state that matters, and it may ignore any
+        other signal.
+        """
         # GitPython starts children with all of our environment; `env -u` takes away what is not
         # meant for git. Only names are visible in the arguments.
         strangers = [
             part for name in os.environ if name not in self._environ for part in ("-u", name)
         ]
-        command = [*leash(), "env", *strangers, "git", *self._config, *where, *arguments]
+        command = [*leash(), "env", *strangers, *program]
         with storage(), starting("git"):
             started: Any = (
                 _gitpython()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from modelsync.errors import SettingsError
 from modelsync.settings import Git
@@ -137,3 +137,19 @@ def origin(git: Git) -> str:
     else:
         host, _, path = remote.url.rpartition("@")[2].partition(":")
     return f"{host.lower()}/{path.strip('/').removesuffix('.git')}"
+
+
+def ssh_address(remote: Remote) -> tuple[list[str], str]:
+    """The arguments that lead ssh to the host of an ssh remote, and the path there, as git has
+    them.
+    """
+    if "://" not in remote.url:
+        place, _, path = remote.url.partition(":")
+        return [place], path
+    parts = urlsplit(remote.url)
+    user = parts.netloc.rpartition("@")[0]
+    port = ["-p", str(parts.port)] if parts.port else []
+    path = unquote(parts.path)
+    if path.startswith("/~"):
+        path = path[1:]
+    return [*port, f"{user}@{parts.hostname}" if user else str(parts.hostname)], path

@@ -38,6 +38,7 @@ from uuid import UUID
 
 from modelsync import json_text
 from modelsync.errors import ModelRaised
+from modelsync.models import single_precision
 from modelsync.models.convention import METHOD
 from modelsync.models.diagnosis import hide_paths
 from modelsync.models.request_form import Rows
@@ -91,6 +92,8 @@ def not_a_dict(result: object) -> ModelRaised:
 
 
 def _a(value: object) -> str:
+    if type(value).__name__ == "coroutine":
+        return f"a coroutine (async def {METHOD} could await it)"
     return "None" if value is None else f"a {type(value).__name__}"
 
 
@@ -188,7 +191,7 @@ def _key_of_library(key: Any, path: str) -> str:
     if _is_text(type(key)):
         return str(key)
     if callable(item := getattr(key, "item", None)):  # a scalar of numpy
-        simple = item()
+        simple = single_precision.listed(key) if single_precision.is_single(key) else item()
         if not isinstance(simple, type(key)):
             return as_key(simple, path)
     raise _NotSerialisable(path, f"has a key that is {_a(key)}")
@@ -214,7 +217,9 @@ def simpler(value: Any) -> Any:
         return value.astype(f"{value.dtype.kind}8[us]").tolist()
     if name == "DataFrame" and hasattr(value, "columns"):
         is_pandas = hasattr(value, "iloc")  # else it is polars
-        return value.to_dict("records") if is_pandas else value.to_dicts()
+        return _records(value) if is_pandas else value.to_dicts()
+    if single_precision.is_single(value):
+        return single_precision.listed(value)
     if callable(tolist := getattr(value, "tolist", None)) and (simple := tolist()) is not value:
         return float(simple) if type(simple) is type(value) else simple
     return _of_library(value)
@@ -240,6 +245,17 @@ _LISTS = ("to_list", "to_pylist", "as_py", "toarray")
 
 def _is_text(kind: type) -> bool:
     return kind.__name__ in _TEXTS and kind.__module__.partition(".")[0] == "pandas"
+
+
+def _records(frame: Any) -> list[dict[Any, Any]]:
+    """Return a DataFrame as a dict for each row."""
+    small = [n for n, dtype in enumerate(frame.dtypes) if single_precision.is_small(dtype)]
+    if small:
+        frame = frame.copy()
+        for place in small:
+            frame.isetitem(place, single_precision.listed(frame.iloc[:, place]))
+    records: list[dict[Any, Any]] = frame.to_dict("records")
+    return records
 
 
 def _instant(value: datetime | date | time) -> str | None:

@@ -19,7 +19,7 @@ from typing import IO
 
 import orjson
 
-from modelsync import settings
+from modelsync import problems, settings
 from modelsync.orphans import Children
 from modelsync.releases.store import Release
 from modelsync.settings import Settings
@@ -217,10 +217,12 @@ class Generation:
         with contextlib.closing(connection):
             connection.request("GET", "/readyz", headers={"Connection": "close"})
             response = connection.getresponse()
-            response.read()
-        if self.release and (
-            response.status != 200 or response.headers["X-Modelsync-Release"] != self.release.commit
-        ):
+            body = response.read()
+        if self.release is None:
+            return
+        # Without a model it says why to whoever asks; a load balancer sends no requests to it.
+        is_up = response.status == 200 or problems.NO_MODEL in body.decode("utf-8", "replace")
+        if not is_up or response.headers["X-Modelsync-Release"] != self.release.commit:
             raise NotReady(f"its readiness probe answers {response.status}")
 
     def open_gate(self) -> None:

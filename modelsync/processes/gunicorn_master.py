@@ -24,7 +24,7 @@ from gunicorn.app.base import BaseApplication
 
 from modelsync import orphans, settings
 from modelsync.api.app import create_app
-from modelsync.inference import serving
+from modelsync.inference import release_loading
 from modelsync.inference.circuit_breaker import CircuitBreaker, memory_file
 from modelsync.models.isolation import fork_guard, patches
 from modelsync.observability import counters, logs
@@ -96,7 +96,7 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
         Before the fork (preload), so that all workers share that memory.
         """
         requests, ready = self.arguments.requests, self.arguments.ready
-        loaded = serving.load(
+        loaded = release_loading.load(
             self.settings,
             self.release,
             left_out=orjson.loads(self.arguments.left_out),
@@ -137,7 +137,7 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
         if self.runners and not self.settings.server.preload:  # they are the master's all the same
             assert self.release
             left_out = orjson.loads(self.arguments.left_out)
-            serving.start_runners(self.settings, self.release, left_out, self.runners)
+            release_loading.start_runners(self.settings, self.release, left_out, self.runners)
             self.runners.hosted(lambda: _report(self.arguments.ready))
         ModelsyncArbiter(self).run()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from modelsync import settings
 from modelsync.api.app import create_app
 from modelsync.errors import SyncError
-from modelsync.inference import serving
+from modelsync.inference import release_loading
 from modelsync.observability import logs
 from modelsync.processes.runner_processes import RunnerProcesses
 from modelsync.releases import owners
@@ -41,7 +41,7 @@ def application() -> Flask:
     release = owners.agree_on_release(config.state.home, lambda: _up_to_date(config))
     settings.hide_secrets(os.environ)
     runners = RunnerProcesses(config, release.path / "models_serve") if release else None
-    app = create_app(serving.load(config, release, host=runners))
+    app = create_app(release_loading.load(config, release, host=runners))
     if runners:
         runners.watch_in_thread()
         atexit.register(runners.end)

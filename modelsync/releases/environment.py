@@ -6,12 +6,22 @@ import hashlib
 import importlib.metadata
 import platform
 
+from modelsync.settings import Settings
+
+
+def environment_of(settings: Settings, view: str) -> str:
+    """A digest of everything but the commit that decides the result of an update of `view`, the
+    part of the repository that is served.
+    """
+    git, sync = settings.git, settings.sync
+    return environment(
+        view, sync.on_broken_model, sync.check_timeout, git.lfs, git.lfs_size, git.lfs_url
+    )
+
 
 def environment(*settings: object) -> str:
-    """A digest of everything but the commit that decides the result of an update.
-
-    Python and the installed libraries, because a model that is broken today may load in the next
-    image; and the `settings` that an update depends on.
+    """A digest of Python and the installed libraries, because a model that is broken today may load
+    in the next image; and of the `settings` that an update depends on.
     """
     installed = sorted(
         f"{item.name}=={item.version}" for item in importlib.metadata.distributions()

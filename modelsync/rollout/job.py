@@ -10,7 +10,7 @@ from typing import Literal
 from modelsync.deadline import Deadline
 from modelsync.errors import ClusterUnreachable, Conflict, RemoteUnreachable, SyncError
 from modelsync.observability.logs import event
-from modelsync.releases.environment import environment
+from modelsync.releases.environment import environment_of
 from modelsync.rollout.cluster import Cluster
 from modelsync.rollout.decision import Observed, RolloutState, Step, decide
 from modelsync.rollout.labels import apply_tags
@@ -24,6 +24,9 @@ FINE, REJECTED, UNKNOWN = 0, 1, 75
 
 POLL = 1.0
 """Seconds between two reads of the Deployment."""
+
+LATE_POLL = 5.0
+"""Seconds between two looks at pods that are late, and none of which complains."""
 
 REF_POLL = 30.0
 """Seconds between two reads of the ref, while pods get ready: a push may be the cure for pods that
@@ -66,14 +69,13 @@ class RolloutRun:
     """One run of a rollout."""
 
     def __init__(self, settings: Settings, deadline: Deadline) -> None:
-        sync = settings.sync
         self._settings = replace(
             settings, git=replace(settings.git, revision=Revision(), proven=Revision())
         )
         self._deadline = deadline
         self._source = GitSource(self._settings)
         self._cluster = Cluster(settings.rollout, deadline)
-        self._environment = environment(self._source.view, sync.on_broken_model, sync.check_timeout)
+        self._environment = environment_of(self._settings, self._source.view)
         self._tip = ""
         self._code = FINE
 
@@ -224,11 +226,13 @@ class RolloutRun:
         if (tip := self._source.resolve(self._sync_deadline())) != self._tip:
             self._tip = tip
             return
-        complaints, recovering = self._cluster.diagnose(seen.pin)
-        if recovering:
-            raise Conflict(f"the pods of {tip[:12]} have just become ready")
-        why = "; ".join(one.text for one in complaints) or "its pods did not become ready in time"
-        if complaints and all(one.away for one in complaints):
+        if not (complaints := self._cluster.diagnose(seen)):
+            # Their controller, the scheduler or the kubelet is late: the API server was away, say.
+            self._log(f"{tip[:12]} is late, and no pod complains", seen, result="waiting")
+            time.sleep(min(LATE_POLL, self._deadline.remaining()))
+            return
+        why = "; ".join(one.text for one in complaints)
+        if all(one.away for one in complaints):
             raise RemoteUnreachable(f"the pods cannot get {tip[:12]}, and keep trying: {why}")
         self._code = REJECTED
         back = state.good.commit[:12] or "the state before the first rollout"

@@ -164,8 +164,9 @@ class HeadCache:
         general.method, general.path, general.query = request.method, request.path, request.query
         general.headers = [field for field in request.headers if field[0] in DECISIVE]
         line = self.log.template(f"POST {request.path.decode('latin-1')}", queue.model.name)
-        version = queue.model.runner.model.version
-        fields = self.responses.success_fields(version, general)
+        model = queue.model.runner.model
+        stale = queue.model.name in self._router.stale
+        fields = self.responses.success_fields(model.version, general, stale=stale)
         return CachedHead(general, queue, line, fields)
 
     def answer(self, channel: Channel, head: CachedHead, body: bytes, request_id: bytes) -> None:

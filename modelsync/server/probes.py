@@ -30,6 +30,8 @@ def readyz(service: Service, request_id: str = "") -> Answer:
             status = service.status()
             why = status.reason or ("" if status.message else problems.FIRST_SYNC)
             more = {"reason": why} if why else {}
+        elif not service.draining:
+            more = {"reason": problems.NO_MODEL}
         document = problems.document(
             503, reason, request_id=request_id, release=service.commit, **more
         )

@@ -21,6 +21,8 @@ from modelsync.server.streams import StreamedAnswer
 
 RELEASE = "X-Modelsync-Release"
 MODEL_VERSION = "X-Modelsync-Model-Version"
+STALE = ("X-Modelsync-Model-State", "stale")
+"""The field of answers by an earlier version of a model, whose newest one is broken."""
 
 RENDERED = frozenset(
     name.lower()
@@ -42,10 +44,13 @@ RENDERED = frozenset(
 _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
 
 
-def signature(request_id: str, release: str | None, version: str | None) -> dict[str, str]:
+def signature(
+    request_id: str, release: str | None, version: str | None, *, stale: bool = False
+) -> dict[str, str]:
     """Return the fields that name the request, the release and the model version of an answer."""
     fields = {REQUEST_ID: request_id, RELEASE: release, MODEL_VERSION: version}
-    return {name: value for name, value in fields.items() if value}
+    found = {name: value for name, value in fields.items() if value}
+    return found | dict([STALE]) if stale else found
 
 
 class Responses:
@@ -78,6 +83,8 @@ class Responses:
             head.append(_field("Content-Type", answer.content_type))
         if answer.version:
             head.append(_field(MODEL_VERSION, answer.version))
+        if answer.stale:
+            head.append(_field(*STALE))
         if type(answer) is StreamedAnswer:
             head.append(_framing(answer, request))
         elif answer.status != 304 and answer.status != 204:
@@ -99,12 +106,13 @@ class Responses:
         answer = self.problem(503, detail, exchange.request.request_id)
         return self.render(exchange.request, answer, close=exchange.close)
 
-    def success_fields(self, version: str, request: Request) -> bytes:
+    def success_fields(self, version: str, request: Request, *, stale: bool = False) -> bytes:
         """Return the fields of all successful answers of one version of a model to requests with
         this head.
         """
         fields = _field("Content-Type", problems.JSON) + _field(MODEL_VERSION, version)
-        return fields + self._cors_fields(request)
+        state = _field(*STALE) if stale else b""
+        return fields + state + self._cors_fields(request)
 
     def _cors_fields(self, request: Request, known: problems.Headers = ()) -> bytes:
         fields = self.cors.fields(cors.text(request.header(b"origin")))

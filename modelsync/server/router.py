@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from urllib.parse import unquote
@@ -52,6 +53,7 @@ class Router:
         self._bridge = bridge
         self._authorizer = Authorizer(service.settings.access)
         self.sampler = service.sampler
+        self.stale = service.stale
         self._models = {f"{service.base}/{name}".encode(): name for name in self._dataplane.names}
         self._all = f"{service.base}/all".encode()
         self._codecs = {
@@ -133,13 +135,15 @@ class Router:
         if type(outcome) is NotFitted and (version := self._service.watch.loading(name)):
             detail = f"version {version.number} of {name} is being loaded; try again"
             outcome = ModelUnavailable(detail, retry_after=1)
-        return NATIVE.answer(
+        answer = NATIVE.answer(
             outcome,
             name=name,
             model=model,
             release=self._dataplane.release,
             request_id=request_id,
         )
+        stale = name in self.stale and isinstance(outcome, bytes)
+        return replace(answer, stale=True) if stale else answer
 
     def _answered(
         self,

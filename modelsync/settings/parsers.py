@@ -85,6 +85,16 @@ def protocols(raw: str) -> frozenset[str]:
     return names
 
 
+def lfs_url(raw: str) -> str:
+    """An http(s) URL without credentials, query and slash at the end; may be empty."""
+    url = raw.strip().rstrip("/")
+    if url and not re.fullmatch(r"https?://[^\s@?#/]+(/[^\s?#]*)?", url):
+        raise ValueError(
+            "must be a URL such as https://lfs.example.com/team/models, without credentials"
+        )
+    return url
+
+
 def base_url(raw: str) -> str:
     """A URL path without slashes around it; may be empty."""
     base = raw.strip().strip("/")

@@ -77,12 +77,32 @@ class Git:
         "allowed transports; http and file only if named here",
         shown="https,ssh",
     )
+    lfs: bool = setting(
+        "MODELSYNC_GIT_LFS",
+        True,
+        parsers.boolean,
+        "fetch the files that the models keep in Git LFS, with the same credentials",
+    )
+    lfs_size: int = setting(
+        "MODELSYNC_GIT_LFS_SIZE",
+        2 * 1024**3,
+        parsers.size,
+        "size that the Git LFS files of one model may have together",
+        shown="2GiB",
+    )
+    lfs_url: str = setting(
+        "MODELSYNC_GIT_LFS_URL",
+        "",
+        parsers.lfs_url,
+        "URL of the Git LFS server, which gets the credentials; unset: the repository's own. "
+        "Needed where it is on another host than the repository",
+    )
     cache: Path | None = setting(
         "MODELSYNC_GIT_CACHE",
         None,
         parsers.path,
-        "folder that all pods share, with a copy of the repository to start from "
-        "while it cannot be reached",
+        "folder that all pods share, with a copy of the repository, its Git LFS files included, to "
+        "start from while it cannot be reached",
     )
     fallback: bool = setting(
         "MODELSYNC_GIT_FALLBACK",

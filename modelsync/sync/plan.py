@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelsync.errors import CheckFailed, ProbationFailed, ReleaseRejected
+from modelsync.models.model_warnings import PassedOver
 from modelsync.models.placement import PLACES
 from modelsync.models.types import (
     CheckResult,
@@ -61,6 +62,20 @@ def with_problems(
         )
         for name in others
         if problems[name]
+    ]
+
+
+def without_shared(
+    specs: Sequence[ModelSpec], lacking: Mapping[str, tuple[Fault, ...]]
+) -> list[ModelSpec]:
+    """Return the models, with a fault where shared files that they use are `lacking`, by the name
+    of the folder with these files.
+    """
+    return [
+        replace(spec, fault=lacking[spec.shared.name][0])
+        if spec.shared and not spec.fault and spec.shared.name in lacking
+        else spec
+        for spec in specs
     ]
 
 
@@ -157,8 +172,12 @@ def reject_newly_broken(entries: Sequence[ModelEntry], revision: Revision) -> No
         raise ProbationFailed(f"good when the rollout checked it, broken here: {'; '.join(broken)}")
 
 
-def is_unchanged(entries: Sequence[ModelEntry], current: Release) -> bool:
+def is_unchanged(
+    entries: Sequence[ModelEntry], current: Release, others: tuple[PassedOver, ...] = ()
+) -> bool:
     """Return whether these models would serve and report the same as the current release.
+
+    `others`: what would be passed over.
 
     Two faults that may pass count as the same: their messages often hold a time or an address.
     """
@@ -176,7 +195,8 @@ def is_unchanged(entries: Sequence[ModelEntry], current: Release) -> bool:
             entry.spec.environment,
         )
 
-    return set(map(visible, entries)) == set(map(visible, current.models.values()))
+    same = set(map(visible, entries)) == set(map(visible, current.models.values()))
+    return same and others == current.passed_over
 
 
 def to_be_tried_again(release: Release) -> list[ModelName]:
@@ -200,6 +220,31 @@ def report_places(results: Sequence[CheckResult]) -> None:
                 place=placement.place,
                 reason=placement.reason,
             )
+
+
+def report_warnings(results: Sequence[CheckResult]) -> None:
+    """Log what may be wrong with models that serve all the same."""
+    for result in results:
+        for warning in result.warnings:
+            event(
+                _log,
+                logging.WARNING,
+                f"{result.name}: {warning}",
+                event="model_warning",
+                model=result.name,
+                kind=warning.kind,
+                file=warning.file,
+                line=warning.line,
+            )
+
+
+def report_passed_over(found: Sequence[PassedOver], current: Release | None) -> None:
+    """Log what looks like a model and is not taken, once: not what the current release knows."""
+    for one in found:
+        if current is None or one not in current.passed_over:
+            hint = f" ({one.hint})" if one.hint else ""
+            message = f"{one.path} is passed over: {one.reason}{hint}"
+            event(_log, logging.WARNING, message, event="passed_over", path=one.path)
 
 
 def report(entries: Sequence[ModelEntry]) -> None:

@@ -10,6 +10,7 @@ from typing import Literal, Protocol, TypeVar
 from modelsync.deadline import Deadline
 from modelsync.environments.requirements import Found
 from modelsync.errors import NoModels
+from modelsync.git.lfs.large_files import Faults
 from modelsync.models.discovery.repository_files import RepositoryFiles
 from modelsync.models.types import Fault, TreeHash
 
@@ -52,6 +53,13 @@ class Source(Protocol):
 
     def export(self, commit: str, target: Path, deadline: Deadline) -> SourceExport:
         """Write the model folders of `commit` into the new folder `target`. Raises SyncError."""
+
+    def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
+        """Put large files in the place of their Git LFS pointers, anywhere below a folder of files
+        of the commit.
+
+        Returns the faults by the first name of the path. Raises SyncError.
+        """
 
     def inspect(self, commit: str, deadline: Deadline, action: Callable[[RepositoryFiles], T]) -> T:
         """Call `action` with the files of the whole repository; twice if they were damaged.

@@ -13,6 +13,7 @@ from modelsync.errors import NoModels, RefNotFound
 from modelsync.files import remove_tree, storage
 from modelsync.git import url
 from modelsync.git.cache import MirrorCache
+from modelsync.git.lfs.large_files import Faults, LargeFiles
 from modelsync.git.mirror import Mirror
 from modelsync.models.discovery.repository_files import RepositoryFiles
 from modelsync.models.discovery.shared_code import SharedCode
@@ -34,6 +35,14 @@ class GitSource:
         self._cache = MirrorCache(git.cache, git) if git.cache else None
         nearby = self._cache.mirror if self._cache else None
         self._mirror = Mirror(settings.state.home, git, nearby=nearby, offline=offline)
+        self._large_files = LargeFiles(
+            settings.state.home,
+            git,
+            mirror=self._mirror.path,
+            cache=nearby.parent if nearby else None,
+            keep=settings.sync.keep_releases,
+            offline=offline,
+        )
         self._revision = git.revision.commit
         self._tip = ""
         self.origin = url.origin(git)
@@ -54,6 +63,10 @@ class GitSource:
         export = self._mirror.export(commit, target, deadline)
         shared = self._shared(commit, deadline) if export.beside & requirements.NAMES else None
         return SourceExport(commit, versions, export.problems, export.beside, shared)
+
+    def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
+        """From the LFS server of the repository, through the store in the state directory."""
+        return self._large_files.put_in_place(commit, folder, deadline)
 
     def inspect(self, commit: str, deadline: Deadline, action: Callable[[RepositoryFiles], T]) -> T:
         """Read objects of the mirror."""
@@ -139,6 +152,10 @@ class SingleModel:
                     remove_tree(folder)
         problems = {name: one for name, one in found.problems.items() if name == self._name}
         return replace(found, problems=problems)
+
+    def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
+        """As the source does: of the others no pointer is left."""
+        return self._source.fetch_objects(commit, folder, deadline)
 
     def inspect(self, commit: str, deadline: Deadline, action: Callable[[RepositoryFiles], T]) -> T:
         """Those of the source: its model may import modules of the others."""

@@ -34,7 +34,7 @@ from modelsync.models.types import CheckResult, Fault, ModelEntry, ModelName, Mo
 from modelsync.observability import logs
 from modelsync.observability.logs import event
 from modelsync.releases import answers
-from modelsync.releases.environment import environment
+from modelsync.releases.environment import environment_of
 from modelsync.releases.fitted import FittedVersions
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
@@ -45,6 +45,7 @@ from modelsync.sync.plan import (
     is_unchanged,
     known_results,
     report,
+    report_passed_over,
     satisfied,
     to_be_tried_again,
 )
@@ -86,8 +87,7 @@ class Updater:
         self._pin = config.git.revision
         self._builder = Builder.of(config)
         self._environments = self._builder.environments
-        sync = config.sync
-        self._environment = environment(self._source.view, sync.on_broken_model, sync.check_timeout)
+        self._environment = environment_of(config, self._source.view)
 
     def run(self, *, force: bool = False) -> Outcome:
         """Update once. `force`: build the commit again even if it is served or was rejected.
@@ -160,10 +160,11 @@ class Updater:
             keep_previous = self._settings.sync.on_broken_model == "previous"
             entries = staged.entries(results, current, release_id, keep_previous=keep_previous)
             report(entries)
+            report_passed_over(staged.others, current)
             with storage():
                 answers.write(staging.path, results.values())
             apply_policy(entries, self._settings)
-            if current and whole and not force and is_unchanged(entries, current):
+            if current and whole and not force and is_unchanged(entries, current, staged.others):
                 return Outcome("unchanged", current)
             release = Release(
                 id=release_id,
@@ -174,6 +175,7 @@ class Updater:
                 origin=source.origin,
                 environment=self._environment,
                 models={entry.name: entry for entry in entries},
+                passed_over=staged.others,
             )
             base_url = self._settings.server.base_url
             code = generate(entries, base_url=base_url, release=release_id)
@@ -215,6 +217,7 @@ class Updater:
             timeout=self._settings.sync.check_timeout,
             pythons=self._environments.pythons({spec.environment for spec in specs}),
             fitted=FittedVersions(self._home).serving(),
+            mismatch=self._settings.training.mismatch,
         )
 
     def _report(self, outcome: Outcome, wanted: str) -> None:

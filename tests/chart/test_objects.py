@@ -263,19 +263,26 @@ def test_drains_go_one_pod_at_a_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "port"),
+    ("path", "more", "ports"),
     [
-        ("https://git.example.com/models.git", 443),
-        ("https://git.example.com:8443/models.git", 8443),
-        ("ssh://git@git.example.com:2222/models.git", 2222),
-        ("git@git.example.com:models.git", 22),
+        ("https://git.example.com/models.git", {}, [443]),
+        ("https://git.example.com:8443/models.git", {}, [8443]),
+        ("ssh://git@git.example.com:2222/models.git", {}, [2222, 443]),
+        ("git@git.example.com:models.git", {}, [22, 443]),
+        ("git@git.example.com:models.git", {"lfs": False}, [22]),
+        (
+            "https://git.example.com/models.git",
+            {"lfsUrl": "https://lfs.example.com:9443/models"},
+            [443, 9443],
+        ),
     ],
 )
-def test_network_policy(path: str, port: int) -> None:
-    """Pods may be called on their port, and may reach DNS and the repository; the rollout the API
-    server too.
+def test_network_policy(path: str, more: Object, ports: list[int]) -> None:
+    """Pods may be called on their port, and may reach DNS, the repository and its Git LFS server;
+    the rollout the API server too.
     """
-    git = {"path": path, **({"existingSecret": "key"} if not path.startswith("https") else {})}
+    secret = {"existingSecret": "key"} if not path.startswith("https") else {}
+    git = {"path": path, **secret, **more}
     objects = rendered({"git": git, "networkPolicy": {"enabled": True}})
     server = objects.one("NetworkPolicy")["spec"]
     assert server["policyTypes"] == ["Ingress", "Egress"]
@@ -283,7 +290,7 @@ def test_network_policy(path: str, port: int) -> None:
     needed = [
         {"port": 53, "protocol": "UDP"},
         {"port": 53, "protocol": "TCP"},
-        {"port": port, "protocol": "TCP"},
+        *({"port": port, "protocol": "TCP"} for port in ports),
     ]
     assert server["egress"] == [{"ports": needed}]
     rollout = objects.one("NetworkPolicy", "-rollout")["spec"]

@@ -23,7 +23,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     write_model(folder / "mine", "Good", '"""Answers one."""\n' + answers(1, "Good"))
     write_model(folder / "mine", "Broken", BROKEN)
     arguments = ("mine", "--port", "0", "--host", "127.0.0.1")
-    with serving(folder, arguments=arguments, MODELSYNC_WORKERS="1") as running:
+    settings = {"MODELSYNC_WORKERS": "1", "MODELSYNC_ACCESS_LOG": ""}  # as without the setting
+    with serving(folder, arguments=arguments, env=settings) as running:
         yield running
 
 

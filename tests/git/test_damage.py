@@ -231,6 +231,7 @@ def test_a_file_in_place_of_the_state_directory(server: GitServer, tmp_path: Pat
     assert str(tmp_path) not in str(caught.value)
 
 
+@pytest.mark.long
 def test_killed_at_any_step_the_next_sync_heals(server: GitServer, tmp_path: Path) -> None:
     """For every n: killed before its n-th operation on files, the next sync gives the commit's
     files.

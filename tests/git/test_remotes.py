@@ -24,6 +24,7 @@ from modelsync.errors import (
     UntrustedRemote,
 )
 from modelsync.git.mirror import Mirror
+from modelsync.git.retries import retried
 from modelsync.settings import Git, Secret
 from tests.fixtures.git import Fault, GitServer
 from tests.git.syncing import assert_clean, git_of, processes_of, sync
@@ -101,6 +102,19 @@ def test_a_passing_fault_is_tried_again(server: GitServer, tmp_path: Path) -> No
     recovery.start()
     assert sync(git_of(server), tmp_path) == server.git("rev-parse", "main")
     recovery.join()
+
+
+def test_a_try_that_the_deadline_cuts_short_tells_nothing_new() -> None:
+    """The reason of the sync is that of the try before it: the remote, not the clock."""
+    ends = iter([RemoteUnreachable("refused"), SyncTimeout("too late")])
+
+    def action() -> None:
+        raise next(ends)
+
+    with pytest.raises(RemoteUnreachable, match="refused"):
+        retried(Deadline(patient(60)), action)
+    with pytest.raises(SyncTimeout):
+        retried(Deadline(0), action)
 
 
 def test_what_cannot_pass_is_not_tried_again(server: GitServer, tmp_path: Path) -> None:

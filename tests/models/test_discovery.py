@@ -142,7 +142,7 @@ def test_several_artefacts_are_refused(write: Write, find: Find) -> None:
     """Which of them is the model cannot be told."""
     write("Two", files={"a.joblib": b"x", "model.onnx": b"x"})
     assert fault_of(find("Two")).message == "several artefacts and no etls.py: a.joblib, model.onnx"
-    assert "keep the one that is the model" in str(fault_of(find("Two")).hint)
+    assert "if only one of them is the model" in str(fault_of(find("Two")).hint)
 
 
 def test_a_misspelt_file_beside_an_artefact_is_told(write: Write, find: Find) -> None:

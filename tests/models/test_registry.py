@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import subprocess
 import sys
@@ -46,19 +47,30 @@ def test_a_format_is_one_line_of_the_registry(
     ("file", "name"),
     [
         ("pipeline.pkl", "pickle"),
-        ("model.pkl", "pickle"),
+        ("churn_model.sav", "pickle"),
         ("any.joblib", "pickle"),
+        ("any.PICKLE", "pickle"),
+        ("any.pkl.gz", "pickle"),
         ("any.skops", "skops"),
-        ("model.onnx", "onnx"),
-        ("other.pkl", None),
-        ("other.onnx", None),
+        ("any.onnx", "onnx"),
         ("model.pkl.md", None),
+        ("model.pkl.dvc", None),
+        ("model.json", None),
     ],
 )
 def test_the_name_of_a_file_tells_its_format(file: Any, name: str) -> None:
-    """Pickles and graphs need a telling name: a folder may hold others that are no model."""
-    found = registry.find(file)
+    """A name that tells nothing leaves it to what the file begins with."""
+    found = registry.by_name(file)
     assert (found.name if found else None) == name
+
+
+def test_what_a_file_begins_with_tells_its_format(tmp_path: Path) -> None:
+    """A pickle is one without a suffix too, and a text beside it is none."""
+    (tmp_path / "churn").write_bytes(pickle.dumps([1]))
+    (tmp_path / "notes.txt").write_text("tree of decisions")
+    (tmp_path / "folder.pkl").mkdir()
+    found = {path.name: registry.find(path) for path in tmp_path.iterdir()}
+    assert {file: one.name for file, one in found.items() if one} == {"churn": "pickle"}
 
 
 def test_discovery_imports_no_library_of_a_format() -> None:

@@ -31,7 +31,7 @@ import json, os, sys
 from dataclasses import replace
 from pathlib import Path
 from modelsync import settings
-from modelsync.inference import serving
+from modelsync.inference import release_loading
 from modelsync.models.check import check_process, checker
 from modelsync.models.codegen.generator import generate
 from modelsync.models.discovery.folders import discover
@@ -61,7 +61,7 @@ colours.append(json.loads((release.path / "release.json").read_text())["models"]
 release = releases.read(release.id)
 colours.append(release.models["Churn"].spec.colour)
 (release.path / "release.json").unlink()
-service = serving.load(settings.load({"MODELSYNC_HOME": str(home)}), release)
+service = release_loading.load(settings.load({"MODELSYNC_HOME": str(home)}), release)
 colours.append(service.models["Churn"].spec.colour)
 print(json.dumps(colours))
 """

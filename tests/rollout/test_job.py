@@ -61,6 +61,7 @@ def test_a_commit_that_breaks_a_good_model_is_rejected(stage: Stage) -> None:
     assert "rejected" not in stage.api.data
 
 
+@pytest.mark.long
 def test_what_was_broken_before_keeps_nothing_back(stage: Stage) -> None:
     """A model that is new and broken, or was broken before, rolls out with the good ones, and the
     pin says so.
@@ -82,6 +83,7 @@ def test_what_was_broken_before_keeps_nothing_back(stage: Stage) -> None:
     assert "New: " not in stage.api.data["message"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("policy", "code"), [("drop", 0), ("reject", 1)])
 def test_the_policy_for_broken_models(stage: Stage, policy: str, code: int) -> None:
     """`drop` lets everything pass, `reject` nothing that is broken, also if it is new."""
@@ -93,6 +95,7 @@ def test_the_policy_for_broken_models(stage: Stage, policy: str, code: int) -> N
     assert stage.api.pin == (f"{commit} except Model" if policy == "drop" else good)
 
 
+@pytest.mark.long
 def test_a_commit_without_any_good_model_is_no_start(stage: Stage) -> None:
     """Nothing is pinned yet: all broken, or none there, is rejected; one good one is enough."""
     for files, code in (
@@ -110,6 +113,7 @@ def test_a_commit_without_any_good_model_is_no_start(stage: Stage) -> None:
     ]
 
 
+@pytest.mark.long
 def test_a_commit_that_does_not_get_ready_is_rolled_back(stage: Stage) -> None:
     """Exit 1; the Event says what its pods say; what was ready before is pinned again, and the
     commit rests.
@@ -143,6 +147,7 @@ def test_a_commit_that_does_not_get_ready_is_rolled_back(stage: Stage) -> None:
     assert stage.api.pinned == [bad, good]
 
 
+@pytest.mark.long
 def test_a_push_during_a_rollout_that_hangs_takes_its_place(stage: Stage) -> None:
     """The next run does not wait for the deadline of a commit that nobody wants any more."""
     good = stage.rolled_out()
@@ -158,6 +163,7 @@ def test_a_push_during_a_rollout_that_hangs_takes_its_place(stage: Stage) -> Non
     assert stage.api.data["good"] == better != good
 
 
+@pytest.mark.long
 def test_an_undo_by_hand_stands(stage: Stage) -> None:
     """A run reports `kubectl rollout undo` once and lets it stand until the next commit."""
     good = stage.rolled_out()
@@ -173,6 +179,7 @@ def test_an_undo_by_hand_stands(stage: Stage) -> None:
     assert (stage.run().code, stage.api.pin) == (0, newer)
 
 
+@pytest.mark.long
 def test_a_rejected_commit_gets_another_chance_in_another_environment(stage: Stage) -> None:
     """A new image may have the library that was missing."""
     stage.rolled_out()
@@ -186,6 +193,7 @@ def test_a_rejected_commit_gets_another_chance_in_another_environment(stage: Sta
     assert stage.api.pin == bad
 
 
+@pytest.mark.long
 def test_a_paused_deployment_is_left_alone(stage: Stage) -> None:
     """Somebody wants it to stay as it is."""
     good = stage.rolled_out()

@@ -113,7 +113,7 @@ def workers(service: Service) -> set[int]:
 
 def settled(service: Service) -> set[int]:
     """The workers' process ids, once only one generation is left."""
-    until(lambda: len(service.masters()) == 1, 40, "the old generation has ended")
+    service.swapped()
     return until(lambda: found if len(found := workers(service)) == 2 else None, 20)
 
 
@@ -192,8 +192,9 @@ class LastGood:
 
     @classmethod
     def of(cls, service: Service) -> LastGood:
+        pids = settled(service)  # first: an old generation answers, too, until it has been told
         answer = service.post("Model")
-        return cls(answer.headers["X-Modelsync-Release"], answer.json()["value"], settled(service))
+        return cls(answer.headers["X-Modelsync-Release"], answer.json()["value"], pids)
 
     def goes_on(self, service: Service) -> None:
         """The same processes answer with the same release, and the service is ready."""

@@ -140,7 +140,7 @@ def test_a_worker_that_ends_as_it_should_loses_nothing(tmp_path: Path) -> None:
             write_model(models, "Other", answers(version))
             service.sync()
             until(lambda: len(service.masters()) == 2, 30)
-            until(lambda: len(service.masters()) == 1, 30)
+            service.swapped()
             if version == 2:
                 assert call.result().json() == {"value": 1}
                 assert 'code="lost"' not in client.get("/metrics").text

@@ -23,6 +23,8 @@ from tests.fixtures.service import Service, answers, serving, write_model
 from tests.service.faulty import Client, model
 from tests.waiting import patient, until
 
+pytestmark = pytest.mark.long
+
 MEGABYTES = 600
 """For the whole service: supervisor, master, workers and the check."""
 
@@ -115,7 +117,7 @@ def test_a_model_that_takes_all_memory_is_switched_off(client: Client) -> None:
     assert "switched off until its next version" in document.json()["detail"]
     assert client.about("Hungry")["switched_off"] is True
     assert client.about("Quick")["switched_off"] is False
-    assert service.lines(event="model_switched_off", model="Hungry")
+    until(lambda: service.lines(event="model_switched_off", model="Hungry"))
     for end in ends(service):
         assert (end["how"], end["out_of_memory"]) == ("SIGKILL", True)
         assert re.match(

@@ -57,6 +57,7 @@ def test_a_model_whose_database_was_away_is_tried_again(tmp_path: Path) -> None:
         assert {worker.pid for worker in service.workers()} == before
         marker.touch()
         until(lambda: client.post("Db").status_code == 200, 60)
+        service.swapped()
         until(lambda: told(service)["next"] is None)
         assert told(service)["broken"].keys() == {"Typo"}
         assert client.leaks() == []
@@ -106,6 +107,7 @@ def test_a_generation_that_is_killed_while_it_boots_is_started_again(tmp_path: P
         assert told(service)["next"] is not None
         hurry.touch()
         until(lambda: service.post("Good").json() == {"value": 2}, 60)
+        service.swapped()
         assert service.post("Slow").status_code == 200
         assert service.status()["rejected"] == {}
 
@@ -135,6 +137,7 @@ def test_a_release_is_ready_without_the_models_that_do_not_load_in_it(tmp_path: 
         write_model(models, "Good", answers(2))
         service.sync()
         until(lambda: client.value("Good") == 2, 60)
+        service.swapped()
         assert told(service)["result"] == "published"
         broken = told(service)["broken"]
         assert broken.keys() == bad.keys()
@@ -166,4 +169,5 @@ def test_a_model_that_did_not_load_is_loaded_later(tmp_path: Path) -> None:
         assert psutil.pid_exists(master.pid)
         marker.touch()
         until(lambda: client.post("Large").status_code == 200, 60)
+        service.swapped()
         assert told(service)["broken"] == {}

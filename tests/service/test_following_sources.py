@@ -41,6 +41,7 @@ def test_a_rewritten_history_is_followed(server: GitServer, tmp_path: Path) -> N
         assert server.push({"Model/etls.py": answers(2)}, onto=first)  # without Other
         webhook(service)
         answered_by(service, server.git("rev-parse", "main"), 2)
+        service.swapped()
         assert service.post("Other").status_code == 404
         server.git("update-ref", "refs/heads/main", first)
         webhook(service)

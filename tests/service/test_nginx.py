@@ -11,7 +11,10 @@ from tests.fixtures.nginx import nginx, program
 from tests.fixtures.service import answers, serving, write_example, write_model
 from tests.service.test_swap import BODY, Truth, swap_to
 
-pytestmark = pytest.mark.skipif(program() is None, reason="nginx is not installed")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(program() is None, reason="nginx is not installed"),
+]
 
 
 def test_swaps_behind_nginx_give_no_502(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_a_pinned_commit_is_served_whatever_the_ref_says(server: GitServer, tmp_
         assert sync(service)["result"] == "unchanged"
 
 
+@pytest.mark.long
 def test_a_pinned_pod_starts_again_without_git(server: GitServer, tmp_path: Path) -> None:
     """Its container is restarted while the git server is away: it serves what it has."""
     pinned = server.git("rev-parse", "main")
@@ -72,6 +73,7 @@ def test_a_pinned_pod_starts_again_without_git(server: GitServer, tmp_path: Path
         assert sync(service)["result"] == "unchanged"
 
 
+@pytest.mark.long
 def test_a_commit_that_is_not_there_keeps_the_pod_unready(
     server: GitServer, tmp_path: Path
 ) -> None:
@@ -85,6 +87,7 @@ def test_a_commit_that_is_not_there_keeps_the_pod_unready(
         assert service.process.poll() is None
 
 
+@pytest.mark.long
 def test_the_first_sync_is_tried_again_without_a_schedule(
     server: GitServer, tmp_path: Path
 ) -> None:
@@ -110,6 +113,7 @@ def test_the_first_sync_is_tried_again_without_a_schedule(
         answered_by(service, pinned, 0, 60)
 
 
+@pytest.mark.long
 def test_a_commit_that_only_its_id_leads_to(server: GitServer, tmp_path: Path) -> None:
     """A server that serves no commit by its id is asked for its branches; one of the history is
     found there.
@@ -136,6 +140,7 @@ class Model:
 """
 
 
+@pytest.mark.long
 def test_a_model_that_breaks_only_in_the_pod_keeps_it_unready(
     server: GitServer, tmp_path: Path
 ) -> None:
@@ -148,6 +153,7 @@ def test_a_model_that_breaks_only_in_the_pod_keeps_it_unready(
         assert service.process.poll() is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("known", ["proven", "broken before"])
 def test_a_model_that_is_known_to_break_keeps_nobody_unready(
     server: GitServer, tmp_path: Path, known: str
@@ -178,6 +184,7 @@ class Model:
 """
 
 
+@pytest.mark.long
 def test_a_model_that_breaks_after_the_check_keeps_a_pod_on_probation_unready(
     server: GitServer, tmp_path: Path
 ) -> None:

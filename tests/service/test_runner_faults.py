@@ -49,6 +49,7 @@ SINGLE = """(self, seconds: float):
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("isolation", "method"), [("auto", SINGLE), ("model", BATCH)], ids=["thread", "runner"]
 )
@@ -131,6 +132,7 @@ class Hangs:
 """
 
 
+@pytest.mark.long
 def test_a_runner_whose_calls_hang_for_ever_is_replaced(tmp_path: Path) -> None:
     """Each of them keeps a thread; the model, which is called again, is not switched off."""
     models = tmp_path / "models"
@@ -186,6 +188,7 @@ class Connects:
 """
 
 
+@pytest.mark.long
 def test_a_model_that_does_not_load_again_is_tried_again(tmp_path: Path) -> None:
     """Its database was away when its runner had to be started again."""
     models, down = tmp_path / "models", tmp_path / "down"

@@ -284,6 +284,7 @@ def test_their_environment_holds_no_secret(service: Service) -> None:
         assert not names & {"gitpassword", "MODELSYNC_ADMIN_TOKENS", "MODELSYNC_SECRETS_FD"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("preload", ["true", "false"])
 def test_a_new_release_drops_no_request_and_the_end_leaves_nothing(
     tmp_path: Path, preload: str
@@ -307,6 +308,7 @@ def test_a_new_release_drops_no_request_and_the_end_leaves_nothing(
     assert [one for one in family if one.is_running()] == []
 
 
+@pytest.mark.long
 def test_a_killed_master_takes_its_runners_along(tmp_path: Path) -> None:
     models = tmp_path / "models"
     write_model(models, "M", MODELS["Echo"].replace("Echo", "M"))

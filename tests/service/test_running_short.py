@@ -48,7 +48,7 @@ def test_more_idle_connections_than_descriptors(tmp_path: Path, soft: int, hard:
                 idle[0].recv(1)
         else:
             assert idle[0].recv(1) == b""
-            assert service.lines(logger="modelsync.server.acceptor", level="warning")
+            until(lambda: service.lines(logger="modelsync.server.acceptor", level="warning"))
         assert service.lines(event="worker_ended") == []
 
 

@@ -72,7 +72,8 @@ def test_a_new_pod_starts_from_the_cache(server: GitServer, tmp_path: Path) -> N
         )
         assert "from the cache answers" in page(service)
         assert metric(service, "sync_failures_total", reason="unreachable") >= 1
-        assert service.lines(event="substitute", source="cache")[0]["served"] == commit
+        [line] = until(lambda: service.lines(event="substitute", source="cache"))
+        assert line["served"] == commit
         away.close()
         newer = push(server, 2)
         answered_by(service, newer, 2, 60)  # tried again by itself

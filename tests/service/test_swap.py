@@ -52,7 +52,7 @@ def swap_to(service: Service, models: Path, value: int) -> None:
     service.sync()
     until(lambda: service.release()["id"] != before, 30)
     until(lambda: service.post("Model").json()["value"] == value, 30)
-    until(lambda: len(service.masters()) == 1, 40)
+    service.swapped()
 
 
 def test_swaps_under_load_drop_no_request_and_mix_no_answer(tmp_path: Path) -> None:
@@ -73,6 +73,7 @@ def test_swaps_under_load_drop_no_request_and_mix_no_answer(tmp_path: Path) -> N
         assert len(set(truth.values.values())) == SWAPS + 1
 
 
+@pytest.mark.long
 def test_slow_requests_in_flight_are_answered_by_the_release_they_reached(tmp_path: Path) -> None:
     """Requests that take longer than the swap end with 200."""
     models = tmp_path / "models"
@@ -114,6 +115,7 @@ if "gunicorn_master" in open("/proc/self/cmdline").read():
             write_model(models, "Other", answers("new"))
             service.sync()
             until(lambda: service.post("Other").status_code == 200, 60)
+        service.swapped()
         assert tally.failures == []
         assert service.post("Model").json() == {"value": 0}
         about = service.get("/models/Model").json()
@@ -125,6 +127,7 @@ if "gunicorn_master" in open("/proc/self/cmdline").read():
         until(lambda: service.post("Model").json() == {"value": 2}, 30)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("preload", ["true", "false"])
 def test_a_model_that_loads_in_the_check_only_is_not_swapped_in(
     tmp_path: Path, preload: str
@@ -142,6 +145,7 @@ def test_a_model_that_loads_in_the_check_only_is_not_swapped_in(
         with load(service.port, "/models/Model", BODY, connections=2) as tally:
             service.sync()
             until(lambda: service.post("Other").status_code == 200, 60)
+        service.swapped()
         assert tally.failures == []
         assert service.post("Model").json() == {"value": 0}
         about = service.get("/models/Model").json()
@@ -181,6 +185,7 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
         assert service.post("Model").json() == {"value": 0}
 
 
+@pytest.mark.long
 def test_a_master_that_is_killed_is_replaced(tmp_path: Path) -> None:
     """`kill -9` of the generation's master: the supervisor starts the release again, clients wait
     meanwhile.
@@ -196,6 +201,7 @@ def test_a_master_that_is_killed_is_replaced(tmp_path: Path) -> None:
         assert service.post("Model").json() == {"value": 0}
 
 
+@pytest.mark.long
 def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     """`kill -9` of the supervisor: its generation ends by itself, and a new start serves again at
     once.

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from tests.fixtures.load import load
@@ -13,6 +14,8 @@ from tests.fixtures.service import serving
 from tests.fixtures.versions import STORE_AWAY
 from tests.service.test_version_faults import BODY, WORKERS, all_places, refused, version_of_next
 from tests.waiting import patient, until
+
+pytestmark = pytest.mark.long
 
 
 class Crashes:

@@ -249,7 +249,7 @@ def test_a_release_and_a_version_may_move_at_the_same_moment(tmp_path: Path) -> 
                 service.sync()
                 versions.serve(Plain=number)
                 until(lambda before=before: service.release()["id"] != before, 30)  # type: ignore[misc]
-                until(lambda: len(service.masters()) == 1, 40)
+                service.swapped()
                 until(lambda number=number: versions.serving("Plain", number, WORKERS))  # type: ignore[misc]
         assert tally.failures == []
         assert version_of_next(service, "Plain") == 4

@@ -13,7 +13,8 @@ from modelsync.settings import Secret
 from modelsync.settings.training import StoreSettings
 from modelsync.training.workspace import Workspace
 from tests.fixtures.postgres import PostgresServer, programs
-from tests.fixtures.service import serving
+from tests.fixtures.service import Service, serving
+from tests.records import Record
 from tests.training.jobs import Jobs
 from tests.training.models import write_models
 from tests.waiting import until
@@ -22,6 +23,11 @@ pytestmark = [
     pytest.mark.training,
     pytest.mark.skipif(not programs(), reason="PostgreSQL is not installed"),
 ]
+
+
+def told(service: Service) -> list[Record]:
+    """What the trainer has said about a store that is away."""
+    return service.lines(event="trainer", level="warning", loop="the trainer")
 
 
 def test_a_fit_that_ends_while_the_database_is_away_is_stored_later(tmp_path: Path) -> None:
@@ -45,10 +51,11 @@ def test_a_fit_that_ends_while_the_database_is_away_is_stored_later(tmp_path: Pa
             (tmp_path / "go").touch()
             until((Workspace(service.home, job.id).output / RESULT).exists)
             until(lambda: service.lines(event="job_waits", job=job.id))
+            until(lambda: told(service))  # it looks less often than the job
             assert jobs.served("Mean") == served
             server.start()
             found = jobs.ended(job)
             assert (found.state, found.attempts) == ("done", 1)
             assert jobs.store.catalog.model("Waits").current == found.number
             assert len(list(tmp_path.glob("began-*"))) == 1
-            assert len(service.lines(event="trainer", level="warning", loop="the trainer")) == 1
+            assert len(told(service)) == 1

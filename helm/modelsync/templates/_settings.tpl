@@ -21,6 +21,14 @@ ssh
 {{- $given | default (get $standard (include "modelsync.git.protocol" .)) -}}
 {{- end -}}
 
+{{/* The port of the Git LFS server, or of the files that a host names which is reached over ssh; empty if git's is enough. */}}
+{{- define "modelsync.lfs.port" -}}
+{{- $url := .Values.git.lfsUrl -}}
+{{- if and .Values.git.path .Values.git.lfs (or $url (eq (include "modelsync.git.protocol" .) "ssh")) -}}
+{{- regexFind "^[a-z]+://[^/]*:[0-9]+" $url | regexFind "[0-9]+$" | default (ternary "80" "443" (hasPrefix "http://" $url)) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The files of git's credentials as YAML: setting -> file in the mounted folder. */}}
 {{- define "modelsync.git.files" -}}
 {{- $git := .Values.git -}}
@@ -82,6 +90,9 @@ webhookSecret: webhook-secret
 {{- $_ := set $settings "MODELSYNC_GIT_REF" .Values.git.ref -}}
 {{- $_ := set $settings "MODELSYNC_GIT_SUBDIR" .Values.git.subdir -}}
 {{- $_ := set $settings "MODELSYNC_GIT_PROTOCOLS" .Values.git.protocols -}}
+{{- $_ := set $settings "MODELSYNC_GIT_LFS" .Values.git.lfs -}}
+{{- $_ := set $settings "MODELSYNC_GIT_LFS_SIZE" .Values.git.lfsSize -}}
+{{- if .Values.git.lfsUrl -}}{{- $_ := set $settings "MODELSYNC_GIT_LFS_URL" .Values.git.lfsUrl -}}{{- end -}}
 {{- $_ := set $settings "MODELSYNC_SYNC_CRON" (ternary .Values.sync.schedule "off" (eq .Values.sync.mode "pod")) -}}
 {{- $_ := set $settings "MODELSYNC_SYNC_TIMEOUT" .Values.sync.timeout -}}
 {{- $_ := set $settings "MODELSYNC_SYNC_JITTER" .Values.sync.jitter -}}

@@ -6,6 +6,7 @@ document.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from flask import Response, request
@@ -16,6 +17,7 @@ from modelsync.api.console.usage import usage_text
 from modelsync.api.operations import read
 from modelsync.api.resource import Context, Route, Undocumented
 from modelsync.api.trained import TrainedModels
+from modelsync.inference.serving import Service
 from modelsync.problems import Answer
 
 VARY = ("Vary", "Accept, Authorization")
@@ -57,6 +59,11 @@ def routes(context: Context) -> list[Route]:
     ]
 
 
+def passed_over(service: Service) -> list[dict[str, Any]]:
+    """What looks like a model in the repository and is not taken, with the reason."""
+    return [asdict(one) for one in (service.release.passed_over if service.release else ())]
+
+
 def overview(context: Context) -> dict[str, Any]:
     """The content of the index page: a summary of every model, the last sync, and the links.
 
@@ -75,6 +82,7 @@ def overview(context: Context) -> dict[str, Any]:
                 "state": model.state,
                 "version": model.version or None,
                 "reason": model.reason or None,
+                "warnings": list(model.warnings),
                 "doc": model.doc,
                 "url": model.url or None,
                 "place": model.placement.place,
@@ -84,6 +92,7 @@ def overview(context: Context) -> dict[str, Any]:
             }
             for model in models.summaries(service)
         ],
+        "passed_over": passed_over(service),
         "sync": sync.last_sync(service),
         "links": context.links(),
     }

@@ -8,19 +8,24 @@ the workers are forked.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import isroutine
 from typing import Any
 
 from modelsync.errors import ModelBroken
-from modelsync.models import results
-from modelsync.models.artefacts import inputs
+from modelsync.models import results, single_precision
+from modelsync.models.artefacts import boosters, boosting, inputs
 from modelsync.models.artefacts.format import LoadedArtefact
-from modelsync.models.artefacts.inputs import is_known, steps_of
+from modelsync.models.artefacts.gathering import Alike
+from modelsync.models.artefacts.steps import is_known, steps_of
 from modelsync.models.binding.batching import Batch
 from modelsync.models.convention import FILE
 from modelsync.models.types import Fault
 from modelsync.models.versions import TableSchema
 
 Outputs = list[dict[str, Any]]
+
+MAX_SHOWN = 8
+"""Members of a dict or list that a message names."""
 
 PREDICTS_MOST_PROBABLE = {
     "LogisticRegression",
@@ -49,12 +54,13 @@ def adapt(loaded: Any, file: str, table: TableSchema | None = None) -> LoadedArt
 
     `table`: the data with which it was fitted, None if unknown.
     """
+    loaded = boosters.as_estimator(loaded)
     _refuse_others(loaded, file)
     steps = list(steps_of(loaded))
     _refuse_unfitted(steps, file)
     for step in steps:
         _use_one_thread(step)
-    row, schema, gather, steps, features = inputs.read(steps, table)
+    row, schema, gather, steps, features, alike = inputs.read(steps, table)
     *transformers, last = steps
     transforms = [step.transform for step in transformers]
     answer = _answer(last)
@@ -68,7 +74,7 @@ def adapt(loaded: Any, file: str, table: TableSchema | None = None) -> LoadedArt
     doc = f"The ready model in {file}: {', '.join(type(step).__name__ for step in steps)}."
     return LoadedArtefact(
         loaded,
-        Batch(row, call, schema),
+        Batch(row, _apart(call, alike) if alike else call, schema),
         doc,
         features,
         kind=type(last).__name__,
@@ -76,12 +82,51 @@ def adapt(loaded: Any, file: str, table: TableSchema | None = None) -> LoadedArt
     )
 
 
+def _apart(call: Callable[[list[Any]], Outputs], alike: Alike) -> Callable[[list[Any]], Outputs]:
+    """Return the call that gives an estimator only rows together which are alike."""
+
+    def by_kind(rows: list[Any]) -> Outputs:
+        places: dict[Any, list[int]] = {}
+        for place, row in enumerate(rows):
+            places.setdefault(alike(row), []).append(place)
+        if len(places) == 1:
+            return call(rows)
+        found: list[Any] = [None] * len(rows)
+        for group in places.values():
+            answers = call([rows[place] for place in group])
+            for place, answer in zip(group, answers, strict=True):
+                found[place] = answer
+        return found
+
+    return by_kind
+
+
 def _refuse_others(loaded: Any, file: str) -> None:
+    """Raise ModelBroken for what is no estimator; it says what the file holds."""
     is_class = isinstance(loaded, type)
-    if is_class or not (hasattr(loaded, "predict") or hasattr(loaded, "transform")):
-        shown = f"the class {loaded.__name__}" if is_class else f"a {type(loaded).__name__}"
+    is_data = type(loaded).__module__.partition(".")[0] in ("pandas", "polars", "numpy")
+    predicts = hasattr(loaded, "predict") or hasattr(loaded, "transform")
+    if predicts and not (is_class or is_data):
+        return
+    if isinstance(loaded, dict | list | tuple):
+        message = f"holds a {type(loaded).__name__} ({_shown(loaded)}), no model"
+        hint = f"save them as one Pipeline, or add an {FILE} that uses them"
+    else:
+        name = getattr(loaded, "__name__", "?")
+        shown = f"the class {name}" if is_class else f"a {type(loaded).__name__}"
+        shown = f"the function {name}" if isroutine(loaded) else shown
         message = f"holds {shown}, which has neither predict nor transform"
-        raise ModelBroken(Fault("load", message, file, hint=f"add an {FILE} that uses it"))
+        hint = f"add an {FILE} that uses it"
+    raise ModelBroken(Fault("load", message, file, hint=hint))
+
+
+def _shown(members: Any) -> str:
+    """Return the types of what a dict, list or tuple holds, of many only the first ones."""
+    if isinstance(members, dict):
+        found = [f"{str(key)[:40]}: {type(one).__name__}" for key, one in members.items()]
+    else:
+        found = [type(one).__name__ for one in members]
+    return ", ".join([*found[:MAX_SHOWN], *(["…"] if len(found) > MAX_SHOWN else [])])
 
 
 def _refuse_unfitted(steps: Sequence[Any], file: str) -> None:
@@ -104,7 +149,9 @@ def _use_one_thread(step: Any) -> None:
 
     Starting other threads takes longer than a few rows do, and the workers share out the cores.
     """
-    if is_known(step) and getattr(step, "n_jobs", None) not in (None, 1):
+    if boosting.is_one(step):
+        boosting.use_one_thread(step)
+    elif is_known(step) and getattr(step, "n_jobs", None) not in (None, 1):
         step.n_jobs = 1
 
 
@@ -137,7 +184,7 @@ def _most_probable(
         found = predict_proba(x)
         return [
             {"prediction": labels[best], "probabilities": dict(zip(keys, row, strict=True))}
-            for best, row in zip(found.argmax(axis=1).tolist(), found.tolist(), strict=True)
+            for best, row in zip(found.argmax(axis=1).tolist(), _listed(found), strict=True)
         ]
 
     return answer
@@ -158,6 +205,8 @@ def _both(
 
     def answer(x: Any) -> Outputs:
         labels = _listed(predict(x))
+        if labels and not isinstance(classes, list) and isinstance(labels[0], list):
+            labels = [label for (label,) in labels]  # of CatBoost
         found = predict_proba(x)
         if isinstance(classes, list) and isinstance(found, list):
             by_output = [
@@ -193,5 +242,9 @@ def _listed(values: Any) -> list[Any]:
     import numpy as np
 
     dense = values.toarray() if hasattr(values, "toarray") else values
-    listed: list[Any] = dense if isinstance(dense, list) else np.asarray(dense).tolist()
+    if isinstance(dense, list):
+        return dense
+    array = np.asarray(dense)
+    small = single_precision.is_single(array)
+    listed: list[Any] = single_precision.listed(array) if small else array.tolist()
     return listed

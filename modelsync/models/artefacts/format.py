@@ -31,7 +31,8 @@ class LoadedArtefact:
     """An artefact in memory: the model in it, how it is called, and a text for the API reference.
 
     `batches`: one call can take several rows. `kind`: the type of the model, such as
-    `LogisticRegression`; `steps`: the names of the steps of a pipeline, in order.
+    `LogisticRegression`; `steps`: the names of the steps of a pipeline, in order. `noted`: the
+    texts of the warnings with which its library has loaded it.
     """
 
     instance: Any
@@ -41,18 +42,25 @@ class LoadedArtefact:
     kind: str
     steps: tuple[str, ...] = ()
     batches: bool = True
+    noted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ArtefactFormat:
     """A kind of file that is a model by itself.
 
-    `pattern`: the names of such files, as a regular expression that the whole name matches. `load`:
-    reads the file and decides how the model is called, without calling it; it imports the library
-    of the format only then. It raises ModelBroken if the file holds no model, and whatever the
-    library raises.
+    `pattern`: the names of such files, as a regular expression that the whole name matches; None if
+    names tell nothing. `begins`: tells such a file by its first `HEAD` bytes, whatever its name.
+    `load`: reads the file and decides how the model is called, without calling it; it imports the
+    library of the format only then. It raises ModelBroken if the file holds no model, and whatever
+    the library raises.
     """
 
     name: str
-    pattern: re.Pattern[str]
+    pattern: re.Pattern[str] | None
     load: Callable[[Path], LoadedArtefact]
+    begins: Callable[[bytes], bool] = lambda head: False
+
+
+HEAD = 512
+"""Bytes of a file that tell its format."""

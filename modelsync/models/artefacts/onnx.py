@@ -15,4 +15,4 @@ def load(path: Path) -> LoadedArtefact:
     return onnx_graphs.read(path)
 
 
-FORMAT = ArtefactFormat("onnx", re.compile(r"model\.onnx"), load)
+FORMAT = ArtefactFormat("onnx", re.compile(r".+\.onnx"), load)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from modelsync.errors import ModelBroken
-from modelsync.models import results
+from modelsync.models import results, single_precision
 from modelsync.models.artefacts import rows
 from modelsync.models.artefacts.format import Features, LoadedArtefact
 from modelsync.models.artefacts.rows import Number
@@ -168,7 +168,8 @@ def _rows(part: Any, count: int) -> list[Any]:
         return [_text_keys(row) if isinstance(row, dict) else row for row in part]
     if part.ndim == 2 and part.shape[1] == 1:
         part = part[:, 0]
-    rows: list[Any] = part.tolist()
+    small = single_precision.is_single(part)
+    rows: list[Any] = single_precision.listed(part) if small else part.tolist()
     if not isinstance(rows, list) or len(rows) != count:
         raise ValueError(f"the graph gave an output of shape {list(part.shape)} for {count} rows")
     return rows

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelsync.errors import ModelBroken
+from modelsync.models.artefacts import pickle_content
 from modelsync.models.artefacts.format import ArtefactFormat, LoadedArtefact
 from modelsync.models.diagnosis import hide_paths
 from modelsync.models.types import Fault
@@ -22,6 +23,13 @@ def load(path: Path) -> LoadedArtefact:
         loaded = _unpickle(path)
     except ModuleNotFoundError:
         raise
+    except _DAMAGED as error:
+        if pickle_content.look(path).holds != "none" and not isinstance(error, EOFError):
+            raise
+        message = (
+            f"is no pickle, or a damaged one: {type(error).__name__}: {hide_paths(str(error))}"
+        )
+        raise ModelBroken(Fault("load", message.rstrip(": "), path.name, hint=_DUMP)) from None
     except (ImportError, AttributeError) as error:
         # A class of a notebook: `__main__` is a program of ours here, shown by its own name.
         if "__main__" in str(error) or repr(sys.modules["__main__"]) in str(error):
@@ -30,6 +38,12 @@ def load(path: Path) -> LoadedArtefact:
         message = f"needs a library of another version: {hide_paths(str(error))}"
         raise ModelBroken(Fault("load", message, path.name, hint=hint)) from None
     return estimators.adapt(loaded, path.name)
+
+
+_DAMAGED = (pickle.UnpicklingError, EOFError, KeyError, IndexError, ValueError)
+"""What pickle and joblib raise for a file that is none of theirs."""
+
+_DUMP = "write it again, with joblib.dump(model, file) or pickle.dump(model, file)"
 
 
 def _unpickle(path: Path) -> Any:
@@ -43,4 +57,15 @@ def _unpickle(path: Path) -> Any:
     return joblib.load(path)
 
 
-FORMAT = ArtefactFormat("pickle", re.compile(r"(pipeline|model)\.pkl|.+\.joblib"), load)
+_NAMES = re.compile(
+    r".+\.(pkl|pickle|pckl?|pcl|pk|p|sav|joblib|jbl|jl|dill|cloudpickle)(\.(gz|bz2|xz|lzma|z|lz4))?",
+    re.IGNORECASE,
+)
+
+
+def _begins(head: bytes) -> bool:
+    """Return whether a file begins as pickles of protocol 2 to 5 do."""
+    return len(head) > 2 and head[0] == 0x80 and head[1] in range(2, 6)
+
+
+FORMAT = ArtefactFormat("pickle", _NAMES, load, _begins)

@@ -6,9 +6,10 @@ names them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import Annotated, Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from modelsync.models.binding.constraints import Finite, Length
 from modelsync.models.binding.typehints import Call, Schema, Variables
@@ -21,7 +22,7 @@ Scalar = bool | int | float | str | None
 """The type of an input of which nothing is known, for example a category."""
 
 NUMBERS = frozenset({int, float})
-_SCALARS = frozenset({bool, int, float, str, type(None)})
+_SCALARS = frozenset({bool, int, float, str, NoneType})
 _PLAIN: Mapping[Any, frozenset[Any]] = {
     **dict.fromkeys((Number, Number | None), NUMBERS),
     **{kind: frozenset({kind}) for kind in (bool, int, str)},
@@ -43,7 +44,7 @@ def named(types: Mapping[str, Any]) -> tuple[Call, Schema]:
         if len(names) > 1
         else lambda values: tuple(values[name] for name in names)
     )
-    plain = [_PLAIN.get(kind, frozenset()) for kind in types.values()]
+    plain = [_plain(kind) for kind in types.values()]
     if all(kinds is NUMBERS for kinds in plain):
         fits = NUMBERS.issuperset
 
@@ -66,6 +67,15 @@ def named(types: Mapping[str, Any]) -> tuple[Call, Schema]:
         return pick(check(variables))
 
     return mixed, schema
+
+
+def _plain(kind: Any) -> frozenset[Any]:
+    """Return the types whose values need no validation for an input of this type."""
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    if get_origin(kind) in (Union, UnionType):
+        return frozenset().union(*map(_plain, get_args(kind)))
+    return frozenset({kind}) if isinstance(kind, type) else frozenset()
 
 
 def at_least(types: Mapping[str, Any]) -> tuple[Call, Schema]:
@@ -92,6 +102,20 @@ def positional(count: int | None, kind: Any = Number) -> tuple[Call, Schema]:
         ):
             return x
         return check(variables)["x"]
+
+    return row, schema
+
+
+def by_place(kinds: Sequence[Any]) -> tuple[Call, Schema]:
+    """Make rows that are the list `x`, each of whose values has a type of its own."""
+    if len(set(kinds)) == 1:
+        return positional(len(kinds), kinds[0])
+    listed, schema = positional(len(kinds), Scalar)
+    check, _ = members({f"x.{place}": kind for place, kind in enumerate(kinds)})
+
+    def row(variables: Variables) -> Any:
+        values = listed(variables)
+        return list(check({f"x.{place}": value for place, value in enumerate(values)}).values())
 
     return row, schema
 

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 from inspect import Parameter
+from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
@@ -88,14 +89,12 @@ def _below(function: Callable[..., Any], bound: int, own: Parameters) -> Paramet
 def _unfilled(method: Callable[..., Any], name: str) -> ModelBroken:
     kind = type(method).__name__
     reason = "is a plain function" if isinstance(method, FunctionType) else f"is an object ({kind})"
-    code = next((code for one, _ in _layers(method, name) if (code := _code(one))), None)
     message = f"nothing fills the parameter self of {name}, which {reason}, no method"
     hint = (
         "write it as a def of the class; a decorator must return a function, or an object "
         "with __get__"
     )
-    line = code.co_firstlineno if code else None
-    return ModelBroken(Fault("load", message, FILE, line, hint=hint))
+    return ModelBroken(Fault("load", message, FILE, hint=hint))
 
 
 # --- wrappers -------------------------------------------------------------------------------------
@@ -123,7 +122,7 @@ def _wrapped(layer: Any, name: str) -> tuple[Any, int]:
         return layer.func, len(layer.args)
     if not isinstance(layer, MethodType):
         return getattr(layer, "__wrapped__", None) or _held_by(layer, name), 0
-    if layer.__func__.__name__ == "__call__":  # of an object that decorates
+    if getattr(layer.__func__, "__name__", "") == "__call__":  # of an object that decorates
         return _held_by(layer.__self__, name), 0
     return getattr(layer, "__wrapped__", None) or _held_by(layer.__func__, name), 1
 
@@ -173,6 +172,18 @@ def _runs_coroutines(layer: Any) -> bool:
         return type(layer).__name__ == "AsyncToSync"  # of asgiref
     names = {*code.co_names, *code.co_freevars}
     return not names.isdisjoint(ENDING) or ("run" in names and not names.isdisjoint(RUNNING))
+
+
+def place(function: Any, folder: Path) -> tuple[str, int | None]:
+    """Return the file, relative to the model's folder, and the line of what a callable wraps.
+
+    That is `etls.py`, without a line, for code from elsewhere.
+    """
+    for layer, _ in _layers(function, getattr(function, "__name__", "")) if function else ():
+        code = _code(inspect.unwrap(layer))
+        if code and Path(code.co_filename).is_relative_to(folder):
+            return str(Path(code.co_filename).relative_to(folder)), code.co_firstlineno
+    return FILE, None
 
 
 def _code(layer: Any) -> Any:

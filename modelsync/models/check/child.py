@@ -29,7 +29,7 @@ from modelsync import orphans
 from modelsync.errors import ModelBroken
 from modelsync.models import results
 from modelsync.models.binding import methods
-from modelsync.models.check import activity, stored, trials
+from modelsync.models.check import activity, stored, trials, uncalled
 from modelsync.models.check.comparison import BATCH, find_difference
 from modelsync.models.check.fork import Fork, ForkChannel, Message, withhold
 from modelsync.models.check.model_check import ModelCheck
@@ -37,6 +37,7 @@ from modelsync.models.check.placement import Facts, decide, wants_own_thread, wi
 from modelsync.models.check.replaced import Functions
 from modelsync.models.check.together import Neighbour, Together
 from modelsync.models.isolation import patches
+from modelsync.models.model_warnings import ModelWarning
 from modelsync.models.serialization import from_json, to_json
 from modelsync.models.types import CheckResult, ModelSpec
 
@@ -97,6 +98,8 @@ class Zygote:
         else:
             second = fork.receive(time.monotonic() + self._timeout * TRIALS)
             result = self._placed(spec, first, second)
+            if second and not result.measured.examples and not result.measured.unfitted:
+                result = replace(result, warnings=self._called_once(fork))
             fork.end()
             self._good.append(Neighbour(spec, result))
             self._report({"finished": to_json(result)})
@@ -118,6 +121,19 @@ class Zygote:
         if facts.fork == "":  # it answers otherwise in each process
             result = replace(result, answers=None)
         return replace(result, placement=decide(facts))
+
+    def _called_once(self, fork: Fork) -> tuple[ModelWarning, ...]:
+        """Have a model without examples called once, in the process that has loaded it.
+
+        Whatever comes of it, the model can serve: how it is called in earnest, nobody knows here.
+        """
+        fork.send({"call": True})
+        found = fork.receive(time.monotonic() + self._timeout)
+        if found is not None:
+            return tuple(from_json(ModelWarning, one) for one in found["warnings"])
+        hangs = fork.code is None
+        limit = f"does not answer within {self._timeout:g} s"
+        return (uncalled.failed(limit if hangs else "ends its process"),)
 
     def _own_thread(self, spec: ModelSpec, result: CheckResult, sequence: list[Any]) -> Message:
         """Load and call the model in a thread of a new fork; return what comes of it."""

@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from modelsync import json_text
+from modelsync.models import single_precision
 
 
 class Tolerance(NamedTuple):
@@ -51,7 +52,8 @@ def _is_same(expected: Any, got: Any, tolerance: Tolerance) -> bool:
     if isinstance(expected, bool) or isinstance(got, bool):
         return expected is got
     if isinstance(expected, int | float) and isinstance(got, int | float):
-        return math.isclose(expected, got, rel_tol=tolerance.relative, abs_tol=tolerance.absolute)
+        near = math.isclose(expected, got, rel_tol=tolerance.relative, abs_tol=tolerance.absolute)
+        return near or single_precision.is_same(expected, got)
     return bool(expected == got)
 
 

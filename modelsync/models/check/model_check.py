@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, TextIO, cast
 
 from modelsync.errors import ModelBroken
-from modelsync.models.check import activity, baseline, held_objects, stored
+from modelsync.models.check import activity, baseline, held_objects, stored, uncalled
 from modelsync.models.check.baseline import Baseline
 from modelsync.models.check.footprint import Footprint
 from modelsync.models.check.fork import ForkChannel, Message
@@ -95,13 +95,17 @@ class ModelCheck:
             spec.name,
             spec.version,
             measured=replace(measured, call_seconds=found.seconds),
+            warnings=model.warnings,
             answers=tuple(found.answers) if found.is_steady else None,
         )
         self.channel.send(
             {"answered": to_json(result), "facts": to_json(facts), "libraries": _libraries(known)}
         )
         self.channel.send(self._tried(template, model, facts, found))
-        self.channel.receive()  # to the end, so that a second process meets what this one holds
+        # Until then a second process meets what this one holds.
+        if self.channel.receive():
+            self.channel.send({"warnings": [to_json(one) for one in uncalled.warnings(model)]})
+            self.channel.receive()
 
     def _loaded(self, model: LoadedModel, footprint: Footprint) -> Facts:
         """Return what the model has left in this process by being loaded."""

@@ -6,6 +6,7 @@ import ast
 import builtins
 from collections.abc import Callable
 
+from modelsync.models.convention import BATCH, METHOD
 from modelsync.models.discovery.module_source import Function, Module, statements
 from modelsync.models.discovery.training_methods import base_name
 
@@ -55,20 +56,37 @@ def members(found: Found, resolve: Resolve) -> dict[str, Member]:
     named: dict[str, Member] = {}
     for home, node in reversed(lineage(found, resolve)):
         for item in statements(node.body):
-            match item:
-                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                    named[name] = home, item
-                case ast.ClassDef(name=name):
-                    named[name] = home, None
-                case ast.Assign(targets=targets, value=value):
-                    for target in targets:
-                        if isinstance(target, ast.Name):
-                            named[target.id] = _assigned(value, home, named)
-                case ast.AnnAssign(value=None | ast.Constant()):
-                    pass  # a field of a dataclass: `fit: bool = True`
-                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                    named[name] = _assigned(value, home, named)
+            _define(item, home, named)
     return named
+
+
+def _define(item: ast.stmt, home: Module, named: dict[str, Member]) -> None:
+    """Add what a statement in the body of a class defines."""
+    match item:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            named[name] = home, item
+            if name == "__init__":
+                named |= dict.fromkeys(_set_by(item), (home, None))
+        case ast.ClassDef(name=name):
+            named[name] = home, None
+        case ast.Assign(targets=targets, value=value):
+            names = [one.id for one in targets if isinstance(one, ast.Name)]
+            named |= dict.fromkeys(names, _assigned(value, home, named))
+        case ast.AnnAssign(value=None | ast.Constant()):
+            pass  # a field of a dataclass: `fit: bool = True`
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+            named[name] = _assigned(value, home, named)
+
+
+def _set_by(init: Function) -> list[str]:
+    """Return the predicting methods that a constructor gives the instance."""
+    return [
+        node.attr
+        for node in ast.walk(init)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and node.attr in (METHOD, BATCH)
+    ]
 
 
 def _assigned(value: ast.expr, home: Module, named: dict[str, Member]) -> Member:

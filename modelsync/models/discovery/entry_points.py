@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelsync.models.convention import BATCH, METHOD
-from modelsync.models.discovery import class_source, no_entry_point, training_methods
+from modelsync.models.discovery import (
+    class_source,
+    no_entry_point,
+    training_methods,
+)
 from modelsync.models.discovery.class_source import Member
 from modelsync.models.discovery.folder_source import Folder
 from modelsync.models.discovery.module_source import Module
@@ -50,7 +54,10 @@ class _Search:
     def defined(self) -> EntryPoint | Fault | None:
         """Choose among the classes and functions that the file itself defines."""
         functions = [one for one in (METHOD, BATCH) if self._is_function(one)]
-        return self._choose([*self._predicting(self._module.classes), *functions[:1]])
+        classes = self._predicting(self._module.classes)
+        if self._is_made_of(classes):
+            return self._entry(self._name)
+        return self._choose([*classes, *functions[:1]])
 
     def imported(self) -> EntryPoint | Fault | None:
         """Choose among the classes of other files, and the objects that are made here."""
@@ -100,11 +107,12 @@ class _Search:
         others = [one for one in leaves if not training_methods.is_estimator(module.classes[one])]
         if chosen := self._named(unread) or (others[0] if len(others) == 1 else None):
             return self._entry(chosen)
-        made = {
+        constants = (ast.Constant, ast.Dict, ast.List, type(None))
+        made = [
             name
             for name, values in module.assigned.items()
-            if any(isinstance(value, ast.Call) for value in values)
-        }
+            if not all(isinstance(value, constants) for value in values)
+        ]
         names = [one for one in (*module.imports, *made) if self._class(one) is None]
         chosen = self._named(names)
         return self._entry(chosen) if chosen else None
@@ -136,6 +144,12 @@ class _Search:
             return alike[0]
         return METHOD if METHOD in found else None
 
+    def _is_made_of(self, classes: Sequence[str]) -> bool:
+        """Return whether the folder's namesake is made of classes: `type("Churn", (Base,))`."""
+        made = [value for value in self._module.assigned.get(self._name, []) if value is not None]
+        nodes = (node for value in made for node in ast.walk(value))
+        return any(isinstance(node, ast.Name) and node.id in classes for node in nodes)
+
     def _leaves(self, found: Sequence[str]) -> list[str]:
         """Return those of some classes from which no other of them inherits."""
         bases = {
@@ -144,11 +158,12 @@ class _Search:
         return [name for name in found if id(self._class(name)) not in bases]
 
     def _entry(self, name: str) -> EntryPoint:
-        if self._class(name) is not None or name not in (METHOD, BATCH):
+        if not self._is_function(name) or name not in (METHOD, BATCH):
             members = self._folder.members(self._module, name)
             return EntryPoint(class_name=name, members=members)
-        functions = {
-            one: next(iter(self._folder.made_of(self._module, one)), (self._module, None))
+        folder, module = self._folder, self._module
+        functions: dict[str, Member] = {
+            one: next(folder.functions(module, one), (module, None))
             for one in (METHOD, BATCH)
             if self._is_function(one)
         }
@@ -188,11 +203,17 @@ class _Search:
         ]
 
     def _is_function(self, name: str) -> bool:
-        """Return whether a name at the top is a function, or may be one: it is no class."""
+        """Return whether a name at the top is a function, or may be one: it is no class, nor an
+        object that cannot be called.
+        """
         module, folder = self._module, self._folder
         known = name in module.functions or name in module.assigned or name in module.imports
-        known = known or any(folder.functions(module, name))
-        return known and self._class(name) is None
+        if not known and not any(folder.functions(module, name)):
+            return False
+        if self._class(name) is None:
+            return True
+        made = any(isinstance(value, ast.Call) for value in module.assigned.get(name, []))
+        return made and "__call__" in folder.members(module, name)
 
     def _line(self, name: str) -> int:
         """Return the line in `etls.py` where a name is bound."""

@@ -9,7 +9,7 @@ import ast
 from collections.abc import Iterator
 from typing import Self
 
-from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
+from modelsync.models.convention import FILE
 from modelsync.models.discovery import class_source, module_source
 from modelsync.models.discovery.class_source import Found, Member
 from modelsync.models.discovery.module_source import Function, Module
@@ -116,15 +116,6 @@ class Folder:
             for home in (one for one in homes if name in one.functions or name in one.imports):
                 yield from self.functions(home, name)
 
-    def made_of(self, module: Module, name: str) -> Iterator[tuple[Module, Function]]:
-        """Yield the functions that a global name is, or is made of: `timed(predict)`."""
-        yield from self.functions(module, name)
-        for value in module.assigned.get(name, []):
-            parts = value.args if isinstance(value, ast.Call) else [value]
-            for part in parts:
-                if isinstance(part, ast.Name) and part.id != name:
-                    yield from self.functions(module, part.id)
-
     def functions_of(
         self, module: Module, name: str, attribute: str
     ) -> Iterator[tuple[Module, Function]]:
@@ -134,20 +125,6 @@ class Folder:
             yield from self.functions(home, attribute)
         elif found := self.method(module, name, attribute):
             yield found
-
-    def predicting(self, spec: ModelSpec) -> list[tuple[Module, Function]]:
-        """Return the methods of a model's class, or its functions, that answer requests."""
-        if (module := self.etls) is None:
-            return []
-        if spec.function:
-            return [found for name in (METHOD, BATCH) for found in self.made_of(module, name)]
-        names = [METHOD, BATCH]
-        if self.method(module, spec.class_name, "fit") or self.method(
-            module, spec.class_name, "train"
-        ):
-            names.append(PREDICT)
-        found = (self.method(module, spec.class_name, name) for name in names)
-        return [one for one in found if one]
 
     # --- classes ----------------------------------------------------------------------------------
 
@@ -206,7 +183,7 @@ class Folder:
         return None
 
     def _module_of(self, module: Module, node: ast.expr) -> Module | None:
-        """Return the module of the folder that `steps` or `steps.first` names."""
+        """Return the module of the folder that an expression such as `steps` names."""
         top, *inner = ast.unparse(node).split(".")
         if top not in module.imports:
             return None

@@ -12,16 +12,13 @@ from pathlib import Path
 from modelsync.files import tree_hash
 from modelsync.models.artefacts import registry
 from modelsync.models.convention import FILE, RESERVED, SCHEMA
-from modelsync.models.discovery import source_analysis
-from modelsync.models.discovery.folder_names import MISSPELT, is_meant_as_model
+from modelsync.models.discovery import artefact_files, source_analysis
+from modelsync.models.discovery.folder_names import misspelt, shown
 from modelsync.models.discovery.shared_folders import SharedFolders
+from modelsync.models.lfs_pointer import read_pointer
 from modelsync.models.types import Fault, ModelName, ModelSpec, TreeHash
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-
-LFS_MARK = b"version https://git-lfs.github.com/spec/"
-LFS_LIMIT = 1024
-"""Bytes; a pointer is smaller (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)."""
 
 Links = list[tuple[str, str]]
 
@@ -55,15 +52,10 @@ def name_fault(name: str) -> Fault | None:
         hint = (
             "a name is part of a URL: letters of A-Z and a-z, digits, - and _, and a letter first"
         )
-        return Fault("name", f"{_shown(name)!r} cannot be a model's name", hint=hint)
+        return Fault("name", f"{shown(name)!r} cannot be a model's name", hint=hint)
     if name.lower() in RESERVED:
         return Fault("name", f"{name!r} is a route of the service itself", hint="rename the folder")
     return None
-
-
-def _shown(name: str) -> str:
-    """Return a file's name as text that JSON can hold, bytes that are not UTF-8 as escapes."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _folders(root: Path) -> Iterator[os.DirEntry[str]]:
@@ -89,25 +81,29 @@ class _Examination:
         """Return the spec of a folder, None if it is not meant as a model."""
         path = Path(entry.path)
         version = TreeHash(self.versions.get(entry.name, ""))
-        spec = ModelSpec(ModelName(_shown(entry.name)), path, version=version, subdir=self.subdir)
+        spec = ModelSpec(ModelName(shown(entry.name)), path, version=version, subdir=self.subdir)
         try:
             files = sorted(item.name for item in path.iterdir())
-            if not is_meant_as_model(files):
+            artefacts = _artefacts(entry, files)
+            if not (FILE in files or misspelt(files) or artefacts):
                 return None
             fault = name_fault(entry.name) or _content_fault(path, files, linked=entry.is_symlink())
             if not version and not entry.is_symlink():
                 spec = replace(spec, version=TreeHash(tree_hash(path)))
-            return replace(spec, fault=fault) if fault else self._described(spec, files)
+            return replace(spec, fault=fault) if fault else self._described(spec, files, artefacts)
         except OSError as error:
             unreadable = f"cannot be read: {error.strerror}"
             return replace(spec, fault=Fault("static", unreadable, _inside(error.filename, path)))
 
-    def _described(self, spec: ModelSpec, files: list[str]) -> ModelSpec:
+    def _described(self, spec: ModelSpec, files: list[str], artefacts: list[str]) -> ModelSpec:
         """Return the spec with what its files say, the shared ones too."""
-        if self.shared:
-            spec = self.shared.give(spec)
-        if FILE not in files:
-            return _with_schema(_describe_artefact(spec, files), files)
+        if self.shared and (spec := self.shared.give(spec)).fault:
+            return spec
+        if wrong := misspelt(files):
+            fault = Fault("static", f"no {FILE}, but {shown(wrong)}", hint=f"rename it to {FILE}")
+            return replace(spec, fault=fault)
+        if artefacts:
+            return _with_schema(artefact_files.describe(spec, artefacts), files)
         spec = source_analysis.describe(spec, (spec.path / FILE).read_bytes())
         return _with_schema(spec, files)
 
@@ -115,7 +111,7 @@ class _Examination:
 def _inside(file: object, folder: Path) -> str | None:
     path = Path(str(file))
     return (
-        _shown(str(path.relative_to(folder)))
+        shown(str(path.relative_to(folder)))
         if path.is_relative_to(folder) and path != folder
         else None
     )
@@ -133,22 +129,13 @@ def _with_schema(spec: ModelSpec, files: list[str]) -> ModelSpec:
     return replace(spec, schema=found)
 
 
-def _describe_artefact(spec: ModelSpec, files: list[str]) -> ModelSpec:
-    """Return the spec of a folder without code, whose one artefact is the model, or its fault."""
-    for file in files:
-        if MISSPELT.fullmatch(file):
-            hint = f"rename it to {FILE}"
-            return replace(spec, fault=Fault("static", f"no {FILE}, but {_shown(file)}", hint=hint))
-    artefacts = [file for file in files if registry.find(file)]
-    if len(artefacts) > 1:
-        message = f"several artefacts and no {FILE}: {', '.join(map(_shown, artefacts))}"
-        hint = f"keep the one that is the model, or add an {FILE} that loads them"
-        return replace(spec, fault=Fault("static", message, hint=hint))
-    [artefact] = artefacts
-    if artefact != _shown(artefact) or not (spec.path / artefact).is_file():
-        message = f"{_shown(artefact)} is a folder, or its name is no text"
-        return replace(spec, fault=Fault("static", message, _shown(artefact)))
-    return replace(spec, artefact=artefact)
+def _artefacts(entry: os.DirEntry[str], files: list[str]) -> list[str]:
+    """Return the artefacts of a folder that has no code."""
+    if FILE in files or misspelt(files):
+        return []
+    if entry.is_symlink():  # nothing outside is opened
+        return [file for file in files if registry.by_name(file)]
+    return artefact_files.models(Path(entry.path), files)
 
 
 # --- content of a folder --------------------------------------------------------------------------
@@ -168,16 +155,17 @@ def _content_fault(folder: Path, files: list[str], *, linked: bool) -> Fault | N
         if _leaves(folder, name):
             return Fault(
                 "static",
-                f"symbolic link out of the folder: {_shown(name)} -> {_shown(target)}",
-                _shown(name),
+                f"symbolic link out of the folder: {shown(name)} -> {shown(target)}",
+                shown(name),
                 hint="the folder is the model's version, so all that it needs must be in it",
             )
     if pointers:
         return Fault(
             "static",
-            f"LFS pointer: {_shown(pointers[0])} holds a reference to Git LFS in place of the file",
-            _shown(pointers[0]),
-            hint="commit the file itself, or have the model download it",
+            f"LFS pointer: {shown(pointers[0])} holds a reference to Git LFS in place of the file",
+            shown(pointers[0]),
+            hint="in a clone `git lfs pull` fetches it; the service does where it follows the "
+            "repository, unless MODELSYNC_GIT_LFS is off",
         )
     return None
 
@@ -193,13 +181,8 @@ def _walk(folder: str, prefix: str, links: Links, pointers: list[str]) -> None:
         elif entry.is_dir():
             if entry.name not in {".git", "__pycache__"}:
                 _walk(entry.path, f"{name}/", links, pointers)
-        elif entry.is_file() and entry.stat().st_size < LFS_LIMIT and _is_pointer(entry.path):
+        elif entry.is_file() and read_pointer(entry):
             pointers.append(name)
-
-
-def _is_pointer(path: str) -> bool:
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - faster
-        return file.read(len(LFS_MARK)) == LFS_MARK
 
 
 def _leaves(folder: Path, name: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 
+from modelsync.models.discovery import predicting_functions
 from modelsync.models.discovery.folder_source import Folder
 from modelsync.models.discovery.function_names import assignments, bound_names, stored_names
 from modelsync.models.discovery.module_source import Function
@@ -21,16 +22,16 @@ def keeps_arguments(spec: ModelSpec) -> bool:
     """Return whether a predicting method stores its arguments beyond its call, other than under a
     key.
     """
-    source = Folder.of(spec)
-    return any(_keeps(function) for _, function in source.predicting(spec))
+    found = predicting_functions.find(Folder.of(spec), spec)
+    return any(_keeps(function, owner) for _, function, owner in found)
 
 
-def _keeps(function: Function) -> bool:
+def _keeps(function: Function, owner: str) -> bool:
     nodes = list(ast.walk(function))
     declared = {name for node in nodes if isinstance(node, ast.Global) for name in node.names}
     local = set(bound_names(nodes)) - declared
-    owner, *names = [one.arg for one in ast.walk(function.args) if isinstance(one, ast.arg)]
-    arguments = set(names)
+    names = [one.arg for one in ast.walk(function.args) if isinstance(one, ast.arg)]
+    arguments = set(names) - {owner}
     for target, value in assignments(nodes):  # what is computed from an argument, too
         if _names(value) & arguments:
             arguments.update(set(stored_names(target)) & local)

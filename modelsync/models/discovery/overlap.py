@@ -13,6 +13,7 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from modelsync.models.discovery import predicting_functions
 from modelsync.models.discovery.folder_source import Folder
 from modelsync.models.discovery.function_names import (
     assignments,
@@ -49,18 +50,23 @@ def find_write(spec: ModelSpec) -> Write | None:
     """
     source = Folder.of(spec)
     search = _Search(source)
-    for found in source.predicting(spec):
+    for module, function, owner in predicting_functions.find(source, spec):
         try:
-            write = search.write_of(*found, shared=frozenset({_first(found[1])}))
+            write = search.write_of(module, function, shared=frozenset(filter(None, [owner])))
         except RecursionError:  # nesting that is too deep for the search: in doubt
-            write = Write(found[0].file, found[1].lineno)
+            write = Write(module.file, function.lineno)
         if write:
             return write
+    return _kept_by_maker(source, spec)
+
+
+def _kept_by_maker(source: Folder, spec: ModelSpec) -> Write | None:
+    """Return where a plain function changes what the one keeps that has made or decorated it."""
+    if (module := source.etls) and spec.function:
+        for home, maker in source.makers(module, spec.function):
+            if line := line_of_kept_state(maker):
+                return Write(home.file, line)
     return None
-
-
-def _first(function: Function) -> str:
-    return next((one.arg for one in (*function.args.posonlyargs, *function.args.args)), "")
 
 
 class _Search:

@@ -17,8 +17,10 @@ MOST = 1 << 30
 LONGEST = 300
 """Bytes of an opcode with the name of a module."""
 
-_STARTS = re.compile(rb"\x80[\x02-\x05]|PK\x03\x04|[(\]}]*c[A-Za-z_][\w.]*\n")
-"""Pickles by their protocol, those of protocol 0, and archives that hold some (torch, skops)."""
+_STARTS = re.compile(rb"\x80[\x02-\x05]|PK\x03\x04|[(\]}c]")
+"""Pickles by their protocol, or the first opcode of the oldest two; archives that hold some (torch,
+skops).
+"""
 
 _SHORT = re.compile(rb"\x8c([\x01-\xff])([A-Za-z_][\w.]*)")
 """A text of at most 255 bytes (SHORT_BINUNICODE), as stands before STACK_GLOBAL."""

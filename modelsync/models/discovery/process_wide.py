@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from modelsync.models.discovery import predicting_functions
 from modelsync.models.discovery.folder_source import Folder
 from modelsync.models.discovery.known_effects import GLOBAL_STATE, PROCESS_WIDE_CALLS
 from modelsync.models.discovery.module_source import Function, Module
@@ -24,7 +25,7 @@ def find_process_wide(spec: ModelSpec) -> str:
     `os.chdir`; empty if there is none.
     """
     source = Folder.of(spec)
-    waiting = source.predicting(spec)
+    waiting = [(one.module, one.function) for one in predicting_functions.find(source, spec)]
     seen: set[int] = set()
     while waiting:
         home, function = waiting.pop()

@@ -13,9 +13,9 @@ from typing import Literal, Protocol
 
 from modelsync.files import blob_hash, ignored
 
-Kind = Literal["file", "folder", "link", "submodule"]
-"""What a name stands for; a link is one that leads out of the repository. Other links are what they
-lead to.
+Kind = Literal["file", "folder", "linked folder", "link", "submodule"]
+"""What a name stands for. A link to a file in the repository is that file; one to a folder there
+may lead round in circles, so nothing is listed through it; `link` is one that leads out.
 """
 
 CHUNK = 1 << 20
@@ -92,12 +92,12 @@ class FolderFiles:
         return found
 
     def _kind(self, entry: os.DirEntry[str]) -> Kind | None:
-        if entry.is_symlink() and not self._is_inside(entry.path):
-            return "link"
+        if entry.is_symlink():
+            end = os.path.realpath(entry.path)
+            if not Path(end).is_relative_to(self._root) or os.path.islink(end):  # noqa: PTH114
+                return "link"  # out of the repository, or round in circles
+            return "linked folder" if entry.is_dir() else "file" if entry.is_file() else None
         return "folder" if entry.is_dir() else "file" if entry.is_file() else None
-
-    def _is_inside(self, path: str) -> bool:
-        return Path(os.path.realpath(path)).is_relative_to(self._root)
 
     def chunks(self, path: str) -> Iterator[bytes]:
         """Read the file; of source, what was read first, so that its hash and its copy agree."""

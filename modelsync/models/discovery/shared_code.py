@@ -10,42 +10,51 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from modelsync.models.convention import FILE
-from modelsync.models.discovery.folder_names import is_meant_as_model
 from modelsync.models.discovery.pickled_names import modules_in
+from modelsync.models.discovery.repository_code import (
+    OURS,
+    RepositoryCode,
+    files_below,
+    is_python,
+    modules_named,
+    path_of,
+    python_below,
+)
 from modelsync.models.discovery.repository_files import (
     Kind,
-    Listing,
     RepositoryFiles,
     joined,
     read,
 )
-from modelsync.models.discovery.shared_imports import ANYTHING, BY_NAME, Import, imports_of
+from modelsync.models.discovery.shared_imports import ANYTHING, BY_NAME, LISTING, Import, imports_of
 from modelsync.models.types import TreeHash
 
 INIT = "__init__.py"
 
-OURS = "modelsync"
-"""The one name that no repository may take."""
-
-TOOLS = frozenset({"node_modules", "site-packages"})
-"""Folders whose files are installed, and none of the repository's."""
+SYS_PATH = b"sys.path"
+"""What a source that adds a folder of the repository to the search path has in it."""
 
 _WORD = re.compile(rb"[A-Za-z_]\w*|\.\.")
 
-_ALWAYS_READ = frozenset({b"..", b"exec", *(name.encode() for name in BY_NAME)})
+_ALWAYS_READ = frozenset({b"..", b"exec", *(name.encode() for name in BY_NAME | LISTING)})
 """Words of a source that may import what it does not name."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedFiles:
-    """The shared files that a model uses: git's hash of each, by path from the repository's top."""
+    """The shared files that a model uses: git's hash of each, by path from the repository's top.
+
+    `refused`: what has the name of a module that it imports, and is none, by path: a submodule, or
+    a link that leads out of the repository.
+    """
 
     digests: Mapping[str, str]
+    refused: Mapping[str, Kind] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -72,97 +81,36 @@ class SharedCode:
 
     def __init__(self, files: RepositoryFiles, subdir: str) -> None:
         self.files = files
-        self.subdir = subdir
-        self.roots = [subdir, *map(_path, PurePosixPath(subdir).parents)]
-        self.folders = {
-            joined(subdir, name)
-            for name, kind in files.names(subdir).items()
-            if kind == "folder" and is_meant_as_model(files.names(joined(subdir, name)))
-        }
-        self._imports: dict[str, tuple[Import, ...]] = {}
-        self._data: dict[str, list[str]] = {}
-        self._has_python: dict[str, bool] = {}
-        self._everything: list[str] | None = None
-        names = (name.partition(".")[0] for root in self.roots for name in files.names(root))
-        self.tops = frozenset(names) - sys.stdlib_module_names
-        """The names at the roots: what begins with no such name is not shared."""
+        self._code = RepositoryCode(files, subdir)
+        self._words = _ALWAYS_READ.union(top.encode() for top in self._code.tops)
 
     def of(self, name: str, own: RepositoryFiles | None = None) -> SharedFiles:
         """Return the shared files of a model.
 
         `own`: its folder, where that is not read from the repository. Raises OSError.
         """
-        used = _Search(self, name, own).run()
-        data = {file for folder in self._packages(used) for file in self.data(folder)}
-        return SharedFiles({path: self.files.digest(path) for path in sorted(used | data)})
-
-    # --- what is the same for all models ----------------------------------------------------------
-
-    def imports(self, path: str) -> tuple[Import, ...]:
-        """Return the imports of a shared module."""
-        if path not in self._imports:
-            self._imports[path] = imports_of(read(self.files, path))
-        return self._imports[path]
-
-    def everything(self) -> list[str]:
-        """Return all shared code: the modules and packages at the roots that are no model."""
-        if self._everything is None:
-            self._everything = [
-                file
-                for root in self.roots
-                for name, kind in self.files.names(root).items()
-                if (path := joined(root, name)) not in self.folders and name != OURS
-                if path not in self.roots
-                for file in python_below(self.files, path, kind)
-            ]
-        return self._everything
-
-    def _packages(self, used: Collection[str]) -> set[str]:
-        """Return the folders that hold modules, up to the roots; those of models are none."""
-        found: set[str] = set()
-        for path in used:
-            for parent in PurePosixPath(path).parents:
-                if (folder := _path(parent)) in self.roots or folder in found:
-                    break
-                found.add(folder)
-        return found - self.folders
-
-    def data(self, folder: str) -> list[str]:
-        """Return the files in a package that are no Python, also those in folders without any."""
-        if folder not in self._data:
-            found: list[str] = []
-            for name, kind in self.files.names(folder).items():
-                path = joined(folder, name)
-                if kind == "file" and not is_python(name):
-                    found.append(path)
-                elif kind == "folder" and not self.has_python(path):
-                    found.extend(self.data(path))
-            self._data[folder] = found
-        return self._data[folder]
-
-    def has_python(self, folder: str) -> bool:
-        """Return whether there is Python anywhere below a folder, or what belongs to tools."""
-        if folder not in self._has_python:
-            self._has_python[folder] = is_of_tools(self.files, folder) or any(
-                is_python(name) if kind == "file" else self.has_python(joined(folder, name))
-                for name, kind in self.files.names(folder).items()
-                if kind in ("file", "folder")
-            )
-        return self._has_python[folder]
+        search = _Search(self._code, self._words, name, own)
+        used = search.run()
+        data = {file for folder in self._code.packages(used) for file in self._code.data(folder)}
+        digests = {path: self.files.digest(path) for path in sorted(used | data)}
+        return SharedFiles(digests, search.refused)
 
 
 class _Search:
     """The search for the modules that one model uses."""
 
-    def __init__(self, code: SharedCode, name: str, own: RepositoryFiles | None) -> None:
+    def __init__(
+        self, code: RepositoryCode, words: frozenset[bytes], name: str, own: RepositoryFiles | None
+    ) -> None:
         self._code = code
+        self._words = words
         self._name = name
         self._home = joined(code.subdir, name)
         self._own = own
         self._used: set[str] = set()
         self._waiting: list[str] = []
-        self._tops = code.tops - {name, OURS}
-        self._known = {top.encode() for top in self._tops} | _ALWAYS_READ
+        self._extends_path = False
+        self.refused: dict[str, Kind] = {}
 
     def run(self) -> set[str]:
         """Return the shared modules, by path."""
@@ -170,7 +118,8 @@ class _Search:
         pickled = list(self._pickled())
         if pickled or any(self._may_share(read(self, path)) for path in below):
             start = joined(self._home, FILE)
-            self._use(start)
+            if FILE in self.names(self._home):
+                self._use(start)
             for one in pickled:
                 self._follow(one, start)
             while self._waiting:
@@ -199,18 +148,21 @@ class _Search:
     def _imports(self, path: str) -> tuple[Import, ...]:
         if not path.endswith(".py"):
             return ()
+        self._extends_path = self._extends_path or SYS_PATH in read(self, path)
         return imports_of(read(self, path)) if self._is_own(path) else self._code.imports(path)
 
     def _may_share(self, source: bytes) -> bool:
         """Return whether a source has any word that could lead out of the folder."""
+        if SYS_PATH in source:
+            return True
         words = set(_WORD.findall(source))
-        return not words.isdisjoint(self._known)
+        return not (words & self._words).issubset({self._name.encode()})
 
     def _pickled(self) -> Iterator[Import]:
         """Yield what unpickling the files of the model's folder imports."""
         for path in files_below(self, self._home):
             if not is_python(path):
-                found = modules_in(self.chunks(path), self._tops)
+                found = modules_in(self.chunks(path), self._code.tops)
                 yield from [ANYTHING] if found is None else map(Import, sorted(found))
 
     # --- imports ----------------------------------------------------------------------------------
@@ -223,8 +175,10 @@ class _Search:
             return
         folders = self._start(one, importer)
         used = [file for folder in folders if one.level for file in self._init(folder)]
-        for part in filter(None, one.module.split(".")):
-            if (found := self._find(folders, part)) is None:
+        parts = list(filter(None, one.module.split(".")))
+        for part, inner in zip(parts, [*parts[1:], ""], strict=False):
+            if (found := self._find(folders, part, inner)) is None:
+                self._note_refused(folders, part)
                 break
             files, folders = found
             # What lies above the model's own folder is not run for its own modules.
@@ -235,6 +189,13 @@ class _Search:
             if one.below:
                 used += self._below(folders)
         self._use(*used)
+
+    def _note_refused(self, folders: Sequence[str], part: str) -> None:
+        for folder in folders:
+            for name in (part, f"{part}.py"):
+                kind = self.names(folder).get(name)
+                if kind in ("link", "submodule"):
+                    self.refused[joined(folder, name)] = kind
 
     def _named(self, folders: Sequence[str], name: str) -> Sequence[str]:
         """Return the modules that `from <folder> import name` loads, if that is no attribute."""
@@ -247,33 +208,41 @@ class _Search:
     def _start(self, one: Import, importer: str) -> list[str]:
         """Return the folders in which the first name of an import is looked up."""
         if one.level:
-            parents = [_path(parent) for parent in PurePosixPath(importer).parents]
+            parents = [path_of(parent) for parent in PurePosixPath(importer).parents]
             return parents[one.level - 1 : one.level]
         if (top := one.module.partition(".")[0]) == OURS:
             return []
         if top in sys.stdlib_module_names:
             return [self._home]
         # A module of another model's folder may import others of it as if it were its own.
-        others = [folder for folder in self._code.folders if importer.startswith(f"{folder}/")]
-        return list(dict.fromkeys([self._home, *self._code.roots, *others]))
+        others = self._code.model_of(importer)
+        more = self._code.others_at_roots() if self._extends_path else []
+        return [self._home, *self._code.roots, *others, *more]
 
-    def _find(self, folders: Sequence[str], name: str) -> tuple[list[str], list[str]] | None:
+    def _find(
+        self, folders: Sequence[str], name: str, inner: str = ""
+    ) -> tuple[list[str], list[str]] | None:
         """Return the files of a module, in the first of the folders that has it, and the folders of
         the modules in it; None if there is none of that name.
 
-        As everywhere in Python, a folder without `__init__.py` comes last.
+        As everywhere in Python, a folder without `__init__.py` comes last, unless a module `inner`
+        of it is wanted, which a file has not.
         """
-        plain = []
+        plain: list[str] = []
+        file: list[str] = []
         for folder in folders:
             names = self.names(folder)
-            inner = joined(folder, name)
-            if names.get(name) == "folder":
-                if init := self._init(inner):
-                    return init, [inner]
-                plain.append(inner)
-            if files := [one for one in names if is_module(one, name) and names[one] == "file"]:
-                return [joined(folder, one) for one in files], []
-        return ([], plain) if plain else None
+            path = joined(folder, name)
+            if names.get(name) in ("folder", "linked folder"):
+                below = self.names(path)
+                if INIT in below:
+                    return [joined(path, INIT)], [path]
+                if inner in below or f"{inner}.py" in below:
+                    return [], [path]
+                plain.append(path)
+            if not file and (file := modules_named(name, folder, names)) and not inner:
+                break
+        return (file, []) if file else ([], plain) if plain else None
 
     def _init(self, folder: str) -> list[str]:
         return [joined(folder, INIT)] if INIT in self.names(folder) else []
@@ -290,44 +259,3 @@ class _Search:
         new = [path for path in paths if path not in self._used]
         self._used.update(new)
         self._waiting.extend(new)
-
-
-# --- names ----------------------------------------------------------------------------------------
-
-
-def is_python(name: str) -> bool:
-    """Return whether a file is a module, in source or compiled for one version of Python."""
-    return name.endswith((".py", ".so"))
-
-
-def is_module(file: str, name: str) -> bool:
-    """Return whether a file is the module of that name."""
-    return file == f"{name}.py" or (file.startswith(f"{name}.") and file.endswith(".so"))
-
-
-def is_of_tools(files: Listing, folder: str) -> bool:
-    """Return whether a folder is an environment, or holds packages that are installed."""
-    return PurePosixPath(folder).name in TOOLS or "pyvenv.cfg" in files.names(folder)
-
-
-def python_below(files: Listing, path: str, kind: Kind) -> Iterator[str]:
-    """Yield the modules below a path, or the path itself if it is a module."""
-    if kind == "file" and is_python(path):
-        yield path
-    elif kind == "folder" and not is_of_tools(files, path):
-        for name, inner in files.names(path).items():
-            yield from python_below(files, joined(path, name), inner)
-
-
-def files_below(files: Listing, folder: str) -> Iterator[str]:
-    """Yield all files below a folder."""
-    for name, kind in files.names(folder).items():
-        path = joined(folder, name)
-        if kind == "file":
-            yield path
-        elif kind == "folder":
-            yield from files_below(files, path)
-
-
-def _path(path: PurePosixPath) -> str:
-    return "" if path == PurePosixPath() else str(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +12,9 @@ BY_NAME = frozenset(
     {"__import__", "import_module", "import_string", "locate", "resolve_name", "run_module"}
 )
 """Functions of importlib, pydoc, pkgutil, runpy and werkzeug that take a module's name first."""
+
+LISTING = frozenset({"iter_modules", "walk_packages"})
+"""Functions of pkgutil that list the modules of packages, to import them."""
 
 _PACKAGES_OF_ITSELF = ("__name__", "__package__", "parent")
 """What stands for the package of the importing module: `__name__`, `__spec__.parent`."""
@@ -34,12 +38,30 @@ ANYTHING = Import(below=True)
 """What cannot be known."""
 
 
+_STATEMENT = re.compile(
+    r"^[ \t\f]*(?:"
+    r"from[ \t]*(?P<dots>[. \t]*)(?P<module>[\w.]*)[ \t]*import\b[ \t]*"
+    r"(?P<names>\((?:[^)#]|#[^\n]*)*\)|[^\n#;(]*)"
+    r"|import[ \t]+(?P<modules>[^\n#;]+))",
+    re.MULTILINE,
+)
+"""An import at the beginning of a line, the names in brackets on several lines too."""
+
+_COMPUTED = ("TYPE_CHECKING", "exec(", "locate(", *sorted(BY_NAME - {"locate"}), *LISTING)
+_INSIDE = re.compile(r"[:;][ \t]*(?:import|from)\b|^[ \t\f]*(?:import|from)\b.*\\\r?$")
+
+_COMMENT = re.compile(r"#[^\n]*")
+
+
 def imports_of(source: bytes) -> tuple[Import, ...]:
-    """Return the imports anywhere in a module, also those in functions; ANYTHING if it cannot be
-    parsed. Imports for type checkers alone are left out.
+    """Return the imports anywhere in a module, also those in functions; ANYTHING if they are
+    computed and cannot be known. Imports for type checkers alone are left out.
     """
     if b"import" not in source and b"exec" not in source and b"locate" not in source:
         return ()
+    text = source.decode("utf-8", "replace")
+    if not _is_unusual(text):
+        return tuple(dict.fromkeys(_statements(text)))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of invalid escapes: for the author
@@ -47,6 +69,34 @@ def imports_of(source: bytes) -> tuple[Import, ...]:
         return tuple(dict.fromkeys(one for node in _walk(tree) for one in _imports(node)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return (ANYTHING,)
+
+
+def _is_unusual(text: str) -> bool:
+    """Return whether only the syntax tree tells what is imported; its search is slower by far."""
+    if any(word in text for word in _COMPUTED):
+        return True
+    lines = text.split("\n")
+    return any(("import" in one or "from" in one) and _INSIDE.search(one) for one in lines)
+
+
+def _statements(text: str) -> Iterator[Import]:
+    """Yield the imports of a source by its lines, whether it is valid or not; those in texts of
+    several lines too, which does no harm.
+    """
+    for match in _STATEMENT.finditer(text):
+        dots, module, names, modules = match.group("dots", "module", "names", "modules")
+        if modules:
+            yield from (Import(name) for name in _listed(modules))
+        elif module or dots:
+            level = dots.count(".") + len(module) - len(module.lstrip("."))
+            yield Import(module.lstrip("."), tuple(_listed(names.strip("()"))), level)
+
+
+def _listed(names: str) -> Iterator[str]:
+    """Yield the names of a list with commas, without what they are called."""
+    for name in _COMMENT.sub("", names).split(","):
+        if words := name.split():
+            yield words[0]
 
 
 def _walk(tree: ast.AST) -> Iterator[ast.AST]:
@@ -75,6 +125,8 @@ def _imports(node: ast.AST) -> Iterator[Import]:
                 yield ANYTHING  # calls of it have another name
         case ast.Call(func=func) if _last_name(func) in BY_NAME:
             yield _called(node)
+        case ast.Call(func=func) if _last_name(func) in LISTING:
+            yield _listed_below(node)
         case ast.Call(func=ast.Name(id="exec")):
             yield ANYTHING
         case ast.Name(id=name) | ast.Attribute(attr=name) if name in BY_NAME - {"locate"}:
@@ -86,6 +138,14 @@ def _last_name(node: ast.expr) -> str:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
     return ""
+
+
+def _listed_below(call: ast.Call) -> Import:
+    """Return the import of what `pkgutil` may list: all modules of the own package, or any."""
+    match call.args:
+        case [ast.Name(id="__path__"), *_]:
+            return Import(level=1, below=True)
+    return ANYTHING
 
 
 # --- computed names -------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def close_package(name: str) -> None:
     """Close a package by its name; do nothing if there is none."""
     if package := packages.pop(name, None):
         package.close()
-        plain_names.forget()
+        plain_names.forget(used=True)
 
 
 class _Packages(MetaPathFinder):

@@ -39,6 +39,9 @@ ROOT = "modelsync_models"
 
 PREFIX = f"{ROOT}."
 
+after_load: list[Callable[[ModuleType], None]] = []
+"""What is told of each module that has been loaded as the model: its `etls`."""
+
 _import = builtins.__import__
 _import_module = importlib.import_module
 
@@ -128,6 +131,23 @@ class Package:
                 break
         return None
 
+    def _builtins_in(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """Return the builtins of a module: one in another model's folder imports its neighbours
+        there by their plain names too.
+        """
+        above = (REPOSITORY, *self.roots.names[:-1])
+        if names[: len(above)] != above or len(names) <= len(above) + 1:
+            return self.builtins
+        neighbours = names[1 : len(above) + 1]
+
+        def resolve(name: str, *args: Any, **kwargs: Any) -> ModuleType:
+            if self.full_name(name) is None and not self.is_library(name.partition(".")[0]):
+                found = self.roots.find_in(neighbours, name)
+                self._full[name] = found and f"{self.name}.{found}"
+            return self._resolve(name, *args, **kwargs)
+
+        return {**self.builtins, "__import__": resolve}
+
     def import_module(self, name: str, package: str | None) -> ModuleType:
         """Replace `importlib.import_module` for the model's modules."""
         if name.startswith(".") and package:
@@ -139,12 +159,15 @@ class Package:
 
     def load(self, module: str) -> ModuleType:
         """Import a module of the folder; raises whatever it raises."""
-        return _import_module(f"{self.name}.{module}")
+        found = _import_module(f"{self.name}.{module}")
+        for then in after_load:
+            then(found)
+        return found
 
     def find_spec(self, fullname: str, path: Sequence[str] | None) -> ModuleSpec | None:
         """Find a module of this package; `path`: the folders of the package that it lies in."""
-        source = partial(_Source, self.builtins)
         names = tuple(fullname.split(".")[2:])
+        source = partial(_Source, self._builtins_in(names))
         if not names:
             return _package_spec(fullname, self.roots.folder, source)
         if names[0] == REPOSITORY:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import typing
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from inspect import Parameter
 from os import PathLike
@@ -44,14 +46,14 @@ def make(found: Any, spec: ModelSpec, module: ModuleType) -> Any:
         if _answers(found, spec):
             return found
         if not _is_factory(found, name):
-            _refuse_kind(found, name, known=name in vars(module))
+            raise _placed(_wrong_kind(found, name, known=name in vars(module)), name, module)
     own = _instances(module, found)
     try:
         constructor = _constructor(found, name, path)
-    except ModelBroken:
+    except ModelBroken as error:
         if len(own) == 1:
             return own[0]
-        raise
+        raise _placed(error, name, module) from None
     return own[0] if len(own) == 1 and not constructor.takes_path else constructor.make()
 
 
@@ -70,22 +72,30 @@ def _is_factory(found: Any, name: str) -> bool:
     )
 
 
-def without_method(instance: object, spec: ModelSpec) -> ModelBroken:
+def without_method(instance: object, spec: ModelSpec, module: ModuleType) -> ModelBroken:
     """Return the error for an instance that cannot answer anything."""
-    kind = type(instance)
-    if kind.__name__ == spec.class_name or kind.__module__ == "builtins":
-        message = f"class {spec.class_name} has no {METHOD} method"
-    else:
-        message = f"{spec.class_name or spec.function} is a {kind.__name__} without {METHOD}"
-    return ModelBroken(Fault("load", message, FILE))
+    name, kind = spec.class_name or spec.function, type(instance).__name__
+    message = f"class {name} has no {METHOD} method"
+    if kind != name:
+        message = f"{name} is a {kind} without {METHOD}"
+    return _placed(ModelBroken(Fault("load", message, FILE)), name, module)
 
 
-def _refuse_kind(found: Any, name: str, *, known: bool) -> NoReturn:
+def _placed(error: ModelBroken, name: str, module: ModuleType) -> ModelBroken:
+    """Return the error with the line in which the model's file binds a name."""
+    source = Path(module.__file__ or "").read_text("utf-8", "replace")
+    found = re.search(rf"^[ \t]*(class |def |async def |from .*\b|){name}\b", source, re.MULTILINE)
+    line = source.count("\n", 0, found.end()) + 1 if found else None
+    assert isinstance(error.fault, Fault)
+    return ModelBroken(replace(error.fault, line=line))
+
+
+def _wrong_kind(found: Any, name: str, *, known: bool) -> ModelBroken:
     if not known:
-        raise ModelBroken(Fault("load", f"{FILE} defines no class {name}", FILE))
-    shown = "None" if found is None else f"a {type(found).__name__}"
+        return ModelBroken(Fault("load", f"{FILE} defines no class {name}", FILE))
+    shown = "None" if found is None else f"a {type(found).__name__} without {METHOD}"
     hint = "a decorator, or a function that makes it, must return it" if found is None else None
-    raise ModelBroken(Fault("load", f"{name} is {shown}, no class", FILE, hint=hint))
+    return ModelBroken(Fault("load", f"{name} is {shown}", FILE, hint=hint))
 
 
 def _instances(module: ModuleType, kind: Any) -> list[Any]:
@@ -98,13 +108,14 @@ def _instances(module: ModuleType, kind: Any) -> list[Any]:
 
 
 def _constructor(kind: Callable[..., Any], name: str, path: str) -> Constructor:
+    """Return how a class or factory is called. Raises ModelBroken if the path is not enough."""
     parameters, scope = _signature(kind, name)
     if parameters is None:
         return Constructor(partial(kind, path), takes_path=False)
     named = [one for one in parameters if one.kind not in VARIADIC]
     required = [one for one in named if one.default is one.empty]
     if len(required) > 1:
-        _refuse_arguments(name, required, scope)
+        _refuse_arguments(name, required)
     if not named and parameters and parameters[0].kind is Parameter.VAR_POSITIONAL:
         return Constructor(partial(kind, path), takes_path=False)
     taking = required or [one for one in named if _is_path(one, scope)]
@@ -113,7 +124,7 @@ def _constructor(kind: Callable[..., Any], name: str, path: str) -> Constructor:
     parameter = taking[0]
     hint = _hint(parameter, scope)
     if not _admits_path(hint):
-        _refuse_arguments(name, [parameter], scope)
+        _refuse_arguments(name, [parameter])
     value = Path(path) if _is_path_type(hint) or isinstance(parameter.default, PurePath) else path
     call = (
         partial(kind, value)
@@ -227,18 +238,11 @@ def _admits_path(hint: Any) -> bool:
     return True
 
 
-def _refuse_arguments(name: str, required: list[Parameter], scope: Callable[..., Any]) -> NoReturn:
-    wanted = ", ".join(str(one) for one in required)
-    code = getattr(scope, "__code__", None)
-    own = code and Path(code.co_filename).name == FILE
-    raise ModelBroken(
-        Fault(
-            "load",
-            f"{name} needs {wanted} to be made, but a class gets the path of its folder and "
-            "nothing else",
-            FILE,
-            code.co_firstlineno if code and own else None,
-            hint="give them defaults, load what they need in __init__(self, path), or make the "
-            f"object yourself at the top of {FILE}: model = {name}(...)",
-        )
+def _refuse_arguments(name: str, required: list[Parameter]) -> NoReturn:
+    wanted = " and ".join(str(one) for one in required)
+    message = f"{name}(...) needs {wanted}, but a model's class gets its folder's path alone"
+    hint = (
+        "give them defaults, load what they need in __init__(self, path), or make the object "
+        f"yourself at the top of {FILE}: model = {name}(...)"
     )
+    raise ModelBroken(Fault("load", message, FILE, hint=hint))

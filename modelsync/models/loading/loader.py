@@ -21,7 +21,7 @@ from modelsync.errors import ArtifactCorrupt, ModelBroken, VersionRefused
 from modelsync.models import examples
 from modelsync.models.artefact_facts import ArtefactFacts
 from modelsync.models.artefacts import registry
-from modelsync.models.binding import calls
+from modelsync.models.binding import calls, signature
 from modelsync.models.binding.calls import Calls
 from modelsync.models.binding.checked import by_schema
 from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
@@ -29,9 +29,9 @@ from modelsync.models.data_schema import as_mapping
 from modelsync.models.diagnosis import from_exception
 from modelsync.models.isolation import fork_guard, import_hooks, plain_names, process_state
 from modelsync.models.isolation.model_package import Package
-from modelsync.models.loading import construction, lifecycle
+from modelsync.models.loading import construction, library_versions, lifecycle
 from modelsync.models.search_roots import SearchRoots
-from modelsync.models.types import LoadedModel, ModelSpec
+from modelsync.models.types import Fault, LoadedModel, ModelSpec
 from modelsync.models.versions import FittedVersion, Mismatch
 
 TURN = 0.1
@@ -99,6 +99,7 @@ def load(
     path = spec.path.absolute()
     package = import_hooks.open_roots(SearchRoots.of(spec), _label(spec))
     context = Context()
+    context.run(plain_names.current.set, package)
     try:
         with (
             turn(),
@@ -106,6 +107,8 @@ def load(
             plain_names.loading(package),
         ):
             model = context.run(_load, spec, path, package, stored)
+            if fault := library_versions.refused(model.warnings, mismatch):
+                raise ModelBroken(fault)
     except ModelBroken:
         import_hooks.close_package(package.name)
         raise
@@ -145,7 +148,11 @@ class Stored:
 
 
 def _load(spec: ModelSpec, path: Path, package: Package, stored: Stored | None) -> LoadedModel:
-    model = _artefact(spec, path) if spec.artefact else _instance(spec, path, package, stored)
+    with library_versions.watching() as noted:
+        model = _artefact(spec, path) if spec.artefact else _instance(spec, path, package, stored)
+    model.warnings += library_versions.described(noted)
+    if stored:
+        model.warnings += library_versions.of_version(stored.fitted)
     model.examples = examples.read(path)
     model.package = package.name
     return model
@@ -169,6 +176,7 @@ def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
         bind=found.bind,
         call_batch=found.call_batch,
         artefact=ArtefactFacts(artefact.features.names, artefact.kind, artefact.steps),
+        warnings=library_versions.described(artefact.noted, spec.artefact),
     )
 
 
@@ -187,7 +195,7 @@ def _instance(spec: ModelSpec, path: Path, package: Package, stored: Stored | No
         if stored:
             stored.give(instance, package.name)
     named_as_method = METHOD in (spec.class_name, spec.function)
-    found = calls.of_instance(instance, dataframe=named_as_method and not is_function)
+    found = _calls(instance, path, dataframe=named_as_method and not is_function)
     fitted = stored.fitted if stored else None
     if spec.trainable:
         # Here: a small runner, of a model that is not trained, does without.
@@ -195,7 +203,7 @@ def _instance(spec: ModelSpec, path: Path, package: Package, stored: Stored | No
 
         found = predictions.bind(spec, instance, found, fitted)
     if found is None:
-        raise construction.without_method(instance, spec)
+        raise construction.without_method(instance, spec, module)
     found = by_schema(spec, found)
     return LoadedModel(
         replace(spec, is_async=found.is_async),
@@ -211,6 +219,19 @@ def _instance(spec: ModelSpec, path: Path, package: Package, stored: Stored | No
         fitted=fitted,
         form=found.form,
     )
+
+
+def _calls(instance: Any, path: Path, *, dataframe: bool) -> Calls | None:
+    """Bind the predicting methods; a fault of their signatures gets the place of the method."""
+    try:
+        return calls.of_instance(instance, dataframe=dataframe)
+    except ModelBroken as error:
+        fault = error.fault
+        if isinstance(fault, Fault) and fault.line is None:
+            method = calls.method_of(instance, METHOD) or calls.method_of(instance, BATCH)
+            file, line = signature.place(method, path)
+            raise ModelBroken(replace(fault, file=file, line=line)) from error
+        raise
 
 
 def _give_schema(kind: Any, spec: ModelSpec) -> None:

@@ -1,0 +1,1 @@
+"""Git LFS: fetches the large files whose pointers a commit holds, from the server that has them."""
