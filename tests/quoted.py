@@ -38,6 +38,9 @@ NOT_OURS = {
         "GITPATH",
     ),
     *("helpers", "helpers.py", "helpers.Scaler", "json.py", "shared.py", "common/"),
+    # Code that models share.
+    *("utils.py", "utils", "utils.Scaler", "common.features", "common.features.Scaler"),
+    *("common/features.py", "models_serve.Churn.helpers.Scaler"),
     *("pipeline.pkl", "model.pkl", "model.onnx", "churn.pkl", "churn.sav", "model.pickle"),
     *("model.pkl.gz", "model.ubj", "scaler.pkl", "features.pkl"),
     # Of scikit-learn, and of the libraries of gradient boosting.

@@ -66,9 +66,9 @@ class ModelSpec:
 
     `path`: the folder, absolute or relative to the working directory; in a `ModelEntry` relative
     to the directory of the release.
-    `class_name`: the class in `etls.py` that is the model; `function`: the plain function there
-    that is the model in place of a class. `artefact`: the file that is the model, in a folder
-    without `etls.py`. One of the three is set.
+    `class_name`: the class that is the model, or an object of one, by its name at the top of
+    `etls.py`; `function`: the plain function there that is the model in place of a class.
+    `artefact`: the file that is the model, in a folder without `etls.py`. One of the three is set.
     `version`: empty if the folder cannot be read. With shared code it is the digest of the folder's
     tree hash and of the shared files.
     `subdir`: where the folder that holds the model folders lies in the repository, as in

@@ -45,6 +45,7 @@ from modelsync.sync.plan import (
     is_unchanged,
     known_results,
     report,
+    report_passed_over,
     satisfied,
     to_be_tried_again,
 )
@@ -159,6 +160,7 @@ class Updater:
             keep_previous = self._settings.sync.on_broken_model == "previous"
             entries = staged.entries(results, current, release_id, keep_previous=keep_previous)
             report(entries)
+            report_passed_over(staged.others, current)
             with storage():
                 answers.write(staging.path, results.values())
             apply_policy(entries, self._settings)

@@ -99,6 +99,7 @@ def load(
     path = spec.path.absolute()
     package = import_hooks.open_roots(SearchRoots.of(spec), _label(spec))
     context = Context()
+    context.run(plain_names.current.set, package)
     try:
         with (
             turn(),
