@@ -230,8 +230,8 @@ def beside(fault: Fault | None, names: Collection[str]) -> Fault | None:
     ):
         top = missing[1].partition(".")[0]
         if f"{top}/" in names:
-            hint = f"{top}/ is a folder of this repository, and holds no Python module {missing[1]}"
-            return replace(fault, hint=f"{hint}: is it committed?")
+            hint = f"{top}/ is a folder of this repository without a module {missing[1]}"
+            return replace(fault, hint=f"{hint}: import one that is committed there")
         if f"{top}.py" in names:
             hint = (
                 f"{top}.py is a file of this repository: write `import {top}` at the top of etls.py"

@@ -66,9 +66,9 @@ class ModelSpec:
 
     `path`: the folder, absolute or relative to the working directory; in a `ModelEntry` relative
     to the directory of the release.
-    `class_name`: the class in `etls.py` that is the model; `function`: the plain function there
-    that is the model in place of a class. `artefact`: the file that is the model, in a folder
-    without `etls.py`. One of the three is set.
+    `class_name`: the class that is the model, or an object of one, by its name at the top of
+    `etls.py`; `function`: the plain function there that is the model in place of a class.
+    `artefact`: the file that is the model, in a folder without `etls.py`. One of the three is set.
     `version`: empty if the folder cannot be read. With shared code it is the digest of the folder's
     tree hash and of the shared files.
     `subdir`: where the folder that holds the model folders lies in the repository, as in
@@ -194,9 +194,9 @@ class LoadedModel:
     holds decimal's precision and numpy's error state as the model set them. Run every call of the
     model in it, or in a copy of it, because two calls cannot be in it at once.
 
-    `fitted` is the stored version that the instance has as its `model`; None without one.
-    `artefact` holds what an artefact tells of itself; None if the model is code. `form` says how it
-    takes numbers and rows.
+    `warnings`: what may be wrong with it, as far as loading it has told. `fitted` is the stored
+    version that the instance has as its `model`; None without one. `artefact` holds what an
+    artefact tells of itself; None if the model is code. `form` says how it takes numbers and rows.
     """
 
     spec: ModelSpec
@@ -215,6 +215,7 @@ class LoadedModel:
     context: Context = field(default_factory=Context, repr=False)
     fitted: FittedVersion | None = None
     artefact: ArtefactFacts | None = None
+    warnings: tuple[ModelWarning, ...] = ()
     form: RequestForm = PLAIN
     name: ModelName = field(init=False)
     version: str = field(init=False)

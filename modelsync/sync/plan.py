@@ -240,6 +240,15 @@ def report_warnings(results: Sequence[CheckResult]) -> None:
             )
 
 
+def report_passed_over(found: Sequence[PassedOver], current: Release | None) -> None:
+    """Log what looks like a model and is not taken, once: not what the current release knows."""
+    for one in found:
+        if current is None or one not in current.passed_over:
+            hint = f" ({one.hint})" if one.hint else ""
+            message = f"{one.path} is passed over: {one.reason}{hint}"
+            event(_log, logging.WARNING, message, event="passed_over", path=one.path)
+
+
 def report(entries: Sequence[ModelEntry]) -> None:
     """Log each broken model."""
     for entry in entries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +108,15 @@ def repository(tmp_path: Path) -> Iterator[Repository]:
     loaded: list[LoadedModel] = []
 
     def load_all(
-        files: dict[str, str], *names: str, subdir: str = "models_serve", at: str = "a"
+        files: Mapping[str, str | bytes], *names: str, subdir: str = "models_serve", at: str = "a"
     ) -> dict[str, LoadedModel]:
         top = tmp_path / at
         for name, content in files.items():
             file = top / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(textwrap.dedent(content))
+            file.write_bytes(
+                content if isinstance(content, bytes) else textwrap.dedent(content).encode()
+            )
         release = tmp_path / f"release-{at}"
         (folders := release / "models_serve").mkdir(parents=True, exist_ok=True)
         for spec in discover(top / subdir):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -202,3 +203,42 @@ def test_a_fitted_object_of_shared_classes_serves_in_later_releases(
     new = load(spec, fitted=version)
     assert trained.ask(new, {"x": [[1], [2]]}) == {"y": [6, 12]}
     unload(new)
+
+
+NOTEBOOK = """
+import cloudpickle, sys
+sys.path.insert(0, sys.argv[1])
+import utils
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+def scale(x):
+    return utils.scaled(x)
+
+fitted = make_pipeline(FunctionTransformer(scale, validate=True), LinearRegression())
+fitted.fit([[1.0], [2.0]], [1, 2])
+sys.stdout.buffer.write(cloudpickle.dumps(fitted))
+"""
+
+
+def test_a_notebooks_function_uses_the_shared_modules_of_its_model(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """cloudpickle has stored it with the plain name of a module, of which there are two states.
+
+    The models are such files, without any code of theirs that could ask.
+    """
+    (tmp_path / "utils.py").write_text("def scaled(x): return x\n")
+    done = subprocess.run(
+        [sys.executable, "-c", NOTEBOOK, str(tmp_path)], capture_output=True, check=True
+    )
+    found = []
+    for at, factor in (("old", 2), ("new", 10)):
+        files: dict[str, str | bytes] = {
+            "utils.py": f"def scaled(x): return x * {factor}\n",
+            "models_serve/Fit/model.pkl": done.stdout,
+        }
+        found.append(repository(files, "Fit", at=at)["Fit"])
+    for model, expected in zip(found * 2, [6.0, 30.0] * 2, strict=True):
+        assert model.context.run(model.call, {"x": [3]})["prediction"] == pytest.approx(expected)

@@ -96,6 +96,7 @@ class ModelCheck:
             spec.name,
             spec.version,
             measured=replace(measured, call_seconds=found.seconds),
+            warnings=model.warnings,
             answers=tuple(found.answers) if found.is_steady else None,
             response=_response(model),
         )

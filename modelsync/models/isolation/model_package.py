@@ -39,6 +39,9 @@ ROOT = "modelsync_models"
 
 PREFIX = f"{ROOT}."
 
+after_load: list[Callable[[ModuleType], None]] = []
+"""What is told of each module that has been loaded as the model: its `etls`."""
+
 _import = builtins.__import__
 _import_module = importlib.import_module
 
@@ -156,7 +159,10 @@ class Package:
 
     def load(self, module: str) -> ModuleType:
         """Import a module of the folder; raises whatever it raises."""
-        return _import_module(f"{self.name}.{module}")
+        found = _import_module(f"{self.name}.{module}")
+        for then in after_load:
+            then(found)
+        return found
 
     def find_spec(self, fullname: str, path: Sequence[str] | None) -> ModuleSpec | None:
         """Find a module of this package; `path`: the folders of the package that it lies in."""

@@ -2,7 +2,8 @@
 
 A pickle names `helpers.Scaler`, and the unpickler takes `sys.modules["helpers"]`, of which the
 process has only one. That is a stand-in, which has the attributes of the module that the model
-means whose code asks: the nearest one in the stack of calls, else the one that is being loaded.
+means whose code asks: the nearest one in the stack of calls, else the one in whose context that
+runs, else the one that is being loaded.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -28,6 +30,9 @@ else:  # see `model_package`
 
 packages: dict[str, Package] = {}
 """The packages of all models that are loaded, or being loaded, by their names."""
+
+current: ContextVar[Package | None] = ContextVar("current", default=None)
+"""The package of the model in whose context (`LoadedModel.context`) this code runs."""
 
 _loading: list[Package] = []
 _stand_ins: set[str] = set()
@@ -97,13 +102,17 @@ def _is_of_a_model(frame: FrameType) -> bool:
 
 
 def _package_of(frame: FrameType | None) -> Package | None:
-    """Return the model whose code is nearest in a stack of calls, else the one that is loaded."""
+    """Return the model whose code is nearest in a stack of calls, else the one of this context,
+    else the one that is being loaded.
+    """
     while frame:
         if _is_of_a_model(frame):
             label = frame.f_globals["__name__"].split(".", 2)[1]
             if found := packages.get(f"{PREFIX}{label}") or _successor(label):
                 return found
         frame = frame.f_back
+    if (found := current.get()) and found.name in packages:
+        return found
     return _loading[-1] if _loading else None
 
 

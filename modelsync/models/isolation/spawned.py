@@ -13,12 +13,17 @@ import sys
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from modelsync.models.isolation import import_hooks
-from modelsync.models.isolation.model_package import ROOT
+from modelsync.models.convention import FILE
+from modelsync.models.isolation import import_hooks, model_package
+from modelsync.models.isolation.model_package import PREFIX
 from modelsync.models.isolation.noted_imports import NotedImports
 from modelsync.models.search_roots import SearchRoots
+
+SCRIPT = FILE.removesuffix(".py")
+"""The module that is to a model what the script is to a program."""
 
 _installed: set[str] = set()
 
@@ -30,6 +35,8 @@ def install() -> None:
     _installed.update(waiting)
     for library in waiting & sys.modules.keys():
         PREPARED[library]()
+    if _register not in model_package.after_load:
+        model_package.after_load.append(_register)
     if waiting:
         sys.meta_path.insert(0, NotedImports(waiting, lambda library: PREPARED[library]()))
 
@@ -39,13 +46,23 @@ def _prepare_multiprocessing() -> None:
 
 
 def _prepare_joblib() -> None:
-    """Have joblib send the functions of models to its processes as it does with a script's."""
-    for name in ("cloudpickle", "joblib.externals.cloudpickle"):  # an old joblib has its own
-        with suppress(ImportError, AttributeError):
-            cloudpickle = importlib.import_module(name)
-            cloudpickle.register_pickle_by_value(sys.modules[ROOT])
+    """Have joblib tell its new processes of the packages, and send them what is in `etls`."""
+    for name in import_hooks.opened():
+        if module := sys.modules.get(f"{PREFIX}{name}.{SCRIPT}"):
+            _register(module)
     with suppress(ImportError, AttributeError):
         _prepare("joblib.externals.loky.backend.spawn")
+
+
+def _register(module: ModuleType) -> None:
+    """Have joblib pickle functions and classes of a module by value, as those of a script; all
+    others are imported by its processes.
+    """
+    if "joblib" not in sys.modules:
+        return
+    for name in ("cloudpickle", "joblib.externals.cloudpickle"):  # an old joblib has its own
+        with suppress(ImportError, AttributeError):
+            importlib.import_module(name).register_pickle_by_value(module)
 
 
 PREPARED = {"multiprocessing": _prepare_multiprocessing, "joblib": _prepare_joblib}
