@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 from modelsync.errors import InvalidField, ModelRaised, RequestError, VariablesInvalid
 from modelsync.models import rejection, results
 from modelsync.models.request_form import Rows
+from modelsync.models.simpler_values import simpler
 from modelsync.models.types import LoadedModel
 
 MOST_WRONG = 100
@@ -98,12 +99,10 @@ def _of_frame(result: object) -> object:
     if isinstance(result, dict):
         return result
     try:
-        simple = result if isinstance(result, list) else results.simpler(result)
+        simple = result if isinstance(result, list) else simpler(result)
     except TypeError:
         simple = None
-    if not isinstance(simple, list):
-        raise results.not_a_dict(result)
-    return Rows(simple)
+    return Rows(simple) if isinstance(simple, list) else results.as_dict(result)
 
 
 class _Found:
@@ -132,10 +131,8 @@ class _Found:
         self._row += 1
 
     def add(self, result: object) -> None:
-        """Keep the result of a row. Raises ModelRaised if it is no dict."""
-        if not isinstance(result, dict):
-            raise results.not_a_dict(result)
-        self.values.append(result)
+        """Keep the result of a row. Raises ModelRaised if it is no dict, nor becomes one."""
+        self.values.append(results.as_dict(result))
 
     def all(self) -> Rows:
         """Return the values of all rows. Raises VariablesInvalid if one does not fit."""

@@ -137,7 +137,8 @@ class Measurements:
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """What the check process found out about one version of a model; `fault` is None if it can
-    serve. `answers`: those to its examples; None if they differ from call to call.
+    serve. `answers`: those to its examples; None if they differ from call to call. `response`: the
+    JSON schema of its answers by the annotation of its method; None if that tells nothing.
     """
 
     name: ModelName
@@ -147,6 +148,7 @@ class CheckResult:
     placement: Placement = IN_WORKERS
     warnings: tuple[ModelWarning, ...] = ()
     answers: tuple[Any, ...] | None = None
+    response: dict[str, Any] | None = None
 
     @property
     def ok(self) -> bool:
@@ -232,7 +234,8 @@ class ModelEntry:
     `spec` describes the version that serves, or if none serves the one that the commit holds;
     its `path` is relative to the directory of the release. `wanted_version` is what the commit
     holds, and `fault` says why that does not serve (`spec.fault` is always None). `release` is the
-    id of the release in which `version` was first published.
+    id of the release in which `version` was first published. `response` is the JSON schema of its
+    answers; None if no annotation tells.
     """
 
     spec: ModelSpec
@@ -243,6 +246,7 @@ class ModelEntry:
     measured: Measurements = Measurements()
     placement: Placement = IN_WORKERS
     warnings: tuple[ModelWarning, ...] = ()
+    response: dict[str, Any] | None = None
 
     @classmethod
     def of(
@@ -255,6 +259,7 @@ class ModelEntry:
         measured: Measurements = Measurements(),
         placement: Placement = IN_WORKERS,
         warnings: tuple[ModelWarning, ...] = (),
+        response: dict[str, Any] | None = None,
     ) -> ModelEntry:
         """Return the entry of a model in its wanted version, which serves unless it has a `fault`.
 
@@ -269,6 +274,7 @@ class ModelEntry:
             measured=measured,
             placement=placement,
             warnings=warnings,
+            response=response,
         )
 
     @property

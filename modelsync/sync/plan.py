@@ -102,6 +102,7 @@ def known_results(
                 measured=entry.measured,
                 placement=entry.placement,
                 warnings=entry.warnings,
+                response=entry.response,
             )
         elif fault := unfit.get((spec.name, spec.version)):
             results[spec.name] = CheckResult(spec.name, spec.version, fault)
@@ -136,6 +137,7 @@ def decide(
         measured=result.measured,
         placement=result.placement,
         warnings=result.warnings,
+        response=result.response,
     )
 
 
