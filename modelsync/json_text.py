@@ -34,9 +34,12 @@ MODULE = sys.modules.get("orjson", json)
 """The module that reads and writes the bodies."""
 
 __all__ = [
+    "DIGITS_AS_ZERO",
+    "LONG_INTEGER",
     "MODULE",
     "OPT_APPEND_NEWLINE",
     "OPT_SERIALIZE_NUMPY",
+    "SHORTEST",
     "Fragment",
     "JSONDecodeError",
     "dump_lossy",
@@ -49,12 +52,18 @@ __all__ = [
 LONG = b"0" * 16
 """Digits from which on a double may have fewer."""
 
-_AS_ZERO = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
+LONG_INTEGER = b"0" * 20
+"""Digits from which on an integer may not fit 64 bits, and is read as a double."""
+
+SHORTEST = len('{"variables":{"":}}') + len(LONG_INTEGER)
+"""Bytes of the shortest request that may hold such an integer."""
+
+DIGITS_AS_ZERO = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
 
 
 def has_long_number(body: bytes) -> bool:
     """Return whether a body may hold a number, or a text, of more digits than a double has."""
-    return LONG in body.translate(_AS_ZERO, b".")
+    return LONG in body.translate(DIGITS_AS_ZERO, b".")
 
 
 def dump_lossy(value: Any) -> bytes:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from zlib import crc32
+
+import orjson
 
 from modelsync.models.types import LoadedModel
 from modelsync.problems import PROBLEM
@@ -26,6 +29,7 @@ PROBLEMS: dict[str, str] = {
     "413": "The body is too large",
     "415": "The body is not `application/json`, or it is compressed",
     "422": "`variables` or training data do not fit; `detail` and `errors` name what",
+    "4XX": "The model rejects the request, by an exception with this status code",
     "429": "Too many jobs wait already (`Retry-After`)",
     "500": "The model raised an exception; `error` is its type",
     "503": "The model is not loaded or switched off, or too many requests wait (`Retry-After`)",
@@ -47,6 +51,15 @@ SCHEMAS: dict[str, Schema] = {
             "data": {"description": "Columns are answered with `predict`, rows with `predictions`"},
             "key": {"type": "string", "description": "A key, a label or a number"},
             "orient": {"type": "string", "description": "The form of x and y, as pandas has it"},
+        },
+    },
+    "modelsync.RowsAnswer": {
+        "type": "object",
+        "description": "The predictions for several rows",
+        "properties": {
+            "y": {"description": "A value for each row, or those of each output"},
+            "predict": {"description": "A value for each row"},
+            "predictions": {"description": "A value for each row"},
         },
     },
     "modelsync.Fit": {
@@ -111,30 +124,79 @@ def reference(kind: str, name: str) -> Schema:
 
 
 def component_name(name: str) -> str:
-    """`name` with `_` for each character that the specification forbids in a component's key."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    """`name` with `_` for each character that the specification forbids in a component's key.
+
+    A name with other letters gets a checksum at its end: `Größe` and `Gräße` are two models.
+    """
+    found = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    return found if name.isascii() else f"{found}_{crc32(name.encode()):08x}"
 
 
 def request_schemas(model: LoadedModel) -> dict[str, Schema]:
-    """The schema of a model's request body, `{"variables": {...}}`, and the definitions it uses.
-
-    The `$defs` of the model's schema become components named `<Model>.<definition>`: inside a
-    document, `#/$defs/...` would refer to the document's root.
-    """
+    """The schema of a model's request body, `{"variables": {...}}`, and the definitions it uses."""
     name = component_name(model.name)
-    variables = dict(model.schema or {"type": "object"})
-    definitions = variables.pop("$defs", {})
-    variables.pop("$schema", None)
-    names = {key: f"{name}.{component_name(key)}" for key in definitions}
-    moved = {f"#/$defs/{key}": reference("schemas", names[key])["$ref"] for key in definitions}
-    schemas = {names[key]: _redirect(schema, moved) for key, schema in definitions.items()}
+    variables, schemas = own_schema(name, without_defaults(model.schema or {"type": "object"}))
+    variables.pop("title", None)
     schemas[name] = {
         "type": "object",
         "title": f"{model.name} request",
-        "properties": {"variables": _redirect(variables, moved)},
+        "properties": {"variables": variables},
         "required": ["variables"],
     }
     return schemas
+
+
+def own_schema(name: str, schema: Schema) -> tuple[Schema, dict[str, Schema]]:
+    """A schema of a model with the definitions it uses as components named `<name>.<definition>`.
+
+    Inside a document, `#/$defs/...` would refer to the document's root. Titles begin with `name`,
+    because generators name their classes after them, and two models may have the same ones.
+    """
+    schema = dict(schema)
+    definitions = schema.pop("$defs", {})
+    schema.pop("$schema", None)
+    names = {key: f"{name}.{component_name(key)}" for key in definitions}
+    moved = {f"#/$defs/{key}": reference("schemas", names[key])["$ref"] for key in definitions}
+    schemas = {
+        names[key]: {**_redirect(found, moved), "title": f"{name.replace('.', ' ')} {key}"}
+        for key, found in definitions.items()
+    }
+    return _redirect(schema, moved), schemas
+
+
+def without_defaults(schema: Any) -> Any:
+    """A schema of a request with each default as a text of its description.
+
+    The service fills in what is missing. Clients that are generated would send the default of the
+    release that they were made for, and openapi-typescript demands what has one.
+    """
+    if isinstance(schema, list):
+        return [without_defaults(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {
+        key: _members_without_defaults(value)
+        if key in ("properties", "$defs")
+        else value
+        if key in _VALUES
+        else without_defaults(value)
+        for key, value in schema.items()
+        if key != "default"
+    }
+    if (default := schema.get("default")) is not None:
+        text = f"Default: `{orjson.dumps(default).decode()}`."
+        found["description"] = f"{found.get('description', '')} {text}".strip()
+    return found
+
+
+_VALUES = frozenset({"const", "enum", "example", "examples"})
+"""Keywords of JSON schema that hold values."""
+
+
+def _members_without_defaults(members: Any) -> Any:
+    if not isinstance(members, dict):
+        return members
+    return {name: without_defaults(schema) for name, schema in members.items()}
 
 
 def _redirect(value: Any, moved: dict[str, str]) -> Any:

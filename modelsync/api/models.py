@@ -87,11 +87,18 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "load_seconds": entry.measured.load_seconds,
         "doc": loaded.doc if loaded else None,
         "schema": loaded.schema if loaded else None,
-        "examples": [asdict(example) for example in loaded.examples] if loaded else [],
+        "examples": _examples(loaded) if loaded else [],
         "url": f"{service.base}/{name}",
         "drift": drift.described(service, name),
         **artefacts.facts(service, entry, loaded),
     }
+
+
+def _examples(loaded: LoadedModel) -> list[dict[str, Any]]:
+    return [
+        {"name": one.name, "variables": one.variables, "response": one.response}
+        for one in loaded.examples
+    ]
 
 
 def _next_try(service: Service, entry: ModelEntry) -> str | None:

@@ -31,6 +31,9 @@ PARAMETERS = {
 }
 """What the parameters of paths mean, besides the name of the model."""
 
+SHORT = 12
+"""Digits of a commit in the version."""
+
 _PARAMETER = re.compile(r"<(\w+)>")
 
 
@@ -66,15 +69,25 @@ def document(context: Context) -> Schema:
         "openapi": "3.1.0",
         "info": {
             "title": "modelsync",
-            "version": service.commit or "none",
+            "version": version(service.commit),
             "summary": "Predictions by the models of a git repository",
-            "description": f"Served by modelsync {__version__}. "
-            "The version here is the release that answers.",
+            "description": f"Served by modelsync {__version__}, from the commit "
+            f"{service.commit or 'none'}.",
         },
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
         "components": components(_model_schemas(context.routes, models)),
     }
+
+
+def version(commit: str | None) -> str:
+    """The version of the service and the commit that it serves, such as `1.2.0+g01b36dea0c1f`.
+
+    That is a version for pip (PEP 440) and for npm (SemVer 2.0.0), as generators of clients want
+    for the packages that they make; a commit alone is none.
+    """
+    short = re.sub(r"[^0-9a-z]", "", (commit or "").lower())[:SHORT]
+    return f"{__version__}+g{short}" if short else __version__
 
 
 def _operations(route: Route, models: list[LoadedModel]) -> Iterator[tuple[str, str, Operation]]:

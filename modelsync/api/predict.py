@@ -10,11 +10,12 @@ from time import perf_counter
 
 from flask import Response, request
 
-from modelsync.api import parameters, replies, samples
+from modelsync.api import examples_schema, parameters, replies, samples
 from modelsync.api.components import (
     HEADERS,
     Schema,
     component_name,
+    own_schema,
     reference,
     request_schemas,
 )
@@ -52,7 +53,10 @@ def routes(context: Context) -> list[Route]:
         return replies.respond(answer)
 
     path = f"{context.base}/{MODEL_NAME}"
-    about = PerModel(lambda model: _predict_operation(context, model), request_schemas)
+    about = PerModel(
+        lambda model: _predict_operation(context, model),
+        lambda model: request_schemas(model) | _response_schemas(context, model),
+    )
     by_query = PerModel(
         lambda model: _query_operation(context, model),
         applies=lambda model: model.spec.schema is not None,
@@ -145,7 +149,7 @@ def _predict_operation(context: Context, model: LoadedModel) -> Operation:
         "models",
         model.doc.strip().partition("\n")[0] or f"Predict with {model.name}",
         {"200": _prediction(model)},
-        problems=("400", "413", "415", "422", "500", "503", "504", *fitted),
+        problems=("400", "413", "415", "422", "4XX", "500", "503", "504", *fitted),
         needs_token=context.predict_needs_token,
         description=model.doc.strip(),
         requestBody={"required": True, "content": {JSON: _request(model)}},
@@ -160,7 +164,7 @@ def _query_operation(context: Context, model: LoadedModel) -> Operation:
         "models",
         f"Predict one row with {model.name}, by a query",
         {"200": _prediction(model)},
-        problems=("400", "422", "500", "503", "504", *fitted),
+        problems=("400", "422", "4XX", "500", "503", "504", *fitted),
         needs_token=context.predict_needs_token,
         parameters=parameters.described(model),
     )
@@ -185,7 +189,10 @@ def _request(model: LoadedModel) -> Schema:
 
 def _prediction(model: LoadedModel) -> Schema:
     """The Response Object of a model, with the responses that its examples expect."""
-    media: Schema = {"schema": {"type": "object"}}
+    schema = reference("schemas", _response_name(model))
+    if model.spec.trainable:
+        schema = {"anyOf": [schema, reference("schemas", "modelsync.RowsAnswer")]}
+    media: Schema = {"schema": schema}
     examples = {
         component_name(example.name): {"summary": example.name, "value": example.response}
         for example in model.examples
@@ -198,6 +205,22 @@ def _prediction(model: LoadedModel) -> Schema:
         "headers": {name: reference("headers", name) for name in HEADERS},
         "content": {JSON: media},
     }
+
+
+def _response_name(model: LoadedModel) -> str:
+    return f"{component_name(model.name)}.response"
+
+
+def _response_schemas(context: Context, model: LoadedModel) -> dict[str, Schema]:
+    """The schema of a model's answers, by its return annotation or else its examples."""
+    entry = context.service.entries.get(model.name)
+    schema = entry.response if entry and entry.version == model.spec.version else None
+    if schema is None:
+        given = [example.response for example in model.examples if example.response is not None]
+        schema = examples_schema.schema_of(given) if given else {"type": "object"}
+    name = _response_name(model)
+    found, schemas = own_schema(name, schema)
+    return {**schemas, name: {**found, "title": f"{model.name} response"}}
 
 
 def _all_operation(context: Context) -> Operation:

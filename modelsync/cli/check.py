@@ -12,9 +12,9 @@ import click
 
 from modelsync.cli import console
 from modelsync.cli.command import FOLDER, load_settings
+from modelsync.cli.copies import copied, ignored
 from modelsync.cli.faults import show_fault
 from modelsync.cli.folders import (
-    copied,
     environments_folder,
     find,
     passed_over,
@@ -23,7 +23,7 @@ from modelsync.cli.folders import (
 
 if TYPE_CHECKING:
     from modelsync.environments.requirements import Found
-    from modelsync.models.model_warnings import PassedOver
+    from modelsync.models.model_warnings import ModelWarning, PassedOver
     from modelsync.models.types import CheckResult, ModelName, ModelSpec
     from modelsync.settings import Settings
 
@@ -68,6 +68,7 @@ def _results(
     shared = shared_requirements(path, folders, settings)
     copies, pythons = _with_environments(copies, shared, settings)
     beside = listed(folders[0].path.parent) | listed(Path.cwd())
+    lost = ignored(path, folders, copies)
     with console.progress("checking", len(folders)) as advance:
         found = checker.check(
             copies,
@@ -76,9 +77,14 @@ def _results(
             beside=beside - {f"{folder.name}/" for folder in folders},
             pythons=pythons,
             fitted=FittedVersions(settings.state.home).serving(),
+            mismatch=settings.training.mismatch,
             on_progress=lambda result: advance(result.name),
         )
-    return {result.name: result for result in found}
+    return {result.name: _with_warning(result, lost.get(result.name)) for result in found}
+
+
+def _with_warning(result: CheckResult, warning: ModelWarning | None) -> CheckResult:
+    return dataclasses.replace(result, warnings=(*result.warnings, warning)) if warning else result
 
 
 def _with_environments(

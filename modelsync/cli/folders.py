@@ -49,26 +49,6 @@ def passed_over(path: Path, folders: list[ModelSpec]) -> list[PassedOver]:
     return [one for one in found if one.path.split("/")[0] != "models_serve"]
 
 
-def copied(path: Path, folders: list[ModelSpec], scratch: Path) -> list[ModelSpec]:
-    """The models as a sync would make them, in the folder `scratch`: with the shared files that
-    they use, and nothing else beside their folders. What they write stays there.
-    """
-    from modelsync.files import copy_tree
-    from modelsync.models.discovery.folders import discover
-    from modelsync.models.discovery.work_tree import LocalRepository
-
-    beside = folders[0].path.parent
-    repository = LocalRepository.of(beside, path.resolve())
-    root = scratch / "models_serve"
-    root.mkdir()
-    for folder in folders:
-        if folder.fault is None:
-            copy_tree(folder.path, root / folder.path.name)
-    shared = repository.copied(scratch / "shared")
-    copies = {one.name: one for one in discover(root, subdir=repository.subdir, shared=shared)}
-    return [copies.get(folder.name, folder) for folder in folders]
-
-
 def shared_requirements(path: Path, folders: list[ModelSpec], settings: Settings) -> Found:
     """The requirements beside the folders, else those at the top of the repository at `path`."""
     from modelsync.environments.requirements import below, find

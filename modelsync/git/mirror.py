@@ -15,7 +15,7 @@ from modelsync.deadline import Deadline
 from modelsync.errors import MirrorCorrupt, RefNotFound, SyncError
 from modelsync.files import remove_tree, storage
 from modelsync.git import auth, maintenance, refs, tree
-from modelsync.git.commit_files import CommitFiles, open_commit
+from modelsync.git.commit_files import CommitFiles, inspect
 from modelsync.git.process import GitRunner, session
 from modelsync.git.refs import Ref
 from modelsync.git.retries import retried
@@ -223,8 +223,8 @@ class Mirror:
     def export(self, commit: str, target: Path, deadline: Deadline) -> Export:
         """Write the model folders of a commit into the new folder `target`, without other files.
 
-        Byte for byte as committed: no line endings are converted, no LFS pointer is replaced, and
-        each hash is verified. On an error `target` is removed. Raises SyncError as `fetch`.
+        Byte for byte as committed: no line endings are converted, and each hash is verified. On an
+        error `target` is removed. Raises SyncError as `fetch`.
         """
         with self._session(deadline) as run:
             try:
@@ -240,17 +240,9 @@ class Mirror:
                 raise
 
     def inspect(self, commit: str, deadline: Deadline, action: Callable[[CommitFiles], T]) -> T:
-        """Call `action` with the files of a commit, and again if the mirror was damaged.
-
-        Raises SyncError as `fetch`, and whatever `action` raises.
-        """
-
-        def inspected(run: GitRunner) -> T:
-            with open_commit(run, commit) as files:
-                return action(files)
-
+        """Call `action` with the files of a commit, and again if the mirror was damaged."""
         with self._session(deadline) as run:
-            return self._healed(run, deadline, lambda: inspected(run), commit)
+            return self._healed(run, deadline, lambda: inspect(run, commit, action), commit)
 
     @contextmanager
     def files(

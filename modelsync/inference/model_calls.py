@@ -12,7 +12,7 @@ from modelsync.inference.codec import Codec
 from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.model_runner import ModelRunner, RawOutcome
 from modelsync.inference.row_calls import SeveralRows
-from modelsync.json_text import has_long_number
+from modelsync.json_text import DIGITS_AS_ZERO, LONG_INTEGER, SHORTEST, has_long_number
 from modelsync.models import rejection
 from modelsync.models.isolation import guards
 from modelsync.models.request_form import Digits, Rows
@@ -33,8 +33,15 @@ class ModelCalls(ModelRunner):
 
     def __init__(self, model: LoadedModel) -> None:
         super().__init__(model)
-        self._exact = model.form.digits != "doubles"
-        self._digits: Digits = model.form.digits if self._exact else "integers"
+        self._digits: Digits = model.form.digits
+        # What a body holds, its digits as zeros, that has to be read exactly; None: nothing. To ask
+        # a function costs as much as to look.
+        self._long: bytes | None = None
+        if self._digits == "doubles":  # read so once they do not fit
+            self._digits = "integers"
+        else:
+            self._long = LONG_INTEGER if self._digits == "integers" else b""
+        self._shortest = SHORTEST if self._long else 0
 
     def call(self, payload: bytes, codec: Codec) -> bytes:
         """Answer one request, under the model's lock if its calls must not overlap.
@@ -52,7 +59,12 @@ class ModelCalls(ModelRunner):
         """Answer a request of one row, as `call` does; raises SeveralRows if it has more."""
         model = self.model
         try:
-            if self._exact:
+            long = self._long
+            if (
+                long is not None
+                and len(payload) >= self._shortest
+                and long in payload.translate(DIGITS_AS_ZERO)
+            ):
                 variables = codec.decode_exactly(payload, self._digits)
             else:
                 variables = codec.decode(payload)
@@ -63,7 +75,7 @@ class ModelCalls(ModelRunner):
             with model.lock:
                 return codec.encode(model.call(variables))
         except Exception as error:
-            if not self._exact and _is_in_digits(error, payload):
+            if self._long is None and _is_in_digits(error, payload):
                 return self._call_slowly(payload, codec)
             if rejected := rejection.of(error):
                 raise rejected from error
@@ -135,9 +147,13 @@ class ModelCalls(ModelRunner):
         assert model.call_batch
         outcomes: list[RawOutcome] = [b""] * len(payloads)
         rows, indexes = [], []
+        long = self._long
         for index, payload in enumerate(payloads):
             try:
-                variables = self._decoded(payload, codec)
+                if long is not None and long in payload.translate(DIGITS_AS_ZERO):
+                    variables = codec.decode_exactly(payload, self._digits)
+                else:
+                    variables = codec.decode(payload)
                 if type(variables) is not dict:  # a table has rows enough
                     outcomes[index] = self.outcome_of(payload, codec)
                     continue
@@ -168,9 +184,6 @@ class ModelCalls(ModelRunner):
         for index, result in zip(indexes, results, strict=True):
             outcomes[index] = _encoded(result, codec)
         return outcomes
-
-    def _decoded(self, payload: bytes, codec: Codec) -> Any:
-        return codec.decode_exactly(payload, self._digits) if self._exact else codec.decode(payload)
 
     def outcome_of(self, payload: bytes, codec: Codec) -> RawOutcome:
         """Answer one request; return what the call raised. Raises CallTimeout."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 from modelsync.errors import InvalidField, ModelRaised, RequestError, VariablesInvalid
 from modelsync.models import rejection, results
 from modelsync.models.request_form import Rows
+from modelsync.models.simpler_values import simpler
 from modelsync.models.types import LoadedModel
 
 MOST_WRONG = 100
@@ -67,6 +68,7 @@ def _one_by_one(model: LoadedModel, rows: Rows) -> Rows:
 
 
 def _in_a_batch(model: LoadedModel, rows: Rows) -> Rows:
+    """Call the model once for all rows; if that raises, for each alone, to tell which one it is."""
     assert model.bind
     assert model.call_batch
     bound, found = _Found(), _Found()
@@ -80,7 +82,7 @@ def _in_a_batch(model: LoadedModel, rows: Rows) -> Rows:
     except Exception:
         if len(rows) == 1:
             raise
-        return _one_by_one(model, rows)  # to tell which row it is
+        return _one_by_one(model, rows)
     if len(answers) != len(rows):
         message = f"transform_predict_batch returned {len(answers)} results for {len(rows)} rows"
         raise ModelRaised("ValueError", message)
@@ -97,12 +99,10 @@ def _of_frame(result: object) -> object:
     if isinstance(result, dict):
         return result
     try:
-        simple = result if isinstance(result, list) else results.simpler(result)
+        simple = result if isinstance(result, list) else simpler(result)
     except TypeError:
         simple = None
-    if not isinstance(simple, list):
-        raise results.not_a_dict(result)
-    return Rows(simple)
+    return Rows(simple) if isinstance(simple, list) else results.as_dict(result)
 
 
 class _Found:
@@ -131,10 +131,8 @@ class _Found:
         self._row += 1
 
     def add(self, result: object) -> None:
-        """Keep the result of a row. Raises ModelRaised if it is no dict."""
-        if not isinstance(result, dict):
-            raise results.not_a_dict(result)
-        self.values.append(result)
+        """Keep the result of a row. Raises ModelRaised if it is no dict, nor becomes one."""
+        self.values.append(results.as_dict(result))
 
     def all(self) -> Rows:
         """Return the values of all rows. Raises VariablesInvalid if one does not fit."""

@@ -26,10 +26,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections import deque
-from collections.abc import Callable, Mapping, ValuesView
-from collections.abc import Set as AbstractSet
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
@@ -42,6 +39,7 @@ from modelsync.models import single_precision
 from modelsync.models.convention import METHOD
 from modelsync.models.diagnosis import hide_paths
 from modelsync.models.request_form import Rows
+from modelsync.models.simpler_values import is_text, simpler
 from modelsync.observability.redaction import redacted
 
 MAX_BYTES = 64 * 1024**2
@@ -65,14 +63,14 @@ class _NotSerialisable(Exception):
 
 
 def dump(result: object, limit: int = MAX_BYTES) -> bytes:
-    """Serialise a model's result, a dict, as JSON.
+    """Serialise a model's result, a dict or an object with fields, as JSON.
 
     Those of several rows are `Rows` of dicts, or what a model answers to a frame of them. Raises
-    ModelRaised if it is no dict, if JSON cannot hold one of its values (the message
+    ModelRaised if it is neither, if JSON cannot hold one of its values (the message
     names its type and the path to it), or if the JSON is longer than `limit` bytes.
     """
     if not isinstance(result, dict) and type(result) is not Rows:
-        raise not_a_dict(result)
+        result = as_dict(result)
     try:
         body = _dumps(result, simpler, _NUMPY)
         if _NAT in body:
@@ -84,6 +82,28 @@ def dump(result: object, limit: int = MAX_BYTES) -> bytes:
             "ValueError", f"{METHOD} returned {len(body)} bytes of JSON; at most {limit} are served"
         )
     return body
+
+
+def as_dict(result: object) -> dict[Any, Any]:
+    """Return a result as a dict of its members: a dataclass, a pydantic model, a Mapping.
+
+    Raises ModelRaised for any other, and if the object's own code fails.
+    """
+    if isinstance(result, dict):
+        return result
+    if isinstance(result, type):
+        raise not_a_dict(result)
+    if dataclasses.is_dataclass(result):
+        return {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    try:
+        simple = simpler(result)
+    except TypeError:
+        simple = None
+    except Exception as error:
+        raise _failed(error) from error
+    if isinstance(simple, dict):
+        return simple
+    raise not_a_dict(result)
 
 
 def not_a_dict(result: object) -> ModelRaised:
@@ -106,8 +126,12 @@ def _dump_slowly(result: object) -> bytes:
         raise ModelRaised("TypeError", message) from None
     except Exception as error:
         # Conversions run code of the model: serialisers of pydantic, properties, `tolist`.
-        message = f"while serialising the result: {hide_paths(redacted(str(error), 1000))}"
-        raise ModelRaised(type(error).__name__, message) from error
+        raise _failed(error) from error
+
+
+def _failed(error: Exception) -> ModelRaised:
+    message = f"while serialising the result: {hide_paths(redacted(str(error), 1000))}"
+    return ModelRaised(type(error).__name__, message)
 
 
 def _plain(value: Any, path: str, depth: int) -> Any:
@@ -188,103 +212,10 @@ def as_key(key: Any, path: str = "") -> str:
 
 
 def _key_of_library(key: Any, path: str) -> str:
-    if _is_text(type(key)):
+    if is_text(type(key)):
         return str(key)
     if callable(item := getattr(key, "item", None)):  # a scalar of numpy
         simple = single_precision.listed(key) if single_precision.is_single(key) else item()
         if not isinstance(simple, type(key)):
             return as_key(simple, path)
     raise _NotSerialisable(path, f"has a key that is {_a(key)}")
-
-
-# --- single values --------------------------------------------------------------------------------
-
-
-def simpler(value: Any) -> Any:
-    """Return a simpler value for one that orjson does not know. Raises TypeError without one."""
-    for kind, simpler in _SIMPLER:
-        if isinstance(value, kind):
-            return simpler(value)
-    if (dump := getattr(value, "model_dump", None)) and not isinstance(value, type):  # pydantic
-        return dump()
-    if hasattr(value, "__fields__") and callable(dump := getattr(value, "dict", None)):
-        return dump()  # a model of pydantic 1
-    name = type(value).__name__
-    if name == "NAType":
-        return None
-    if type(value).__module__ == "numpy" and value.dtype.kind in "Mm":
-        # In microseconds numpy gives datetime, timedelta, or None for NaT; in finer units integers.
-        return value.astype(f"{value.dtype.kind}8[us]").tolist()
-    if name == "DataFrame" and hasattr(value, "columns"):
-        is_pandas = hasattr(value, "iloc")  # else it is polars
-        return _records(value) if is_pandas else value.to_dicts()
-    if single_precision.is_single(value):
-        return single_precision.listed(value)
-    if callable(tolist := getattr(value, "tolist", None)) and (simple := tolist()) is not value:
-        return float(simple) if type(simple) is type(value) else simple
-    return _of_library(value)
-
-
-def _of_library(value: Any) -> Any:
-    """Return a simpler value for one of a library's type. Raises TypeError for any other."""
-    kind = type(value)
-    if _is_text(kind):
-        return str(value)
-    for name in _LISTS:
-        if callable(simple := getattr(value, name, None)) and not isinstance(value, type):
-            return simple()
-    if fields := getattr(kind, "__attrs_attrs__", None):
-        return {field.name: getattr(value, field.name) for field in fields}
-    raise TypeError(kind.__name__)
-
-
-_TEXTS = ("Interval", "Period")
-_LISTS = ("to_list", "to_pylist", "as_py", "toarray")
-"""Methods that give Python's objects: of polars, of Arrow, of matrices of scipy."""
-
-
-def _is_text(kind: type) -> bool:
-    return kind.__name__ in _TEXTS and kind.__module__.partition(".")[0] == "pandas"
-
-
-def _records(frame: Any) -> list[dict[Any, Any]]:
-    """Return a DataFrame as a dict for each row."""
-    small = [n for n, dtype in enumerate(frame.dtypes) if single_precision.is_small(dtype)]
-    if small:
-        frame = frame.copy()
-        for place in small:
-            frame.isetitem(place, single_precision.listed(frame.iloc[:, place]))
-    records: list[dict[Any, Any]] = frame.to_dict("records")
-    return records
-
-
-def _instant(value: datetime | date | time) -> str | None:
-    return value.isoformat() if value == value else None  # NaT is the one that differs from itself
-
-
-def _decimal(value: Decimal) -> json_text.Fragment | None:
-    return json_text.Fragment(str(value)) if value.is_finite() else None
-
-
-def _seconds(value: timedelta) -> float | None:
-    return value.total_seconds() if value == value else None
-
-
-def _sorted(value: AbstractSet[Any]) -> list[Any]:
-    try:
-        return sorted(value)
-    except TypeError:
-        return list(value)
-
-
-_SIMPLER: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
-    ((datetime, date, time), _instant),
-    (timedelta, _seconds),
-    (Decimal, _decimal),
-    (float, float),
-    (PurePath, str),
-    ((bytes, bytearray), lambda value: value.decode()),
-    (Mapping, dict),
-    (AbstractSet, _sorted),
-    ((tuple, deque, range, ValuesView), list),
-)

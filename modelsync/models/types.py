@@ -66,9 +66,9 @@ class ModelSpec:
 
     `path`: the folder, absolute or relative to the working directory; in a `ModelEntry` relative
     to the directory of the release.
-    `class_name`: the class in `etls.py` that is the model; `function`: the plain function there
-    that is the model in place of a class. `artefact`: the file that is the model, in a folder
-    without `etls.py`. One of the three is set.
+    `class_name`: the class that is the model, or an object of one, by its name at the top of
+    `etls.py`; `function`: the plain function there that is the model in place of a class.
+    `artefact`: the file that is the model, in a folder without `etls.py`. One of the three is set.
     `version`: empty if the folder cannot be read. With shared code it is the digest of the folder's
     tree hash and of the shared files.
     `subdir`: where the folder that holds the model folders lies in the repository, as in
@@ -137,7 +137,8 @@ class Measurements:
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """What the check process found out about one version of a model; `fault` is None if it can
-    serve. `answers`: those to its examples; None if they differ from call to call.
+    serve. `answers`: those to its examples; None if they differ from call to call. `response`: the
+    JSON schema of its answers by the annotation of its method; None if that tells nothing.
     """
 
     name: ModelName
@@ -147,6 +148,7 @@ class CheckResult:
     placement: Placement = IN_WORKERS
     warnings: tuple[ModelWarning, ...] = ()
     answers: tuple[Any, ...] | None = None
+    response: dict[str, Any] | None = None
 
     @property
     def ok(self) -> bool:
@@ -192,9 +194,9 @@ class LoadedModel:
     holds decimal's precision and numpy's error state as the model set them. Run every call of the
     model in it, or in a copy of it, because two calls cannot be in it at once.
 
-    `fitted` is the stored version that the instance has as its `model`; None without one.
-    `artefact` holds what an artefact tells of itself; None if the model is code. `form` says how it
-    takes numbers and rows.
+    `warnings`: what may be wrong with it, as far as loading it has told. `fitted` is the stored
+    version that the instance has as its `model`; None without one. `artefact` holds what an
+    artefact tells of itself; None if the model is code. `form` says how it takes numbers and rows.
     """
 
     spec: ModelSpec
@@ -213,6 +215,7 @@ class LoadedModel:
     context: Context = field(default_factory=Context, repr=False)
     fitted: FittedVersion | None = None
     artefact: ArtefactFacts | None = None
+    warnings: tuple[ModelWarning, ...] = ()
     form: RequestForm = PLAIN
     name: ModelName = field(init=False)
     version: str = field(init=False)
@@ -231,7 +234,8 @@ class ModelEntry:
     `spec` describes the version that serves, or if none serves the one that the commit holds;
     its `path` is relative to the directory of the release. `wanted_version` is what the commit
     holds, and `fault` says why that does not serve (`spec.fault` is always None). `release` is the
-    id of the release in which `version` was first published.
+    id of the release in which `version` was first published. `response` is the JSON schema of its
+    answers; None if no annotation tells.
     """
 
     spec: ModelSpec
@@ -242,6 +246,7 @@ class ModelEntry:
     measured: Measurements = Measurements()
     placement: Placement = IN_WORKERS
     warnings: tuple[ModelWarning, ...] = ()
+    response: dict[str, Any] | None = None
 
     @classmethod
     def of(
@@ -254,6 +259,7 @@ class ModelEntry:
         measured: Measurements = Measurements(),
         placement: Placement = IN_WORKERS,
         warnings: tuple[ModelWarning, ...] = (),
+        response: dict[str, Any] | None = None,
     ) -> ModelEntry:
         """Return the entry of a model in its wanted version, which serves unless it has a `fault`.
 
@@ -268,6 +274,7 @@ class ModelEntry:
             measured=measured,
             placement=placement,
             warnings=warnings,
+            response=response,
         )
 
     @property

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import watchfiles
 
@@ -19,12 +20,15 @@ from modelsync.orphans import Children
 from modelsync.processes import requests_pipe
 from modelsync.processes.requests_pipe import FORCED, PLACE_ANEW, SYNC
 from modelsync.settings import Settings
-from modelsync.sync import sources, update
+from modelsync.sync import folder_source, sources, update
 from modelsync.sync.plan import to_be_tried_again
 from modelsync.sync.schedule import RECHECK, RETRY, Schedule
 from modelsync.sync.status import read_status, record_failure, record_next_attempt
 
 log = logging.getLogger(__name__)
+
+LOOK = 5000
+"""Milliseconds between two looks whether the models use files of other folders."""
 
 UPDATE_GRACE = 10.0
 """Seconds an update gets to clean up when the service ends."""
@@ -83,7 +87,7 @@ class SyncLoop:
         self._requested.set()
         loops: list[Callable[[], Awaitable[None]]] = [self._follow, self._keep_schedule]
         if self._watch:
-            loops.append(self._watch_files)
+            loops += [self._watch_files, self._watch_shared_code]
         async with asyncio.TaskGroup() as group:
             for one in loops:
                 group.create_task(_run_for_ever(one))
@@ -123,6 +127,27 @@ class SyncLoop:
         async for _ in self._changes():
             log.info("%s has changed", self._settings.state.models.name)
             self._requested.set()
+
+    async def _watch_shared_code(self) -> None:
+        """Watch the folders of the work tree whose files models use, which change with the code."""
+        while places := await self._shared_places():
+            async for changes in watchfiles.awatch(
+                *places,
+                recursive=False,  # there may be anything below
+                debounce=300,
+                step=100,
+                rust_timeout=LOOK,
+                yield_on_timeout=True,
+            ):
+                if changes:
+                    log.info("files beside %s have changed", self._settings.state.models.name)
+                    self._requested.set()
+                if await self._shared_places() != places:
+                    self._requested.set()  # what was saved there meanwhile was not seen
+                    break
+
+    async def _shared_places(self) -> frozenset[Path]:
+        return await asyncio.to_thread(folder_source.shared_places, self._settings)
 
     def _changes(self) -> AsyncIterator[object]:
         return watchfiles.awatch(self._settings.state.models, debounce=300, step=100)

@@ -18,7 +18,7 @@ from modelsync.deadline import Deadline
 from modelsync.errors import ClusterUnreachable, Conflict, SettingsError
 from modelsync.rollout import pods
 from modelsync.rollout.decision import Observed, RolloutState
-from modelsync.rollout.pods import Complaint, Diagnosis
+from modelsync.rollout.pods import Complaint
 from modelsync.settings import Revision, Rollout
 
 ANNOTATION = "modelsync.dev/revision"
@@ -74,6 +74,7 @@ class Cluster:
             observed=(status.observed_generation or 0) >= (found.metadata.generation or 0),
             timed_out=bool(progressing and progressing.reason == "ProgressDeadlineExceeded"),
             paused=bool(found.spec.paused),
+            patience=found.spec.progress_deadline_seconds or 0,  # the API server fills it in
         )
 
     def pin(self, seen: Observed, revision: Revision) -> None:
@@ -172,8 +173,8 @@ class Cluster:
         except SettingsError as error:  # not allowed to: the log and the state have it, too
             log.warning("%s", error)
 
-    def diagnose(self, revision: Revision) -> Diagnosis:
-        """The complaints of the pods of a revision; empty if all are ready or silent."""
+    def diagnose(self, seen: Observed) -> list[Complaint]:
+        """The complaints of the pods that have the pin; empty if all are ready, or silent."""
         labels = ",".join(f"{name}={value}" for name, value in self._selector.items())
         try:
             found = self._call(
@@ -183,13 +184,13 @@ class Cluster:
                 ),
             )
         except (SettingsError, ClusterUnreachable) as error:
-            return Diagnosis([Complaint(f"its pods cannot be asked: {error}")])
-        text = str(revision)
+            return [Complaint(f"its pods cannot be asked: {error}")]
+        text = str(seen.pin)
         living = [pod for pod in found.items if not pod.metadata.deletion_timestamp]
         its = [
             pod for pod in living if (pod.metadata.annotations or {}).get(ANNOTATION, "") == text
         ]
-        return pods.diagnose(its, datetime.now(UTC))
+        return pods.diagnose(its, datetime.now(UTC), seen.patience)
 
     def _call(self, what: str, call: Callable[..., T]) -> T:
         return self._api.call(what, self._deadline, call)

@@ -34,7 +34,7 @@ class Step(Enum):
     CHECK = auto()
     """The tip is new: check it, then pin or reject it."""
     REJECT_STUCK = auto()
-    """The tip did not get ready in time: reject it."""
+    """The tip did not get ready in time: reject it, if a pod says why."""
     PIN_BACK = auto()
     """The tip was rejected and is still pinned: pin the good one."""
 
@@ -43,7 +43,7 @@ class Step(Enum):
 class Observed:
     """A Deployment: its pin, the numbers of its pods, its conditions.
 
-    `version`: its resourceVersion.
+    `version`: its resourceVersion; `patience`: seconds that pods get (progressDeadlineSeconds).
     """
 
     pin: Revision = NO_REVISION
@@ -55,6 +55,7 @@ class Observed:
     observed: bool = True
     timed_out: bool = False
     paused: bool = False
+    patience: float = 0.0
 
     @property
     def progress(self) -> Progress:

@@ -25,6 +25,9 @@ FINE, REJECTED, UNKNOWN = 0, 1, 75
 POLL = 1.0
 """Seconds between two reads of the Deployment."""
 
+LATE_POLL = 5.0
+"""Seconds between two looks at pods that are late, and none of which complains."""
+
 REF_POLL = 30.0
 """Seconds between two reads of the ref, while pods get ready: a push may be the cure for pods that
 do not.
@@ -223,11 +226,13 @@ class RolloutRun:
         if (tip := self._source.resolve(self._sync_deadline())) != self._tip:
             self._tip = tip
             return
-        complaints, recovering = self._cluster.diagnose(seen.pin)
-        if recovering:
-            raise Conflict(f"the pods of {tip[:12]} have just become ready")
-        why = "; ".join(one.text for one in complaints) or "its pods did not become ready in time"
-        if complaints and all(one.away for one in complaints):
+        if not (complaints := self._cluster.diagnose(seen)):
+            # Their controller, the scheduler or the kubelet is late: the API server was away, say.
+            self._log(f"{tip[:12]} is late, and no pod complains", seen, result="waiting")
+            time.sleep(min(LATE_POLL, self._deadline.remaining()))
+            return
+        why = "; ".join(one.text for one in complaints)
+        if all(one.away for one in complaints):
             raise RemoteUnreachable(f"the pods cannot get {tip[:12]}, and keep trying: {why}")
         self._code = REJECTED
         back = state.good.commit[:12] or "the state before the first rollout"

@@ -17,11 +17,6 @@ from modelsync.problems import FIRST_SYNC
 PROBE_TIMEOUT = 2.0
 """Seconds that a pod gets to answer its readiness probe."""
 
-JUST_NOW = timedelta(seconds=60)
-"""The time for which a pod that has become ready may not count as available yet, nor the Deployment
-as under way again.
-"""
-
 REPOSITORY_AWAY = {
     *(kind.reason for kind in (AuthFailed, RemoteUnreachable, SyncTimeout, UntrustedRemote)),
     FIRST_SYNC,
@@ -38,57 +33,45 @@ class Complaint(NamedTuple):
     away: bool = False
 
 
-RECOVERED = Complaint("ready by now")
-"""What is found in place of complaints where the probe of a pod answers that it is ready, which the
-kubelet has not noticed yet.
-"""
+def diagnose(pods: Sequence[Any], now: datetime, patience: float) -> list[Complaint]:
+    """Collect the complaints of those `pods` (V1Pods) that are not ready, each once.
+
+    One that no node was found for less than `patience` seconds ago, or whose container was first
+    started since then, has none yet, whatever has kept it from that before: the API server, say.
+    """
+    recent = now - timedelta(seconds=patience)
+    late = (pod for pod in pods if not _is_true(pod, "Ready") and not _is_unplaced(pod, recent))
+    return list(dict.fromkeys(one for pod in late for one in _complaints(pod, recent)))
 
 
-class Diagnosis(NamedTuple):
-    """The complaints of some pods, each once. `recovering`: all have just become ready."""
-
-    complaints: Sequence[Complaint] = ()
-    recovering: bool = False
+def _is_true(pod: Any, kind: str) -> bool:
+    return any(one.type == kind and one.status == "True" for one in pod.status.conditions or ())
 
 
-def diagnose(pods: Sequence[Any], now: datetime) -> Diagnosis:
-    """Collect the complaints of those `pods` (V1Pods) that are not ready."""
-    found: dict[Complaint, None] = {}
-    latest = None
-    recovering = bool(pods)
-    for pod in pods:
-        if ready := _ready_since(pod):
-            latest = max(latest or ready, ready)
-            continue
-        complaints = list(_complaints(pod))
-        if complaints == [RECOVERED]:
-            latest = now
-        else:
-            recovering = False
-            found |= dict.fromkeys(complaints)
-    return Diagnosis(list(found), recovering and latest is not None and latest > now - JUST_NOW)
-
-
-def _ready_since(pod: Any) -> datetime | None:
-    ready = (
-        one for one in pod.status.conditions or () if one.type == "Ready" and one.status == "True"
+def _is_unplaced(pod: Any, recent: datetime) -> bool:
+    """Whether no node was found for a pod, which it has not waited long for."""
+    return any(
+        one.type == "PodScheduled" and one.status == "False" and one.last_transition_time > recent
+        for one in pod.status.conditions or ()
     )
-    return next((one.last_transition_time for one in ready), None)
 
 
-def _complaints(pod: Any) -> Iterator[Complaint]:
-    """The complaints of one pod: not scheduled, waiting, ended, or unready containers."""
+def _complaints(pod: Any, recent: datetime) -> Iterator[Complaint]:
+    """The complaints of one pod: not scheduled, waiting, ended, or unready for long."""
     for text in troubles(pod):
         yield Complaint(text)
     for container in containers(pod):
-        unready = container.state and container.state.running and not container.ready
-        if unready and (complaint := _ask_readiness_probe(pod, container.name)):
+        running = container.state and container.state.running
+        if not running or container.ready:
+            continue
+        late = container.restart_count or not running.started_at or running.started_at <= recent
+        if late and (complaint := _ask_readiness_probe(pod, container.name)):
             yield complaint
 
 
 def _ask_readiness_probe(pod: Any, name: str) -> Complaint | None:
-    """The answer of a container's own readiness probe, if a network policy lets it through;
-    `RECOVERED` if it is ready.
+    """The answer of a container's own readiness probe, if a network policy lets it through; None if
+    it is ready by now, which the kubelet has not noticed yet.
     """
     for container in pod.spec.containers:
         probe = container.readiness_probe and container.readiness_probe.http_get
@@ -105,9 +88,10 @@ def _ask_readiness_probe(pod: Any, name: str) -> Complaint | None:
         except (requests.RequestException, ValueError):
             return Complaint("its readiness probe fails")
         if response.ok:
-            return RECOVERED
+            return None
         if isinstance(answer, dict) and "detail" in answer:
             return Complaint(
                 f"not ready: {answer['detail']}", away=answer.get("reason") in REPOSITORY_AWAY
             )
-    return None
+        return Complaint("its readiness probe fails")
+    return Complaint(f"{name} is not ready")

@@ -115,7 +115,7 @@ class Training:
         "MODELSYNC_LIBRARY_MISMATCH",
         "warn",
         parsers.choice(Mismatch),
-        "warn of, or refuse, a version that was stored with another version of its library",
+        "warn of, or refuse, what was fitted with another version of its library",
     )
     versions_loaded: int = setting(
         "MODELSYNC_VERSIONS_LOADED",

@@ -11,7 +11,7 @@ from modelsync.errors import ArtifactCorrupt
 from modelsync.models.check.checker import check
 from modelsync.models.serializers import registry
 from modelsync.models.types import CheckResult, ModelName, ModelSpec
-from modelsync.models.versions import FittedVersion
+from modelsync.models.versions import FittedVersion, Mismatch
 from modelsync.releases import answers
 from modelsync.releases.store import Release
 from modelsync.resources import starting
@@ -28,11 +28,12 @@ def check_new(
     timeout: float,
     pythons: Mapping[str, Path],
     fitted: Mapping[str, FittedVersion] = MappingProxyType({}),
+    mismatch: Mismatch = "warn",
 ) -> dict[ModelName, CheckResult]:
     """Return a result for each model, by name; those that are `known` are not checked again.
 
     The answers that a known model gave then, kept in the release `current`, are compared with those
-    that it gives beside the new ones. `beside`, `timeout`, `pythons`, `fitted`: see
+    that it gives beside the new ones. `beside`, `timeout`, `pythons`, `fitted`, `mismatch`: see
     `checker.check`. A model whose examples had to wait for a version is checked when it has one.
     """
     usable = {name: version for name, version in fitted.items() if _is_whole(version)}
@@ -53,6 +54,7 @@ def check_new(
                 pythons=pythons,
                 served=[(spec, result) for spec, result in served if not spec.environment],
                 fitted=usable,
+                mismatch=mismatch,
             )
         report_places(found)
         report_warnings(found)

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from modelsync.deadline import Deadline
 from modelsync.environments import requirements
@@ -17,6 +17,7 @@ from modelsync.models.discovery.repository_files import FolderFiles, RepositoryF
 from modelsync.models.discovery.shared_code import SharedCode, SharedFiles
 from modelsync.models.discovery.work_tree import LocalRepository
 from modelsync.models.types import TreeHash
+from modelsync.releases.store import Releases
 from modelsync.settings import Settings
 from modelsync.sync.source import SourceExport, SourceKind, T
 
@@ -90,3 +91,17 @@ class FolderSource:
 def place(folder: Path) -> str:
     """Return what tells a local folder from others. No client and no file learns its path."""
     return hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
+
+
+def shared_places(settings: Settings) -> frozenset[Path]:
+    """Return the folders outside of that with the models whose files are shared code, or may become
+    that: whoever watches the models watches them too.
+    """
+    repository = LocalRepository.of(settings.state.models)
+    if repository.is_inside:
+        return frozenset()
+    found = {repository.top / root for root in PurePosixPath(repository.subdir).parents}
+    if release := Releases(settings.state.home).current():
+        for folder in (release.path / "shared").glob("*/**/"):
+            found.add(repository.top.joinpath(*folder.relative_to(release.path).parts[2:]))
+    return frozenset(one for one in found if one.is_dir())

@@ -102,6 +102,7 @@ def known_results(
                 measured=entry.measured,
                 placement=entry.placement,
                 warnings=entry.warnings,
+                response=entry.response,
             )
         elif fault := unfit.get((spec.name, spec.version)):
             results[spec.name] = CheckResult(spec.name, spec.version, fault)
@@ -136,6 +137,7 @@ def decide(
         measured=result.measured,
         placement=result.placement,
         warnings=result.warnings,
+        response=result.response,
     )
 
 
@@ -236,6 +238,15 @@ def report_warnings(results: Sequence[CheckResult]) -> None:
                 file=warning.file,
                 line=warning.line,
             )
+
+
+def report_passed_over(found: Sequence[PassedOver], current: Release | None) -> None:
+    """Log what looks like a model and is not taken, once: not what the current release knows."""
+    for one in found:
+        if current is None or one not in current.passed_over:
+            hint = f" ({one.hint})" if one.hint else ""
+            message = f"{one.path} is passed over: {one.reason}{hint}"
+            event(_log, logging.WARNING, message, event="passed_over", path=one.path)
 
 
 def report(entries: Sequence[ModelEntry]) -> None:

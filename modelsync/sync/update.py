@@ -45,6 +45,7 @@ from modelsync.sync.plan import (
     is_unchanged,
     known_results,
     report,
+    report_passed_over,
     satisfied,
     to_be_tried_again,
 )
@@ -159,6 +160,7 @@ class Updater:
             keep_previous = self._settings.sync.on_broken_model == "previous"
             entries = staged.entries(results, current, release_id, keep_previous=keep_previous)
             report(entries)
+            report_passed_over(staged.others, current)
             with storage():
                 answers.write(staging.path, results.values())
             apply_policy(entries, self._settings)
@@ -215,6 +217,7 @@ class Updater:
             timeout=self._settings.sync.check_timeout,
             pythons=self._environments.pythons({spec.environment for spec in specs}),
             fitted=FittedVersions(self._home).serving(),
+            mismatch=self._settings.training.mismatch,
         )
 
     def _report(self, outcome: Outcome, wanted: str) -> None:

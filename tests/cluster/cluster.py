@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import requests
 import yaml
 
-from scripts.cluster import controlplane
+from scripts.cluster import controlplane, node
 from scripts.cluster.daemon import Daemon
 from scripts.cluster.description import Description
-from scripts.cluster.layout import Layout
+from scripts.cluster.layout import Layout, Place
 from tests.waiting import until
 
 Object = dict[str, Any]
@@ -95,23 +98,60 @@ class Cluster:
     def can_stop_api_server(self) -> bool:
         return self._description.kind == "own"
 
-    def stop_api_server(self) -> None:
-        """End the API server; pods and nodes live on without it."""
-        self._api_server.stop()
-
-    def start_api_server(self) -> None:
-        """Start it again, unless it runs; returns when it answers."""
-        self._api_server.start()
-        until(lambda: self.kubectl("get", "--raw", "/readyz"), 60, "the API server answers")
-
     @contextmanager
     def without_api_server(self) -> Iterator[None]:
-        """The API server is away meanwhile."""
-        self.stop_api_server()
+        """The API server is away meanwhile; pods and nodes live on without it.
+
+        So are the controllers, which come back when every kube-proxy has: these ask for it less and
+        less often, and a pod that is removed before they know of it gets requests to the last.
+        """
+        api, *others = (
+            self._daemon(f"kube-{name}")
+            for name in ("apiserver", "controller-manager", "scheduler")
+        )
+        for daemon in (*others, api):
+            daemon.stop()
         try:
             yield
         finally:
-            self.start_api_server()
+            api.start()
+            until(lambda: self.kubectl("get", "--raw", "/readyz"), 60, "the API server answers")
+            self._wait_for_proxies()
+            for daemon in others:
+                daemon.start()
+
+    def _wait_for_proxies(self) -> None:
+        """Return when the rules of every node have an endpoint that is new."""
+        name = f"new-{time.monotonic_ns()}"
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}}
+        endpoints = {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
+        }
+        self.apply(
+            {**service, "spec": {"ports": [{"port": 9}]}},
+            {
+                **endpoints,
+                "addressType": "IPv4",
+                "ports": [{"port": 9}],
+                "endpoints": [{"addresses": [self.host]}],
+            },
+        )
+        for place in self._layout.nodes:
+            until(partial(self._knows, place, name), 60, f"{place.name} follows")
+        self.kubectl("delete", "services,endpointslices", name)
+
+    def _knows(self, place: Place, service: str) -> bool:
+        """Whether the rules of a node have an endpoint of a Service."""
+        pid = node.daemon(self._layout, place, Path(self._description.programs)).pid
+        rules = subprocess.run(
+            ["nsenter", f"--target={pid}", "--net", "nft", "list", "table", "ip", "kube-proxy"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return re.search(rf"goto service-\w+-default/{service}/", rules.stdout) is not None
 
     @property
     def shares_volumes(self) -> bool:
@@ -137,10 +177,9 @@ class Cluster:
             },
         })  # fmt: skip
 
-    @property
-    def _api_server(self) -> Daemon:
+    def _daemon(self, name: str) -> Daemon:
         daemons = controlplane.daemons(self._layout, Path(self._description.programs))
-        return next(daemon for daemon in daemons if daemon.name == "kube-apiserver")
+        return next(daemon for daemon in daemons if daemon.name == name)
 
     def _run(self, program: str, *arguments: str, stdin: str = "", timeout: float) -> str:
         folder = self._description.programs

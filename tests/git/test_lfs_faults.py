@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +22,11 @@ from modelsync.git.lfs.large_files import LargeFiles
 from modelsync.models.types import Fault
 from modelsync.settings import Git
 from modelsync.settings.secret import Secret
+from tests.fixtures.git import GitServer
 from tests.fixtures.lfs import pointer
 from tests.fixtures.lfs_faults import FaultyLfs, Reply, answer
-from tests.waiting import patient
+from tests.fixtures.service import answers
+from tests.waiting import patient, until
 
 DATA, OTHER = b"model " * 50_000, b"other " * 1000
 SECRET = "s3cret-of-the-tests"
@@ -368,6 +374,32 @@ def test_nobody_listens(lfs: FaultyLfs, tmp_path: Path) -> None:
     assert len(lfs.asked("POST")) <= 1 + 4 * fetcher.AT_ONCE
 
 
+def test_an_update_that_is_told_to_end(lfs: FaultyLfs, tmp_path: Path) -> None:
+    """It does not wait for a server that is silent in the middle of a body; the next goes on."""
+
+    def silent() -> Iterator[bytes]:
+        yield DATA[:1000]
+        lfs.closing.wait()
+
+    lfs.on_download += [lambda *_: Reply(200, {}, silent, len(DATA))]
+    with GitServer(tmp_path / "models.git") as server:
+        server.push({"Churn/etls.py": answers("x"), "Churn/model.pkl": pointer(DATA)})
+        environ = {
+            **os.environ,
+            "gitPath": server.url,
+            "MODELSYNC_GIT_PROTOCOLS": "http",
+            "MODELSYNC_GIT_LFS_URL": lfs.url,
+            "MODELSYNC_HOME": str(tmp_path / "home"),
+        }
+        update = subprocess.Popen([sys.executable, "-m", "modelsync.sync.update"], env=environ)
+        left = tmp_path / "home/lfs/incomplete" / hashlib.sha256(DATA).hexdigest()
+        until(left.exists, 30, "the object begins to come")
+        update.terminate()
+        assert update.wait(patient(10)) == 143
+        assert list((tmp_path / "home").glob(".*.tmp")) == []
+        assert list((tmp_path / "home/releases").iterdir()) == []
+
+
 # --- bounds ---------------------------------------------------------------------------------------
 
 
@@ -496,6 +528,53 @@ def test_no_secret_is_logged(
     assert "Git LFS" in ours
     assert SECRET not in caplog.text
     assert "signed-link" not in ours
+
+
+def test_certificates_are_those_that_git_trusts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server whose certificate nobody has signed is not asked, until git is told to trust it."""
+    certificate, key = tmp_path / "certificate", tmp_path / "key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with FaultyLfs((certificate, key)) as lfs:
+        lfs.add(DATA)
+        export = Export(tmp_path, Churn=pointer(DATA))
+        fault = fault_of(export.fetch(lfs, protocols=frozenset({"https"})))
+        assert "certificate of 127.0.0.1" in fault.message
+        monkeypatch.setenv("GIT_SSL_CAINFO", str(certificate))
+        assert export.fetch(lfs, protocols=frozenset({"https"})) == {}
+        assert export.file("Churn") == DATA
+        with FaultyLfs() as plain:
+            lfs.on_batch.append(lambda _: Reply(307, {"Location": f"{plain.url}/objects/batch"}))
+            again = Export(tmp_path / "again", Churn=pointer(DATA))
+            fault = fault_of(again.fetch(lfs, protocols=frozenset({"https"})))
+            assert "leads to a URL with http" in fault.message
+            assert plain.requests == []
+
+
+def test_through_a_proxy(lfs: FaultyLfs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy of git's variables is asked, with its login, for hosts that only it knows; hosts
+    in `no_proxy` are asked themselves.
+    """
+    monkeypatch.setenv("http_proxy", lfs.origin.replace("//", "//proxy:p%40ss@"))
+    lfs.links = lambda oid: {"href": f"http://files.example.com/objects/{oid}"}
+    export = Export(tmp_path, Churn=pointer(DATA))
+    assert export.fetch(lfs, lfs_url="http://lfs.example.com/team/models") == {}
+    assert export.file("Churn") == DATA
+    [batch], [download] = lfs.asked("POST"), lfs.asked("GET")
+    assert batch.path == "http://lfs.example.com/team/models/objects/batch"
+    login = f"Basic {base64.b64encode(b'proxy:p@ss').decode()}"
+    assert batch.headers["proxy-authorization"] == download.headers["proxy-authorization"] == login
+    assert "Authorization" not in download.headers
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with FaultyLfs() as near:
+        near.add(DATA)
+        assert Export(tmp_path / "near", Churn=pointer(DATA)).fetch(near) == {}
 
 
 def test_switched_off(lfs: FaultyLfs, tmp_path: Path) -> None:

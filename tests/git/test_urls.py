@@ -10,7 +10,7 @@ import pytest
 
 from modelsync.errors import SettingsError
 from modelsync.git.mirror import Mirror
-from modelsync.git.url import origin, parse, validate
+from modelsync.git.url import origin, parse, ssh_address, validate
 from modelsync.settings import Git
 
 ALL = frozenset({"https", "ssh", "http", "file"})
@@ -150,3 +150,22 @@ def test_a_user_holds_no_control_character(tmp_path: Path) -> None:
     """It would end the line in which git reads the user."""
     with pytest.raises(SettingsError, match="usergit"):
         Mirror(tmp_path, Git(path="https://h/x", user="a\nb"))
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "path"),
+    [
+        (
+            "ssh://git@git.example.org:2222/a%20b.git",
+            ["-p", "2222", "git@git.example.org"],
+            "/a b.git",
+        ),
+        ("ssh://git.example.org/~me/models", ["git.example.org"], "~me/models"),
+        ("ssh://git@[::1]/models.git", ["git@::1"], "/models.git"),
+        ("git@git.example.org:team/models.git", ["git@git.example.org"], "team/models.git"),
+        ("git.example.org:models.git", ["git.example.org"], "models.git"),
+    ],
+)
+def test_addresses_for_ssh(url: str, address: list[str], path: str) -> None:
+    """The host and the path as git gives them to ssh."""
+    assert ssh_address(parse(Git(path=url))) == (address, path)

@@ -22,8 +22,11 @@ def test_a_new_model_passes_its_check(root: Path) -> None:
             "etls.py",
             "examples/happy.json",
         ]
-    found = check(discover(root), timeout=patient(30), environ=os.environ)
-    assert {result.name: result.fault for result in found} == dict.fromkeys(names)
+    create("Plain", root, function=True)
+    specs = discover(root)
+    assert [spec.name for spec in specs if spec.function] == ["Plain"]
+    found = check(specs, timeout=patient(30), environ=os.environ)
+    assert {result.name: result.fault for result in found} == dict.fromkeys([*names, "Plain"])
     assert all(result.measured.examples == 1 for result in found)
 
 

@@ -137,6 +137,26 @@ def test_the_api_server_restarts(stage: Stage) -> None:
     assert (run.code, stage.api.data["good"]) == (0, commit)
 
 
+def test_pods_that_are_late_and_silent_blame_nobody(stage: Stage) -> None:
+    """As after an outage of the API server that was longer than their deadline: the run waits, the
+    next one too, and the commit is good once they are ready.
+    """
+    good = stage.rolled_out()
+    commit = push(stage.git, 1)
+    stage.api.fate[commit] = "late"
+    run = stage.run(MODELSYNC_ROLLOUT_TIMEOUT=setting(10))
+    assert (run.code, len(run.lines(result="waiting")) > 0) == (75, True), run.log.read_text()
+    assert (stage.api.pin, stage.api.data["good"], stage.api.told()) == (
+        commit,
+        good,
+        ["RolloutStarted"],
+    )
+    run = stage.start()
+    until(lambda: run.lines(result="waiting"))
+    stage.api.fate.clear()
+    assert (run.code, stage.api.data["good"]) == (0, commit), run.log.read_text()
+
+
 def test_the_api_server_stays_away(stage: Stage) -> None:
     """Exit 75 within the run's own deadline, with the reason; nothing has changed."""
     good = stage.rolled_out()

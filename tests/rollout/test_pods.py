@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from modelsync.rollout.pods import Complaint, Diagnosis, diagnose
+from modelsync.rollout.pods import Complaint, diagnose
 
 NOW = datetime.now(UTC)
+PATIENCE = 300
+"""Seconds that each pod gets."""
 
 
 @contextmanager
@@ -79,16 +81,17 @@ def test_a_pod_that_cannot_get_its_commit_is_told_from_one_that_cannot_serve_it(
     answer = {"detail": "no release yet: so it is", **({"reason": reason} if reason else {})}
     with probed(answer) as port:
         said = Complaint("not ready: no release yet: so it is", away=away)
-        assert diagnose([pod(port), pod(port)], NOW) == Diagnosis([said])
+        assert diagnose([pod(port), pod(port)], NOW, PATIENCE) == [said]
 
 
-def test_a_pod_that_answers_ready_by_now_is_recovering() -> None:
+def test_a_pod_that_answers_ready_by_now_has_no_complaint() -> None:
     """The kubelet asks every few seconds: a commit is not to blame for these seconds."""
     with probed({"status": "ready"}, 200) as ready, probed({"detail": "no release yet"}) as not_yet:
-        assert diagnose([pod(ready), pod(ready)], NOW) == Diagnosis([], recovering=True)
+        assert diagnose([pod(ready), pod(ready)], NOW, PATIENCE) == []
         said = Complaint("not ready: no release yet")
-        assert diagnose([pod(ready), pod(not_yet)], NOW) == Diagnosis([said], recovering=False)
-        assert diagnose([pod(ready, name="beside")], NOW) == Diagnosis([], recovering=False)
+        assert diagnose([pod(ready), pod(not_yet)], NOW, PATIENCE) == [said]
+        beside = [Complaint("beside is not ready")]
+        assert diagnose([pod(ready, name="beside")], NOW, PATIENCE) == beside
 
 
 def test_a_container_that_has_ended_says_how() -> None:
@@ -99,22 +102,48 @@ def test_a_container_that_has_ended_says_how() -> None:
     back_off = client.V1ContainerState(
         waiting=client.V1ContainerStateWaiting(reason="CrashLoopBackOff")
     )
-    found = diagnose([pod(1, state=back_off, last_state=killed)], NOW)
-    assert found.complaints == [
+    assert diagnose([pod(1, state=back_off, last_state=killed)], NOW, PATIENCE) == [
         Complaint("CrashLoopBackOff"),
         Complaint("modelsync ended with 137 (OOMKilled)"),
     ]
 
 
-@pytest.mark.parametrize(("seconds", "recovering"), [(5, True), (300, False)])
-def test_pods_that_have_just_got_ready_are_not_to_blame(seconds: int, recovering: bool) -> None:
-    """Their controller may not have noticed yet; ready for long, they are not what keeps a rollout
-    from its end.
+def test_each_pod_gets_its_time_whatever_kept_it_from_starting() -> None:
+    """From the start of its container, or from when no node was found for it; after a restart it
+    has had its time.
     """
-    ready = pod(1, ready=True)
-    since = NOW - timedelta(seconds=seconds)
-    ready.status.conditions = [
-        client.V1PodCondition(type="Ready", status="True", last_transition_time=since)
+
+    def running(seconds: float, **status: Any) -> client.V1Pod:
+        started = client.V1ContainerStateRunning(started_at=NOW - timedelta(seconds=seconds))
+        return pod(1, state=client.V1ContainerState(running=started), **status)
+
+    fails = [Complaint("its readiness probe fails")]
+    assert diagnose([running(PATIENCE - 1)], NOW, PATIENCE) == []
+    assert diagnose([running(PATIENCE + 1)], NOW, PATIENCE) == fails
+    assert diagnose([running(1, restart_count=1)], NOW, PATIENCE) == fails
+    assert diagnose([unplaced(PATIENCE - 1)], NOW, PATIENCE) == []
+    said = [Complaint("not scheduled: 0/2 nodes are available")]
+    assert diagnose([unplaced(PATIENCE + 1)], NOW, PATIENCE) == said
+
+
+def unplaced(seconds: float) -> client.V1Pod:
+    """A pod for which no node has been found so long."""
+    found = pod(1)
+    found.status.container_statuses = None
+    found.status.conditions = [
+        client.V1PodCondition(
+            type="PodScheduled",
+            status="False",
+            message="0/2 nodes are available",
+            last_transition_time=NOW - timedelta(seconds=seconds),
+        )
     ]
-    assert diagnose([ready], NOW) == Diagnosis([], recovering)
-    assert not diagnose([], NOW).recovering
+    return found
+
+
+def test_pods_that_are_ready_or_silent_have_no_complaint() -> None:
+    """They are not what keeps a rollout from its end."""
+    ready, silent = pod(1, ready=True), pod(1)
+    ready.status.conditions = [client.V1PodCondition(type="Ready", status="True")]
+    silent.status = client.V1PodStatus()  # nobody has looked at it
+    assert diagnose([ready, silent], NOW, PATIENCE) == diagnose([], NOW, PATIENCE) == []

@@ -4,13 +4,15 @@ real service: versions, what is checked again, and that two commits never mix.
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fixtures.git import GitServer
-from tests.fixtures.service import Service
+from tests.fixtures.service import Service, serving, write_model
 from tests.service.following import following
 from tests.waiting import until
 
@@ -73,14 +75,30 @@ def pushed(service: Service, server: GitServer, files: dict[str, str | None]) ->
 
 
 def _serves(service: Service, commit: str) -> bool:
-    answer = service.post("Alone").headers.get("X-Modelsync-Release")
-    return bool(service.status()["served_commit"] == commit and answer == service.release()["id"])
+    return bool(service.status()["served_commit"] == commit) and (
+        service.post("Alone").headers.get("X-Modelsync-Release") == service.release()["id"]
+    )
 
 
 def changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
     """The models whose wanted version is another one."""
     key = "wanted_version"
     return {name for name in after if after[name][key] != before.get(name, {}).get(key)}
+
+
+def test_saving_shared_code_is_enough(tmp_path: Path) -> None:
+    """`serve --watch` of a folder in a git work tree, whose shared code lies beside it."""
+    top = tmp_path / "work"
+    (top / "common" / "deep").mkdir(parents=True)
+    subprocess.run(["git", "init", "-q", str(top)], check=True)
+    features = top / "common" / "deep" / "features.py"
+    features.write_text("x = 0\n")
+    models = top / "models"
+    write_model(models, "Model", using("from common.deep.features import x", "x"))
+    with serving(tmp_path, models, arguments=("--watch",)) as service:
+        assert service.post("Model").json() == {"value": 0}
+        features.write_text("x = 1\n")
+        until(lambda: service.post("Model").json() == {"value": 1}, 60)
 
 
 def test_a_change_of_shared_code_reaches_its_users_alone(

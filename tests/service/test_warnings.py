@@ -27,6 +27,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     models = folder / "models_serve"
     write_model(models, "Fails", FAILS)
     write_model(models, "Stale", answers(1, "Stale"))
+    write_model(models / "team", "Price", answers(1, "Price"))
     with serving(folder, models, MODELSYNC_WORKERS="1") as running:
         write_model(models, "Stale", BROKEN + answers(2, "Stale"))
         until(lambda: sync(running, models, "--wait", "--strict") == 1)
@@ -78,6 +79,9 @@ def test_a_warning_is_told_by_get_page_and_log(service: Service) -> None:
     page = requests.get(f"{service.url}/models/", headers={"Accept": "text/html"}, timeout=10).text
     assert "Warning: etls.py:3: it fails, called with the made-up variables" in page
     assert service.lines(event="model_warning", model="Fails", kind="failed-call")
+    assert "<code>team/Price</code>: " in page
+    [line] = service.lines(event="passed_over")
+    assert line["path"] == "team/Price"
 
 
 def test_a_release_without_any_model_that_loads_is_not_ready(tmp_path: Path) -> None:

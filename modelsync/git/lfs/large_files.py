@@ -37,7 +37,7 @@ from modelsync.settings import Git
 SHARE = 0.9
 """The part of the time left that files may take, so that the other models are published in time."""
 
-ROOM = 64 * 1024**2
+ROOM = 8 * 1024**2
 """Bytes of the disk that no object takes."""
 
 _log = logging.getLogger(__name__)
@@ -192,6 +192,7 @@ class LargeFiles:
         return failures
 
     def _fetch(self, commit: str, missing: list[LfsPointer], deadline: Deadline) -> Failures:
+        """Fetch objects from the server, and log how that went."""
         started = time.monotonic()
         schemes = frozenset({"https"} | (self._git.protocols & {"http"}))
         patience = max(1.0, min(15.0, deadline.seconds / 8))

@@ -31,7 +31,8 @@ class LoadedArtefact:
     """An artefact in memory: the model in it, how it is called, and a text for the API reference.
 
     `batches`: one call can take several rows. `kind`: the type of the model, such as
-    `LogisticRegression`; `steps`: the names of the steps of a pipeline, in order.
+    `LogisticRegression`; `steps`: the names of the steps of a pipeline, in order. `noted`: the
+    texts of the warnings with which its library has loaded it.
     """
 
     instance: Any
@@ -41,6 +42,7 @@ class LoadedArtefact:
     kind: str
     steps: tuple[str, ...] = ()
     batches: bool = True
+    noted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 from modelsync.models.artefacts import booster_files, onnx, pickles, skops, torchscript
@@ -71,6 +72,7 @@ def load(folder: Path, file: str) -> LoadedArtefact:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         loaded = artefact_format.load(folder / file)
-    for message in dict.fromkeys(" ".join(str(one.message).split()) for one in caught):
+    noted = tuple(dict.fromkeys(" ".join(str(one.message).split()) for one in caught))
+    for message in noted:
         _log.warning("%s/%s: %s", folder.name, file, message)
-    return loaded
+    return replace(loaded, noted=noted)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelsync.models.binding.calls import Calls
 from modelsync.models.binding.typehints import Call, Schema
+from modelsync.models.schemas import json_values
 from modelsync.models.types import ModelSpec
 
 if TYPE_CHECKING:
@@ -19,9 +20,11 @@ def by_schema(spec: ModelSpec, calls: Calls) -> Calls:
 
     What does not fit raises VariablesInvalid. A model that takes its row as the list `x` gets the
     columns in the order of the schema.
+
+    Their JSON schema holds what JSON can hold, whatever the model's code has written into it.
     """
     if spec.schema is None:
-        return calls
+        return replace(calls, schema=json_values.plain(calls.schema)) if calls.schema else calls
     # Here: most models need none.
     from modelsync.models.schemas import json_schema
     from modelsync.models.schemas.requests import BY_PLACE, RequestSchema
@@ -35,7 +38,7 @@ def by_schema(spec: ModelSpec, calls: Calls) -> Calls:
     return replace(
         calls,
         call=_after(typed, call),
-        schema=json_schema.of(spec.schema, given),
+        schema=json_values.plain(json_schema.of(spec.schema, given)),
         bind=_after(typed, bind) if bind else None,
     )
 

@@ -7,8 +7,10 @@ what does not fit. Any other type is refused when the model is loaded.
 
 from __future__ import annotations
 
+import dataclasses
 import types
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+import typing
+from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
 
 from modelsync.models.binding.invalid import invalid
 from modelsync.models.binding.plain_checks import (
@@ -23,6 +25,8 @@ from modelsync.models.binding.typehints import (
     Schema,
     Validate,
     Variables,
+    is_dict,
+    is_structure,
     unfillable,
 )
 
@@ -61,6 +65,11 @@ def arguments(
     return _validate(fields_of(checks, set(required), keep=open_ended)), schema
 
 
+def response(kind: Any) -> Schema | None:
+    """Return the JSON schema of the answers of a method that returns this type."""
+    return _schema(kind)
+
+
 def _validate(check: Check) -> Validate:
     def validate(variables: Variables) -> Any:
         try:
@@ -76,17 +85,40 @@ def _validate(check: Check) -> Validate:
 _NAMES = {float: "number", int: "integer", str: "string", bool: "boolean", type(None): "null"}
 
 
-def _schema(hint: Any) -> Schema:
+MAX_DEPTH = 8
+"""Structures within each other that a schema shows; one may hold itself."""
+
+
+def _schema(hint: Any, depth: int = 0) -> Schema:
     """Return the JSON schema of a type, which may accept more than the type does."""
     origin, parts = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return _schema(parts[0])
+    if origin in (Annotated, Required, NotRequired):
+        return _schema(parts[0], depth)
     if origin in (Union, types.UnionType):
-        return {"anyOf": [_schema(part) for part in parts]}
+        return {"anyOf": [_schema(part, depth) for part in parts]}
     if origin is Literal:
         return {"enum": list(parts)}
     if hint in _NAMES:
         return {"type": _NAMES[hint]}
     if (origin or hint) in LISTS:
-        return {"type": "array", "items": _schema(parts[0]) if parts else {}}
-    return {} if hint in (Any, object) else {"type": "object"}
+        return {"type": "array", "items": _schema(parts[0], depth) if parts else {}}
+    if isinstance(hint, type) and is_structure(hint) and depth < MAX_DEPTH:
+        return _structure(hint, depth)
+    if is_dict(hint) and len(parts) == 2 and depth < MAX_DEPTH:
+        return {"type": "object", "additionalProperties": _schema(parts[1], depth + 1)}
+    is_object = is_structure(hint) or is_dict(hint)
+    return {"type": "object"} if is_object else {}
+
+
+def _structure(kind: type, depth: int) -> Schema:
+    """Return the schema of a dataclass or a TypedDict by the types of its fields."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    if dataclasses.is_dataclass(kind):
+        hints = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    needed = getattr(kind, "__required_keys__", hints)
+    return {
+        "type": "object",
+        "title": kind.__name__,
+        "properties": {name: _schema(part, depth + 1) for name, part in hints.items()},
+        "required": [name for name in hints if name in needed],
+    }

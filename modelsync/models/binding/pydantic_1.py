@@ -60,6 +60,18 @@ def arguments(
     return _checked(named), _schema(made)
 
 
+def response(kind: Any) -> Schema | None:
+    """Return the JSON schema of the answers of a method that returns this type; None without one.
+
+    Version 1 knows only some of the types that a dict may have as values.
+    """
+    if isinstance(kind, type) and issubclass(kind, _v1.BaseModel):
+        model: Any = kind
+        schema: Schema = model.schema(by_alias=False)
+        return schema
+    return plain_types.response(kind)
+
+
 def _made(hints: dict[str, Any], definitions: dict[str, Any], extra: Any) -> Any:
     """Make a model of fields. Raises ModelBroken, which names the parameter that none can be of."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import types
 import typing
+from contextlib import suppress
 from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_origin
 
 import typing_extensions
 from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
-from pydantic.errors import PydanticInvalidForJsonSchema
 
 from modelsync.errors import VariablesInvalid
 from modelsync.models.binding import library_types
@@ -17,9 +16,15 @@ from modelsync.models.binding.constraints import Finite, Length
 from modelsync.models.binding.fail_fast import fail_fast, is_large
 from modelsync.models.binding.invalid import MAX_FIELDS, invalid, too_many
 from modelsync.models.binding.typehints import Schema, Validate, Variables, unfillable
+from modelsync.models.schemas import json_values
 
 MOST_ERRORS = 10_000
 """Errors that are made into messages."""
+
+MOST_DEFAULTS = 1000
+"""Items, or characters, of a default that is shown."""
+
+_ANY_TYPE = ConfigDict(arbitrary_types_allowed=True)
 
 # What pydantic raises for a type that it cannot validate.
 _NO_VALIDATOR = (PydanticUserError, TypeError, NameError)
@@ -62,11 +67,30 @@ def arguments(
     return _both(_adapter_of(hints, _typed_dict("Variables", keys, config)))
 
 
-def _schema_default(default: Any) -> Schema | None:
-    """Return the default as JSON schema has it; None if JSON cannot hold it."""
-    if isinstance(default, float) and not math.isfinite(default):
+def response(kind: Any) -> Schema | None:
+    """Return the JSON schema of the answers of a method that returns this type; None without one.
+
+    Fields have their own names, as answers do, even if they have an alias.
+    """
+    from modelsync.models.binding.described_types import described
+
+    # Whatever it holds may be of any type: nothing is validated by it.
+    holder = _typed_dict("Answer", {"it": _modern(kind, ())}, _ANY_TYPE)
+    aliases = getattr(kind, "model_config", {}).get("serialize_by_alias", False)
+    found = described(TypeAdapter(holder), "serialization", by_alias=aliases)
+    if found is None:
         return None
-    return {"default": default} if isinstance(default, str | int | float | None) else None
+    definitions = {"$defs": found["$defs"]} if "$defs" in found else {}
+    return {**found["properties"]["it"], **definitions}
+
+
+def _schema_default(default: Any) -> Schema | None:
+    """Return the default as JSON schema has it; None if JSON cannot hold it, or it is large."""
+    with suppress(Exception):  # what has no length is small
+        if len(default) > MOST_DEFAULTS:
+            return None
+    shown = json_values.of(default)
+    return None if shown is json_values.NOTHING else {"default": shown}
 
 
 def _both(adapter: TypeAdapter[Any]) -> tuple[Validate, Schema]:
@@ -96,10 +120,9 @@ def _validator_of(adapter: TypeAdapter[Any]) -> Validate:
 
 def _schema_of(adapter: TypeAdapter[Any]) -> Schema:
     """Return the JSON schema of what the adapter validates."""
-    try:
-        return adapter.json_schema()
-    except PydanticInvalidForJsonSchema:  # a type that validates but has no JSON schema
-        return {"type": "object"}
+    from modelsync.models.binding.described_types import described
+
+    return described(adapter, "validation", by_alias=True) or {"type": "object"}
 
 
 def _adapter_of(hints: dict[str, Any], kind: Any) -> TypeAdapter[Any]:

@@ -34,15 +34,21 @@ def resolve(parameter: inspect.Parameter, method: Callable[..., Any]) -> Any:
     annotation = parameter.annotation
     if annotation is inspect.Parameter.empty:
         return Any
-    function = inspect.unwrap(method)
-    scope = getattr(getattr(function, "__func__", function), "__globals__", {})
     try:
-        return _evaluated(annotation, scope)
+        return evaluate(annotation, method)
     except Exception as error:
         text = str(annotation)
         if text.rpartition(".")[2] == "DataFrame":  # imported for type checkers only
             return "DataFrame"
         raise unfillable(parameter.name, text, f"{type(error).__name__}: {error}") from error
+
+
+def evaluate(annotation: Any, method: Callable[..., Any]) -> Any:
+    """Return the type that an annotation of a method means, also as a string. Raises NameError."""
+    function = inspect.unwrap(method)
+    return _evaluated(
+        annotation, getattr(getattr(function, "__func__", function), "__globals__", {})
+    )
 
 
 def _evaluated(annotation: Any, scope: dict[str, Any]) -> Any:

@@ -24,6 +24,8 @@ class _Validator(Protocol):
         self, hints: dict[str, Any], defaults: dict[str, Any], *, open_ended: bool
     ) -> tuple[Validate, Schema]: ...
 
+    def response(self, kind: Any) -> Schema | None: ...
+
 
 def structure(parameter: str, kind: Any) -> tuple[Validate, Schema]:
     """Return the validator and the JSON schema of one type that describes the whole object.
@@ -49,6 +51,13 @@ def arguments(
     them. Raises ModelBroken, which names the parameter whose type cannot be made of JSON.
     """
     return _validator().arguments(hints, defaults, open_ended=open_ended)
+
+
+def response(kind: Any) -> Schema | None:
+    """Return the JSON schema of the answers of a method that returns this type; None without
+    one.
+    """
+    return _validator().response(kind)
 
 
 @cache

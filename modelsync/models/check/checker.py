@@ -16,9 +16,10 @@ from modelsync import orphans
 from modelsync.models import convention, hints
 from modelsync.models.check.check_process import Checked, CheckProcess, Progress
 from modelsync.models.discovery import training_plan
+from modelsync.models.loading import library_versions
 from modelsync.models.model_warnings import ModelWarning
 from modelsync.models.types import CheckResult, ModelName, ModelSpec
-from modelsync.models.versions import FittedVersion
+from modelsync.models.versions import FittedVersion, Mismatch
 
 MODELS_OF_A_PROCESS = 10
 """Models from which on one more check process is worth its start."""
@@ -36,6 +37,7 @@ def check(
     pythons: Mapping[str, Path] = MappingProxyType({}),
     served: Sequence[Checked] = (),
     fitted: Mapping[str, FittedVersion] = MappingProxyType({}),
+    mismatch: Mismatch = "warn",
     on_progress: Progress | None = None,
 ) -> list[CheckResult]:
     """Load the models and run their examples; return one result for each, in their order.
@@ -45,11 +47,12 @@ def check(
     folders (`common/`, `shared.py`), for hints. `pythons`: the Python of each environment, by its
     id; models of one are checked together, by its Python. `served`: models that serve already and
     are not checked again, but beside which the others must be right. `fitted`: the versions with
-    which trained models serve, by model. `on_progress` is called with
+    which trained models serve, by model. `mismatch`: whether a model that was fitted with other
+    libraries is broken. `on_progress` is called with
     each result as it comes; the placement may still change. A model that does not end, or that ends
     the process, is broken. No process that a model started outlives this call.
     """
-    checks = _Checks(timeout, environ, beside, pythons, fitted, on_progress)
+    checks = _Checks(timeout, environ, beside, pythons, fitted, mismatch, on_progress)
     for spec in specs:
         if spec.fault:
             checks.record(CheckResult(spec.name, spec.version, spec.fault))
@@ -75,6 +78,7 @@ class _Checks:
     beside: Collection[str]
     pythons: Mapping[str, Path]
     fitted: Mapping[str, FittedVersion]
+    mismatch: Mismatch
     on_progress: Progress | None
     results: dict[ModelName, CheckResult] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
@@ -83,7 +87,8 @@ class _Checks:
 
     def record(self, result: CheckResult) -> None:
         """Keep a result and report it; called in any thread."""
-        result = replace(result, fault=hints.beside(result.fault, self.beside))
+        fault = result.fault or library_versions.refused(result.warnings, self.mismatch)
+        result = replace(result, fault=hints.beside(fault, self.beside))
         with self._lock:
             self.results[result.name] = result
             if self.on_progress:

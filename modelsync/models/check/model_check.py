@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, TextIO, cast
 
 from modelsync.errors import ModelBroken
+from modelsync.models.binding import calls, return_types
 from modelsync.models.check import activity, baseline, held_objects, stored, uncalled
 from modelsync.models.check.baseline import Baseline
 from modelsync.models.check.footprint import Footprint
@@ -95,7 +96,9 @@ class ModelCheck:
             spec.name,
             spec.version,
             measured=replace(measured, call_seconds=found.seconds),
+            warnings=model.warnings,
             answers=tuple(found.answers) if found.is_steady else None,
+            response=_response(model),
         )
         self.channel.send(
             {"answered": to_json(result), "facts": to_json(facts), "libraries": _libraries(known)}
@@ -159,6 +162,15 @@ class ModelCheck:
         template.close()
         repeats = len(sequences) == 2 and sequences[0] == sequences[1] and sequences[0] is not None
         return {"outcomes": outcomes | {"repeats": repeats}, "sequence": sequences[:1]}
+
+
+def _response(model: LoadedModel) -> dict[str, Any] | None:
+    """Return the schema of the answers of a model that is code; here, since a runner that serves
+    one does without pydantic.
+    """
+    if model.spec.artefact:
+        return None
+    return return_types.schema_of(model.instance, calls.method_of)
 
 
 def _is_serial(spec: ModelSpec, *, is_async: bool) -> bool:

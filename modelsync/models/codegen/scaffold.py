@@ -14,9 +14,10 @@ from modelsync.models.types import Fault
 TEMPLATE = "new"
 
 
-def create(name: str, root: Path) -> list[Path]:
+def create(name: str, root: Path, *, function: bool = False) -> list[Path]:
     """Make `root`/`name` with an `etls.py` and an example; return the paths of the files.
 
+    `function`: the model is a plain function in place of a class.
     Raises ModelBroken (stage `name`), and writes nothing, if no model can have that name, or
     if a folder of that name exists, also with other upper and lower case.
     """
@@ -32,9 +33,10 @@ def create(name: str, root: Path) -> list[Path]:
     for template in environment.list_templates():
         path = root / name / template.removesuffix(".j2")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(
-            environment.get_template(template).render(class_name=_class_name(name)), "utf-8"
+        text = environment.get_template(template).render(
+            class_name=_class_name(name), function=function
         )
+        path.write_text(text, "utf-8")
         written.append(path)
     return written
 

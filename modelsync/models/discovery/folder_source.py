@@ -183,7 +183,7 @@ class Folder:
         return None
 
     def _module_of(self, module: Module, node: ast.expr) -> Module | None:
-        """Return the module of the folder that `steps` or `steps.first` names."""
+        """Return the module of the folder that an expression such as `steps` names."""
         top, *inner = ast.unparse(node).split(".")
         if top not in module.imports:
             return None

@@ -35,8 +35,8 @@ def find(folder: Folder, spec: ModelSpec) -> list[Predicting]:
 
 
 def of_name(folder: Folder, module: Module, name: str) -> Iterator[Predicting]:
-    """Yield the functions that a global name is, or is made of: `timed(predict)`, `model.predict`,
-    `Predictor(3)`.
+    """Yield the functions that a global name is, or is made of: that of a decorator's argument, of
+    an object's method, or of a class whose objects can be called.
     """
     for found in folder.functions(module, name):
         yield Predicting(*found)

@@ -82,14 +82,9 @@ class RepositoryCode:
         return [folder] if folder in self.folders else []
 
     def packages(self, used: Collection[str]) -> set[str]:
-        """Return the folders that hold modules, up to the roots; those of models are none."""
-        found: set[str] = set()
-        for path in used:
-            for parent in PurePosixPath(path).parents:
-                if (folder := path_of(parent)) in self.roots or folder in found:
-                    break
-                found.add(folder)
-        return found - self.folders
+        """Return the folders that hold modules; roots and the folders of models are none."""
+        found = {path_of(PurePosixPath(path).parent) for path in used}
+        return found.difference(self.roots, self.folders)
 
     def data(self, folder: str) -> list[str]:
         """Return the files in a package that are no Python, also those in folders without any."""

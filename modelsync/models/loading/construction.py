@@ -108,6 +108,7 @@ def _instances(module: ModuleType, kind: Any) -> list[Any]:
 
 
 def _constructor(kind: Callable[..., Any], name: str, path: str) -> Constructor:
+    """Return how a class or factory is called. Raises ModelBroken if the path is not enough."""
     parameters, scope = _signature(kind, name)
     if parameters is None:
         return Constructor(partial(kind, path), takes_path=False)

@@ -29,7 +29,7 @@ from modelsync.models.data_schema import as_mapping
 from modelsync.models.diagnosis import from_exception
 from modelsync.models.isolation import fork_guard, import_hooks, plain_names, process_state
 from modelsync.models.isolation.model_package import Package
-from modelsync.models.loading import construction, lifecycle
+from modelsync.models.loading import construction, library_versions, lifecycle
 from modelsync.models.search_roots import SearchRoots
 from modelsync.models.types import Fault, LoadedModel, ModelSpec
 from modelsync.models.versions import FittedVersion, Mismatch
@@ -107,6 +107,8 @@ def load(
             plain_names.loading(package),
         ):
             model = context.run(_load, spec, path, package, stored)
+            if fault := library_versions.refused(model.warnings, mismatch):
+                raise ModelBroken(fault)
     except ModelBroken:
         import_hooks.close_package(package.name)
         raise
@@ -146,7 +148,11 @@ class Stored:
 
 
 def _load(spec: ModelSpec, path: Path, package: Package, stored: Stored | None) -> LoadedModel:
-    model = _artefact(spec, path) if spec.artefact else _instance(spec, path, package, stored)
+    with library_versions.watching() as noted:
+        model = _artefact(spec, path) if spec.artefact else _instance(spec, path, package, stored)
+    model.warnings += library_versions.described(noted)
+    if stored:
+        model.warnings += library_versions.of_version(stored.fitted)
     model.examples = examples.read(path)
     model.package = package.name
     return model
@@ -170,6 +176,7 @@ def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
         bind=found.bind,
         call_batch=found.call_batch,
         artefact=ArtefactFacts(artefact.features.names, artefact.kind, artefact.steps),
+        warnings=library_versions.described(artefact.noted, spec.artefact),
     )
 
 

@@ -65,6 +65,14 @@ def _minor(version: str) -> list[str]:
     return version.split(".")[:2]
 
 
+def shown(differences: Mapping[str, tuple[str, str]]) -> str:
+    """Return differences for a message."""
+    return ", ".join(
+        f"{name} {then} (here {f'is {now}' if now else 'it is not installed'})"
+        for name, (then, now) in differences.items()
+    )
+
+
 def compare(fitted: FittedVersion, mismatch: Mismatch) -> None:
     """Warn in the log, once, if a version was made with other libraries.
 
@@ -73,11 +81,7 @@ def compare(fitted: FittedVersion, mismatch: Mismatch) -> None:
     found = differences(fitted.libraries)
     if not found:
         return
-    shown = ", ".join(
-        f"{name} {then} (here {f'is {now}' if now else 'it is not installed'})"
-        for name, (then, now) in found.items()
-    )
-    message = f"version {fitted.number} of {fitted.model} was fitted with {shown}"
+    message = f"version {fitted.number} of {fitted.model} was fitted with {shown(found)}"
     code = fitted.serializer == "cloudpickle" and PYTHON in found
     if mismatch == "refuse" or code:
         why = "; its code runs in no other Python" if code else ""
