@@ -22,6 +22,17 @@ SHAPE = (
 )
 
 
+OF_PYTHON = {
+    "NaN": "null",
+    "Infinity": "null",
+    "None": "null",
+    "True": "true",
+    "False": "false",
+    "'": '"',
+}
+"""What Python writes and JSON does not have, and what to write for it."""
+
+
 def read(folder: Path) -> tuple[Example, ...]:
     """Read the examples of a model's folder that are answered, sorted by file name.
 
