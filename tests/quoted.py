@@ -40,7 +40,8 @@ NOT_OURS = {
     *("helpers", "helpers.py", "helpers.Scaler", "json.py", "shared.py", "common/"),
     # Code that models share.
     *("utils.py", "utils", "utils.Scaler", "common.features", "common.features.Scaler"),
-    *("common/features.py", "models_serve.Churn.helpers.Scaler"),
+    *("common/features.py", "models_serve.Churn.helpers.Scaler", "models_serve.Churn.helpers"),
+    "Churn/Churn.py",
     *("pipeline.pkl", "model.pkl", "model.onnx"),
     # Models, labels, data files and paths of examples in docs.
     *("Forest", "Survival", "canary", "stable", "a.csv.gz", "a.jsonl", "models_serve/model/"),
