@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import posixpath
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from modelsync.git.process import GitRunner
 from modelsync.git.tree import content
 from modelsync.models.discovery.repository_files import Kind, is_content, joined
+
+T = TypeVar("T")
 
 LONGEST_CHAIN = 40
 """Links that lead to links, as the kernel follows them."""
@@ -28,7 +30,7 @@ LINKS: dict[str, Kind] = {TREE: "linked folder", SUBMODULE: "link"}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CommitEntry:
     """An entry of a tree: its mode, without leading zeros, and the hash of its object."""
 
     mode: str
@@ -43,8 +45,8 @@ class CommitFiles:
 
     def __init__(self, batch: subprocess.Popen[bytes], tree: str) -> None:
         self._batch = batch
-        self._top = Entry(TREE, tree)
-        self._trees: dict[str, dict[str, Entry]] = {}
+        self._top = CommitEntry(TREE, tree)
+        self._trees: dict[str, dict[str, CommitEntry]] = {}
 
     def names(self, folder: str) -> Mapping[str, Kind]:
         """Read the tree of the folder once."""
@@ -77,12 +79,12 @@ class CommitFiles:
 
     # --- trees ------------------------------------------------------------------------------------
 
-    def _existing(self, path: str) -> Entry:
+    def _existing(self, path: str) -> CommitEntry:
         if (found := self._find(path)) is None:
             raise FileNotFoundError(path)
         return found
 
-    def _find(self, path: str) -> Entry | None:
+    def _find(self, path: str) -> CommitEntry | None:
         """Return what a path leads to; None if that is not in the repository."""
         for _ in range(LONGEST_CHAIN):
             found = self._walk(path)
@@ -91,7 +93,7 @@ class CommitFiles:
             path = found
         return None
 
-    def _walk(self, path: str) -> Entry | str | None:
+    def _walk(self, path: str) -> CommitEntry | str | None:
         """Return the entry at a path; another path, if there is a link on the way."""
         entry, parts = self._top, path.split("/") if path else []
         for place, part in enumerate(parts):
@@ -105,26 +107,27 @@ class CommitFiles:
                 return None if is_outside or "\0" in text else "" if aim == "." else aim
         return entry
 
-    def _tree(self, sha: str) -> dict[str, Entry]:
+    def _tree(self, sha: str) -> dict[str, CommitEntry]:
         """Return the entries of a tree object: `<mode> <name>NUL<20 bytes>` each."""
         if sha not in self._trees:
             data = b"".join(content(self._batch, sha, b"tree"))
-            found: dict[str, Entry] = {}
+            found: dict[str, CommitEntry] = {}
             start = 0
             while start < len(data):
                 end = data.index(b"\0", start)
                 mode, _, name = data[start:end].partition(b" ")
                 text = os.fsdecode(name)
                 if text not in ("", ".", "..") and "/" not in text:
-                    found[text] = Entry(mode.decode().lstrip("0"), data[end + 1 : end + 21].hex())
+                    found[text] = CommitEntry(
+                        mode.decode().lstrip("0"), data[end + 1 : end + 21].hex()
+                    )
                 start = end + 21
             self._trees[sha] = found
         return self._trees[sha]
 
 
-@contextmanager
-def open_commit(run: GitRunner, commit: str) -> Iterator[CommitFiles]:
-    """Give the files of a commit. Raises SyncError."""
+def inspect(run: GitRunner, commit: str, action: Callable[[CommitFiles], T]) -> T:
+    """Call `action` with the files of a commit. Raises SyncError, and whatever `action` raises."""
     tree = run("rev-parse", "--verify", "-q", f"{commit}^{{tree}}", local=True).strip()
     with run.process("cat-file", "--batch", stdin=subprocess.PIPE) as batch:
-        yield CommitFiles(batch, tree)
+        return action(CommitFiles(batch, tree))

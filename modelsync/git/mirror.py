@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from modelsync.deadline import Deadline
 from modelsync.errors import MirrorCorrupt, RefNotFound, SyncError
 from modelsync.files import remove_tree, storage
 from modelsync.git import auth, maintenance, refs, tree
-from modelsync.git.commit_files import CommitFiles, open_commit
+from modelsync.git.commit_files import CommitFiles, inspect
 from modelsync.git.process import GitRunner, session
 from modelsync.git.refs import Ref
 from modelsync.git.retries import retried
@@ -208,9 +209,8 @@ class Mirror:
         `fetch`.
         """
         with self._session(deadline) as run:
-            return self._healed(
-                run, deadline, lambda: tree.versions(run, commit, self._git.subdir), commit
-            )
+            action = partial(tree.versions, run, commit, self._git.subdir)
+            return self._healed(run, deadline, action, commit)
 
     def suggested_subdir(self, commit: str, deadline: Deadline) -> str | None:
         """The folder of the commit that holds `<Model>/etls.py`; None if there is none.
@@ -228,12 +228,8 @@ class Mirror:
         """
         with self._session(deadline) as run:
             try:
-                return self._healed(
-                    run,
-                    deadline,
-                    lambda: tree.export(run, commit, self._git.subdir, target),
-                    commit,
-                )
+                action = partial(tree.export, run, commit, self._git.subdir, target)
+                return self._healed(run, deadline, action, commit)
             except BaseException:
                 with suppress(OSError):
                     remove_tree(target)
@@ -244,13 +240,8 @@ class Mirror:
 
         Raises SyncError as `fetch`, and whatever `action` raises.
         """
-
-        def inspected(run: GitRunner) -> T:
-            with open_commit(run, commit) as files:
-                return action(files)
-
         with self._session(deadline) as run:
-            return self._healed(run, deadline, lambda: inspected(run), commit)
+            return self._healed(run, deadline, partial(inspect, run, commit, action), commit)
 
     @contextmanager
     def files(
