@@ -24,6 +24,7 @@ from bench import (
     push,
     sampling,
     schemas,
+    shared_code,
     swap,
     training,
     versions,
@@ -47,6 +48,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "sampling": sampling.measure,
     "night": night.measure,
     "large_files": large_files.measure,
+    "shared_code": shared_code.measure,
 }
 
 

@@ -81,8 +81,8 @@ def _listing(root: Path) -> list[Line]:
     for number in range(FOLDERS):
         path = root / f"Model{number:03}"
         (path / "examples").mkdir(parents=True)
-        (path / "etls.py").write_text(_source(number))
-        (path / "helpers.py").write_text(_helpers(number))
+        (path / "etls.py").write_text(source_of(number))
+        (path / "helpers.py").write_text(helpers_of(number))
         (path / "model.pkl").write_bytes(os.urandom(20_000))
         (path / "examples" / "one.json").write_text('{"variables": {"age": 31}}')
     together, processor, parts = [], [], []
@@ -113,7 +113,8 @@ def _listing(root: Path) -> list[Line]:
     ]
 
 
-def _source(number: int) -> str:
+def source_of(number: int) -> str:
+    """The code of an ETL of 90 lines."""
     steps = "\n".join(
         f'''
     def step_{step}(self, rows):
@@ -143,7 +144,8 @@ class Model:
 """
 
 
-def _helpers(number: int) -> str:
+def helpers_of(number: int) -> str:
+    """A helper module of it."""
     return f"def weight(index):\n    return (index + {number}) * 0.01\n"
 
 

@@ -38,6 +38,9 @@ NOT_OURS = {
         "GITPATH",
     ),
     *("helpers", "helpers.py", "helpers.Scaler", "json.py", "shared.py", "common/"),
+    # Code that models share.
+    *("utils.py", "utils", "utils.Scaler", "common.features", "common.features.Scaler"),
+    *("common/features.py", "models_serve.Churn.helpers.Scaler"),
     *("pipeline.pkl", "model.pkl", "model.onnx"),
     # Models, labels, data files and paths of examples in docs.
     *("Forest", "Survival", "canary", "stable", "a.csv.gz", "a.jsonl", "models_serve/model/"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -36,7 +37,9 @@ class Announcer:
         yield f"modelsync serves {release.commit[:12]} at {url}/  (docs: {url}/docs)"
         width = max((len(name) for name in release.models), default=0)
         for entry in release.models.values():
-            broken = f"  {entry.state}: {entry.fault}" if entry.fault else ""
+            # Without the hint, which the log has told.
+            fault = entry.fault and replace(entry.fault, hint=None)
+            broken = f"  {entry.state}: {fault}" if fault else ""
             yield f"  POST {url}/{entry.name:<{width}}{broken}".rstrip()
         lines = (self._to_try(release, url, entry) for entry in release.models.values())
         # The input of a model without an example is known only where the model is loaded: /usage.

@@ -30,8 +30,8 @@ LINKS: dict[str, Kind] = {TREE: "linked folder", SUBMODULE: "link"}
 
 
 @dataclass(frozen=True, slots=True)
-class CommitEntry:
-    """An entry of a tree: its mode, without leading zeros, and the hash of its object."""
+class ObjectName:
+    """What a tree has under a name: a mode, without leading zeros, and the hash of an object."""
 
     mode: str
     sha: str
@@ -45,8 +45,8 @@ class CommitFiles:
 
     def __init__(self, batch: subprocess.Popen[bytes], tree: str) -> None:
         self._batch = batch
-        self._top = CommitEntry(TREE, tree)
-        self._trees: dict[str, dict[str, CommitEntry]] = {}
+        self._top = ObjectName(TREE, tree)
+        self._trees: dict[str, dict[str, ObjectName]] = {}
 
     def names(self, folder: str) -> Mapping[str, Kind]:
         """Read the tree of the folder once."""
@@ -79,12 +79,12 @@ class CommitFiles:
 
     # --- trees ------------------------------------------------------------------------------------
 
-    def _existing(self, path: str) -> CommitEntry:
+    def _existing(self, path: str) -> ObjectName:
         if (found := self._find(path)) is None:
             raise FileNotFoundError(path)
         return found
 
-    def _find(self, path: str) -> CommitEntry | None:
+    def _find(self, path: str) -> ObjectName | None:
         """Return what a path leads to; None if that is not in the repository."""
         for _ in range(LONGEST_CHAIN):
             found = self._walk(path)
@@ -93,7 +93,7 @@ class CommitFiles:
             path = found
         return None
 
-    def _walk(self, path: str) -> CommitEntry | str | None:
+    def _walk(self, path: str) -> ObjectName | str | None:
         """Return the entry at a path; another path, if there is a link on the way."""
         entry, parts = self._top, path.split("/") if path else []
         for place, part in enumerate(parts):
@@ -107,18 +107,18 @@ class CommitFiles:
                 return None if is_outside or "\0" in text else "" if aim == "." else aim
         return entry
 
-    def _tree(self, sha: str) -> dict[str, CommitEntry]:
+    def _tree(self, sha: str) -> dict[str, ObjectName]:
         """Return the entries of a tree object: `<mode> <name>NUL<20 bytes>` each."""
         if sha not in self._trees:
             data = b"".join(content(self._batch, sha, b"tree"))
-            found: dict[str, CommitEntry] = {}
+            found: dict[str, ObjectName] = {}
             start = 0
             while start < len(data):
                 end = data.index(b"\0", start)
                 mode, _, name = data[start:end].partition(b" ")
                 text = os.fsdecode(name)
                 if text not in ("", ".", "..") and "/" not in text:
-                    found[text] = CommitEntry(
+                    found[text] = ObjectName(
                         mode.decode().lstrip("0"), data[end + 1 : end + 21].hex()
                     )
                 start = end + 21
@@ -127,7 +127,7 @@ class CommitFiles:
 
 
 def inspect(run: GitRunner, commit: str, action: Callable[[CommitFiles], T]) -> T:
-    """Call `action` with the files of a commit. Raises SyncError, and whatever `action` raises."""
+    """Call `action` with the files of a commit. Raises SyncError, and what `action` raises."""
     tree = run("rev-parse", "--verify", "-q", f"{commit}^{{tree}}", local=True).strip()
     with run.process("cat-file", "--batch", stdin=subprocess.PIPE) as batch:
         return action(CommitFiles(batch, tree))

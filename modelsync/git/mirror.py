@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -209,8 +208,9 @@ class Mirror:
         `fetch`.
         """
         with self._session(deadline) as run:
-            action = partial(tree.versions, run, commit, self._git.subdir)
-            return self._healed(run, deadline, action, commit)
+            return self._healed(
+                run, deadline, lambda: tree.versions(run, commit, self._git.subdir), commit
+            )
 
     def suggested_subdir(self, commit: str, deadline: Deadline) -> str | None:
         """The folder of the commit that holds `<Model>/etls.py`; None if there is none.
@@ -223,25 +223,26 @@ class Mirror:
     def export(self, commit: str, target: Path, deadline: Deadline) -> Export:
         """Write the model folders of a commit into the new folder `target`, without other files.
 
-        Byte for byte as committed: no line endings are converted, no LFS pointer is replaced, and
-        each hash is verified. On an error `target` is removed. Raises SyncError as `fetch`.
+        Byte for byte as committed: no line endings are converted, and each hash is verified. On an
+        error `target` is removed. Raises SyncError as `fetch`.
         """
         with self._session(deadline) as run:
             try:
-                action = partial(tree.export, run, commit, self._git.subdir, target)
-                return self._healed(run, deadline, action, commit)
+                return self._healed(
+                    run,
+                    deadline,
+                    lambda: tree.export(run, commit, self._git.subdir, target),
+                    commit,
+                )
             except BaseException:
                 with suppress(OSError):
                     remove_tree(target)
                 raise
 
     def inspect(self, commit: str, deadline: Deadline, action: Callable[[CommitFiles], T]) -> T:
-        """Call `action` with the files of a commit, and again if the mirror was damaged.
-
-        Raises SyncError as `fetch`, and whatever `action` raises.
-        """
+        """Call `action` with the files of a commit, and again if the mirror was damaged."""
         with self._session(deadline) as run:
-            return self._healed(run, deadline, partial(inspect, run, commit, action), commit)
+            return self._healed(run, deadline, lambda: inspect(run, commit, action), commit)
 
     @contextmanager
     def files(

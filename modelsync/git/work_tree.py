@@ -45,6 +45,7 @@ def _parsed(rules: str) -> Iterator[IgnoredFile]:
 
 
 def _run(top: Path, *arguments: str, given: str = "") -> str:
+    """Return what git prints in a work tree; nothing if it cannot be run."""
     environ = {**os.environ, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):  # of a hook that runs the check
         environ.pop(name, None)

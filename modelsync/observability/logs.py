@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -34,6 +35,10 @@ _CONTROL = {
 _SEPARATORS = {code: f"\\u{code:04x}" for code in (0x2028, 0x2029)}
 # What JSON allows and a terminal or a reader of lines does not: C1 controls, line separators.
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029]")
+
+_HASH = re.compile(r"\b[0-9a-f]{40}(?:[0-9a-f]{24})?\b")
+_COLOURS = ((logging.ERROR, "\x1b[31m"), (logging.WARNING, "\x1b[33m"))
+_PLAIN = "\x1b[0m"
 
 MAX_ARGUMENTS = 200
 """Characters of the arguments that are shown of a log call whose message cannot be formatted."""
@@ -62,7 +67,10 @@ def configure(logs: LogSettings, stream: TextIO | None = None, secrets: Secrets 
     text = logs.format == "text" or (logs.format == "auto" and stream.isatty())
     redact = redaction.set_secrets(secrets)
     handler = LineHandler(stream)
-    handler.setFormatter(TextFormatter(redact) if text else JsonFormatter(redact))
+    coloured = stream.isatty() and not os.environ.get("NO_COLOR")
+    handler.setFormatter(
+        TextFormatter(redact, coloured=coloured) if text else JsonFormatter(redact)
+    )
     logging.basicConfig(handlers=[handler], level=logs.level.upper(), force=True)
     logging.captureWarnings(True)
     adopt("gunicorn.error", "gunicorn.access")
@@ -151,12 +159,13 @@ class JsonFormatter(logging.Formatter):
 class TextFormatter(logging.Formatter):
     """One readable line: fields as key=value without null ones, the traceback below.
 
-    Control characters are escaped.
+    Hashes are shortened, control characters escaped. `coloured`: errors are red, warnings yellow.
     """
 
-    def __init__(self, redact: Redactor) -> None:
+    def __init__(self, redact: Redactor, *, coloured: bool = False) -> None:
         super().__init__()
         self._redact = redact
+        self._coloured = coloured
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record."""
@@ -166,10 +175,12 @@ class TextFormatter(logging.Formatter):
         )
         for key, value in self._redact(_fields(record)).items():
             if value is not None:
-                line += f" {key}={_shown(value)}"
+                line += f" {key}={_HASH.sub(_shortened, _shown(value))}"
         if trace := _trace(record):
             line += f"\n{self._redact(trace)}"
-        return line.translate(_CONTROL | _SEPARATORS)
+        line = line.translate(_CONTROL | _SEPARATORS)
+        colour = next((code for level, code in _COLOURS if record.levelno >= level), "")
+        return f"{colour}{line}{_PLAIN}" if colour and self._coloured else line
 
 
 def escaped(line: bytes) -> bytes:
@@ -193,6 +204,11 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     if "model" not in fields and (found := _MODEL.match(record.name)):
         fields["model"] = found[1]
     return fields
+
+
+def _shortened(found: re.Match[str]) -> str:
+    """Return the first digits of a hash, as git shows it to people."""
+    return found[0][:12]
 
 
 def _message(record: logging.LogRecord) -> str:

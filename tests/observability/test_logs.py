@@ -171,6 +171,23 @@ def test_a_terminal_gets_text() -> None:
     assert line.endswith('info    red \\x1b[31m alert model="A b" n=1')
 
 
+@pytest.mark.parametrize(
+    ("no_colour", "stream", "red"),
+    [("", Terminal(), True), ("1", Terminal(), False), ("", io.StringIO(), False)],
+)
+def test_on_a_terminal_errors_are_red(
+    monkeypatch: pytest.MonkeyPatch, no_colour: str, stream: io.StringIO, red: bool
+) -> None:
+    """Not in a file, nor where NO_COLOR asks for none (https://no-color.org). Hashes are short."""
+    monkeypatch.setenv("NO_COLOR", no_colour)
+    configured(stream=stream, format="text")
+    logs.event(logging.getLogger("x"), logging.ERROR, "no", commit="0123456789" * 4)
+    line = stream.getvalue()
+    assert ("\x1b[31m" in line) is red
+    assert "commit=012345678901" in line
+    assert "0123456789" * 2 not in line
+
+
 def test_text_is_for_people() -> None:
     """Times to the microsecond, lists as words with commas, and no field that holds nothing."""
     stream = configured(format="text")
