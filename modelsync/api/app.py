@@ -7,6 +7,8 @@ application. Under any other server this application answers all of them.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
@@ -30,6 +32,7 @@ from modelsync.api import (
     sync,
     versions,
 )
+from modelsync.api.allowed_methods import allowed
 from modelsync.api.console import pages
 from modelsync.api.resource import Context, Resource
 from modelsync.errors import RequestError
@@ -57,6 +60,10 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+Methods = Callable[[Iterable[str]], list[str]]
+"""Returns those of the methods of the requested path that are advertised."""
 
 
 class ModelSegment(BaseConverter):
@@ -92,15 +99,18 @@ def create_app(service: Service) -> Flask:
     app.before_request(service.after_fork)
     app.before_request(service.watch.start)  # our own worker has done so
     app.before_request(_refuse_leading_slashes)
-    for route in context.routes:
+    endpoints = {f"{one.method} {one.path}".replace(".", "_"): one for one in context.routes}
+    for endpoint, route in endpoints.items():
         app.add_url_rule(
             route.path,
-            f"{route.method} {route.path}".replace(".", "_"),
+            endpoint,
             route.view,
             methods=[route.method],
             strict_slashes=route.strict_slashes,
         )
-    _handle_errors(app, service)
+    methods = partial(allowed, app, endpoints, service.models)
+    _handle_errors(app, service, methods)
+    _name_methods(app, methods)
     _answer_preflights(app, service)
     _set_response_headers(app, service)
     return app
@@ -112,7 +122,7 @@ def _refuse_leading_slashes() -> None:
         raise NotFound
 
 
-def _handle_errors(app: Flask, service: Service) -> None:
+def _handle_errors(app: Flask, service: Service, methods: Methods) -> None:
     """Answer every error with a problem document; log the unexpected ones."""
 
     @app.errorhandler(RequestError)
@@ -130,9 +140,9 @@ def _handle_errors(app: Flask, service: Service) -> None:
         if isinstance(error, NotFound):
             detail = _not_found(request.path[:200], service.base)
         elif isinstance(error, MethodNotAllowed):
-            allowed = ", ".join(sorted(error.valid_methods or ()))
-            headers = (("Allow", allowed),)
-            detail = f"{request.method[:20]} is not allowed here; allowed: {allowed}."
+            named = ", ".join(methods(error.valid_methods or ()))
+            headers = (("Allow", named),)
+            detail = f"{request.method[:20]} is not allowed here; allowed: {named}."
         return replies.problem(
             status, detail, model=_requested_model(), release=service.commit, headers=headers
         )
@@ -150,6 +160,16 @@ def _handle_errors(app: Flask, service: Service) -> None:
         )
         detail = "An unexpected error of the service: the log has it under this request_id."
         return replies.problem(500, detail, model=_requested_model(), release=service.commit)
+
+
+def _name_methods(app: Flask, methods: Methods) -> None:
+    """Let the answer to OPTIONS name the methods of the model that is asked."""
+
+    @app.after_request
+    def name_methods(response: Response) -> Response:
+        if request.method == "OPTIONS" and (given := response.headers.get("Allow")):
+            response.headers["Allow"] = ", ".join(methods(given.split(", ")))
+        return response
 
 
 def _not_found(path: str, base: str) -> str:

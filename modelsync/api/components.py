@@ -37,22 +37,30 @@ PROBLEMS: dict[str, str] = {
 }
 """What each status code of a problem document means."""
 
+
+def _rows(name: str, description: str) -> Schema:
+    """The schema of a request with several rows, under this name."""
+    kinds = {"type": ["array", "object"], "minItems": 1, "minProperties": 1}
+    return {
+        "type": "object",
+        "description": "Several rows for a trained model, and the version that is asked",
+        "properties": {
+            name: {**kinds, "description": description},
+            "key": {"type": "string", "description": "A key, a label or a number"},
+            "orient": {"type": "string", "description": "The form of x and y, as pandas has it"},
+        },
+        "required": [name],
+    }
+
+
 SCHEMAS: dict[str, Schema] = {
     "modelsync.Variables": {
         "type": "object",
         "properties": {"variables": {"type": "object"}},
         "required": ["variables"],
     },
-    "modelsync.Rows": {
-        "type": "object",
-        "description": "Several rows for a trained model, and the version that is asked",
-        "properties": {
-            "x": {"description": "Rows, or {column: [...]}; answered with `y`"},
-            "data": {"description": "Columns are answered with `predict`, rows with `predictions`"},
-            "key": {"type": "string", "description": "A key, a label or a number"},
-            "orient": {"type": "string", "description": "The form of x and y, as pandas has it"},
-        },
-    },
+    "modelsync.Rows": _rows("x", "Rows, or {column: [...]}; answered with `y`"),
+    "modelsync.Data": _rows("data", "Columns are answered with `predict`, rows with `predictions`"),
     "modelsync.RowsAnswer": {
         "type": "object",
         "description": "The predictions for several rows",

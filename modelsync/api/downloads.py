@@ -94,7 +94,7 @@ def _about(context: Context, identity: str, summary: str) -> PerModel:
         identity,
         summary,
         {"200": {"description": "The file, or its metadata", "content": content}},
-        problems=("404", "409", "503"),
+        problems=("404", "409", "422", "503"),
         parameters=[
             query_parameter("metadata", {"type": "boolean"}, "All that is known of it, as JSON")
         ],

@@ -29,8 +29,15 @@ FORM = '{"request_id": "...", "truth": ...}, or {"feedback": [...]} with several
 SCHEMA: Schema = {
     "type": "object",
     "properties": {
-        "request_id": {"type": "string", "description": "X-Request-ID of the prediction"},
-        "truth": {"description": "What the prediction should have been"},
+        "request_id": {
+            "type": "string",
+            "pattern": "^[A-Za-z0-9._-]{1,128}$",
+            "description": "X-Request-ID of the prediction",
+        },
+        "truth": {
+            "type": ["string", "number", "boolean", "object", "array"],
+            "description": "What the prediction should have been",
+        },
     },
     "required": ["request_id", "truth"],
 }

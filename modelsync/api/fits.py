@@ -79,7 +79,7 @@ def routes(context: Context) -> list[Route]:
         "delete",
         "Delete all versions of {}, or that of a key",
         {"200": success("How many are deleted")},
-        problems=("404", "409", "503"),
+        problems=("404", "409", "422", "503"),
         scope="train",
         parameters=[
             query_parameter("key", {"type": "string"}, "Only this version"),

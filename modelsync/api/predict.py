@@ -174,7 +174,8 @@ def _request(model: LoadedModel) -> Schema:
     """The Media Type Object of a model's request, with its examples or a sample."""
     schema = reference("schemas", component_name(model.name))
     if model.spec.trainable:
-        schema = {"anyOf": [schema, reference("schemas", "modelsync.Rows")]}
+        rows = (reference("schemas", name) for name in ("modelsync.Rows", "modelsync.Data"))
+        schema = {"anyOf": [schema, *rows]}
     if not model.examples:
         return {"schema": schema, "example": {"variables": samples.variables(model)}}
     examples = {

@@ -36,6 +36,7 @@ MAX_BODY = 64 * 1024
 """Bytes of the body that asks for a run."""
 
 _DATE = {"type": "string", "format": "date"}
+_LIMIT = {"type": "integer", "minimum": 1, "maximum": LISTED}
 
 
 def routes(context: Context) -> list[Route]:
@@ -71,7 +72,7 @@ def routes(context: Context) -> list[Route]:
                 problems=("404", "422", "503"),
                 parameters=[
                     query_parameter("date", _DATE, "Only those of this day"),
-                    query_parameter("limit", {"type": "integer"}, f"At most so many, to {LISTED}"),
+                    query_parameter("limit", _LIMIT, f"At most so many, to {LISTED}"),
                 ],
             ),
         ),
@@ -137,7 +138,7 @@ def _next(schedule: Schedule, done: datetime | None, now: datetime) -> datetime 
 def _listed(trained: TrainedModels, name: str) -> dict[str, Any]:
     """The runs that the current request asks for, and what is going to come."""
     spec = trained.entry(name).spec
-    day = _day(request.args["date"]) if request.args.get("date") else None
+    day = _day(request.args["date"]) if "date" in request.args else None
     found = trained.store().catalog.runs(name, day, limit=_limit())
     return {
         "model": name,

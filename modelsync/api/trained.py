@@ -11,7 +11,7 @@ from flask import request
 from modelsync.api import replies
 from modelsync.api.preferences import Waiting, WaitingResponse
 from modelsync.api.resource import Context
-from modelsync.errors import NotTrainable, RequestError, StoreUnavailable, UnknownModel
+from modelsync.errors import DataInvalid, NotTrainable, RequestError, StoreUnavailable, UnknownModel
 from modelsync.models.types import ModelEntry, ModelName
 from modelsync.problems import Answer, answer
 from modelsync.releases.fitted import FittedVersions, ModelVersions
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from flask import Response
 
     from modelsync.server.auth import Scope
+
+_FLAGS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
 
 SETTLED_WITHIN = 10.0
 """Seconds for which a change waits until the workers of this machine have taken it over: on a busy
@@ -186,8 +191,14 @@ def is_news(time: datetime) -> bool:
 
 
 def flag(name: str) -> bool:
-    """Whether the current request has a query parameter that is true."""
-    return request.args.get(name, "").strip().lower() in ("true", "1", "yes", "on")
+    """Whether the current request has a query parameter that is true.
+
+    Raises DataInvalid if it is neither true nor false, or comes twice.
+    """
+    given = [text.strip().lower() for text in request.args.getlist(name)]
+    if len(given) > 1 or not set(given) <= _FLAGS.keys():
+        raise DataInvalid(f"{name}: expected true or false, got {', '.join(given)[:100]!r}")
+    return bool(given) and _FLAGS[given[0]]
 
 
 def _numbers(record: ModelRecord) -> set[int]:

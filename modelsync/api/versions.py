@@ -81,7 +81,12 @@ def routes(context: Context) -> list[Route]:
         return _chosen(trained, name, trained.store().catalog.rollback(name).number)
 
     media = {
-        "schema": reference("schemas", "modelsync.Rows"),
+        "schema": {
+            "anyOf": [
+                reference("schemas", name)
+                for name in ("modelsync.Variables", "modelsync.Rows", "modelsync.Data")
+            ]
+        },
         "example": {"x": {"a": [1, 2], "b": [3, 4]}},
     }
     prediction = {"content": {JSON: media}, "required": True}
@@ -114,7 +119,7 @@ def routes(context: Context) -> list[Route]:
                 context,
                 "delete_version",
                 "Delete a version of {}",
-                problems=("404", "409", "503"),
+                problems=("404", "409", "422", "503"),
                 scope="train",
                 parameters=[query_parameter("force", {"type": "boolean"}, "Also if it is in use")],
             ),

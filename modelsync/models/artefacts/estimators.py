@@ -13,7 +13,7 @@ from typing import Any
 
 from modelsync.errors import ModelBroken
 from modelsync.models import results, single_precision
-from modelsync.models.artefacts import boosters, boosting, inputs
+from modelsync.models.artefacts import boosters, boosting, inputs, refusals
 from modelsync.models.artefacts.format import LoadedArtefact
 from modelsync.models.artefacts.gathering import Alike
 from modelsync.models.artefacts.steps import is_known, steps_of
@@ -66,10 +66,15 @@ def adapt(loaded: Any, file: str, table: TableSchema | None = None) -> LoadedArt
     answer = _answer(last)
 
     def call(rows: list[Any]) -> Outputs:
-        x = gather(rows)
-        for transform in transforms:
-            x = transform(x)
-        return answer(x)
+        try:
+            x = gather(rows)
+            for transform in transforms:
+                x = transform(x)
+            return answer(x)
+        except ValueError as error:
+            if refused := refusals.of(error):
+                raise refused from error
+            raise
 
     doc = f"The ready model in {file}: {', '.join(type(step).__name__ for step in steps)}."
     return LoadedArtefact(
