@@ -10,6 +10,7 @@ import click
 from modelsync.cli import console
 from modelsync.cli.command import start
 from modelsync.cli.service_client import ServiceClient, short
+from modelsync.errors import SettingsError
 
 if TYPE_CHECKING:
     from modelsync.releases.store import Release
@@ -33,13 +34,14 @@ TURN = 0.2
 def sync(*, force: bool, wait: bool, timeout: float, strict: bool) -> int:
     """Look for a new commit, check it and publish it into the state directory (MODELSYNC_HOME).
 
-    A running service of the same directory swaps to it. The exit code is 1 if the sync failed; the
-    last good release then continues to serve.
+    A running service of the same directory swaps to it; give the command the settings of that
+    service. The exit code is 1 if the sync failed; the last good release then continues to serve.
     """
     settings = start()
     from modelsync.releases import owners
     from modelsync.sync.update import Updater
 
+    _refuse_another_source(settings)
     outcome = Updater(settings).run(force=force)
     release, broken = outcome.release, len(outcome.faults)
     result = "partly" if broken else outcome.result
@@ -56,6 +58,31 @@ def sync(*, force: bool, wait: bool, timeout: float, strict: bool) -> int:
             "no service runs from this state directory: start one, or leave out --wait"
         )
     return 1 if strict and broken else 0
+
+
+def _refuse_another_source(settings: Settings) -> None:
+    """Raise SettingsError if a service runs from the state directory and serves another source than
+    the settings name, as in a second terminal that lacks `gitPath`.
+
+    A release of another source between two of its own would take the previous versions of broken
+    models from it.
+    """
+    from modelsync.releases import owners
+    from modelsync.releases.store import Releases
+    from modelsync.sync import sources
+
+    home = settings.state.home
+    if (
+        owners.has_supervisor(home)
+        and (release := Releases(home).current())
+        and not sources.current(settings)
+    ):
+        theirs = "a local folder" if release.source == "folder" else release.origin
+        ours = f"the folder {settings.state.models}" if settings.standalone else "gitPath"
+        raise SettingsError(
+            f"the service that runs here serves {theirs}, and the settings of this command name "
+            f"{ours}: set what it was started with, in .env for both, or POST to its .../sync"
+        )
 
 
 def _wait_for(release: Release, settings: Settings, timeout: float) -> None:

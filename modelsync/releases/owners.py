@@ -55,17 +55,33 @@ def own(home: Path) -> Iterator[bool]:
 
 def request_sync(home: Path) -> bool:
     """Signal the supervisor that serves from this state directory; False if none does."""
-    file = home / "run" / "supervisor.pid"
     try:
-        number, _, name = file.read_text().strip().partition(" ")
-        # The supervisor holds the lock as long as it lives, so the number is that of no other
-        # process. Without a lock it is one that a crash left behind.
-        if number and locks.is_locked(file, exclusively=True):
+        if found := _supervisor(home):
+            number, _, name = found.partition(" ")
             os.kill(int(number), signal.Signals[name or "SIGHUP"])
             return True
     except (OSError, ValueError, KeyError):
         pass
     return False
+
+
+def has_supervisor(home: Path) -> bool:
+    """Return whether a supervisor serves from this state directory."""
+    try:
+        return bool(_supervisor(home))
+    except OSError:
+        return False
+
+
+def _supervisor(home: Path) -> str:
+    """Return the process id and the signal of the supervisor that lives; empty if none does.
+
+    It holds the lock as long as it lives, so the number is that of no other process. Without a lock
+    it is one that a crash left behind.
+    """
+    file = home / "run" / "supervisor.pid"
+    found = file.read_text().strip()
+    return found if found and locks.is_locked(file, exclusively=True) else ""
 
 
 def share(home: Path) -> None:

@@ -11,7 +11,8 @@ from tests.waiting import until
 
 def test_sync_publishes_and_tells_the_running_service(tmp_path: Path) -> None:
     """`modelsync sync` publishes what changed, says so, and a service that runs from the same state
-    swaps to it.
+    swaps to it. One whose settings name another folder changes nothing: in a second terminal that
+    lacks what the service was started with, it would publish other models.
     """
     models = tmp_path / "models_serve"
     write_model(models, "Model", answers(1))
@@ -25,6 +26,14 @@ def test_sync_publishes_and_tells_the_running_service(tmp_path: Path) -> None:
         assert done.stdout.startswith("published: ")
         assert "1 models, 0 broken" in done.stdout
         until(lambda: service.post("Model").json() == {"value": 2})
+        before = service.release()["commit"]
+        write_model(tmp_path / "others", "Other", answers(3))
+        done = modelsync(
+            "sync", cwd=tmp_path, MODELSYNC_HOME=str(service.home), MODELSYNC_MODELS="others"
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "serves a local folder, and the settings of this command name" in done.stderr
+        assert service.release()["commit"] == before
     again = modelsync(
         "sync", cwd=tmp_path, MODELSYNC_HOME=str(service.home), MODELSYNC_MODELS=str(models)
     )
