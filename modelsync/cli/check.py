@@ -62,19 +62,23 @@ def _results(
     """The result of each model; the `copies` of their folders are what is loaded."""
     from modelsync.files import listed
     from modelsync.models.check import checker
+    from modelsync.models.discovery.repository_code import modules_out_of_reach
+    from modelsync.models.discovery.work_tree import LocalRepository
     from modelsync.releases.fitted import FittedVersions
     from modelsync.settings import child_environment
 
     shared = shared_requirements(path, folders, settings)
     copies, pythons = _with_environments(copies, shared, settings)
+    repository = LocalRepository.of(folders[0].path.parent, path.resolve())
     beside = listed(folders[0].path.parent) | listed(Path.cwd())
+    beside -= {f"{folder.name}/" for folder in folders}
     lost = ignored(path, folders, copies)
     with console.progress("checking", len(folders)) as advance:
         found = checker.check(
             copies,
             timeout=settings.sync.check_timeout,
             environ=child_environment(),
-            beside=beside - {f"{folder.name}/" for folder in folders},
+            beside=beside | modules_out_of_reach(repository.files(), repository.subdir),
             pythons=pythons,
             fitted=FittedVersions(settings.state.home).serving(),
             mismatch=settings.training.mismatch,

@@ -220,8 +220,8 @@ def _looks_own(top: str, roots: SearchRoots) -> bool:
 
 
 def beside(fault: Fault | None, names: Collection[str]) -> Fault | None:
-    """Return the fault with another hint, if the missing module is one of `names` (`common/`,
-    `shared.py`), which lie beside the models' folders.
+    """Return the fault with another hint, if the missing module is one of `names`, which lie beside
+    the models' folders (`common/`, `shared.py`) or in a folder there (`src/mylib/`).
 
     The hint for a library would lead people to install an unrelated package of that name.
     """
@@ -237,7 +237,19 @@ def beside(fault: Fault | None, names: Collection[str]) -> Fault | None:
                 f"{top}.py is a file of this repository: write `import {top}` at the top of etls.py"
             )
             return replace(fault, hint=hint)
+        for name in sorted(names):
+            if name.endswith((f"/{top}/", f"/{top}.py")):
+                folder = name.rstrip("/").rpartition("/")[0]
+                return replace(fault, hint=_below_a_root(name, folder, missing[1]))
     return fault
+
+
+def _below_a_root(name: str, folder: str, module: str) -> str:
+    """Return how to import a module that lies in a folder beside those of the models."""
+    return (
+        f"{name} is code of this repository: write {folder.replace('/', '.')}.{module}, or add "
+        f"{folder} to sys.path above the import"
+    )
 
 
 def _missing_library(module: str) -> str | None:

@@ -13,6 +13,7 @@ from modelsync.environments.builder import Builder
 from modelsync.files import storage
 from modelsync.models.discovery.folders import discover
 from modelsync.models.discovery.passed_over import passed_over
+from modelsync.models.discovery.repository_code import modules_out_of_reach
 from modelsync.models.discovery.repository_files import RepositoryFiles
 from modelsync.models.discovery.shared_folders import SharedFolders, pointer_faults
 from modelsync.models.model_warnings import PassedOver
@@ -27,7 +28,8 @@ from modelsync.sync.source import Source
 class StagedModels:
     """The models of a commit, whose files are in the `staging` folder.
 
-    `beside`: the names beside their folders; `others`: what looks like a model there and is none.
+    `beside`: the names beside their folders, and of modules in folders there. `others`: what looks
+    like a model there and is none.
     """
 
     staging: Staging
@@ -48,11 +50,13 @@ class StagedModels:
         exported = source.export(wanted, root, deadline)
         lacking = source.fetch_objects(wanted, root, deadline)
 
-        def found(files: RepositoryFiles) -> list[ModelSpec]:
+        def found(files: RepositoryFiles) -> tuple[list[ModelSpec], frozenset[str]]:
             shared = SharedFolders(files, source.view, staging.shared)
-            return discover(root, exported.versions, subdir=source.view, shared=shared)
+            specs = discover(root, exported.versions, subdir=source.view, shared=shared)
+            return specs, modules_out_of_reach(files, source.view)
 
-        if not (specs := source.inspect(wanted, deadline, found)):
+        specs, out_of_reach = source.inspect(wanted, deadline, found)
+        if not specs:
             raise source.no_models(wanted, deadline)
         others = passed_over(root, specs, subdir=source.view)
         specs = with_problems(root, specs, {**lacking, **exported.problems})
@@ -60,7 +64,7 @@ class StagedModels:
         with storage():
             specs = without_shared(specs, {**pointer_faults(staging.shared), **lacking})
         specs = assign(specs, exported.shared, builder)
-        beside = exported.beside - {f"{spec.name}/" for spec in specs}
+        beside = exported.beside - {f"{spec.name}/" for spec in specs} | out_of_reach
         return cls(staging, exported.commit, specs, beside, others)
 
     def entries(

@@ -60,7 +60,10 @@ def test_shared_code_is_not_taken_for_a_library(models: Path) -> None:
     (top / "common").mkdir()
     for file in ("common/features.py", "shared.py"):
         (top / file).touch()
-    for name, module in (("Ugly", "common"), ("Bad", "shared")):
+    (top / "src" / "mylib").mkdir(parents=True)
+    (top / "src" / "mylib" / "__init__.py").touch()
+    (models / "Deep").mkdir()
+    for name, module in (("Ugly", "common"), ("Bad", "shared"), ("Deep", "mylib")):
         (models / name / "etls.py").write_text(BAD.replace("no_such_library", module))
     git = ("git", "-c", "user.name=You", "-c", "user.email=you@example.org")
     for arguments in (["init"], ["add", "."], ["commit", "-m", "models"]):
@@ -78,6 +81,7 @@ def test_shared_code_is_not_taken_for_a_library(models: Path) -> None:
     ):
         told = done.stdout + done.stderr
         assert "common/ is a folder of this repository" in told
+        assert "src/mylib/ is code of this repository: write src.mylib, or add src to" in told
         assert "shared.py" not in told  # it is shared code, as Python would find it
         assert "add the line" not in told
 

@@ -111,6 +111,20 @@ class RepositoryCode:
         return self._has_python[folder]
 
 
+def modules_out_of_reach(files: RepositoryFiles, subdir: str) -> frozenset[str]:
+    """Return the modules and packages in the folders at the roots, such as `src/mylib/` and
+    `src/clean.py`, which no import finds by their plain names.
+    """
+    code = RepositoryCode(files, subdir)
+    return frozenset(
+        f"{joined(folder, name)}/" if kind == "folder" else joined(folder, name)
+        for folder in code.others_at_roots()
+        if not is_of_tools(files, folder)
+        for name, kind in files.names(folder).items()
+        if is_python(name) or (kind == "folder" and code.has_python(joined(folder, name)))
+    )
+
+
 # --- names ----------------------------------------------------------------------------------------
 
 
