@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,16 @@ def _lines(found: dict[str, Any], broken: list[dict[str, Any]], url: str) -> Ite
     yield f"models: {len(found['models'])}, {len(broken)} with a problem"
     if last["result"]:
         why = f": {last['message']}" if last["message"] else ""
-        yield f"last sync: {last['result']} at {last['time']}, wanted {short(last['wanted'])}{why}"
+        when = f"{last['result']} at {_moment(last['time'])}"
+        yield f"last sync: {when}, wanted {short(last['wanted'])}{why}"
     if last["next"]:
-        yield f"next sync: {last['next']}"
+        yield f"next sync: {_moment(last['next'])}"
     for model in broken:
         state = console.marked(model["state"], "bold red")
         serves = f" (serves {short(model['version'])})" if model["version"] else ""
         yield f"  {model['name']} {state}{serves}: {model['reason']}"
+
+
+def _moment(time: str) -> str:
+    """Return a time of the service, in ISO 8601, without fractions of a second."""
+    return datetime.fromisoformat(time).isoformat(timespec="seconds")

@@ -81,7 +81,7 @@ def _refuse_another_source(settings: Settings) -> None:
         ours = f"the folder {settings.state.models}" if settings.standalone else "gitPath"
         raise SettingsError(
             f"the service that runs here serves {theirs}, and the settings of this command name "
-            f"{ours}: set what it was started with, in .env for both, or POST to its .../sync"
+            f"{ours}: set what it was started with, best in .env, which both read"
         )
 
 

@@ -7,7 +7,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from modelsync.models import hints
+from modelsync.models import hints, script_hints
 from modelsync.models.isolation.model_package import ROOT
 from modelsync.models.search_roots import REPOSITORY, SearchRoots
 from modelsync.models.transient_errors import is_transient
@@ -86,7 +86,7 @@ def _text(error: BaseException) -> str:
         text = (error.msg or "") if isinstance(error, SyntaxError) else message_of(error)
     except Exception:  # noqa: BLE001 - a class of the model's own
         return UNPRINTABLE
-    if isinstance(error, SystemExit) and (said := hints.said_by_argparse(error)):
+    if isinstance(error, SystemExit) and (said := script_hints.said_by_argparse(error)):
         return f"{text}: {said}"
     if text.startswith("Can't get attribute "):
         # Here `__main__` is a program of modelsync, whose path the message would show.

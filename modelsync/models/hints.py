@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-import traceback
 from collections.abc import Collection
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 
+from modelsync.models import script_hints
 from modelsync.models.convention import ENVIRONMENT
 from modelsync.models.isolation.model_package import PREFIX
 from modelsync.models.search_roots import REPOSITORY, SearchRoots, kind_of
@@ -92,10 +92,6 @@ REQUIREMENTS = (
 )
 OF_ENVIRONMENT = "the requirements.txt or uv.lock that its environment is made of"
 
-_OF_MAIN = re.compile(
-    r"Can't get attribute .* on <module '__(mp_)?main__'|module '__main__' has no attribute"
-)
-
 
 def of(error: BaseException, text: str, roots: SearchRoots) -> str | None:
     """Return what the author of a model can do about an error, whose message is `text`; None if
@@ -108,26 +104,7 @@ def of(error: BaseException, text: str, roots: SearchRoots) -> str | None:
             return f"add the line {found[1]} to {_requirements()}"
         case FileNotFoundError() if isinstance(error.filename, str):
             return _missing_file(error.filename, roots)
-        case SystemExit() if said_by_argparse(error):
-            return (
-                "a model is imported and has no command line: give the arguments defaults, or "
-                'parse them below if __name__ == "__main__"'
-            )
-        case AttributeError() if _OF_MAIN.match(text):
-            return (
-                "it was pickled from a notebook or script (__main__): put it into a module beside "
-                "the model (helpers.py), import it from there and pickle again"
-            )
-    return None
-
-
-def said_by_argparse(error: SystemExit) -> str:
-    """Return what argparse has written before it ended the program; empty if it has not."""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        code = frame.f_code
-        if code.co_name == "error" and Path(code.co_filename).name == "argparse.py":
-            return str(frame.f_locals.get("message", ""))
-    return ""
+    return script_hints.of(error, text)
 
 
 # --- files ----------------------------------------------------------------------------------------

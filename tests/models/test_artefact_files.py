@@ -27,6 +27,7 @@ from tests.models.fitted import FRAME, LABELS, VARIABLES, expected, together
 CLASSIFIER = LogisticRegression().fit(FRAME, LABELS)
 SCALER = StandardScaler().fit(FRAME)
 PICKLE = pickle.dumps(CLASSIFIER)
+PAGE = b"<!DOCTYPE html>\n<html>sign in</html>"
 CODE = "class Ok:\n    def transform_predict(self, x: int):\n        return {'y': x}\n"
 
 
@@ -110,13 +111,17 @@ def test_what_is_no_model_is_named(put: Put, thing: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"nonsense", b"", b"\n", PICKLE[:-9], b"PK\x03\x04", b"\x80\x09x"]
+    "content",
+    [b"nonsense", b"", b"\n", PICKLE[:-9], PICKLE[:300], b"PK\x03\x04", b"\x80\x09x", PAGE],
 )
 def test_a_damaged_pickle_is_named(put: Put, content: bytes) -> None:
     """The exceptions of pickle say nothing to its author."""
     with pytest.raises(ModelBroken) as caught:
         put(content, "model.pkl")
-    assert fault_of(caught.value).message.startswith("is no pickle, or a damaged one")
+    fault = fault_of(caught.value)
+    assert (fault.file, fault.message[:30]) == ("model.pkl", "is no pickle, or a damaged one")
+    if content == PAGE:
+        assert fault.message.endswith("it begins with '<!DOCTYPE html>'")
 
 
 @pytest.mark.parametrize("thing", [FRAME, np.arange(3.0), ["a", "b"], {"a": 1}, "text", (1, 2.5)])

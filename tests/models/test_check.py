@@ -342,6 +342,25 @@ def test_a_pickle_of_a_notebook_is_told_as_such(root: Path, write: Write) -> Non
         )
 
 
+LEFT = {
+    "Exits": (b"import sys\nsys.exit('usage')", "must not end the program"),
+    "Asks": (b"name = input('name: ')", "nobody answers input()"),
+    "Cell": (b"!pip install x", "this line is for a notebook"),
+    "Magic": (b"%matplotlib inline", "this line is for a notebook"),
+    "Latin": ("x = 'modèle'".encode("latin-1"), "save the file as UTF-8"),
+}
+"""What is left of a script or notebook, and what the hint says."""
+
+
+def test_what_is_left_of_a_script_is_told(root: Path, write: Write) -> None:
+    for name, (line, _) in LEFT.items():
+        write(name, model())
+        (root / name / "etls.py").write_bytes(line + b"\n\n\n" + model().encode())
+    found = results(root)
+    for name, (_, hint) in LEFT.items():
+        assert hint in str(fault_of(found[name]).hint), found[name]
+
+
 def test_what_lies_beside_the_folder_is_no_missing_library(root: Path, write: Write) -> None:
     """No hint tells people to install a package that is named like their own code."""
     for name, top in (

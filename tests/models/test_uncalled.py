@@ -21,10 +21,14 @@ CASES = {
     "NoDict": ("self, a: int", "return 2.0", "", "failed-call", "returned a float, not a dict"),
     "Ends": ("self, a: int", "import os; os._exit(3)", "", "failed-call", "ends its process"),
     "Exits": ("self, a: int", "raise SystemExit(1)", "", "failed-call", "SystemExit"),
+    "Opens": ("self, a: int", "open('data/x.csv')", "", "failed-call", "No such file"),
     "Hangs": ("self, a: int", "while True: pass", "", "failed-call", "does not answer within"),
     "Rejects": ("self, a: int", "raise Invalid('no')", "", "never-called", '{"a": 1}'),
     "TakesAny": ("self, v", "return {}", "", "never-called", "nothing tells what it takes"),
 }
+
+HINTED = ("Exits", "Opens")
+"""Those for which an example would be no help."""
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,7 @@ def warned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str
     root = tmp_path_factory.mktemp("uncalled")
     for name, (parameters, body, kind, _, _) in CASES.items():
         write(root, name, f"{kind}def transform_predict({parameters}):", body)
+    write(root, "Fits", "def fit(self, x, y):", "return None")
     write(root, "ByType", "def transform_predict(self, v) -> list[float]:", "return [1.0]")
     write(root, "Typed", "def transform_predict(self, v) -> 'dict[str, float]':", "return {}")
     found = results(root, timeout=3.0)
@@ -57,7 +62,18 @@ def test_what_the_call_tells(name: str, warned: dict[str, tuple[str, str]]) -> N
     *_, kind, text = CASES[name]
     assert warned[name][0] == kind
     assert text in warned[name][1]
-    assert not kind or "add an example" in warned[name][1]
+    assert not kind or ("add an example" in warned[name][1]) == (name not in HINTED)
+
+
+def test_a_missing_file_is_told_as_in_a_fault(warned: dict[str, tuple[str, str]]) -> None:
+    """An example would not help."""
+    assert "put x.csv into the model's folder" in warned["Opens"][1]
+
+
+def test_a_model_that_predicts_once_it_is_fitted_is_not_warned_of(
+    warned: dict[str, tuple[str, str]],
+) -> None:
+    assert warned["Fits"] == ("", "")
 
 
 def test_the_annotation_of_a_model_that_is_not_called(warned: dict[str, tuple[str, str]]) -> None:

@@ -24,11 +24,10 @@ def load(path: Path) -> LoadedArtefact:
     except ModuleNotFoundError:
         raise
     except _DAMAGED as error:
-        if pickle_content.look(path).holds != "none" and not isinstance(error, EOFError):
+        of_pickle = isinstance(error, EOFError | pickle.UnpicklingError)
+        if pickle_content.look(path).holds != "none" and not of_pickle:
             raise
-        message = (
-            f"is no pickle, or a damaged one: {type(error).__name__}: {hide_paths(str(error))}"
-        )
+        message = f"is no pickle, or a damaged one: {_beginning(path) or _told(error)}"
         raise ModelBroken(Fault("load", message.rstrip(": "), path.name, hint=_DUMP)) from None
     except (ImportError, AttributeError) as error:
         # A class of a notebook: `__main__` is a program of ours here, shown by its own name.
@@ -44,6 +43,17 @@ _DAMAGED = (pickle.UnpicklingError, EOFError, KeyError, IndexError, ValueError)
 """What pickle and joblib raise for a file that is none of theirs."""
 
 _DUMP = "write it again, with joblib.dump(model, file) or pickle.dump(model, file)"
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {hide_paths(str(error))}"
+
+
+def _beginning(path: Path) -> str:
+    """Return how a file begins that is text, such as the page of a login; empty if it is none."""
+    with path.open("rb") as file:
+        head = file.read(40).decode("ascii", "replace").partition("\n")[0].strip()
+    return f"it begins with {head!r}" if len(head) > 3 and head.isprintable() else ""
 
 
 def _unpickle(path: Path) -> Any:

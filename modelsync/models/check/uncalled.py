@@ -33,8 +33,11 @@ ARRAYS = {"ndarray", "Series", "DataFrame", "Tensor"}
 def warnings(model: LoadedModel) -> list[ModelWarning]:
     """Call a loaded model once, and return what there is to say of it; empty if it has answered.
 
-    That it rejects the made-up values, by a status or by their type, tells nothing of it.
+    That it rejects the made-up values, by a status or by their type, tells nothing of it. A model
+    that only `fit` makes able to predict has nothing to be called yet.
     """
+    if model.spec.trainable and calls.method_of(model.instance, convention.METHOD) is None:
+        return []
     variables = made_up.variables(model)
     if variables is None:
         return [_never_called(model, NEVER)]
@@ -49,7 +52,7 @@ def warnings(model: LoadedModel) -> list[ModelWarning]:
         fault = from_exception(error, model.spec, "example")
         why = str(error) if isinstance(error, ModelRaised) else fault.message
         message = f"it fails, called with the made-up variables {shown}: {why}"
-        return [ModelWarning("failed-call", message, fault.file, fault.line, ADD)]
+        return [ModelWarning("failed-call", message, fault.file, fault.line, fault.hint or ADD)]
     return []
 
 

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping
 from dataclasses import replace
 
+from modelsync.models import script_hints
 from modelsync.models.convention import BATCH, FILE, METHOD, PREDICT
 from modelsync.models.data_schema import NO_PLAN, TrainingPlan
 from modelsync.models.discovery import (
@@ -69,7 +70,8 @@ def _parse(source: bytes) -> ast.Module | Fault:
     try:
         return ast.parse(source, FILE)
     except SyntaxError as error:
-        return Fault("static", f"{type(error).__name__}: {error.msg}", FILE, error.lineno or None)
+        message = f"{type(error).__name__}: {error.msg}"
+        return Fault("static", message, FILE, error.lineno or None, script_hints.of_syntax(error))
     except (ValueError, RecursionError, MemoryError) as error:
         # A null byte, or nesting that is too deep for the parser.
         return Fault("static", f"{FILE} cannot be parsed: {error or type(error).__name__}", FILE)

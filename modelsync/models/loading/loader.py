@@ -114,6 +114,8 @@ def load(
         raise
     except BaseException as error:  # noqa: BLE001 - model code: SystemExit is the model's fault
         fault = from_exception(error, spec, "load")
+        if spec.artefact and not fault.file:
+            fault = replace(fault, file=spec.artefact)
         import_hooks.close_package(package.name)
         cause = error if isinstance(error, ArtifactCorrupt | VersionRefused) else None
         raise ModelBroken(fault) from cause
