@@ -4,13 +4,21 @@ the checked tree; and which of their files the repository has not.
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from modelsync.models.discovery.work_tree import LocalRepository
     from modelsync.models.model_warnings import ModelWarning
     from modelsync.models.types import ModelName, ModelSpec
+
+_UPWARDS = re.compile(r"\.\.|parent|dirname")
+"""What code has in it that opens a file outside of its folder."""
+
+_NAME = re.compile(r"[\w-]+")
 
 SHOWN = 3
 """Files that a warning names."""
@@ -18,7 +26,7 @@ SHOWN = 3
 
 def copied(path: Path, folders: Sequence[ModelSpec], scratch: Path) -> list[ModelSpec]:
     """Copy the models of PATH into the folder `scratch`, with the shared files that they use, and
-    nothing else beside their folders. What they write stays there.
+    the folders beside theirs that their code names. What they write stays there.
     """
     from modelsync.files import copy_tree
     from modelsync.models.discovery.folders import discover
@@ -32,9 +40,45 @@ def copied(path: Path, folders: Sequence[ModelSpec], scratch: Path) -> list[Mode
     for folder in folders:
         if folder.fault is None:
             copy_tree(folder.path, root / folder.path.name)
+    for name in _named(folders):
+        _copy_kept(repository, name, root)
     found = discover(root, subdir=repository.subdir, shared=repository.copied(shared))
     copies = {one.name: one for one in without_shared(found, pointer_faults(shared))}
     return [copies.get(folder.name, folder) for folder in folders]
+
+
+def _named(folders: Sequence[ModelSpec]) -> set[str]:
+    """Return the folders beside those of the models that the models may open a file of, as
+    `../data/codes.csv`: a sync has them.
+    """
+    from modelsync.files import listed
+
+    beside = {name[:-1] for name in listed(folders[0].path.parent) if name.endswith("/")}
+    sources = [
+        source.read_text("utf-8", "replace")
+        for folder in folders
+        for source in folder.path.glob("*.py")
+        if source.is_file()
+    ]
+    words = {word for text in sources if _UPWARDS.search(text) for word in _NAME.findall(text)}
+    return {name for name in beside & words if _is_kept(name)} - {one.path.name for one in folders}
+
+
+def _copy_kept(repository: LocalRepository, name: str, root: Path) -> None:
+    """Copy what the repository has of a folder beside those of the models."""
+    from modelsync.files import copy_tree
+    from modelsync.git.work_tree import kept_files
+
+    folder = repository.folder / name
+    if not (repository.top / ".git").exists():
+        copy_tree(folder, root / name)
+        return
+    for file in kept_files(repository.top, folder.relative_to(repository.top).as_posix()):
+        source = repository.top / file
+        target = root / source.relative_to(repository.folder)
+        if source.is_file() and not source.is_symlink():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
 
 
 def ignored(

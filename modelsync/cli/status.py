@@ -35,6 +35,7 @@ def status(url: str | None, token_file: Path | None, timeout: float, *, as_json:
 
 
 def _lines(found: dict[str, Any], broken: list[dict[str, Any]], url: str) -> Iterator[str]:
+    """Yield what a person reads; `broken`: the models that are not served in their version."""
     last = found["sync"]
     if found["ready"]:
         yield f"ready: {short(found['release'])} at {url}/"

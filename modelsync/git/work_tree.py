@@ -37,6 +37,15 @@ def ignored_files(top: Path, paths: Iterable[str]) -> list[IgnoredFile]:
     return list(_parsed(rules)) if found else []
 
 
+def kept_files(top: Path, path: str) -> list[str]:
+    """Return the files below a path that are in the repository, or will be once they are added.
+
+    Empty if git is not installed or cannot tell.
+    """
+    listed = _run(top, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", path)
+    return sorted(filter(None, listed.split("\0")))
+
+
 def _parsed(rules: str) -> Iterator[IgnoredFile]:
     """Yield what `check-ignore -v -z` tells: source, line, pattern and path of each file."""
     fields = rules.split("\0")

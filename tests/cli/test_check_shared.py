@@ -88,3 +88,22 @@ def test_generate_shows_the_versions_with_shared_code(top: Path) -> None:
     (top / "out.py").unlink()
     assert shown[0] != shown[1]
     assert 'shared="."' in shown[0]
+
+
+@pytest.mark.parametrize("git", [True, False])
+def test_a_folder_beside_the_models_is_there_as_in_a_sync(tmp_path: Path, git: bool) -> None:
+    """Its files that git ignores are not: no sync would have them."""
+    code = "from pathlib import Path\ntext = Path('../data/{}').read_text()\n\n\n"
+    code += "def transform_predict(x: int):\n    return {{'value': text}}\n"
+    write_model(tmp_path, "Kept", code.format("codes.csv"))
+    write_model(tmp_path, "Lost", code.format("lost.log"))
+    (tmp_path / "data").mkdir()
+    for name in ("codes.csv", "lost.log"):
+        (tmp_path / "data" / name).write_text("a")
+    if git:
+        (tmp_path / ".gitignore").write_text("*.log\n")
+        subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    done = modelsync("check", cwd=tmp_path)
+    assert done.returncode == int(git)
+    assert ("Lost/etls.py:2: FileNotFoundError" in done.stderr) == git
+    assert "Kept/" not in done.stderr

@@ -112,8 +112,8 @@ class RepositoryCode:
 
 
 def modules_out_of_reach(files: RepositoryFiles, subdir: str) -> frozenset[str]:
-    """Return the modules and packages in the folders at the roots, such as `src/mylib/` and
-    `src/clean.py`, which no import finds by their plain names.
+    """Return the modules and packages in the folders at the roots, such as those in a folder src,
+    which no import finds by their plain names. Those of packages end with a slash.
     """
     code = RepositoryCode(files, subdir)
     return frozenset(
