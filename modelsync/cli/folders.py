@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 SOURCE = "etls.py"
 
+MAX_SHOWN = 5
+"""Folders that look like models which an error names."""
+
 
 def find(path: Path, settings: Settings) -> list[ModelSpec]:
     """The model folders of PATH. Raises ClickException if there are none."""
@@ -26,7 +29,17 @@ def find(path: Path, settings: Settings) -> list[ModelSpec]:
     for root in inside:
         if folders := _discover(root, path):
             return folders
-    raise click.ClickException(f"no model in {inside[0]}: a model is a folder with a file {SOURCE}")
+    seen = "; ".join(_not_taken(inside[0], settings.git.subdir))
+    reason = seen or f"a model is a folder with a file {SOURCE}"
+    raise click.ClickException(f"no model in {inside[0]}: {reason}")
+
+
+def _not_taken(root: Path, subdir: str) -> list[str]:
+    """Return what looks like a model in a folder without any, such as the folder that has them."""
+    from modelsync.models.discovery import passed_over
+
+    found = passed_over.passed_over(root, (), subdir=subdir)
+    return [f"{one.path} {one.reason} ({one.hint})" for one in found[:MAX_SHOWN]]
 
 
 def _discover(root: Path, top: Path | None = None) -> list[ModelSpec]:

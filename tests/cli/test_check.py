@@ -91,6 +91,13 @@ def test_check_of_nothing(tmp_path: Path) -> None:
     done = modelsync("check", cwd=tmp_path)
     assert done.returncode == 1
     assert "a model is a folder with a file etls.py" in done.stderr
+    for name in ("A", "B"):
+        (tmp_path / "ml" / name).mkdir(parents=True)
+        (tmp_path / "ml" / name / "etls.py").touch()
+    done = modelsync("check", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "ml holds 2 model folders (A, B)" in done.stderr
+    assert "set MODELSYNC_GIT_SUBDIR=ml" in done.stderr
 
 
 def test_check_hides_the_secrets(tmp_path: Path) -> None:
