@@ -34,7 +34,10 @@ class Announcer:
             click.echo("\n".join(("", *self._lines(release, own_url(self._server, port)), "")))
 
     def _lines(self, release: Release, url: str) -> Iterator[str]:
-        yield f"modelsync serves {release.commit[:12]} at {url}/  (docs: {url}/docs)"
+        if any(entry.version for entry in release.models.values()):
+            yield f"modelsync serves {release.commit[:12]} at {url}/  (docs: {url}/docs)"
+        else:
+            yield f"modelsync is at {url}/ and not ready: no model of {release.commit[:12]} loads"
         width = max((len(name) for name in release.models), default=0)
         for entry in release.models.values():
             # Without the hint, which the log has told.

@@ -156,10 +156,11 @@ def show_problem(answer: requests.Response) -> None:
         )
         return
     fields = [f"\n  {error['field']}: {error['message']}" for error in problem.get("errors") or []]
+    texts = {"request id": problem.get("request_id"), "release": problem.get("release")}
     known = [
-        f"{key.replace('_', ' ')} {problem[key]}"
-        for key in ("request_id", "release")
-        if problem.get(key)
+        f"{name} {short(text) if name == 'release' else text}"
+        for name, text in texts.items()
+        if text
     ]
     click.echo(
         f"modelsync: {styled(title, 'bold red')}:{''.join(fields) or f' {detail}'}", err=True

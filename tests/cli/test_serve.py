@@ -85,3 +85,16 @@ def test_app_py_is_modelsync_serve(tmp_path: Path) -> None:
     )
     assert done.returncode == 0
     assert done.stdout == modelsync("serve", "--help", cwd=tmp_path).stdout
+
+
+def test_a_release_without_a_model_that_loads_is_not_announced_as_served(tmp_path: Path) -> None:
+    models = tmp_path / "models_serve"
+    write_model(models, "Broken", "class Broken:\n    def (\n")
+    with serving(tmp_path, models, MODELSYNC_WORKERS="1", ready=False) as service:
+        told = until(
+            lambda: text if "curl " in (text := service.log.read_text()) else None,
+            message="the announcement",
+        )
+        assert f"modelsync is at {service.url}/models/ and not ready: no model of " in told
+        assert "modelsync serves" not in told
+        assert service.get("/readyz").status_code == 503
