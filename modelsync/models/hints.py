@@ -117,6 +117,8 @@ def _missing_file(name: str, roots: SearchRoots) -> str | None:
         inner = roots.path_of_folder(name)
         if inner is None or inner[: len(roots.names)] == roots.names:
             return None
+        if roots.shared and path.is_relative_to(roots.shared):
+            return f"{'/'.join(inner)} {_NOT_SHARED}"
         return f"{'/'.join(inner)} {_OUTSIDE}: put it there, and open {_beside_code(path.name)}"
     inside = _in_folder(path, roots)
     if (roots.folder / inside).exists():
@@ -134,6 +136,11 @@ def _missing_file(name: str, roots: SearchRoots) -> str | None:
         f"{path.name} into the model's folder, and open {_beside_code(path.name)}"
     )
 
+
+_NOT_SHARED = (
+    "is not shared: only modules are, and the files in packages; put it into a package beside the "
+    "code that reads it, or into the model's folder"
+)
 
 _OUTSIDE = "lies outside of the model's folder"
 

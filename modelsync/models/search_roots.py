@@ -100,6 +100,10 @@ class SearchRoots:
             names = PurePosixPath(os.path.normpath(PurePosixPath(*self.names, relative))).parts
             if ".." not in names:
                 return names
+        for folder in (self.shared, self.shared.resolve()) if self.shared else ():
+            names = PurePosixPath(os.path.relpath(place, folder)).parts
+            if ".." not in names:
+                return names
         return None
 
     def hold(self, files: Iterable[str]) -> bool:

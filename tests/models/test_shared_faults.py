@@ -45,6 +45,19 @@ def test_a_fault_names_the_shared_file(
     assert str(tmp_path) not in str(fault)
 
 
+def test_a_file_beside_a_shared_module(repository: Repository) -> None:
+    """Shared modules bring no other files, so one that they open by their own path is not there."""
+    config = "import os\nROOT = os.path.dirname(os.path.abspath(__file__))\n"
+    read = "open(os.path.join(config.ROOT, 'config.yaml'))"
+    files = {
+        "models_serve/Churn/etls.py": churn(read, top="import os\nimport config"),
+        "config.py": config,
+    }
+    with pytest.raises(ModelBroken) as caught:
+        repository(files, "Churn")
+    assert str(fault_of(caught.value).hint).startswith("config.yaml is not shared: only modules")
+
+
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
