@@ -95,13 +95,13 @@ class SearchRoots:
         """Return the path in the repository of a folder that is named on this machine, relative to
         the working directory; None if it lies outside, and of the top `()`.
         """
+        for folder in (self.shared, self.shared.resolve()) if self.shared else ():
+            names = PurePosixPath(os.path.relpath(place, folder)).parts
+            if ".." not in names:
+                return names
         for folder in (self.folder, self.folder.resolve()):
             relative = os.path.relpath(place, folder)
             names = PurePosixPath(os.path.normpath(PurePosixPath(*self.names, relative))).parts
-            if ".." not in names:
-                return names
-        for folder in (self.shared, self.shared.resolve()) if self.shared else ():
-            names = PurePosixPath(os.path.relpath(place, folder)).parts
             if ".." not in names:
                 return names
         return None
