@@ -42,7 +42,7 @@ MOST_TRUTHS = 10_000
 
 def _rows(name: str, description: str) -> Schema:
     """The schema of a request with several rows, under this name."""
-    kinds = {"type": ["array", "object"], "minItems": 1, "minProperties": 1}
+    kinds = {"type": ["array", "object"], "items": {}, "minItems": 1, "minProperties": 1}
     return {
         "type": "object",
         "description": "Several rows for a trained model, and the version that is asked",
@@ -110,6 +110,7 @@ SCHEMAS: dict[str, Schema] = {
             },
             "truth": {
                 "type": ["string", "number", "boolean", "object", "array"],
+                "items": {},
                 "description": "What the prediction should have been",
             },
         },
