@@ -138,7 +138,7 @@ def _print_table(
     )
     for folder in folders:
         _print_place(results[folder.name])
-        _print_warnings(results[folder.name])
+    _print_warnings(results)
     _print_passed_over(others)
     sys.stdout.flush()
     for folder in folders:
@@ -171,10 +171,14 @@ def _print_place(result: CheckResult) -> None:
         click.echo(f"\n{result.name} runs in {PLACES[placement.place]}: {placement.reason}")
 
 
-def _print_warnings(result: CheckResult) -> None:
-    """Print what may be wrong with a model that serves all the same."""
-    for warning in result.warnings:
-        click.echo(f"\n{console.marked('warning', 'yellow')}: {result.name}: {warning}")
+def _print_warnings(results: dict[ModelName, CheckResult]) -> None:
+    """Print what may be wrong with models that serve all the same, once for those that share it."""
+    found: dict[str, list[str]] = {}
+    for result in results.values():
+        for warning in result.warnings:
+            found.setdefault(str(warning), []).append(result.name)
+    for text, names in found.items():
+        click.echo(f"\n{console.marked('warning', 'yellow')}: {', '.join(names)}: {text}")
 
 
 def _print_passed_over(others: list[PassedOver]) -> None:

@@ -168,3 +168,14 @@ def test_check_warns_of_a_plan_that_cannot_be_read(models: Path) -> None:
     done = modelsync("check", "Good", cwd=models)
     assert done.returncode == 0
     assert "Good: etls.py:4: source is not used: it is computed when the class is" in done.stdout
+
+
+def test_a_warning_of_several_models_is_told_once(tmp_path: Path) -> None:
+    """A dozen models without examples are one line, not a screen."""
+    for name in ("A", "B"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "etls.py").write_text("def transform_predict(variables): return {}\n")
+    done = modelsync("check", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.count("never called") == 1
+    assert "warning: A, B: never called" in done.stdout
