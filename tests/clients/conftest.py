@@ -15,7 +15,7 @@ from tests.fixtures.service import Service, serving, write_example, write_model
 from tests.waiting import patient
 
 ROOT = Path(__file__).parents[2]
-TOKEN = "a-token-of-the-tests"  # noqa: S105
+TOKEN = "a-token-of-the-tests"
 
 PRICE = """
 from dataclasses import dataclass
