@@ -180,7 +180,7 @@ def reference(kind: str, name: str) -> Schema:
 def component_name(name: str) -> str:
     """`name` with `_` for each character that the specification forbids in a component's key.
 
-    A name with other letters gets a checksum at its end: `Größe` and `Gräße` are two models.
+    A name with letters that are no ASCII gets a checksum at its end, so that two stay two.
     """
     found = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     return found if name.isascii() else f"{found}_{crc32(name.encode()):08x}"

@@ -15,7 +15,7 @@ from tests.fixtures.service import Service, serving, write_example, write_model
 from tests.waiting import patient
 
 ROOT = Path(__file__).parents[2]
-TOKEN = "a-token-of-the-tests"  # noqa: S105
+TOKEN = "a-token-of-the-tests"
 
 PRICE = """
 from dataclasses import dataclass
@@ -38,7 +38,9 @@ class Price:
 
 
 class Model:
-    def transform_predict(self, row: Row, factor: float = np.float64(1.5), seed: int = 2**70) -> Price:
+    def transform_predict(
+        self, row: Row, factor: float = np.float64(1.5), seed: int = 2**70
+    ) -> Price:
         if row.rooms < 0:
             raise Refused("there is no such flat")
         return Price(row.rooms * factor)
