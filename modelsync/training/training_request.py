@@ -207,7 +207,9 @@ def _flag(asked: Mapping[str, Any], name: str) -> bool:
 
 
 def _webhook(asked: Mapping[str, Any]) -> str:
-    url = asked.get("webhook") or ""
+    url = asked.get("webhook")
+    if url is None:
+        return ""
     if not isinstance(url, str) or (url and not re.match(r"https?://[^/\s]", url)):
         raise DataInvalid("webhook: expected a URL that begins with http:// or https://")
     if len(url) > MAX_URL:

@@ -16,7 +16,7 @@ from tests.waiting import patient
 pytestmark = pytest.mark.clients
 
 HERE = Path(__file__).parent
-EXAMPLES = 8
+EXAMPLES = 5
 """Random requests for each operation, beside those of each limit and each type."""
 
 
