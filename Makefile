@@ -9,7 +9,7 @@ TESTS := -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2))) --dist wor
 APART := image or cluster or isolation or training or airflow or compose or jobs or clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-long test-isolation test-training test-airflow test-compose test-jobs test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
+.PHONY: help setup run test test-slow test-long test-isolation test-torchscript test-training test-airflow test-compose test-jobs test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
         cluster-down test-cluster generated lock manifests release-check helm4 s3-server lfs-server client-tools test-clients airflow compose \
         compose-down compose-native compose-tool demo-continuous examples format clean
 
@@ -33,6 +33,11 @@ test-long: setup  ## services that follow git, are killed, cut off and started a
 
 test-isolation: setup  ## ordinary and misbehaving models in each place, about 10 minutes
 	$(BIN)/pytest -n 2 --dist loadgroup -m isolation tests/service
+
+test-torchscript: setup  ## TorchScript files, by Debian's PyTorch (python3-torch), some seconds
+	@folder=$$(mktemp -d) && for name in torch torchgen functorch caffe2; do \
+	    ln -s "/usr/lib/python3/dist-packages/$$name" "$$folder/$$name"; done; \
+	PYTHONPATH=$$folder $(BIN)/pytest tests/models/test_torchscript.py; code=$$?; rm -r "$$folder"; exit $$code
 
 test-training: setup s3-server  ## models that are fitted by real jobs, about 5 minutes
 	$(BIN)/pytest -n 2 --dist worksteal -m training tests

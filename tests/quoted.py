@@ -40,8 +40,12 @@ NOT_OURS = {
     *("helpers", "helpers.py", "helpers.Scaler", "json.py", "shared.py", "common/"),
     # Code that models share.
     *("utils.py", "utils", "utils.Scaler", "common.features", "common.features.Scaler"),
-    *("common/features.py", "models_serve.Churn.helpers.Scaler"),
-    *("pipeline.pkl", "model.pkl", "model.onnx"),
+    *("common/features.py", "models_serve.Churn.helpers", "models_serve.Churn.helpers.Scaler"),
+    "Churn/Churn.py",
+    *("pipeline.pkl", "model.pkl", "model.onnx", "churn.pkl", "churn.sav", "model.pickle"),
+    *("model.pkl.gz", "model.ubj", "scaler.pkl", "features.pkl"),
+    # Of scikit-learn, and of the libraries of gradient boosting.
+    *("save_model", "passthrough", "InconsistentVersionWarning"),
     # Models, labels, data files and paths of examples in docs.
     *("Forest", "Survival", "canary", "stable", "a.csv.gz", "a.jsonl", "models_serve/model/"),
     *("GET /train_decision_tree", "POST /serve_decision_tree"),

@@ -1,4 +1,7 @@
-"""House prices by the original convention: class `transform_predict` gets a one-row DataFrame."""
+"""House prices by the original convention: class `transform_predict` gets a DataFrame.
+
+It has one row, or one for each object if `variables` is a list.
+"""
 
 import pickle
 
@@ -12,5 +15,6 @@ class transform_predict:
 
     def transform_predict(self, df):
         df = df.reindex(columns=self.variables, fill_value=0)
-        price = self.model.predict(df)[0]
-        return {"price": round(float(price), 2), "currency": "EUR"}
+        prices = self.model.predict(df)
+        answers = [{"price": round(float(price), 2), "currency": "EUR"} for price in prices]
+        return answers if len(answers) > 1 else answers[0]

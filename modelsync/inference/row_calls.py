@@ -68,6 +68,7 @@ def _one_by_one(model: LoadedModel, rows: Rows) -> Rows:
 
 
 def _in_a_batch(model: LoadedModel, rows: Rows) -> Rows:
+    """Call the model once for all rows; if that raises, for each alone, to tell which one it is."""
     assert model.bind
     assert model.call_batch
     bound, found = _Found(), _Found()
@@ -81,7 +82,7 @@ def _in_a_batch(model: LoadedModel, rows: Rows) -> Rows:
     except Exception:
         if len(rows) == 1:
             raise
-        return _one_by_one(model, rows)  # to tell which row it is
+        return _one_by_one(model, rows)
     if len(answers) != len(rows):
         message = f"transform_predict_batch returned {len(answers)} results for {len(rows)} rows"
         raise ModelRaised("ValueError", message)

@@ -22,6 +22,17 @@ SHAPE = (
 )
 
 
+OF_PYTHON = {
+    "NaN": "null",
+    "Infinity": "null",
+    "None": "null",
+    "True": "true",
+    "False": "false",
+    "'": '"',
+}
+"""What Python writes and JSON does not have, and what to write for it."""
+
+
 def read(folder: Path) -> tuple[Example, ...]:
     """Read the examples of a model's folder that are answered, sorted by file name.
 
@@ -41,14 +52,7 @@ def _all(folder: Path) -> Iterator[Example]:
 
 
 def _read(path: Path, file: str) -> Example:
-    try:
-        content: Any = json_text.loads(path.read_bytes())
-    except json_text.JSONDecodeError as error:
-        _refuse(f"malformed JSON: {_reason(error)}", file, error.lineno)
-    except OSError as error:
-        _refuse(f"cannot be read: {error.strerror}", file)
-    if not isinstance(content, dict) or not isinstance(content.get("variables"), dict):
-        _refuse("holds no variables object", file)
+    content = _content(path, file)
     response = content.get("response")
     if not isinstance(response, dict | None):
         _refuse("its response is not an object", file)
@@ -63,15 +67,16 @@ def _read(path: Path, file: str) -> Example:
     return Example(path.stem, content["variables"], status=status)
 
 
-OF_PYTHON = {
-    "NaN": "null",
-    "Infinity": "null",
-    "None": "null",
-    "True": "true",
-    "False": "false",
-    "'": '"',
-}
-"""What Python writes and JSON does not have, and what to write for it."""
+def _content(path: Path, file: str) -> dict[str, Any]:
+    try:
+        content: Any = json_text.loads(path.read_bytes())
+    except json_text.JSONDecodeError as error:
+        _refuse(f"malformed JSON: {_reason(error)}", file, error.lineno)
+    except OSError as error:
+        _refuse(f"cannot be read: {error.strerror}", file)
+    if not isinstance(content, dict) or not isinstance(content.get("variables"), dict):
+        _refuse("holds no variables object", file)
+    return content
 
 
 def _reason(error: json_text.JSONDecodeError) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
 
-from modelsync.models.binding.constraints import Finite, Length
+from modelsync.models.binding.constraints import Finite, Length, limits_of
 from modelsync.models.binding.invalid import Location
 from modelsync.models.binding.typehints import is_dict, is_typed_dict
 
@@ -264,25 +264,8 @@ def _constrained(check: Check, demands: Sequence[Any]) -> Check:
     return check
 
 
-_LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
-    "gt": (lambda value, limit: value > limit, "greater than"),
-    "ge": (lambda value, limit: value >= limit, "greater than or equal to"),
-    "lt": (lambda value, limit: value < limit, "less than"),
-    "le": (lambda value, limit: value <= limit, "less than or equal to"),
-    "multiple_of": (lambda value, limit: value % limit == 0, "a multiple of"),
-    "min_length": (lambda value, limit: len(value) >= limit, "of at least the length"),
-    "max_length": (lambda value, limit: len(value) <= limit, "of at most the length"),
-}
-"""The constraints of `annotated_types`, by the attributes that hold them."""
-
-
 def _limited(check: Check, demand: Any) -> Check:
-    limits = [
-        (fits, words, limit)
-        for name, (fits, words) in _LIMITS.items()
-        if type(limit := getattr(demand, name, None)) in (int, float)
-    ]
-    if not limits or isinstance(demand, str):
+    if not (limits := limits_of(demand)):
         return check
 
     def limited(value: Any, place: tuple[int | str, ...]) -> Any:

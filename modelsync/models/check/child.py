@@ -99,7 +99,7 @@ class Zygote:
             second = fork.receive(time.monotonic() + self._timeout * TRIALS)
             result = self._placed(spec, first, second)
             if second and not result.measured.examples and not result.measured.unfitted:
-                result = replace(result, warnings=self._called_once(fork))
+                result = replace(result, warnings=(*result.warnings, *self._called_once(fork)))
             fork.end()
             self._good.append(Neighbour(spec, result))
             self._report({"finished": to_json(result)})

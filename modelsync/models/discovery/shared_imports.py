@@ -17,7 +17,7 @@ LISTING = frozenset({"iter_modules", "walk_packages"})
 """Functions of pkgutil that list the modules of packages, to import them."""
 
 _PACKAGES_OF_ITSELF = ("__name__", "__package__", "parent")
-"""What stands for the package of the importing module: `__name__`, `__spec__.parent`."""
+"""What stands for the package of the importing module, also as the parent of its spec."""
 
 
 @dataclass(frozen=True, slots=True)
