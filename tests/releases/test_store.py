@@ -124,6 +124,7 @@ def test_every_key_of_an_earlier_version_is_written(tmp_path: Path) -> None:
             "methods",
             "placement",
             "plan",
+            "response",
             "schema",
             "shared",
             "subdir",
