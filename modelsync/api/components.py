@@ -78,11 +78,7 @@ SCHEMAS: dict[str, Schema] = {
         "properties": {
             "x": {"description": "Rows, {column: [...]}, or {source: ...}"},
             "y": {"description": "A value for each row, or the name of a column"},
-            "target": {
-                "type": ["string", "array", "null"],
-                "items": {"type": "string"},
-                "description": "The column to predict",
-            },
+            "target": {"type": ["string", "null"], "description": "The column to predict"},
             "source": {
                 "type": ["string", "null"],
                 "description": "Files or a query in place of x and y",

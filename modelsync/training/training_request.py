@@ -87,7 +87,7 @@ def read(body: bytes) -> tuple[TrainingRequest, bytes]:
     if not isinstance(asked, dict):
         raise MalformedBody(f"the body is {kind_of(asked)}; expected an object with x and y")
     _refuse_unknown(asked)
-    if not isinstance(target := asked.get("target"), str | list | None):
+    if not isinstance(target := asked.get("target"), str | None):
         raise DataInvalid(f"target: expected the name of a column, not {kind_of(target)}")
     request = TrainingRequest(
         name=_name(asked),
