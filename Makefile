@@ -6,11 +6,11 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Tests wait more than they work: for two processors three at a time.
 TESTS := -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2))) --dist worksteal
-APART := image or cluster or isolation or training or airflow or compose or jobs
+APART := image or cluster or isolation or training or airflow or compose or jobs or clients
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow test-long test-isolation test-torchscript test-training test-airflow test-compose test-jobs test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
-        cluster-down test-cluster generated lock manifests release-check helm4 s3-server lfs-server airflow compose \
+        cluster-down test-cluster generated lock manifests release-check helm4 s3-server lfs-server client-tools test-clients airflow compose \
         compose-down compose-native compose-tool demo-continuous examples format clean
 
 help:  ## this list
@@ -47,6 +47,9 @@ test-airflow: setup airflow  ## the DAGs by a real Airflow, its scheduler and it
 
 test-compose: setup s3-server airflow compose-tool  ## docker-compose.yml by Docker's loader, and its set as native processes, about 3 minutes
 	$(BIN)/pytest -n 2 --dist loadfile -m "not training" tests/compose
+
+test-clients: setup client-tools  ## clients that are generated from OpenAPI, and schemathesis, about 5 minutes
+	$(BIN)/pytest -m clients tests/clients
 
 test-jobs: setup  ## 500 jobs (or MODELSYNC_TEST_JOBS) of which many are killed, in SQLite and PostgreSQL, about 20 minutes
 	$(BIN)/pytest --timeout 3600 -rA -m jobs tests/training
@@ -110,6 +113,9 @@ s3-server: setup  ## the S3 server of the tests, built with Go where it is not h
 
 lfs-server: setup  ## the Git LFS server of the tests, in an environment of its own in the user's cache
 	$(BIN)/python -m scripts.lfs_server
+
+client-tools: setup  ## generators of clients and schemathesis, apart in the user's cache (needs npm)
+	$(BIN)/python -m scripts.clients
 
 airflow: setup  ## Airflow for the tests, in an environment of its own in the user's cache
 	$(BIN)/python -m scripts.airflow

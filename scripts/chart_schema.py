@@ -35,6 +35,7 @@ TYPES: dict[type, Schema] = {
 }
 
 _ALIAS = f"(/|(/[A-Za-z0-9._~-]+)+/?) *= *[^,=: ]+ *: *({'|'.join(get_args(Action))})"
+_ORIGIN = "[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]+)?"
 _PROTOCOL = f"({'|'.join(get_args(parsers.GitProtocol))})"
 
 PARSERS: dict[str, Schema] = {
@@ -62,6 +63,7 @@ PARSERS: dict[str, Schema] = {
         "type": "string",
         "not": {"pattern": "(^|/)\\.{0,2}/|/\\.{1,2}$|^\\.{1,2}$|//|^/|/$"},
     },
+    "origins": {"type": "string", "pattern": f"^ *([*]|{_ORIGIN} *(, *{_ORIGIN} *)*)? *$"},
     "parse_aliases": {
         "type": "string",
         "pattern": f"^ *({_ALIAS} *(, *{_ALIAS} *)*)?$",

@@ -1,9 +1,9 @@
 """The lock files: every library that is installed, with its hashes. `make lock` writes them.
 
 `requirements.lock` is made from requirements.txt, `requirements-dev.lock` from that and
-requirements-dev.txt; a library has the same version in both. `airflow/requirements.lock` is of an
-environment apart. Versions stay as they are locked
-unless a pin changes; `make lock UPGRADE=1` takes the newest. A lock file begins with a digest of
+requirements-dev.txt; a library has the same version in both. `airflow/requirements.lock` and
+`tests/clients/requirements.lock` are of environments apart. Versions stay as they are locked unless
+a pin changes; `make lock UPGRADE=1` takes the newest. A lock file begins with a digest of
 what it was made from, so that `make check` finds a stale one without an index.
 """
 
@@ -19,10 +19,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RUN, DEV = "requirements.lock", "requirements-dev.lock"
 AIRFLOW = "airflow/requirements.lock"
+CLIENTS = "tests/clients/requirements.lock"
 INPUTS = {
     RUN: ["requirements.txt"],
     DEV: ["requirements.txt", "requirements-dev.txt"],
     AIRFLOW: ["airflow/requirements.txt"],
+    CLIENTS: ["tests/clients/requirements.txt"],
 }
 PINNED_UV = "scripts/uv/pinned.txt"
 OLDEST_PYTHON = "3.11"
@@ -58,7 +60,12 @@ def stale(root: Path = ROOT) -> list[str]:
 
 def write(upgrade: bool) -> None:
     """Resolve and write the lock files; the smaller one takes the larger one's versions."""
-    for lock, constraints in ((DEV, []), (RUN, ["--constraint", DEV]), (AIRFLOW, [])):
+    for lock, constraints in (
+        (DEV, []),
+        (RUN, ["--constraint", DEV]),
+        (AIRFLOW, []),
+        (CLIENTS, []),
+    ):
         _compile(
             *INPUTS[lock],
             *constraints,

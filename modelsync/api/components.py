@@ -36,11 +36,13 @@ PROBLEMS: dict[str, str] = {
     "504": "The model did not answer in time",
 }
 """What each status code of a problem document means."""
+MOST_TRUTHS = 10_000
+"""Requests that one call of feedback may tell of."""
 
 
 def _rows(name: str, description: str) -> Schema:
     """The schema of a request with several rows, under this name."""
-    kinds = {"type": ["array", "object"], "minItems": 1, "minProperties": 1}
+    kinds = {"type": ["array", "object"], "items": {}, "minItems": 1, "minProperties": 1}
     return {
         "type": "object",
         "description": "Several rows for a trained model, and the version that is asked",
@@ -76,15 +78,59 @@ SCHEMAS: dict[str, Schema] = {
         "properties": {
             "x": {"description": "Rows, {column: [...]}, or {source: ...}"},
             "y": {"description": "A value for each row, or the name of a column"},
-            "target": {"type": "string", "description": "The column to predict"},
-            "source": {"type": "string", "description": "Files or a query in place of x and y"},
-            "name": {"type": "string", "description": "The key of the version"},
-            "key": {"type": "string", "description": "The version to update"},
-            "params": {"type": "object", "description": "Passed to fit"},
-            "retrain": {"type": "boolean", "description": "Fit also what was fitted before"},
-            "orient": {"type": "string", "description": "The form of x and y, as pandas has it"},
-            "webhook": {"type": "string", "description": "A URL that gets the finished job"},
+            "target": {"type": ["string", "null"], "description": "The column to predict"},
+            "source": {
+                "type": ["string", "null"],
+                "description": "Files or a query in place of x and y",
+            },
+            "name": {"type": ["string", "null"], "description": "The key of the version"},
+            "key": {"type": ["string", "null"], "description": "The version to update"},
+            "params": {"type": ["object", "null"], "description": "Passed to fit"},
+            "retrain": {
+                "type": ["boolean", "null"],
+                "description": "Fit also what was fitted before",
+            },
+            "orient": {
+                "type": ["string", "null"],
+                "description": "The form of x and y, as pandas has it",
+            },
+            "webhook": {
+                "type": ["string", "null"],
+                "description": "A URL that gets the finished job",
+            },
         },
+    },
+    "modelsync.Truth": {
+        "type": "object",
+        "properties": {
+            "request_id": {
+                "type": "string",
+                "pattern": "^[A-Za-z0-9._-]{1,128}$",
+                "description": "X-Request-ID of the prediction",
+            },
+            "truth": {
+                "type": ["string", "number", "boolean", "object", "array"],
+                "items": {},
+                "description": "What the prediction should have been",
+            },
+        },
+        "required": ["request_id", "truth"],
+    },
+    "modelsync.Truths": {
+        "type": "array",
+        "maxItems": MOST_TRUTHS,
+        "items": {"$ref": "#/components/schemas/modelsync.Truth"},
+    },
+    "modelsync.Feedback": {
+        "anyOf": [
+            {"$ref": "#/components/schemas/modelsync.Truth"},
+            {"$ref": "#/components/schemas/modelsync.Truths"},
+            {
+                "type": "object",
+                "properties": {"feedback": {"$ref": "#/components/schemas/modelsync.Truths"}},
+                "required": ["feedback"],
+            },
+        ]
     },
     "modelsync.Problem": {
         "type": "object",

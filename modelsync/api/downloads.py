@@ -68,6 +68,7 @@ def downloader(trained: TrainedModels) -> Callable[[str], Response]:
 
     def download(name: str) -> Response:
         trained.context.require("predict")
+        flag("metadata")  # raises, also for an artefact, which has none
         if file := artefacts.download(trained.service, name):
             return file
         trained.entry(name)

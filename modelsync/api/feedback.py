@@ -9,7 +9,7 @@ import orjson
 from flask import Response, request
 
 from modelsync.api import replies
-from modelsync.api.components import Schema
+from modelsync.api.components import MOST_TRUTHS, reference
 from modelsync.api.operations import Operation, operation, success
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
 from modelsync.errors import InvalidField, MalformedBody, VariablesInvalid
@@ -18,29 +18,10 @@ from modelsync.problems import JSON
 from modelsync.server.media_type import check_media_type
 from modelsync.server.request_ids import acceptable
 
-MOST = 10_000
-"""Requests that one call may tell of."""
-
 LONGEST = 10_000
 """Bytes of a truth as JSON."""
 
 FORM = '{"request_id": "...", "truth": ...}, or {"feedback": [...]} with several of these'
-
-SCHEMA: Schema = {
-    "type": "object",
-    "properties": {
-        "request_id": {
-            "type": "string",
-            "pattern": "^[A-Za-z0-9._-]{1,128}$",
-            "description": "X-Request-ID of the prediction",
-        },
-        "truth": {
-            "type": ["string", "number", "boolean", "object", "array"],
-            "description": "What the prediction should have been",
-        },
-    },
-    "required": ["request_id", "truth"],
-}
 
 
 def routes(context: Context) -> list[Route]:
@@ -77,8 +58,8 @@ def _truths(body: bytes) -> dict[str, Any]:
     entries = told if isinstance(told, list) else [told]
     if not all(isinstance(one, dict) for one in entries):
         raise VariablesInvalid([InvalidField("feedback", f"expected {FORM}")])
-    if len(entries) > MOST:
-        message = f"has {len(entries)} entries; a call may have {MOST}"
+    if len(entries) > MOST_TRUTHS:
+        message = f"has {len(entries)} entries; a call may have {MOST_TRUTHS}"
         raise VariablesInvalid([InvalidField("feedback", message)])
     wrong = [
         InvalidField(f"{place.format(number)}{field}", message)
@@ -103,13 +84,8 @@ def _faults(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _operation(context: Context, model: LoadedModel) -> Operation:
     """The Operation Object of a model's feedback."""
-    several: Schema = {
-        "type": "object",
-        "properties": {"feedback": {"type": "array", "maxItems": MOST, "items": SCHEMA}},
-        "required": ["feedback"],
-    }
     example = {"request_id": "6bacf42b67030ba70000000a", "truth": 1}
-    media = {"schema": {"anyOf": [SCHEMA, several]}, "example": example}
+    media = {"schema": reference("schemas", "modelsync.Feedback"), "example": example}
     return operation(
         f"feedback_{model.name}",
         "models",

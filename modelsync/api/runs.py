@@ -58,7 +58,8 @@ def routes(context: Context) -> list[Route]:
         found, _ = trained.store().catalog.ask_run(name, day, "command")
         return _answer_when_done(trained, found, asked=True)
 
-    body = {"type": "object", "properties": {"date": _DATE}, "additionalProperties": False}
+    day = {"type": ["string", "null"], "format": "date"}
+    body = {"type": "object", "properties": {"date": day}, "additionalProperties": False}
     media = {"schema": body, "example": {"date": "2026-11-26"}}
     return [
         Route(

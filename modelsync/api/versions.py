@@ -160,7 +160,7 @@ def _about_upload(context: Context) -> PerModel:
         scope="train",
         requestBody={
             "required": True,
-            "content": {"application/octet-stream": binary, "application/onnx": binary},
+            "content": {"application/octet-stream": binary},
         },
     )
 

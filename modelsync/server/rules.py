@@ -21,7 +21,12 @@ _LINE_END = re.compile(rb"[\r\n]").finditer
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z0-9_-]*) [^\s]+ HTTP/1\.[01]\r\n").match
 """A request line with any method, in upper case as all registered ones are."""
 
-METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE"})
+METHODS = frozenset(
+    {
+        *(b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"),
+        *(b"TRACE", b"QUERY"),  # known, so that a path refuses them with 405 and its own methods
+    }
+)
 
 
 class ProtocolError(Exception):

@@ -21,6 +21,7 @@ import pytest
 import scipy.sparse
 
 from modelsync.errors import ModelRaised
+from modelsync.models.request_form import Rows
 from modelsync.models.results import dump
 
 UTC = dt.UTC
@@ -185,13 +186,25 @@ def test_text_that_is_no_unicode_is_still_answered() -> None:
         ([1], "list"),
         ((n for n in "ab"), "generator"),
         ("x", "str"),
-        (Answer(score=1), "Answer"),
+        (np.float64(1), "float64"),
     ],
 )
 def test_a_result_that_is_no_dict_is_named(result: Any, kind: str) -> None:
     """None, a list or a generator is refused, and its type told."""
     with pytest.raises(ModelRaised, match=rf"returned (a )?{kind}, not a dict"):
         dump(result)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [Answer(score=1), Point(1, None), MappingProxyType({"score": 1, "when": None})],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_object_with_fields_is_a_result(result: Any) -> None:
+    """A pydantic model, a dataclass and any mapping are written as a dict of their members."""
+    found = json.loads(dump(result))
+    assert list(found.values()) == [1, None]
+    assert json.loads(dump(Rows([result, result]))) == [found, found]
 
 
 @pytest.mark.parametrize(

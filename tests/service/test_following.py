@@ -70,7 +70,7 @@ def test_the_schedule_finds_a_push(server: GitServer, tmp_path: Path) -> None:
     """`@every 1s`: nobody has to tell."""
     with following(tmp_path, server, MODELSYNC_SYNC_CRON="@every 1s") as service:
         answered_by(service, push(server, 1), 1)
-        assert told(service)["next"]
+        until(lambda: told(service)["next"])  # empty for a moment where it is just due
 
 
 @pytest.mark.long

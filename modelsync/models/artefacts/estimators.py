@@ -209,6 +209,7 @@ def _both(
     )
 
     def answer(x: Any) -> Outputs:
+        """Return the label of each row, with the probability of each class of each output."""
         labels = _listed(predict(x))
         if labels and not isinstance(classes, list) and isinstance(labels[0], list):
             labels = [label for (label,) in labels]  # of CatBoost

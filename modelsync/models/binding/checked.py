@@ -20,11 +20,9 @@ def by_schema(spec: ModelSpec, calls: Calls) -> Calls:
 
     What does not fit raises VariablesInvalid. A model that takes its row as the list `x` gets the
     columns in the order of the schema.
-
-    Their JSON schema holds what JSON can hold, whatever the model's code has written into it.
     """
     if spec.schema is None:
-        return replace(calls, schema=json_values.plain(calls.schema)) if calls.schema else calls
+        return calls
     # Here: most models need none.
     from modelsync.models.schemas import json_schema
     from modelsync.models.schemas.requests import BY_PLACE, RequestSchema

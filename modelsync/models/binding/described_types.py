@@ -42,6 +42,11 @@ class _Schemas(GenerateJsonSchema):
     def timedelta_schema(self, schema: Any) -> Schema:
         return {"type": "number"} if self._writes else super().timedelta_schema(schema)
 
+    def field_is_required(self, field: Any, total: bool) -> bool:
+        if self._writes and field["type"] != "typed-dict-field":  # a default is written, too
+            return not field.get("serialization_exclude")
+        return super().field_is_required(field, total)
+
     @property
     def _writes(self) -> bool:
         mode: JsonSchemaMode = self.mode

@@ -115,7 +115,11 @@ def _structure(kind: type, depth: int) -> Schema:
     hints = typing.get_type_hints(kind, include_extras=True)
     if dataclasses.is_dataclass(kind):
         hints = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-    needed = getattr(kind, "__required_keys__", hints)
+    # Where annotations are strings, `__required_keys__` does not know of the wrapper.
+    keys = getattr(kind, "__required_keys__", hints)
+    wrappers = {name: get_origin(part) for name, part in hints.items()}
+    needed = {name for name in hints if wrappers[name] is Required or name in keys}
+    needed -= {name for name in hints if wrappers[name] is NotRequired}
     return {
         "type": "object",
         "title": kind.__name__,

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_o
 import typing_extensions
 from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
 
+from modelsync import json_text
 from modelsync.errors import VariablesInvalid
 from modelsync.models.binding import library_types
 from modelsync.models.binding.constraints import Finite, Length
@@ -80,8 +81,18 @@ def response(kind: Any) -> Schema | None:
     found = described(TypeAdapter(holder), "serialization", by_alias=aliases)
     if found is None:
         return None
-    definitions = {"$defs": found["$defs"]} if "$defs" in found else {}
-    return {**found["properties"]["it"], **definitions}
+    return _unwrapped(found["properties"]["it"], found.get("$defs", {}))
+
+
+def _unwrapped(schema: Schema, definitions: Schema) -> Schema:
+    """Return the schema with its definitions; in place of a mere reference, what that names."""
+    name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
+    if name not in definitions:
+        return {**schema, **({"$defs": definitions} if definitions else {})}
+    others = {key: one for key, one in definitions.items() if key != name}
+    is_used = f'"#/$defs/{name}"' in json_text.dumps(json_values.plain(definitions)).decode()
+    kept = definitions if is_used else others
+    return {**definitions[name], **({"$defs": kept} if kept else {})}
 
 
 def _schema_default(default: Any) -> Schema | None:

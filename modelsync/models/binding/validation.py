@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from modelsync.models.binding.typehints import Schema, Validate
+from modelsync.models.schemas import json_values
 
 
 class _Validator(Protocol):
@@ -33,12 +34,12 @@ def structure(parameter: str, kind: Any) -> tuple[Validate, Schema]:
     `parameter` is the name of the parameter that has this type. Raises ModelBroken if values of the
     type cannot be made of JSON.
     """
-    return _validator().structure(parameter, kind)
+    return _plain(_validator().structure(parameter, kind))
 
 
 def members(keys: dict[str, Any]) -> tuple[Validate, Schema]:
     """Return both for an object with these keys and their types. Other keys are dropped."""
-    return _validator().members(keys)
+    return _plain(_validator().members(keys))
 
 
 def arguments(
@@ -50,7 +51,7 @@ def arguments(
     dropped, because `/all` gives the same ones to every model; `open_ended` (`**kwargs`) passes
     them. Raises ModelBroken, which names the parameter whose type cannot be made of JSON.
     """
-    return _validator().arguments(hints, defaults, open_ended=open_ended)
+    return _plain(_validator().arguments(hints, defaults, open_ended=open_ended))
 
 
 def response(kind: Any) -> Schema | None:
@@ -58,6 +59,12 @@ def response(kind: Any) -> Schema | None:
     one.
     """
     return _validator().response(kind)
+
+
+def _plain(found: tuple[Validate, Schema]) -> tuple[Validate, Schema]:
+    """Return both, with what JSON can hold of the schema: much in it is the model's own."""
+    validate, schema = found
+    return validate, json_values.plain(schema)
 
 
 @cache

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from modelsync import orphans
-from modelsync.models import convention, hints
+from modelsync.models import hints
 from modelsync.models.check.check_process import Checked, CheckProcess, Progress
 from modelsync.models.discovery import training_plan
 from modelsync.models.loading import library_versions
@@ -144,7 +144,7 @@ def _warned(spec: ModelSpec, result: CheckResult) -> CheckResult:
     if not (result.ok and spec.trainable):
         return result
     found = training_plan.read(spec)[1]
-    more = tuple(ModelWarning("training", text, convention.FILE) for text in found)
+    more = tuple(ModelWarning("training", text) for text in found)
     return replace(result, warnings=(*result.warnings, *more))
 
 
