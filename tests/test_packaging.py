@@ -81,8 +81,8 @@ def test_both_lock_files_name_the_same_versions() -> None:
 
 def test_a_stale_lock_file_is_found(tmp_path: Path) -> None:
     """A pin that changed is noticed without an index; a comment is not one."""
-    (tmp_path / "airflow").mkdir()
     for name in {*lock.INPUTS, *(file for of in lock.INPUTS.values() for file in of)}:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     file = tmp_path / "requirements-dev.txt"
     file.write_text(file.read_text() + "\n# a comment\n")

@@ -107,9 +107,9 @@ def following(tmp_path: Path) -> Iterator[tuple[Run, Service]]:
     with serving(tmp_path, env=settings) as service:
         etls = repository / "Churn" / "etls.py"
         etls.write_text(
-            etls.read_text().replace("import joblib\n", "import joblib\nimport xgboost\n")
+            etls.read_text().replace("import joblib\n", "import joblib\nimport prophet\n")
         )
-        git(repository, "commit", "-a", "-m", "use xgboost")
+        git(repository, "commit", "-a", "-m", "use prophet")
         service.sync()
         until(
             lambda: service.get("/models/sync").json()["broken"],

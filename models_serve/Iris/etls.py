@@ -1,11 +1,16 @@
 """Tells the species of an iris from four measurements in centimetres; learns it from iris.csv."""
 
+from typing import Annotated
+
 import joblib
 import pandas as pd
+from pydantic import Field
 from sklearn.model_selection import cross_val_score
 from sklearn.tree import DecisionTreeClassifier
 
 MEASUREMENTS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+
+Centimetres = Annotated[float, Field(gt=0, lt=100)]
 
 
 class Iris:
@@ -22,10 +27,10 @@ class Iris:
 
     def transform_predict(
         self,
-        sepal_length: float,
-        sepal_width: float,
-        petal_length: float,
-        petal_width: float,
+        sepal_length: Centimetres,
+        sepal_width: Centimetres,
+        petal_length: Centimetres,
+        petal_width: Centimetres,
     ):
         """Species and probabilities of one flower, measured in centimetres."""
         flower = [[sepal_length, sepal_width, petal_length, petal_width]]

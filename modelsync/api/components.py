@@ -78,7 +78,11 @@ SCHEMAS: dict[str, Schema] = {
         "properties": {
             "x": {"description": "Rows, {column: [...]}, or {source: ...}"},
             "y": {"description": "A value for each row, or the name of a column"},
-            "target": {"type": ["string", "null"], "description": "The column to predict"},
+            "target": {
+                "type": ["string", "array", "null"],
+                "items": {"type": "string"},
+                "description": "The column to predict",
+            },
             "source": {
                 "type": ["string", "null"],
                 "description": "Files or a query in place of x and y",
@@ -180,7 +184,7 @@ def reference(kind: str, name: str) -> Schema:
 def component_name(name: str) -> str:
     """`name` with `_` for each character that the specification forbids in a component's key.
 
-    A name with other letters gets a checksum at its end: `Größe` and `Gräße` are two models.
+    A name with letters that are no ASCII gets a checksum at its end, so that two stay two.
     """
     found = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     return found if name.isascii() else f"{found}_{crc32(name.encode()):08x}"

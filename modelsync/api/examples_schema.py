@@ -1,7 +1,7 @@
 """The JSON schema that examples of an answer suggest, for models without a return annotation.
 
-Examples show what an answer may hold, and promise nothing: no member is required, and a member that
-is an integer in all of them is a number.
+Examples show what an answer may hold, and promise nothing: no member is required, and an integer in
+all of them is a number, which is null where it turns out as NaN.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ def schema_of(values: Sequence[Any], depth: int = 0) -> Schema:
         found.append({"type": "array", **more})
     others = [value for value in values if not isinstance(value, dict | list)]
     names = dict.fromkeys(_type_of(value) for value in others)
+    if "number" in names:
+        names["null"] = None
     found += [{"type": name} for name in names]
     if len(names) == len(found) and names:
         kinds = list(names)

@@ -20,7 +20,7 @@ from modelsync.api.components import (
     request_schemas,
 )
 from modelsync.api.operations import Operation, operation, query_parameter, success
-from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route, Undocumented
+from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
 from modelsync.errors import RequestError
 from modelsync.inference.fanout import predict_all as ask_all
 from modelsync.inference.serving import Service
@@ -61,7 +61,10 @@ def routes(context: Context) -> list[Route]:
         lambda model: _query_operation(context, model),
         applies=lambda model: model.spec.schema is not None,
     )
-    older = Undocumented(f"the path of an older system; it answers as POST {path} does")
+    older = PerModel(
+        lambda model: _older_operation(context, model),
+        applies=lambda model: model.spec.schema is not None,
+    )
     return [
         Route("POST", path, predict, about),
         Route("POST", f"{path}/predict", predict, older),
@@ -154,6 +157,18 @@ def _predict_operation(context: Context, model: LoadedModel) -> Operation:
         description=model.doc.strip(),
         requestBody={"required": True, "content": {JSON: _request(model)}},
     )
+
+
+def _older_operation(context: Context, model: LoadedModel) -> Operation:
+    """The path of an older system; it is documented where GET is documented there."""
+    found = _predict_operation(context, model)
+    summary = f"As POST {context.base}/{model.name}, which is the path to use"
+    return {
+        **found,
+        "operationId": f"predict_{model.name}_by_older_path",
+        "summary": summary,
+        "deprecated": True,
+    }
 
 
 def _query_operation(context: Context, model: LoadedModel) -> Operation:

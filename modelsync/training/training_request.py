@@ -87,6 +87,8 @@ def read(body: bytes) -> tuple[TrainingRequest, bytes]:
     if not isinstance(asked, dict):
         raise MalformedBody(f"the body is {kind_of(asked)}; expected an object with x and y")
     _refuse_unknown(asked)
+    if not isinstance(target := asked.get("target"), str | list | None):
+        raise DataInvalid(f"target: expected the name of a column, not {kind_of(target)}")
     request = TrainingRequest(
         name=_name(asked),
         params=_params(asked),
@@ -207,7 +209,9 @@ def _flag(asked: Mapping[str, Any], name: str) -> bool:
 
 
 def _webhook(asked: Mapping[str, Any]) -> str:
-    url = asked.get("webhook") or ""
+    url = asked.get("webhook")
+    if url is None:
+        return ""
     if not isinstance(url, str) or (url and not re.match(r"https?://[^/\s]", url)):
         raise DataInvalid("webhook: expected a URL that begins with http:// or https://")
     if len(url) > MAX_URL:

@@ -194,7 +194,7 @@ def test_a_route_of_ours_is_never_taken_for_a_model(
 
 def test_options_and_head_answer(client: FlaskClient) -> None:
     """OPTIONS tells the methods; HEAD is GET without its body."""
-    assert {"GET", "HEAD", "OPTIONS", "POST"} <= set(client.options("/models/Add").allow)
+    assert set(client.options("/models/Add").allow) == {"GET", "HEAD", "OPTIONS", "POST"}
     head, get = client.head("/models/Add"), client.get("/models/Add")
     assert (head.status_code, head.data) == (200, b"")
     assert head.headers["Content-Length"] == get.headers["Content-Length"]
@@ -207,3 +207,11 @@ def test_answers_are_neither_guessed_at_nor_kept(client: FlaskClient) -> None:
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Cache-Control"] == "no-store"
         assert headers["Content-Security-Policy"].startswith("default-src 'self'")
+
+
+@pytest.mark.parametrize("path", ["/models/Add", "/models/all", "/livez", "/metrics", "/models/"])
+def test_trace_is_refused_with_the_methods_of_the_path(client: FlaskClient, path: str) -> None:
+    """No route echoes a request with its credentials (RFC 9110 section 9.3.8)."""
+    answer = client.open(path, method="TRACE")
+    is_problem(answer, 405)
+    assert set(answer.headers["Allow"].split(", ")) == set(client.options(path).allow)

@@ -20,7 +20,6 @@ UNDOCUMENTED = {
     ("GET", "/"),
     ("GET", "/models/docs"),
     ("GET", "/models/openapi.json"),
-    ("POST", "/models/<model:name>/predict"),
 }
 STATIC_FILES = ("GET", "/models/static/<path:filename>")
 

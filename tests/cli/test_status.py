@@ -40,7 +40,7 @@ def test_the_status_names_what_is_wrong(service: Service, tmp_path: Path) -> Non
     assert code == 1
     assert text.startswith(f"ready: {commit[:12]} at {service.url}/models/\n")
     assert "models: 2, 1 with a problem\n" in text
-    assert "last sync: published at " in text
+    assert "last sync: partly at " in text
     [line] = [line for line in text.splitlines() if "Broken" in line]
     assert line.startswith("  Broken failed: etls.py:1: ModuleNotFoundError")
     assert commit not in text

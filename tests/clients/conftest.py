@@ -15,18 +15,18 @@ from tests.fixtures.service import Service, serving, write_example, write_model
 from tests.waiting import patient
 
 ROOT = Path(__file__).parents[2]
-TOKEN = "a-token-of-the-tests"  # noqa: S105
+TOKEN = "a-token-of-the-tests"
 
 PRICE = """
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class Row(BaseModel):
-    rooms: int
+    rooms: Annotated[int, Field(le=1000)]
     kind: Literal["flat", "house"] = "flat"
 
 
@@ -38,7 +38,12 @@ class Price:
 
 
 class Model:
-    def transform_predict(self, row: Row, factor: float = np.float64(1.5), seed: int = 2**70) -> Price:
+    def transform_predict(
+        self,
+        row: Row,
+        factor: Annotated[float, Field(ge=0, le=10)] = np.float64(1.5),
+        seed: int = 2**70,
+    ) -> Price:
         if row.rooms < 0:
             raise Refused("there is no such flat")
         return Price(row.rooms * factor)
@@ -66,7 +71,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     write_model(models, "Price", PRICE)
     write_example(write_model(models, "Untyped", UNTYPED), {"a": 3}, {"b": [1.5]})
     tokens = {f"MODELSYNC_{scope}_TOKENS": TOKEN for scope in ("PREDICT", "TRAIN", "ADMIN")}
-    with serving(folder, models, MODELSYNC_ACCESS_LOG="errors", **tokens) as found:
+    with serving(folder, models, env={"MODELSYNC_ACCESS_LOG": "errors", **tokens}) as found:
         yield found
 
 

@@ -60,6 +60,21 @@ def test_good_models_are_measured(root: Path, write: Write) -> None:
     assert asks.version == discover(root)[0].version
 
 
+def test_the_schema_of_answers_is_found(root: Path, write: Write) -> None:
+    """The check reads the return annotation; one that fails, or hangs nothing, tells nothing."""
+    typed = "from dataclasses import dataclass\n@dataclass\nclass Price:\n    price: float\n"
+    method = "class Model:\n    def transform_predict(self, x: int = 1) -> {}:\n        return {}\n"
+    write("Typed", typed + method.format("Price", "Price(x / 2)"))
+    write("Untyped", method.format("dict", "{}"))
+    write("Unknown", "from __future__ import annotations\n" + method.format("No", "{}"))
+    found = results(root)
+    assert all(one.ok and not one.warnings for one in found.values()), found
+    schema = found["Typed"].response
+    assert schema
+    assert (schema["properties"]["price"]["type"], schema["required"]) == ("number", ["price"])
+    assert found["Untyped"].response is found["Unknown"].response is None
+
+
 def test_verdicts_come_in_order_and_as_they_are_known(root: Path, write: Write) -> None:
     """There is one result for each folder, in order; each is reported as soon as it is known."""
     write("B", GOOD)

@@ -169,8 +169,8 @@ def test_a_fault_tells_no_path_of_the_service(serve: Load, root: Path) -> None:
         ("cv2", "add the line opencv-python to requirements-models.txt"),
         ("bs4.element", "add the line beautifulsoup4 to requirements-models.txt"),
         (
-            "catboost",
-            "add the line catboost to requirements-models.txt beside run.sh, and run ./run.sh or "
+            "prophet",
+            "add the line prophet to requirements-models.txt beside run.sh, and run ./run.sh or "
             "build the image again; or list all that the model needs in a requirements.txt",
         ),
         (

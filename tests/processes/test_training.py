@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from tests.fixtures.processes import marked
 from tests.fixtures.service import Service, answers, serving, write_model
@@ -12,7 +15,14 @@ from tests.waiting import until
 
 
 def trainers(service: Service) -> int:
-    return len([one for one in marked(service.home) if "training.trainer" in str(one.cmdline())])
+    return sum("training.trainer" in command(one) for one in marked(service.home))
+
+
+def command(process: psutil.Process) -> str:
+    """The command line of a process; empty of one that has ended meanwhile."""
+    with suppress(psutil.Error):
+        return str(process.cmdline())
+    return ""
 
 
 def test_a_trainer_starts_with_the_first_model_that_can_be_trained(tmp_path: Path) -> None:

@@ -57,7 +57,6 @@ RAISING = {
     ),
     "Nothing": (model("pass"), "TypeError", "returned None, not a dict"),
     "List": (model("return [1]"), "TypeError", "returned a list, not a dict"),
-    "Yields": (model("yield {}"), "TypeError", "returned a generator, not a dict"),
     "Odd": (model("return {'a': [object()]}"), "TypeError", "a[0] is a object"),
     "Endless": (model("r = {}; r['r'] = r; return r"), "TypeError", "contains itself"),
     "Evil": (

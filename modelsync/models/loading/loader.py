@@ -252,4 +252,5 @@ def _doc(kind: Any, instance: object, module: object) -> str:
     method = next(filter(None, found), None)
     texts = (getattr(one, "__doc__", None) for one in (kind, method, module))
     text = next(filter(None, texts), None)
-    return inspect.cleandoc(text) if isinstance(text, str) else ""
+    given = inspect.cleandoc(text) if isinstance(text, str) else ""
+    return given.encode("utf-8", "replace").decode()  # JSON has no lone surrogates

@@ -143,7 +143,9 @@ def _of_artefact(artefact: LoadedArtefact) -> Calls:
             return batch.call(rows)
         except Exception as error:
             if len(rows) == 1 and isinstance(rows[0], list | tuple):
-                missing.explain(dict(zip(names, zip(rows[0]), strict=False)), error)
+                # The refusal of an artefact does not name the column.
+                cause = error.__cause__ if isinstance(error.__cause__, ValueError) else error
+                missing.explain(dict(zip(names, zip(rows[0]), strict=False)), cause)
             raise
 
     explaining = Batch(batch.row, call, batch.schema)
