@@ -5,10 +5,10 @@ lfs-server`) installs it once, into an environment of its own in the user's cach
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
 import sys
 from pathlib import Path
+
+from scripts.cached_environment import CachedEnvironment
 
 VERSION = "0.6.2"
 
@@ -38,42 +38,17 @@ PINNED = (
     "werkzeug==3.1.9",
 )
 
-STAMP = ".stamp"
-"""The file in the environment with the digest of what it was made from."""
-
-
-def folder() -> Path:
-    """Where its environment is, or will be."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "modelsync" / f"giftless-{VERSION}"
+ENVIRONMENT = CachedEnvironment(
+    f"giftless-{VERSION}",
+    hashlib.sha256("\n".join((*PINNED, sys.version)).encode()).hexdigest(),
+    ("install", "--no-deps", *PINNED),
+)
 
 
 def python() -> Path | None:
     """The Python of its environment; None if it is not installed, or not as it is pinned."""
-    stamp = folder() / STAMP
-    current = stamp.is_file() and stamp.read_text("utf-8") == _digest()
-    return folder() / "bin" / "python" if current else None
-
-
-def build() -> None:
-    """Install it, unless that has been done. Raises CalledProcessError."""
-    if python():
-        return
-    target = folder()
-    print(f"installing giftless {VERSION} into {target}", flush=True)
-    (target / STAMP).unlink(missing_ok=True)
-    uv = [sys.executable, "-m", "scripts.uv"]
-    create = [*uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(target)]
-    interpreter = str(target / "bin" / "python")
-    install = [*uv, "pip", "install", "--quiet", "--no-deps", "--python", interpreter, *PINNED]
-    for command in (create, install):
-        subprocess.run(command, cwd=Path(__file__).parents[1], check=True)
-    (target / STAMP).write_text(_digest(), "utf-8")
-
-
-def _digest() -> str:
-    return hashlib.sha256("\n".join((*PINNED, sys.version)).encode()).hexdigest()
+    return ENVIRONMENT.python()
 
 
 if __name__ == "__main__":
-    build()
+    ENVIRONMENT.build()

@@ -21,6 +21,9 @@ from modelsync.errors import (
 )
 from modelsync.git.url import Remote
 
+REDACTED = 3000
+"""Characters of a line of which some are shown; what follows is cut off first."""
+
 # The error, its message ({0} is what matched), and the patterns of git's messages that mean it. The
 # first match counts: a full disk also makes the remote "hang up", and an unknown host key also
 # "cannot be read".
@@ -175,7 +178,7 @@ def redacted(line: str, secrets: tuple[str, ...]) -> str:
     """A line of a remote's without secrets, URLs and paths, 300 characters at most."""
     for secret in _spellings(secrets):
         line = line.replace(secret, "***")
-    line = re.sub(r"\w+://\S+", "***", line)
+    line = re.sub(r"\w+://\S+", "***", line[:REDACTED])  # takes the square of the length
     return re.sub(r"(?<![\w.])/[^\s':,]+", "***", line)[:300]
 
 

@@ -113,6 +113,18 @@ def test_altered_bytes_never_become_a_model(lfs: FaultyLfs, tmp_path: Path) -> N
     assert list((export.home / "lfs/incomplete").iterdir()) == []
 
 
+def test_a_pointer_with_a_wrong_size(lfs: FaultyLfs, tmp_path: Path) -> None:
+    """It never gets in the way of another one's download of the same object."""
+    wrong = {
+        f"Wrong{by}": pointer(DATA).replace(f"size {len(DATA)}", f"size {len(DATA) + by}")
+        for by in (-9, 9)
+    }
+    for number in range(5):
+        export = Export(tmp_path / str(number), Churn=pointer(DATA), **wrong)
+        assert set(export.fetch(lfs)) == set(wrong)
+        assert export.file("Churn") == DATA
+
+
 @pytest.mark.parametrize("sent", [0, 1, 200_000])
 def test_a_body_that_breaks_off_is_continued(lfs: FaultyLfs, tmp_path: Path, sent: int) -> None:
     """The rest is asked for by range, not the whole again."""
@@ -147,13 +159,13 @@ def test_servers_without_ranges(
 def test_a_damaged_beginning_is_not_continued(lfs: FaultyLfs, tmp_path: Path) -> None:
     """What an earlier sync had left is damaged: fetched anew, and nobody is blamed."""
     export = Export(tmp_path, Churn=pointer(DATA))
-    left = export.home / "lfs/incomplete" / hashlib.sha256(DATA).hexdigest()
+    left = export.home / "lfs/incomplete" / f"{hashlib.sha256(DATA).hexdigest()}.{len(DATA)}"
     left.parent.mkdir(parents=True)
     for damage in (b"?" * 1000, b"?" * len(DATA), b"?" * 2 * len(DATA)):
         left.write_bytes(damage)
         assert export.fetch(lfs) == {}
         assert export.file("Churn") == DATA
-        lfs_object = next((export.home / "lfs/objects").rglob(left.name))
+        lfs_object = next((export.home / "lfs/objects").rglob(left.stem))
         lfs_object.unlink()
         (export.out / "Churn/model.pkl").write_text(pointer(DATA))
 
@@ -336,6 +348,14 @@ def test_a_server_that_is_silent(lfs: FaultyLfs, tmp_path: Path) -> None:
     assert "failed to answer" in fault.message
 
 
+@pytest.mark.parametrize("of", ["on_batch", "on_download"])
+def test_a_server_that_dawdles_with_each_byte(lfs: FaultyLfs, tmp_path: Path, of: str) -> None:
+    """It is never silent for long, and the sync ends in time all the same."""
+    getattr(lfs, of).append(lambda *_: Reply(-1))
+    export = Export(tmp_path, Churn=pointer(DATA))
+    assert "there was no time" in fault_of(export.fetch(lfs, seconds=2)).message
+
+
 def test_a_slow_body_goes_on_in_the_next_sync(lfs: FaultyLfs, tmp_path: Path) -> None:
     """Bytes that trickle: at the deadline that is a fault which may pass, and the next sync asks
     for the rest alone.
@@ -392,7 +412,8 @@ def test_an_update_that_is_told_to_end(lfs: FaultyLfs, tmp_path: Path) -> None:
             "MODELSYNC_HOME": str(tmp_path / "home"),
         }
         update = subprocess.Popen([sys.executable, "-m", "modelsync.sync.update"], env=environ)
-        left = tmp_path / "home/lfs/incomplete" / hashlib.sha256(DATA).hexdigest()
+        oid = hashlib.sha256(DATA).hexdigest()
+        left = tmp_path / "home/lfs/incomplete" / f"{oid}.{len(DATA)}"
         until(left.exists, 30, "the object begins to come")
         update.terminate()
         assert update.wait(patient(10)) == 143
@@ -511,6 +532,19 @@ def test_redirects_without_end(lfs: FaultyLfs, tmp_path: Path) -> None:
     lfs.on_batch += [lambda _: Reply(307, {"Location": lfs.url + "/objects/batch"})] * 20
     assert "redirects without end" in fault_of(export.fetch(lfs)).message
     assert len(lfs.requests) < 8
+
+
+def test_a_server_that_repeats_what_it_got(lfs: FaultyLfs, tmp_path: Path) -> None:
+    """The login is no part of its message, which may be long."""
+
+    def repeat(_objects: object) -> Reply:
+        said = " ".join(lfs.requests[-1].headers.values())
+        return answer(403, {"message": said + "x" * 100_000})
+
+    lfs.on_batch.append(repeat)
+    message = fault_of(Export(tmp_path, Churn=pointer(DATA)).fetch(lfs)).message
+    assert "Basic ***" in message
+    assert len(message) < 400
 
 
 def test_no_secret_is_logged(

@@ -62,11 +62,22 @@ def test_what_is_made_up_fits_the_schema(schema: dict[str, Any]) -> None:
 def test_what_contains_itself_comes_to_an_end() -> None:
     whole = {"properties": {"x": {"$ref": "#/$defs/Node"}}, "$defs": {"Node": NODE}}
     found = made_up.variables(loaded(whole))
+    jsonschema.validate(found, whole)
     assert found
     depth = 0
     while found := found.get("x" if "x" in found else "next"):
         depth += 1
     assert 0 < depth <= made_up.MAX_DEPTH
+
+
+def test_no_request_is_too_large() -> None:
+    """A schema may ask for more than there is memory."""
+    text: dict[str, Any] = {"type": "string", "minLength": 10**12}
+    numbers: dict[str, Any] = {"type": "integer"}
+    for _ in range(4):
+        numbers = {"type": "array", "items": numbers, "minItems": 10**6}
+    found = made_up.variables(loaded({"properties": {"x": text, "y": numbers}}))
+    assert len(str(found)) < 10**7
 
 
 def test_a_model_that_takes_any_object_gets_nothing() -> None:

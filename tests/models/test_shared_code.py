@@ -19,6 +19,8 @@ from modelsync.models.discovery.shared_code import SharedCode
 REPOSITORY = {
     "utils.py": "",
     "json.py": "",
+    "größe.py": "",
+    "paths.py": "import sys\nsys.path.append('src')\n",
     "modelsync/__init__.py": "",
     "common/__init__.py": "",
     "common/features.py": "from .deep import x\n",
@@ -46,7 +48,9 @@ COMMON = {"common/__init__.py", "common/table.csv", "common/data/more.csv"}
 FEATURES = COMMON | {"common/features.py", "common/deep.py"}
 BESIDE = {"serving/__init__.py", "serving/models/beside.py", "utils.py"}
 EVERYTHING = (
-    ALL_OF_COMMON | BESIDE | {"json.py", "src/build.py", "src/build.csv"}
+    ALL_OF_COMMON
+    | BESIDE
+    | {"json.py", "größe.py", "paths.py", "src/build.py", "src/build.csv"}
 )  # fmt: skip
 
 
@@ -119,6 +123,20 @@ def shared(root: Path, **own: str | bytes) -> set[str]:
         ("import pkgutil, common\nfor x in pkgutil.iter_modules(common.__path__):\n    pass",
          EVERYTHING),
         ("import utils\nthis is no Python", {"utils.py"}),
+        ("\ufeffimport utils", {"utils.py"}),
+        ("import os\rimport utils", {"utils.py"}),
+        ("import größe", {"größe.py"}),
+        ("__import__('common', fromlist=['features'])", FEATURES),
+        ("from importlib import resources\nresources.files('common')", COMMON),
+        ("import pkgutil\npkgutil.get_data('common', 'table.csv')", COMMON),
+        ("from pathlib import Path\nPath('x').read_text('utf8')", set()),
+        ("from sys import path\npath.append('../../../src')\nimport build",
+         {"src/build.py", "src/build.csv"}),
+        ("import site\nsite.addsitedir('../../../src')\nimport build",
+         {"src/build.py", "src/build.csv"}),
+        ("import sys\nsys.path.append('../../../common/scripts')\nimport run",
+         {"common/scripts/run.py", "common/scripts/run.csv"}),
+        ("import paths, build", {"paths.py", "src/build.py", "src/build.csv"}),
         ("model.eval()\ncursor.execute('x')", set()),
     ],
 )  # fmt: skip
@@ -164,6 +182,12 @@ def test_a_pickle_uses_the_modules_of_its_classes(
         data = importlib.import_module(compressed).compress(data)
     assert shared(tmp_path, model__pkl=data) == FEATURES
     assert shared(tmp_path, etls__py="", anything=data) == FEATURES
+
+
+def test_a_pickle_in_a_package_uses_them_too(tmp_path: Path, scaler: object) -> None:
+    """`common/scaler.pkl` of a class in `common/features.py`, whoever loads it."""
+    write(tmp_path, {"common/scaler.pkl": pickle.dumps(scaler)})
+    assert shared(tmp_path, etls__py="import common") == FEATURES | {"common/scaler.pkl"}
 
 
 def test_a_folder_is_meant_where_a_file_cannot_be(tmp_path: Path) -> None:

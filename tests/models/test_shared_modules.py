@@ -61,6 +61,16 @@ STATEMENTS = [
 ]
 
 
+def test_data_of_a_package_that_nobody_imports(repository: Repository) -> None:
+    """A package that is named where its data is read, which is all that the model does with it."""
+    top = "import pkgutil\ndata = pkgutil.get_data('common', 'table.csv')"
+    files = SHARED | {
+        "models_serve/Churn/etls.py": MODEL.format(top=top, lazy="pass", got="data.decode()"),
+        "models_serve/Churn/helpers.py": "",
+    }
+    assert repository(files, "Churn")["Churn"].call({}) == {"got": "1,2\n"}
+
+
 def test_shared_modules_are_found(repository: Repository) -> None:
     """By every way in which Python code imports, at the top and in a function that runs later."""
     files = dict(SHARED)

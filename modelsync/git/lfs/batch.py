@@ -132,7 +132,7 @@ def _action(
             return ObjectUnavailable(_MISSING.format(host=name))
         url, headers = checked_link(action)
         at_home = origin(url) == origin(endpoint.url)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return ObjectUnavailable(f"{name} answers something else than a Git LFS server")
     has_login = found.get("authenticated") or "authorization" in map(str.lower, headers)
     if at_home and not has_login:

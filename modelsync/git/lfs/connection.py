@@ -6,6 +6,7 @@ authorities are those of git.
 
 from __future__ import annotations
 
+import logging
 import ssl
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,8 @@ from modelsync.clock import moment
 from modelsync.deadline import Deadline
 from modelsync.errors import ObjectUnavailable
 from modelsync.settings import git_environment
+
+logging.getLogger("urllib3").setLevel(logging.INFO)  # else links are logged, with signatures
 
 REDIRECTS = 5
 NO_TIME = "there was no time for it; the next sync goes on with what has come"

@@ -26,6 +26,9 @@ from modelsync.resources import starting
 AT_ONCE = 4
 """Objects that are downloaded at the same time."""
 
+GRACE = 0.5
+"""Seconds after the deadline in which requests end that have waited until then."""
+
 ATTEMPTS = 4
 """Tries of one request."""
 
@@ -66,18 +69,25 @@ class LfsFetcher:
 
         Raises SyncError if this machine fails.
         """
-        failures: Failures = {}
+        failures: Failures = dict.fromkeys(pointers, ObjectUnavailable(NO_TIME))
         for start in range(0, len(pointers), batch.OBJECTS):
             some = pointers[start : start + batch.OBJECTS]
+            answers: Answers = {}
             try:
-                answers = self._tried(partial(self._ask, some))
+                _side_by_side([some], partial(self._find, answers), self._deadline)
             except ObjectUnavailable as error:
                 return failures | dict.fromkeys(pointers[start:], error)
-            _side_by_side(some, partial(self._fetch_one, answers, failures))
-        return failures
+            if not answers:
+                break
+            _side_by_side(some, partial(self._fetch_one, answers, failures), self._deadline)
+        return dict(failures)  # which threads that are late may still change
+
+    def _find(self, answers: Answers, pointers: Sequence[LfsPointer]) -> None:
+        """Note in `answers` where objects can be had. Raises ObjectUnavailable."""
+        answers |= self._tried(partial(self._ask, pointers))
 
     def _fetch_one(self, found: Answers, failures: Failures, pointer: LfsPointer) -> None:
-        """Download one object from where it was found; note it in `failures` if that fails."""
+        """Download one object from where it was found; note in `failures` how that ended."""
         answers = [found[pointer]]
 
         def action() -> None:
@@ -94,6 +104,7 @@ class LfsFetcher:
 
         try:
             self._tried(action)
+            del failures[pointer]
         except ObjectUnavailable as error:
             failures[pointer] = error
             if error.away:
@@ -111,7 +122,8 @@ class LfsFetcher:
                 except SyncError as error:
                     raise ObjectUnavailable(str(error), away=error.transient) from None
                 self._endpoint = known
-        return batch.request(self._connection, known[0], pointers, self._secrets)
+        logins = tuple(value.rpartition(" ")[2] for value in known[0].credentials.values())
+        return batch.request(self._connection, known[0], pointers, (*self._secrets, *logins))
 
     def _tried(self, action: Callable[[], T]) -> T:
         """Call `action`, and again where that may help. Raises ObjectUnavailable after that."""
@@ -130,33 +142,32 @@ class LfsFetcher:
         raise AssertionError("unreachable")
 
 
-def _side_by_side(pointers: Sequence[LfsPointer], action: Callable[[LfsPointer], None]) -> None:
+def _side_by_side(items: Sequence[T], action: Callable[[T], None], deadline: Deadline) -> None:
     """Call `action` for each, `AT_ONCE` at the same time; raises what one of them raises.
 
-    Its threads are daemons: a process that is to end does not wait for a server.
+    At the deadline it leaves the others alone: a server may send each byte just in time. Its
+    threads are daemons: a process that is to end does not wait for a server.
     """
-    left: Iterator[LfsPointer] = iter(pointers)
+    left: Iterator[T] = iter(items)
     lock = threading.Lock()
     errors: list[BaseException] = []
 
     def work() -> None:
         while not errors:
             with lock:
-                pointer = next(left, None)
-            if pointer is None:
+                item = next(left, None)
+            if item is None:
                 return
             try:
-                action(pointer)
+                action(item)
             except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
                 errors.append(error)
 
-    threads = [
-        threading.Thread(target=work, daemon=True) for _ in range(min(AT_ONCE, len(pointers)))
-    ]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(AT_ONCE, len(items)))]
     for thread in threads:
         with starting("a thread"):
             thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(deadline.remaining() + GRACE)
     if errors:
         raise errors[0]

@@ -1,7 +1,7 @@
 """The store of Git LFS objects on disk: by SHA-256, as git-lfs lays them out in a repository.
 
     folder/objects/<aa>/<bb>/<oid>   whole objects; each appears by one rename
-    folder/incomplete/<oid>          the beginning of one, with which a download goes on
+    folder/incomplete/<oid>.<size>   the beginning of one, with which a download goes on
     folder/commits/<commit>          the objects that a commit needs, one a line
 
 The store is a cache: what is damaged or missing is fetched again. A release gets copies, because a
@@ -45,7 +45,7 @@ class LfsObjects:
         """Where an object is until it is whole; its folder exists."""
         folder = self._folder / "incomplete"
         folder.mkdir(parents=True, exist_ok=True)
-        return folder / pointer.oid
+        return folder / f"{pointer.oid}.{pointer.size}"  # a pointer may name a wrong size
 
     def has(self, pointer: LfsPointer) -> bool:
         """Whether there is an object of that name and size. `copy` verifies what it holds."""

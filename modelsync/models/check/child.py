@@ -47,6 +47,9 @@ GRACE = 0.5
 TRIALS = 0.6
 """Share of a model's time limit that its trials may take."""
 
+MADE_UP = 10.0
+"""Seconds that a model without examples may take for its one call, of which little depends."""
+
 ALL = 2
 """Time limits of a model that the check of all models together may take."""
 
@@ -128,12 +131,13 @@ class Zygote:
         Whatever comes of it, the model can serve: how it is called in earnest, nobody knows here.
         """
         fork.send({"call": True})
-        found = fork.receive(time.monotonic() + self._timeout)
+        limit = min(self._timeout, MADE_UP)
+        found = fork.receive(time.monotonic() + limit)
         if found is not None:
             return tuple(from_json(ModelWarning, one) for one in found["warnings"])
         hangs = fork.code is None
-        limit = f"does not answer within {self._timeout:g} s"
-        return (uncalled.failed(limit if hangs else "ends its process"),)
+        how = f"does not answer within {limit:g} s" if hangs else "ends its process"
+        return (uncalled.failed(how),)
 
     def _own_thread(self, spec: ModelSpec, result: CheckResult, sequence: list[Any]) -> Message:
         """Load and call the model in a thread of a new fork; return what comes of it."""

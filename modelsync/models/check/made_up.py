@@ -13,8 +13,14 @@ from modelsync.models.types import LoadedModel
 MAX_DEPTH = 10
 """Levels of nesting; a type may contain itself."""
 
+DEEP = 3
+"""Levels of nesting below which no list has several items: they would be too many together."""
+
 MAX_ITEMS = 1000
 """Items of a list that is to have so many at least."""
+
+MAX_TEXT = 100_000
+"""Characters of a text that is to have so many at least."""
 
 TEXTS = {
     "date": "2026-01-31",
@@ -52,7 +58,11 @@ def _value(schema: Schema, root: Schema, depth: int) -> Any:
             return given[0]
     for name in ("anyOf", "oneOf"):
         if options := schema.get(name):
-            chosen = [one for one in options if one.get("type") != "null"] or options
+            # A type that contains itself ends with null where that is allowed.
+            chosen = [
+                one for one in options if (one.get("type") != "null") == (depth < MAX_DEPTH // 2)
+            ]
+            chosen = chosen or list(options)
             return _value(chosen[0], root, depth)
     kind = schema.get("type")
     if isinstance(kind, list):
@@ -110,7 +120,8 @@ def _number(kind: str, schema: Schema) -> float:
 
 def _text(schema: Schema) -> str:
     known = TEXTS.get(schema.get("format", ""))
-    return known or "text".ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]
+    least = min(schema.get("minLength", 0), MAX_TEXT)
+    return known or "text".ljust(least, "x")[: schema.get("maxLength")]
 
 
 def _array(schema: Schema, root: Schema, depth: int) -> list[Any]:
@@ -118,7 +129,8 @@ def _array(schema: Schema, root: Schema, depth: int) -> list[Any]:
         return []
     if first := schema.get("prefixItems"):
         return [_value(one, root, depth + 1) for one in first]
-    count = min(max(1, schema.get("minItems", 1)), schema.get("maxItems", MAX_ITEMS), MAX_ITEMS)
+    most = MAX_ITEMS if depth < DEEP else 1
+    count = min(max(1, schema.get("minItems", 1)), schema.get("maxItems", most), most)
     return [_value(schema.get("items") or {}, root, depth + 1) for _ in range(count)]
 
 

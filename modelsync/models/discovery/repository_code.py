@@ -10,6 +10,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import PurePosixPath
 
 from modelsync.models.discovery.folder_names import is_meant_as_model
+from modelsync.models.discovery.pickled_names import modules_in
 from modelsync.models.discovery.repository_files import (
     Kind,
     Listing,
@@ -17,7 +18,7 @@ from modelsync.models.discovery.repository_files import (
     joined,
     read,
 )
-from modelsync.models.discovery.shared_imports import Import, imports_of
+from modelsync.models.discovery.shared_imports import ANYTHING, Import, imports_of
 
 OURS = "modelsync"
 """The one name that no repository may take."""
@@ -39,6 +40,7 @@ class RepositoryCode:
             if kind == "folder" and is_meant_as_model(files.names(joined(subdir, name)))
         }
         self._imports: dict[str, tuple[Import, ...]] = {}
+        self._pickled: dict[str, tuple[Import, ...]] = {}
         self._data: dict[str, list[str]] = {}
         self._has_python: dict[str, bool] = {}
         self._everything: list[str] | None = None
@@ -52,15 +54,21 @@ class RepositoryCode:
             self._imports[path] = imports_of(read(self.files, path))
         return self._imports[path]
 
-    def others_at_roots(self) -> list[str]:
-        """Return the folders at the roots that hold no models, such as `src`."""
-        paths = (
-            joined(root, name)
-            for root in self.roots
-            for name, kind in self.files.names(root).items()
-            if kind == "folder"
-        )
-        return [path for path in paths if path not in self.folders and path not in self.roots]
+    def other_folders(self) -> list[str]:
+        """Return the folders with shared code, such as `src`, those at the roots first."""
+        found = {path_of(PurePosixPath(file).parent) for file in self.everything()}
+        return sorted(found.difference(self.roots), key=lambda path: (path.count("/"), path))
+
+    def pickled(self, path: str) -> tuple[Import, ...]:
+        """Return what unpickling a shared file imports."""
+        if path not in self._pickled:
+            self._pickled[path] = tuple(self.pickled_in(self.files.chunks(path)))
+        return self._pickled[path]
+
+    def pickled_in(self, chunks: Iterator[bytes]) -> Iterator[Import]:
+        """Yield what unpickling a file imports."""
+        found = modules_in(chunks, self.tops)
+        yield from [ANYTHING] if found is None else map(Import, sorted(found))
 
     def everything(self) -> list[str]:
         """Return all shared code: the modules and packages at the roots that are no model."""
@@ -87,13 +95,16 @@ class RepositoryCode:
         return found.difference(self.roots, self.folders)
 
     def data(self, folder: str) -> list[str]:
-        """Return the files in a package that are no Python, also those in folders without any."""
+        """Return the files in a package that are no source, also those in folders without Python.
+
+        A module may be among them that is compiled: it may also be a library for `ctypes`.
+        """
         if folder not in self._data:
             found: list[str] = []
             names = {} if is_of_tools(self.files, folder) else self.files.names(folder)
             for name, kind in names.items():
                 path = joined(folder, name)
-                if kind == "file" and not is_python(name):
+                if kind == "file" and not name.endswith(".py"):
                     found.append(path)
                 elif kind == "folder" and not self.has_python(path):
                     found.extend(self.data(path))

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from modelsync.models.convention import FILE
-from modelsync.models.discovery.pickled_names import modules_in
 from modelsync.models.discovery.repository_code import (
     OURS,
     RepositoryCode,
@@ -36,10 +35,13 @@ from modelsync.models.types import TreeHash
 
 INIT = "__init__.py"
 
-SYS_PATH = b"sys.path"
+SYS_PATH = re.compile(
+    rb"\bsys\.path\b|\baddsitedir\b|\bimport[ \t]+sys[ \t]+as\b"
+    rb"|\bfrom[ \t]+sys[ \t]+import\b[^\n]*\bpath\b"
+)
 """What a source that adds a folder of the repository to the search path has in it."""
 
-_WORD = re.compile(rb"[A-Za-z_]\w*|\.\.")
+_WORD = re.compile(rb"[A-Za-z_\x80-\xff][\w\x80-\xff]*|\.\.")
 
 _ALWAYS_READ = frozenset({b"..", b"exec", *(name.encode() for name in BY_NAME | LISTING)})
 """Words of a source that may import what it does not name."""
@@ -91,8 +93,7 @@ class SharedCode:
         """
         search = _Search(self._code, self._words, name, own)
         used = search.run()
-        data = {file for folder in self._code.packages(used) for file in self._code.data(folder)}
-        digests = {path: self.files.digest(path) for path in sorted(used | data)}
+        digests = {path: self.files.digest(path) for path in sorted(used)}
         return SharedFiles(digests, search.refused)
 
 
@@ -113,7 +114,7 @@ class _Search:
         self.refused: dict[str, Kind] = {}
 
     def run(self) -> set[str]:
-        """Return the shared modules, by path."""
+        """Return the shared modules, and the data in the packages that they are in, by path."""
         below = list(python_below(self, self._home, "folder"))
         pickled = list(self._pickled())
         if pickled or any(self._may_share(read(self, path)) for path in below):
@@ -122,11 +123,24 @@ class _Search:
                 self._use(start)
             for one in pickled:
                 self._follow(one, start)
+            self._follow_all()
+        return {path for path in self._used if not self._is_own(path)}
+
+    def _follow_all(self) -> None:
+        """Find what the modules import, and what the pickles in their packages do."""
+        while True:
             while self._waiting:
                 path = self._waiting.pop()
                 for one in self._imports(path):
                     self._follow(one, path)
-        return {path for path in self._used if not self._is_own(path)}
+            packages = self._code.packages({one for one in self._used if not self._is_own(one)})
+            data = {file for folder in packages for file in self._code.data(folder)} - self._used
+            if not data:
+                return
+            self._used |= data
+            for path in data:
+                for one in self._code.pickled(path):
+                    self._follow(one, path)
 
     # --- files ------------------------------------------------------------------------------------
 
@@ -148,12 +162,14 @@ class _Search:
     def _imports(self, path: str) -> tuple[Import, ...]:
         if not path.endswith(".py"):
             return ()
-        self._extends_path = self._extends_path or SYS_PATH in read(self, path)
+        if not self._extends_path and SYS_PATH.search(read(self, path)):
+            self._extends_path = True
+            self._waiting.extend(self._used)  # their imports may mean more now
         return imports_of(read(self, path)) if self._is_own(path) else self._code.imports(path)
 
     def _may_share(self, source: bytes) -> bool:
         """Return whether a source has any word that could lead out of the folder."""
-        if SYS_PATH in source:
+        if SYS_PATH.search(source):
             return True
         words = set(_WORD.findall(source))
         return not (words & self._words).issubset({self._name.encode()})
@@ -162,8 +178,7 @@ class _Search:
         """Yield what unpickling the files of the model's folder imports."""
         for path in files_below(self, self._home):
             if not is_python(path):
-                found = modules_in(self.chunks(path), self._code.tops)
-                yield from [ANYTHING] if found is None else map(Import, sorted(found))
+                yield from self._code.pickled_in(self.chunks(path))
 
     # --- imports ----------------------------------------------------------------------------------
 
@@ -216,7 +231,7 @@ class _Search:
             return [self._home]
         # A module of another model's folder may import others of it as if it were its own.
         others = self._code.model_of(importer)
-        more = self._code.others_at_roots() if self._extends_path else []
+        more = self._code.other_folders() if self._extends_path else []
         return [self._home, *self._code.roots, *others, *more]
 
     def _find(

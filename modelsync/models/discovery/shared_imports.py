@@ -52,6 +52,11 @@ _INSIDE = re.compile(r"[:;][ \t]*(?:import|from)\b|^[ \t\f]*(?:import|from)\b.*\
 
 _COMMENT = re.compile(r"#[^\n]*")
 
+_RESOURCE = re.compile(
+    r"\b(?:files|get_data|find_spec|(?:open|read)_(?:text|binary))\(\s*[\"']([\w.]+)[\"']"
+)
+"""A call of importlib.resources or pkgutil with the name of the package that it reads from."""
+
 
 def imports_of(source: bytes) -> tuple[Import, ...]:
     """Return the imports anywhere in a module, also those in functions; ANYTHING if they are
@@ -59,14 +64,16 @@ def imports_of(source: bytes) -> tuple[Import, ...]:
     """
     if b"import" not in source and b"exec" not in source and b"locate" not in source:
         return ()
-    text = source.decode("utf-8", "replace")
+    text = source.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    resources = map(Import, _RESOURCE.findall(text))
     if not _is_unusual(text):
-        return tuple(dict.fromkeys(_statements(text)))
+        return tuple(dict.fromkeys([*_statements(text), *resources]))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of invalid escapes: for the author
             tree = ast.parse(source)
-        return tuple(dict.fromkeys(one for node in _walk(tree) for one in _imports(node)))
+        found = (one for node in _walk(tree) for one in _imports(node))
+        return tuple(dict.fromkeys([*found, *resources]))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return (ANYTHING,)
 
@@ -158,6 +165,8 @@ def _called(call: ast.Call) -> Import:
     if first is None:
         return ANYTHING
     text, whole = _beginning(first)
+    if whole and isinstance(listed := named.get("fromlist"), ast.List | ast.Tuple):
+        return Import(text, tuple(_beginning(one)[0] or "*" for one in listed.elts))
     text = text.replace(":", ".")  # "package.module:attribute"
     module = text.lstrip(".")
     level = len(text) - len(module)

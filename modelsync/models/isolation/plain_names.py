@@ -202,6 +202,10 @@ class _Loader(Loader):
         _import_module(self.name)
         return _StandIn(spec.name)
 
+    def get_data(self, path: str) -> bytes:
+        """Read a file beside the module, as `pkgutil.get_data` wants it."""
+        return Path(path).read_bytes()
+
     def exec_module(self, module: ModuleType) -> None:
         """Note that it is there."""
         _stand_ins.add(ModuleType.__getattribute__(module, "__dict__")["__name__"])
