@@ -127,10 +127,16 @@ def modules_out_of_reach(files: RepositoryFiles, subdir: str) -> frozenset[str]:
     which no import finds by their plain names. Those of packages end with a slash.
     """
     code = RepositoryCode(files, subdir)
+    folders = (
+        joined(root, name)
+        for root in code.roots
+        for name, kind in files.names(root).items()
+        if kind == "folder"
+    )
     return frozenset(
         f"{joined(folder, name)}/" if kind == "folder" else joined(folder, name)
-        for folder in code.others_at_roots()
-        if not is_of_tools(files, folder)
+        for folder in folders
+        if folder not in {*code.folders, *code.roots} and not is_of_tools(files, folder)
         for name, kind in files.names(folder).items()
         if is_python(name) or (kind == "folder" and code.has_python(joined(folder, name)))
     )
