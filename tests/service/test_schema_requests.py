@@ -350,7 +350,8 @@ def test_openapi_has_the_types_of_the_schema(service: Service) -> None:
         "class": {"type": "integer", "minimum": 1, "maximum": 3,
                   "description": "first, second or third"},
         "sex": {"type": "string", "enum": ["female", "male"]},
-        "age": {"type": ["number", "null"], "minimum": 0, "maximum": 120, "default": 0},
+        "age": {"type": ["number", "null"], "minimum": 0, "maximum": 120,
+                "description": "Default: `0.0`."},
         "embarked": {"type": ["string", "null"], "enum": ["C", "Q", "S", None]},
     }  # fmt: skip
     query = document["paths"]["/models/Passenger/predict"]["get"]
