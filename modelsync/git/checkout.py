@@ -16,6 +16,7 @@ from pathlib import Path
 from modelsync.files import ignored
 from modelsync.models.types import Fault
 
+_LINK = "put the file itself there; a module beside the folders needs no link: it can be imported"
 _NAME_MAX = 255  # bytes, on every file system in use
 _FAULTS_OF_THE_ENTRY = {
     errno.EEXIST,
@@ -123,14 +124,14 @@ class TreeWriter:
         while out := [(entry, path) for entry, path in made if not self._stays(entry, path)]:
             for entry, path in out:
                 path.unlink()
-                self._refuse(entry, "is a link that leads out of the model's folder")
+                self._refuse(entry, "is a link that leads out of the model's folder", _LINK)
             made = [item for item in made if item not in out]
 
     def _link(self, entry: TreeEntry, text: str) -> Path | None:
         path = self._target / entry.path
         aim = os.path.normpath(Path(entry.path).parent / text)
         if text.startswith("/") or "\0" in text or not text or aim.split("/", 1)[0] != entry.folder:
-            self._refuse(entry, "is a link that leads out of the model's folder")
+            self._refuse(entry, "is a link that leads out of the model's folder", _LINK)
             return None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,8 +152,8 @@ class TreeWriter:
             raise error
         self._refuse(entry, f"cannot be written: {os.strerror(error.errno)}")
 
-    def _refuse(self, entry: TreeEntry, reason: str) -> None:
+    def _refuse(self, entry: TreeEntry, reason: str, hint: str | None = None) -> None:
         inner = shown(entry.path.partition("/")[2] or entry.path)
         self.problems.setdefault(shown(entry.folder), []).append(
-            Fault("static", f"{inner!r} {reason}", file=inner)
+            Fault("static", f"{inner!r} {reason}", file=inner, hint=hint)
         )

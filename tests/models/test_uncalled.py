@@ -27,7 +27,7 @@ CASES = {
     "TakesAny": ("self, v", "return {}", "", "never-called", "nothing tells what it takes"),
 }
 
-HINTED = ("Exits", "Opens")
+HINTED = ("Exits", "NoDict", "Opens")
 """Those for which an example would be no help."""
 
 

@@ -22,7 +22,10 @@ OBJECTS = 100
 
 _ANSWER = 8 * 1024**2
 _TYPE = "application/vnd.git-lfs+json"
-_MISSING = "the server {host} does not have it"
+LACKS = "does not have it"
+"""What is said of a server that answers, and lacks an object."""
+
+_MISSING = f"the server {{host}} {LACKS}"
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 

@@ -22,6 +22,7 @@ from modelsync.files import TEMPORARY, storage
 from modelsync.git import auth
 from modelsync.git.checkout import shown
 from modelsync.git.lfs import endpoint
+from modelsync.git.lfs.batch import LACKS
 from modelsync.git.lfs.connection import NO_TIME, LfsConnection
 from modelsync.git.lfs.endpoint import LfsEndpoint
 from modelsync.git.lfs.fetcher import Failures, LfsFetcher
@@ -270,7 +271,9 @@ class LargeFiles:
 
 def _fault(path: str, message: str, *, transient: bool = False) -> Fault:
     inner = shown(path.partition("/")[2] or path)
-    return Fault("static", f"LFS pointer: {message}", file=inner, transient=transient)
+    # The server is there, and was never sent the file: a push without git-lfs does that.
+    hint = "`git lfs push --all origin` sends it" if LACKS in message else None
+    return Fault("static", f"LFS pointer: {message}", file=inner, hint=hint, transient=transient)
 
 
 def _by_folder(faults: Mapping[str, Fault]) -> Faults:

@@ -50,9 +50,11 @@ def warnings(model: LoadedModel) -> list[ModelWarning]:
         if isinstance(error, RequestRejected | VariablesInvalid) or rejection.of(error):
             return [_never_called(model, f"never called: it rejects the made-up variables {shown}")]
         fault = from_exception(error, model.spec, "example")
-        why = str(error) if isinstance(error, ModelRaised) else fault.message
-        message = f"it fails, called with the made-up variables {shown}: {why}"
-        return [ModelWarning("failed-call", message, fault.file, fault.line, fault.hint or ADD)]
+        wrong = isinstance(error, ModelRaised)  # what it has returned
+        message = f"it fails, called with the made-up variables {shown}: "
+        message += str(error) if wrong else fault.message
+        hint = "return a dict" if wrong else fault.hint or ADD
+        return [ModelWarning("failed-call", message, fault.file, fault.line, hint)]
     return []
 
 

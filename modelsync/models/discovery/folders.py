@@ -157,7 +157,8 @@ def _content_fault(folder: Path, files: list[str], *, linked: bool) -> Fault | N
                 "static",
                 f"symbolic link out of the folder: {shown(name)} -> {shown(target)}",
                 shown(name),
-                hint="the folder is the model's version, so all that it needs must be in it",
+                hint="put the file itself there; a module beside the folders needs no link: it can "
+                "be imported",
             )
     if pointers:
         return Fault(
