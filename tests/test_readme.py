@@ -141,7 +141,8 @@ def test_operations_go_as_told(following: tuple[Run, Service]) -> None:
     for one in COMMANDS:
         if one.section in FOLLOWING:
             assert comparable(do(one.command)) == comparable(one.output), one.command
-    (line,) = re.findall(r'^\{"time".*"event":"model_broken".*\}$', README, re.MULTILINE)
+    refused = README.partition("### A push was refused")[2]
+    line = re.findall(r'^\{"time".*"event":"model_broken".*\}$', refused, re.MULTILINE)[0]
     assert comparable(line) in comparable(service.log.read_text())
     service.post("Iris")
     exported = service.get("/metrics").text

@@ -17,6 +17,8 @@ from tests.training.jobs import Jobs
 from tests.training.models import write_models
 from tests.training.storing import unpickled
 
+pytestmark = pytest.mark.long
+
 DATA = {"x": {"a": [1, 2, 3]}, "y": [2, 4, 6]}
 
 

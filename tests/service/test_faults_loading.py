@@ -12,6 +12,8 @@ from tests.fixtures.service import Service, answers, serving, write_model
 from tests.service.faulty import Client, model
 from tests.waiting import setting, told, until
 
+pytestmark = pytest.mark.long
+
 SEGFAULT = "import ctypes\nctypes.string_at(0)"
 
 BROKEN = {

@@ -23,6 +23,8 @@ TIMEOUT = 2
 MODELS = {
     "Sum": """
 import os
+
+pytestmark = pytest.mark.long
 class Sum:
     def transform_predict(self, a: float, b: float = 1.0):
         return {"y": a + b, "pid": os.getpid()}
