@@ -172,7 +172,7 @@ def test_everything_set(
     full["image"] |= dict(zip(("repository", "tag"), image.rsplit(":", 1), strict=True))
     for container in (*full["initContainers"], *full["extraContainers"]):
         container["image"] = image
-    full["git"] |= {"path": git.url, "protocols": "http"}
+    full["git"] |= {"path": git.url, "protocols": "http", "lfsUrl": ""}
     full["service"]["nodePort"] += helm
     full["test"]["variables"] = {}
     full["networkPolicy"]["egress"] = [
