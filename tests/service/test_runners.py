@@ -18,13 +18,13 @@ from tests.fixtures.load import load
 from tests.fixtures.service import Service, serving, write_example, write_model
 from tests.waiting import patient, setting, told, until
 
+pytestmark = pytest.mark.long
+
 TIMEOUT = 2
 
 MODELS = {
     "Sum": """
 import os
-
-pytestmark = pytest.mark.long
 class Sum:
     def transform_predict(self, a: float, b: float = 1.0):
         return {"y": a + b, "pid": os.getpid()}
