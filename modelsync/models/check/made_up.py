@@ -131,7 +131,7 @@ def _array(schema: Schema, root: Schema, depth: int) -> list[Any]:
         return [_value(one, root, depth + 1) for one in first]
     most = MAX_ITEMS if depth < DEEP else 1
     count = min(max(1, schema.get("minItems", 1)), schema.get("maxItems", most), most)
-    return [_value(schema.get("items") or {}, root, depth + 1) for _ in range(count)]
+    return [_value(schema.get("items") or {}, root, depth + 1)] * count
 
 
 def _object(schema: Schema, root: Schema, depth: int) -> dict[str, Any]:
