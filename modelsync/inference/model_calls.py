@@ -150,7 +150,11 @@ class ModelCalls(ModelRunner):
         long = self._long
         for index, payload in enumerate(payloads):
             try:
-                if long is not None and long in payload.translate(DIGITS_AS_ZERO):
+                if (
+                    long is not None
+                    and len(payload) >= self._shortest
+                    and long in payload.translate(DIGITS_AS_ZERO)
+                ):
                     variables = codec.decode_exactly(payload, self._digits)
                 else:
                     variables = codec.decode(payload)
