@@ -16,7 +16,7 @@ from modelsync.releases import answers
 from modelsync.releases.store import Release
 from modelsync.resources import starting
 from modelsync.settings import child_environment
-from modelsync.sync.plan import report_places, report_warnings
+from modelsync.sync import reports
 
 
 def check_new(
@@ -56,8 +56,8 @@ def check_new(
                 fitted=usable,
                 mismatch=mismatch,
             )
-        report_places(found)
-        report_warnings(found)
+        reports.places(found)
+        reports.warnings(found)
         results.update((result.name, result) for result in found)
     return results
 

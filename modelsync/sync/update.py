@@ -38,14 +38,12 @@ from modelsync.releases.environment import environment_of
 from modelsync.releases.fitted import FittedVersions
 from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
-from modelsync.sync import labels, sources, unfit
+from modelsync.sync import labels, reports, sources, unfit
 from modelsync.sync.checks import check_new
 from modelsync.sync.plan import (
     apply_policy,
     is_unchanged,
     known_results,
-    report,
-    report_passed_over,
     satisfied,
     to_be_tried_again,
 )
@@ -69,6 +67,11 @@ class Outcome:
 
     result: Literal["published", "unchanged"]
     release: Release
+
+    @property
+    def told(self) -> Literal["published", "unchanged", "partly"]:
+        """The result as people are told it: `partly` where a model is broken."""
+        return "partly" if self.faults else self.result
 
     @property
     def faults(self) -> dict[ModelName, Fault]:
@@ -159,8 +162,8 @@ class Updater:
             results = self._check(staged.specs, staged.beside, *known)
             keep_previous = self._settings.sync.on_broken_model == "previous"
             entries = staged.entries(results, current, release_id, keep_previous=keep_previous)
-            report(entries)
-            report_passed_over(staged.others, current)
+            reports.broken(entries)
+            reports.passed_over(staged.others, current)
             with storage():
                 answers.write(staging.path, results.values())
             apply_policy(entries, self._settings)
@@ -225,9 +228,9 @@ class Updater:
         event(
             log,
             logging.INFO,
-            f"sync: {outcome.result}",
+            f"sync: {outcome.told}",
             event="sync",
-            result=outcome.result,
+            result=outcome.told,
             served=wanted,
             release=outcome.release.id,
             models=len(outcome.release.models),

@@ -56,6 +56,7 @@ def test_a_release_with_a_broken_model_is_served_in_part(service: Service) -> No
     found = last_sync(service)
     assert found["result"] == "partly"
     assert found["broken"].keys() == {"Stale"}
+    assert service.lines(event="sync", result="partly", broken=["Stale"])
 
 
 def test_answers_of_a_stale_model_say_so(service: Service) -> None:
