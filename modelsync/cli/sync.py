@@ -44,8 +44,9 @@ def sync(*, force: bool, wait: bool, timeout: float, strict: bool) -> int:
     _refuse_another_source(settings)
     outcome = Updater(settings).run(force=force)
     release, broken = outcome.release, len(outcome.faults)
-    result = "partly" if broken else outcome.result
-    click.echo(f"{result}: {short(release.id)}, {len(release.models)} models, {broken} broken")
+    click.echo(
+        f"{outcome.told}: {short(release.id)}, {len(release.models)} models, {broken} broken"
+    )
     for name, fault in outcome.faults.items():
         click.echo(f"  {name}: {console.marked(str(fault), 'red')}")
     if owners.request_sync(settings.state.home):
@@ -61,23 +62,19 @@ def sync(*, force: bool, wait: bool, timeout: float, strict: bool) -> int:
 
 
 def _refuse_another_source(settings: Settings) -> None:
-    """Raise SettingsError if a service runs from the state directory and serves another source than
-    the settings name, as in a second terminal that lacks `gitPath`.
+    """Raise SettingsError if the service that runs here follows another source than the settings
+    name, as in a second terminal that lacks `gitPath`.
 
     A release of another source between two of its own would take the previous versions of broken
     models from it.
     """
     from modelsync.releases import owners
-    from modelsync.releases.store import Releases
     from modelsync.sync import sources
 
-    home = settings.state.home
-    if (
-        owners.has_supervisor(home)
-        and (release := Releases(home).current())
-        and not sources.current(settings)
-    ):
-        theirs = "a local folder" if release.source == "folder" else release.origin
+    followed = owners.source_of_supervisor(settings.state.home)
+    if followed and followed != sources.name_of(sources.source_of(settings)):
+        kind, _, origin = followed.partition(" ")
+        theirs = "a local folder" if kind == "folder" else origin
         ours = f"the folder {settings.state.models}" if settings.standalone else "gitPath"
         raise SettingsError(
             f"the service that runs here serves {theirs}, and the settings of this command name "

@@ -60,12 +60,12 @@ def serve(settings: Settings, *, watch: bool = False, announce: Announce | None 
     # From here on `modelsync sync` finds our process id and signals; the first sync comes anyway.
     for number in (signal.SIGHUP, owners.SYNC_SIGNAL):
         signal.signal(number, signal.SIG_IGN)
-    sources.source_of(settings)
+    source = sources.source_of(settings)
     schedule = Schedule.parse(settings.sync.cron)
     check_schedule(settings)
     descriptors.raise_limit()
     with (
-        owners.own(settings.state.home) as was_killed,
+        owners.own(settings.state.home, sources.name_of(source)) as was_killed,
         listening(settings, OLD_GENERATION if was_killed else 0.0) as listener,
     ):
         return asyncio.run(

@@ -35,8 +35,9 @@ would end by it, takes SIGHUP.
 
 
 @contextmanager
-def own(home: Path) -> Iterator[bool]:
-    """Own the directory as its supervisor, whose process id stands in `run/supervisor.pid`.
+def own(home: Path, source: str) -> Iterator[bool]:
+    """Own the directory as its supervisor, whose process id stands in `run/supervisor.pid`, and
+    below it the name of the source that it follows.
 
     Yields whether the supervisor before was killed: its id stands there still. Raises SettingsError
     if another process owns the directory, or if it cannot be written.
@@ -45,7 +46,7 @@ def own(home: Path) -> Iterator[bool]:
         file.seek(0)
         was_killed = bool(file.read().strip())
         file.truncate(0)
-        file.write(f"{os.getpid()} {SYNC_SIGNAL.name}\n")
+        file.write(f"{os.getpid()} {SYNC_SIGNAL.name}\n{source}\n")
         file.flush()
         try:
             yield was_killed
@@ -57,7 +58,7 @@ def request_sync(home: Path) -> bool:
     """Signal the supervisor that serves from this state directory; False if none does."""
     try:
         if found := _supervisor(home):
-            number, _, name = found.partition(" ")
+            number, _, name = found[0].partition(" ")
             os.kill(int(number), signal.Signals[name or "SIGHUP"])
             return True
     except (OSError, ValueError, KeyError):
@@ -65,23 +66,25 @@ def request_sync(home: Path) -> bool:
     return False
 
 
-def has_supervisor(home: Path) -> bool:
-    """Return whether a supervisor serves from this state directory."""
+def source_of_supervisor(home: Path) -> str:
+    """Return the name of the source that the supervisor of this state directory follows; empty if
+    none serves from there, or one of an older version.
+    """
     try:
-        return bool(_supervisor(home))
+        return "".join(_supervisor(home)[1:])
     except OSError:
-        return False
+        return ""
 
 
-def _supervisor(home: Path) -> str:
-    """Return the process id and the signal of the supervisor that lives; empty if none does.
+def _supervisor(home: Path) -> list[str]:
+    """Return what the supervisor that lives has written, line by line; empty if none does.
 
     It holds the lock as long as it lives, so the number is that of no other process. Without a lock
     it is one that a crash left behind.
     """
     file = home / "run" / "supervisor.pid"
-    found = file.read_text().strip()
-    return found if found and locks.is_locked(file, exclusively=True) else ""
+    found = file.read_text().splitlines()
+    return found if found and locks.is_locked(file, exclusively=True) else []
 
 
 def share(home: Path) -> None:

@@ -178,6 +178,11 @@ def source_of(settings: Settings) -> Source:
     return FolderSource(settings) if settings.standalone else GitSource(settings)
 
 
+def name_of(source: Source) -> str:
+    """The name of a source: its kind, and what tells it from others of the kind."""
+    return f"{source.kind} {source.origin}"
+
+
 def substitutes(settings: Settings) -> Iterator[Source]:
     """The sources to start from while the repository is unreachable and nothing serves yet.
 
