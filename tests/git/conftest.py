@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from modelsync.backoff import Backoff
+from modelsync.git.lfs import fetcher
 from tests.fixtures.git import GitServer
+from tests.fixtures.lfs_faults import FaultyLfs
+from tests.git.exports import DATA, OTHER
 
 
 @pytest.fixture(autouse=True)
@@ -32,4 +36,14 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
         server.push(
             {"Churn/etls.py": "churn = 1\n", "Iris/etls.py": "iris = 1\n", "README.md": "hello\n"}
         )
+        yield server
+
+
+@pytest.fixture
+def lfs(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyLfs]:
+    """A Git LFS server that fails as it is told to; it is asked again at once."""
+    monkeypatch.setattr(fetcher, "RETRY", Backoff(first=0.01, most=0.02))
+    with FaultyLfs() as server:
+        server.add(DATA)
+        server.add(OTHER)
         yield server
