@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from modelsync.releases import owners
 from tests.command import modelsync
 from tests.fixtures.service import answers, serving, write_model
 from tests.waiting import until
@@ -48,3 +49,16 @@ def test_a_failed_sync_ends_with_1(tmp_path: Path) -> None:
     done = modelsync("sync", cwd=tmp_path, MODELSYNC_MODELS="nowhere")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1].startswith("modelsync: there is no folder nowhere/")
+
+
+def test_what_the_service_follows_counts_before_it_has_a_release(tmp_path: Path) -> None:
+    """A service that has just been started for another source serves nothing of it yet."""
+    write_model(tmp_path / "models_serve", "Model", answers(1))
+    home = tmp_path / "home"
+    environ = {"MODELSYNC_HOME": str(home)}
+    with owners.own(home, "git host.example/models"):
+        done = modelsync("sync", cwd=tmp_path, **environ)
+        assert done.returncode == 2
+        assert "serves host.example/models, and the settings" in done.stderr
+        assert not (home / "releases").exists()
+    assert modelsync("sync", cwd=tmp_path, **environ).returncode == 0
