@@ -30,14 +30,15 @@ def modelsync(
 
 def seen_by_a_person(*arguments: str, cwd: Path, **environ: str) -> str:
     """Run the command on a pseudo-terminal and return what a person would see, escape sequences
-    included.
+    included. NO_COLOR counts only if it is given.
     """
+    coloured = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     master, slave = pty.openpty()
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, master)
         subprocess.run(
             [sys.executable, "-m", "modelsync", *arguments],
-            cwd=cwd, env={**os.environ, "TERM": "xterm-256color", **environ},
+            cwd=cwd, env={**coloured, "TERM": "xterm-256color", **environ},
             stdin=subprocess.DEVNULL, stdout=slave, stderr=slave, timeout=patient(100),
         )  # fmt: skip
         os.close(slave)

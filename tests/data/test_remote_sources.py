@@ -199,7 +199,7 @@ def on(objects: S3Server, **further: str) -> Settings:
 
 
 def test_objects_are_read_in_the_order_of_their_names(objects: S3Server, bucket: str) -> None:
-    folder = objects.folder / bucket / "2024"
+    folder = objects.buckets / bucket / "2024"
     folder.mkdir()
     for start in (1000, 0):
         made = pa.table({"n": list(range(start, start + 1000)), "y": [1] * 1000})
@@ -236,7 +236,7 @@ def test_objects_that_are_not_there_are_named(
 
 
 def test_wrong_keys_are_told_from_a_server_that_is_away(objects: S3Server, bucket: str) -> None:
-    (objects.folder / bucket / "a.csv").write_text("n,y\n1,2\n")
+    (objects.buckets / bucket / "a.csv").write_text("n,y\n1,2\n")
     wrong = on(objects, MODELSYNC_S3_SECRET_KEY="wrong")
     with pytest.raises(DataInvalid, match="refuses to read"):
         examine(f"s3://{bucket}/a.csv", "y", folder=Path("/nowhere"), settings=wrong)

@@ -5,6 +5,7 @@ The release is given such an environment by hand; `modelsync.environments` makes
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.service import Service, serving, write_model
+from tests.fixtures.service import Service, answers, serving, write_model
 from tests.waiting import patient
 
 pytestmark = pytest.mark.long
@@ -66,12 +67,15 @@ ANSWER = {
 
 
 def in_environment(service_home: Path, name: str) -> None:
-    """Have all models of the current release run in the environment `name`."""
+    """Have the models of the current release, but for a model `Here`, run in the environment
+    `name`.
+    """
     routes = service_home / "current" / "serve_models.py"
     routes.chmod(0o644)
-    text = routes.read_text().replace("class_name=", f'environment="{name}", class_name=')
-    assert name in text
-    routes.write_text(text)
+    old = routes.read_text()
+    new = re.sub(r'class_name=(?!"Here")', f'environment="{name}", class_name=', old)
+    assert new != old
+    routes.write_text(new)
 
 
 def fields(service: Service, model: str, variables: dict[str, Any]) -> dict[str, str]:
@@ -138,10 +142,11 @@ def test_a_model_of_pydantic_1(tmp_path: Path) -> None:
 
 
 def test_a_python_that_is_gone_makes_its_models_unavailable(tmp_path: Path) -> None:
-    """The service is ready all the same."""
-    home = prepare(tmp_path, Data=DATA)
+    """The service is ready all the same, with those that have theirs."""
+    home = prepare(tmp_path, Data=DATA, Here=answers(1, "Here"))
     (home / "environments" / "other").rename(home / "elsewhere")
     with serving(tmp_path, tmp_path / "models") as service:
+        assert service.post("Here", {}).json() == {"value": 1}
         answer = service.post("Data", {"x": 1})
         assert answer.status_code == 503
         assert "the Python of its environment is missing" in answer.json()["detail"]
