@@ -13,7 +13,8 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from modelsync.models.types import Measurements, ModelEntry, ModelSpec
+from modelsync.models.measurements import Measurements
+from modelsync.models.types import ModelEntry, ModelSpec
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

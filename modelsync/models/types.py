@@ -11,7 +11,9 @@ from typing import Any, Literal, NewType
 
 from modelsync.models import versions
 from modelsync.models.artefact_facts import ArtefactFacts
+from modelsync.models.compilation import Compilation
 from modelsync.models.data_schema import NO_PLAN, DataSchema, TrainingPlan
+from modelsync.models.measurements import NOT_MEASURED, Measurements
 from modelsync.models.model_warnings import ModelWarning
 from modelsync.models.placement import IN_WORKERS, Placement
 from modelsync.models.request_form import PLAIN, RequestForm
@@ -75,6 +77,8 @@ class ModelSpec:
     MODELSYNC_GIT_SUBDIR: `from <subdir>.<name>.helpers import x` imports the model's own module.
     `shared`: the folder with the shared files that the model imports, laid out as in the
     repository; absolute or relative as `path` is; None if it imports none.
+    `compiled`: the folder with the compiled forms of its estimators, absolute or relative as `path`
+    is; None without one.
     `writes_self`: the predicting method assigns to `self`, so calls of it must not overlap.
     `is_async`: the predicting method is an `async def`.
     `methods`: those of the optional methods in `convention.LIFECYCLE` that the class has, sorted.
@@ -93,6 +97,7 @@ class ModelSpec:
     version: TreeHash
     subdir: str = field(default="", kw_only=True)
     shared: Path | None = field(default=None, kw_only=True)
+    compiled: Path | None = field(default=None, kw_only=True)
     writes_self: bool = field(default=False, kw_only=True)
     is_async: bool = field(default=False, kw_only=True)
     methods: tuple[str, ...] = field(default=(), kw_only=True)
@@ -106,7 +111,9 @@ class ModelSpec:
         absolute ones.
         """
         shared = (folder / self.shared).absolute() if self.shared else None
-        return replace(self, path=(folder / self.path).absolute(), shared=shared)
+        compiled = (folder / self.compiled).absolute() if self.compiled else None
+        path = (folder / self.path).absolute()
+        return replace(self, path=path, shared=shared, compiled=compiled)
 
     @property
     def trainable(self) -> bool:
@@ -120,35 +127,22 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Measurements:
-    """What the check process measured of one version of a model.
-
-    `load_seconds`: None if it did not load. `call_seconds`: the median of the calls with its
-    examples; None if it has none. `examples`: how many it has answered. `unfitted`: how many wait
-    for a fitted version, without which it cannot answer them.
-    """
-
-    load_seconds: float | None = None
-    call_seconds: float | None = None
-    examples: int = 0
-    unfitted: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class CheckResult:
     """What the check process found out about one version of a model; `fault` is None if it can
     serve. `answers`: those to its examples; None if they differ from call to call. `response`: the
     JSON schema of its answers by the annotation of its method; None if that tells nothing.
+    `compilation`: None if it has no estimator that could be compiled.
     """
 
     name: ModelName
     version: TreeHash
     fault: Fault | None = None
-    measured: Measurements = Measurements()
+    measured: Measurements = NOT_MEASURED
     placement: Placement = IN_WORKERS
     warnings: tuple[ModelWarning, ...] = ()
     answers: tuple[Any, ...] | None = None
     response: dict[str, Any] | None = None
+    compilation: Compilation | None = None
 
     @property
     def ok(self) -> bool:
@@ -235,7 +229,7 @@ class ModelEntry:
     its `path` is relative to the directory of the release. `wanted_version` is what the commit
     holds, and `fault` says why that does not serve (`spec.fault` is always None). `release` is the
     id of the release in which `version` was first published. `response` is the JSON schema of its
-    answers; None if no annotation tells.
+    answers; None if no annotation tells. `compilation`: None if it has nothing to compile.
     """
 
     spec: ModelSpec
@@ -243,10 +237,11 @@ class ModelEntry:
     wanted_version: TreeHash | Literal[""]
     release: str
     fault: Fault | None = None
-    measured: Measurements = Measurements()
+    measured: Measurements = NOT_MEASURED
     placement: Placement = IN_WORKERS
     warnings: tuple[ModelWarning, ...] = ()
     response: dict[str, Any] | None = None
+    compilation: Compilation | None = None
 
     @classmethod
     def of(
@@ -256,10 +251,11 @@ class ModelEntry:
         *,
         fault: Fault | None,
         release: str = "",
-        measured: Measurements = Measurements(),
+        measured: Measurements = NOT_MEASURED,
         placement: Placement = IN_WORKERS,
         warnings: tuple[ModelWarning, ...] = (),
         response: dict[str, Any] | None = None,
+        compilation: Compilation | None = None,
     ) -> ModelEntry:
         """Return the entry of a model in its wanted version, which serves unless it has a `fault`.
 
@@ -275,6 +271,7 @@ class ModelEntry:
             placement=placement,
             warnings=warnings,
             response=response,
+            compilation=compilation,
         )
 
     @property

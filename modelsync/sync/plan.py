@@ -98,6 +98,7 @@ def known_results(
                 placement=entry.placement,
                 warnings=entry.warnings,
                 response=entry.response,
+                compilation=entry.compilation,
             )
         elif fault := unfit.get((spec.name, spec.version)):
             results[spec.name] = CheckResult(spec.name, spec.version, fault)
@@ -133,6 +134,7 @@ def decide(
         placement=result.placement,
         warnings=result.warnings,
         response=result.response,
+        compilation=result.compilation,
     )
 
 
@@ -190,6 +192,7 @@ def is_unchanged(
             entry.placement,
             entry.warnings,
             entry.spec.environment,
+            entry.compilation,
         )
 
     same = set(map(visible, entries)) == set(map(visible, current.models.values()))

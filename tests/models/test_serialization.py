@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 import modelsync
+from modelsync.models.measurements import Measurements
 from modelsync.models.serialization import entry_from_json, entry_to_json, from_json, to_json
 from modelsync.models.types import (
     CheckResult,
     Fault,
-    Measurements,
     ModelEntry,
     ModelName,
     ModelSpec,

@@ -17,7 +17,8 @@ import pytest
 
 from modelsync.deadline import Deadline
 from modelsync.errors import ReleaseUnreadable, StorageFailed, SyncTimeout
-from modelsync.models.types import Fault, Measurements, ModelEntry, ModelName, ModelSpec, TreeHash
+from modelsync.models.measurements import Measurements
+from modelsync.models.types import Fault, ModelEntry, ModelName, ModelSpec, TreeHash
 from modelsync.releases.environment import environment
 from modelsync.releases.store import Release, Releases
 from modelsync.sync.status import Status, read_status, write_status

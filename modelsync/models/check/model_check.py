@@ -28,8 +28,9 @@ from modelsync.models.discovery.overlap import find_write
 from modelsync.models.discovery.process_wide import find_process_wide
 from modelsync.models.isolation.model_package import ROOT
 from modelsync.models.isolation.shared_settings import SharedSettings
+from modelsync.models.measurements import Measurements
 from modelsync.models.serialization import to_json
-from modelsync.models.types import CheckResult, Fault, LoadedModel, Measurements, ModelSpec
+from modelsync.models.types import CheckResult, Fault, LoadedModel, ModelSpec
 
 TRIAL_SHARE = 0.5
 """Share of a model's time limit for its trials."""
