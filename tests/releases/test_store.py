@@ -120,6 +120,8 @@ def test_every_key_of_an_earlier_version_is_written(tmp_path: Path) -> None:
     assert (old_keys - keys, keys - old_keys) == (
         set(),
         {
+            "compilation",
+            "compiled",
             "environment",
             "function",
             "methods",
