@@ -1,4 +1,4 @@
-"""The call of an artefact by its compiled form: what it was not proven for, the estimator answers."""
+"""The call of an artefact by its compiled form; what that cannot answer, the estimator does."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class CompiledCall:
             except Exception:  # noqa: BLE001
                 answers.append(None)
                 left.append(place)
-        self.fallbacks += len(left)
-        for place, answer in zip(
-            left, self._original([rows[place] for place in left]), strict=True
-        ):
-            answers[place] = answer
+        if left:
+            self.fallbacks += len(left)
+            found = self._original([rows[place] for place in left])
+            for place, answer in zip(left, found, strict=True):
+                answers[place] = answer
         return answers
 
 
