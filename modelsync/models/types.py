@@ -285,6 +285,14 @@ class ModelEntry:
         return "" if self.state == "failed" else self.spec.version
 
     @property
+    def call_seconds(self) -> float | None:
+        """Seconds that a call takes in the form in which it serves; None if unknown."""
+        measured, compilation = self.measured.call_seconds, self.compilation
+        if measured is None or compilation is None or compilation.state != "compiled":
+            return measured
+        return measured / (compilation.speedup or 1.0)
+
+    @property
     def folder(self) -> str:
         """The model's folder, relative to the directory of the release."""
         return str(self.spec.path)
