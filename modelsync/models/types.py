@@ -190,7 +190,8 @@ class LoadedModel:
 
     `warnings`: what may be wrong with it, as far as loading it has told. `fitted` is the stored
     version that the instance has as its `model`; None without one. `artefact` holds what an
-    artefact tells of itself; None if the model is code. `form` says how it takes numbers and rows.
+    artefact tells of itself, `ready` is the LoadedArtefact; both None if the model is code. `form`
+    says how it takes numbers and rows.
     """
 
     spec: ModelSpec
@@ -209,6 +210,7 @@ class LoadedModel:
     context: Context = field(default_factory=Context, repr=False)
     fitted: FittedVersion | None = None
     artefact: ArtefactFacts | None = None
+    ready: Any = field(default=None, repr=False)
     warnings: tuple[ModelWarning, ...] = ()
     form: RequestForm = PLAIN
     name: ModelName = field(init=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modelsync.models.artefacts.format import LoadedArtefact
+from modelsync.models.compiled import fingerprint
 from modelsync.observability.logs import event
 
 ARTEFACT = "artefact"
@@ -26,9 +27,14 @@ _log = logging.getLogger(__name__)
 def with_compiled(artefact: LoadedArtefact, compiled: Path, name: str) -> LoadedArtefact:
     """Return the artefact of the model `name` with the calls of its compiled form.
 
-    `compiled`: the folder of the model's compiled forms. A form that does not load is logged, and
-    the artefact is returned as it is.
+    `compiled`: the folder of the model's compiled forms. One that was made with other libraries or
+    that does not load is logged, and the artefact is returned as it is.
     """
+    if not (compiled / ARTEFACT).is_dir():  # it has nothing that would be faster
+        return artefact
+    if not fingerprint.is_from_here(compiled):
+        _report(name, "its compiled form was made with other libraries or on another processor")
+        return artefact
     try:
         # Here: it imports the library that runs the form, which others do without.
         from modelsync.models.compiled import compiled_call

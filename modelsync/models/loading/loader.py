@@ -183,6 +183,7 @@ def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
         bind=found.bind,
         call_batch=found.call_batch,
         artefact=ArtefactFacts(artefact.features.names, artefact.kind, artefact.steps),
+        ready=artefact,
         warnings=library_versions.described(artefact.noted, spec.artefact),
     )
 
