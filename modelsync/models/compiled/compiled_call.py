@@ -1,0 +1,68 @@
+"""The call of an artefact by its compiled form; what that cannot answer, the estimator does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from modelsync.models.artefacts.format import LoadedArtefact
+from modelsync.models.artefacts.outputs import Output
+from modelsync.models.binding.batching import CallBatch
+from modelsync.models.compiled import compiled_model
+from modelsync.models.compiled.compiled_model import CompiledModel
+
+
+class CompiledCall:
+    """Answers rows as `Batch.call` does. `fallbacks`: how many rows the estimator has answered."""
+
+    def __init__(self, model: CompiledModel, output: Output, original: CallBatch) -> None:
+        self.model = model
+        self.fallbacks = 0
+        self._compute = model.answer
+        self._write = output.write
+        self._original = original
+
+    def __call__(self, rows: list[Any]) -> list[Any]:
+        """Return an answer for each row. Raises what the estimator's call raises."""
+        try:
+            return self._write(*self._compute(rows))
+        except Exception:  # noqa: BLE001  whatever it is, the estimator's answer counts
+            return self._apart(rows)
+
+    def _apart(self, rows: list[Any]) -> list[Any]:
+        """Answer by the estimator those rows that the form cannot answer, and the others by it."""
+        if len(rows) == 1:
+            self.fallbacks += 1
+            return self._original(rows)
+        answers: list[Any] = []
+        left = []
+        for place, row in enumerate(rows):
+            try:
+                answers += self._write(*self._compute([row]))
+            except Exception:  # noqa: BLE001
+                answers.append(None)
+                left.append(place)
+        if left:
+            self.fallbacks += len(left)
+            found = self._original([rows[place] for place in left])
+            for place, answer in zip(left, found, strict=True):
+                answers[place] = answer
+        return answers
+
+
+def of(artefact: LoadedArtefact, model: CompiledModel) -> CompiledCall:
+    """Return the call of an artefact, which must have a target, by a form of it."""
+    assert artefact.target, "only estimators have compiled forms"
+    return CompiledCall(model, artefact.target.output, artefact.batch.call)
+
+
+def served(artefact: LoadedArtefact, folder: Path) -> LoadedArtefact:
+    """Return an artefact that is called by the form in a folder; as it is if there is none.
+
+    Its `batch.call` is then a CompiledCall. Raises as `compiled_model.load` does.
+    """
+    if artefact.target is None or not compiled_model.is_saved(folder):
+        return artefact
+    call = of(artefact, compiled_model.load(folder))
+    return replace(artefact, batch=replace(artefact.batch, call=call))
