@@ -51,9 +51,7 @@ def _compiled(spec: ModelSpec, folder: Path, tolerance: float) -> Compilation:
         return Compilation("refused", f"it does not load in the compile process: {error}")
     artefact: LoadedArtefact = model.ready
     size = (spec.path / spec.artefact).stat().st_size
-    found = model.context.run(
-        choice.choose, artefact, _rows(model), folder / ARTEFACT, tolerance
-    )
+    found = model.context.run(choice.choose, artefact, _rows(model), folder / ARTEFACT, tolerance)
     return replace(found, estimator_size=found.estimator_size or size)
 
 
