@@ -207,6 +207,13 @@ def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
 
 def _instance(spec: ModelSpec, path: Path, package: Package, stored: Stored | None) -> LoadedModel:
     """Load a model that is code: import the module, make the instance, bind its methods."""
+    if spec.compiled:
+        # Here: only what has been compiled needs it.
+        from modelsync.models.compiled import estimator_forms
+
+        # Before the model's code, which finds the forms by what its estimators hold.
+        estimator_forms.open_folder(package.name, spec.compiled)
+        package.at_close.append(partial(estimator_forms.close, package.name))
     with process_state.restored_modules():
         module = package.load(FILE.removesuffix(".py"))
     kind = getattr(module, spec.class_name or spec.function, None)
