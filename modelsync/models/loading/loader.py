@@ -182,7 +182,9 @@ def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
         instance=artefact.instance,
         bind=found.bind,
         call_batch=found.call_batch,
-        artefact=ArtefactFacts(artefact.features.names, artefact.kind, artefact.steps),
+        artefact=ArtefactFacts(
+            artefact.features.names, artefact.kind, artefact.steps, artefact.backend
+        ),
         ready=artefact,
         warnings=library_versions.described(artefact.noted, spec.artefact),
     )
