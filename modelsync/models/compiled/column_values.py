@@ -89,7 +89,9 @@ class ColumnValues:
         kind = self.kind.type
         if kind is Scalar:
             return True
-        kinds = [one for one in get_args(kind) if one is not NoneType] if self.kind.nullable else [kind]
+        kinds = (
+            [one for one in get_args(kind) if one is not NoneType] if self.kind.nullable else [kind]
+        )
         return any(
             value in get_args(one) if get_origin(one) is Literal else type(value) is one
             for one in kinds
@@ -170,7 +172,10 @@ def _column(kind: ColumnKind, own: Sequence[_Use], given: Iterable[Any]) -> Colu
     numbers = [float(one) for one in given if isinstance(one, int | float)]
     first = next((one for one in sources if np.ptp(one) > 0), np.array(numbers))
     spread = float(np.std(first)) if len(first) > 1 else 0.0
-    kept = [*numbers, *(one for each in sources for one in each[:: max(1, len(each) // 50)].tolist())]
+    kept = [
+        *numbers,
+        *(one for each in sources for one in each[:: max(1, len(each) // 50)].tolist()),
+    ]
     return ColumnValues(
         kind,
         centre=float(np.mean(first)) if len(first) else 0.0,
@@ -211,7 +216,16 @@ def _words(step: Any) -> tuple[str, ...]:
     if not isinstance(known, dict):
         return ()
     words = [str(one) for one in known]
-    return (*words, *(one.upper() for one in words[:20]), *TEXTS, "x", "it's", "e-mail", "1.5", "naïve")
+    return (
+        *words,
+        *(one.upper() for one in words[:20]),
+        *TEXTS,
+        "x",
+        "it's",
+        "e-mail",
+        "1.5",
+        "naïve",
+    )
 
 
 def _points(use: _Use) -> np.ndarray[Any, Any]:

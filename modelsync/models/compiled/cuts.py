@@ -65,7 +65,9 @@ class _Tree:
     parents: dict[int, tuple[int, bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for node, (left, right) in enumerate(zip(self.left.tolist(), self.right.tolist(), strict=True)):
+        for node, (left, right) in enumerate(
+            zip(self.left.tolist(), self.right.tolist(), strict=True)
+        ):
             if left > 0:
                 self.parents[left] = (node, True)
                 self.parents[right] = (node, False)
