@@ -14,8 +14,8 @@ from typing import Any
 import joblib
 import pandas as pd
 
-from bench.peers.environments import once
 from bench.peers.environments import folder as cached
+from bench.peers.environments import once
 from bench.peers.shapes import VARIABLES, Model
 
 SHARED = Path(__file__).parent / "shared"

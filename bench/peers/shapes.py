@@ -14,7 +14,7 @@ MODELS: tuple[Model, ...] = ("score", "iris")
 PIPELINES: tuple[Model, ...] = ("logistic", "forest", "custom")
 """Pickled pipelines, see `artefacts`: two that can be compiled, and one that cannot."""
 
-Variables = Mapping[str, float | str]
+Variables = Mapping[str, Any]
 
 CUSTOMER: Variables = {"age": 42, "income": 51_000.0, "city": "Utrecht", "plan": "basic"}
 VARIABLES: Mapping[Model, Variables] = {
@@ -25,8 +25,15 @@ VARIABLES: Mapping[Model, Variables] = {
     "custom": {"age": 42, "income": 51_000.0},
 }
 
+GROUPS: Mapping[str, tuple[Model, ...]] = {
+    "pure": ("score",),
+    "iris": ("iris",),
+    "pipeline": PIPELINES,
+}
+"""What can be measured without the rest."""
+
 TOLERANCE = 1e-6
-"""The relative difference that a compiled form may have, and far more than numpy's versions have."""
+"""The relative difference that a compiled form may have; numpy's versions differ by far less."""
 
 
 @dataclass(frozen=True, slots=True)
