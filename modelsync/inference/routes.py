@@ -53,4 +53,4 @@ class ReleaseRoutes:
         entry = self.release.models.get(spec.name)
         if entry is None:
             return HostedModel(spec, Placement())
-        return HostedModel(spec, entry.placement, entry.measured.call_seconds)
+        return HostedModel(spec, entry.placement, entry.call_seconds)

@@ -153,6 +153,7 @@ class InProcessRunner(ModelCalls):
         # through a method of the instance may keep what it has fitted.
         model.call = _closed
         model.bind = model.call_batch = model.start = model.stop = model.instance = None
+        model.ready = None
         model.context = Context()
 
 

@@ -190,7 +190,8 @@ class LoadedModel:
 
     `warnings`: what may be wrong with it, as far as loading it has told. `fitted` is the stored
     version that the instance has as its `model`; None without one. `artefact` holds what an
-    artefact tells of itself; None if the model is code. `form` says how it takes numbers and rows.
+    artefact tells of itself, `ready` is the LoadedArtefact; both None if the model is code. `form`
+    says how it takes numbers and rows.
     """
 
     spec: ModelSpec
@@ -209,6 +210,7 @@ class LoadedModel:
     context: Context = field(default_factory=Context, repr=False)
     fitted: FittedVersion | None = None
     artefact: ArtefactFacts | None = None
+    ready: Any = field(default=None, repr=False)
     warnings: tuple[ModelWarning, ...] = ()
     form: RequestForm = PLAIN
     name: ModelName = field(init=False)
@@ -283,6 +285,14 @@ class ModelEntry:
     def version(self) -> TreeHash | Literal[""]:
         """The version that serves; empty if none does."""
         return "" if self.state == "failed" else self.spec.version
+
+    @property
+    def call_seconds(self) -> float | None:
+        """Seconds that a call takes in the form in which it serves; None if unknown."""
+        measured, compilation = self.measured.call_seconds, self.compilation
+        if measured is None or compilation is None or compilation.state != "compiled":
+            return measured
+        return measured / (compilation.speedup or 1.0)
 
     @property
     def folder(self) -> str:

@@ -7,6 +7,7 @@ the chart are generated from it (`make generated`). Four names are those of exis
 
 from __future__ import annotations
 
+from modelsync.settings.compilation import CompileSettings, Compiling
 from modelsync.settings.dotfile import load_file
 from modelsync.settings.environments import (
     child_environment,
@@ -28,6 +29,8 @@ __all__ = [
     "NO_REVISION",
     "Access",
     "AccessLogged",
+    "CompileSettings",
+    "Compiling",
     "Entry",
     "EnvironmentSettings",
     "Git",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
+from modelsync.settings.compilation import CompileSettings
 from modelsync.settings.definition import PREFIX
 from modelsync.settings.service import Access, Logs, ServerSettings, State
 from modelsync.settings.source import EnvironmentSettings, Git, Rollout, Sync
@@ -20,6 +21,7 @@ class Settings:
     git: Git = field(default_factory=Git)
     sync: Sync = field(default_factory=Sync)
     environments: EnvironmentSettings = field(default_factory=EnvironmentSettings)
+    compile: CompileSettings = field(default_factory=CompileSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     training: Training = field(default_factory=Training)
     continuous: Continuous = field(default_factory=Continuous)
@@ -36,6 +38,7 @@ class Settings:
 
 GROUPS: dict[str, type[Any]] = {
     "server": ServerSettings, "git": Git, "sync": Sync, "environments": EnvironmentSettings,
+    "compile": CompileSettings,
     "store": StoreSettings, "training": Training, "continuous": Continuous, "access": Access,
     "state": State, "rollout": Rollout, "logs": Logs,
 }  # fmt: skip

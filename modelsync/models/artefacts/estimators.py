@@ -12,41 +12,20 @@ from inspect import isroutine
 from typing import Any
 
 from modelsync.errors import ModelBroken
-from modelsync.models import results, single_precision
-from modelsync.models.artefacts import boosters, boosting, inputs, refusals
+from modelsync.models.artefacts import boosters, boosting, inputs, outputs, refusals
 from modelsync.models.artefacts.format import LoadedArtefact
 from modelsync.models.artefacts.gathering import Alike
+from modelsync.models.artefacts.inputs import Inputs
+from modelsync.models.artefacts.outputs import Answered, Output
 from modelsync.models.artefacts.steps import is_known, steps_of
+from modelsync.models.artefacts.target import Target
 from modelsync.models.binding.batching import Batch
 from modelsync.models.convention import FILE
 from modelsync.models.types import Fault
 from modelsync.models.versions import TableSchema
 
-Outputs = list[dict[str, Any]]
-
 MAX_SHOWN = 8
 """Members of a dict or list that a message names."""
-
-PREDICTS_MOST_PROBABLE = {
-    "LogisticRegression",
-    "LogisticRegressionCV",
-    "LinearDiscriminantAnalysis",
-    "QuadraticDiscriminantAnalysis",
-    "GaussianNB",
-    "BernoulliNB",
-    "MultinomialNB",
-    "ComplementNB",
-    "CategoricalNB",
-    "DecisionTreeClassifier",
-    "ExtraTreeClassifier",
-    "RandomForestClassifier",
-    "ExtraTreesClassifier",
-    "GradientBoostingClassifier",
-    "HistGradientBoostingClassifier",
-}
-"""scikit-learn's classifiers whose `predict` is the class of the greatest probability: for them
-`predict_proba` is called alone.
-"""
 
 
 def adapt(loaded: Any, file: str, table: TableSchema | None = None) -> LoadedArtefact:
@@ -60,12 +39,14 @@ def adapt(loaded: Any, file: str, table: TableSchema | None = None) -> LoadedArt
     _refuse_unfitted(steps, file)
     for step in steps:
         _use_one_thread(step)
-    row, schema, gather, steps, features, alike = inputs.read(steps, table)
-    *transformers, last = steps
+    read = inputs.read(steps, table)
+    gather, alike = read.gather, read.alike
+    *transformers, last = read.steps
     transforms = [step.transform for step in transformers]
-    answer = _answer(last)
+    output = outputs.of(last)
+    answer = output.answer
 
-    def call(rows: list[Any]) -> Outputs:
+    def call(rows: list[Any]) -> Answered:
         try:
             x = gather(rows)
             for transform in transforms:
@@ -79,18 +60,27 @@ def adapt(loaded: Any, file: str, table: TableSchema | None = None) -> LoadedArt
     doc = f"The ready model in {file}: {', '.join(type(step).__name__ for step in steps)}."
     return LoadedArtefact(
         loaded,
-        Batch(row, _apart(call, alike) if alike else call, schema),
+        Batch(read.row, _apart(call, alike) if alike else call, read.schema),
         doc,
-        features,
+        read.features,
         kind=type(last).__name__,
         steps=tuple(name for name, _ in getattr(loaded, "steps", ())),
+        target=_target(loaded, read, output),
     )
 
 
-def _apart(call: Callable[[list[Any]], Outputs], alike: Alike) -> Callable[[list[Any]], Outputs]:
+def _target(loaded: Any, read: Inputs, output: Output) -> Target | None:
+    """Return what a compiled form must take and answer; None if rows are no values of columns."""
+    if read.form is None:
+        return None
+    names = read.features.names
+    return Target(loaded, tuple(read.steps), names, read.kinds, read.form, output)
+
+
+def _apart(call: Callable[[list[Any]], Answered], alike: Alike) -> Callable[[list[Any]], Answered]:
     """Return the call that gives an estimator only rows together which are alike."""
 
-    def by_kind(rows: list[Any]) -> Outputs:
+    def by_kind(rows: list[Any]) -> Answered:
         places: dict[Any, list[int]] = {}
         for place, row in enumerate(rows):
             places.setdefault(alike(row), []).append(place)
@@ -158,99 +148,3 @@ def _use_one_thread(step: Any) -> None:
         boosting.use_one_thread(step)
     elif is_known(step) and getattr(step, "n_jobs", None) not in (None, 1):
         step.n_jobs = 1
-
-
-# --- outputs -------------------------------------------------------------------------------------
-
-
-def _answer(last: Any) -> Callable[[Any], Outputs]:
-    predict = getattr(last, "predict", None)
-    if predict is None:
-        return lambda x: [{"prediction": value} for value in _listed(last.transform(x))]
-    classes = getattr(last, "classes_", None)
-    predict_proba = getattr(last, "predict_proba", None)
-    if classes is None or predict_proba is None:
-        return lambda x: [{"prediction": value} for value in _listed(predict(x))]
-    if (
-        is_known(last)
-        and type(last).__name__ in PREDICTS_MOST_PROBABLE
-        and not isinstance(classes, list)
-    ):
-        return _most_probable(predict_proba, _listed(classes))
-    return _both(predict, predict_proba, classes)
-
-
-def _most_probable(
-    predict_proba: Callable[[Any], Any], labels: list[Any]
-) -> Callable[[Any], Outputs]:
-    keys = _keys(labels)
-
-    def answer(x: Any) -> Outputs:
-        found = predict_proba(x)
-        return [
-            {"prediction": labels[best], "probabilities": dict(zip(keys, row, strict=True))}
-            for best, row in zip(found.argmax(axis=1).tolist(), _listed(found), strict=True)
-        ]
-
-    return answer
-
-
-def _both(
-    predict: Callable[[Any], Any], predict_proba: Callable[[Any], Any], classes: Any
-) -> Callable[[Any], Outputs]:
-    """Call `predict` and `predict_proba`.
-
-    An estimator of several outputs has a list of `classes`, and each prediction is a list.
-    """
-    keys = (
-        [_keys(_listed(one)) for one in classes]
-        if isinstance(classes, list)
-        else _keys(_listed(classes))
-    )
-
-    def answer(x: Any) -> Outputs:
-        """Return the label of each row, with the probability of each class of each output."""
-        labels = _listed(predict(x))
-        if labels and not isinstance(classes, list) and isinstance(labels[0], list):
-            labels = [label for (label,) in labels]  # of CatBoost
-        found = predict_proba(x)
-        if isinstance(classes, list) and isinstance(found, list):
-            by_output = [
-                [_by_key(names, row) for row in _listed(part)]
-                for names, part in zip(keys, found, strict=True)
-            ]
-            probabilities: list[Any] = [list(parts) for parts in zip(*by_output, strict=True)]
-        else:
-            probabilities = [_by_key(keys, row) for row in _listed(found)]
-        return [
-            {"prediction": label, "probabilities": row}
-            for label, row in zip(labels, probabilities, strict=True)
-        ]
-
-    return answer
-
-
-def _by_key(keys: Sequence[Any], row: Any) -> Any:
-    return (
-        dict(zip(keys, row, strict=True))
-        if isinstance(row, list) and len(row) == len(keys)
-        else row
-    )
-
-
-def _keys(labels: list[Any]) -> list[str]:
-    """Return the labels as keys of a JSON object."""
-    return [results.as_key(label) for label in labels]
-
-
-def _listed(values: Any) -> list[Any]:
-    """Return an array, sparse matrix, Series or DataFrame as a list with one element per row."""
-    import numpy as np
-
-    dense = values.toarray() if hasattr(values, "toarray") else values
-    if isinstance(dense, list):
-        return dense
-    array = np.asarray(dense)
-    small = single_precision.is_single(array)
-    listed: list[Any] = single_precision.listed(array) if small else array.tolist()
-    return listed

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     # Not at run time: discovery imports the formats, and has no use for pydantic.
+    from modelsync.models.artefacts.target import Target
     from modelsync.models.binding.batching import Batch
 
 
@@ -32,7 +33,9 @@ class LoadedArtefact:
 
     `batches`: one call can take several rows. `kind`: the type of the model, such as
     `LogisticRegression`; `steps`: the names of the steps of a pipeline, in order. `noted`: the
-    texts of the warnings with which its library has loaded it.
+    texts of the warnings with which its library has loaded it. `target`: of an estimator, what a
+    compiled form of it takes and answers; None if its rows are no values of columns. `backend`:
+    what computes in its place; empty if it answers itself.
     """
 
     instance: Any
@@ -43,6 +46,8 @@ class LoadedArtefact:
     steps: tuple[str, ...] = ()
     batches: bool = True
     noted: tuple[str, ...] = ()
+    target: Target | None = None
+    backend: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ a DataFrame costs more time than many estimators.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from modelsync.models.artefacts import boosting, data_frame_mapper, gathering, rows
-from modelsync.models.artefacts.column_kinds import UNKNOWN, ColumnKind, merged
+from modelsync.models.artefacts.column_kinds import NUMBER, UNKNOWN, ColumnKind, merged
 from modelsync.models.artefacts.format import Features
 from modelsync.models.artefacts.gathering import Alike
 from modelsync.models.artefacts.input_kinds import kinds
@@ -29,7 +29,8 @@ class Inputs(NamedTuple):
     `row` makes a row of `variables`, whose JSON schema is `schema`; `gather` makes of rows the
     array, DataFrame or list that the first of the `steps` takes. `features` are the columns of a
     table with several rows. `alike` returns of a row what those have in common that may be called
-    together; None: all may.
+    together; None: all may. `kinds`: what each of these columns holds, and `form` whether `gather`
+    makes an array or a DataFrame of them; None if rows are something else.
     """
 
     row: Call
@@ -38,6 +39,8 @@ class Inputs(NamedTuple):
     steps: list[Any]
     features: Features
     alike: Alike | None = None
+    kinds: tuple[ColumnKind, ...] = ()
+    form: Literal["array", "frame"] | None = None
 
 
 def read(steps: list[Any], table: TableSchema | None = None) -> Inputs:
@@ -122,25 +125,28 @@ def _by_name(known: Mapping[str, ColumnKind], steps: list[Any]) -> Inputs:
     """Make rows of named values: an array if all steps compute with that, else a DataFrame."""
     row, schema = rows.named({name: kind.type for name, kind in known.items()})
     features = Features(tuple(known))
+    each = tuple(known.values())
     if all(map(is_plain, steps)):
         # With their names they would warn that an array has none.
-        return Inputs(row, schema, gathering.numbers, list(map(nameless, steps)), features)
-    each = list(known.values())
+        plain = list(map(nameless, steps))
+        return Inputs(row, schema, gathering.numbers, plain, features, None, each, "array")
     gather = gathering.frame(list(known), each)
-    return Inputs(row, schema, gather, steps, features, gathering.alike(each))
+    return Inputs(row, schema, gather, steps, features, gathering.alike(each), each, "frame")
 
 
 def _by_place(count: int, steps: list[Any]) -> Inputs:
     """Make rows of the list `x`: an array of numbers, or of objects."""
     places = list(map(str, range(count)))
     features = Features(tuple(places), "place")
-    each = [kind or UNKNOWN for kind in kinds(steps, places)]
+    each = tuple(kind or UNKNOWN for kind in kinds(steps, places))
     if (each and all(kind.dtype == "float64" for kind in each)) or takes_numbers(steps[0]):
-        kind = merged(each).type if each else Number
-        return Inputs(*rows.positional(count, kind), gathering.numbers, steps, features)
+        of_all = merged(each) if each else NUMBER
+        row, schema = rows.positional(count, of_all.type)
+        each = (of_all,) * count
+        return Inputs(row, schema, gathering.numbers, steps, features, None, each, "array")
     row, schema = rows.by_place([kind.type for kind in each])
     gather, alike = gathering.array(each)
-    return Inputs(row, schema, gather, steps, features, alike)
+    return Inputs(row, schema, gather, steps, features, alike, each, "array")
 
 
 def _of_mapper(mapper: Any, steps: list[Any]) -> dict[str, ColumnKind]:

@@ -166,6 +166,11 @@ def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
 
     with process_state.restored_modules():
         artefact = registry.load(path, spec.artefact)
+    if spec.compiled:
+        # Here: only what has been compiled needs it.
+        from modelsync.models.compiled import answering
+
+        artefact = answering.with_compiled(artefact, spec.compiled, spec.name)
     batch = artefact.batch
     rows = (batch.row, batch.call) if artefact.batches else (None, None)
     found = by_schema(spec, Calls(partial(answers.call, artefact), batch.schema, *rows))
@@ -177,7 +182,10 @@ def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
         instance=artefact.instance,
         bind=found.bind,
         call_batch=found.call_batch,
-        artefact=ArtefactFacts(artefact.features.names, artefact.kind, artefact.steps),
+        artefact=ArtefactFacts(
+            artefact.features.names, artefact.kind, artefact.steps, artefact.backend
+        ),
+        ready=artefact,
         warnings=library_versions.described(artefact.noted, spec.artefact),
     )
 

@@ -1,0 +1,26 @@
+"""What makes compiled forms of estimators."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from modelsync.models.artefacts.target import Target
+from modelsync.models.compiled.compiled_model import CompiledModel
+
+__all__ = ["Compiler", "NotCompilable", "Target"]
+
+
+class NotCompilable(Exception):
+    """No form can be made of an estimator. The message names the step, in words for its author."""
+
+
+class Compiler(Protocol):
+    """Makes forms of one kind. `name` tells it from others, as people read it."""
+
+    name: str
+
+    def compile(self, target: Target) -> CompiledModel:
+        """Make a form, which is not yet compared with the estimator.
+
+        Raises NotCompilable, and whatever the libraries raise that do it.
+        """
