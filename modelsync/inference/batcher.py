@@ -50,7 +50,7 @@ class RequestQueue(ABC):
         self.replaced = False
         self._dataplane = dataplane
         self._loop = loop
-        self._thread = threading.get_ident()
+        self._thread_id = threading.get_ident()
         self._pending: list[Pending] = []
 
     def takes(self, payload: bytes) -> bool:
@@ -75,7 +75,7 @@ class RequestQueue(ABC):
         """Return a callback that any thread may call: it calls `done` in the loop's thread."""
 
         def deliver(outcome: Outcome) -> None:
-            if threading.get_ident() == self._thread:
+            if threading.get_ident() == self._thread_id:
                 done(outcome)
             else:
                 self._loop.call_soon_threadsafe(done, outcome)
@@ -214,7 +214,7 @@ class DispatchQueue(RequestQueue):
 
     def _post(self, deliver: Callable[[], None]) -> None:
         """Deliver answers at once in the loop's thread, where those of a runner arrive."""
-        if threading.get_ident() == self._thread:
+        if threading.get_ident() == self._thread_id:
             deliver()
         else:
             self._loop.call_soon_threadsafe(deliver)
