@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from modelsync.api import artefacts, drift
+from modelsync.api import artefacts, compiled, drift
 from modelsync.inference.serving import Service
+from modelsync.models.compilation import Compilation
 from modelsync.models.placement import Placement
 from modelsync.models.types import (
     LoadedModel,
@@ -24,9 +25,9 @@ class ModelSummary:
     """A row of the index page.
 
     `reason` says why the model is not ready or not up to date, `warnings` what may be wrong with it
-    all the same, `placement` where it runs. `version`
-    is empty if no version is loaded, `url` is empty if the folder's name is refused as a model's
-    name.
+    all the same, `placement` where it runs, `compiled` what came of compiling its estimator, None
+    without one. `version` is empty if no version is loaded, `url` is empty if the folder's name is
+    refused as a model's name.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ModelSummary:
     doc: str = ""
     reason: str = ""
     warnings: tuple[str, ...] = ()
+    compiled: Compilation | None = None
 
 
 def summaries(service: Service) -> list[ModelSummary]:
@@ -56,6 +58,7 @@ def _summary(service: Service, entry: ModelEntry) -> ModelSummary:
         reason=_reason(service, entry),
         warnings=tuple(map(str, entry.warnings)),
         placement=service.placement(entry),
+        compiled=compiled.of(service, entry),
     )
 
 
@@ -90,6 +93,7 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "examples": _examples(loaded) if loaded else [],
         "url": f"{service.base}/{name}",
         "drift": drift.described(service, name),
+        "compiled": compiled.described(service, entry),
         **artefacts.facts(service, entry, loaded),
     }
 

@@ -68,9 +68,11 @@ def read(
     )
 
 
-def success(description: str, media_type: str = JSON) -> Schema:
-    """A Response Object whose body is a JSON object, or text of another media type."""
-    schema = {"type": "object"} if media_type == JSON else {"type": "string"}
+def success(description: str, media_type: str = JSON, schema: Schema | None = None) -> Schema:
+    """A Response Object whose body is a JSON object, of this schema, or text of another media
+    type.
+    """
+    schema = schema or {"type": "object" if media_type == JSON else "string"}
     return {"description": description, "content": {media_type: {"schema": schema}}}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response
 
 from modelsync.api import fits, jobs, models, replies, runs
+from modelsync.api.components import reference
 from modelsync.api.operations import Operation, operation, query_parameter, success
 from modelsync.api.resource import MODEL_NAME, Context, PerModel, Route
 from modelsync.api.trained import TrainedModels
@@ -103,7 +104,7 @@ def _status_operation(context: Context, model: LoadedModel) -> Operation:
         f"status_{model.name}",
         "models",
         f"State, version and schema of {model.name}",
-        {"200": success("The state of the model")},
+        {"200": success("The state of the model", schema=reference("schemas", "modelsync.Status"))},
         problems=("404",),
         needs_token=context.predict_needs_token,
         **({"parameters": [key]} if model.spec.trainable else {}),

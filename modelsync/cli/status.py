@@ -13,6 +13,9 @@ from modelsync.cli import console, service_client
 from modelsync.cli.command import load_settings
 from modelsync.cli.service_client import ServiceClient, short
 
+SHOWN = 5
+"""Models that one line names."""
+
 
 @click.command(short_help="Show what a running service serves, and what its last sync did.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -42,6 +45,7 @@ def _lines(found: dict[str, Any], broken: list[dict[str, Any]], url: str) -> Ite
     else:
         yield f"{console.marked('not ready', 'bold red')}: {found['reason']}"
     yield f"models: {len(found['models'])}, {len(broken)} with a problem"
+    yield from _compiled(found["models"])
     if last["result"]:
         why = f": {last['message']}" if last["message"] else ""
         when = f"{last['result']} at {_moment(last['time'])}"
@@ -52,6 +56,18 @@ def _lines(found: dict[str, Any], broken: list[dict[str, Any]], url: str) -> Ite
         state = console.marked(model["state"], "bold red")
         serves = f" (serves {short(model['version'])})" if model["version"] else ""
         yield f"  {model['name']} {state}{serves}: {model['reason']}"
+
+
+def _compiled(models: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a line on the models that have an estimator, if one has."""
+    # A service of another version may not say it.
+    states = {one["name"]: found["state"] for one in models if (found := one.get("compiled"))}
+    if not set(states.values()) - {"off"}:
+        return
+    others = [name for name, state in states.items() if state != "compiled"]
+    names = ", ".join(others[:SHOWN]) + (", …" if len(others) > SHOWN else "")
+    rest = f", not {names}" if others else ""
+    yield f"compiled: {len(states) - len(others)} of {len(states)} estimators{rest}"
 
 
 def _moment(time: str) -> str:

@@ -34,12 +34,14 @@ _log = logging.getLogger(__name__)
 
 
 class MirrorCache:
-    """The part of the cache that belongs to one repository, named by the digest of its URL."""
+    """The part of the cache that belongs to one repository: the folder `home`, named by the digest
+    of its URL.
+    """
 
     def __init__(self, folder: Path, git: Git) -> None:
-        self._home = folder.absolute() / hashlib.sha256(git.path.encode()).hexdigest()[:16]
-        self._seen = self._home / "seen" / quote(git.ref, safe="")
-        self.mirror = self._home / "repo.git"
+        self.home = folder.absolute() / hashlib.sha256(git.path.encode()).hexdigest()[:16]
+        self._seen = self.home / "seen" / quote(git.ref, safe="")
+        self.mirror = self.home / "repo.git"
 
     def seen(self) -> str | None:
         """The commit that the ref was when a pod last fetched it; None if no pod has."""
@@ -59,12 +61,12 @@ class MirrorCache:
         deadline = Deadline(WRITE_TIMEOUT)
         try:
             with storage():
-                (self._home / "seen").mkdir(parents=True, exist_ok=True)
+                (self.home / "seen").mkdir(parents=True, exist_ok=True)
             with self._lock(deadline):
                 with storage():
-                    for left in self._home.glob(f".*{TEMPORARY}"):
+                    for left in self.home.glob(f".*{TEMPORARY}"):
                         remove_tree(left)
-                Mirror(self._home, Git(path=str(mirror), protocols=frozenset({"file"}))).fetch(
+                Mirror(self.home, Git(path=str(mirror), protocols=frozenset({"file"}))).fetch(
                     commit, deadline
                 )
                 if tip:
@@ -80,7 +82,7 @@ class MirrorCache:
         Raises SyncTimeout, StorageFailed.
         """
         with storage():
-            number = locks.open_for_lock(self._home / "lock")
+            number = locks.open_for_lock(self.home / "lock")
         try:
             with suppress(OSError):  # a volume without locks: git's own are enough for two at once
                 locks.lock(number, deadline=deadline)

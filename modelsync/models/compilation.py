@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 CompilationState = Literal["compiled", "refused", "late", "off"]
 
@@ -33,3 +33,38 @@ class Compilation:
     size: int = 0
     estimator_size: int = 0
     seconds: float = 0.0
+
+    @property
+    def speed(self) -> str:
+        """The speed-up as a cell of a table, or one word for why there is none."""
+        if self.state == "compiled":
+            return f"{_times(self.speedup)} x" if self.speedup else "yes"
+        return {"refused": "no", "late": "later", "off": "off"}[self.state]
+
+    def __str__(self) -> str:
+        """Return what came of it in a line of words."""
+        if self.state != "compiled":
+            yet = " yet" if self.state == "late" else ""
+            return f"not compiled{yet}: {'; '.join(filter(None, (self.reason, self.difference)))}"
+        found = f"compiled: {self.backend}"
+        if self.speedup:
+            found += f", {_times(self.speedup)} times as fast"
+        if self.speedup_batch:
+            found += f" (16 rows: {_times(self.speedup_batch)} times)"
+        if self.rows:
+            found += f"; {self.rows:,} rows compared, {self._largest_difference()}"
+        return found
+
+    def _largest_difference(self) -> str:
+        if not self.max_difference:
+            return "all equal"
+        return f"labels equal, numbers within {self.max_difference:.0e}"
+
+    def described(self) -> dict[str, Any]:
+        """Return its fields for JSON, null for an empty text; and `summary`, a line of words."""
+        fields = {name: None if one == "" else one for name, one in asdict(self).items()}
+        return {**fields, "summary": str(self)}
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.0f}" if factor >= 10 else f"{factor:.2g}"

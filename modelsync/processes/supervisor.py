@@ -22,6 +22,7 @@ from modelsync.orphans import Children
 from modelsync.processes import descriptors
 from modelsync.processes.generation import Generation, NotReady, end_strangers
 from modelsync.processes.hang_up import HangUp
+from modelsync.processes.late_compiler import LateCompiler
 from modelsync.processes.launcher import Launcher, not_loaded
 from modelsync.processes.listener import listening
 from modelsync.processes.replacement import Replacement
@@ -107,6 +108,7 @@ class Supervisor:
             settings, listener, self._sync_loop.request_writer, self._children
         )
         self._trainer = TrainerProcess(settings, self._children)
+        self._late = LateCompiler(self._children, self._sync_loop.request)
         self._record = SwapRecord(settings)
         self._stopping = asyncio.Event()
         self._stopping_at_once = asyncio.Event()
@@ -130,8 +132,8 @@ class Supervisor:
         log.info("listening at http://%s:%d/%s", host, port, self.settings.server.base_url)
         await self._first_generation()
         following = loop.create_task(self._sync_loop.run())
-        start_task(self._keepers, end_strangers(self._children))
-        start_task(self._keepers, self._replacement.run())
+        for work in (end_strangers(self._children), self._replacement.run(), self._late.run()):
+            start_task(self._keepers, work)
         training = loop.create_task(self._trainer.run())
         await self._stopping.wait()
         patience = self.settings.server.drain_timeout
@@ -139,10 +141,8 @@ class Supervisor:
             "ending: waiting for requests in flight, at most %g s; Ctrl-C again ends at once",
             patience,
         )
-        ended, at_once = (
-            loop.create_task(self._stop(following, training)),
-            loop.create_task(self._stopping_at_once.wait()),
-        )
+        ended = loop.create_task(self._stop(following, training))
+        at_once = loop.create_task(self._stopping_at_once.wait())
         await asyncio.wait([ended, at_once], return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
             log.warning("ending at once: requests in flight are not answered")
@@ -261,6 +261,7 @@ class Supervisor:
             release=release.id if release else None,
             models=len(release.models) if release else 0,
         )
+        self._late.look(release)
         if release and self._announce:
             self._announce(release, self._listener.getsockname()[1])
         start_task(self._restarters, self._restart_when_dead(generation))

@@ -15,7 +15,14 @@ def environment_of(settings: Settings, view: str) -> str:
     """
     git, sync = settings.git, settings.sync
     return environment(
-        view, sync.on_broken_model, sync.check_timeout, git.lfs, git.lfs_size, git.lfs_url
+        view,
+        sync.on_broken_model,
+        sync.check_timeout,
+        git.lfs,
+        git.lfs_size,
+        git.lfs_url,
+        settings.compile.mode,
+        settings.compile.tolerance,
     )
 
 

@@ -1,8 +1,8 @@
 """Stores releases on disk: each is built aside, published by one rename, made current by another.
 
     home/lock              the lock of the process that syncs
-    home/releases/<id>/    models_serve/, shared/, serve_models.py, release.json; published, never
-                           modified
+    home/releases/<id>/    models_serve/, shared/, compiled/, serve_models.py, release.json;
+                           published, never modified
     home/current           a link to releases/<id>
 
 A crash before the first rename leaves a temporary folder; between the two, a release that is not
@@ -97,6 +97,11 @@ class Staging:
     def shared(self) -> Path:
         """The place of the folders with shared files, one for each set of them."""
         return self.path / "shared"
+
+    @property
+    def compiled(self) -> Path:
+        """The place of the folders with compiled forms, one for each model that has some."""
+        return self.path / "compiled"
 
     def publish(self, release: Release, serve_models_source: str) -> Release:
         """Write the two files, flush everything to disk and give the folder its name.

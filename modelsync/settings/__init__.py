@@ -7,7 +7,7 @@ the chart are generated from it (`make generated`). Four names are those of exis
 
 from __future__ import annotations
 
-from modelsync.settings.compilation import CompileSettings
+from modelsync.settings.compilation import CompileSettings, Compiling
 from modelsync.settings.dotfile import load_file
 from modelsync.settings.environments import (
     child_environment,
@@ -30,6 +30,7 @@ __all__ = [
     "Access",
     "AccessLogged",
     "CompileSettings",
+    "Compiling",
     "Entry",
     "EnvironmentSettings",
     "Git",

@@ -25,6 +25,9 @@ def keep(entry: ModelEntry, current: Release, staging: Staging) -> None:
     if shared and not (target := staging.shared / shared.name).exists():
         staging.shared.mkdir(exist_ok=True)
         copy_tree(current.path / shared, target)
+    if compiled := entry.spec.compiled:
+        staging.compiled.mkdir(exist_ok=True)
+        copy_tree(current.path / compiled, staging.compiled / compiled.name)
 
 
 def remove_unused(entries: Iterable[ModelEntry], staging: Staging) -> None:

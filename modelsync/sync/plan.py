@@ -125,8 +125,9 @@ def decide(
     if not result.ok and keep_previous and before and before.version:
         return replace(before, state="stale", wanted_version=spec.version, fault=result.fault)
     shared = Path("shared", spec.shared.name) if spec.shared else None
+    compiled = Path("compiled", spec.compiled.name) if spec.compiled else None
     return ModelEntry.of(
-        replace(spec, shared=shared),
+        replace(spec, shared=shared, compiled=compiled),
         Path("models_serve", spec.name),
         fault=result.fault,
         release=before.release if before and before.version == spec.version else release_id,

@@ -55,6 +55,23 @@ def passed_over(found: Sequence[PassedOver], current: Release | None) -> None:
             event(_log, logging.WARNING, message, event="passed_over", path=one.path)
 
 
+def compiled(entries: Sequence[ModelEntry]) -> None:
+    """Log in one line which models a compiled form answers for, and why not for the others."""
+    found = {entry.name: entry.compilation for entry in entries if entry.compilation}
+    if not any(one.state != "off" for one in found.values()):
+        return
+    fast = {name: one.speed for name, one in found.items() if one.state == "compiled"}
+    others = {name: str(one) for name, one in found.items() if name not in fast}
+    event(
+        _log,
+        logging.INFO,
+        f"compiled: {len(fast)} of {len(found)} estimators",
+        event="compiled",
+        compiled=fast,
+        not_compiled=others,
+    )
+
+
 def broken(entries: Sequence[ModelEntry]) -> None:
     """Log each broken model."""
     for entry in entries:

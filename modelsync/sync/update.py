@@ -40,6 +40,7 @@ from modelsync.releases.store import Release, Releases
 from modelsync.settings import Settings
 from modelsync.sync import labels, reports, sources, unfit
 from modelsync.sync.checks import check_new
+from modelsync.sync.compiling import ModelCompiling
 from modelsync.sync.plan import (
     apply_policy,
     is_unchanged,
@@ -48,7 +49,7 @@ from modelsync.sync.plan import (
     to_be_tried_again,
 )
 from modelsync.sync.source import Source
-from modelsync.sync.sources import source_of, substitutes
+from modelsync.sync.sources import SingleModel, source_of, substitutes
 from modelsync.sync.staged_models import StagedModels
 from modelsync.sync.status import Status, read_status, record_failure, record_success, rejection
 
@@ -91,6 +92,9 @@ class Updater:
         self._builder = Builder.of(config)
         self._environments = self._builder.environments
         self._environment = environment_of(config, self._source.view)
+        # A job that fits one model has no use for it.
+        compiles = not isinstance(self._source, SingleModel)
+        self._compiling = ModelCompiling(config, self._environments) if compiles else None
 
     def run(self, *, force: bool = False) -> Outcome:
         """Update once. `force`: build the commit again even if it is served or was rejected.
@@ -152,7 +156,7 @@ class Updater:
         whole = current and self._environments.has_all(current.environments)
         if not force:
             done = current and (wanted, self._environment) in satisfied(current, status)
-            if current and done and whole and not to_be_tried_again(current):
+            if current and done and whole and not self._has_more(current):
                 return Outcome("unchanged", current)
             self._refuse_rejected(wanted, status)
         release_id = self._releases.next_id(wanted)
@@ -160,6 +164,10 @@ class Updater:
             staged = StagedModels.of(source, wanted, staging, self._builder, deadline)
             known = (None, Status()) if force else (current, status)
             results = self._check(staged.specs, staged.beside, *known)
+            if self._compiling:
+                staged, results = self._compiling.compiled(
+                    staged, results, current, deadline, again=force
+                )
             keep_previous = self._settings.sync.on_broken_model == "previous"
             entries = staged.entries(results, current, release_id, keep_previous=keep_previous)
             reports.broken(entries)
@@ -184,7 +192,13 @@ class Updater:
             code = generate(entries, base_url=base_url, release=release_id)
             release = staging.publish(release, code)
         self._releases.make_current(release)
+        reports.compiled(entries)
         return Outcome("published", release)
+
+    def _has_more(self, current: Release) -> bool:
+        """Whether the same commit may give more than the current release of it has."""
+        compiled = self._compiling is not None and self._compiling.is_ready(current)
+        return compiled or bool(to_be_tried_again(current))
 
     def _refuse_rejected(self, wanted: str, status: Status) -> None:
         """Raise ReleaseRejected if an earlier update rejected this commit.

@@ -24,6 +24,7 @@ sys.stdout.close()
 assert (json.dumps, json.loads("1"), os.getcwd()) == (dumps, 1, "/")
 guards.restore_cwd()
 assert os.getcwd() == home
+assert not guards.moved, "each call of a model would return to the working directory"
 assert [finders.count(one) for one in ("_Packages", "_PlainNames", "NotedImports")] == [1, 1, 1]
 print("still here")
 """

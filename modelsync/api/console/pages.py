@@ -89,6 +89,7 @@ def overview(context: Context) -> dict[str, Any]:
                 "place_reason": model.placement.reason or None,
                 "training": trained.get(model.name),
                 "drift": drift.summary(service, model.name),
+                "compiled": model.compiled.described() if model.compiled else None,
             }
             for model in models.summaries(service)
         ],

@@ -34,7 +34,8 @@ class LoadedArtefact:
     `batches`: one call can take several rows. `kind`: the type of the model, such as
     `LogisticRegression`; `steps`: the names of the steps of a pipeline, in order. `noted`: the
     texts of the warnings with which its library has loaded it. `target`: of an estimator, what a
-    compiled form of it takes and answers; None if its rows are no values of columns.
+    compiled form of it takes and answers; None if its rows are no values of columns. `backend`:
+    what computes in its place; empty if it answers itself.
     """
 
     instance: Any
@@ -46,6 +47,7 @@ class LoadedArtefact:
     batches: bool = True
     noted: tuple[str, ...] = ()
     target: Target | None = None
+    backend: str = ""
 
 
 @dataclass(frozen=True, slots=True)

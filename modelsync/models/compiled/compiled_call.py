@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,25 @@ from modelsync.models.artefacts.format import LoadedArtefact
 from modelsync.models.artefacts.outputs import Output
 from modelsync.models.binding.batching import CallBatch
 from modelsync.models.compiled import compiled_model
-from modelsync.models.compiled.compiled_model import CompiledModel
+from modelsync.models.compiled.compiled_model import CompiledModel, NotProven
 
 
 class CompiledCall:
-    """Answers rows as `Batch.call` does. `fallbacks`: how many rows the estimator has answered."""
+    """Answers rows as `Batch.call` does. `fallbacks`: how many rows the estimator has answered.
 
-    def __init__(self, model: CompiledModel, output: Output, original: CallBatch) -> None:
+    `on_failure` is called with the first error that is no NotProven: such a form is defective.
+    """
+
+    def __init__(
+        self,
+        model: CompiledModel,
+        output: Output,
+        original: CallBatch,
+        on_failure: Callable[[Exception], None] = lambda error: None,
+    ) -> None:
         self.model = model
         self.fallbacks = 0
+        self._on_failure: Callable[[Exception], None] | None = on_failure
         self._compute = model.answer
         self._write = output.write
         self._original = original
@@ -27,7 +38,12 @@ class CompiledCall:
         """Return an answer for each row. Raises what the estimator's call raises."""
         try:
             return self._write(*self._compute(rows))
-        except Exception:  # noqa: BLE001  whatever it is, the estimator's answer counts
+        except NotProven:
+            return self._apart(rows)
+        except Exception as error:  # noqa: BLE001  whatever it is, the estimator's answer counts
+            if self._on_failure:
+                self._on_failure(error)
+                self._on_failure = None
             return self._apart(rows)
 
     def _apart(self, rows: list[Any]) -> list[Any]:
@@ -51,18 +67,26 @@ class CompiledCall:
         return answers
 
 
-def of(artefact: LoadedArtefact, model: CompiledModel) -> CompiledCall:
+def of(
+    artefact: LoadedArtefact,
+    model: CompiledModel,
+    on_failure: Callable[[Exception], None] = lambda error: None,
+) -> CompiledCall:
     """Return the call of an artefact, which must have a target, by a form of it."""
     assert artefact.target, "only estimators have compiled forms"
-    return CompiledCall(model, artefact.target.output, artefact.batch.call)
+    return CompiledCall(model, artefact.target.output, artefact.batch.call, on_failure)
 
 
-def served(artefact: LoadedArtefact, folder: Path) -> LoadedArtefact:
+def served(
+    artefact: LoadedArtefact,
+    folder: Path,
+    on_failure: Callable[[Exception], None] = lambda error: None,
+) -> LoadedArtefact:
     """Return an artefact that is called by the form in a folder; as it is if there is none.
 
     Its `batch.call` is then a CompiledCall. Raises as `compiled_model.load` does.
     """
     if artefact.target is None or not compiled_model.is_saved(folder):
         return artefact
-    call = of(artefact, compiled_model.load(folder))
+    call = of(artefact, compiled_model.load(folder), on_failure)
     return replace(artefact, batch=replace(artefact.batch, call=call))

@@ -113,7 +113,7 @@ class CutRows:
     def _probes(self, column: ColumnValues) -> list[Any]:
         if column.is_number:
             spread = column.spread or 1.0
-            return (column.centre + spread * np.linspace(-3.1, 2.9, PROBES)).tolist()
+            return list((column.centre + spread * np.linspace(-3.1, 2.9, PROBES)).tolist())
         return column.special()[:MOST_CATEGORIES]
 
     # --- bisection --------------------------------------------------------------------------------

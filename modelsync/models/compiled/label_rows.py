@@ -20,6 +20,9 @@ from modelsync.models.compiled.column_values import ColumnValues
 
 Row = list[Any]
 
+MOST_LABELS = 200
+"""With more different answers they are no labels, but numbers."""
+
 PAIRS = 48
 """Boundaries that are looked for."""
 
@@ -46,6 +49,8 @@ class LabelRows:
         groups: dict[Any, list[int]] = {}
         for place, label in enumerate(labels):
             groups.setdefault(label, []).append(place)
+        if len(groups) > MOST_LABELS:
+            return []
         pairs = _pairs(list(groups.values()))
         steps = [step for one, other in pairs for step in self._steps(rows[one], rows[other])]
         return self._around(self._crossing(steps)) if steps else []

@@ -10,8 +10,9 @@ a difference of 1e-12 and no more.
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,11 +23,11 @@ from modelsync.models.binding.batching import CallBatch
 FLOOR = 1e-6
 """The share of an output's scale below which relative differences are not told apart."""
 
-SIZES = (1, 16)
-"""How many rows come together, besides all of them."""
+SIZES = ((16, "among 16 rows, not among all, "), (1, "alone, not among others, "))
+"""How many rows come together, besides all of them, and how a difference is told."""
 
 MOST_ALONE = 2000
-"""Rows that are called one by one, and in small batches; the rest is called only with all others."""
+"""Rows that are called one by one and in small batches; the others only all together."""
 
 STEADY = 8
 """Rows on which the estimator's own answer, alone, is compared with that among others."""
@@ -72,28 +73,48 @@ def prove(
     """
     rows = list(rows)
     expected = _answers(original, rows, len(rows), labels=labels)
-    few = rows[:: max(1, len(rows) // STEADY)]
-    alone = _answers(original, few, 1, labels=labels)
-    scales = _scales(expected)
-    compare = _Comparison(tolerance, scales, names)
-    steady = compare(few, expected[:: max(1, len(rows) // STEADY)], alone, 1)
-    if steady.difference:
-        text = f"the estimator itself gives other answers alone than among others: {steady.text}"
+    compare = _Comparison(tolerance, _scales(expected), names)
+    step = max(1, len(rows) // STEADY)
+    alone = _answers(original, rows[::step], 1, labels=labels)
+    unsteady = compare(rows[::step], expected[::step], alone).text
+    if unsteady:
+        text = f"the estimator itself answers a row alone otherwise than among others: {unsteady}"
         return Proof(len(rows), difference=text)
-    found = []
-    for size in (*SIZES, len(rows)):
-        part = rows[:MOST_ALONE] if size in SIZES else rows
+    proof = Proof(len(rows))
+    for size, how in ((len(rows), ""), *SIZES):
+        part = rows[:MOST_ALONE] if how else rows
         got = _answers(compiled, part, size, labels=labels)
-        found.append(compare(part, expected[: len(part)], got, size))
-        if found[-1].difference:
+        found = compare(part, expected[: len(part)], got)
+        largest = _larger(proof.max_difference, found.largest)
+        proof = Proof(
+            len(rows),
+            largest,
+            f"{how}{found.text}" if found.text else "",
+            max(proof.raised, found.raised),
+        )
+        if proof.difference:
             break
-    numbers = [one.largest for one in found if one.largest is not None]
-    return Proof(
-        len(rows),
-        max(numbers, default=None),
-        next((one.text for one in found if one.difference), ""),
-        max(one.raised for one in found),
-    )
+    return proof
+
+
+def compare(
+    rows: Sequence[Any],
+    expected: Sequence[Any],
+    got: Sequence[Any],
+    tolerance: float,
+    *,
+    labels: bool = False,
+    names: Sequence[str] = (),
+) -> Proof:
+    """Compare answers that are there already, two for each row, as `prove` does."""
+    answers = [_split(one, labels=labels) for one in expected]
+    others = [_split(one, labels=labels) for one in got]
+    found = _Comparison(tolerance, _scales(answers), names)(list(rows), answers, others)
+    return Proof(len(rows), found.largest, found.text)
+
+
+def _larger(one: float | None, other: float | None) -> float | None:
+    return max((value for value in (one, other) if value is not None), default=None)
 
 
 # --- answers --------------------------------------------------------------------------------------
@@ -146,7 +167,7 @@ def _shape(value: Any, numbers: list[float], *, exact: bool) -> Any:
     Other values are there with their types: `1`, `1.0` and `true` are not the same label.
     """
     if isinstance(value, dict):
-        return {key: _shape(one, numbers, exact=exact) for key, one in value.items()}
+        return {key: _shape(one, numbers, exact=exact) for key, one in sorted(value.items())}
     if isinstance(value, list):
         return [_shape(one, numbers, exact=exact) for one in value]
     if type(value) is float and not exact:
@@ -173,8 +194,9 @@ def _scales(answers: list[_Answer]) -> dict[int, Any]:
 
 
 class _Found(NamedTuple):
+    """The largest difference, what differs first and on how many rows, and the raising calls."""
+
     largest: float | None
-    difference: int
     text: str
     raised: int
 
@@ -185,54 +207,39 @@ class _Comparison:
     scales: dict[int, Any]
     names: Sequence[str]
 
-    def __call__(
-        self, rows: list[Any], expected: list[_Answer], got: list[_Answer], size: int
-    ) -> _Found:
-        """Compare answers, row by row. Those of a compiled form that raised are the estimator's."""
+    def __call__(self, rows: list[Any], expected: list[_Answer], got: list[_Answer]) -> _Found:
+        """Compare answers row by row. Where the compiled form raised, the estimator answers."""
         largest: float | None = None
-        texts: list[tuple[Any, str]] = []
-        raised = sum(1 for one, other in zip(expected, got, strict=True) if _falls_back(one, other))
+        texts: list[str] = []
+        raised = 0
         for row, one, other in zip(rows, expected, got, strict=True):
-            if _falls_back(one, other):
+            if other.raised and not one.raised:
+                raised += 1
                 continue
-            if text := _difference(one, other):
-                texts.append((row, text))
-                continue
-            if not one.numbers:
-                continue
-            relative, place = self._relative(one, other)
-            largest = relative if largest is None else max(largest, relative)
-            if relative > self.tolerance:
-                name = "probability" if one.is_probability else "prediction"
-                told = f"a {name} is {one.numbers[place]!r}, compiled {other.numbers[place]!r}"
-                texts.append((row, told))
-        return _Found(largest, len(texts), self._text(texts, len(rows), size), raised)
+            text = _difference(one, other)
+            if not text and one.numbers:
+                relative, text = self._numbers(one, other)
+                largest = _larger(largest, relative)
+            if text:
+                texts.append(f"{shown(row, self.names)}: {text}")
+        told = f"{len(texts)} of {len(rows)} rows differ; the first is {texts[0]}" if texts else ""
+        return _Found(largest, told, raised)
 
-    def _relative(self, one: _Answer, other: _Answer) -> tuple[float, int]:
-        """Return the largest relative difference of the numbers of two answers, and which it is."""
+    def _numbers(self, one: _Answer, other: _Answer) -> tuple[float, str]:
+        """Return the largest relative difference of the numbers, and what it is if too large."""
         floors = self.scales[len(one.numbers)]
         pairs = zip(one.numbers, other.numbers, floors, strict=True)
         found = [
             abs(a - b) / bound if (bound := max(abs(a), abs(b), FLOOR * scale)) else 0.0
             for a, b, scale in pairs
         ]
-        largest = max(found)
-        return largest, found.index(largest)
-
-    def _text(self, texts: list[tuple[Any, str]], count: int, size: int) -> str:
-        if not texts:
-            return ""
-        row, first = texts[0]
-        together = f", {size} rows together" if size > 1 else ""
-        return (
-            f"{len(texts)} of {count} rows differ{together}; the first is "
-            f"{shown(row, self.names)}: {first}"
-        )
-
-
-def _falls_back(expected: _Answer, got: _Answer) -> bool:
-    """Return whether the compiled form raised, though the estimator answers."""
-    return bool(got.raised) and not expected.raised
+        largest = float(max(found))
+        if largest <= self.tolerance:
+            return largest, ""
+        place = found.index(largest)
+        name = "a probability" if one.is_probability else "a number"
+        text = f"{name} is {one.numbers[place]!r}, compiled {other.numbers[place]!r}"
+        return largest, text
 
 
 def _difference(one: _Answer, other: _Answer) -> str:
@@ -275,6 +282,6 @@ def shown(row: Any, names: Sequence[str] = ()) -> str:
         variables = dict(zip(names, row, strict=True))
     elif not isinstance(row, dict):
         variables = {"x": row}
-    default: Callable[[Any], Any] = repr
-    text = json_text.dumps(variables, default).decode()
+    # The standard library writes integers of any size.
+    text = json.dumps(variables, default=repr, ensure_ascii=False)
     return text if len(text) <= LONGEST_ROW else f"{text[:LONGEST_ROW]}…"

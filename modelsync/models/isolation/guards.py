@@ -24,6 +24,7 @@ _reported: set[tuple[str, str]] = set()
 _descriptors_are_protected = False
 _home: int | None = None  # a descriptor of the working directory, once its changes are recorded
 _left = False  # whether a model has left it
+_return_to = os.fchdir  # not the one that `track_cwd` puts in its place: it would record our call
 _restores: list[Callable[[], bool]] = []
 moved = False
 """Whether `restore_cwd` is to be called: a model has changed the working directory, set a timer or
@@ -91,7 +92,7 @@ def restore_cwd() -> None:
         moved = False
         if _left and _home is not None:
             _left = False
-            os.fchdir(_home)
+            _return_to(_home)
         pending = [restore() for restore in _restores]
         moved = moved or any(pending)
 

@@ -23,6 +23,8 @@ SIGNALS = {
 }
 """The signals of timers, each with its timer."""
 
+# Not those that `install` puts in their place: they would take our calls for a model's.
+_signal, _setitimer = signal.signal, signal.setitimer
 _setter = 0  # the thread that has set a timer or a handler in the call that runs there
 _installed = False
 
@@ -45,7 +47,7 @@ def clear() -> None:
     """Stop all timers of the process."""
     for timer in SIGNALS.values():
         with suppress(signal.ItimerError):
-            signal.setitimer(timer, 0)
+            _setitimer(timer, 0)
 
 
 def _end() -> bool:
@@ -63,7 +65,7 @@ def _reset_handlers() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             # A function and not SIG_IGN, which the programs that a model starts would inherit.
-            signal.signal(number, _ignore)
+            _signal(number, _ignore)
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:

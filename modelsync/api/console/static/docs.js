@@ -113,6 +113,7 @@ function show({ title, path, verb, operation, model, id }) {
       make("code", {}, `GET ${path}/predict`));
     parts.push(make("p", {}, "One row also by a query: ", link));
   }
+  if (model) parts.push(compiled(path));
   const media = operation.requestBody?.content["application/json"];
   if (media) {
     // A trained model takes variables, or rows.
@@ -130,6 +131,18 @@ function show({ title, path, verb, operation, model, id }) {
   parts.push(make("h2", {}, "Try it"), tryIt(path, verb, operation, media));
   parts.push(make("h2", {}, "Answers"), answers(operation));
   return parts;
+}
+
+// Whether a compiled form answers for the model, as its status says. Most have nothing to compile.
+function compiled(path) {
+  const line = make("p", { class: "reason", id: "compiled", hidden: true });
+  ask(path).then(async (response) => {
+    const found = response.ok && (await response.json()).compiled;
+    if (!found || found.state === "off") return;
+    line.textContent = found.summary[0].toUpperCase() + found.summary.slice(1);
+    line.hidden = false;
+  }).catch(() => {}); // without it the page says the rest
+  return line;
 }
 
 function table(heads, rows) {
