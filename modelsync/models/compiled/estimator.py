@@ -1,4 +1,4 @@
-"""The estimator that `modelsync.compiled` returns: what it was given, answered by a compiled form."""
+"""What `modelsync.compiled` returns: the estimator that it was given, answered by a compiled form."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from modelsync.models.compiled.estimator_forms import Answering
 FORWARDED = ("__len__", "__getitem__", "__iter__", "__contains__", "__call__", "__bool__")
 """Methods that Python looks up in the class: a Pipeline and an ensemble have some of them."""
 
+PREDICTING = ("predict", "transform")
+"""Methods of which an estimator has one."""
+
 _kinds: WeakKeyDictionary[type, type[CompiledEstimator]] = WeakKeyDictionary()
 
 
@@ -23,10 +26,15 @@ def wrap(estimator: Any) -> Any:
     """Return an estimator that answers as `estimator` does, by its compiled form if there is one.
 
     Cheap for one that was given before; else it is pickled to find its form, unless no form of an
-    estimator like it is there.
+    estimator like it is there. None, of a model without a fitted version, stays None. Raises
+    TypeError for what is no estimator.
     """
-    if isinstance(type(estimator), _Kind):
+    if estimator is None or isinstance(type(estimator), _Kind):
         return estimator
+    if isinstance(estimator, type) or not any(hasattr(estimator, name) for name in PREDICTING):
+        is_class = isinstance(estimator, type)
+        shown = f"the class {estimator.__name__}" if is_class else f"a {type(estimator).__name__}"
+        raise TypeError(f"modelsync.compiled takes a fitted estimator, not {shown}")
     return _kind_of(type(estimator))(estimator, estimator_forms.find(estimator))
 
 

@@ -1,4 +1,4 @@
-"""The compiled form of one estimator of a class: its methods, as the estimator's own return them."""
+"""The compiled form of an estimator of a class: its methods, as the estimator's own return them."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -144,10 +145,8 @@ def find(estimator: Any) -> Answering:
         return answering
     found = _look_up(estimator)
     key = id(estimator)
-    try:
+    with suppress(TypeError):  # of a class with slots, whose objects are looked up each time
         _found[key] = weakref.ref(estimator, lambda _: _found.pop(key, None)), found
-    except TypeError:  # of a class with slots: it is looked up each time
-        pass
     return found
 
 
