@@ -8,7 +8,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fixtures.compilers import CRASHES, GATE, RAISES, Converter, Home, network, write_ready
+from tests.fixtures.compilers import (
+    CRASHES,
+    GATE,
+    HOARDS,
+    RAISES,
+    Converter,
+    Home,
+    network,
+    write_ready,
+)
 from tests.fixtures.processes import gone
 from tests.fixtures.service import answers, write_model
 from tests.waiting import until
@@ -72,7 +81,8 @@ def test_a_broken_version_leaves_the_compiled_one_serving(tmp_path: Path, models
 
 
 @pytest.mark.parametrize(
-    ("code", "said"), [(RAISES, "no converter today"), (CRASHES, "SIGABRT")]
+    ("code", "said"),
+    [(RAISES, "no converter today"), (CRASHES, "SIGABRT"), (HOARDS, "MemoryError")],
 )
 def test_a_broken_compiler_hurts_nothing(
     tmp_path: Path, models: Path, code: str, said: str
