@@ -155,7 +155,7 @@ def _asked(service: Service, path: str, body: Any) -> requests.Response:
 
 
 def _same(ours: Any, theirs: Any) -> bool:
-    """Whether two answers are equal, but for the last digits of numbers, and where they came from."""
+    """Whether two answers are equal, but for the last digits of numbers, and ids."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         names = ours.keys() | theirs.keys()
         return all(

@@ -43,7 +43,7 @@ def test_forms_are_made_once_and_go_from_release_to_release(tmp_path: Path, mode
     forms = {one.name for one in (home.home / "current/compiled/Net").rglob("*") if one.is_file()}
     assert {"fingerprint", "form.json"} <= forms
     assert 'compiled="compiled/Net"' in (home.home / "current/serve_models.py").read_text()
-    assert [one["compiled"] for one in log if one.get("event") == "compiled"][0].keys() == {"Net"}
+    assert next(one["compiled"] for one in log if one.get("event") == "compiled").keys() == {"Net"}
 
     broken = Converter(tmp_path / "broken", CRASHES).settings
     write_model(models, "Other", answers(1, "Other"))

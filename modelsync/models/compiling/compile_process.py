@@ -46,8 +46,8 @@ class CompileProcess:
     """One compile process, and how far it is.
 
     `timeout`: seconds for one model. `python`: that of the models' environment; None for the
-    service's own. `processes`: how many run side by side. `stopped`: another thread sets it to have the process killed. `group`: the
-    process group of the model that is being compiled.
+    service's own. `processes`: how many run side by side. `stopped`: another thread sets it to have
+    the process killed. `group`: the process group of the model that is being compiled.
     """
 
     tasks: Sequence[CompileTask]
