@@ -68,7 +68,11 @@ def choose(
     if not typical:
         return Compilation("refused", "it answers none of the rows that were made of it")
     expected = _Seconds.of(artefact.batch.call, typical)
-    tried = [_try(one, artefact, target, rows, typical, tolerance) for one in compilers]
+    tried: list[_Tried] = []
+    for one in compilers:
+        tried.append(_try(one, artefact, target, rows, typical, tolerance))
+        if one.is_best and tried[-1].seconds:
+            break
     equal = [one for one in tried if one.model and one.seconds]
     best = min(equal, key=lambda one: one.seconds.alone + one.seconds.batch, default=None)  # type: ignore[union-attr]
     return _result(best, tried, expected, folder)
