@@ -1,4 +1,4 @@
-"""What `modelsync.compiled` returns: the estimator that it was given, answered by a compiled form."""
+"""What `modelsync.compiled` returns: an estimator whose compiled form answers in its place."""
 
 from __future__ import annotations
 
