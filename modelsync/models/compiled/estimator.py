@@ -107,8 +107,8 @@ class CompiledEstimator(metaclass=_Kind):
     def __delattr__(self, name: str) -> None:
         delattr(self.__wrapped__, name)
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]  # of `isinstance`
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # of `isinstance`
         return type(self.__wrapped__)
 
     @property
