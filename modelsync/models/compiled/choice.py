@@ -18,6 +18,8 @@ from modelsync.models.compilation import Compilation
 from modelsync.models.compiled import compiled_call, compiled_model, proof, proof_rows
 from modelsync.models.compiled.compiled_model import CompiledModel
 from modelsync.models.compiled.compiler import Compiler, NotCompilable
+from modelsync.models.compiled.forest_compiler import ForestCompiler
+from modelsync.models.compiled.linear_compiler import LinearCompiler
 from modelsync.models.compiled.onnx_compiler import OnnxCompiler
 from modelsync.models.compiled.proof import Proof
 
@@ -25,6 +27,8 @@ TOLERANCE = 1e-6
 """The relative difference of probabilities and numbers that counts as equal, unless set."""
 
 COMPILERS: tuple[Compiler, ...] = (
+    LinearCompiler(),
+    ForestCompiler(),
     OnnxCompiler("single"),
     OnnxCompiler("rounded"),
     OnnxCompiler("double"),

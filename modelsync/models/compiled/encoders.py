@@ -10,7 +10,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from modelsync.models.artefacts import gathering
 from modelsync.models.artefacts.column_kinds import ColumnKind
@@ -18,7 +18,7 @@ from modelsync.models.artefacts.input_kinds import ENCODERS, columns_of
 from modelsync.models.artefacts.rows import Scalar
 from modelsync.models.artefacts.steps import is_known, steps_of
 from modelsync.models.compiled.compiler import NotCompilable, Target
-from modelsync.models.compiled.encoding import Block, Encoding, Lookup, Scaled
+from modelsync.models.compiled.encoding import Block, Encoding, Lookup, Scaled, Sign
 
 MAX_CATEGORIES = 20_000
 """Categories of a column, with more of which its table takes too long to make."""
@@ -36,7 +36,6 @@ class _Raw:
 
 
 _State = list[Block | _Raw]
-_Sign = Literal["-", "/", "*", "+"]
 
 
 class _Unread(Exception):
@@ -164,7 +163,7 @@ class _Reader:
             if isinstance(one, Lookup) or (isinstance(one, Scaled) and one.operations):
                 raise _Unread
             fills.append(one.fill)
-        kinds = [self._kinds[one.place] for one in state]  # type: ignore[union-attr]
+        kinds = [self._kinds[one.place] for one in state]
         transform = _transforming(step, kinds)
         known = [_known(values) for values in step.categories_]
         first = [values[0] if values else None for values in known]
@@ -183,7 +182,7 @@ class _Reader:
             unknown = UNKNOWN_TEXT if kind.dtype in ("object", "category") else UNKNOWN_NUMBER
             found.append(
                 Lookup(
-                    one.place,  # type: ignore[union-attr]
+                    one.place,
                     tuple(keys),
                     tuple(made(keys)),
                     _or_none(made, unknown) if kind.dtype != "bool" else None,
@@ -255,7 +254,7 @@ def _filled(step: Any, state: _State) -> _State:
         value = fill.item() if hasattr(fill, "item") else fill
         if isinstance(one, Scaled) and type(value) not in (int, float):
             raise _Unread
-        found.append(replace(one, fill=value))  # type: ignore[type-var]
+        found.append(replace(one, fill=value))
     return found
 
 
@@ -282,20 +281,25 @@ def _kept(values: Any, mask: Sequence[bool]) -> Any:
     return tuple(value for value, kept in zip(values, mask, strict=True) if kept)
 
 
-Operations = Sequence[tuple[_Sign, Any]]
+Operations = Sequence[tuple[Sign, Any]]
 """What is done to all numbers one after the other: a sign, and an operand for each number."""
+
+
+def _if(is_done: object, sign: Sign, operands: Any) -> Operations:
+    return [(sign, operands)] if is_done else []
+
 
 _SCALERS: dict[str, Callable[[Any], Operations | None]] = {
     "FunctionTransformer": lambda step: [] if step.func is None else None,
     "StandardScaler": lambda step: [
-        *([("-", step.mean_)] if step.with_mean else []),
-        *([("/", step.scale_)] if step.with_std else []),
+        *_if(step.with_mean, "-", step.mean_),
+        *_if(step.with_std, "/", step.scale_),
     ],
     "MinMaxScaler": lambda step: None if step.clip else [("*", step.scale_), ("+", step.min_)],
     "MaxAbsScaler": lambda step: None if getattr(step, "clip", False) else [("/", step.scale_)],
     "RobustScaler": lambda step: [
-        *([("-", step.center_)] if step.with_centering else []),
-        *([("/", step.scale_)] if step.with_scaling else []),
+        *_if(step.with_centering, "-", step.center_),
+        *_if(step.with_scaling, "/", step.scale_),
     ],
 }
 """The arithmetic of scikit-learn's scalers, in its order; None with parameters for which it is
@@ -312,7 +316,7 @@ def _scaled(state: _State, operations: Operations | None) -> _State:
     return state
 
 
-def _done(state: _State, sign: _Sign, operands: Sequence[float]) -> Iterator[Block]:
+def _done(state: _State, sign: Sign, operands: Sequence[float]) -> Iterator[Block]:
     start = 0
     for one in state:
         used = operands[start : start + _width(one)]
@@ -328,7 +332,7 @@ def _done(state: _State, sign: _Sign, operands: Sequence[float]) -> Iterator[Blo
             )
 
 
-def _computed(values: Any, sign: _Sign, operands: Sequence[float]) -> Any:
+def _computed(values: Any, sign: Sign, operands: Sequence[float]) -> Any:
     """Return the same arithmetic on the numbers of a category, as it is done on a row."""
     if values is None:
         return None

@@ -13,6 +13,11 @@ from typing import Any, Literal
 
 from modelsync.models.compiled.compiled_model import NotProven
 
+Sign = Literal["-", "/", "*", "+"]
+"""What is done to a number with an operand."""
+
+_SIGNS: Mapping[Sign, str] = {"-": "-", "/": "/", "*": "*", "+": "+"}
+
 MAX_EXACT = 2**53
 """Beyond this not every integer is a number of 64 bits, and two of them can be the same."""
 
@@ -26,12 +31,12 @@ class Scaled:
     """
 
     place: int
-    operations: tuple[tuple[Literal["-", "/", "*", "+"], float], ...] = ()
+    operations: tuple[tuple[Sign, float], ...] = ()
     fill: float | None = None
     null: bool = False
     is_checked: bool = False
 
-    def done(self, sign: Literal["-", "/", "*", "+"], value: float) -> Scaled:
+    def done(self, sign: Sign, value: float) -> Scaled:
         """Return the number with another operation done on it."""
         return replace(self, operations=(*self.operations, (sign, value)))
 
@@ -147,7 +152,11 @@ def number(value: Any) -> Any:
 class Source:
     """Python that computes from a row: `names` hold the constants that its text uses."""
 
-    names: dict[str, Any] = field(default_factory=lambda: {"nan": math.nan, "number": number})
+    names: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Add the names that expressions use."""
+        self.names |= {"nan": math.nan, "number": number}
 
     def constant(self, value: Any) -> str:
         """Return the name of a constant."""
@@ -157,7 +166,7 @@ class Source:
 
     def scaled(self, block: Scaled) -> str:
         """Return the expression of a number."""
-        value = f"x{block.place}"
+        value = f"x{int(block.place)}"
         text = f"number({value})" if block.is_checked else value
         missing = f"{value} is None or {value} != {value}"
         if block.fill is not None:
@@ -165,7 +174,7 @@ class Source:
         elif block.null and (block.operations or block.is_checked):
             text = f"(nan if {missing} else {text})"
         for sign, operand in block.operations:
-            text = f"({text} {sign} {self.constant(operand)})"
+            text = f"({text} {_SIGNS[sign]} {self.constant(operand)})"
         return text
 
     def function(self, lines: Sequence[str]) -> Any:

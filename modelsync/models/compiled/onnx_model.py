@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from modelsync.models.compiled import encoding, given_columns
 from modelsync.models.compiled.compiled_model import Answers, Column, NotProven
 from modelsync.models.compiled.encoding import Encoding
+from modelsync.models.compiled.finish import Finish
 
 GRAPH = "model.onnx"
 
@@ -26,7 +28,8 @@ class OnnxModel:
 
     `answers`: what the outputs of the graph are, `predictions` and `scores`, in their order;
     `label_type`: the numpy type of labels that no graph gives; `is_flat`: an array of shape (rows,
-    1) is answered as one of shape (rows,).
+    1) is answered as one of shape (rows,). `finish`: the one output of the graph holds scores, of
+    which it makes the answers; then these others do not matter.
     """
 
     kind: ClassVar[str] = "onnx"
@@ -37,18 +40,20 @@ class OnnxModel:
         encoded: Encoding,
         columns: tuple[Column, ...],
         precision: Precision,
-        answers: Sequence[str],
+        answers: Sequence[str] = (),
         label_type: str | None = None,
         *,
         is_flat: bool = True,
+        finish: Finish | None = None,
     ) -> None:
         self.columns = columns
         self.backend = f"onnxruntime ({SHOWN[precision]})"
         self._graph, self._encoding, self._precision = graph, encoded, precision
         self._answers, self._label_type, self._is_flat = list(answers), label_type, is_flat
+        self._finish = finish
         self._read = _reader(encoded, precision)
         self._run = _session(graph)
-        self._read_outputs = self._outputs()
+        self._read_outputs = _finished(finish) if finish else self._outputs()
 
     def answer(self, rows: Sequence[Sequence[Any]]) -> Answers:
         """Answer rows. Raises NotProven for infinities, and whatever onnxruntime raises."""
@@ -67,6 +72,7 @@ class OnnxModel:
             "answers": self._answers,
             "label_type": self._label_type,
             "is_flat": self._is_flat,
+            "finish": asdict(self._finish) if self._finish else None,
         }
 
     @classmethod
@@ -82,6 +88,7 @@ class OnnxModel:
             facts["answers"],
             facts["label_type"],
             is_flat=facts["is_flat"],
+            finish=Finish.from_json(facts["finish"]) if facts["finish"] else None,
         )
 
     def _outputs(self) -> Callable[[list[Any]], Answers]:
@@ -104,6 +111,18 @@ class OnnxModel:
         return read
 
 
+def _finished(finish: Finish) -> Callable[[list[Any]], Answers]:
+    """Return the function that makes answers of the scores that a graph gives."""
+    answers, with_base = finish.function(), finish.with_base if any(finish.base) else None
+
+    def read(found: list[Any]) -> Answers:
+        scores = found[0]
+        listed = (scores[:, 0] if scores.shape[1] == 1 else scores).tolist()
+        return answers(with_base(listed) if with_base else listed)
+
+    return read
+
+
 def _session(graph: bytes) -> Callable[[Any], list[Any]]:
     """Return the function that runs a graph on its input, in the thread that calls it.
 
@@ -119,7 +138,7 @@ def _session(graph: bytes) -> Callable[[Any], list[Any]]:
     names = [output.name for output in session.get_outputs()]
     (given,) = session.get_inputs()
     name, run = given.name, session.run
-    return lambda x: run(names, {name: x})  # type: ignore[no-any-return]
+    return lambda x: run(names, {name: x})
 
 
 def _reader(encoded: Encoding, precision: Precision) -> Callable[[Any], Any]:
