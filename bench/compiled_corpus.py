@@ -92,6 +92,7 @@ _PARTS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
 }
 """Parameters without which an estimator cannot be made."""
 
+_OF_TWO = {"FixedThresholdClassifier", "TunedThresholdClassifierCV"}
 _TAKES_COUNTS = {"CategoricalNB", "ComplementNB", "MultinomialNB"}
 _OF_SEVERAL = {
     "ClassifierChain",
@@ -126,7 +127,7 @@ def _fit(kind: Any, group: str) -> Any:
     is_classifier = group == "classifier"
     parts = _PARTS[name]() if name in _PARTS else _member(kind, is_classifier)
     estimator = kind(**parts)
-    known = {"random_state": 0, "n_estimators": 20, "max_iter": 2000, "verbose": 0}
+    known = {"random_state": 0, "n_estimators": 20, "max_iter": 2000}
     own = estimator.get_params(deep=False)
     estimator.set_params(**{key: value for key, value in known.items() if key in own})
     x: Any = COUNTS if name in _TAKES_COUNTS else TABLE
@@ -134,6 +135,8 @@ def _fit(kind: Any, group: str) -> Any:
     if name in _OF_SEVERAL:
         y = np.column_stack([THREE == "low", THREE == "mid"]).astype(int)
         y = y if is_classifier else np.column_stack([NUMBERS, TABLE @ [1, 2, -3, 0.5]])
+    if name in _OF_TWO:
+        y = np.where(THREE == "low", "low", "other")
     if name in _POSITIVE:
         y = np.abs(y) + 0.1
     if name == "IsotonicRegression":

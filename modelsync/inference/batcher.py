@@ -32,7 +32,8 @@ LARGE_BODY = 128 * 1024
 class RequestQueue(ABC):
     """The pending requests of one protocol for one model; each turn of the loop empties the queue.
 
-    `batches` is true if one call answers several requests.
+    `batches` is true if one call answers several requests. `replaced`: another version of the model
+    answers the next requests.
     """
 
     batches = False
@@ -46,9 +47,10 @@ class RequestQueue(ABC):
     ) -> None:
         self.model = model
         self.codec = codec
+        self.replaced = False
         self._dataplane = dataplane
         self._loop = loop
-        self._thread = threading.get_ident()
+        self._thread_id = threading.get_ident()
         self._pending: list[Pending] = []
 
     def takes(self, payload: bytes) -> bool:
@@ -73,7 +75,7 @@ class RequestQueue(ABC):
         """Return a callback that any thread may call: it calls `done` in the loop's thread."""
 
         def deliver(outcome: Outcome) -> None:
-            if threading.get_ident() == self._thread:
+            if threading.get_ident() == self._thread_id:
                 done(outcome)
             else:
                 self._loop.call_soon_threadsafe(done, outcome)
@@ -125,14 +127,15 @@ class SequentialCaller(RequestQueue):
         model, codec = self.model, self.codec
         called: list[Pending] = []
         outcomes: list[RawOutcome] = []
-        began = perf_counter()
+        began = now = perf_counter()
         for count, request in enumerate(pending, 1):
             if not model.in_loop:  # an earlier request has shown that it is slow
                 self._submit_to_threads(request.payload, request.identity(), request.finish)
                 continue
-            outcomes.append(model.call(request.payload, codec, request.started))
+            outcomes.append(model.call(request.payload, codec, request.started, now))
             called.append(request)
-            if perf_counter() - began > MAX_TURN:
+            now = perf_counter()
+            if now - began > MAX_TURN:
                 self._postpone(pending[count:])
                 break
         self._deliver(called, outcomes)
@@ -211,7 +214,7 @@ class DispatchQueue(RequestQueue):
 
     def _post(self, deliver: Callable[[], None]) -> None:
         """Deliver answers at once in the loop's thread, where those of a runner arrive."""
-        if threading.get_ident() == self._thread:
+        if threading.get_ident() == self._thread_id:
             deliver()
         else:
             self._loop.call_soon_threadsafe(deliver)

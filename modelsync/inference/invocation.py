@@ -19,10 +19,9 @@ from typing import Protocol, Self, cast
 from modelsync.errors import DeadlineExceeded, ModelRaised, RequestError, RequestRejected
 from modelsync.inference.interrupt import CallTimeout
 from modelsync.inference.model_runner import RawOutcome
-from modelsync.inference.row_calls import SeveralRows
 from modelsync.inference.timeouts import Ticket
 from modelsync.inference.watchdog import Watchdog
-from modelsync.observability.counters import OK, LoopRow, Row
+from modelsync.observability.counters import OK, Row
 
 INTERRUPTED = "the call was interrupted: it blocked all others; the model moves to threads now"
 
@@ -136,53 +135,6 @@ class Invocation:
         outcome = self.outcome
         reason = OK if type(outcome) is bytes else reason_of(outcome)
         self._row.observe(reason, now - self.started)
-
-
-class LoopInvocation(Invocation):
-    """A call for one request in the event loop; one object serves all calls of a model.
-
-    The same as its base class without a ticket, in fewer frames: this is most of what surrounds a
-    fast model.
-    """
-
-    __slots__ = ()
-
-    _row: LoopRow
-    _watchdog: Watchdog
-
-    def __init__(self, row: LoopRow, watchdog: Watchdog) -> None:
-        super().__init__(row, watchdog=watchdog)
-
-    def __enter__(self) -> Self:
-        row, watchdog = self._row, self._watchdog
-        row.begin(1)
-        watchdog.calls += 1
-        watchdog.calling = row.model
-        self._began = perf_counter()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        """End the call: keep what it raised, count the outcome."""
-        now = perf_counter()
-        watchdog = self._watchdog
-        watchdog.calling = ""
-        if watchdog.fired:
-            watchdog.disarm()
-        self.seconds = now - self._began
-        if error is None:
-            self._row.end_with(OK, now - self.started)
-            return False
-        self.outcome = error
-        if type(error) is SeveralRows:  # a thread answers, and counts
-            self._row.end(1)
-        else:
-            self._row.end_with(reason_of(error), now - self.started)
-        return True
 
 
 class BatchInvocation(Invocation):

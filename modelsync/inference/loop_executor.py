@@ -70,7 +70,10 @@ class LoopExecutor:
         model = LoopModel(runner, self._dataplane, self._watchdog, self._run_queue)
         model.refresh()
         self.models[name] = model
-        return [self._queues.pop(key) for key in list(self._queues) if key[0] == name]
+        replaced = [self._queues.pop(key) for key in list(self._queues) if key[0] == name]
+        for queue in replaced:
+            queue.replaced = True
+        return replaced
 
     def submit(self, name: str, payload: bytes, codec: Codec, request_id: str, done: Done) -> None:
         """Answer one request without waiting, as `DataPlane.submit` does.

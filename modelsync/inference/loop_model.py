@@ -10,14 +10,10 @@ from typing import TypeVar
 from modelsync.inference.codec import Codec
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.interrupt import CallTimeout
-from modelsync.inference.invocation import (
-    BatchInvocation,
-    LoopInvocation,
-    TimedRequest,
-    reason_of,
-)
+from modelsync.inference.invocation import BatchInvocation, TimedRequest, reason_of
 from modelsync.inference.latency import INLINE_MAX, LOOP_MAX, RunQueue
 from modelsync.inference.model_runner import ModelRunner, RawOutcome
+from modelsync.inference.row_calls import SeveralRows
 from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.watchdog import Watchdog
 from modelsync.models.isolation.event_loops import hidden
@@ -41,7 +37,6 @@ class LoopModel:
         "_call_batch",
         "_dataplane",
         "_in_context",
-        "_invocation",
         "_latency",
         "_run_queue",
         "_watchdog",
@@ -73,7 +68,6 @@ class LoopModel:
         self.in_loop = False
         self.inline = False
         self._in_context = runner.model.context.run
-        self._invocation = LoopInvocation(self.row, watchdog)
         self._dataplane = dataplane
         self._latency = runner.latency
         self._run_queue = run_queue
@@ -85,30 +79,57 @@ class LoopModel:
         kept_out = self.name in dataplane.suspended or dataplane.breaker.threads_only(self.name)
         self.in_loop = self._latency.in_loop and not kept_out
 
-    def call(self, payload: bytes, codec: Codec, started: float) -> RawOutcome:
-        """Call the model for one request that arrived at `started` (`perf_counter`, seconds)."""
-        call = self._invocation
-        call.started = started
+    def call(self, payload: bytes, codec: Codec, started: float, began: float) -> RawOutcome:
+        """Call the model, at `began`, for one request that arrived at `started`; both are times of
+        `perf_counter`, in seconds.
+
+        An `Invocation` without a ticket, in fewer frames: it is most of what surrounds a fast
+        model.
+        """
+        row, watchdog = self.row, self._watchdog
         try:
-            with call:
-                call.outcome = self._in_context(self._call, payload, codec)
+            row.begin(1)
+            watchdog.calls += 1
+            watchdog.calling = self.name
+            try:
+                outcome: bytes = self._in_context(self._call, payload, codec)
+            except BaseException as error:  # noqa: BLE001  the edge of the model's code
+                # Not kept by this frame, which the exception holds: see `Invocation.take`.
+                return self._failed(error, started, began)
+            now = perf_counter()
+            watchdog.calling = ""
+            if watchdog.fired:
+                watchdog.disarm()
+            row.succeeded(now - started)
         except CallTimeout as late:  # raised by the watchdog when the call had just ended
             self._end_late(late, [started])
             return late
-        seconds = call.seconds
+        seconds = now - began
         if seconds > INLINE_MAX:
-            # Twice the limit, so that a model near it does not switch with every call.
-            self.inline = self.inline and seconds <= 2 * INLINE_MAX
-            if seconds > LOOP_MAX:
-                self._slow(seconds)
+            self._not_fast(seconds)
         elif not self.inline:
             self.inline = True
-        outcome: RawOutcome = call.outcome
-        if type(outcome) is bytes:  # `isinstance` asks for `__class__`: the model's code
-            call.outcome = b""
-            return outcome
-        del outcome  # as this frame would be held by it: see `Invocation.take`
-        return call.take()
+        return outcome
+
+    def _failed(self, error: BaseException, started: float, began: float) -> BaseException:
+        """End a call that has raised; return what it has raised."""
+        now = perf_counter()
+        self._watchdog.calling = ""
+        if self._watchdog.fired:
+            self._watchdog.disarm()
+        self.row.end(1)
+        if type(error) is not SeveralRows:  # a thread answers, and counts
+            self.row.observe(reason_of(error), now - started)
+        if now - began > INLINE_MAX:
+            self._not_fast(now - began)
+        return error
+
+    def _not_fast(self, seconds: float) -> None:
+        """Record a call over `INLINE_MAX`."""
+        # Twice the limit, so that a model near it does not switch with every call.
+        self.inline = self.inline and seconds <= 2 * INLINE_MAX
+        if seconds > LOOP_MAX:
+            self._slow(seconds)
 
     def call_batch(
         self, payloads: Sequence[bytes], codec: Codec, requests: Sequence[TimedRequest]

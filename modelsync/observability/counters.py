@@ -57,6 +57,8 @@ BUCKETS = (
 )
 """Upper bounds of the duration histogram in seconds; one more bucket holds all above."""
 
+FASTEST = BUCKETS[0]
+
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 """Upper bounds of the histogram of requests per call, for models that take batches.
 
@@ -64,6 +66,7 @@ One more bucket holds all above.
 """
 
 COLUMN = {reason: 1 + index for index, reason in enumerate(REASONS)}
+OK_COLUMN = COLUMN[OK]
 OTHER_COLUMN = COLUMN[OTHER]
 SUM = 1 + len(REASONS)
 FIRST_BUCKET = SUM + 1
@@ -85,42 +88,45 @@ def folder(home: Path) -> Path:
 
 
 class LoopRow:
-    """One model's counters for the event loop's thread: no lock, no look-up."""
+    """One model's counters for the event loop's thread: no lock, no look-up.
 
-    __slots__ = ("_base", "_rows", "model")
+    `cells` are the `WIDTH` doubles of its row.
+    """
 
-    def __init__(self, model: str, rows: memoryview[float], base: int) -> None:
+    __slots__ = ("cells", "model")
+
+    def __init__(self, model: str, cells: memoryview[float]) -> None:
         self.model = model
-        self._rows = rows
-        self._base = base
+        self.cells = cells
 
     def begin(self, requests: int) -> None:
         """A call starts that answers so many requests."""
-        self._rows[self._base] = requests
+        self.cells[0] = requests
 
     def end(self, requests: int) -> None:
         """That call has ended; the loop runs one at a time."""
-        self._rows[self._base] = 0.0
+        self.cells[0] = 0.0
 
     def observe(self, reason: str, seconds: float) -> None:
         """A request was answered, for one of `REASONS`, after `seconds`."""
-        rows, base = self._rows, self._base
-        rows[base + COLUMN.get(reason, OTHER_COLUMN)] += 1.0
-        rows[base + SUM] += seconds
-        rows[base + FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1.0
+        cells = self.cells
+        cells[COLUMN.get(reason, OTHER_COLUMN)] += 1.0
+        cells[SUM] += seconds
+        cells[FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1.0
 
-    def end_with(self, reason: str, seconds: float) -> None:
-        """`end` and `observe` in one, for a call that answers one request."""
-        rows, base = self._rows, self._base
-        rows[base] = 0.0
-        rows[base + COLUMN.get(reason, OTHER_COLUMN)] += 1.0
-        rows[base + SUM] += seconds
-        rows[base + FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1.0
+    def succeeded(self, seconds: float) -> None:
+        """A call has ended that answered one request: `end` and `observe` in one."""
+        cells = self.cells
+        cells[0] = 0.0
+        cells[OK_COLUMN] += 1.0
+        cells[SUM] += seconds
+        bucket = bisect_left(BUCKETS, seconds) if seconds > FASTEST else 0
+        cells[FIRST_BUCKET + bucket] += 1.0
 
     def batch(self, size: int) -> None:
         """One call answered `size` requests."""
-        self._rows[self._base + FIRST_BATCH + bisect_left(BATCH_SIZES, size)] += 1.0
-        self._rows[self._base + BATCHED] += size
+        self.cells[FIRST_BATCH + bisect_left(BATCH_SIZES, size)] += 1.0
+        self.cells[BATCHED] += size
 
 
 class SharedRow:
@@ -135,15 +141,13 @@ class SharedRow:
 
     def begin(self, requests: int) -> None:
         """A call starts that answers so many requests."""
-        row = self._row
         with self._lock:
-            row._rows[row._base] += requests
+            self._row.cells[0] += requests
 
     def end(self, requests: int) -> None:
         """That call has ended."""
-        row = self._row
         with self._lock:
-            row._rows[row._base] -= requests
+            self._row.cells[0] -= requests
 
     def observe(self, reason: str, seconds: float) -> None:
         """A request was answered, for one of `REASONS`, after `seconds`."""
@@ -180,13 +184,14 @@ class Counters:
         self._base = {name: index * WIDTH for index, name in enumerate(models)}
         self._lock = threading.Lock()
         self.rows = {
-            name: SharedRow(LoopRow(name, self._cells, base), self._lock)
+            name: SharedRow(LoopRow(name, self._cells[base : base + WIDTH]), self._lock)
             for name, base in self._base.items()
         }
 
     def loop_row(self, model: str) -> LoopRow:
         """The row of `model` for the event loop's thread."""
-        return LoopRow(model, self._cells, self._base[model] + len(self._base) * WIDTH)
+        base = self._base[model] + len(self._base) * WIDTH
+        return LoopRow(model, self._cells[base : base + WIDTH])
 
     def answered(self) -> None:
         """The worker ends, and all its clients have their answers.

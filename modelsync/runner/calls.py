@@ -32,7 +32,7 @@ class CallRow:
         with self._lock:
             self._pulse.count(self._number, -1)
 
-    def end_with(self, reason: str, seconds: float) -> None:
+    def succeeded(self, seconds: float) -> None:
         """The same, for a call that answers one request."""
         self.end(1)
 

@@ -152,17 +152,18 @@ class ServedModel:
         """Call the model in this thread for one request after the other, until their deadline."""
         answers: list[tuple[int, Outcome]] = []
         self._watch.deadline = call.deadline
-        sent = perf_counter()
+        sent = now = perf_counter()
         for index, payload in enumerate(call.payloads):
             if monotonic() >= call.deadline:
                 answers.append((index, DeadlineExceeded("its deadline has passed")))
                 continue
-            outcome = self._main.call(payload, self._codec, sent)
+            outcome = self._main.call(payload, self._codec, sent, now)
             if type(outcome) is bytes:
                 answers.append((index, outcome))
             else:
                 self._explain(outcome, call, index, reply)
-            if perf_counter() - sent > MAX_TURN:
+            now = perf_counter()
+            if now - sent > MAX_TURN:
                 reply(answers)
                 answers, sent = [], perf_counter()
         if answers:

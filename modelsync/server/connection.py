@@ -11,6 +11,7 @@ import asyncio
 from modelsync.problems import Answer
 from modelsync.server.access_log import AccessLog
 from modelsync.server.buffers import TOO_MANY_ANSWERS, TOO_MANY_BODIES
+from modelsync.server.cached_head import KnownHead
 from modelsync.server.head_cache import HeadCache
 from modelsync.server.parser import RequestParser
 from modelsync.server.pipeline import Pipeline
@@ -33,8 +34,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_closing", "_exchanges", "_heads", "_log", "_parser", "_paused", "_pipeline", "_responses",
-        "_router", "_state", "_unsent", "client", "deadline", "transport", "unread",
+        "_closing", "_exchanges", "_heads", "_known", "_log", "_parser", "_paused", "_pipeline",
+        "_responses", "_router", "_state", "_unsent", "client", "deadline", "transport", "unread",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -51,6 +52,7 @@ class Connection(asyncio.Protocol):
         self._router = router
         self._responses = responses
         self._heads = heads
+        self._known: KnownHead | None = None
         self._log = log
         self._pipeline = Pipeline(state.buffers, self, self._start)
         self._exchanges = self._pipeline.exchanges
@@ -81,14 +83,12 @@ class Connection(asyncio.Protocol):
             return
         begins = not self._parser.in_message and not self._exchanges and not self.unread
         if begins:
-            end = data.find(b"\r\n\r\n") + 4
-            heads = self._heads
-            known = heads.known.get(data[:end]) or heads.find(data[:end])
-            if known is not None:
-                head, length, request_id = known
-                if len(data) == end + length:
-                    heads.answer(self, head, data[end:], request_id)
-                    return
+            known = self._known  # most clients send the same head again and again
+            if known is None or not data.startswith(known.data) or known.head.queue.replaced:
+                known = self._known = self._heads.known(data)
+            if known is not None and len(data) == known.size:
+                self._heads.answer(self, known, data[len(known.data) :])
+                return
         try:
             self._parser.feed(data, begins=begins)
         except ProtocolError as rejected:

@@ -16,6 +16,7 @@ from modelsync.inference.outcome import Outcome
 from modelsync.problems import Answer
 from modelsync.server.access_log import AccessLog
 from modelsync.server.auth import REREAD
+from modelsync.server.cached_head import CachedHead, KnownHead
 from modelsync.server.head_key import DECISIVE, head_key
 from modelsync.server.request import Exchange, Request
 from modelsync.server.responses import Responses
@@ -30,51 +31,6 @@ MAX_SEEN = 8192
 
 _NOT_CACHED = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
 """Fields whose requests always need the parser."""
-
-
-class CachedHead:
-    """What all heads of one `head_key` have in common, as the parser found it in the first of them.
-
-    `request` holds their decisive fields, `fields` are those of its successful answers, `queue`
-    takes the requests for their model. Until `admitted_until`, a time of `perf_counter` in seconds,
-    their token is not checked again. It is
-    never set of a trained model, whose requests may name a version (`by_version`): there
-    `trusted_until` stands for it.
-    """
-
-    __slots__ = (
-        "admitted_until",
-        "by_version",
-        "fields",
-        "log_line",
-        "queue",
-        "request",
-        "trusted_until",
-    )
-
-    def __init__(
-        self, request: Request, queue: RequestQueue, log_line: bytes, fields: bytes
-    ) -> None:
-        self.request = request
-        self.queue = queue
-        self.admitted_until = self.trusted_until = 0.0
-        self.by_version = queue.model.runner.replaceable
-        self.fields = fields
-        self.log_line = log_line
-
-    def request_with(self, body: bytes, request_id: bytes, started: float) -> Request:
-        """Return a request with this head."""
-        known, request = self.request, Request()
-        request.method, request.path, request.query = known.method, known.path, known.query
-        request.headers = known.headers
-        request.body = body
-        request.request_id = request_id.decode()
-        request.started = started
-        return request
-
-
-KnownHead = tuple[CachedHead, int, bytes]
-"""A cached head, the length of the body in bytes, and the client's request id or empty bytes."""
 
 
 class Channel(Protocol):
@@ -98,12 +54,12 @@ class Channel(Protocol):
 
 
 class HeadCache:
-    """The cached heads of one worker; `known` holds them by their bytes."""
+    """The cached heads of one worker."""
 
     def __init__(
         self, state: ServerState, router: Router, responses: Responses, log: AccessLog
     ) -> None:
-        self.known: dict[bytes, KnownHead] = {}
+        self._known: dict[bytes, KnownHead] = {}
         self._max_length = min(state.max_body, LARGE_BODY)
         self._by_key: dict[bytes, CachedHead] = {}
         self._seen: set[int] = set()
@@ -113,7 +69,12 @@ class HeadCache:
         self.log = log
         self.sampler = router.sampler
 
-    def find(self, data: bytes) -> KnownHead | None:
+    def known(self, data: bytes) -> KnownHead | None:
+        """Return the head with which the bytes begin, None if it is not known."""
+        end = data.find(b"\r\n\r\n") + 4
+        return self._known.get(data[:end]) or self._find(data[:end])
+
+    def _find(self, data: bytes) -> KnownHead | None:
         """Return the known head with the same `head_key` as these bytes, None without one."""
         found = head_key(data)
         if found is None:
@@ -122,11 +83,11 @@ class HeadCache:
         head = self._by_key.get(key)
         if head is None or length > self._max_length:
             return None
-        known = head, length, request_id
+        known = KnownHead(data, head, length, request_id)
         if self._seen_before(data):
-            if len(self.known) >= MAX_HEADS:
-                self.known.clear()
-            self.known[data] = known
+            if len(self._known) >= MAX_HEADS:
+                self._known.clear()
+            self._known[data] = known
         return known
 
     def learn(self, data: bytes, request: Request) -> None:
@@ -169,66 +130,70 @@ class HeadCache:
         fields = self.responses.success_fields(model.version, general, stale=stale)
         return CachedHead(general, queue, line, fields)
 
-    def answer(self, channel: Channel, head: CachedHead, body: bytes, request_id: bytes) -> None:
+    def answer(self, channel: Channel, known: KnownHead, body: bytes) -> None:
         """Answer a request with a known head, now or at the end of this turn of the loop."""
         started = perf_counter()
-        state, queue = self.state, head.queue
-        identity = request_id or state.new_id()
+        state, head = self.state, known.head
+        queue = head.queue
+        model = queue.model
+        identity = known.request_id or state.new_id()
         admitted = (
             started < head.admitted_until
             or (started < head.trusted_until and body.find(KEY) < 0)
             or self._admitted(head, body, started)
         )
-        if state.draining or not admitted:
+        if state.draining or not admitted or not (model.in_loop or queue.batches):
             channel.exchange(head.request_with(body, identity, started))
             return
-        model = queue.model
-        if model.inline and model.in_loop:
-            state.requests += 1
-            self._call(channel, head, body, identity, started)
-        elif model.in_loop or queue.batches:
-            state.requests += 1
+        state.requests += 1
+        if not (model.inline and model.in_loop):
             exchange = CachedExchange(self, channel, head, body, identity, started)
             channel.wait(exchange)
             queue.add(exchange)
-        else:
-            channel.exchange(head.request_with(body, identity, started))
-
-    def _call(
-        self, channel: Channel, head: CachedHead, body: bytes, identity: bytes, started: float
-    ) -> None:
-        """Call the model here, and answer; what comes after the answer delays no client."""
-        queue = head.queue
-        outcome = queue.model.call(body, queue.codec, started)
-        channel.deadline = self.state.idle_deadline
-        if type(outcome) is bytes:
-            # May set another deadline: that of a client that does not read.
-            channel.transport.write(self.responses.success(identity, head.fields, outcome))
-            if self.log.enabled:
-                seconds = perf_counter() - started
-                self.log.add_success(head.log_line, channel.client, identity, len(outcome), seconds)
-            if (sampler := self.sampler) is not None:
-                sampler.left -= 1
-                if sampler.left < 0:
-                    sampler.take(queue.model.runner.model, queue.codec, identity, body, outcome)
             return
-        exchange = CachedExchange(self, channel, head, body, identity, started)
-        channel.wait(exchange)
-        queue.explain(outcome, exchange)
-        del outcome  # an exception that holds this frame: see `Invocation.take`
+        outcome = model.call(body, queue.codec, started, started)
+        if type(outcome) is not bytes:
+            exchange = CachedExchange(self, channel, head, body, identity, started)
+            channel.wait(exchange)
+            queue.explain(outcome, exchange)
+            del outcome  # an exception that holds this frame: see `Invocation.take`
+            return
+        channel.deadline = state.idle_deadline
+        # May set another deadline: that of a client that does not read.
+        channel.transport.write(self.responses.success(identity, head.fields, outcome))
+        # What comes after the answer delays no client.
+        if self.log.enabled or self.sampler is not None:
+            self.note(head, channel.client, identity, body, outcome, started)
+
+    def note(
+        self,
+        head: CachedHead,
+        client: bytes,
+        identity: bytes,
+        body: bytes,
+        outcome: bytes,
+        started: float,
+    ) -> None:
+        """Log an answer, and count it for the samples."""
+        if self.log.enabled:
+            seconds = perf_counter() - started
+            self.log.add_success(head.log_line, client, identity, len(outcome), seconds)
+        if (sampler := self.sampler) is not None:
+            sampler.left -= 1
+            if sampler.left < 0:
+                queue = head.queue
+                sampler.take(queue.model.runner.model, queue.codec, identity, body, outcome)
 
     def failure(self, outcome: Outcome, head: CachedHead, request: Request) -> Answer:
         """Return the answer of a request that failed, or that ends its connection."""
         model = head.queue.model
         return self._router.answer(outcome, model.name, model.runner.model, request.request_id)
 
-    def forget(self, name: str) -> None:
-        """Forget the heads of a model: another version of it answers from now on."""
-        self._by_key = {
-            key: head for key, head in self._by_key.items() if head.queue.model.name != name
-        }
-        self.known = {
-            data: known for data, known in self.known.items() if known[0].queue.model.name != name
+    def forget_replaced(self) -> None:
+        """Forget the heads whose queue is `replaced`."""
+        self._by_key = {key: head for key, head in self._by_key.items() if not head.queue.replaced}
+        self._known = {
+            data: known for data, known in self._known.items() if not known.head.queue.replaced
         }
 
     def _admitted(self, head: CachedHead, body: bytes, now: float) -> bool:
@@ -279,18 +244,15 @@ class CachedExchange(Exchange):
         if type(outcome) is bytes and not (self.close or cache.state.draining):
             self.output = cache.responses.success(self._identity, head.fields, outcome)
             self._channel.finished(self)
-            if cache.log.enabled:
-                seconds = perf_counter() - self.started
-                cache.log.add_success(
-                    head.log_line, self._channel.client, self._identity, len(outcome), seconds
+            if cache.log.enabled or cache.sampler is not None:
+                cache.note(
+                    head,
+                    self._channel.client,
+                    self._identity,
+                    self.payload,
+                    outcome,
+                    self.started,
                 )
-            if (sampler := cache.sampler) is not None:
-                sampler.left -= 1
-                if sampler.left < 0:
-                    queue = head.queue
-                    sampler.take(
-                        queue.model.runner.model, queue.codec, self._identity, self.payload, outcome
-                    )
             return
         self.identity()
         self._channel.answered(self, cache.failure(outcome, head, self.request))

@@ -62,12 +62,13 @@ class Responses:
         self.release = release
         self.cors = Cors(origins)
         self._release = f"{RELEASE}: {release}\r\n" if release else ""
-        self._constant = b""
+        self._constant = self._success = b""
         self.tick()
 
     def tick(self) -> None:
         """Update the date; called a few times a second."""
         self._constant = f"Date: {formatdate(usegmt=True)}\r\n{self._release}".encode()
+        self._success = b"HTTP/1.1 200 OK\r\n%bX-Request-ID: " % self._constant
 
     def render(self, request: Request, answer: Answer, *, close: bool) -> bytes:
         """Return the bytes of an answer, head and body; `close` ends the connection.
@@ -108,11 +109,11 @@ class Responses:
 
     def success_fields(self, version: str, request: Request, *, stale: bool = False) -> bytes:
         """Return the fields of all successful answers of one version of a model to requests with
-        this head.
+        this head; they end the line of the request id.
         """
         fields = _field("Content-Type", problems.JSON) + _field(MODEL_VERSION, version)
         state = _field(*STALE) if stale else b""
-        return fields + state + self._cors_fields(request)
+        return b"\r\n" + fields + state + self._cors_fields(request)
 
     def _cors_fields(self, request: Request, known: problems.Headers = ()) -> bytes:
         fields = self.cors.fields(cors.text(request.header(b"origin")))
@@ -120,19 +121,24 @@ class Responses:
 
     def success(self, request_id: bytes, fields: bytes, payload: bytes) -> bytes:
         """Return the bytes of an answer with a result; `fields` are those of `success_fields`."""
-        return b"HTTP/1.1 200 OK\r\n%bX-Request-ID: %b\r\n%bContent-Length: %d\r\n\r\n%b" % (
-            self._constant,
-            request_id,
-            fields,
-            len(payload),
-            payload,
-        )
+        size = len(payload)
+        length = _LENGTHS[size] if size < _MAX_LENGTHS else _length(size)
+        return b"".join((self._success, request_id, fields, length, payload))
 
     def problem(self, status: int, detail: str, request_id: str) -> Answer:
         """Return the answer to a request that breaks the protocol."""
         body = problems.document(status, detail, request_id=request_id, release=self.release)
         headers = (("Retry-After", "1"),) if status == 503 else ()
         return Answer(status, orjson.dumps(body), problems.PROBLEM, headers)
+
+
+def _length(size: int) -> bytes:
+    """Return the last field of a head, and its end."""
+    return b"Content-Length: %d\r\n\r\n" % size
+
+
+_MAX_LENGTHS = 1024
+_LENGTHS = [_length(size) for size in range(_MAX_LENGTHS)]
 
 
 def _framing(answer: StreamedAnswer, request: Request) -> bytes:

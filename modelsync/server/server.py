@@ -97,7 +97,7 @@ class Server:
 
         def work() -> None:
             queues = self._executor.replace(name, runner)
-            self._heads.forget(name)
+            self._heads.forget_replaced()
             replaced.set_result(queues)
 
         self._loop.call_soon_threadsafe(work)

@@ -15,13 +15,12 @@ import pytest
 from modelsync.errors import DeadlineExceeded, ModelRaised
 from modelsync.inference.dataplane import DataPlane
 from modelsync.inference.interrupt import CallTimeout
-from modelsync.inference.invocation import LoopInvocation
 from modelsync.inference.loop_executor import LoopExecutor
 from modelsync.inference.outcome import Outcome
 from modelsync.inference.runners import InProcessRunner
 from modelsync.models.types import LoadedModel, ModelName, ModelSpec, TreeHash
 from modelsync.observability import totals
-from modelsync.observability.counters import Counters
+from modelsync.observability.counters import Counters, LoopRow
 from modelsync.protocols.native import NATIVE
 from tests.waiting import patient
 
@@ -123,14 +122,14 @@ def test_an_interrupt_in_the_end_of_a_call_counts_and_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The call is no longer in flight, nor watched; its request has run out of time."""
-    ends, interrupted = LoopInvocation.__exit__, iter([True])
+    ends, interrupted = LoopRow.succeeded, iter([True])
 
-    def end(call: LoopInvocation, *exception: Any) -> bool:
+    def end(row: LoopRow, seconds: float) -> None:
         if next(interrupted, False):
             raise CallTimeout
-        return ends(call, *exception)
+        ends(row, seconds)
 
-    monkeypatch.setattr(LoopInvocation, "__exit__", end)
+    monkeypatch.setattr(LoopRow, "succeeded", end)
     with dataplane(tmp_path, lambda variables: {}, seconds=1e-5) as plane:
         (first, *others) = asyncio.run(ask_in_loop(plane))
         assert isinstance(first, DeadlineExceeded)

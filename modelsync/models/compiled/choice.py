@@ -15,13 +15,13 @@ from modelsync.models.artefacts.format import LoadedArtefact
 from modelsync.models.artefacts.target import Target
 from modelsync.models.binding.batching import CallBatch
 from modelsync.models.compilation import Compilation
-from modelsync.models.compiled import compiled_call, compiled_model, proof, proof_rows
+from modelsync.models.compiled import compiled_call, compiled_model, proof_rows
 from modelsync.models.compiled.compiled_model import CompiledModel
 from modelsync.models.compiled.compiler import Compiler, NotCompilable
 from modelsync.models.compiled.forest_compiler import ForestCompiler
 from modelsync.models.compiled.linear_compiler import LinearCompiler
 from modelsync.models.compiled.onnx_compiler import OnnxCompiler
-from modelsync.models.compiled.proof import Proof
+from modelsync.models.compiled.proof import Proof, Reference
 
 TOLERANCE = 1e-6
 """The relative difference of probabilities and numbers that counts as equal, unless set."""
@@ -68,7 +68,13 @@ def choose(
     if not typical:
         return Compilation("refused", "it answers none of the rows that were made of it")
     expected = _Seconds.of(artefact.batch.call, typical)
-    tried = [_try(one, artefact, target, rows, typical, tolerance) for one in compilers]
+    labels = getattr(target.steps[-1], "classes_", None) is not None
+    reference = Reference(artefact.batch.call, rows, labels=labels, names=target.names)
+    tried: list[_Tried] = []
+    for one in compilers:
+        tried.append(_try(one, artefact, target, reference, typical, tolerance))
+        if one.is_best and tried[-1].seconds:
+            break
     equal = [one for one in tried if one.model and one.seconds]
     best = min(equal, key=lambda one: one.seconds.alone + one.seconds.batch, default=None)  # type: ignore[union-attr]
     return _result(best, tried, expected, folder)
@@ -145,7 +151,7 @@ def _try(
     compiler: Compiler,
     artefact: LoadedArtefact,
     target: Target,
-    rows: list[Any],
+    reference: Reference,
     typical: list[Any],
     tolerance: float,
 ) -> _Tried:
@@ -159,14 +165,11 @@ def _try(
     except Exception as error:  # noqa: BLE001  of a library
         return _Tried(compiler.name, reason=f"{type(error).__name__} while it compiled: {error}")
     write = target.output.write
-    labels = getattr(target.steps[-1], "classes_", None) is not None
 
     def compiled(some: list[Any]) -> list[Any]:
         return write(*model.answer(some))
 
-    found = proof.prove(
-        artefact.batch.call, compiled, rows, tolerance, labels=labels, names=target.names
-    )
+    found = reference.prove(compiled, tolerance)
     if not found.holds:
         raised = f"it cannot answer {found.raised} of {found.rows} rows"
         return _Tried(compiler.name, proof=found, reason=found.difference or raised)

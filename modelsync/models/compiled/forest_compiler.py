@@ -12,6 +12,7 @@ class ForestCompiler:
     """Reads the trees of the last estimator, before which there is nothing but an encoding."""
 
     name = "onnxruntime (trees, double)"
+    is_best = True
 
     def compile(self, target: Target) -> CompiledModel:
         """Make a form. Raises NotCompilable."""

@@ -17,6 +17,8 @@ _OUTPUTS = {"transform": [0], "predict": [0], "most_probable": [1], "both": [0, 
 class OnnxCompiler:
     """Converts what the encoding of rows has left of an estimator."""
 
+    is_best = False
+
     def __init__(self, precision: Precision) -> None:
         self.name = f"onnxruntime ({SHOWN[precision]})"
         self._precision = precision
