@@ -70,8 +70,8 @@ class Running:
         spent = 0.0
         for process in [self._process, *self._process.children(recursive=True)]:
             with contextlib.suppress(psutil.Error):
-                times = process.cpu_times()
-                spent += times.user + times.system
+                times = process.cpu_times()  # those of children that have ended too
+                spent += sum(times[:4])
         return spent
 
 
