@@ -1,5 +1,5 @@
-"""`python -m bench.peers [PEER ...]`: measure modelsync and its peers, print the figures, write
-RESULTS-peers.md.
+"""`python -m bench.peers [PEER ...] [--only GROUP ...]`: measure modelsync and its peers, print the
+figures, write RESULTS-peers.md.
 """
 
 from __future__ import annotations
@@ -13,13 +13,18 @@ import time
 from pathlib import Path
 
 from bench.peers import contestants, overload, swaps
-from bench.peers.figures import Figures, Row, of_overload, of_swaps
+from bench.peers.figures import Figures
 from bench.peers.report import report, table_of
 from bench.peers.rounds import Measured, Pace
+from bench.peers.rows import Row, of_overload, of_swaps
+from bench.peers.shapes import GROUPS
 
 RESULTS = Path(__file__).parents[1] / "RESULTS-peers.md"
 NEEDED = {"fastapi", "nginx"}
-"""The peers that the targets speak of: always measured."""
+"""The peers to which one alone is compared as well."""
+
+LOAD = "load"
+"""The group of swaps under load and of overload, where modelsync is alone."""
 
 QUICK = Pace(rounds=1, warm_up=1.0, seconds=1.0)
 
@@ -28,8 +33,9 @@ def main() -> int:
     """0 if every figure meets its target."""
     arguments = _arguments()
     peers = contestants.peers()
+    keys = {peer.key for peer in peers}
     if arguments.peer:
-        peers = [peer for peer in peers if peer.key in NEEDED | set(arguments.peer)]
+        keys &= NEEDED | set(arguments.peer)
     for tool in ("wrk", "nginx", "taskset"):
         if not shutil.which(tool):
             print(f"{tool} is not installed", file=sys.stderr)
@@ -39,19 +45,22 @@ def main() -> int:
         return 2
     pace = QUICK if arguments.quick else Pace(rounds=arguments.rounds, seconds=arguments.seconds)
     start = time.monotonic()
-    figures = Figures(peers)
-    measured = Measured(figures.runs)
+    models = [model for group in arguments.only for model in GROUPS.get(group, ())]
+    figures = Figures(peers, keys, models)
+    measured = Measured(figures.runs, figures.looped)
     with tempfile.TemporaryDirectory(prefix="ms-peers-") as name:
         folder = Path(name)
         measured.complete(pace, folder, _progress)
-        rows = [*figures.rows(measured), *_others(folder, quick=arguments.quick)]
+        rows = figures.rows(measured)
+        if LOAD in arguments.only:
+            rows += _under_load(folder, quick=arguments.quick)
     print(table_of(rows))
     page = report(figures, measured, rows, pace, time.monotonic() - start, quick=arguments.quick)
     arguments.output.write_text(page)
     return 0 if all(row.met for row in rows) else 1
 
 
-def _others(folder: Path, *, quick: bool) -> list[Row]:
+def _under_load(folder: Path, *, quick: bool) -> list[Row]:
     _progress("swaps under load")
     (folder / "swaps").mkdir()
     rows = [of_swaps(swaps.measure(folder / "swaps", 2 if quick else swaps.SWAPS))]
@@ -68,6 +77,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "peer", nargs="*", help="folders of bench/peers; all without it (FastAPI and nginx always)"
     )
+    groups = [*GROUPS, LOAD]
+    parser.add_argument(
+        "--only", nargs="+", choices=groups, default=groups, metavar="GROUP",
+        help=f"of {', '.join(groups)}",
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a rehearsal: one short round")
     parser.add_argument(
         "--rounds", type=int, default=Pace.rounds, help="how often each is measured"

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.peers import environments
-from bench.peers.shapes import MODELS, SHAPES, Model, Shape
+from bench.peers import artefacts, environments
+from bench.peers.shapes import MODELS, SHAPES, VARIABLES, Model, Shape
 
 HERE = Path(__file__).parent
 SHARED = HERE / "shared"
@@ -39,7 +39,11 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """One server with its settings. `key` names it in the harness, `name` in the report."""
+    """One server with its settings. `key` names it in the harness, `name` in the report.
+
+    `compiled`: whether modelsync must say that a compiled form answers, or that none does; None if
+    that is not asked.
+    """
 
     key: str
     name: str
@@ -52,6 +56,11 @@ class Contestant:
     versions: Sequence[str] = ()
     command: str = ""
     scraped: bool = False
+    compiled: bool | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        return self.key.startswith("modelsync")
 
 
 def peers() -> list[Contestant]:
@@ -70,6 +79,8 @@ def _peer(folder: Path) -> Contestant:
             "port": str(start.port), "free_port": str(free_port()), "workers": str(start.workers),
             "model": start.model, "Model": start.model.capitalize(),
         }  # fmt: skip
+        if "{artefacts}" in str(told):
+            values["artefacts"] = str(artefacts.folder())
 
         def filled(
             text: str,
@@ -92,7 +103,7 @@ def _peer(folder: Path) -> Contestant:
         told["settings"],
         launch,
         SHAPES[told["shape"]],
-        {model: told.get("path", "/{model}").replace("{model}", model) for model in MODELS},
+        {model: told.get("path", "/{model}").replace("{model}", model) for model in VARIABLES},
         models=tuple(told.get("models", MODELS)),
         versions=tuple(told.get("versions", ())),
         command=told["start"],

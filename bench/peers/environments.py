@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -30,14 +32,23 @@ def install(key: str) -> None:
     requirements = HERE / key / "requirements.txt"
     if not requirements.exists():
         return
-    place = folder(key)
-    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+
+    def make(place: Path) -> None:
+        _run([sys.executable, "-m", "venv", str(place)])
+        _run([str(place / "bin" / "pip"), "install", "--quiet", "--requirement", str(requirements)])
+
+    once(folder(key), requirements.read_bytes(), make)
+
+
+def once(place: Path, sources: bytes, make: Callable[[Path], None]) -> None:
+    """Have what `make` puts into a folder, made again when its sources change."""
+    wanted = hashlib.sha256(sources).hexdigest()
     mark = place / "installed"
     if mark.exists() and mark.read_text() == wanted:
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    _run([sys.executable, "-m", "venv", "--clear", str(place)])
-    _run([str(place / "bin" / "pip"), "install", "--quiet", "--requirement", str(requirements)])
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    make(place)
     mark.write_text(wanted)
 
 

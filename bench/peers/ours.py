@@ -4,12 +4,14 @@ figure asks for.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from bench.peers.contestants import Contestant, Launch, Start
-from bench.peers.shapes import SHAPES, VARIABLES, Model
+from bench.peers import artefacts
+from bench.peers.contestants import SHARED, Contestant, Launch, Start
+from bench.peers.shapes import PIPELINES, SHAPES, VARIABLES, Model
 from bench.peers.shared.twomodels import FEATURES, iris
 
 ROOT = Path(__file__).parents[2]
@@ -45,21 +47,35 @@ class Iris:
 def write_models(root: Path, *, score: str = SCORE, copies: int = 1, ready: bool = False) -> None:
     """Both models as a user writes them; `ready`: the iris model as nothing but its artefact."""
     import joblib
-    import orjson
 
     folders = {"score": root / "score", "iris": root / "iris"}
     for number in range(1, copies):
         folders[f"score{number}"] = root / f"score{number}"
     for name, folder in folders.items():
         kind: Model = "iris" if name == "iris" else "score"
-        (folder / "examples").mkdir(parents=True)
-        (folder / "examples" / "one.json").write_bytes(orjson.dumps({"variables": VARIABLES[kind]}))
+        _write_example(folder, kind)
         if kind == "score":
             (folder / "etls.py").write_text(score)
             continue
         if not ready:
             (folder / "etls.py").write_text(IRIS)
         joblib.dump(_named() if ready else iris(), folder / "model.joblib")
+
+
+def write_pipeline(root: Path, model: Model) -> None:
+    """A pipeline as its user pushes it: the pickle, and the module of its own step."""
+    folder = root / model
+    _write_example(folder, model)
+    shutil.copy(artefacts.folder() / f"{model}.joblib", folder / "model.joblib")
+    if model == "custom":
+        shutil.copy(SHARED / "ratios.py", folder)
+
+
+def _write_example(folder: Path, model: Model) -> None:
+    import orjson
+
+    (folder / "examples").mkdir(parents=True)
+    (folder / "examples" / "one.json").write_bytes(orjson.dumps({"variables": VARIABLES[model]}))
 
 
 def _named() -> object:
@@ -91,7 +107,10 @@ def modelsync(
     """
 
     def launch(start: Start) -> Launch:
-        write_models(start.work / "models", score=score, copies=copies, ready=ready)
+        if start.model in PIPELINES:
+            write_pipeline(start.work / "models", start.model)
+        else:
+            write_models(start.work / "models", score=score, copies=copies, ready=ready)
         given = {
             "PYTHONPATH": str(ROOT), "MODELSYNC_HOME": str(start.work / "home"),
             "MODELSYNC_MODELS": str(start.work / "models"), "MODELSYNC_PORT": str(start.port),
@@ -146,3 +165,24 @@ CROWD = modelsync(
     copies=499,
     settings="one of 500 models in the release",
 )
+COMPILED = replace(
+    modelsync(
+        "modelsync-compiled", "modelsync, pipeline", ready=True,
+        settings="a pickled pipeline alone, compiled after proof, batched",
+    ),
+    compiled=True,
+)  # fmt: skip
+NOT_COMPILED = replace(
+    modelsync(
+        "modelsync-compile-off", "modelsync, pipeline, MODELSYNC_COMPILE=off", ready=True,
+        settings="the same, served by scikit-learn, batched", MODELSYNC_COMPILE="off",
+    ),
+    compiled=False,
+)  # fmt: skip
+NOT_COMPILABLE = replace(
+    modelsync(
+        "modelsync-not-compilable", "modelsync, pipeline with a step of its own", ready=True,
+        settings="a pickled pipeline with a transformer of the folder, which cannot be compiled",
+    ),
+    compiled=False,
+)  # fmt: skip

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from bench.peers import environments, ours, wrk
 from bench.peers.contestants import Contestant
-from bench.peers.figures import Figures, Row, spread_of
+from bench.peers.figures import BASES, Figures
 from bench.peers.rounds import Measured, Pace
+from bench.peers.rows import Row, spread_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,11 +51,13 @@ that).
   {pace.warm_up:g} s of warm-up and {pace.seconds:g} s of measurement; when all have had their
   turn the next round starts, at another place in the list. A ratio is that of the medians; its
   spread is that of the rounds' own ratios.
-- The same two models: `{{"score": a * 0.5 + b}}`, and scikit-learn's LogisticRegression on iris,
-  one row per request, answered with the class and the probabilities. Each contestant gets them in
-  its natural shape of request.
-- The loop without a server calls `predict_proba` with one row after the other:
-  {_rates(measured.loop)} per second.
+- The same models: score, `{{"score": a * 0.5 + b}}`; iris, scikit-learn's LogisticRegression; and
+  of a ColumnTransformer (StandardScaler, OneHotEncoder) of four columns with a LogisticRegression
+  (logistic) or a RandomForest of 100 trees (forest), each fitted with fixed seeds; custom has a
+  transformer of its own folder. One row per request, answered with the class and the
+  probabilities. Each contestant gets them in its natural shape of request.
+- The loop without a server calls `predict_proba` with one row after the other, of a pipeline with
+  a DataFrame of one row: {_loops(measured)}.
 - A status over 399, a socket error or a time-out in any round is a failure, and shown. Access
   logs are off, but where the table says that they are on. modelsync's metrics cannot be turned
   off: they are on everywhere.
@@ -101,16 +104,15 @@ def _contestants(figures: Figures, measured: Measured) -> str:
         "µs/request | failed |\n"
         "|---|---|---|---|---|---|---|---|---|---|\n"
     ]
-    base = {"score": measured.of(figures.score), "iris": measured.of(figures.iris)}
     for run in figures.table:
-        outcome = measured.of(run)
+        outcome, mine = measured.of(run), measured.of(BASES[run.model])
         name = run.contestant.name + (
             ", each request with a header of its own" if run.new_heads else ""
         )
         if not outcome.samples:
             lines.append(f"| {name} | {run.model} | — | | | | | | | not measured, see below |\n")
             continue
-        rate, mine = outcome.median("rate"), base[run.model]
+        rate = outcome.median("rate")
         ratio = f"{mine.median('rate') / rate:.2f} x" if mine.samples else ""
         failed = sum(sum(sample.errors.values()) for sample in outcome.samples)
         requests = sum(sample.requests for sample in outcome.samples)
@@ -138,12 +140,11 @@ def _failures(figures: Figures, measured: Measured) -> str:
 
 
 def _settings(figures: Figures) -> str:
-    variants = [ours.PLAIN, ours.READY, ours.SIGNED, ours.LOGGED, ours.FULL, ours.CROWD]
-    return "".join(_setting(one) for one in [*variants, *figures.peers])
+    return "".join(_setting(one) for one in figures.contestants)
 
 
 def _setting(one: Contestant) -> str:
-    if one.key.startswith("modelsync"):
+    if one.is_ours:
         told = (
             ", ".join(f"{name} {version(name)}" for name in one.versions)
             if one is ours.PLAIN
@@ -158,8 +159,11 @@ def _setting(one: Contestant) -> str:
     return f"- **{one.name}**: {one.settings}. `{one.command}`{f' ({told})' if told else ''}\n"
 
 
-def _rates(rates: Sequence[float]) -> str:
-    return ", ".join(f"{rate:,.0f}" for rate in rates)
+def _loops(measured: Measured) -> str:
+    return "; ".join(
+        f"{model} {', '.join(map(_number, rates))} per second"
+        for model, rates in measured.loops.items()
+    )
 
 
 def _machine() -> str:

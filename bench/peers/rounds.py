@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 
 import requests
@@ -73,11 +72,11 @@ class Pace:
 
 
 class Measured:
-    """All outcomes, and the calls per second of the bare model in each round."""
+    """All outcomes, and the calls per second of the bare `looped` models in each round."""
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[Run], looped: Sequence[Model]) -> None:
         self.runs = list({run.key: run for run in runs}.values())
-        self.loop: list[float] = []
+        self.loops: dict[Model, list[float]] = {model: [] for model in looped}
         self._outcomes = {run.key: Outcome() for run in self.runs}
 
     def of(self, run: Run) -> Outcome:
@@ -85,10 +84,15 @@ class Measured:
 
     def complete(self, pace: Pace, folder: Path, progress: Callable[[str], None]) -> None:
         """Measure all rounds."""
-        groups = [list(group) for _, group in groupby(self.runs, lambda run: run.start)]
+        by_server: dict[object, list[Run]] = {}
+        for run in self.runs:
+            by_server.setdefault(run.start, []).append(run)
+        groups = list(by_server.values())
         for number in range(pace.rounds):
-            progress(f"round {number + 1} of {pace.rounds}: the loop without a server")
-            self.loop.append(_loop(pace.seconds))
+            progress(f"round {number + 1} of {pace.rounds}")
+            for model, rates in self.loops.items():
+                rates.append(_loop(model, pace.seconds))
+                progress(f"  the loop without a server, {model}: {rates[-1]:,.1f}/s")
             turn = number * len(groups) // pace.rounds  # the order rotates
             for place, group in enumerate(groups[turn:] + groups[:turn]):
                 waiting = [run for run in group if self.of(run).samples or not self.of(run).failure]
@@ -103,9 +107,10 @@ class Measured:
             with running(
                 first.contestant, first.model, work, workers=first.workers, pinned=first.pinned
             ) as server:
+                problem = server.compilation_problem()
                 for run in runs:
                     sample = _sample(run, server, pace, work)
-                    self._keep(run, sample)
+                    self._keep(run, sample, problem)
                     progress(
                         f"  {run.contestant.name}, {run.model}, {run.connections} connections: "
                         f"{sample.rate:,.0f}/s, "
@@ -116,9 +121,10 @@ class Measured:
                 self.of(run).failure = str(error)
             progress(f"  {first.contestant.name}, {first.model}: {error}")
 
-    def _keep(self, run: Run, sample: Sample) -> None:
+    def _keep(self, run: Run, sample: Sample, problem: str) -> None:
         outcome = self.of(run)
         outcome.samples.append(sample)
+        outcome.failure = problem or outcome.failure
         if sample.errors:
             outcome.failure = f"failed requests: {sample.errors} of {sample.requests}"
 
@@ -147,8 +153,9 @@ def _sample(run: Run, server: Running, pace: Pace, work: Path) -> Sample:
         scrape.join()
 
 
-def _loop(seconds: float) -> float:
-    command = ["taskset", "-c", SERVER_CORE, sys.executable, "-m", "bench.peers.loop", str(seconds)]
+def _loop(model: Model, seconds: float) -> float:
+    program = [sys.executable, "-m", "bench.peers.loop", model, str(seconds)]
+    command = ["taskset", "-c", SERVER_CORE, *program]
     env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return float(
         subprocess.run(

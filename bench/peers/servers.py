@@ -15,9 +15,10 @@ import orjson
 import psutil
 import requests
 
+from bench.peers import artefacts
 from bench.peers.contestants import Contestant, Start, free_port
 from bench.peers.environments import install
-from bench.peers.shapes import VARIABLES, Model, same
+from bench.peers.shapes import PIPELINES, VARIABLES, Model, same
 from bench.peers.shared.twomodels import FEATURES, classify, score
 from tests.waiting import until
 
@@ -53,6 +54,17 @@ class Running:
         result = self._contestant.shape.result(answer.json())
         assert same(result, self._expected), f"{answer.text[:300]} is not {self._expected}"
 
+    def compilation_problem(self) -> str:
+        """How the model is served otherwise than its contestant means; empty if it is not."""
+        if self._contestant.compiled is None:
+            return ""
+        told = requests.get(self.url + self.path, headers=self.headers, timeout=30).json()
+        compiled = told.get("compiled")
+        is_compiled = isinstance(compiled, dict) and bool(compiled.get("backend"))
+        if is_compiled == self._contestant.compiled:
+            return ""
+        return f"{'' if is_compiled else 'not '}compiled: {compiled}"
+
     def processor_time(self) -> float:
         """Seconds of processor that the server and all of its processes have taken."""
         spent = 0.0
@@ -66,8 +78,10 @@ class Running:
 def expected(model: Model) -> object:
     """What the model answers, computed here."""
     variables = VARIABLES[model]
+    if model in PIPELINES:
+        return artefacts.classify(model)
     if model == "score":
-        return score(**variables)
+        return score(variables["a"], variables["b"])
     return classify([variables[name] for name in FEATURES])
 
 

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Model = Literal["score", "iris"]
+Model = Literal["score", "iris", "logistic", "forest", "custom"]
 MODELS: tuple[Model, ...] = ("score", "iris")
+"""What a peer serves that names no models."""
 
-VARIABLES: dict[Model, dict[str, float]] = {
+PIPELINES: tuple[Model, ...] = ("logistic", "forest", "custom")
+"""Pickled pipelines, see `artefacts`: two that can be compiled, and one that cannot."""
+
+Variables = Mapping[str, Any]
+
+CUSTOMER: Variables = {"age": 42, "income": 51_000.0, "city": "Utrecht", "plan": "basic"}
+VARIABLES: Mapping[Model, Variables] = {
     "score": {"a": 1, "b": 2.5},
     "iris": {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2},
+    "logistic": CUSTOMER,
+    "forest": CUSTOMER,
+    "custom": {"age": 42, "income": 51_000.0},
 }
+
+GROUPS: Mapping[str, tuple[Model, ...]] = {
+    "pure": ("score",),
+    "iris": ("iris",),
+    "pipeline": PIPELINES,
+}
+"""What can be measured without the rest."""
+
+TOLERANCE = 1e-6
+"""The relative difference that a compiled form may have; numpy's versions differ by far less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +42,11 @@ class Shape:
     answer.
     """
 
-    body: Callable[[dict[str, float]], Any]
+    body: Callable[[Variables], Any]
     result: Callable[[Any], Any]
 
 
-def _v2_body(variables: dict[str, float]) -> Any:
+def _v2_body(variables: Variables) -> Any:
     inputs = [
         {"name": name, "shape": [1, 1], "datatype": "FP64", "data": [value]}
         for name, value in variables.items()
@@ -58,9 +79,7 @@ SHAPES: dict[str, Shape] = {
 
 
 def same(found: Any, expected: Any) -> bool:
-    """Whether two results are equal, numbers but for rounding: each environment has a numpy of its
-    own.
-    """
+    """Whether two results are equal, numbers but for TOLERANCE."""
     if isinstance(expected, dict):
         return isinstance(found, dict) and all(
             same(found.get(key), value) for key, value in expected.items()
@@ -71,4 +90,4 @@ def same(found: Any, expected: Any) -> bool:
             and len(found) == len(expected)
             and all(map(same, found, expected))
         )
-    return isinstance(found, int | float) and abs(found - expected) < 1e-9
+    return isinstance(found, int | float) and math.isclose(found, expected, rel_tol=TOLERANCE)

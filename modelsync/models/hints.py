@@ -240,6 +240,11 @@ def _missing_library(module: str) -> str | None:
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names or top == "google":  # which a dozen packages share
         return None
+    if top.startswith("_"):  # of a compiled module: `_loss` of scikit-learn 1.4 to 1.8
+        return (
+            f"{top} is a module inside of a library, which was another version where the model was "
+            f"saved: save it again, or pin that version in {_requirements()}"
+        )
     package = DISTRIBUTIONS.get(top, top)
     if module != top and find_spec(top):
         version = f"pin the version you need in {_requirements()}"

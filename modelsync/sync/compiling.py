@@ -20,7 +20,7 @@ from modelsync.files import copy_tree
 from modelsync.git.cache import MirrorCache
 from modelsync.models.artefacts import registry
 from modelsync.models.compilation import Compilation
-from modelsync.models.compiled import fingerprint
+from modelsync.models.compiled import fingerprint, use
 from modelsync.models.compiled.compiled_store import CompiledStore, key_of
 from modelsync.models.compiling.compilations import Limits, compile_all
 from modelsync.models.compiling.compile_process import CompileTask
@@ -256,7 +256,7 @@ def compile_checked(
 
 
 def _has_estimator(spec: ModelSpec) -> bool:
-    return bool(spec.artefact)
+    return bool(spec.artefact) or use.uses_compiled(spec)
 
 
 def _settled(spec: ModelSpec, mode: Compiling) -> Compilation | None:

@@ -192,6 +192,7 @@ class Updater:
             code = generate(entries, base_url=base_url, release=release_id)
             release = staging.publish(release, code)
         self._releases.make_current(release)
+        reports.compiled(entries)
         return Outcome("published", release)
 
     def _has_more(self, current: Release) -> bool:

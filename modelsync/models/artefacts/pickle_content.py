@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import mmap
 import pickletools
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,6 +57,24 @@ def look(path: Path) -> PickleContent:
     if not content or not _opcodes_of(content[:1]):
         return PickleContent("none")
     return _of_opcodes(content)
+
+
+_FITTED_WITH = re.compile(rb"_sklearn_version.{1,8}?(\d+(?:\.\d+)+(?:(?:rc|\.dev)\d+)?)", re.DOTALL)
+"""The member of an estimator's state that scikit-learn writes into each pickle, and its text."""
+
+
+def scikit_learn(path: Path) -> str:
+    """Return the version of scikit-learn that has written a pickle, also one of joblib; empty if
+    the file does not tell. Raises OSError.
+    """
+    with path.open("rb") as file:
+        head = _decompressed(file.read(LIMIT)) or b""
+        found = _FITTED_WITH.search(head)
+        if found is None and path.stat().st_size > LIMIT:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                found = _FITTED_WITH.search(content)
+                return found[1].decode() if found else ""
+    return found[1].decode() if found else ""
 
 
 def _decompressed(head: bytes) -> bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ def load(path: Path) -> LoadedArtefact:
 
     try:
         loaded = _unpickle(path)
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        _tell_of_versions(error, path)
         raise
     except _DAMAGED as error:
+        _tell_of_versions(error, path)
         of_pickle = isinstance(error, EOFError | pickle.UnpicklingError)
         if pickle_content.look(path).holds != "none" and not of_pickle:
             raise
@@ -33,10 +36,40 @@ def load(path: Path) -> LoadedArtefact:
         # A class of a notebook: `__main__` is a program of ours here, shown by its own name.
         if "__main__" in str(error) or repr(sys.modules["__main__"]) in str(error):
             raise
+        _tell_of_versions(error, path)
         hint = "list the versions of the libraries that wrote it in a requirements.txt beside it"
         message = f"needs a library of another version: {hide_paths(str(error))}"
         raise ModelBroken(Fault("load", message, path.name, hint=hint)) from None
     return estimators.adapt(loaded, path.name)
+
+
+def _tell_of_versions(error: Exception, path: Path) -> None:
+    """Raise ModelBroken if another version of scikit-learn has written the file, and that may be
+    why it does not load.
+    """
+    missing = error.name or "" if isinstance(error, ModuleNotFoundError) else "sklearn"
+    is_damaged = isinstance(error, EOFError | pickle.UnpicklingError)
+    # A loss is pickled as of the module `_loss` by scikit-learn 1.4 to 1.8.
+    if is_damaged or missing.partition(".")[0] not in ("sklearn", "_loss"):
+        return
+    then, now = pickle_content.scikit_learn(path), _installed("scikit-learn")
+    if then and now and then != now:
+        message = f"was fitted with scikit-learn {then}, and does not load with {now}"
+        told = " ".join(_told(error).split())[:MAX_TOLD]
+        raise ModelBroken(Fault("load", f"{message}: {told}", path.name, hint=_FIT_AGAIN)) from None
+
+
+MAX_TOLD = 160
+"""Characters of a library's own message."""
+
+_FIT_AGAIN = "fit it again, or name that version in a requirements.txt beside it"
+
+
+def _installed(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
 
 
 _DAMAGED = (pickle.UnpicklingError, EOFError, KeyError, IndexError, ValueError)

@@ -28,7 +28,9 @@ from modelsync.models.discovery.overlap import find_write
 from modelsync.models.discovery.process_wide import find_process_wide
 from modelsync.models.isolation.model_package import ROOT
 from modelsync.models.isolation.shared_settings import SharedSettings
+from modelsync.models.loading import library_versions
 from modelsync.models.measurements import Measurements
+from modelsync.models.model_warnings import ModelWarning
 from modelsync.models.serialization import to_json
 from modelsync.models.types import CheckResult, Fault, LoadedModel, ModelSpec
 
@@ -67,10 +69,11 @@ class ModelCheck:
         settings, footprint = SharedSettings(), Footprint()
         activity.watch()
         started = time.perf_counter()
-        measured = Measurements()
+        measured, noted = Measurements(), tuple[ModelWarning, ...]()
         try:
             with settings.watching(HEAVY, footprint.forgiven):
                 model = stored.load(spec, alone=True)
+            noted = model.warnings
             measured = Measurements(time.perf_counter() - started, examples=len(model.examples))
             facts = self._loaded(model, footprint)
             template = Template(model, settings)
@@ -80,8 +83,8 @@ class ModelCheck:
                 measured = replace(measured, examples=0, unfitted=len(model.examples))
                 facts, model.examples = replace(facts, examples=0), ()
         except ModelBroken as error:
-            fault = cast(Fault, error.fault)
-            result = CheckResult(spec.name, spec.version, fault, measured)
+            fault = library_versions.explained(cast(Fault, error.fault), noted)
+            result = CheckResult(spec.name, spec.version, fault, measured, warnings=noted)
             self.channel.send({"broken": to_json(result), "libraries": _libraries(known)})
             return
         faulthandler.cancel_dump_traceback_later()

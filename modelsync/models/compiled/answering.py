@@ -5,10 +5,12 @@ one in which that was proven.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from modelsync.models.artefacts.format import LoadedArtefact
 from modelsync.models.compiled import compiled_call, fingerprint
+from modelsync.models.compiled.compiled_call import CompiledCall
 from modelsync.observability.logs import event
 
 ARTEFACT = "artefact"
@@ -27,12 +29,14 @@ def with_compiled(artefact: LoadedArtefact, compiled: Path, name: str) -> Loaded
         _report(name, "its compiled form was made with other libraries or on another processor")
         return artefact
     try:
-        return compiled_call.served(
+        served = compiled_call.served(
             artefact, compiled / ARTEFACT, lambda error: _report(name, _failed(error))
         )
     except Exception as error:  # noqa: BLE001  a library of another version, a damaged file
         _report(name, f"its compiled form does not load ({_said(error)})")
         return artefact
+    call = served.batch.call
+    return replace(served, backend=call.model.backend) if isinstance(call, CompiledCall) else served
 
 
 def _failed(error: Exception) -> str:

@@ -25,9 +25,7 @@ def doubles(found: Array) -> Array:
     return numbers
 
 
-def narrow(
-    one: Array, other: Array, is_like_one: Callable[[Array], Array]
-) -> tuple[Array, Array]:
+def narrow(one: Array, other: Array, is_like_one: Callable[[Array], Array]) -> tuple[Array, Array]:
     """Return, of each pair of numbers, two neighbours between them of which it is true as well.
 
     `is_like_one(numbers)`: for a number of each pair, whether it is as `one` of the pair is, rather

@@ -1,4 +1,4 @@
-"""Values for a column of an estimator's rows, read off what its fitted steps have kept of the data."""
+"""Values for a column of rows, read off what an estimator's steps have kept of the data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NUMBERS: tuple[float | int, ...] = (
     *(0, 0.0, -0.0, 1, -1, 0.5, 0.1, 1e-30, 5e-324, -1e-310, 1.0000000000000002),
     *(2**31, -(2**31) - 1, 2**24 + 1, 2**53 + 1, 2**63, 2**64, 3.4028235677973366e38, -1e300),
 )
-"""Numbers of all kinds: JSON has no infinities. What 32 bits round and cannot hold is among them."""
+"""Numbers of all kinds, also those that 32 bits round or cannot hold. JSON has no infinities."""
 
 TEXTS = ("", " ", "0", "nan", "None", "é", "A", "a b", "日本", "x" * 300)
 
@@ -77,7 +77,7 @@ class ColumnValues:
         if self.words:
             return [*filter(self.allows, TEXTS), *missing]
         if not self.is_number:
-            others = [UNKNOWN, *TEXTS, *map(_like, self.categories)]
+            others = [UNKNOWN, *TEXTS, *(like for one in self.categories for like in _like(one))]
             mixed = [*others, True, 1, 1.5, -7] if self.kind.type is Scalar else others
             return [*self.categories, *missing, *filter(self.allows, mixed)]
         steps = [self.spread * factor for factor in (1, 10, 1e3, FAR)]
@@ -89,7 +89,9 @@ class ColumnValues:
         kind = self.kind.type
         if kind is Scalar:
             return True
-        kinds = [one for one in get_args(kind) if one is not NoneType] if self.kind.nullable else [kind]
+        kinds = (
+            [one for one in get_args(kind) if one is not NoneType] if self.kind.nullable else [kind]
+        )
         return any(
             value in get_args(one) if get_origin(one) is Literal else type(value) is one
             for one in kinds
@@ -97,7 +99,7 @@ class ColumnValues:
 
     def _text(self, random: np.random.Generator) -> str:
         picked = random.choice(len(self.words), random.integers(0, 12)).tolist()
-        return random.choice([" ", ", ", "\n", ". "]).join(self.words[place] for place in picked)
+        return (" ", ", ", "\n", ". ")[random.integers(4)].join(self.words[one] for one in picked)
 
     def _categories(self, random: np.random.Generator, count: int) -> list[Any]:
         known = list(self.categories) or [True, False]
@@ -121,9 +123,11 @@ class ColumnValues:
         return found
 
 
-def _like(category: Any) -> Any:
-    """Return what is almost a category."""
-    return category.upper() + " " if isinstance(category, str) else category
+def _like(category: Any) -> list[Any]:
+    """Return what is almost a category; arrays of texts of numpy drop a NUL at the end."""
+    if not isinstance(category, str):
+        return []
+    return [category.swapcase(), f"{category} ", f" {category}", f"{category}\0"]
 
 
 # --- what the steps have kept ---------------------------------------------------------------------
@@ -163,14 +167,17 @@ def _column(kind: ColumnKind, own: Sequence[_Use], given: Iterable[Any]) -> Colu
         known = [one for use in own for one in _known(use.step, use.place)]
         known += [*kind.categories, *_listed(kind.type), *given]
         known += [] if words else [fill for use in own for fill in _fill(use.step, use.place)]
-        kept = dict.fromkeys(one for one in known if not _is_missing(one))
-        column = ColumnValues(kind, tuple(kept), words=words)
-        return ColumnValues(kind, tuple(filter(column.allows, kept)), words=words)
+        present = tuple(dict.fromkeys(one for one in known if not _is_missing(one)))
+        allowed = filter(ColumnValues(kind).allows, present)
+        return ColumnValues(kind, tuple(allowed), words=words)
     sources = [points for use in own if len(points := _points(use)) > 1]
     numbers = [float(one) for one in given if isinstance(one, int | float)]
     first = next((one for one in sources if np.ptp(one) > 0), np.array(numbers))
     spread = float(np.std(first)) if len(first) > 1 else 0.0
-    kept = [*numbers, *(one for each in sources for one in each[:: max(1, len(each) // 50)].tolist())]
+    kept = [
+        *numbers,
+        *(one for each in sources for one in each[:: max(1, len(each) // 50)].tolist()),
+    ]
     return ColumnValues(
         kind,
         centre=float(np.mean(first)) if len(first) else 0.0,
@@ -211,14 +218,24 @@ def _words(step: Any) -> tuple[str, ...]:
     if not isinstance(known, dict):
         return ()
     words = [str(one) for one in known]
-    return (*words, *(one.upper() for one in words[:20]), *TEXTS, "x", "it's", "e-mail", "1.5", "naïve")
+    return (
+        *words,
+        *(one.upper() for one in words[:20]),
+        *TEXTS,
+        "x",
+        "it's",
+        "e-mail",
+        "1.5",
+        "naïve",
+    )
 
 
 def _points(use: _Use) -> np.ndarray[Any, Any]:
     """Return numbers that show what a column held, in any number and order."""
     found = [_at(values, use.place) for values in _tables(use.step)]
     numbers = np.concatenate([*found, np.array(use.cuts, dtype=np.float64)])
-    return numbers[np.isfinite(numbers)]
+    finite: np.ndarray[Any, Any] = numbers[np.isfinite(numbers)]
+    return finite
 
 
 def _at(values: Any, place: int) -> np.ndarray[Any, Any]:
@@ -240,8 +257,8 @@ _SAMPLES = re.compile(
 def _tables(step: Any) -> list[Any]:
     """Return arrays with a column per input, which hold numbers such as the data had."""
     found = [value for name, value in list(vars(step).items()) if _SAMPLES.fullmatch(name)]
-    centre = getattr(step, "mean_", getattr(step, "center_", getattr(step, "xbar_", None)))
-    scale = getattr(step, "scale_", None)
+    centre: Any = getattr(step, "mean_", getattr(step, "center_", getattr(step, "xbar_", None)))
+    scale: Any = getattr(step, "scale_", None)
     if centre is not None and np.ndim(centre) == 1:
         if np.ndim(scale) == 1:
             found += [np.asarray(centre) - scale, np.asarray(centre) + scale]

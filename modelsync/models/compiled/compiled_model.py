@@ -22,6 +22,7 @@ FORMAT = 1
 """The number of the layout of such a folder; a form of another number is made again."""
 
 KINDS = {
+    "linear": ("modelsync.models.compiled.linear_model", "LinearForm"),
     "onnx": ("modelsync.models.compiled.onnx_model", "OnnxModel"),
 }
 """Where the class of each kind of form is, by the kind that `form.json` names."""

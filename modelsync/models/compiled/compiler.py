@@ -15,9 +15,14 @@ class NotCompilable(Exception):
 
 
 class Compiler(Protocol):
-    """Makes forms of one kind. `name` tells it from others, as people read it."""
+    """Makes forms of one kind.
+
+    `name` tells it from others, as people read it. `is_best`: where it makes a form that is equal,
+    those that come after it make no faster one, and are not tried.
+    """
 
     name: str
+    is_best: bool
 
     def compile(self, target: Target) -> CompiledModel:
         """Make a form, which is not yet compared with the estimator.

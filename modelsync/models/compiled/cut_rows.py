@@ -100,7 +100,9 @@ class CutRows:
             values = self._probes(column)
             rows = [[*base[:place], value, *base[place + 1 :]] for value in values]
             inputs = self._inputs(rows)
-            changed = np.flatnonzero((inputs != inputs[0]).any(axis=0) & ~np.isnan(inputs).all(axis=0))
+            changed = np.flatnonzero(
+                (inputs != inputs[0]).any(axis=0) & ~np.isnan(inputs).all(axis=0)
+            )
             for feature in changed.tolist():
                 if column.is_number:
                     self._numbers.setdefault(feature, []).append(place)
@@ -111,7 +113,7 @@ class CutRows:
     def _probes(self, column: ColumnValues) -> list[Any]:
         if column.is_number:
             spread = column.spread or 1.0
-            return (column.centre + spread * np.linspace(-3.1, 2.9, PROBES)).tolist()
+            return list((column.centre + spread * np.linspace(-3.1, 2.9, PROBES)).tolist())
         return column.special()[:MOST_CATEGORIES]
 
     # --- bisection --------------------------------------------------------------------------------
@@ -142,7 +144,14 @@ class CutRows:
         return {
             pair: _Sides(int(place), *((a, b) if low_is_left else (b, a)), row)
             for pair, place, a, b, low_is_left, passes, row in zip(
-                values, places, one.tolist(), other.tolist(), at_low, at_low != at_high, picked, strict=True
+                values,
+                places,
+                one.tolist(),
+                other.tolist(),
+                at_low,
+                at_low != at_high,
+                picked,
+                strict=True,
             )
             if passes
         }

@@ -1,4 +1,4 @@
-"""The values at which an estimator's answer jumps: splits of trees, edges of bins, numeric categories.
+"""The values at which an answer jumps: splits of trees, edges of bins, categories of numbers.
 
 Trees are read through what their libraries publish: `tree_` of scikit-learn, `dump_model` of
 LightGBM, the JSON of XGBoost.
@@ -7,8 +7,9 @@ LightGBM, the JSON of XGBoost.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -54,7 +55,7 @@ class Cuts(NamedTuple):
     comparison: Comparison
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Tree:
     """Splits as arrays: the feature of each node, -1 of a leaf and of a split by categories."""
 
@@ -62,22 +63,29 @@ class _Tree:
     value: Array
     left: Array
     right: Array
-    parents: dict[int, tuple[int, bool]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for node, (left, right) in enumerate(zip(self.left.tolist(), self.right.tolist(), strict=True)):
-            if left > 0:
-                self.parents[left] = (node, True)
-                self.parents[right] = (node, False)
+    @cached_property
+    def splits(self) -> Array:
+        """The nodes that compare an input with a value."""
+        return np.flatnonzero((self.feature >= 0) & (self.left > 0))
+
+    @cached_property
+    def parents(self) -> Array:
+        """The node above each node, -1 of the root."""
+        found = np.full(len(self.left), -1)
+        inner = np.flatnonzero(self.left > 0)
+        found[self.left[inner]] = found[self.right[inner]] = inner
+        return found
 
     def cut(self, node: int) -> Cut:
         """Return the cut at a node, with those above it, from the root."""
         needs = []
-        at = node
-        while at in self.parents:
-            at, is_left = self.parents[at]
+        below, at = node, int(self.parents[node])
+        while at >= 0:
             if self.feature[at] >= 0:
+                is_left = bool(self.left[at] == below)
                 needs.append((int(self.feature[at]), float(self.value[at]), is_left))
+            below, at = at, int(self.parents[at])
         return Cut(int(self.feature[node]), float(self.value[node]), tuple(reversed(needs)))
 
 
@@ -93,18 +101,18 @@ def of(step: Any, most: int, random: np.random.Generator) -> Cuts | None:
 
 
 def _sample(trees: list[_Tree], most: int, random: np.random.Generator) -> list[Cut]:
-    nodes = [
-        (tree, node)
-        for tree in trees
-        for node in np.flatnonzero((tree.feature >= 0) & (tree.left > 0)).tolist()
-    ]
-    return [tree.cut(node) for tree, node in _fewer(nodes, most, random)]
+    ends = np.cumsum([len(tree.splits) for tree in trees])
+    found = []
+    for place in _fewer(range(int(ends[-1])), most, random):
+        tree = int(np.searchsorted(ends, place, "right"))
+        found.append(trees[tree].cut(int(trees[tree].splits[place - ends[tree]])))
+    return found
 
 
-def _fewer(items: list[Item], most: int, random: np.random.Generator) -> list[Item]:
-    if len(items) <= most:
-        return items
-    return [items[place] for place in random.choice(len(items), most, replace=False).tolist()]
+def _fewer(items: Sequence[Item], most: int, random: np.random.Generator) -> list[Item]:
+    """Return at most so many of the items, in random order."""
+    kept = random.permutation(len(items))[:most].tolist()
+    return [items[place] for place in kept]
 
 
 # --- trees ----------------------------------------------------------------------------------------

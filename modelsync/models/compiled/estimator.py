@@ -1,4 +1,4 @@
-"""The estimator that `modelsync.compiled` returns: what it was given, answered by a compiled form."""
+"""What `modelsync.compiled` returns: an estimator whose compiled form answers in its place."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from modelsync.models.compiled.estimator_forms import Answering
 FORWARDED = ("__len__", "__getitem__", "__iter__", "__contains__", "__call__", "__bool__")
 """Methods that Python looks up in the class: a Pipeline and an ensemble have some of them."""
 
+PREDICTING = ("predict", "transform")
+"""Methods of which an estimator has one."""
+
 _kinds: WeakKeyDictionary[type, type[CompiledEstimator]] = WeakKeyDictionary()
 
 
@@ -23,10 +26,15 @@ def wrap(estimator: Any) -> Any:
     """Return an estimator that answers as `estimator` does, by its compiled form if there is one.
 
     Cheap for one that was given before; else it is pickled to find its form, unless no form of an
-    estimator like it is there.
+    estimator like it is there. None, of a model without a fitted version, stays None. Raises
+    TypeError for what is no estimator.
     """
-    if isinstance(type(estimator), _Kind):
+    if estimator is None or isinstance(type(estimator), _Kind):
         return estimator
+    if isinstance(estimator, type) or not any(hasattr(estimator, name) for name in PREDICTING):
+        is_class = isinstance(estimator, type)
+        shown = f"the class {estimator.__name__}" if is_class else f"a {type(estimator).__name__}"
+        raise TypeError(f"modelsync.compiled takes a fitted estimator, not {shown}")
     return _kind_of(type(estimator))(estimator, estimator_forms.find(estimator))
 
 
@@ -40,9 +48,9 @@ def _kind_of(kind: type) -> type[CompiledEstimator]:
     found = _kinds.get(kind)
     if found is None:
         special = {name: _forwarder(name) for name in FORWARDED if hasattr(kind, name)}
-        found = _kinds[kind] = _Kind("CompiledEstimator", (CompiledEstimator,), special | {
-            "__slots__": (), "__module__": __name__, "__doc__": CompiledEstimator.__doc__,
-        })  # fmt: skip
+        own = {"__slots__": (), "__module__": __name__, "__doc__": CompiledEstimator.__doc__}
+        made: Any = _Kind("CompiledEstimator", (CompiledEstimator,), special | own)
+        found = _kinds[kind] = made
     return found
 
 
@@ -68,6 +76,10 @@ class CompiledEstimator(metaclass=_Kind):
     """
 
     __slots__ = ("__weakref__", "__wrapped__", "_answering", "_methods")
+
+    __wrapped__: Any
+    _answering: Answering
+    _methods: dict[str, Callable[..., Any]]
 
     def __init__(self, estimator: Any, answering: Answering) -> None:
         set_own = object.__setattr__
@@ -95,7 +107,7 @@ class CompiledEstimator(metaclass=_Kind):
     def __delattr__(self, name: str) -> None:
         delattr(self.__wrapped__, name)
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:  # of `isinstance`
         return type(self.__wrapped__)
 

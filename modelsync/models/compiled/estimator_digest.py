@@ -19,19 +19,32 @@ def digest(estimator: Any) -> str:
     return sink.sha256.hexdigest()
 
 
+def size(estimator: Any) -> int:
+    """Return the bytes of an estimator's pickle; 0 if it cannot be pickled."""
+    sink = _Sink()
+    try:
+        _Pickler(sink).dump(estimator)
+    except Exception:  # noqa: BLE001  its own methods run
+        return 0
+    return sink.size
+
+
 class _Sink(io.RawIOBase):
-    """Takes the digest of what is written, and forgets that."""
+    """Takes the digest and the size of what is written, and forgets that."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sha256 = hashlib.sha256()
+        self.size = 0
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
         self.sha256.update(data)
-        return memoryview(data).nbytes  # a PickleBuffer, of a large array, has no length
+        count = memoryview(data).nbytes  # a PickleBuffer, of a large array, has no length
+        self.size += count
+        return count
 
 
 class _Pickler(pickle.Pickler):
@@ -45,10 +58,9 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         """Give the digest the fields of records, one after the other."""
-        kind = getattr(obj, "dtype", None)
-        names = getattr(kind, "names", None)
-        if not names or kind.hasobject or type(obj).__module__ != "numpy":
+        kind: Any = getattr(obj, "dtype", None)
+        if not getattr(kind, "names", None) or kind.hasobject or type(obj).__module__ != "numpy":
             return NotImplemented
-        for name in names:
+        for name in kind.names:
             self._sink.write(obj[name].tobytes())
         return str, (f"{obj.shape} {kind}",)

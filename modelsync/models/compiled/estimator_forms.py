@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,11 +26,16 @@ class Answering(Protocol):
     """What answers for an estimator.
 
     `methods`: the names of those that `answer` takes in the place of the estimator's own.
-    `compilation`: whether there is a compiled form.
+    `compilation`: whether a compiled form answers.
     """
 
-    methods: frozenset[str]
-    compilation: Compilation
+    @property
+    def methods(self) -> frozenset[str]:
+        """Those of the estimator."""
+
+    @property
+    def compilation(self) -> Compilation:
+        """Whether there is one, and why not."""
 
     def answer(self, name: str, x: Any, original: Callable[[Any], Any]) -> Any:
         """Call the method `name` with `x`; `original` is the estimator's own.
@@ -144,10 +150,8 @@ def find(estimator: Any) -> Answering:
         return answering
     found = _look_up(estimator)
     key = id(estimator)
-    try:
+    with suppress(TypeError):  # of a class with slots, whose objects are looked up each time
         _found[key] = weakref.ref(estimator, lambda _: _found.pop(key, None)), found
-    except TypeError:  # of a class with slots: it is looked up each time
-        pass
     return found
 
 

@@ -20,6 +20,9 @@ from modelsync.models.compiled.column_values import ColumnValues
 
 Row = list[Any]
 
+MOST_LABELS = 200
+"""With more different answers they are no labels, but numbers."""
+
 PAIRS = 48
 """Boundaries that are looked for."""
 
@@ -46,10 +49,10 @@ class LabelRows:
         groups: dict[Any, list[int]] = {}
         for place, label in enumerate(labels):
             groups.setdefault(label, []).append(place)
+        if len(groups) > MOST_LABELS:
+            return []
         pairs = _pairs(list(groups.values()))
-        steps = [
-            step for one, other in pairs for step in self._steps(rows[one], rows[other])
-        ]
+        steps = [step for one, other in pairs for step in self._steps(rows[one], rows[other])]
         return self._around(self._crossing(steps)) if steps else []
 
     def _answers(self, rows: Sequence[Row]) -> list[Any]:
@@ -127,7 +130,9 @@ def _placed(steps: list[tuple[Row, Row, int]], numbers: Any) -> list[Row]:
 
 def _distance(one: dict[str, Any], other: dict[str, Any]) -> float:
     """Return by how much the probabilities of two answers differ; 0 without probabilities."""
-    pairs = zip(_numbers(one.get("probabilities")), _numbers(other.get("probabilities")), strict=False)
+    pairs = zip(
+        _numbers(one.get("probabilities")), _numbers(other.get("probabilities")), strict=False
+    )
     return max((abs(a - b) for a, b in pairs), default=0.0)
 
 

@@ -69,9 +69,7 @@ def make(
     return [_as_row(target, row) for row in rows]
 
 
-def limits(
-    target: Target, *, examples: Sequence[Sequence[Any]] = (), seed: int = 0
-) -> list[float]:
+def limits(target: Target, *, examples: Sequence[Sequence[Any]] = (), seed: int = 0) -> list[float]:
     """Return, for each column, the largest absolute value of a number that the rows hold.
 
     A row beyond it was not compared, apart from those that estimators refuse.
@@ -104,9 +102,7 @@ def _of_stage(
     return CutRows(stage, gatherer(target), columns, rows, random).make(found)
 
 
-def _typical(
-    columns: Sequence[ColumnValues], count: int, random: np.random.Generator
-) -> list[Row]:
+def _typical(columns: Sequence[ColumnValues], count: int, random: np.random.Generator) -> list[Row]:
     return list(map(list, zip(*(one.typical(random, count) for one in columns), strict=True)))
 
 

@@ -88,7 +88,9 @@ def _of_one(step: Any, at: Stage, names: Sequence[str]) -> Iterator[Stage]:
     if hasattr(step, "transformers_"):
         yield from _of_parts(step, at, names)
         return
-    if (preprocessor := getattr(step, "_preprocessor", None)) is not None:  # of HistGradientBoosting
+    if (
+        preprocessor := getattr(step, "_preprocessor", None)
+    ) is not None:  # of HistGradientBoosting
         yield from _of_one(preprocessor, at, names)
         at = replace(at, before=(*at.before, preprocessor.transform), columns=None)
     yield replace(at, step=step)
@@ -110,7 +112,9 @@ def _of_parts(transformer: Any, at: Stage, names: Sequence[str]) -> Iterator[Sta
         used = columns_of(columns, known)
         places = [known.index(name) for name in used]
         at_first = not at.before and set(used).issubset(names)  # a row has no unused columns
-        of_row = tuple(names.index(name) if at_first else at.column(known.index(name)) for name in used)
+        of_row = tuple(
+            names.index(name) if at_first else at.column(known.index(name)) for name in used
+        )
         within = _selected(at, places, used, single=isinstance(columns, str | int))
         yield from _of_steps(list(steps_of(made)), replace(within, columns=of_row), names)
 

@@ -21,6 +21,7 @@ class Unchanged:
         self._parts = [_held(vars(one)) for one in _parts(estimator)]
 
     def __call__(self) -> bool:
+        """Return whether nothing was replaced."""
         try:
             return all(all(map(is_, get(now), held)) for now, get, held in self._parts)
         except KeyError:

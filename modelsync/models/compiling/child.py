@@ -102,7 +102,7 @@ def main(job: Path, events: int) -> None:
     withhold(events)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     prefer_as_oom_victim()
-    limit_memory()
+    limit_memory(content["processes"])
     patches.install()
     zygote = Zygote(content["timeout"], content["tolerance"], events)
     tasks = content["tasks"]

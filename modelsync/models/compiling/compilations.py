@@ -89,6 +89,7 @@ class _Work:
                     self.limits.each,
                     self.limits.tolerance,
                     self.pythons.get(environment),
+                    processes=count,
                 )
                 for part in range(count)
             ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from modelsync.errors import ModelBroken
 from modelsync.files import remove_tree
 from modelsync.models.artefacts.format import LoadedArtefact
+from modelsync.models.check import class_compilation
 from modelsync.models.compilation import Compilation
 from modelsync.models.compiled import choice, fingerprint
 from modelsync.models.compiled.answering import ARTEFACT
@@ -27,12 +28,13 @@ def compile_model(spec: ModelSpec, folder: Path, tolerance: float) -> Compilatio
     It exists afterwards only if a form of them is to serve. Never raises what model code or a
     library raises: the reason says that then. Raises OSError if the disk fails.
     """
-    folder.mkdir(parents=True)
     try:
         found = _compiled(spec, folder, tolerance)
     except Exception as error:  # noqa: BLE001  the edge of a compilation
         text = " ".join(str(error).split())
         found = Compilation("refused", f"{type(error).__name__}: {text}")
+    if not folder.is_dir():
+        return replace(found, reason=found.reason[:MAX_REASON])
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     if found.state == "compiled" and size:
         fingerprint.write(folder)
@@ -43,13 +45,16 @@ def compile_model(spec: ModelSpec, folder: Path, tolerance: float) -> Compilatio
 
 
 def _compiled(spec: ModelSpec, folder: Path, tolerance: float) -> Compilation:
+    if not spec.artefact:
+        given = class_compilation.compile_class(spec, folder, tolerance)
+        return given or Compilation("refused", "it gives no estimator to modelsync.compiled")
     try:
         model = loader.load(spec)
     except ModelBroken as error:  # it did load in the check
         return Compilation("refused", f"it does not load in the compile process: {error}")
     artefact: LoadedArtefact = model.ready
     size = (spec.path / spec.artefact).stat().st_size
-    (folder / ARTEFACT).mkdir()
+    (folder / ARTEFACT).mkdir(parents=True)
     examples = [one.variables for one in model.examples if one.status is None]
     found = model.context.run(
         choice.choose, artefact, examples, folder / ARTEFACT, tolerance=tolerance

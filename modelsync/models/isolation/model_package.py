@@ -49,13 +49,15 @@ _import_module = importlib.import_module
 class Package:
     """The modules of one model: those of its folder, and the shared ones that it imports.
 
-    `loads`: the model is being loaded, and may add folders to `sys.path`.
+    `loads`: the model is being loaded, and may add folders to `sys.path`. `at_close`: called when
+    it has failed or is unloaded.
     """
 
     def __init__(self, roots: SearchRoots, name: str) -> None:
         self.roots = roots
         self.name = name
         self.loads = False
+        self.at_close: list[Callable[[], None]] = []
         self.builtins = {**vars(builtins), "__import__": self._resolve}
         self._path = [place for place in sys.path if place not in {"", "."}]
         self._full: dict[str, str | None] = {}
@@ -187,6 +189,8 @@ class Package:
             vars(sys.modules.pop(name)).clear()
         if (root := sys.modules.get(ROOT)) is not None:
             vars(root).pop(self.name.removeprefix(PREFIX), None)
+        for call in self.at_close:
+            call()
 
 
 # --- modules in files -----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from modelsync.models.model_warnings import ModelWarning
@@ -80,6 +81,29 @@ def of_version(fitted: FittedVersion) -> tuple[ModelWarning, ...]:
         return ()
     message = f"version {fitted.number} was fitted with {libraries.shown(found)}"
     return (ModelWarning("library-version", message, hint="fit it again"),)
+
+
+def untested(found: Iterable[ModelWarning]) -> tuple[ModelWarning, ...]:
+    """Return the warnings of a model that has no example.
+
+    An estimator of another version may load and answer wrongly: a forest of scikit-learn 1.3 has
+    probabilities above 1 in 1.9.
+    """
+    return tuple(
+        replace(one, hint=f"{one.hint}; no example tells whether it still answers the same")
+        if one.kind == "library-version"
+        else one
+        for one in found
+    )
+
+
+def explained(fault: Fault, found: Iterable[ModelWarning]) -> Fault:
+    """Return the fault with such a warning as its hint, unless its cause is another one."""
+    about = next((one for one in found if one.kind == "library-version"), None)
+    missing = re.search(r"No module named '([^'.]+)", fault.message)
+    if about is None or (missing and missing[1] not in ("sklearn", "_loss")):
+        return fault
+    return replace(fault, hint=f"it {about.message.partition(': ')[0]}: {_HINT}")
 
 
 def refused(found: Iterable[ModelWarning], mismatch: Mismatch) -> Fault | None:

@@ -113,9 +113,7 @@ def load(
         import_hooks.close_package(package.name)
         raise
     except BaseException as error:  # noqa: BLE001 - model code: SystemExit is the model's fault
-        fault = from_exception(error, spec, "load")
-        if spec.artefact and not fault.file:
-            fault = replace(fault, file=spec.artefact)
+        fault = _fault(error, spec)
         import_hooks.close_package(package.name)
         cause = error if isinstance(error, ArtifactCorrupt | VersionRefused) else None
         raise ModelBroken(fault) from cause
@@ -123,6 +121,11 @@ def load(
         fork_guard.end_if_forked()  # a process that `__init__` has forked returns to here
     model.context = context
     return model
+
+
+def _fault(error: BaseException, spec: ModelSpec) -> Fault:
+    fault = from_exception(error, spec, "load")
+    return replace(fault, file=spec.artefact) if spec.artefact and not fault.file else fault
 
 
 def unload(model: LoadedModel) -> None:
@@ -151,11 +154,23 @@ class Stored:
 
 def _load(spec: ModelSpec, path: Path, package: Package, stored: Stored | None) -> LoadedModel:
     with library_versions.watching() as noted:
-        model = _artefact(spec, path) if spec.artefact else _instance(spec, path, package, stored)
+        try:
+            model = (
+                _artefact(spec, path) if spec.artefact else _instance(spec, path, package, stored)
+            )
+        except (ArtifactCorrupt, VersionRefused, ModelBroken):
+            raise
+        except Exception as error:
+            if found := library_versions.described(noted):
+                fault = library_versions.explained(_fault(error, spec), found)
+                raise ModelBroken(fault) from error
+            raise
     model.warnings += library_versions.described(noted)
     if stored:
         model.warnings += library_versions.of_version(stored.fitted)
     model.examples = examples.read(path)
+    if not model.examples:
+        model.warnings = library_versions.untested(model.warnings)
     model.package = package.name
     return model
 
@@ -192,6 +207,13 @@ def _artefact(spec: ModelSpec, path: Path) -> LoadedModel:
 
 def _instance(spec: ModelSpec, path: Path, package: Package, stored: Stored | None) -> LoadedModel:
     """Load a model that is code: import the module, make the instance, bind its methods."""
+    if spec.compiled:
+        # Here: only what has been compiled needs it.
+        from modelsync.models.compiled import estimator_forms
+
+        # Before the model's code, which finds the forms by what its estimators hold.
+        estimator_forms.open_folder(package.name, spec.compiled)
+        package.at_close.append(partial(estimator_forms.close, package.name))
     with process_state.restored_modules():
         module = package.load(FILE.removesuffix(".py"))
     kind = getattr(module, spec.class_name or spec.function, None)

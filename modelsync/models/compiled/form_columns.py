@@ -1,0 +1,23 @@
+"""The columns that a compiled form of an estimator takes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from modelsync.models.artefacts.column_kinds import ColumnKind
+from modelsync.models.compiled.compiled_model import Column
+from modelsync.models.compiled.compiler import Target
+
+
+def of(target: Target) -> tuple[Column, ...]:
+    """Return the columns of the inputs of an estimator, in their order."""
+    return tuple(
+        Column(name, _dtype(kind), kind.nullable)
+        for name, kind in zip(target.names, target.kinds, strict=True)
+    )
+
+
+def _dtype(kind: ColumnKind) -> Literal["float64", "bool", "str"]:
+    if kind.dtype == "bool":
+        return "bool"
+    return "str" if kind.dtype in ("object", "category") else "float64"
