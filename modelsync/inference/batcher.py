@@ -124,6 +124,10 @@ class SequentialCaller(RequestQueue):
     """The queue of a model that takes one request at a time."""
 
     def _call(self, pending: Sequence[Pending]) -> None:
+        """Call the model for one request after the other, and deliver the outcomes together.
+
+        After `MAX_TURN` the others wait for the next turn of the loop.
+        """
         model, codec = self.model, self.codec
         called: list[Pending] = []
         outcomes: list[RawOutcome] = []
