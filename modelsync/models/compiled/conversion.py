@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ def graph(steps: Sequence[Any], width: int, outputs: Sequence[int], *, single: b
 
     _add_converters()
     kind = FloatTensorType if single else DoubleTensorType
+    steps = list(map(_convertible, steps))
     pipeline = Pipeline([(f"step{place}", step) for place, step in enumerate(steps)])
     whole = pipeline if len(steps) > 1 else steps[0]
     given = [("x", kind([None, width]))]
@@ -51,6 +53,15 @@ def graph(steps: Sequence[Any], width: int, outputs: Sequence[int], *, single: b
         raise NotCompilable(_told(error)) from error
     found: bytes = pruned.SerializeToString()
     return found
+
+
+def _convertible(step: Any) -> Any:
+    """Return a step as skl2onnx takes it; what it predicts is the same."""
+    if not getattr(step, "flatten_transform", False):
+        return step
+    changed = copy.copy(step)
+    changed.flatten_transform = False
+    return changed
 
 
 def _told(error: BaseException) -> str:
