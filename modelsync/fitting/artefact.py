@@ -14,6 +14,7 @@ from modelsync import json_text
 from modelsync.errors import JobFailed
 from modelsync.fitting.messages import FitJob, FitResult
 from modelsync.models import results
+from modelsync.models.compiled.estimator import unwrapped
 from modelsync.models.serializers import registry
 from modelsync.models.serializers.serializer import Owner
 from modelsync.models.training.trainable import Fitted
@@ -37,9 +38,10 @@ class Saver:
         Raises JobFailed of stage `serialise` if the format cannot hold it.
         """
         owner = replace(self.owner, inputs=fitted.inputs)
-        serializer = registry.choose(fitted.model, self.wanted, owner)
+        model = unwrapped(fitted.model)
+        serializer = registry.choose(model, self.wanted, owner)
         file = self.job.output / f"{name}{serializer.suffix}"
-        libraries = registry.dump(serializer, fitted.model, file, owner)
+        libraries = registry.dump(serializer, model, file, owner)
         return FitResult(
             serializer.name,
             file.name,

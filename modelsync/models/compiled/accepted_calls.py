@@ -1,12 +1,11 @@
-"""Which calls of an estimator its compiled form answers, and how the columns of the form are read
-from what a call is given. Everything else is for the estimator.
+"""Which calls of an estimator its compiled form answers, and how the rows of the form are read from
+what a call is given. Everything else is for the estimator.
 """
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,8 +16,14 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
+MOST_ROWS = 1000
+"""Rows of a call that a form answers: an estimator computes large tables as fast."""
+
 MAX_LAYOUTS = 64
 """Orders of columns, and types of a column, that are remembered."""
+
+LARGEST = 2**53
+"""Up to it each integer is a number of 64 bits."""
 
 _NUMBERS = frozenset({int, float})
 
@@ -58,7 +63,7 @@ class AcceptedCalls:
 
 
 class CallReader:
-    """Reads the columns of a form from what `predict` is given; it copies no numbers."""
+    """Reads the rows of a form from what `predict` is given."""
 
     def __init__(self, calls: AcceptedCalls) -> None:
         self._calls = calls
@@ -68,8 +73,8 @@ class CallReader:
         self._last: tuple[Any, list[int]] | None = None
         self._converters: list[dict[Any, Convert | None]] = [{} for _ in calls.columns]
 
-    def columns(self, x: Any) -> list[Array]:
-        """Return one array of shape (rows,) for each column of the form.
+    def rows(self, x: Any) -> list[Any]:
+        """Return the rows, each with one value for each column of the form.
 
         Raises NotProven if the estimator must answer: it alone knows whether `x` is an error.
         """
@@ -84,12 +89,12 @@ class CallReader:
 
     # --- DataFrames -------------------------------------------------------------------------------
 
-    def _of_frame(self, frame: Any) -> list[Array]:
-        if not len(frame):
-            raise NotProven("a DataFrame without rows")
+    def _of_frame(self, frame: Any) -> list[Any]:
+        if not 0 < len(frame) <= MOST_ROWS:
+            raise NotProven("a DataFrame without rows, or with many")
         places = self._places(frame.columns)
         column = _column_of(frame)
-        found = []
+        found: list[list[Any]] = []
         for place, converters in zip(places, self._converters, strict=True):
             values = column(place)
             kind = values.dtype
@@ -97,8 +102,8 @@ class CallReader:
                 convert = converters[kind]
             except KeyError:
                 convert = self._converter(len(found), kind)
-            found.append(convert(values) if convert else values)
-        return found
+            found.append(convert(values.tolist()) if convert else values.tolist())
+        return list(zip(*found, strict=True))
 
     def _places(self, labels: Any) -> list[int]:
         """Return where the columns of the form are in a DataFrame with these labels."""
@@ -141,21 +146,19 @@ class CallReader:
 
     # --- arrays -----------------------------------------------------------------------------------
 
-    def _of_array(self, array: Array) -> list[Array]:
+    def _of_array(self, array: Array) -> list[Any]:
         calls = self._calls
-        if array.ndim != 2 or array.shape[1] != calls.width or not len(array):
+        if array.ndim != 2 or array.shape[1] != calls.width or not 0 < len(array) <= MOST_ROWS:
             raise NotProven("an array of another shape")
         name = str(array.dtype)
         if name not in calls.arrays:
             raise NotProven(f"an array of type {name}")
-        columns = [array[:, place] for place in self._order]
-        if name != "object":
-            return columns
-        each = (converter(column, name) for column in calls.columns)
-        return [
-            convert(values) if convert else values
-            for convert, values in zip(each, columns, strict=True)
-        ]
+        columns = []
+        for column in calls.columns:
+            convert = converter(column, name)
+            values = array[:, column.place].tolist()
+            columns.append(convert(values) if convert else values)
+        return list(zip(*columns, strict=True))
 
 
 def _pandas() -> Any:
@@ -182,50 +185,43 @@ def _as_array(rows: list[Any]) -> Array:
 
 # --- the values of a column -----------------------------------------------------------------------
 
-Convert = Callable[[Any], Any]
+Convert = Callable[[list[Any]], list[Any]]
+"""Checks the values of a column, and returns them as a row of the form has them."""
 
 
 def converter(column: AcceptedColumn, kind: str) -> Convert | None:
-    """Return how values of a type, by its name, become an array of the form; None: as they are."""
+    """Return how values of a type, by its name, are checked; None: all of them are proven."""
     if column.text:
-        null = column.null
-        return (lambda values: _texts(values, null)) if kind == "object" else _objects
-    return _numbers if kind == "object" else None
-
-
-def _objects(values: Any) -> Array:
-    """Return texts in a type of pandas' own as objects; a missing one, which is NaN there, as
-    None.
-    """
-    import numpy as np
-
-    found: Array = np.array(values, dtype=object)
-    return _without_nan(found) if not _STR.issuperset(map(type, found)) else found
-
-
-def _without_nan(values: Array) -> Array:
-    values[[type(value) is float and math.isnan(value) for value in values]] = None
-    return values
+        null = column.null if kind == "object" else "nan"  # of pandas' own types
+        return lambda values: _texts(values, null)
+    if kind == "object":
+        return _numbers
+    return _integers if kind in ("int64", "uint64") else None
 
 
 _STR = frozenset({str})
 
 
-def _texts(values: Array, null: str) -> Array:
-    """Return objects that are texts, with None for a missing one."""
+def _texts(values: list[Any], null: str) -> list[Any]:
+    """Return texts, and None for a missing one."""
     if _STR.issuperset(map(type, values)):
         return values
-    if null == "nan" and not any(value is None for value in values):
-        return _without_nan(values.copy())
-    if null == "none" and not any(type(value) is float for value in values):
-        return values
-    raise NotProven("a value that is no text")
+    for value in values:
+        missing = "none" if value is None else "nan" if value != value else ""
+        if type(value) is not str and missing != null:
+            raise NotProven("a value that is no text")
+    return [value if type(value) is str else None for value in values]
 
 
-def _numbers(values: Sequence[Any]) -> Array:
-    """Return objects that are numbers as an array."""
-    import numpy as np
-
+def _numbers(values: list[Any]) -> list[Any]:
+    """Return objects that are numbers; NaN is one, None is not."""
     if not _NUMBERS.issuperset(map(type, values)):
         raise NotProven("a value that is no number")
-    return np.array(values, dtype=np.float64)
+    return values
+
+
+def _integers(values: list[Any]) -> list[Any]:
+    """Return integers that are doubles too."""
+    if max(values) > LARGEST or min(values) < -LARGEST:
+        raise NotProven("a large integer")
+    return values

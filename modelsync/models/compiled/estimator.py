@@ -1,4 +1,4 @@
-"""What `modelsync.compiled` returns: the estimator that it was given, answered by a compiled form."""
+"""What `modelsync.compiled` returns: an estimator whose compiled form answers in its place."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def _kind_of(kind: type) -> type[CompiledEstimator]:
     found = _kinds.get(kind)
     if found is None:
         special = {name: _forwarder(name) for name in FORWARDED if hasattr(kind, name)}
-        found = _kinds[kind] = _Kind("CompiledEstimator", (CompiledEstimator,), special | {
-            "__slots__": (), "__module__": __name__, "__doc__": CompiledEstimator.__doc__,
-        })  # fmt: skip
+        own = {"__slots__": (), "__module__": __name__, "__doc__": CompiledEstimator.__doc__}
+        made: Any = _Kind("CompiledEstimator", (CompiledEstimator,), special | own)
+        found = _kinds[kind] = made
     return found
 
 
@@ -76,6 +76,10 @@ class CompiledEstimator(metaclass=_Kind):
     """
 
     __slots__ = ("__weakref__", "__wrapped__", "_answering", "_methods")
+
+    __wrapped__: Any
+    _answering: Answering
+    _methods: dict[str, Callable[..., Any]]
 
     def __init__(self, estimator: Any, answering: Answering) -> None:
         set_own = object.__setattr__
@@ -103,7 +107,7 @@ class CompiledEstimator(metaclass=_Kind):
     def __delattr__(self, name: str) -> None:
         delattr(self.__wrapped__, name)
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:  # of `isinstance`
         return type(self.__wrapped__)
 

@@ -12,17 +12,16 @@ from typing import Any
 
 from modelsync.errors import ModelBroken
 from modelsync.models.artefacts import estimators
-from modelsync.models.artefacts.target import Target
+from modelsync.models.artefacts.format import Features
 from modelsync.models.compilation import Compilation
 from modelsync.models.compiled import (
-    call_tables,
     choice,
     compiled_model,
     estimator_form,
     proof_rows,
 )
 from modelsync.models.compiled.call_proof import CallProof, NotEqual
-from modelsync.models.compiled.estimator_form import EstimatorForm
+from modelsync.models.compiled.call_tables import CallTables
 from modelsync.models.compiled.estimator_forms import ByForm
 from modelsync.models.compiled.proof import Proof
 from modelsync.models.compiled.recording import RecordedEstimator
@@ -49,39 +48,35 @@ def compile_recorded(recorded: RecordedEstimator, folder: Path, tolerance: float
         return Compilation("refused", str(error))
     if artefact.target is None:
         return Compilation("refused", f"{kind} does not take columns")
-    target = artefact.target
-    rows = _rows(recorded, target)
-    found = choice.choose(artefact, rows, folder, tolerance=tolerance)
+    given = [x for _, x in recorded.calls]
+    rows = [row for x in given for row in CallTables.of(artefact.target).rows(x)]
+    variables = [_variables(artefact.features, row) for row in rows]
+    found = choice.choose(artefact, variables, folder, tolerance=tolerance)
     if found.state != "compiled":
         return found
-    made = proof_rows.make(target, examples=rows)
-    calls = CallProof(target, compiled_model.load(folder), made, tolerance)
+    made = proof_rows.make(artefact.target, examples=rows)
+    calls = CallProof(artefact.target, compiled_model.load(folder), made, tolerance)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            proven = calls.run(recorded.calls)
-            found = _measured(found, proven, calls)
+        proven = calls.run(given)
     except NotEqual as error:
-        return _refused(found, folder, str(error))
+        return _refused(found, folder, "called by the class it differs", str(error))
+    found = _measured(found, proven, calls)
     if (found.speedup or 0) <= 1:
-        reason = f"compiled it is not faster: {found.speedup:.2f} times as fast with one row"
-        return _refused(found, folder, reason)
-    form = EstimatorForm(calls.model, calls.accepted, outline, found)
-    estimator_form.save(form, folder)
+        return _refused(found, folder, "the estimator itself is faster when the class calls it")
+    estimator_form.save(calls.form(outline), found, folder)
     return found
 
 
-def _refused(found: Compilation, folder: Path, reason: str) -> Compilation:
+def _refused(found: Compilation, folder: Path, reason: str, difference: str = "") -> Compilation:
     rmtree(folder)
-    return Compilation("refused", reason, rows=found.rows, difference=reason)
+    return replace(found, state="refused", reason=reason, difference=difference, size=0)
 
 
-def _rows(recorded: RecordedEstimator, target: Target) -> list[tuple[Any, ...]]:
-    """Return the rows with which the examples have called an estimator."""
-    labels = tuple(map(str, getattr(recorded.estimator, "feature_names_in_", ())))
-    width = int(getattr(recorded.estimator, "n_features_in_", len(labels)))
-    at = call_tables.places(target, labels, width)
-    return [row for _, x in recorded.calls for row in call_tables.rows_of(x, target, at)]
+def _variables(features: Features, row: Sequence[Any]) -> dict[str, Any]:
+    """Return the `variables` of a row."""
+    if features.given == "place":
+        return {"x": list(row)}
+    return dict(zip(features.names, row, strict=True))
 
 
 # --- how much faster ------------------------------------------------------------------------------
@@ -90,27 +85,22 @@ def _rows(recorded: RecordedEstimator, target: Target) -> list[tuple[Any, ...]]:
 def _measured(found: Compilation, proven: Proof, calls: CallProof) -> Compilation:
     """Return what is known, with how many times faster the calls of the class are."""
     numbers = (found.max_difference, proven.max_difference)
-    largest = max((one for one in numbers if one is not None), default=None)
-    return replace(
-        found,
-        speedup=_speedup(calls, 1),
-        speedup_batch=_speedup(calls, 16),
-        rows=max(found.rows, proven.rows),
-        max_difference=largest,
-    )
+    largest = max((float(one) for one in numbers if one is not None), default=None)
+    alone, batch = _speedup(calls, 1), _speedup(calls, 16)
+    return replace(found, speedup=alone, speedup_batch=batch, max_difference=largest)
 
 
 def _speedup(calls: CallProof, count: int) -> float:
     """Return how many times less processor time a call of the form takes, with so many rows."""
     estimator = calls.target.estimator
-    rows = list(calls.rows[:count])
-    x = calls.tables.make(rows, calls.base)
+    x = calls.tables.make(calls.rows[:count], calls.usual)
     name = next(reversed(calls.accepted.methods))
     original = getattr(estimator, name)
-    form = ByForm(EstimatorForm(calls.model, calls.accepted), estimator)
-    before = _seconds(lambda: original(x))
-    after = _seconds(lambda: form.answer(name, x, original))
-    return round(before / after, 2)
+    form = ByForm(calls.form(), estimator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = _seconds(lambda: original(x))
+    return round(before / _seconds(lambda: form.answer(name, x, original)), 2)
 
 
 def _seconds(call: Callable[[], Any]) -> float:

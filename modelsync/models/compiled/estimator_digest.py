@@ -58,10 +58,9 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         """Give the digest the fields of records, one after the other."""
-        kind = getattr(obj, "dtype", None)
-        names = getattr(kind, "names", None)
-        if not names or kind.hasobject or type(obj).__module__ != "numpy":
+        kind: Any = getattr(obj, "dtype", None)
+        if not getattr(kind, "names", None) or kind.hasobject or type(obj).__module__ != "numpy":
             return NotImplemented
-        for name in names:
+        for name in kind.names:
             self._sink.write(obj[name].tobytes())
         return str, (f"{obj.shape} {kind}",)

@@ -35,15 +35,15 @@ class EstimatorForm:
         self.methods = frozenset(calls.methods)
         self.outline = outline
         self.compilation = compilation
-        self._run = model.run
-        self._columns = CallReader(calls).columns
+        self._answer = model.answer
+        self._rows = CallReader(calls).rows
 
     def answer(self, name: str, x: Any, classes: Any) -> Any:
         """Return what the method `name` returns for `x`; `classes`: the estimator's, None without.
 
         Raises NotProven for what the estimator must answer, and what the back-end raises.
         """
-        found = self._run(self._columns(x))
+        found = self._answer(self._rows(x))
         kind = self.calls.methods[name]
         if name == "predict_proba":
             return _typed(found.scores, kind)
@@ -77,12 +77,12 @@ def is_saved(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
-def save(form: EstimatorForm, folder: Path) -> None:
+def save(form: EstimatorForm, compilation: Compilation, folder: Path) -> None:
     """Write what `load` reads, beside the files of the compiled model. Raises OSError."""
     content = {
         "outline": form.outline,
         "calls": to_json(form.calls),
-        "compilation": to_json(form.compilation),
+        "compilation": to_json(compilation),
     }
     (folder / FILE).write_text(json.dumps(content), "utf-8")
 

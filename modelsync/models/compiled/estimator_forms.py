@@ -26,11 +26,16 @@ class Answering(Protocol):
     """What answers for an estimator.
 
     `methods`: the names of those that `answer` takes in the place of the estimator's own.
-    `compilation`: whether there is a compiled form.
+    `compilation`: whether a compiled form answers.
     """
 
-    methods: frozenset[str]
-    compilation: Compilation
+    @property
+    def methods(self) -> frozenset[str]:
+        """Those of the estimator."""
+
+    @property
+    def compilation(self) -> Compilation:
+        """Whether there is one, and why not."""
 
     def answer(self, name: str, x: Any, original: Callable[[Any], Any]) -> Any:
         """Call the method `name` with `x`; `original` is the estimator's own.

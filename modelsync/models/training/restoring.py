@@ -102,7 +102,7 @@ class _Digest(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         self.sha256.update(data)
-        return len(data)
+        return memoryview(data).nbytes  # a PickleBuffer, of a large array, has no length
 
 
 def model_of(instance: Any) -> Any:
