@@ -32,9 +32,9 @@ COMPILED = Compilation(
 )
 REFUSED = Compilation(
     "refused",
-    "no form answers the same",
+    "1 of 40 rows differ; the first is <17>: it is yes, compiled no",
     rows=40,
-    difference="<row 17>: the label is no, of the estimator yes",
+    difference="onnxruntime: 1 of 40 rows differ; the first is <17>: it is yes, compiled no",
 )
 OFF = Compilation("off", "MODELSYNC_COMPILE is off")
 SUMMARY = (
@@ -81,7 +81,7 @@ def test_a_model_says_how_it_was_proven_or_why_it_is_not_compiled(client: FlaskC
     refused = read(client.get("/models/Echo"))["compiled"]
     assert (refused["state"], refused["backend"], refused["speedup"]) == ("refused", None, None)
     assert refused["summary"] == (
-        "not compiled: no form answers the same; <row 17>: the label is no, of the estimator yes"
+        "not compiled: 1 of 40 rows differ; the first is <17>: it is yes, compiled no"
     )
     for name in ("Raises", "Broken"):  # the one has no estimator, the other does not serve
         assert read(client.get(f"/models/{name}"))["compiled"] is None
@@ -108,7 +108,7 @@ def test_the_list_tells_it_of_all(client: FlaskClient) -> None:
         assert listed[name] == read(client.get(f"/models/{name}"))["compiled"]
     page = " ".join(client.get("/models/", headers=BROWSER).text.split())
     assert f'<p class="reason">C{SUMMARY[1:]}</p>' in page
-    assert "Not compiled: no form answers the same; &lt;row 17&gt;: the label is no" in page
+    assert "Not compiled: 1 of 40 rows differ; the first is &lt;17&gt;: it is yes" in page
     assert page.count("ompiled: ") == 2
     assert "MODELSYNC_COMPILE" not in page
 
@@ -145,6 +145,6 @@ def test_a_form_that_does_not_load_here_is_not_said_to_answer(service: Service) 
 def test_the_reference_shows_it_in_a_browser(service: Service) -> None:
     with served(service) as url:
         assert f">C{SUMMARY[1:]}</p>" in dom(f"{url}/models/docs#Add")
-        assert "Not compiled: no form" in dom(f"{url}/models/docs#Echo")
+        assert "Not compiled: 1 of 40 rows" in dom(f"{url}/models/docs#Echo")
         shown = dom(f"{url}/models/docs#Raises")
         assert 'id="compiled" hidden=""' in shown
