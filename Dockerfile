@@ -1,7 +1,7 @@
 # modelsync in a container: `make image`, or `docker build -t modelsync .`
 # Pin the base by digest: --build-arg BASE=docker.io/library/python:3.11-slim@sha256:...
 ARG BASE=docker.io/library/python:3.11-slim
-FROM ${BASE}
+FROM ${BASE} AS libraries
 
 # git and ssh follow the repository; tini reaps what models leave behind and passes signals on.
 RUN apt-get update \
@@ -30,10 +30,25 @@ COPY requirements.txt requirements.lock requirements-models.tx[t] ./
 RUN --mount=type=cache,target=/var/cache/modelsync XDG_CACHE_HOME=/var/cache/modelsync \
     scripts/libraries.sh /opt/modelsync create lock=requirements.lock models=requirements.lock compile
 
-COPY pyproject.toml README.md LICENSE ./
+# The package. Unless COMPILED is empty, its predict path is compiled by mypyc; the compiler stays in this stage.
+FROM libraries AS package
+ARG COMPILED=1
+RUN [ -z "$COMPILED" ] || { apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && { python3 -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null \
+         || apt-get install --yes --no-install-recommends libpython3-dev; } \
+    && rm -rf /var/lib/apt/lists/*; }
+COPY scripts/extension_modules.py scripts/
+COPY pyproject.toml README.md LICENSE requirements-dev.txt ./
 COPY modelsync modelsync
 RUN --mount=type=cache,target=/var/cache/modelsync XDG_CACHE_HOME=/var/cache/modelsync \
-    scripts/libraries.sh /opt/modelsync package compile && rm -rf build *.egg-info modelsync scripts
+    if [ -n "$COMPILED" ]; then step=compiled; else step=build; fi \
+    && scripts/libraries.sh /opt/modelsync "$step=/dist"
+
+FROM libraries
+COPY --from=package /dist dist
+RUN --mount=type=cache,target=/var/cache/modelsync XDG_CACHE_HOME=/var/cache/modelsync \
+    scripts/libraries.sh /opt/modelsync wheel="$(echo dist/*.whl)" compile && rm -rf dist modelsync scripts
 
 # Served when no gitPath is set.
 COPY models_serve models_serve

@@ -9,7 +9,7 @@ TESTS := -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2))) --dist wor
 APART := image or cluster or isolation or training or airflow or compose or jobs or clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-long test-isolation test-torchscript test-training test-airflow test-compose test-jobs test-swaps test-wheel coverage check bench bench-peers image test-image cluster \
+.PHONY: help setup run test test-slow test-long test-isolation test-torchscript test-training test-airflow test-compose test-jobs test-swaps test-wheel test-mypyc wheel-compiled coverage check bench bench-peers image test-image cluster \
         cluster-down test-cluster generated lock manifests release-check helm4 s3-server lfs-server client-tools test-clients airflow compose \
         compose-down compose-native compose-tool demo-continuous examples format clean
 
@@ -59,6 +59,12 @@ test-swaps: setup  ## 100 swaps (or MODELSYNC_TEST_SWAPS) under keep-alive load,
 
 test-wheel:  ## tests against the built wheel, in an environment of its own; PYTHON=python3.13 for another one
 	scripts/test_wheel.sh
+
+test-mypyc: setup  ## the predict path compiled by mypyc: its wheel, built and tested as above, about 5 minutes
+	COMPILED=1 scripts/test_wheel.sh
+
+wheel-compiled: setup  ## a wheel of this platform in dist/, its predict path compiled by mypyc; needs a C compiler
+	scripts/libraries.sh .venv compiled=dist
 
 coverage: setup  ## all tests of `make test test-long`, and which lines they ran
 	rm -f .coverage .coverage.*

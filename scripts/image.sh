@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the container image with whatever builder is here: `scripts/image.sh [TAG]`, by default modelsync:latest.
 #
-# BASE=image@digest chooses another base. The host's own pip configuration, package sources and certificates are lent to
+# BASE=image@digest chooses another base, COMPILED= (empty) an image whose predict path is not compiled. The host's own pip configuration, package sources and certificates are lent to
 # the build where the builder can mount files (buildah, podman), and are not left in the image.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -9,6 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tag=${1:-modelsync:latest}
 arguments=(--tag "$tag" --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || true)")
 [[ -n ${BASE:-} ]] && arguments+=(--build-arg "BASE=$BASE")
+[[ -n ${COMPILED+set} ]] && arguments+=(--build-arg "COMPILED=$COMPILED")
 
 lent=()
 lend() { [[ -e $1 ]] && lent+=(--volume "$(realpath "$1"):$2:ro"); return 0; }

@@ -7,7 +7,8 @@
 #   interpreter=TEXT   a note in VENV/.interpreter of what it was made of, for a later run if this one is cut short
 #   lock=FILE          what a lock file names, verified by its hashes
 #   models=FILE        requirements-models.txt, if it is there, which may not change what FILE, a lock file, names
-#   editable           modelsync itself, as this folder; wheel=FILE: from a wheel; package: as a copy of this folder
+#   editable           modelsync itself, as this folder; wheel=FILE: from a wheel
+#   build=FOLDER       a wheel of modelsync, for that; compiled=FOLDER: one with extension modules, which needs a compiler
 #   compile            bytecode of all files but tests
 #   warm               bytecode of what the service and the examples import, which takes a fifth of that time
 set -euo pipefail
@@ -66,6 +67,22 @@ modelsync() {
     install --no-deps "$@" || fail "$tool could not install modelsync itself; its message is above"
 }
 
+build() {  # build FOLDER TREE: a wheel of the project in TREE
+    if [[ $tool == uv ]]; then
+        uv build --quiet --wheel --out-dir "$1" "$2"
+    else
+        "$venv/bin/python" -m pip wheel --quiet --no-deps --wheel-dir "$1" "$2"
+    fi || fail "$tool could not build modelsync; its message is above"
+}
+
+compiled() {
+    local tree
+    tree=$(mktemp -d)
+    "$python" -m scripts.extension_modules "$tree/modelsync"
+    build "$1" "$tree/modelsync"
+    rm -rf "$tree"
+}
+
 bytecode() { "$venv/bin/python" -m compileall -qq "$@" || true; }
 
 # Python writes bytecode as it imports, but one file after the other, each process again while there is none, and never
@@ -87,7 +104,8 @@ for step in "$@"; do
         models=*) of_models "${step#*=}" ;;
         editable) modelsync --editable . ;;
         wheel=*) modelsync "${step#*=}" ;;
-        package) modelsync . ;;
+        build=*) build "${step#*=}" . ;;
+        compiled=*) compiled "${step#*=}" ;;
         compile) bytecode -j 0 -x /tests/ "$venv/lib"; [[ ! -d modelsync ]] || bytecode modelsync ;;
         warm) warm ;;
         *) fail "libraries.sh: no such step: $step" ;;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs tests against the wheel: it is built, installed into an environment outside of this folder, and tested from a copy
-# of the repository that has no modelsync/. `scripts/test_wheel.sh [PYTEST ARGUMENT...]`; PYTHON chooses the interpreter.
+# of the repository that has no modelsync/. `scripts/test_wheel.sh [PYTEST ARGUMENT...]`; PYTHON chooses the interpreter,
+# and COMPILED=1 the wheel with extension modules (scripts/extension_modules.py).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -8,7 +9,12 @@ export PYTHON=${PYTHON:-python3}
 work=$(mktemp -d "${TMPDIR:-/tmp}/modelsync-wheel.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-"$PYTHON" -m scripts.uv build --quiet --wheel --out-dir "$work/dist" .
+tree=.
+if [[ -n ${COMPILED:-} ]]; then
+    tree=$work/tree
+    "$PYTHON" -m scripts.extension_modules "$tree"
+fi
+"$PYTHON" -m scripts.uv build --quiet --wheel --out-dir "$work/dist" "$tree"
 wheel=("$work"/dist/modelsync-*.whl)
 scripts/libraries.sh "$work/venv" create lock=requirements-dev.lock "wheel=${wheel[0]}" warm
 
@@ -21,6 +27,12 @@ cd "$work/repository"
 # releases, a runner, the migrations of the store. All else is the same code as in the checkout, where it is tested.
 chosen=(tests/cli tests/test_examples.py tests/api/test_pages.py tests/service/test_swap.py tests/models/test_scaffold.py)
 chosen+=(tests/models/test_generator.py tests/protocols tests/store/test_migrations.py tests/training/test_labels.py)
+# Of the extension modules, whatever runs through them, of services too: they are other code than the checkout's.
+if [[ -n ${COMPILED:-} ]]; then
+    chosen=(tests/test_extension_modules.py tests/server tests/inference tests/protocols tests/observability)
+    chosen+=(tests/models/test_results.py tests/service/test_{access_log,batching,ending,faults_hanging}.py)
+    chosen+=(tests/service/test_{faults_predicting,forks,hangs_in_c,rejected_requests,rows,swap}.py)
+fi
 [[ " $* " == *" tests/"* ]] && chosen=()
 unset PYTHONPATH
 "$work/venv/bin/python" -c 'import modelsync; print("testing", modelsync.__version__, "in", *modelsync.__path__)'

@@ -12,8 +12,11 @@ def version() -> None:
     from importlib import metadata
 
     from modelsync import __version__
+    from modelsync.extension_types import compiled
 
     parts = [
         f"{name} {metadata.version(name)}" for name in ("gunicorn", "flask", "uvloop", "pydantic")
     ]
+    if compiled():
+        parts.append("predict path compiled")
     click.echo(f"modelsync {__version__} (Python {platform.python_version()}, {', '.join(parts)})")

@@ -12,6 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from time import perf_counter
+from typing import Final
 
 from modelsync.errors import DeadlineExceeded, RequestError
 from modelsync.inference.codec import Codec
@@ -25,7 +26,7 @@ from modelsync.inference.row_calls import SeveralRows
 from modelsync.inference.thread_pool import PoolTask
 from modelsync.inference.timeouts import Ticket
 
-LARGE_BODY = 128 * 1024
+LARGE_BODY: Final = 128 * 1024
 """Bytes over which a request is never decoded in the event loop: 10 MB take it 0.1 s and more."""
 
 
@@ -124,6 +125,10 @@ class SequentialCaller(RequestQueue):
     """The queue of a model that takes one request at a time."""
 
     def _call(self, pending: Sequence[Pending]) -> None:
+        """Call the model for one request after the other, and deliver the outcomes together.
+
+        After `MAX_TURN` the others wait for the next turn of the loop.
+        """
         model, codec = self.model, self.codec
         called: list[Pending] = []
         outcomes: list[RawOutcome] = []

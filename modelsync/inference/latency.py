@@ -8,11 +8,12 @@ seconds. The check measures each model first; each worker corrects that by its o
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
-LOOP_MAX = 0.005
+LOOP_MAX: Final = 0.005
 """Seconds that a call in the loop may take."""
 
-INLINE_MAX = 30e-6
+INLINE_MAX: Final = 30e-6
 """Seconds of a call that costs no more than waking up the client who waits for it."""
 
 STRIKES = 3

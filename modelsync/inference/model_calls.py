@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from modelsync.errors import MalformedBody, ModelRaised, VariablesInvalid
+from modelsync.extension_types import mypyc_attr
 from modelsync.inference import row_calls
 from modelsync.inference.codec import Codec
 from modelsync.inference.interrupt import CallTimeout
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # imported with the first `async def`: it takes 3 MB
     import asyncio
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ModelCalls(ModelRunner):
     """The calls of a model in the thread that asks for them.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from modelsync.extension_types import mypyc_attr
 from modelsync.inference.latency import LatencyTracker
 from modelsync.inference.version_loading import RefusedVersion
 from modelsync.models.types import LoadedModel
@@ -13,6 +14,7 @@ RawOutcome = bytes | BaseException
 """The encoded result of one request, or the exception of the model, its validator or its result."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ModelRunner(ABC):
     """One model with one fitted version, ready to be called.
 

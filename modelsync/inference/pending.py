@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Protocol
+from typing import Final, Protocol
 
 from modelsync.inference.outcome import Done, Outcome
 
-MAX_BATCH = 256
+MAX_BATCH: Final = 256
 """Requests in one call; any more of them make the next call."""
 
-MAX_TURN = 0.001
+MAX_TURN: Final = 0.001
 """Seconds of calls after which the answers so far are delivered, and others are heard."""
 
 

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from time import monotonic, sleep
 
+from modelsync.extension_types import mypyc_attr
 from modelsync.inference.interrupt import (
     PATIENCE,
     cancel_interrupt,
@@ -33,6 +34,7 @@ EXIT_CODE = 70
 """Exit code of a worker that ended itself (EX_SOFTWARE of sysexits.h)."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Watchdog:
     """Watches the calls of one event loop. `interrupt_after` and `exit_after` are in seconds.
 

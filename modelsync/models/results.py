@@ -30,7 +30,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from modelsync import json_text
@@ -42,16 +42,16 @@ from modelsync.models.request_form import Rows
 from modelsync.models.simpler_values import is_text, simpler
 from modelsync.observability.redaction import redacted
 
-MAX_BYTES = 64 * 1024**2
+MAX_BYTES: Final = 64 * 1024**2
 """Bytes of an answer."""
 
 MAX_DEPTH = 200
 """Levels of nesting; orjson stops at 254."""
 
-_dumps = json_text.dumps
-_NUMPY = json_text.OPT_SERIALIZE_NUMPY
+_dumps: Final = json_text.dumps
+_NUMPY: Final = json_text.OPT_SERIALIZE_NUMPY
 # orjson writes numpy's NaT in nanoseconds as an instant, that of the integer which stands for it.
-_NAT = b"1677-09-21T00:12:43.145224"
+_NAT: Final = b"1677-09-21T00:12:43.145224"
 _INT64 = range(-(2**63), 2**64)
 
 

@@ -18,6 +18,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from modelsync import errors, json_text
 
@@ -37,7 +38,7 @@ REASONS = (
 )
 """Why a request got its answer: columns of a row. The server maps them to status codes."""
 
-BUCKETS = (
+BUCKETS: Final[Sequence[float]] = (
     0.0001,
     0.0005,
     0.001,
@@ -57,21 +58,21 @@ BUCKETS = (
 )
 """Upper bounds of the duration histogram in seconds; one more bucket holds all above."""
 
-FASTEST = BUCKETS[0]
+FASTEST: Final = BUCKETS[0]
 
-BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+BATCH_SIZES: Final[Sequence[int]] = (1, 2, 4, 8, 16, 32, 64, 128)
 """Upper bounds of the histogram of requests per call, for models that take batches.
 
 One more bucket holds all above.
 """
 
-COLUMN = {reason: 1 + index for index, reason in enumerate(REASONS)}
-OK_COLUMN = COLUMN[OK]
-OTHER_COLUMN = COLUMN[OTHER]
-SUM = 1 + len(REASONS)
-FIRST_BUCKET = SUM + 1
-FIRST_BATCH = FIRST_BUCKET + len(BUCKETS) + 1
-BATCHED = FIRST_BATCH + len(BATCH_SIZES) + 1
+COLUMN: Final = {reason: 1 + index for index, reason in enumerate(REASONS)}
+OK_COLUMN: Final = COLUMN[OK]
+OTHER_COLUMN: Final = COLUMN[OTHER]
+SUM: Final = 1 + len(REASONS)
+FIRST_BUCKET: Final = SUM + 1
+FIRST_BATCH: Final = FIRST_BUCKET + len(BUCKETS) + 1
+BATCHED: Final = FIRST_BATCH + len(BATCH_SIZES) + 1
 WIDTH = BATCHED + 1
 ROW = struct.Struct(f"{WIDTH}d")
 HEADER = struct.Struct("<II")

@@ -55,14 +55,16 @@ def _check(settings: Settings, commit: str) -> Outcome:
     """Build a release of the commit in a state directory of its own, which nothing serves.
 
     Models that are the same in both commits are checked once: the second update finds them in the
-    release of the first.
+    release of the first. They are compiled only for a cache, from which the pods take the forms.
     """
     revision = Revision(commit)
+    compiling = settings.compile if settings.git.cache else replace(settings.compile, mode="off")
     return Updater(
         replace(
             settings,
             git=replace(settings.git, revision=revision, proven=revision, fallback=False),
             sync=replace(settings.sync, on_broken_model="drop"),
+            compile=compiling,
             state=replace(settings.state, home=settings.state.home / "rollout"),
         )
     ).run()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
-from typing import Protocol
+from typing import Final, Protocol
 
 from modelsync.errors import RequestError
 from modelsync.inference.batcher import LARGE_BODY, RequestQueue
@@ -23,13 +23,13 @@ from modelsync.server.responses import Responses
 from modelsync.server.router import KEY, Router
 from modelsync.server.state import ServerState
 
-MAX_HEADS = 1024
+MAX_HEADS: Final = 1024
 """Heads in the cache; when it is full it is emptied, and filled again by the next requests."""
 
-MAX_SEEN = 8192
+MAX_SEEN: Final = 8192
 """Heads that are known to have come once; a head is cached when it comes again."""
 
-_NOT_CACHED = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
+_NOT_CACHED: Final = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
 """Fields whose requests always need the parser."""
 
 

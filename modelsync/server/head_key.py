@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
 
 from modelsync.server.request_ids import acceptable
 
-DECISIVE = frozenset({
+DECISIVE: Final = frozenset({
     b"host", b"connection", b"proxy-connection", b"keep-alive", b"upgrade", b"transfer-encoding",
     b"te", b"trailer", b"expect", b"authorization", b"content-type", b"content-encoding",
     b"origin",
@@ -22,10 +23,10 @@ DECISIVE = frozenset({
 The key holds them unchanged, so that heads that differ in one of them have different keys.
 """
 
-MAX_SIZE = 4096
+MAX_SIZE: Final = 4096
 """Bytes of a head; longer ones have no key."""
 
-MAX_FIELDS = 64
+MAX_FIELDS: Final = 64
 """Lines of a head; longer ones have no key."""
 
 MAX_LINES = 1024

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from modelsync.server.buffers import (
     CONNECTION_BYTES,
@@ -20,7 +20,7 @@ from modelsync.server.buffers import (
 from modelsync.server.request import Exchange, Request
 from modelsync.server.streams import StreamChannel, StreamedAnswer, StreamSender
 
-MAX_PIPELINED = 32
+MAX_PIPELINED: Final = 32
 """Requests of one connection that may wait for an answer; then reading pauses."""
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Final
 
 HEADER = "X-Request-ID"
 
-_ACCEPTABLE = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
+_ACCEPTABLE: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 
 
 def acceptable(given: bytes | None) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Final
 
 import orjson
 
@@ -41,7 +42,7 @@ RENDERED = frozenset(
 )
 """Fields, in lower case, that `Responses` writes itself instead of those of a WSGI application."""
 
-_PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
+_PHRASES: Final = {int(status): status.phrase.encode() for status in HTTPStatus}
 
 
 def signature(
@@ -137,8 +138,8 @@ def _length(size: int) -> bytes:
     return b"Content-Length: %d\r\n\r\n" % size
 
 
-_MAX_LENGTHS = 1024
-_LENGTHS = [_length(size) for size in range(_MAX_LENGTHS)]
+_MAX_LENGTHS: Final = 1024
+_LENGTHS: Final = [_length(size) for size in range(_MAX_LENGTHS)]
 
 
 def _framing(answer: StreamedAnswer, request: Request) -> bytes:

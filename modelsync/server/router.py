@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
+from typing import Final
 from urllib.parse import unquote
 
 import orjson
@@ -32,9 +33,9 @@ from modelsync.server.query import all_options, version_of
 from modelsync.server.request import Request
 from modelsync.server.wsgi_bridge import WSGIBridge
 
-VERSIONS = b"/versions/"
+VERSIONS: Final = b"/versions/"
 
-KEY = b'key"'
+KEY: Final = b'key"'
 """What the body of a request holds that names a version, as do some others: the end of each of
 `bodies.KEYS`.
 """

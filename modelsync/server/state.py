@@ -99,5 +99,9 @@ def _ids() -> Iterator[bytes]:
     """
     prefix = os.urandom(8).hex().encode()
     ends = [b"%02x" % end for end in range(256)]
-    blocks = (map((prefix + b"%06x" % block).__add__, ends) for block in itertools.count())
-    return itertools.chain.from_iterable(blocks)
+
+    def block(number: int) -> Iterator[bytes]:
+        return map((prefix + b"%06x" % number).__add__, ends)
+
+    # No generator expression: mypyc makes a list of it, and this one has no end.
+    return itertools.chain.from_iterable(map(block, itertools.count()))

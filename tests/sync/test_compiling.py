@@ -8,7 +8,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fixtures.compilers import CRASHES, GATE, RAISES, Converter, Home, network, write_ready
+from tests.fixtures.compilers import (
+    CRASHES,
+    GATE,
+    HOARDS,
+    RAISES,
+    Converter,
+    Home,
+    network,
+    write_ready,
+)
 from tests.fixtures.processes import gone
 from tests.fixtures.service import answers, write_model
 from tests.waiting import until
@@ -34,7 +43,7 @@ def test_forms_are_made_once_and_go_from_release_to_release(tmp_path: Path, mode
     forms = {one.name for one in (home.home / "current/compiled/Net").rglob("*") if one.is_file()}
     assert {"fingerprint", "form.json"} <= forms
     assert 'compiled="compiled/Net"' in (home.home / "current/serve_models.py").read_text()
-    assert [one["compiled"] for one in log if one.get("event") == "compiled"][0].keys() == {"Net"}
+    assert next(one["compiled"] for one in log if one.get("event") == "compiled").keys() == {"Net"}
 
     broken = Converter(tmp_path / "broken", CRASHES).settings
     write_model(models, "Other", answers(1, "Other"))
@@ -72,7 +81,8 @@ def test_a_broken_version_leaves_the_compiled_one_serving(tmp_path: Path, models
 
 
 @pytest.mark.parametrize(
-    ("code", "said"), [(RAISES, "no converter today"), (CRASHES, "SIGABRT")]
+    ("code", "said"),
+    [(RAISES, "no converter today"), (CRASHES, "SIGABRT"), (HOARDS, "MemoryError")],
 )
 def test_a_broken_compiler_hurts_nothing(
     tmp_path: Path, models: Path, code: str, said: str

@@ -15,13 +15,13 @@ from modelsync.models.artefacts.format import LoadedArtefact
 from modelsync.models.artefacts.target import Target
 from modelsync.models.binding.batching import CallBatch
 from modelsync.models.compilation import Compilation
-from modelsync.models.compiled import compiled_call, compiled_model, proof, proof_rows
+from modelsync.models.compiled import compiled_call, compiled_model, proof_rows
 from modelsync.models.compiled.compiled_model import CompiledModel
-from modelsync.models.compiled.compiler import Compiler, NotCompilable
+from modelsync.models.compiled.compiler import Compiler, NotCompilable, OtherKind
 from modelsync.models.compiled.forest_compiler import ForestCompiler
 from modelsync.models.compiled.linear_compiler import LinearCompiler
 from modelsync.models.compiled.onnx_compiler import OnnxCompiler
-from modelsync.models.compiled.proof import Proof
+from modelsync.models.compiled.proof import Proof, Reference
 
 TOLERANCE = 1e-6
 """The relative difference of probabilities and numbers that counts as equal, unless set."""
@@ -68,7 +68,13 @@ def choose(
     if not typical:
         return Compilation("refused", "it answers none of the rows that were made of it")
     expected = _Seconds.of(artefact.batch.call, typical)
-    tried = [_try(one, artefact, target, rows, typical, tolerance) for one in compilers]
+    labels = getattr(target.steps[-1], "classes_", None) is not None
+    reference = Reference(artefact.batch.call, rows, labels=labels, names=target.names)
+    tried: list[_Tried] = []
+    for one in compilers:
+        tried.append(_try(one, artefact, target, reference, typical, tolerance))
+        if one.is_best and tried[-1].seconds:
+            break
     equal = [one for one in tried if one.model and one.seconds]
     best = min(equal, key=lambda one: one.seconds.alone + one.seconds.batch, default=None)  # type: ignore[union-attr]
     return _result(best, tried, expected, folder)
@@ -132,20 +138,24 @@ def _fastest(call: Callable[[], Any]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Tried:
-    """What came of one compiler: a form that is equal, with its time, or why there is none."""
+    """What came of one compiler: a form that is equal, with its time, or why there is none.
+
+    `says_nothing`: it is for other estimators.
+    """
 
     name: str
     model: CompiledModel | None = None
     proof: Proof | None = None
     seconds: _Seconds | None = None
     reason: str = ""
+    says_nothing: bool = False
 
 
 def _try(
     compiler: Compiler,
     artefact: LoadedArtefact,
     target: Target,
-    rows: list[Any],
+    reference: Reference,
     typical: list[Any],
     tolerance: float,
 ) -> _Tried:
@@ -153,20 +163,17 @@ def _try(
     try:
         model = compiler.compile(target)
     except NotCompilable as error:
-        return _Tried(compiler.name, reason=str(error))
+        return _Tried(compiler.name, reason=str(error), says_nothing=isinstance(error, OtherKind))
     except ImportError as error:
         return _Tried(compiler.name, reason=f"needs {error.name}, which is not installed")
     except Exception as error:  # noqa: BLE001  of a library
         return _Tried(compiler.name, reason=f"{type(error).__name__} while it compiled: {error}")
     write = target.output.write
-    labels = getattr(target.steps[-1], "classes_", None) is not None
 
     def compiled(some: list[Any]) -> list[Any]:
         return write(*model.answer(some))
 
-    found = proof.prove(
-        artefact.batch.call, compiled, rows, tolerance, labels=labels, names=target.names
-    )
+    found = reference.prove(compiled, tolerance)
     if not found.holds:
         raised = f"it cannot answer {found.raised} of {found.rows} rows"
         return _Tried(compiler.name, proof=found, reason=found.difference or raised)
@@ -184,7 +191,8 @@ def _result(
     difference = "; ".join(differences)
     if best is None or best.model is None or best.proof is None or best.seconds is None:
         compared = [one for one in tried if one.proof]
-        reasons = dict.fromkeys(one.reason for one in compared or tried)
+        about = compared or [one for one in tried if not one.says_nothing] or tried
+        reasons = dict.fromkeys(one.reason for one in about)
         rows = max((one.proof.rows for one in compared if one.proof), default=0)
         largest = [one.proof.max_difference for one in compared if one.proof]
         return Compilation(

@@ -58,7 +58,7 @@ class CompiledStore:
 
     def has(self, key: str) -> bool:
         """Whether there is an entry, here or in the shared store; `take` verifies it."""
-        return self._path(key).is_dir() or bool(self._shared and self._shared.has(key))
+        return (self._path(key) / ABOUT).is_file() or bool(self._shared and self._shared.has(key))
 
     def take(self, key: str, target: Path) -> Compilation | None:
         """Return what came of compiling, with its forms copied to the folder `target`, if any.
@@ -147,6 +147,8 @@ class CompiledStore:
             compilation = from_json(Compilation, about["compilation"])
             digests = dict(about["files"])
         except FileNotFoundError:
+            if entry.is_dir():
+                self._discard(entry)
             return None
         except (ValueError, KeyError, TypeError, AttributeError):
             self._discard(entry)

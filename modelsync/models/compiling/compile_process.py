@@ -46,14 +46,15 @@ class CompileProcess:
     """One compile process, and how far it is.
 
     `timeout`: seconds for one model. `python`: that of the models' environment; None for the
-    service's own. `stopped`: another thread sets it to have the process killed. `group`: the
-    process group of the model that is being compiled.
+    service's own. `processes`: how many run side by side. `stopped`: another thread sets it to have
+    the process killed. `group`: the process group of the model that is being compiled.
     """
 
     tasks: Sequence[CompileTask]
     timeout: float
     tolerance: float
     python: Path | None = None
+    processes: int = 1
     finished: int = 0
     stopped: bool = False
     group: int = 0
@@ -113,6 +114,7 @@ class CompileProcess:
             "parent": os.getpid(),
             "timeout": self.timeout,
             "tolerance": self.tolerance,
+            "processes": self.processes,
             "tasks": tasks,
         }
 

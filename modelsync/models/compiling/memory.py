@@ -7,22 +7,25 @@ import resource
 from contextlib import suppress
 from pathlib import Path
 
-SHARE = 0.8
-"""The part of the memory left that the process may take; the rest is for what serves."""
+SHARE = 0.5
+"""The part of the memory left that all compile processes may take; the rest is for what serves."""
+
+MOST = 4 * 1024**3
+"""Bytes that one may take however many are left: a compiler that wants more has gone wrong."""
 
 LEAST = 256 * 1024**2
 """Bytes that it may take in any case: with less the libraries are not even imported."""
 
 
-def limit_memory() -> None:
+def limit_memory(processes: int) -> None:
     """Have this process and its forks get a MemoryError, rather than have the kernel kill
     something, when they want more than a share of what is left.
 
-    Does nothing where the system does not tell what is left.
+    `processes`: how many share that. Does nothing where the system does not tell what is left.
     """
     if (left := _left()) is not None:
         used = resource.getpagesize() * int(Path("/proc/self/statm").read_text().split()[5])
-        limit = used + max(LEAST, int(left * SHARE))
+        limit = used + max(LEAST, min(MOST, int(left * SHARE / processes)))
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 

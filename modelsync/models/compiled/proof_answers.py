@@ -1,0 +1,116 @@
+"""Answers taken apart: the numbers that may differ a little, and all else, which must be equal."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from modelsync import json_text
+from modelsync.models import results
+from modelsync.models.binding.batching import CallBatch
+
+
+class Answer(NamedTuple):
+    """An answer, split into what must be equal and the numbers; `raised` in place of both."""
+
+    shape: Any
+    numbers: tuple[float, ...]
+    is_probability: bool
+    raised: str = ""
+
+
+def answers(call: CallBatch, rows: list[Any], size: int, *, labels: bool) -> list[Answer]:
+    """Return the answer to each row, called `size` rows at a time."""
+    found: list[Answer] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for start in range(0, len(rows), max(1, size)):
+            found += _called(call, rows[start : start + size], labels=labels)
+    return found
+
+
+def _called(call: CallBatch, rows: list[Any], *, labels: bool) -> list[Answer]:
+    """Return the answers to one call; where it raises, those to calls with fewer rows."""
+    try:
+        return [split(one, labels=labels) for one in call(rows)]
+    except Exception as error:  # noqa: BLE001  # an estimator raises anything
+        if len(rows) <= 1:
+            return [Answer(None, (), False, type(error).__name__) for _ in rows]
+    half = len(rows) // 2
+    return _called(call, rows[:half], labels=labels) + _called(call, rows[half:], labels=labels)
+
+
+def split(result: Any, *, labels: bool) -> Answer:
+    """Return what a client reads of a result, taken apart."""
+    answer = json_text.loads(results.dump(result))
+    has_probabilities = "probabilities" in answer
+    numbers: list[float] = []
+    shape = {
+        key: _shape(value, numbers, exact=key == "prediction" and (labels or has_probabilities))
+        for key, value in answer.items()
+    }
+    return Answer(shape, tuple(numbers), has_probabilities)
+
+
+def _shape(value: Any, numbers: list[float], *, exact: bool) -> Any:
+    """Return the value with a mark for each number that may differ, and collect these.
+
+    Other values are there with their types: `1`, `1.0` and `true` are not the same label.
+    """
+    if isinstance(value, dict):
+        return {key: _shape(one, numbers, exact=exact) for key, one in sorted(value.items())}
+    if isinstance(value, list):
+        return [_shape(one, numbers, exact=exact) for one in value]
+    if type(value) is float and not exact:
+        numbers.append(value)
+        return float
+    return type(value), value
+
+
+def scales(answers: list[Answer]) -> dict[int, Any]:
+    """Return the scale of each number of an answer, by how many numbers the answer has."""
+    import numpy as np
+
+    grouped: dict[int, list[tuple[float, ...]]] = {}
+    for one in answers:
+        grouped.setdefault(len(one.numbers), []).append(one.numbers)
+    is_probability = any(one.is_probability for one in answers)
+    return {
+        count: np.ones(count) if is_probability else np.median(np.abs(np.array(each)), axis=0)
+        for count, each in grouped.items()
+    }
+
+
+def difference(one: Answer, other: Answer) -> str:
+    """Return where two answers differ in what must be equal; empty if they do not."""
+    if one.raised:
+        told = f"the estimator raises {one.raised}, compiled it answers"
+        return "" if other.raised else told
+    if one.shape == other.shape:
+        return ""
+    pairs = zip(_members(one.shape), _members(other.shape), strict=False)
+    first = next(((a, b) for a, b in pairs if a != b), None)
+    if first is None:
+        return "the answers have other members"
+    return f"it is {_told(first[0])}, compiled {_told(first[1])}"
+
+
+def _members(shape: Any) -> Iterator[Any]:
+    """Yield what stands in an answer besides numbers, and its keys, in order."""
+    if isinstance(shape, dict):
+        for key, one in shape.items():
+            yield key
+            yield from _members(one)
+    elif isinstance(shape, list):
+        for one in shape:
+            yield from _members(one)
+    else:
+        yield shape
+
+
+def _told(member: Any) -> str:
+    if member is float:
+        return "a number"
+    value = member[1] if isinstance(member, tuple) else member
+    return json_text.dumps(value).decode()
