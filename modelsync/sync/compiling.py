@@ -86,7 +86,8 @@ class ModelCompiling:
             else spec
             for spec in staged.specs
         ]
-        self._note(specs, staged.commit)
+        if self._settings.mode != "off":
+            self._note(specs, staged.commit)
         return replace(staged, specs=specs), {
             name: replace(one, compilation=found[name]) if name in found else one
             for name, one in results.items()
