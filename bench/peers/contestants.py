@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.peers import artefacts, environments
-from bench.peers.shapes import MODELS, SHAPES, VARIABLES, Model, Shape
+from bench.peers.shapes import MODELS, SHAPES, TOLERANCE, VARIABLES, Model, Shape
 
 HERE = Path(__file__).parent
 SHARED = HERE / "shared"
@@ -41,8 +41,8 @@ class Launch:
 class Contestant:
     """One server with its settings. `key` names it in the harness, `name` in the report.
 
-    `compiled`: whether modelsync must say that a compiled form answers, or that none does; None if
-    that is not asked.
+    `tolerance`: the relative difference of a right number. `compiled`: whether modelsync must say
+    that a compiled form answers, or that none does; None if that is not asked.
     """
 
     key: str
@@ -56,6 +56,7 @@ class Contestant:
     versions: Sequence[str] = ()
     command: str = ""
     scraped: bool = False
+    tolerance: float = TOLERANCE
     compiled: bool | None = None
 
     @property
@@ -107,6 +108,7 @@ def _peer(folder: Path) -> Contestant:
         models=tuple(told.get("models", MODELS)),
         versions=tuple(told.get("versions", ())),
         command=told["start"],
+        tolerance=told.get("tolerance", TOLERANCE),
     )
 
 

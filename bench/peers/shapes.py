@@ -78,16 +78,16 @@ SHAPES: dict[str, Shape] = {
 }
 
 
-def same(found: Any, expected: Any) -> bool:
-    """Whether two results are equal, numbers but for TOLERANCE."""
+def same(found: Any, expected: Any, tolerance: float) -> bool:
+    """Whether two results are equal, numbers but for a relative difference."""
     if isinstance(expected, dict):
         return isinstance(found, dict) and all(
-            same(found.get(key), value) for key, value in expected.items()
+            same(found.get(key), value, tolerance) for key, value in expected.items()
         )
     if isinstance(expected, list):
         return (
             isinstance(found, list)
             and len(found) == len(expected)
-            and all(map(same, found, expected))
+            and all(same(one, other, tolerance) for one, other in zip(found, expected, strict=True))
         )
-    return isinstance(found, int | float) and math.isclose(found, expected, rel_tol=TOLERANCE)
+    return isinstance(found, int | float) and math.isclose(found, expected, rel_tol=tolerance)

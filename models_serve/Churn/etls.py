@@ -3,10 +3,12 @@
 import joblib
 from features import Customer, as_row
 
+import modelsync
+
 
 class Churn:
     def __init__(self, path):
-        self.model = joblib.load(path + "model.joblib")
+        self.model = modelsync.compiled(joblib.load(path + "model.joblib"))
 
     def transform_predict(self, customer: Customer):
         """Probability of churn, the risk band it falls into, and what drives it most."""

@@ -5,11 +5,13 @@ It has one row, or one for each object if `variables` is a list.
 
 import pickle
 
+import modelsync
+
 
 class transform_predict:
     def __init__(self, path):
         with open(path + "model.pkl", "rb") as file:
-            self.model = pickle.load(file)
+            self.model = modelsync.compiled(pickle.load(file))
         with open(path + "variables.pkl", "rb") as file:
             self.variables = pickle.load(file)
 

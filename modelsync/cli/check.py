@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 also if there is a warning.")
 def check(path: Path, layout: str, *, strict: bool) -> int:
-    """Load every model of PATH and run its examples, as a sync would, before it is pushed.
+    """Load every model of PATH, run its examples and compile its estimator, as a sync would, before
+    it is pushed.
 
     PATH is a repository, a folder of model folders or one model folder; by default the current
     directory. The exit code is 1 if any model is broken, so the repository's own CI can run it.
@@ -84,7 +85,28 @@ def _results(
             mismatch=settings.training.mismatch,
             on_progress=lambda result: advance(result.name),
         )
-    return {result.name: _with_warning(result, lost.get(result.name)) for result in found}
+    results = {result.name: _with_warning(result, lost.get(result.name)) for result in found}
+    return _with_compilations(copies, results, pythons, settings)
+
+
+def _with_compilations(
+    copies: list[ModelSpec],
+    results: dict[ModelName, CheckResult],
+    pythons: dict[str, Path],
+    settings: Settings,
+) -> dict[ModelName, CheckResult]:
+    """The results with what comes of compiling each model that has an estimator."""
+    from modelsync.sync.compiling import compile_checked, has_estimator
+
+    wanted = [spec for spec in copies if results[spec.name].ok and has_estimator(spec)]
+    if not wanted:
+        return results
+    with console.progress("compiling", len(wanted)) as advance:
+        found = compile_checked(wanted, results, settings, pythons, on_progress=advance)
+    return {
+        name: dataclasses.replace(result, compilation=found.get(name))
+        for name, result in results.items()
+    }
 
 
 def _with_warning(result: CheckResult, warning: ModelWarning | None) -> CheckResult:
@@ -117,8 +139,11 @@ def _print_table(
 ) -> None:
     """Print a row for each model to standard output, and the faults to standard error."""
     rows = []
+    compilations = [result.compilation for result in results.values() if result.compilation]
+    has_compiled = any(one.state != "off" for one in compilations)
     for folder in folders:
         result = results[folder.name]
+        compilation = result.compilation
         waits = result.measured.unfitted > 0
         sound = "not fitted yet" if waits else "warning" if result.warnings else "ok"
         state = sound if result.ok else "broken"
@@ -129,15 +154,18 @@ def _print_table(
                 _time(result.measured.load_seconds),
                 _time(result.measured.call_seconds),
                 str(result.measured.examples),
+                *([compilation.speed if compilation else "-"] if has_compiled else []),
             )
         )
     console.table(
-        ("model", "state", "loads in", "answers in", "examples"),
+        ("model", "state", "loads in", "answers in", "examples", *["compiled"][:has_compiled]),
         rows,
         alarming=frozenset({"broken"}),
     )
     for folder in folders:
         _print_place(results[folder.name])
+    if has_compiled:
+        _print_uncompiled(results)
     _print_warnings(results)
     _print_passed_over(others)
     sys.stdout.flush()
@@ -169,6 +197,16 @@ def _print_place(result: CheckResult) -> None:
     placement = result.placement
     if result.ok and placement.place != "worker":
         click.echo(f"\n{result.name} runs in {PLACES[placement.place]}: {placement.reason}")
+
+
+def _print_uncompiled(results: dict[ModelName, CheckResult]) -> None:
+    """Print why an estimator answers by itself, once for the models that share the reason."""
+    found: dict[str, list[str]] = {}
+    for result in results.values():
+        if result.compilation and result.compilation.state != "compiled":
+            found.setdefault(str(result.compilation), []).append(result.name)
+    for text, names in found.items():
+        click.echo(f"\n{', '.join(names)} {'is' if len(names) == 1 else 'are'} {text}")
 
 
 def _print_warnings(results: dict[ModelName, CheckResult]) -> None:
@@ -207,7 +245,8 @@ def _print_json(
         result = results[folder.name]
         values = dataclasses.asdict(result)
         measured = values.pop("measured")
-        del values["answers"]
+        del values["answers"], values["compilation"]
+        values["compiled"] = result.compilation.described() if result.compilation else None
         models.append({**values, **measured, "ok": result.ok, "folder": str(folder.path)})
     broken = sum(not model["ok"] for model in models)
     document = {

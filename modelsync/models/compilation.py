@@ -45,7 +45,7 @@ class Compilation:
         """Return what came of it in a line of words."""
         if self.state != "compiled":
             yet = " yet" if self.state == "late" else ""
-            return f"not compiled{yet}: {'; '.join(filter(None, (self.reason, self.difference)))}"
+            return f"not compiled{yet}: {self.reason or self.difference}"
         found = f"compiled: {self.backend}"
         if self.speedup:
             found += f", {_times(self.speedup)} times as fast"

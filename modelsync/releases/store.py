@@ -133,8 +133,7 @@ class Releases:
 
     @contextmanager
     def lock(self, deadline: Deadline) -> Iterator[None]:
-        """Hold the lock of the state directory, which only one process can; the kernel releases it
-        when the process dies.
+        """Hold the lock of the state directory, which the kernel releases with the process.
 
         Raises SyncTimeout if another process holds it until the deadline, StorageFailed if
         the lock file cannot be made.
@@ -154,9 +153,7 @@ class Releases:
             os.close(number)
 
     def current(self) -> Release | None:
-        """Return the current release; None if there is none, or if it cannot be read, which
-        is logged.
-        """
+        """Return the current release; None without one, or if it cannot be read (logged)."""
         if not (name := self.current_id()):
             return None
         try:

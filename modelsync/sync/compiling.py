@@ -119,7 +119,7 @@ class ModelCompiling:
         found: dict[ModelName, Compilation] = {}
         wanted: dict[ModelName, ModelSpec] = {}
         for spec in specs:
-            if results[spec.name].ok and _has_estimator(spec):
+            if results[spec.name].ok and has_estimator(spec):
                 if settled := _settled(spec, self._settings.mode):
                     found[spec.name] = settled
                 else:
@@ -143,7 +143,7 @@ class ModelCompiling:
 
     def _note(self, specs: Iterable[ModelSpec], commit: str) -> None:
         """Note which entries of the store the models of a commit use; remove those of old ones."""
-        if keys := {self._key(spec) for spec in specs if _has_estimator(spec)}:
+        if keys := {self._key(spec) for spec in specs if has_estimator(spec)}:
             try:
                 self._store.note(commit, keys, keep=self._config.sync.keep_releases)
             except OSError as error:
@@ -238,7 +238,7 @@ def compile_checked(
     `pythons`: the Python of each environment. `on_progress` is called with the name of each model.
     """
     settings = config.compile
-    good = [spec for spec in specs if results[spec.name].ok and _has_estimator(spec)]
+    good = [spec for spec in specs if results[spec.name].ok and has_estimator(spec)]
     found = {spec.name: one for spec in good if (one := _settled(spec, settings.mode))}
     missing = [spec for spec in good if spec.name not in found]
     if not missing:
@@ -255,7 +255,8 @@ def compile_checked(
         )
 
 
-def _has_estimator(spec: ModelSpec) -> bool:
+def has_estimator(spec: ModelSpec) -> bool:
+    """Whether a model may have an estimator to compile, as far as its folder tells."""
     return bool(spec.artefact) or use.uses_compiled(spec)
 
 

@@ -118,8 +118,9 @@ def test_what_does_not_load_says_which_version_has_written_it(write: Write, root
             "ModuleNotFoundError: No module named '_loss'"
         )
         assert fault.hint == HINT
-    assert faults[ModelName("Code")]
-    assert faults[ModelName("Code")].hint == f"it {MESSAGE.partition(': ')[0]}: {HINT}"
+    of_code = faults[ModelName("Code")]
+    assert of_code
+    assert of_code.hint == f"it {MESSAGE.partition(': ')[0]}: {HINT}"
 
 
 def test_another_cause_keeps_its_hint(write: Write, root: Path) -> None:

@@ -21,10 +21,11 @@ def _route(predict: Callable[[dict[str, Any]], Any]) -> Callable[[Any, Any], Non
     def handle(response: Any, request: Any) -> None:
         parts: list[bytes] = []
 
-        def on_data(response: Any, chunk: bytes, is_last: bool, *_: Any) -> None:
+        def on_data(_: Any, chunk: bytes, is_last: bool, *__: Any) -> None:
             parts.append(chunk)
             if is_last:
                 found = predict(orjson.loads(b"".join(parts))["variables"])
+                # of the outer function: nothing else keeps the response alive until here
                 response.cork_send(orjson.dumps(found), b"application/json")
 
         response.on_data(on_data)

@@ -17,7 +17,7 @@ from modelsync.models.binding.batching import CallBatch
 from modelsync.models.compilation import Compilation
 from modelsync.models.compiled import compiled_call, compiled_model, proof_rows
 from modelsync.models.compiled.compiled_model import CompiledModel
-from modelsync.models.compiled.compiler import Compiler, NotCompilable
+from modelsync.models.compiled.compiler import Compiler, NotCompilable, OtherKind
 from modelsync.models.compiled.forest_compiler import ForestCompiler
 from modelsync.models.compiled.linear_compiler import LinearCompiler
 from modelsync.models.compiled.onnx_compiler import OnnxCompiler
@@ -138,13 +138,17 @@ def _fastest(call: Callable[[], Any]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Tried:
-    """What came of one compiler: a form that is equal, with its time, or why there is none."""
+    """What came of one compiler: a form that is equal, with its time, or why there is none.
+
+    `says_nothing`: it is for other estimators.
+    """
 
     name: str
     model: CompiledModel | None = None
     proof: Proof | None = None
     seconds: _Seconds | None = None
     reason: str = ""
+    says_nothing: bool = False
 
 
 def _try(
@@ -159,7 +163,7 @@ def _try(
     try:
         model = compiler.compile(target)
     except NotCompilable as error:
-        return _Tried(compiler.name, reason=str(error))
+        return _Tried(compiler.name, reason=str(error), says_nothing=isinstance(error, OtherKind))
     except ImportError as error:
         return _Tried(compiler.name, reason=f"needs {error.name}, which is not installed")
     except Exception as error:  # noqa: BLE001  of a library
@@ -187,7 +191,8 @@ def _result(
     difference = "; ".join(differences)
     if best is None or best.model is None or best.proof is None or best.seconds is None:
         compared = [one for one in tried if one.proof]
-        reasons = dict.fromkeys(one.reason for one in compared or tried)
+        about = compared or [one for one in tried if not one.says_nothing] or tried
+        reasons = dict.fromkeys(one.reason for one in about)
         rows = max((one.proof.rows for one in compared if one.proof), default=0)
         largest = [one.proof.max_difference for one in compared if one.proof]
         return Compilation(

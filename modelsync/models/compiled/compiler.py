@@ -7,11 +7,15 @@ from typing import Protocol
 from modelsync.models.artefacts.target import Target
 from modelsync.models.compiled.compiled_model import CompiledModel
 
-__all__ = ["Compiler", "NotCompilable", "Target"]
+__all__ = ["Compiler", "NotCompilable", "OtherKind", "Target"]
 
 
 class NotCompilable(Exception):
     """No form can be made of an estimator. The message names the step, in words for its author."""
+
+
+class OtherKind(NotCompilable):
+    """A compiler is made for estimators of another kind, which says nothing about this one."""
 
 
 class Compiler(Protocol):

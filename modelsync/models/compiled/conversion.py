@@ -12,6 +12,9 @@ from modelsync.models.compiled.compiler import NotCompilable
 
 _TYPE = re.compile(r"type '?<class '([\w.]+)'>")
 
+OPSETS = {"": 21, "ai.onnx.ml": 3}
+"""Versions of the operators: the converters of boosters know none that is newer."""
+
 MAX_TOLD = 200
 """Characters of a library's message that a reason quotes."""
 
@@ -36,9 +39,11 @@ def graph(steps: Sequence[Any], width: int, outputs: Sequence[int], *, single: b
             warnings.simplefilter("ignore")
             try:
                 options = {id(steps[-1]): {"zipmap": False}}
-                made = convert_sklearn(whole, initial_types=given, options=options)
+                made = convert_sklearn(
+                    whole, initial_types=given, options=options, target_opset=OPSETS
+                )
             except (NameError, ValueError):  # it has no such option, since it has no probabilities
-                made = convert_sklearn(whole, initial_types=given)
+                made = convert_sklearn(whole, initial_types=given, target_opset=OPSETS)
             names = [output.name for output in made.graph.output]
             used = [names[place] for place in outputs]
             pruned = select_model_inputs_outputs(made, outputs=used)

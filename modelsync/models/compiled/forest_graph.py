@@ -1,4 +1,4 @@
-"""Writes trees as an ONNX graph of one node, which sums leaves in 64 bits where it can.
+"""Writes trees as an ONNX graph of one node, which sums leaves in the precision of the library.
 
 `TreeEnsemble` (https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html, ai.onnx.ml 5) does,
 with one score for each leaf; where leaves add to several, `TreeEnsembleRegressor` sums in 64 bits
@@ -14,20 +14,21 @@ import numpy as np
 from modelsync.models.compiled.forest import Array, Forest, Tree
 
 IR_VERSION, OPSET = 10, 21
-_LESS_OR_EQUAL, _SUM = 0, 1
+_LESS_OR_EQUAL, _LESS, _SUM = 0, 1, 1
 
 
 def graph(forest: Forest, width: int) -> bytes:
-    """Return the graph of a forest whose input has `width` numbers of 64 bits."""
+    """Return the graph of a forest whose input has `width` numbers, of its precision."""
     from onnx import TensorProto, helper
 
     by_leaf = all(tree.value.ndim == 1 for tree in forest.trees)
     node = _ensemble(forest) if by_leaf else _regressor(forest)
-    kind = TensorProto.DOUBLE if by_leaf else TensorProto.FLOAT
+    given = TensorProto.FLOAT if forest.precision == "single" else TensorProto.DOUBLE
+    kind = given if by_leaf else TensorProto.FLOAT
     whole = helper.make_graph(
         [node],
         "trees",
-        [helper.make_tensor_value_info("x", TensorProto.DOUBLE, [None, width])],
+        [helper.make_tensor_value_info("x", given, [None, width])],
         [helper.make_tensor_value_info("scores", kind, [None, forest.scores])],
     )
     of_trees = helper.make_opsetid("ai.onnx.ml", 5 if by_leaf else 3)
@@ -75,6 +76,8 @@ def _ensemble(forest: Forest) -> Any:
         leaf_count += int(is_leaf.sum())
     whole = {name: np.concatenate(each) for name, each in (splits | leaves).items()}
     floats = {name: whole.pop(name) for name in ("nodes_splits", "leaf_weights")}
+    kind = np.float32 if forest.precision == "single" else np.float64
+    mode = _LESS_OR_EQUAL if forest.equal_is_left else _LESS
     return helper.make_node(
         "TreeEnsemble",
         ["x"],
@@ -84,8 +87,8 @@ def _ensemble(forest: Forest) -> Any:
         n_targets=forest.scores,
         post_transform=0,
         tree_roots=roots,
-        nodes_modes=_tensor(np.full(split_count, _LESS_OR_EQUAL), np.uint8),
-        **{name: _tensor(one, np.float64) for name, one in floats.items()},
+        nodes_modes=_tensor(np.full(split_count, mode), np.uint8),
+        **{name: _tensor(one, kind) for name, one in floats.items()},
         **{name: one.astype(np.int64).tolist() for name, one in whole.items()},
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 from modelsync.models.artefacts.steps import is_known
 from modelsync.models.compiled import encoders, form_columns
 from modelsync.models.compiled.compiled_model import CompiledModel
-from modelsync.models.compiled.compiler import NotCompilable, Target
+from modelsync.models.compiled.compiler import NotCompilable, OtherKind, Target
 from modelsync.models.compiled.encoding import Encoding, Scaled
 from modelsync.models.compiled.finish import Finish, Link
 from modelsync.models.compiled.linear_model import LinearForm
@@ -54,14 +54,14 @@ class LinearCompiler:
             return LinearForm(encoding, columns, (), (), Finish("predictions"), is_single=False)
         last = steps[-1]
         if len(steps) > 1 or not is_known(last):
-            raise NotCompilable(f"{type(steps[0]).__name__} is no linear model")
+            raise OtherKind(f"{type(steps[0]).__name__} is no linear model")
         if type(last).__name__ == "RANSACRegressor":
             last = last.estimator_
         if hasattr(last, "_x_mean"):  # of partial least squares
             encoding = _centred(encoding, last._x_mean.tolist())
         weights = _dense(last)
         if weights.size > MAX_TERMS:
-            raise NotCompilable(f"{weights.size} products are too many for Python")
+            raise OtherKind(f"{weights.size} products are too many for Python")
         is_single = weights.ndim == 1 or hasattr(last, "classes_")
         finish = _finish(last, target)
         is_single = is_single and len(finish.labels) <= 2
@@ -80,7 +80,7 @@ def _dense(last: Any) -> Any:
     )
     weights = getattr(last, "coef_", None)
     if not known or weights is None:
-        raise NotCompilable(f"{kind.__name__} is no linear model")
+        raise OtherKind(f"{kind.__name__} is no linear model")
     dense = weights.toarray() if hasattr(weights, "toarray") else weights
     return np.asarray(dense, dtype=np.float64)
 

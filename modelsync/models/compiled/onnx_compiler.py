@@ -8,7 +8,7 @@ from modelsync.models.artefacts import boosting
 from modelsync.models.artefacts.steps import FORESTS, is_known, members
 from modelsync.models.compiled import conversion, encoders, form_columns
 from modelsync.models.compiled.compiled_model import CompiledModel
-from modelsync.models.compiled.compiler import NotCompilable, Target
+from modelsync.models.compiled.compiler import NotCompilable, OtherKind, Target
 from modelsync.models.compiled.onnx_model import SHOWN, OnnxModel, Precision
 
 _OUTPUTS = {"transform": [0], "predict": [0], "most_probable": [1], "both": [0, 1]}
@@ -27,7 +27,7 @@ class OnnxCompiler:
         """Make a form. Raises NotCompilable, and ImportError without the libraries."""
         last = target.steps[-1]
         if self._precision == "rounded" and not _rounds(last):
-            raise NotCompilable(f"{type(last).__name__} does not round its inputs to 32 bits")
+            raise OtherKind(f"{type(last).__name__} does not round its inputs to 32 bits")
         encoding, steps = encoders.read(target)
         if not steps:
             raise NotCompilable("nothing is left to compute")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from modelsync.models.compiled import encoding, given_columns
+from modelsync.models.compiled import encoding, given_columns, single_finish
 from modelsync.models.compiled.compiled_model import Answers, Column, NotProven
 from modelsync.models.compiled.encoding import Encoding
 from modelsync.models.compiled.finish import Finish
@@ -53,7 +53,7 @@ class OnnxModel:
         self._finish = finish
         self._read = _reader(encoded, precision)
         self._run = _session(graph)
-        self._read_outputs = _finished(finish) if finish else self._outputs()
+        self._read_outputs = self._finished(finish) if finish else self._outputs()
 
     def answer(self, rows: Sequence[Sequence[Any]]) -> Answers:
         """Answer rows. Raises NotProven for infinities, and whatever onnxruntime raises."""
@@ -110,17 +110,19 @@ class OnnxModel:
 
         return read
 
+    def _finished(self, finish: Finish) -> Callable[[list[Any]], Answers]:
+        """Return the function that makes answers of the scores that the graph gives."""
+        if self._precision == "single":
+            of_array = single_finish.function(finish)
+            return lambda found: of_array(found[0])
+        answers, with_base = finish.function(), finish.with_base if any(finish.base) else None
 
-def _finished(finish: Finish) -> Callable[[list[Any]], Answers]:
-    """Return the function that makes answers of the scores that a graph gives."""
-    answers, with_base = finish.function(), finish.with_base if any(finish.base) else None
+        def read(found: list[Any]) -> Answers:
+            scores = found[0]
+            listed = (scores[:, 0] if scores.shape[1] == 1 else scores).tolist()
+            return answers(with_base(listed) if with_base else listed)
 
-    def read(found: list[Any]) -> Answers:
-        scores = found[0]
-        listed = (scores[:, 0] if scores.shape[1] == 1 else scores).tolist()
-        return answers(with_base(listed) if with_base else listed)
-
-    return read
+        return read
 
 
 def _session(graph: bytes) -> Callable[[Any], list[Any]]:
@@ -133,7 +135,7 @@ def _session(graph: bytes) -> Callable[[Any], list[Any]]:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what it raises is enough
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     (given,) = session.get_inputs()

@@ -1,16 +1,12 @@
-"""The estimators and pipelines that `bench.compiled` compiles: all of scikit-learn that predict and
-fit a small table, and what people build of them.
-"""
+"""What people build of the parts of scikit-learn, and models of XGBoost and LightGBM."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import PCA
@@ -45,116 +41,19 @@ from sklearn.preprocessing import (
 )
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
-from sklearn.utils import all_estimators
 
-RANDOM = np.random.default_rng(0)
-COUNT = 240
-FRAME = pd.DataFrame(
-    {
-        "age": RANDOM.integers(18, 80, COUNT).astype(float),
-        "income": RANDOM.normal(50_000, 15_000, COUNT).round(2),
-        "city": RANDOM.choice(["Bern", "Genf", "Zug"], COUNT),
-        "member": RANDOM.random(COUNT) < 0.5,
-    }
+from bench.compiled.tables import (
+    COUNTS,
+    FRAME,
+    GAPS,
+    LABELS,
+    NUMBERS,
+    TABLE,
+    TARGET,
+    THREE,
+    Entry,
+    two,
 )
-SCORE = FRAME.age / 80 + FRAME.income / 1e5 + (FRAME.city == "Bern") * 0.3 + FRAME.member * 0.1
-LABELS = np.where(SCORE + RANDOM.normal(size=COUNT) * 0.1 > 1.3, "yes", "no")
-TARGET = (SCORE * 100 + RANDOM.normal(size=COUNT)).to_numpy()
-GAPS = FRAME.assign(
-    age=FRAME.age.mask(RANDOM.random(COUNT) < 0.1),
-    city=FRAME.city.mask(RANDOM.random(COUNT) < 0.1),
-)
-
-TABLE = RANDOM.normal(size=(COUNT, 4)) @ RANDOM.normal(size=(4, 4)) + 3
-THREE = np.array(["high", "low", "mid"])[np.digitize(TABLE @ [1, -1, 0.5, 0.2], [2.0, 4.0])]
-NUMBERS = TABLE @ [1.5, -2.0, 0.5, 3.0] + RANDOM.normal(size=COUNT) * 0.1
-COUNTS = np.abs(TABLE).round()
-
-Fitted = Callable[[], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An estimator or a pipeline of the corpus. `fit` returns it, fitted."""
-
-    group: str
-    name: str
-    fit: Fitted
-
-
-# --- all_estimators -------------------------------------------------------------------------------
-
-_PARTS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
-    "VotingClassifier": lambda: {"estimators": _two(LogisticRegression(), GaussianNB())},
-    "StackingClassifier": lambda: {"estimators": _two(LogisticRegression(), GaussianNB()), "cv": 2},
-    "VotingRegressor": lambda: {"estimators": _two(LinearRegression(), Ridge())},
-    "StackingRegressor": lambda: {"estimators": _two(LinearRegression(), Ridge()), "cv": 2},
-}
-"""Parameters without which an estimator cannot be made."""
-
-_OF_TWO = {"FixedThresholdClassifier", "TunedThresholdClassifierCV"}
-_TAKES_COUNTS = {"CategoricalNB", "ComplementNB", "MultinomialNB"}
-_OF_SEVERAL = {
-    "ClassifierChain",
-    "MultiOutputClassifier",
-    "MultiOutputRegressor",
-    "RegressorChain",
-    "MultiTaskElasticNet",
-    "MultiTaskElasticNetCV",
-    "MultiTaskLasso",
-    "MultiTaskLassoCV",
-    "CCA",
-    "PLSCanonical",
-    "PLSRegression",
-}
-_POSITIVE = {"GammaRegressor", "PoissonRegressor"}
-
-
-def _two(*estimators: Any) -> list[tuple[str, Any]]:
-    return list(zip("ab", estimators, strict=True))
-
-
-def of_sklearn() -> Iterator[Entry]:
-    """Yield every classifier and regressor that can be made and fitted."""
-    for group in ("classifier", "regressor"):
-        for name, kind in all_estimators(type_filter=group):
-            yield Entry(f"{group}s", name, lambda kind=kind, group=group: _fit(kind, group))
-
-
-def _fit(kind: Any, group: str) -> Any:
-    """Fit an estimator on the small table. Raises what it raises if it cannot be fitted on that."""
-    name = kind.__name__
-    is_classifier = group == "classifier"
-    parts = _PARTS[name]() if name in _PARTS else _member(kind, is_classifier)
-    estimator = kind(**parts)
-    known = {"random_state": 0, "n_estimators": 20, "max_iter": 2000}
-    own = estimator.get_params(deep=False)
-    estimator.set_params(**{key: value for key, value in known.items() if key in own})
-    x: Any = COUNTS if name in _TAKES_COUNTS else TABLE
-    y: Any = THREE if is_classifier else NUMBERS
-    if name in _OF_SEVERAL:
-        y = np.column_stack([THREE == "low", THREE == "mid"]).astype(int)
-        y = y if is_classifier else np.column_stack([NUMBERS, TABLE @ [1, 2, -3, 0.5]])
-    if name in _OF_TWO:
-        y = np.where(THREE == "low", "low", "other")
-    if name in _POSITIVE:
-        y = np.abs(y) + 0.1
-    if name == "IsotonicRegression":
-        x = x[:, :1]
-    return estimator.fit(x, y)
-
-
-def _member(kind: Any, is_classifier: bool) -> dict[str, Any]:
-    """Return the estimator that a meta-estimator needs."""
-    import inspect
-
-    parameters = inspect.signature(kind).parameters
-    if "estimator" not in parameters or parameters["estimator"].default is None:
-        return {}
-    return {"estimator": LogisticRegression() if is_classifier else Ridge()}
-
-
-# --- pipelines ------------------------------------------------------------------------------------
 
 
 def _columns(numbers: Any = None, texts: Any = None) -> Any:
@@ -254,14 +153,14 @@ def _all_pipelines() -> Iterator[tuple[str, Any, Any, Any]]:
     )
     search = GridSearchCV(make_pipeline(StandardScaler(), Ridge()), {"ridge__alpha": [0.1, 1.0]})
     yield "GridSearchCV of Ridge", search, TABLE, NUMBERS
-    voting = VotingClassifier(_two(LogisticRegression(), GaussianNB()), voting="soft")
+    voting = VotingClassifier(two(LogisticRegression(), GaussianNB()), voting="soft")
     yield (
         "columns, VotingClassifier",
         make_pipeline(_columns(texts=OneHotEncoder(sparse_output=False)), voting),
         FRAME,
         LABELS,
     )
-    stacking = StackingClassifier(_two(LogisticRegression(), forest), cv=2)
+    stacking = StackingClassifier(two(LogisticRegression(), forest), cv=2)
     yield "columns, StackingClassifier", make_pipeline(_columns(), stacking), FRAME, LABELS
     logarithm = TransformedTargetRegressor(Ridge(), func=np.log1p, inverse_func=np.expm1)
     yield "log of the target, Ridge", logarithm, TABLE, np.abs(NUMBERS)
@@ -277,8 +176,7 @@ def _all_pipelines() -> Iterator[tuple[str, Any, Any, Any]]:
 def pipelines() -> Iterator[Entry]:
     """Yield what people build of scikit-learn's parts."""
     for name, estimator, x, y in _all_pipelines():
-        fit: Fitted = lambda one=estimator, x=x, y=y: clone(one).fit(x, y)  # noqa: E731
-        yield Entry("pipelines", name, fit)
+        yield Entry("pipelines", name, partial(clone(estimator).fit, x, y))
 
 
 def boosters() -> Iterator[Entry]:
@@ -313,18 +211,4 @@ def boosters() -> Iterator[Entry]:
         ),
     ]
     for name, estimator, x, y in made:
-        yield Entry("boosters", name, lambda one=estimator, x=x, y=y: one.fit(x, y))
-
-
-def entries() -> Iterator[Entry]:
-    """Yield the whole corpus."""
-    yield from pipelines()
-    yield from boosters()
-    yield from of_sklearn()
-
-
-def fitted(entry: Entry) -> Any:
-    """Fit an entry, without its warnings. Raises what the estimator raises."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return entry.fit()
+        yield Entry("boosters", name, partial(estimator.fit, x, y))

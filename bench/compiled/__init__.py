@@ -1,0 +1,1 @@
+"""What of scikit-learn compiles, and how much faster it then answers."""
