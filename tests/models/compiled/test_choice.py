@@ -20,7 +20,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from modelsync.models.artefacts import estimators
 from modelsync.models.compiled import choice, compiled_call, compiled_model
-from modelsync.models.compiled.compiler import CompiledModel, Compiler, Target
+from modelsync.models.compiled.compiled_model import CompiledModel
+from modelsync.models.compiled.compiler import Compiler, Target
 from modelsync.models.compiled.linear_compiler import LinearCompiler
 from modelsync.models.compiled.onnx_compiler import OnnxCompiler
 from tests.models.compiled.tables import NUMBER, ROWS, TABLE, pipeline

@@ -275,7 +275,7 @@ def test_xgboost_to_the_last_bit(target: str, tmp_path: Path) -> None:
 # --- what cannot be compiled, and what is not proven ----------------------------------------------
 
 
-class Doubled(TransformerMixin, BaseEstimator):
+class Doubled(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """A transformer of somebody's own."""
 
     def fit(self, x: Any, y: Any = None) -> Doubled:
