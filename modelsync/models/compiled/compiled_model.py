@@ -23,7 +23,7 @@ FORMAT = 1
 
 KINDS = {
     "linear": ("modelsync.models.compiled.linear_model", "LinearForm"),
-    "onnx": ("modelsync.models.compiled.onnx_model", "OnnxModel"),
+    "onnx": ("modelsync.models.compiled.onnx_model", "OnnxForm"),
 }
 """Where the class of each kind of form is, by the kind that `form.json` names."""
 
@@ -35,7 +35,7 @@ class NotProven(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class FormColumn:
     """An input of a compiled form, with the numpy type of its array; `str`: an array of objects.
 
     `null`: whether a value may be missing: NaN among numbers, None among texts.
@@ -46,7 +46,7 @@ class Column:
     null: bool = False
 
 
-class Answers(NamedTuple):
+class Computed(NamedTuple):
     """What a form computes, with an element per row, as arrays or as lists.
 
     `predictions`: what `predict` or `transform` of the estimator returns; None where the label
@@ -67,17 +67,17 @@ class CompiledModel(Protocol):
     """
 
     kind: ClassVar[str]
-    columns: tuple[Column, ...]
+    columns: tuple[FormColumn, ...]
     backend: str
 
-    def answer(self, rows: Sequence[Sequence[Any]]) -> Answers:
+    def answer(self, rows: Sequence[Sequence[Any]]) -> Computed:
         """Answer rows as `Batch.row` gives them: one value per column.
 
         Raises NotProven for a value of a type or a range that was not compared, and whatever the
         back-end raises.
         """
 
-    def run(self, columns: Sequence[np.ndarray[Any, Any]]) -> Answers:
+    def run(self, columns: Sequence[np.ndarray[Any, Any]]) -> Computed:
         """Answer rows that are given as one array of shape (rows,) per column, of any type.
 
         Raises as `answer` does.
@@ -88,7 +88,7 @@ class CompiledModel(Protocol):
 
     @classmethod
     def open(
-        cls, folder: Path, columns: tuple[Column, ...], backend: str, facts: dict[str, Any]
+        cls, folder: Path, columns: tuple[FormColumn, ...], backend: str, facts: dict[str, Any]
     ) -> CompiledModel:
         """Read what `save` has written, and returned as `facts`."""
 
@@ -121,5 +121,5 @@ def load(folder: Path) -> CompiledModel:
         raise ValueError(f"a compiled form of format {description['format']}, expected {FORMAT}")
     module, name = KINDS[description["kind"]]
     kind: type[CompiledModel] = getattr(import_module(module), name)
-    columns = tuple(Column(**one) for one in description["columns"])
+    columns = tuple(FormColumn(**one) for one in description["columns"])
     return kind.open(folder, columns, description["backend"], description["facts"])

@@ -113,7 +113,7 @@ def _tuples(value: Any) -> Any:
 # --- as Python ------------------------------------------------------------------------------------
 
 
-class Table(dict[Any, Any]):
+class CategoryTable(dict[Any, Any]):
     """The values of categories by their keys; what is none is checked before it counts as unknown.
 
     `unknown` and `missing`: their values; None: the estimator has to answer.
@@ -149,7 +149,7 @@ def number(value: Any) -> Any:
 
 
 @dataclass(slots=True)
-class Source:
+class RowSource:
     """Python that computes from a row: `names` hold the constants that its text uses."""
 
     names: dict[str, Any] = field(default_factory=dict)
@@ -192,13 +192,13 @@ def unpacked(encoding: Encoding) -> str:
 
 def encoder(encoding: Encoding) -> Any:
     """Return the function that makes of rows a list with the numbers of each, as a tuple."""
-    source = Source()
+    source = RowSource()
     parts = []
     for block in encoding.blocks:
         if isinstance(block, Scaled):
             parts.append(source.scaled(block))
         else:
-            table = Table(block, block.values, block.unknown, block.missing)
+            table = CategoryTable(block, block.values, block.unknown, block.missing)
             parts.append(f"*{source.constant(table)}[x{block.place}]")
     row = ", ".join(parts) + ("," if len(parts) == 1 else "")
     return source.function(

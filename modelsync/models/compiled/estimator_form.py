@@ -9,7 +9,7 @@ from typing import Any
 from modelsync.models.compilation import Compilation
 from modelsync.models.compiled import compiled_model
 from modelsync.models.compiled.accepted_calls import AcceptedCalls, CallReader
-from modelsync.models.compiled.compiled_model import Answers, CompiledModel, NotProven
+from modelsync.models.compiled.compiled_model import CompiledModel, Computed, NotProven
 from modelsync.models.serialization import from_json, to_json
 
 FILE = "estimator.json"
@@ -50,7 +50,7 @@ class EstimatorForm:
         return _typed(_predictions(found, classes), kind)
 
 
-def _predictions(found: Answers, classes: Any) -> Any:
+def _predictions(found: Computed, classes: Any) -> Any:
     if found.predictions is not None:
         return found.predictions
     import numpy as np

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from modelsync.models.compiled.compiled_model import Answers, NotProven
+from modelsync.models.compiled.compiled_model import Computed, NotProven
 
 Link = Literal["identity", "exp", "share", "sigmoid", "softmax", "one_vs_rest"]
 """How scores become numbers: `share`: divided by `Finish.divisor`, the part of class 1 if there is
@@ -58,23 +58,23 @@ class Finish:
             [score + base for score, base in zip(scores, self.base, strict=True)] for scores in rows
         ]
 
-    def function(self) -> Callable[[Sequence[Row]], Answers]:
+    def function(self) -> Callable[[Sequence[Row]], Computed]:
         """Return the function that makes answers of scores. It raises NotProven for a tie."""
         link = _link(self)
         place = _binary(self.link, self.divisor, self.tie) if self._is_binary else _many(self.tie)
         labels = self.labels
         if not labels:
-            return lambda rows: Answers(link(rows), None)
+            return lambda rows: Computed(link(rows), None)
         if self.answers == "scores" and self.link == "sigmoid":
             return _of_two(self.tie)
         if self.answers == "predictions":
-            return lambda rows: Answers([labels[one] for one in place(rows)], None)
+            return lambda rows: Computed([labels[one] for one in place(rows)], None)
         if self.answers == "both":
-            return lambda rows: Answers([labels[one] for one in place(rows)], link(rows))
+            return lambda rows: Computed([labels[one] for one in place(rows)], link(rows))
 
-        def scores(rows: Sequence[Row]) -> Answers:
+        def scores(rows: Sequence[Row]) -> Computed:
             place(rows)
-            return Answers(None, link(rows))
+            return Computed(None, link(rows))
 
         return scores
 
@@ -83,18 +83,18 @@ class Finish:
         return len(self.labels) == 2 and self.link not in ("softmax", "one_vs_rest")
 
 
-def _of_two(tie: float) -> Callable[[Sequence[Row]], Answers]:
+def _of_two(tie: float) -> Callable[[Sequence[Row]], Computed]:
     """Return the function that makes the probabilities of two classes: the common case, faster."""
     exp = math.exp
 
-    def scores(rows: Sequence[Row]) -> Answers:
+    def scores(rows: Sequence[Row]) -> Computed:
         found = []
         for score in rows:
             if -tie < score < tie:
                 raise NotProven("a tie")
             part = 1.0 / (1.0 + exp(-score)) if score >= LEAST else exp(score)
             found.append([1.0 - part, part])
-        return Answers(None, found)
+        return Computed(None, found)
 
     return scores
 

@@ -17,7 +17,7 @@ from modelsync.models.compiled import (
 from modelsync.models.compiled.compiled_model import CompiledModel
 from modelsync.models.compiled.compiler import OtherKind, Target
 from modelsync.models.compiled.forest import Forest
-from modelsync.models.compiled.onnx_model import OnnxModel
+from modelsync.models.compiled.onnx_model import OnnxForm
 
 
 class ForestCompiler:
@@ -33,7 +33,7 @@ class ForestCompiler:
             first = type(steps[0]).__name__ if steps else "nothing"
             raise OtherKind(f"{first} is no ensemble of trees")
         found = _read(steps[0], target)
-        return OnnxModel(
+        return OnnxForm(
             forest_graph.graph(found, encoding.width),
             encoding,
             form_columns.of(target),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 from modelsync.models.artefacts.column_kinds import ColumnKind
-from modelsync.models.compiled.compiled_model import Column
+from modelsync.models.compiled.compiled_model import FormColumn
 from modelsync.models.compiled.compiler import Target
 
 
-def of(target: Target) -> tuple[Column, ...]:
+def of(target: Target) -> tuple[FormColumn, ...]:
     """Return the columns of the inputs of an estimator, in their order."""
     return tuple(
-        Column(name, _dtype(kind), kind.nullable)
+        FormColumn(name, _dtype(kind), kind.nullable)
         for name, kind in zip(target.names, target.kinds, strict=True)
     )
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from types import NoneType
 from typing import Any
 
-from modelsync.models.compiled.compiled_model import Column, NotProven
+from modelsync.models.compiled.compiled_model import FormColumn, NotProven
 from modelsync.models.compiled.encoding import MAX_EXACT
 
 _NUMBERS = frozenset({int, float, NoneType})
 
 
-def rows(columns: Sequence[Column], arrays: Sequence[Any]) -> list[tuple[Any, ...]]:
+def rows(columns: Sequence[FormColumn], arrays: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Return the rows of some arrays. Raises NotProven for one of another type than its column."""
     if len(arrays) != len(columns):
         raise NotProven(f"{len(arrays)} columns, not {len(columns)}")
@@ -20,7 +20,7 @@ def rows(columns: Sequence[Column], arrays: Sequence[Any]) -> list[tuple[Any, ..
     return list(zip(*listed, strict=True))
 
 
-def _listed(column: Column, array: Any) -> list[Any]:
+def _listed(column: FormColumn, array: Any) -> list[Any]:
     """Return the values of a column. Raises NotProven.
 
     Numbers of 32 bits are none of those: an estimator computes with them as such.

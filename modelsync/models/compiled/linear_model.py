@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from modelsync.models.compiled import encoding, given_columns
-from modelsync.models.compiled.compiled_model import Answers, Column, NotProven
-from modelsync.models.compiled.encoding import Encoding, Scaled, Source, Table, unpacked
+from modelsync.models.compiled.compiled_model import Computed, FormColumn, NotProven
+from modelsync.models.compiled.encoding import CategoryTable, Encoding, RowSource, Scaled, unpacked
 from modelsync.models.compiled.finish import Finish
 
 Weights = Sequence[Sequence[float]]
@@ -32,7 +32,7 @@ class LinearForm:
     def __init__(
         self,
         encoded: Encoding,
-        columns: tuple[Column, ...],
+        columns: tuple[FormColumn, ...],
         weights: Weights,
         constants: Sequence[float],
         finish: Finish,
@@ -49,11 +49,11 @@ class LinearForm:
         )
         self._answers = finish.function()
 
-    def answer(self, rows: Sequence[Sequence[Any]]) -> Answers:
+    def answer(self, rows: Sequence[Sequence[Any]]) -> Computed:
         """Answer rows. Raises NotProven, and TypeError for values that are no numbers."""
         return self._answers(self._scores(rows))
 
-    def run(self, columns: Sequence[Any]) -> Answers:
+    def run(self, columns: Sequence[Any]) -> Computed:
         """Answer rows that are given as arrays. Raises as `answer` does."""
         return self.answer(given_columns.rows(self.columns, columns))
 
@@ -69,7 +69,7 @@ class LinearForm:
 
     @classmethod
     def open(
-        cls, folder: Path, columns: tuple[Column, ...], backend: str, facts: dict[str, Any]
+        cls, folder: Path, columns: tuple[FormColumn, ...], backend: str, facts: dict[str, Any]
     ) -> LinearForm:
         """Make the form of what `save` has returned."""
         return cls(
@@ -102,7 +102,7 @@ def _scores(
 
     Raises NotProven if a score is not finite: an input was not, or is too large.
     """
-    source = Source({"NotProven": NotProven})
+    source = RowSource({"NotProven": NotProven})
     lines = ["def compiled(rows):", "    found = []"]
     lines += [f"    for {unpacked(encoded)} in rows:"]
     sums = [source.constant(constant) for constant in constants]
@@ -130,7 +130,7 @@ def _scores(
     return source.function(lines)  # type: ignore[no-any-return]
 
 
-def _weighed(block: encoding.Lookup, weights: Weights) -> Table:
+def _weighed(block: encoding.Lookup, weights: Weights) -> CategoryTable:
     """Return a table of what each category adds to each score; to one score, a number."""
 
     def weighed(values: Sequence[float] | None) -> Any:
@@ -142,4 +142,4 @@ def _weighed(block: encoding.Lookup, weights: Weights) -> Table:
         return sums[0] if len(sums) == 1 else sums
 
     each = [weighed(values) for values in block.values]
-    return Table(block, each, weighed(block.unknown), weighed(block.missing))
+    return CategoryTable(block, each, weighed(block.unknown), weighed(block.missing))

@@ -9,7 +9,7 @@ from modelsync.models.artefacts.steps import FORESTS, is_known, members
 from modelsync.models.compiled import conversion, encoders, form_columns
 from modelsync.models.compiled.compiled_model import CompiledModel
 from modelsync.models.compiled.compiler import NotCompilable, OtherKind, Target
-from modelsync.models.compiled.onnx_model import SHOWN, OnnxModel, Precision
+from modelsync.models.compiled.onnx_model import SHOWN, OnnxForm, Precision
 
 _OUTPUTS = {"transform": [0], "predict": [0], "most_probable": [1], "both": [0, 1]}
 
@@ -38,7 +38,7 @@ class OnnxCompiler:
         answers = names.get(target.output.kind, ["predictions"])
         columns = form_columns.of(target)
         is_flat = target.output.kind != "transform" and not _is_column(last)
-        return OnnxModel(
+        return OnnxForm(
             graph, encoding, columns, self._precision, answers, _label_type(last), is_flat=is_flat
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from modelsync.models.compiled import encoding, given_columns, single_finish
-from modelsync.models.compiled.compiled_model import Answers, Column, NotProven
+from modelsync.models.compiled.compiled_model import Computed, FormColumn, NotProven
 from modelsync.models.compiled.encoding import Encoding
 from modelsync.models.compiled.finish import Finish
 
@@ -23,7 +23,7 @@ trees round them, or of 64.
 SHOWN = {"single": "float", "rounded": "float as double", "double": "double"}
 
 
-class OnnxModel:
+class OnnxForm:
     """Encodes rows, and runs a graph. A call uses the thread that calls, and no other.
 
     `answers`: what the outputs of the graph are, `predictions` and `scores`, in their order;
@@ -38,7 +38,7 @@ class OnnxModel:
         self,
         graph: bytes,
         encoded: Encoding,
-        columns: tuple[Column, ...],
+        columns: tuple[FormColumn, ...],
         precision: Precision,
         answers: Sequence[str] = (),
         label_type: str | None = None,
@@ -55,11 +55,11 @@ class OnnxModel:
         self._run = _session(graph)
         self._read_outputs = self._finished(finish) if finish else self._outputs()
 
-    def answer(self, rows: Sequence[Sequence[Any]]) -> Answers:
+    def answer(self, rows: Sequence[Sequence[Any]]) -> Computed:
         """Answer rows. Raises NotProven for infinities, and whatever onnxruntime raises."""
         return self._read_outputs(self._run(self._read(rows)))
 
-    def run(self, columns: Sequence[Any]) -> Answers:
+    def run(self, columns: Sequence[Any]) -> Computed:
         """Answer rows that are given as arrays. Raises as `answer` does."""
         return self.answer(given_columns.rows(self.columns, columns))
 
@@ -77,8 +77,8 @@ class OnnxModel:
 
     @classmethod
     def open(
-        cls, folder: Path, columns: tuple[Column, ...], backend: str, facts: dict[str, Any]
-    ) -> OnnxModel:
+        cls, folder: Path, columns: tuple[FormColumn, ...], backend: str, facts: dict[str, Any]
+    ) -> OnnxForm:
         """Read the graph."""
         return cls(
             (folder / GRAPH).read_bytes(),
@@ -91,33 +91,33 @@ class OnnxModel:
             finish=Finish.from_json(facts["finish"]) if facts["finish"] else None,
         )
 
-    def _outputs(self) -> Callable[[list[Any]], Answers]:
+    def _outputs(self) -> Callable[[list[Any]], Computed]:
         """Return the function that makes answers of what the graph gives."""
         kinds, is_flat, label_type = self._answers, self._is_flat, self._label_type
         if kinds == ["scores"]:
-            return lambda found: Answers(None, found[0])
+            return lambda found: Computed(None, found[0])
 
-        def read(found: list[Any]) -> Answers:
+        def read(found: list[Any]) -> Computed:
             predictions = found[0]
             if is_flat and predictions.ndim == 2 and predictions.shape[1] == 1:
                 predictions = predictions[:, 0]
             if label_type:
                 predictions = predictions.astype(label_type)
             if len(found) == 1:
-                return Answers(predictions, None)
+                return Computed(predictions, None)
             scores = found[1]
-            return Answers(predictions, list(scores) if scores.ndim == 3 else scores)
+            return Computed(predictions, list(scores) if scores.ndim == 3 else scores)
 
         return read
 
-    def _finished(self, finish: Finish) -> Callable[[list[Any]], Answers]:
+    def _finished(self, finish: Finish) -> Callable[[list[Any]], Computed]:
         """Return the function that makes answers of the scores that the graph gives."""
         if self._precision == "single":
             of_array = single_finish.function(finish)
             return lambda found: of_array(found[0])
         answers, with_base = finish.function(), finish.with_base if any(finish.base) else None
 
-        def read(found: list[Any]) -> Answers:
+        def read(found: list[Any]) -> Computed:
             scores = found[0]
             listed = (scores[:, 0] if scores.shape[1] == 1 else scores).tolist()
             return answers(with_base(listed) if with_base else listed)

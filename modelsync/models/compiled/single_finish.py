@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from modelsync.models.compiled.compiled_model import Answers
+from modelsync.models.compiled.compiled_model import Computed
 from modelsync.models.compiled.finish import Finish
 
 LARGEST = 88.7
 """The largest number of which the exponential is taken (`common::Sigmoid` of XGBoost)."""
 
 
-def function(finish: Finish) -> Callable[[Any], Answers]:
+def function(finish: Finish) -> Callable[[Any], Computed]:
     """Return the function that makes answers of an array of scores, of shape (rows, scores)."""
     import numpy as np
 
@@ -42,11 +42,11 @@ def function(finish: Finish) -> Callable[[Any], Answers]:
     }
     link = links[finish.link]
     if not finish.labels:
-        return lambda scores: Answers(link(scores), None)
+        return lambda scores: Computed(link(scores), None)
     labels = np.array(finish.labels)
 
-    def both(scores: Any) -> Answers:
+    def both(scores: Any) -> Computed:
         found = link(scores)
-        return Answers(labels.take(found.argmax(axis=1)), found)
+        return Computed(labels.take(found.argmax(axis=1)), found)
 
     return both

@@ -89,6 +89,7 @@ def _constant(value: float, target: int) -> Tree:
 
 
 def _tree(tree: Mapping[str, Any], target: int) -> Tree:
+    """Read a tree of the JSON that XGBoost writes."""
     left = np.array(tree["left_children"], dtype=np.int64)
     if any(tree["split_type"]):
         raise NotCompilable("XGBoost compares categories")
