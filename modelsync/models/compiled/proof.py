@@ -70,8 +70,8 @@ class Reference:
         labels: bool = False,
         names: Sequence[str] = (),
     ) -> None:
-        self._rows, self._labels, self._names = list(rows), labels, names
-        self._answers = proof_answers.answers(call, self._rows, len(self._rows), labels=labels)
+        self._labels, self._names = labels, names
+        self._rows, self._answers = proof_answers.sort_out(call, list(rows), labels=labels)
         self._scales = proof_answers.scales(self._answers)
         step = max(1, len(self._rows) // STEADY)
         self._some = slice(None, None, step)

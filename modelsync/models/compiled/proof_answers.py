@@ -10,6 +10,12 @@ from modelsync import json_text
 from modelsync.models import results
 from modelsync.models.binding.batching import CallBatch
 
+TOGETHER, FEW = 256, 8
+"""Rows that are called together at first, and the fewest that are left out together."""
+
+MOST_REFUSED = 32
+"""Rows on which an estimator raises, and a compiled form must."""
+
 
 class Answer(NamedTuple):
     """An answer, split into what must be equal and the numbers; `raised` in place of both."""
@@ -28,6 +34,33 @@ def answers(call: CallBatch, rows: list[Any], size: int, *, labels: bool) -> lis
         for start in range(0, len(rows), max(1, size)):
             found += _called(call, rows[start : start + size], labels=labels)
     return found
+
+
+def sort_out(call: CallBatch, rows: list[Any], *, labels: bool) -> tuple[list[Any], list[Answer]]:
+    """Return rows and the answers to them; the rows on which the call raises come last.
+
+    Of these not all are looked for, since each costs several calls: with more than `MOST_REFUSED`,
+    few rows that came together with one of them are left out.
+    """
+    answered: list[tuple[Any, Answer]] = []
+    refused: list[tuple[Any, Answer]] = []
+    waiting = [rows[start : start + TOGETHER] for start in range(0, len(rows), TOGETHER)][::-1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        while waiting:
+            part = waiting.pop()
+            half = len(part) // 2
+            try:
+                found = [split(one, labels=labels) for one in call(part)]
+            except Exception as error:  # noqa: BLE001  # an estimator raises anything
+                if not half:
+                    refused.append((part[0], Answer(None, (), False, type(error).__name__)))
+                elif len(part) > FEW or len(refused) < MOST_REFUSED:
+                    waiting += [part[half:], part[:half]]
+                continue
+            answered += zip(part, found, strict=True)
+    both = answered + refused
+    return [row for row, _ in both], [answer for _, answer in both]
 
 
 def _called(call: CallBatch, rows: list[Any], *, labels: bool) -> list[Answer]:
