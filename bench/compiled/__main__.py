@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from bench.compiled import corpus
-from bench.compiled.attempts import Tried, attempt
+from bench.compiled.attempts import Attempt, attempt
 from bench.compiled.table import share, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "compiled.md"
@@ -39,7 +39,7 @@ def main() -> int:
     return 0 if share(tried) >= ENOUGH else 1
 
 
-def _line(one: Tried) -> str:
+def _line(one: Attempt) -> str:
     if one.unfit:
         return f"  --  {one.entry.name}: {one.unfit[:150]}"
     found = one.compilation

@@ -11,7 +11,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from bench.compiled import corpus
-from bench.compiled.tables import Entry
+from bench.compiled.tables import CorpusEntry
 from modelsync.errors import ModelBroken
 from modelsync.models.artefacts import estimators
 from modelsync.models.compilation import Compilation
@@ -19,10 +19,10 @@ from modelsync.models.compiled import choice
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class Attempt:
     """What came of an entry; `unfit`: why it does not fit the small table, and does not count."""
 
-    entry: Entry
+    entry: CorpusEntry
     compilation: Compilation | None = None
     unfit: str = ""
     seconds: float = 0.0
@@ -33,7 +33,7 @@ class Tried:
         return self.compilation is not None and self.compilation.state == "compiled"
 
 
-def attempt(entry: Entry) -> Tried:
+def attempt(entry: CorpusEntry) -> Attempt:
     """Fit and compile an entry, in one thread."""
     start = time.process_time()
     with warnings.catch_warnings(), threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
@@ -41,10 +41,10 @@ def attempt(entry: Entry) -> Tried:
         try:
             estimator = corpus.fitted(entry)
         except Exception as error:  # noqa: BLE001  # estimators raise anything
-            return Tried(entry, unfit=f"{type(error).__name__}: {error}")
+            return Attempt(entry, unfit=f"{type(error).__name__}: {error}")
         try:
             artefact = estimators.adapt(estimator, "model.pkl")
         except ModelBroken as error:
-            return Tried(entry, unfit=str(error))
+            return Attempt(entry, unfit=str(error))
         found = choice.choose(artefact, [], Path(folder) / "form")
-    return Tried(entry, found, seconds=time.process_time() - start)
+    return Attempt(entry, found, seconds=time.process_time() - start)

@@ -11,7 +11,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.utils import all_estimators
 
-from bench.compiled.tables import COUNTS, NUMBERS, TABLE, THREE, Entry, two
+from bench.compiled.tables import COUNTS, NUMBERS, TABLE, THREE, CorpusEntry, two
 
 _PARTS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
     "VotingClassifier": lambda: {"estimators": two(LogisticRegression(), GaussianNB())},
@@ -39,11 +39,11 @@ _OF_SEVERAL = {
 _POSITIVE = {"GammaRegressor", "PoissonRegressor"}
 
 
-def of_sklearn() -> Iterator[Entry]:
+def of_sklearn() -> Iterator[CorpusEntry]:
     """Yield every classifier and regressor that can be made and fitted."""
     for group in ("classifier", "regressor"):
         for name, kind in all_estimators(type_filter=group):
-            yield Entry(f"{group}s", name, partial(_fit, kind, group))
+            yield CorpusEntry(f"{group}s", name, partial(_fit, kind, group))
 
 
 def _fit(kind: Any, group: str) -> Any:

@@ -51,7 +51,7 @@ from bench.compiled.tables import (
     TABLE,
     TARGET,
     THREE,
-    Entry,
+    CorpusEntry,
     two,
 )
 
@@ -173,13 +173,13 @@ def _all_pipelines() -> Iterator[tuple[str, Any, Any, Any]]:
     )
 
 
-def pipelines() -> Iterator[Entry]:
+def pipelines() -> Iterator[CorpusEntry]:
     """Yield what people build of scikit-learn's parts."""
     for name, estimator, x, y in _all_pipelines():
-        yield Entry("pipelines", name, partial(clone(estimator).fit, x, y))
+        yield CorpusEntry("pipelines", name, partial(clone(estimator).fit, x, y))
 
 
-def boosters() -> Iterator[Entry]:
+def boosters() -> Iterator[CorpusEntry]:
     """Yield models of XGBoost and LightGBM, if these are installed."""
     try:
         import lightgbm
@@ -211,4 +211,4 @@ def boosters() -> Iterator[Entry]:
         ),
     ]
     for name, estimator, x, y in made:
-        yield Entry("boosters", name, partial(estimator.fit, x, y))
+        yield CorpusEntry("boosters", name, partial(estimator.fit, x, y))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.compiled.attempts import Tried
+from bench.compiled.attempts import Attempt
 
 LONGEST = 220
 """Characters of a reason in the table."""
 
 
-def share(tried: Sequence[Tried]) -> float:
+def share(tried: Sequence[Attempt]) -> float:
     """Return which share of the entries that were fitted is compiled and equal."""
     counted = [one for one in tried if not one.unfit]
     return sum(one.is_equal for one in counted) / max(1, len(counted))
 
 
-def table(tried: Sequence[Tried]) -> str:
+def table(tried: Sequence[Attempt]) -> str:
     """Render the table as Markdown, with the share of each group above it."""
     counted = [one for one in tried if not one.unfit]
     equal = sum(one.is_equal for one in counted)
@@ -37,7 +37,7 @@ def table(tried: Sequence[Tried]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(one: Tried) -> str:
+def _row(one: Attempt) -> str:
     found = one.compilation
     assert found
     if not one.is_equal:

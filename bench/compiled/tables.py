@@ -36,7 +36,7 @@ Fitted = Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CorpusEntry:
     """An estimator or a pipeline of the corpus. `fit` returns it, fitted."""
 
     group: str

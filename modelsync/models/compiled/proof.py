@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from modelsync.models.binding.batching import CallBatch
 from modelsync.models.compiled import proof_answers
-from modelsync.models.compiled.proof_answers import Answer
+from modelsync.models.compiled.proof_answers import ComparedAnswer
 
 FLOOR = 1e-6
 """The share of an output's scale below which relative differences are not told apart."""
@@ -70,8 +70,8 @@ class Reference:
         labels: bool = False,
         names: Sequence[str] = (),
     ) -> None:
-        self._rows, self._labels, self._names = list(rows), labels, names
-        self._answers = proof_answers.answers(call, self._rows, len(self._rows), labels=labels)
+        self._labels, self._names = labels, names
+        self._rows, self._answers = proof_answers.sort_out(call, list(rows), labels=labels)
         self._scales = proof_answers.scales(self._answers)
         step = max(1, len(self._rows) // STEADY)
         self._some = slice(None, None, step)
@@ -158,7 +158,9 @@ class _Comparison:
     scales: dict[int, Any]
     names: Sequence[str]
 
-    def __call__(self, rows: list[Any], expected: list[Answer], got: list[Answer]) -> _Found:
+    def __call__(
+        self, rows: list[Any], expected: list[ComparedAnswer], got: list[ComparedAnswer]
+    ) -> _Found:
         """Compare answers row by row. Where the compiled form raised, the estimator answers."""
         largest: float | None = None
         texts: list[str] = []
@@ -176,7 +178,7 @@ class _Comparison:
         told = f"{len(texts)} of {len(rows)} rows differ; the first is {texts[0]}" if texts else ""
         return _Found(largest, told, raised)
 
-    def _numbers(self, one: Answer, other: Answer) -> tuple[float, str]:
+    def _numbers(self, one: ComparedAnswer, other: ComparedAnswer) -> tuple[float, str]:
         """Return the largest relative difference of the numbers, and what it is if too large."""
         floors = self.scales[len(one.numbers)]
         pairs = zip(one.numbers, other.numbers, floors, strict=True)

@@ -10,8 +10,14 @@ from modelsync import json_text
 from modelsync.models import results
 from modelsync.models.binding.batching import CallBatch
 
+TOGETHER, FEW = 256, 8
+"""Rows that are called together at first, and the fewest that are left out together."""
 
-class Answer(NamedTuple):
+MOST_REFUSED = 32
+"""Rows on which an estimator raises, and a compiled form must."""
+
+
+class ComparedAnswer(NamedTuple):
     """An answer, split into what must be equal and the numbers; `raised` in place of both."""
 
     shape: Any
@@ -20,9 +26,9 @@ class Answer(NamedTuple):
     raised: str = ""
 
 
-def answers(call: CallBatch, rows: list[Any], size: int, *, labels: bool) -> list[Answer]:
+def answers(call: CallBatch, rows: list[Any], size: int, *, labels: bool) -> list[ComparedAnswer]:
     """Return the answer to each row, called `size` rows at a time."""
-    found: list[Answer] = []
+    found: list[ComparedAnswer] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for start in range(0, len(rows), max(1, size)):
@@ -30,18 +36,47 @@ def answers(call: CallBatch, rows: list[Any], size: int, *, labels: bool) -> lis
     return found
 
 
-def _called(call: CallBatch, rows: list[Any], *, labels: bool) -> list[Answer]:
+def sort_out(
+    call: CallBatch, rows: list[Any], *, labels: bool
+) -> tuple[list[Any], list[ComparedAnswer]]:
+    """Return rows and the answers to them; the rows on which the call raises come last.
+
+    Of these not all are looked for, since each costs several calls: with more than `MOST_REFUSED`,
+    few rows that came together with one of them are left out.
+    """
+    answered: list[tuple[Any, ComparedAnswer]] = []
+    refused: list[tuple[Any, ComparedAnswer]] = []
+    waiting = [rows[start : start + TOGETHER] for start in range(0, len(rows), TOGETHER)][::-1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        while waiting:
+            part = waiting.pop()
+            half = len(part) // 2
+            try:
+                found = [split(one, labels=labels) for one in call(part)]
+            except Exception as error:  # noqa: BLE001  # an estimator raises anything
+                if not half:
+                    refused.append((part[0], ComparedAnswer(None, (), False, type(error).__name__)))
+                elif len(part) > FEW or len(refused) < MOST_REFUSED:
+                    waiting += [part[half:], part[:half]]
+                continue
+            answered += zip(part, found, strict=True)
+    both = answered + refused
+    return [row for row, _ in both], [answer for _, answer in both]
+
+
+def _called(call: CallBatch, rows: list[Any], *, labels: bool) -> list[ComparedAnswer]:
     """Return the answers to one call; where it raises, those to calls with fewer rows."""
     try:
         return [split(one, labels=labels) for one in call(rows)]
     except Exception as error:  # noqa: BLE001  # an estimator raises anything
         if len(rows) <= 1:
-            return [Answer(None, (), False, type(error).__name__) for _ in rows]
+            return [ComparedAnswer(None, (), False, type(error).__name__) for _ in rows]
     half = len(rows) // 2
     return _called(call, rows[:half], labels=labels) + _called(call, rows[half:], labels=labels)
 
 
-def split(result: Any, *, labels: bool) -> Answer:
+def split(result: Any, *, labels: bool) -> ComparedAnswer:
     """Return what a client reads of a result, taken apart."""
     answer = json_text.loads(results.dump(result))
     has_probabilities = "probabilities" in answer
@@ -50,7 +85,7 @@ def split(result: Any, *, labels: bool) -> Answer:
         key: _shape(value, numbers, exact=key == "prediction" and (labels or has_probabilities))
         for key, value in answer.items()
     }
-    return Answer(shape, tuple(numbers), has_probabilities)
+    return ComparedAnswer(shape, tuple(numbers), has_probabilities)
 
 
 def _shape(value: Any, numbers: list[float], *, exact: bool) -> Any:
@@ -68,7 +103,7 @@ def _shape(value: Any, numbers: list[float], *, exact: bool) -> Any:
     return type(value), value
 
 
-def scales(answers: list[Answer]) -> dict[int, Any]:
+def scales(answers: list[ComparedAnswer]) -> dict[int, Any]:
     """Return the scale of each number of an answer, by how many numbers the answer has."""
     import numpy as np
 
@@ -82,7 +117,7 @@ def scales(answers: list[Answer]) -> dict[int, Any]:
     }
 
 
-def difference(one: Answer, other: Answer) -> str:
+def difference(one: ComparedAnswer, other: ComparedAnswer) -> str:
     """Return where two answers differ in what must be equal; empty if they do not."""
     if one.raised:
         told = f"the estimator raises {one.raised}, compiled it answers"

@@ -8,9 +8,9 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from bench.compiled import corpus
-from bench.compiled.attempts import Tried, attempt
+from bench.compiled.attempts import Attempt, attempt
 from bench.compiled.table import table
-from bench.compiled.tables import Entry
+from bench.compiled.tables import CorpusEntry
 from modelsync.models.artefacts import estimators
 from modelsync.models.compilation import Compilation
 from modelsync.models.compiled import choice, proof
@@ -60,7 +60,7 @@ def test_says_why_it_is_not_compiled(name: str) -> None:
     assert found.reason
 
 
-def chosen(entry: Entry, folder: Path, *compilers: OnnxCompiler) -> Compilation:
+def chosen(entry: CorpusEntry, folder: Path, *compilers: OnnxCompiler) -> Compilation:
     artefact = estimators.adapt(corpus.fitted(entry), "model.pkl")
     with threadpool_limits(1):
         return choice.choose(artefact, [], folder / "form", compilers=compilers)
@@ -80,15 +80,15 @@ def test_another_label_in_single_precision_is_found(tmp_path: Path) -> None:
 
 def test_the_table_is_written() -> None:
     """A line of the table for what is compiled, what is not, and what does not fit."""
-    entries = [Entry("pipelines", name, lambda: None) for name in "abc"]
+    entries = [CorpusEntry("pipelines", name, lambda: None) for name in "abc"]
     done = Compilation(
         "compiled", backend="x", speedup=12.3, speedup_batch=4.5, rows=2000, max_difference=2e-9
     )
     text = table(
         [
-            Tried(entries[0], done),
-            Tried(entries[1], Compilation("refused", "it differs", rows=9)),
-            Tried(entries[2], unfit="ValueError"),
+            Attempt(entries[0], done),
+            Attempt(entries[1], Compilation("refused", "it differs", rows=9)),
+            Attempt(entries[2], unfit="ValueError"),
         ]
     )
     assert "**1 of 2 are compiled and equal: 50%.**" in text
