@@ -36,7 +36,7 @@ def write(folder: Path) -> Path:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("compiled")
     write(folder / "models_serve")
-    with serving(folder, MODELSYNC_WORKERS="1", **PATIENT) as running:
+    with serving(folder, env={"MODELSYNC_WORKERS": "1", **PATIENT}) as running:
         yield running
 
 
