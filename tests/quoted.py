@@ -45,7 +45,7 @@ NOT_OURS = {
     *("pipeline.pkl", "model.pkl", "model.onnx", "churn.pkl", "churn.sav", "model.pickle"),
     *("model.pkl.gz", "model.ubj", "scaler.pkl", "features.pkl"),
     # Of scikit-learn, and of the libraries of gradient boosting.
-    *("save_model", "passthrough", "InconsistentVersionWarning"),
+    *("save_model", "passthrough", "InconsistentVersionWarning", "decision_function", "Int64"),
     # Models, labels, data files and paths of examples in docs.
     *("Forest", "Survival", "canary", "stable", "a.csv.gz", "a.jsonl", "models_serve/model/"),
     *("GET /train_decision_tree", "POST /serve_decision_tree"),
