@@ -60,7 +60,7 @@ NOT_OURS = {
     # Files of the models' repository.
     *(".github/workflows/models.yml", ".gitlab-ci.yml"),
     # What instances of a model's class are given.
-    "self.schema",
+    *("self.schema", "self.model.__wrapped__", "self.model.compilation"),
     # A parameter whose variable is named by a keyword of Python.
     "class_",
     # A type variable of an explanation.
