@@ -90,7 +90,7 @@ def served(
 ) -> LoadedArtefact:
     """Return an artefact that is called by the form in a folder; as it is if there is none.
 
-    Its `batch.call` is then a CompiledCall. Raises as `compiled_model.load` does.
+    Its call of a batch is then a CompiledCall. Raises as `compiled_model.load` does.
     """
     if artefact.target is None or not compiled_model.is_saved(folder):
         return artefact
