@@ -45,7 +45,8 @@ NOT_OURS = {
     *("pipeline.pkl", "model.pkl", "model.onnx", "churn.pkl", "churn.sav", "model.pickle"),
     *("model.pkl.gz", "model.ubj", "scaler.pkl", "features.pkl"),
     # Of scikit-learn, and of the libraries of gradient boosting.
-    *("save_model", "passthrough", "InconsistentVersionWarning", "decision_function", "Int64"),
+    *("save_model", "passthrough", "InconsistentVersionWarning", "SplineTransformer"),
+    *("class_weight", "decision_function", "set_params", "Int64"),
     # Models, labels, data files and paths of examples in docs.
     *("Forest", "Survival", "canary", "stable", "a.csv.gz", "a.jsonl", "models_serve/model/"),
     *("GET /train_decision_tree", "POST /serve_decision_tree"),
@@ -59,8 +60,8 @@ NOT_OURS = {
     *("requirements-models.txt", "requirements*.txt"),
     # Files of the models' repository.
     *(".github/workflows/models.yml", ".gitlab-ci.yml"),
-    # What instances of a model's class are given.
-    *("self.schema", "self.model.__wrapped__", "self.model.compilation"),
+    # What instances of a model's class are given, and what they give to `modelsync.compiled`.
+    *("self.schema", "self.model.compilation", "self.model.__wrapped__"),
     # A parameter whose variable is named by a keyword of Python.
     "class_",
     # A type variable of an explanation.

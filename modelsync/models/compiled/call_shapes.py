@@ -6,13 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Self
 
 from modelsync.models.artefacts.column_kinds import ColumnKind
+from modelsync.models.artefacts.target import Target
 from modelsync.models.compiled.accepted_calls import AcceptedCalls, AcceptedColumn
-
-if TYPE_CHECKING:
-    from modelsync.models.compiled.call_tables import CallTables
 
 NUMBER_TYPES = ("int64", "bool", "object")
 TEXT_TYPES = ("object", "str", "category")
@@ -32,6 +30,26 @@ class Shape:
     dtypes: tuple[str, ...]
     order: tuple[int, ...] = ()
     further: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallInputs:
+    """The `width` inputs of an estimator, whose names are `labels`, if it has some.
+
+    `kinds`: what the columns of its form hold, by their places among the inputs.
+    """
+
+    labels: tuple[str, ...]
+    width: int
+    kinds: dict[int, ColumnKind]
+
+    @classmethod
+    def of(cls, target: Target) -> Self:
+        """Return the inputs of the estimator of a target."""
+        labels = tuple(map(str, getattr(target.estimator, "feature_names_in_", ())))
+        width = int(getattr(target.estimator, "n_features_in_", len(labels)))
+        places = [labels.index(name) for name in target.names] if labels else range(width)
+        return cls(labels, width, dict(zip(places, target.kinds, strict=True)))
 
 
 def is_text(kind: ColumnKind) -> bool:
@@ -54,7 +72,7 @@ def of(x: Any) -> Shape | None:
     return Shape(kind, (), (str(array.dtype),) * array.shape[1]) if array.ndim == 2 else None
 
 
-def usual(tables: CallTables) -> Shape:
+def usual(tables: CallInputs) -> Shape:
     """Return the shape of the DataFrame, or of the array, with which the estimator was fitted."""
     each = ["float64"] * tables.width
     for place, kind in tables.kinds.items():
@@ -68,7 +86,7 @@ def usual(tables: CallTables) -> Shape:
     return Shape("array", (), (array,) * tables.width)
 
 
-def accepted(tables: CallTables, shape: Shape) -> AcceptedCalls:
+def accepted(tables: CallInputs, shape: Shape) -> AcceptedCalls:
     """Return what is accepted with the usual shape alone, before the methods are known."""
     columns = tuple(
         AcceptedColumn(
@@ -97,7 +115,7 @@ def with_shape(calls: AcceptedCalls, shape: Shape) -> AcceptedCalls:
     return replace(calls, columns=columns, reordered=reordered, further=further)
 
 
-def made_by(calls: Sequence[Any], tables: CallTables) -> Iterator[Shape]:
+def made_by(calls: Sequence[Any], tables: CallInputs) -> Iterator[Shape]:
     """Yield the shapes of the calls that examples have made, each once."""
     for shape in dict.fromkeys(map(of, calls)):
         if shape and shape.kind == "frame" and tables.labels:
@@ -106,14 +124,14 @@ def made_by(calls: Sequence[Any], tables: CallTables) -> Iterator[Shape]:
             yield shape
 
 
-def _by_label(shape: Shape, tables: CallTables) -> Iterator[Shape]:
+def _by_label(shape: Shape, tables: CallInputs) -> Iterator[Shape]:
     """Yield the shape of the columns that the estimator knows, in the order in which it does."""
     types = dict(zip(shape.labels, shape.dtypes, strict=True))
     if set(tables.labels).issubset(types):
         yield Shape("frame", tables.labels, tuple(types[one] for one in tables.labels))
 
 
-def further(shape: Shape, tables: CallTables) -> Iterator[Shape]:
+def further(shape: Shape, tables: CallInputs) -> Iterator[Shape]:
     """Yield shapes that another request may have: of other types, in another order."""
     numbers = [place for place, kind in tables.kinds.items() if kind.dtype == "float64"]
     texts = [place for place, kind in tables.kinds.items() if is_text(kind)]

@@ -6,14 +6,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from modelsync.models.artefacts.column_kinds import ColumnKind
-from modelsync.models.artefacts.target import Target
 from modelsync.models.compiled import call_shapes
 from modelsync.models.compiled.accepted_calls import LARGEST
-from modelsync.models.compiled.call_shapes import Shape
+from modelsync.models.compiled.call_shapes import CallInputs, Shape
 
 FURTHER = "modelsync_further"
 """The name of a column that no estimator knows."""
@@ -21,24 +19,10 @@ FURTHER = "modelsync_further"
 Values = list[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class CallTables:
-    """Makes tables for one estimator of `width` inputs, whose names are `labels`, if it has some.
+class CallTables(CallInputs):
+    """Makes tables for one estimator."""
 
-    `kinds`: what the columns of its form hold, by their places among the inputs.
-    """
-
-    labels: tuple[str, ...]
-    width: int
-    kinds: dict[int, ColumnKind]
-
-    @classmethod
-    def of(cls, target: Target) -> CallTables:
-        """Return the tables for the estimator of a target."""
-        labels = tuple(map(str, getattr(target.estimator, "feature_names_in_", ())))
-        width = int(getattr(target.estimator, "n_features_in_", len(labels)))
-        places = [labels.index(name) for name in target.names] if labels else range(width)
-        return cls(labels, width, dict(zip(places, target.kinds, strict=True)))
+    __slots__ = ()
 
     def fitting(self, rows: Sequence[Any], shape: Shape) -> list[Any]:
         """Return rows whose values the types of a shape can hold: integers in place of numbers."""
