@@ -42,8 +42,7 @@ COPY scripts/extension_modules.py scripts/
 COPY pyproject.toml README.md LICENSE requirements-dev.txt ./
 COPY modelsync modelsync
 RUN --mount=type=cache,target=/var/cache/modelsync XDG_CACHE_HOME=/var/cache/modelsync \
-    if [ -n "$COMPILED" ]; then step=compiled; else step=build; fi \
-    && scripts/libraries.sh /opt/modelsync "$step=/dist"
+    scripts/libraries.sh /opt/modelsync "$([ -n "$COMPILED" ] && echo compiled || echo build)=/dist"
 
 FROM libraries
 COPY --from=package /dist dist

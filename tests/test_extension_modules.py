@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import tomllib
 from importlib import import_module
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -42,6 +43,19 @@ def sources(folder: Path) -> set[Path]:
     found = (path for path in folder.rglob("*") if path.is_file())
     kept = (path for path in found if path.suffix not in {".pyc", ".so"})
     return {path.relative_to(folder) for path in kept}
+
+
+@pytest.mark.parametrize("name", extension_modules.MODULES)
+def test_an_exception_has_one_name_and_one_type(name: str) -> None:
+    """In compiled code a name has the type of its first exception, and another is a TypeError."""
+    tree = ast.parse((PACKAGE / name).read_text("utf-8"))
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+    for function in functions:
+        caught: dict[str, set[str]] = {}
+        for node in ast.walk(function):
+            if isinstance(node, ast.ExceptHandler) and node.name and node.type:
+                caught.setdefault(node.name, set()).add(ast.unparse(node.type))
+        assert all(len(kinds) == 1 for kinds in caught.values()), (function.name, caught)
 
 
 @pytest.mark.skipif(not compiled(), reason="modelsync is not compiled here: make test-mypyc")

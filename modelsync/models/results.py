@@ -126,9 +126,9 @@ def _dump_slowly(result: object) -> bytes:
     except _NotSerialisable as error:
         message = f"{METHOD} returned what JSON cannot hold: {error}"
         raise ModelRaised("TypeError", message) from None
-    except Exception as error:
+    except Exception as raised:
         # Conversions run code of the model: serialisers of pydantic, properties, `tolist`.
-        raise _failed(error) from error
+        raise _failed(raised) from raised
 
 
 def _failed(error: Exception) -> ModelRaised:

@@ -129,9 +129,9 @@ class RequestParser:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             return self._without_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError as error:
-            if isinstance(error.__context__, ProtocolError):
-                raise error.__context__ from None
+        except httptools.HttpParserCallbackError as failed:
+            if isinstance(failed.__context__, ProtocolError):
+                raise failed.__context__ from None
             raise
         except httptools.HttpParserInvalidMethodError:
             raise unknown_method(data) from None

@@ -6,7 +6,7 @@ import heapq
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from modelsync.server.buffers import Buffers
 from modelsync.server.request_ids import acceptable
@@ -36,10 +36,10 @@ class ServerState:
     when it changes, and with None when the worker accepts no more. `new_id` returns a request id.
     """
 
-    header_timeout = 15.0
-    body_timeout = 60.0
-    idle_timeout = 75.0
-    write_timeout = 30.0
+    header_timeout: ClassVar[float] = 15.0
+    body_timeout: ClassVar[float] = 60.0
+    idle_timeout: ClassVar[float] = 75.0
+    write_timeout: ClassVar[float] = 30.0
 
     def __init__(
         self, max_body: int, now: Callable[[], float], max_buffered: int = 256 * 1024**2
