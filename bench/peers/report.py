@@ -113,7 +113,7 @@ def _contestants(figures: Figures, measured: Measured) -> str:
             lines.append(f"| {name} | {run.model} | — | | | | | | | not measured, see below |\n")
             continue
         rate = outcome.median("rate")
-        ratio = f"{mine.median('rate') / rate:.2f} x" if mine.samples else ""
+        ratio = f"{mine.median('rate') / rate:.2f} x" if mine.samples and rate else ""
         failed = sum(sum(sample.errors.values()) for sample in outcome.samples)
         requests = sum(sample.requests for sample in outcome.samples)
         spread = spread_of(outcome.values("rate"), lambda value: f"{value:,.0f}")

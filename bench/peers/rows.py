@@ -72,7 +72,9 @@ class Figure:
             others = [measured.loops[self.run.model]]
         value = statistics.median(values)
         for other in others:
-            value /= statistics.median(other)
+            if not (base := statistics.median(other)):
+                return Row(self.what, None, unit, sense, self.target, remark="no answers at all")
+            value /= base
             values = list(paired(values, other))
         spread = spread_of(values, lambda one: f"{one:.2f}")
         return Row(self.what, value, unit, sense, self.target, spread, remark)
