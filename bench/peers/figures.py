@@ -17,7 +17,7 @@ Peers = Mapping[str, Contestant]
 
 SCORE, IRIS = Run(ours.PLAIN, "score"), Run(ours.PLAIN, "iris")
 READY = Run(ours.READY, "iris")
-FULL = Run(ours.FULL, "score")
+FULL, FULL_MYPYC = Run(ours.FULL, "score"), Run(ours.FULL_MYPYC, "score")
 LOGISTIC, FOREST = Run(ours.COMPILED, "logistic"), Run(ours.COMPILED, "forest")
 
 BASES: Mapping[Model, Run] = {
@@ -83,13 +83,20 @@ def _pure(peers: Peers) -> list[Figure]:
     """The figures of the server: the model itself takes less than a microsecond."""
     fastapi, nginx = Run(peers["fastapi"], "score"), Run(peers["nginx"], "score")
     pysgi = Run(peers["fastpysgi"], "score")
+    everything_on = [
+        figure
+        for run, how in ((FULL, "interpreted"), (FULL_MYPYC, "predict path compiled by mypyc"))
+        for figure in (
+            Figure(f"pure Python, everything on, {how}, against FastPySGI with a bare WSGI "
+                   "function", run, pysgi, 1.1),
+            Figure("the same, against nginx's `return 200`", run, nginx, 0.75),
+            Figure("the same, against FastAPI", run, fastapi, 11),
+        )
+    ]  # fmt: skip
     return [
         Figure("pure Python, against FastAPI", SCORE, fastapi, 8),
         Figure("pure Python, against nginx's `return 200`", SCORE, nginx, 0.6),
-        Figure("pure Python, everything on, against FastPySGI with a bare WSGI function", FULL,
-               pysgi, 1.1),
-        Figure("the same, against nginx's `return 200`", FULL, nginx, 0.75),
-        Figure("the same, against FastAPI", FULL, fastapi, 11),
+        *everything_on,
         Figure("authentication, metrics and access log on, against off", FULL, SCORE, 0.85),
         Figure("… access log on alone", Run(ours.LOGGED, "score"), SCORE, None),
         Figure("one of 500 models, against one of 1 (and the iris model)", Run(ours.CROWD, "score"),

@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from bench.peers import artefacts
+from bench.peers import artefacts, compiled_package
 from bench.peers.contestants import SHARED, Contestant, Launch, Start
 from bench.peers.shapes import PIPELINES, SHAPES, VARIABLES, Model
 from bench.peers.shared.twomodels import FEATURES, iris
@@ -102,6 +102,7 @@ def modelsync(
     copies: int = 1,
     ready: bool = False,
     settings: str = "",
+    mypyc: bool = False,
     **env: str,
 ) -> Contestant:
     """modelsync in one variant. Log level `warning` is its switch for the access log; metrics are
@@ -114,7 +115,8 @@ def modelsync(
         else:
             write_models(start.work / "models", score=score, copies=copies, ready=ready)
         given = {
-            "PYTHONPATH": str(ROOT), "MODELSYNC_HOME": str(start.work / "home"),
+            "PYTHONPATH": str(compiled_package.build() if mypyc else ROOT),
+            "MODELSYNC_HOME": str(start.work / "home"),
             "MODELSYNC_MODELS": str(start.work / "models"), "MODELSYNC_PORT": str(start.port),
             "MODELSYNC_WORKERS": str(start.workers), "MODELSYNC_SYNC_CRON": "off",
             "MODELSYNC_LOG_FORMAT": "json",
@@ -144,10 +146,18 @@ PLAIN = modelsync()
 LOGGED = modelsync(
     "modelsync-log", "modelsync, access log on", log=True, settings="access log on, JSON to a file"
 )
+ALL_ON = "access log on, bearer token, /metrics scraped once in each run"
 FULL = replace(
     modelsync(
         "modelsync-full", "modelsync, access log, auth and metrics", log=True, auth=True,
-        settings="access log on, bearer token, /metrics scraped once in each run",
+        settings=ALL_ON,
+    ),
+    scraped=True,
+)  # fmt: skip
+FULL_MYPYC = replace(
+    modelsync(
+        "modelsync-full-mypyc", "modelsync with mypyc, access log, auth and metrics", log=True,
+        auth=True, settings=f"{ALL_ON}; its predict path is compiled by mypyc", mypyc=True,
     ),
     scraped=True,
 )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from prometheus_client.metrics_core import CounterMetricFamily as Counter
 from prometheus_client.metrics_core import GaugeMetricFamily as Gauge
 from prometheus_client.metrics_core import Metric
 
@@ -53,6 +54,12 @@ def families(service: Service) -> Iterator[Metric]:
         "How many times less processor time a call with one row takes than the estimator.",
         labels=["model"],
     )
+    estimator = Counter(
+        "modelsync_model_compiled_fallbacks",
+        "Rows that the estimator has answered in the place of its compiled form, in the workers.",
+        labels=["model"],
+    )
+    totals = service.totals()
     for name, entry in sorted(service.entries.items()):
         if (found := of(service, entry)) is None:
             continue
@@ -60,4 +67,6 @@ def families(service: Service) -> Iterator[Metric]:
         compiled.add_metric([name, found.backend if serves else ""], float(serves))
         if serves and found.speedup:
             speedup.add_metric([name], found.speedup)
-    yield from (compiled, speedup)
+        if serves:
+            estimator.add_metric([name], totals[name].fallbacks if name in totals else 0.0)
+    yield from (compiled, speedup, estimator)

@@ -279,6 +279,11 @@ class DataPlane:
         """Wait for what an `async def` has returned, in the loop that calls the model."""
         return model.context.copy().run(self.async_runner.wait, awaitable)
 
+    def count_fallbacks(self, name: str, rows: int) -> None:
+        """The estimator of a model has answered rows in the place of its compiled form."""
+        if row := self.counters.rows.get(name):
+            row.fell_back(rows)
+
     def _refuse(self, name: str, error: RequestError, started: float, done: Done) -> None:
         """Answer a request that no call answers: it was refused, or its deadline has passed."""
         if row := self.counters.rows.get(name):

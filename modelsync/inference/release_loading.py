@@ -23,6 +23,7 @@ from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.serving import RequestSync, Service
 from modelsync.inference.thread_runner import ThreadRunner
 from modelsync.inference.version_loading import LoadTerms, load_first
+from modelsync.models.compiled import fallbacks
 from modelsync.models.versions import FittedVersion
 from modelsync.observability import counters
 from modelsync.observability.counters import Counters
@@ -96,6 +97,7 @@ def load(
         max_buffered=settings.server.max_buffered,
         breaker=breaker,
     )
+    fallbacks.listen(dataplane.count_fallbacks)
     return Service(settings, release, faults, dataplane, request_sync)
 
 

@@ -4,7 +4,8 @@ A worker writes plain doubles into its own file, so counting takes no lock betwe
 survives the worker: what it has counted is still there after a `kill -9`. `totals` adds the files
 up. A file is two little-endian integers of 4 bytes, the length of the names and `LAYOUT`, the names
 as JSON padded to 8 bytes, and a row of `WIDTH` doubles for each name: requests in flight, requests
-by reason, seconds, duration histogram, batch histogram, requests in batches.
+by reason, seconds, duration histogram, batch histogram, requests in batches, rows that an estimator
+has answered in the place of its compiled form.
 """
 
 from __future__ import annotations
@@ -73,13 +74,14 @@ SUM: Final = 1 + len(REASONS)
 FIRST_BUCKET: Final = SUM + 1
 FIRST_BATCH: Final = FIRST_BUCKET + len(BUCKETS) + 1
 BATCHED: Final = FIRST_BATCH + len(BATCH_SIZES) + 1
-WIDTH = BATCHED + 1
+FALLBACKS: Final = BATCHED + 1
+WIDTH = FALLBACKS + 1
 ROW = struct.Struct(f"{WIDTH}d")
 HEADER = struct.Struct("<II")
 
-LAYOUT = 2
-"""The number of this layout. Number 1 had no columns for rejected requests, number 0 counted
-requests by status code.
+LAYOUT = 3
+"""The number of this layout. Number 2 had no column for fallbacks, number 1 none for rejected
+requests, number 0 counted requests by status code.
 """
 
 
@@ -154,6 +156,11 @@ class SharedRow:
         """A request was answered, for one of `REASONS`, after `seconds`."""
         with self._lock:
             self._row.observe(reason, seconds)
+
+    def fell_back(self, rows: int) -> None:
+        """The model's estimator has answered these rows in the place of its compiled form."""
+        with self._lock:
+            self._row.cells[FALLBACKS] += rows
 
     def batch(self, size: int) -> None:
         """One call answered `size` requests."""

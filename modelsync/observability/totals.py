@@ -3,7 +3,8 @@
 When a worker has ended, its file is folded into `retired.json`. The requests in flight in that file
 were lost, because a worker that ends in order sets them to zero.
 
-Files of the version before, which counted requests by status code (layout 0), are read as well.
+Files of earlier versions, which counted requests by status code (layout 0) or no fallbacks (layout
+2), are read as well.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from modelsync.observability.counters import (
     BATCHED,
     BUCKETS,
     COLUMN,
+    FALLBACKS,
     FIRST_BATCH,
     FIRST_BUCKET,
     HEADER,
@@ -34,7 +36,6 @@ from modelsync.observability.counters import (
     OTHER,
     ROW,
     SUM,
-    WIDTH,
 )
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,12 @@ _STATUS_COLUMNS = (
 )
 """The columns of layout 0 behind the first, each as a reason that has the same status."""
 
-_STATUS_ROW = struct.Struct(f"{1 + len(_STATUS_COLUMNS) + WIDTH - SUM}d")
+_STATUS_ROW = struct.Struct(f"{1 + len(_STATUS_COLUMNS) + FALLBACKS - SUM}d")
+
+_WITHOUT_FALLBACKS = 2
+"""The layout whose rows end before that column."""
+
+_ROWS = {0: _STATUS_ROW, _WITHOUT_FALLBACKS: struct.Struct(f"{FALLBACKS}d"), LAYOUT: ROW}
 
 
 @dataclass(slots=True)
@@ -65,7 +71,8 @@ class Totals:
     """The totals of one model.
 
     `reasons`: requests by one of `REASONS`; `buckets`: requests by duration, not cumulated;
-    `batches`: calls with several requests by `BATCH_SIZES`; `batched`: the requests in them.
+    `batches`: calls with several requests by `BATCH_SIZES`; `batched`: the requests in them;
+    `fallbacks`: rows that the estimator has answered in the place of its compiled form.
     """
 
     in_flight: float = 0.0
@@ -74,6 +81,7 @@ class Totals:
     buckets: list[float] = field(default_factory=lambda: [0.0] * (len(BUCKETS) + 1))
     batches: list[float] = field(default_factory=lambda: [0.0] * (len(BATCH_SIZES) + 1))
     batched: float = 0.0
+    fallbacks: float = 0.0
 
     def add(self, row: Sequence[float], *, alive: bool) -> None:
         """Add a worker's row; the requests in flight of a worker that has ended are lost."""
@@ -92,6 +100,7 @@ class Totals:
             old + new for old, new in zip(self.batches, row[FIRST_BATCH:BATCHED], strict=True)
         ]
         self.batched += row[BATCHED]
+        self.fallbacks += row[FALLBACKS]
 
 
 def _rows(path: Path) -> Iterator[tuple[str, list[float]]]:
@@ -103,18 +112,20 @@ def _rows(path: Path) -> Iterator[tuple[str, list[float]]]:
         return
     rows = HEADER.size + length
     names = orjson.loads(raw[HEADER.size : rows])
-    row = {0: _STATUS_ROW, LAYOUT: ROW}.get(layout)
+    row = _ROWS.get(layout)
     if row is None or len(raw) < rows + len(names) * row.size:  # another version's layout
         return
     for index, name in enumerate(names):
         cells = list(row.unpack_from(raw, rows + index * row.size))
+        if layout == _WITHOUT_FALLBACKS:
+            cells.append(0.0)
         yield name, cells if layout else _by_reason(cells)
 
 
 def _by_reason(row: Sequence[float]) -> list[float]:
     """Return a row of layout 0, which counts by status code, as one of this layout."""
     end = 1 + len(_STATUS_COLUMNS)
-    found = [row[0], *[0.0] * (SUM - 1), *row[end:]]
+    found = [row[0], *[0.0] * (SUM - 1), *row[end:], 0.0]
     for reason, count in zip(_STATUS_COLUMNS, row[1:end], strict=True):
         found[COLUMN[reason]] += count
     return found

@@ -25,6 +25,7 @@ from modelsync.models.compiled.compiled_store import CompiledStore, key_of
 from modelsync.models.compiling.compilations import Limits, compile_all
 from modelsync.models.compiling.compile_process import CompileTask
 from modelsync.models.types import CheckResult, ModelName, ModelSpec
+from modelsync.releases import owners
 from modelsync.releases.store import Release, Staging
 from modelsync.settings import Compiling, Settings, child_environment
 from modelsync.sync.staged_models import StagedModels
@@ -85,15 +86,21 @@ class ModelCompiling:
             else spec
             for spec in staged.specs
         ]
-        self._note(specs, staged.commit)
+        if self._settings.mode != "off":
+            self._note(specs, staged.commit)
         return replace(staged, specs=specs), {
             name: replace(one, compilation=found[name]) if name in found else one
             for name, one in results.items()
         }
 
-    def is_ready(self, release: Release) -> bool:
-        """Whether a model of a release was compiled after that had been published."""
-        return any(self._store.has(self._key(spec)) for spec in _late(release))
+    def has_more(self, release: Release) -> bool:
+        """Whether a model of a release was compiled after that had been published, or is still to
+        be compiled and no service does that by itself.
+        """
+        late = _late(release)
+        return any(self._store.has(self._key(spec)) for spec in late) or (
+            bool(late) and self._is_alone()
+        )
 
     def compile_late(self, release: Release) -> int:
         """Compile the models of a release that were late, into the store; return their number.
@@ -166,8 +173,10 @@ class ModelCompiling:
             return found
         if again or known is None:
             return None
+        if known.state == "late" and self._is_alone():
+            return None
         if known.state != "compiled":
-            return known  # late ones are compiled once the release serves
+            return known
         entry = current.models.get(spec.name) if current else None
         if current and entry and entry.spec.compiled:
             forms = current.path / entry.spec.compiled
@@ -176,6 +185,10 @@ class ModelCompiling:
                 copy_tree(forms, target)
                 return known
         return None
+
+    def _is_alone(self) -> bool:
+        """Whether no supervisor runs, which has late models compiled once the release serves."""
+        return not owners.source_of_supervisor(self._config.state.home)
 
     def _failed(
         self, error: OSError, wanted: Iterable[ModelName], found: Mapping[ModelName, Compilation]

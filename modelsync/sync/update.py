@@ -197,7 +197,7 @@ class Updater:
 
     def _has_more(self, current: Release) -> bool:
         """Whether the same commit may give more than the current release of it has."""
-        compiled = self._compiling is not None and self._compiling.is_ready(current)
+        compiled = self._compiling is not None and self._compiling.has_more(current)
         return compiled or bool(to_be_tried_again(current))
 
     def _refuse_rejected(self, wanted: str, status: Status) -> None:

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 from modelsync.observability import totals
-from modelsync.observability.counters import Counters
+from modelsync.observability.counters import ROW, Counters
 
 STATUSES = (200, 400, 401, 403, 404, 405, 413, 415, 422, 500, 503, 504, 0, -1)
 """The columns of layout 0 behind the first; 0: any other status, -1: lost."""
@@ -63,6 +63,23 @@ def test_a_worker_of_the_version_before_is_counted(tmp_path: Path) -> None:
     assert total.reasons == {name: REASONS[name] for name in REASONS if name != "lost"}
 
 
+def test_a_worker_that_counted_no_fallbacks_is_counted(tmp_path: Path) -> None:
+    """Layout 2 ended one column earlier."""
+    counters = Counters(tmp_path, ["A", "B"], pid=1)
+    counters.rows["A"].observe("ok", 0.1)
+    counters.rows["B"].observe("timeout", 0.2)
+    raw = counters.path.read_bytes()
+    length = int.from_bytes(raw[:4], "little")
+    start = 8 + length
+    rows = [raw[place : place + ROW.size - 8] for place in range(start, len(raw), ROW.size)]
+    head = length.to_bytes(4, "little") + (2).to_bytes(4, "little") + raw[8:start]
+    counters.path.write_bytes(head + b"".join(rows))
+    found = totals.read(tmp_path)
+    assert found["A"].reasons == {"ok": 1.0}
+    assert found["B"].reasons == {"timeout": 1.0}
+    assert found["B"].fallbacks == 0
+
+
 def test_files_of_another_version_are_left_out(tmp_path: Path) -> None:
     """Neither a layout nor a histogram that this version does not know stops it or is misread."""
     counters = Counters(tmp_path, ["Model"], pid=1)
@@ -84,8 +101,10 @@ def test_totals_survive_in_the_file_of_ended_workers(tmp_path: Path) -> None:
     for reason in ("ok", "timeout", "something else"):
         row.observe(reason, 0.2)
     counters.loop_row("Model").batch(3)
+    row.fell_back(5)
     before = totals.read(tmp_path)["Model"]
     assert before.reasons == {"ok": 1.0, "timeout": 1.0, "other": 1.0}
+    assert before.fallbacks == 5
     totals.retire(tmp_path, pid=1)
     assert not counters.path.exists()
     assert totals.read(tmp_path)["Model"] == before

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from tests.fixtures.compilers import GATE, TABLE, Converter, network, write_ready
-from tests.fixtures.processes import marked
+from tests.fixtures.processes import gone, marked
 from tests.fixtures.service import Service, serving, write_example
 from tests.waiting import patient, until
 
@@ -148,6 +148,17 @@ def test_a_compiler_that_is_late_comes_later(tmp_path: Path) -> None:
         assert service.release()["models"]["Net"]["compiled"] == "compiled/Net"
         assert _same(service.post("Net", {"a": 1, "b": 2}).json(), before)
         assert not marked("modelsync.sync.late_compiling")
+
+
+def test_a_service_ends_while_something_compiles(tmp_path: Path) -> None:
+    """In time, and with all processes of the compiler."""
+    write_example(write_ready(tmp_path / "models", "Net", network()), {"a": 1, "b": 2})
+    gate = Converter(tmp_path / "gate", GATE)
+    settings = {"MODELSYNC_COMPILE_TIMEOUT": "1s", **gate.settings}
+    with serving(tmp_path, tmp_path / "models", env=settings) as service:
+        until(lambda: marked("modelsync.sync.late_compiling"), message="it compiles late")
+        assert service.stop() == 0
+        gone(tmp_path / "gate")
 
 
 def _asked(service: Service, path: str, body: Any) -> requests.Response:

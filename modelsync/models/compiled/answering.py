@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from modelsync.models.artefacts.format import LoadedArtefact
-from modelsync.models.compiled import compiled_call, fingerprint
+from modelsync.models.compiled import compiled_call, fallbacks, fingerprint
 from modelsync.models.compiled.compiled_call import CompiledCall
 from modelsync.observability.logs import event
 
@@ -36,7 +37,10 @@ def with_compiled(artefact: LoadedArtefact, compiled: Path, name: str) -> Loaded
         _report(name, f"its compiled form does not load ({_said(error)})")
         return artefact
     call = served.batch.call
-    return replace(served, backend=call.model.backend) if isinstance(call, CompiledCall) else served
+    if not isinstance(call, CompiledCall):
+        return served
+    call.on_fallback = partial(fallbacks.report, name)
+    return replace(served, backend=call.model.backend)
 
 
 def _failed(error: Exception) -> str:

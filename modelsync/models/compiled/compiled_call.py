@@ -15,7 +15,8 @@ from modelsync.models.compiled.compiled_model import CompiledModel, NotProven
 
 
 class CompiledCall:
-    """Answers rows as `Batch.call` does. `fallbacks`: how many rows the estimator has answered.
+    """Answers rows as `Batch.call` does. `fallbacks`: how many rows the estimator has answered;
+    `on_fallback` is called with the number of each time.
 
     `on_failure` is called with the first error that is no NotProven: such a form is defective.
     """
@@ -29,6 +30,7 @@ class CompiledCall:
     ) -> None:
         self.model = model
         self.fallbacks = 0
+        self.on_fallback: Callable[[int], None] = lambda rows: None
         self._on_failure: Callable[[Exception], None] | None = on_failure
         self._compute = model.answer
         self._write = output.write
@@ -49,7 +51,7 @@ class CompiledCall:
     def _apart(self, rows: list[Any]) -> list[Any]:
         """Answer by the estimator those rows that the form cannot answer, and the others by it."""
         if len(rows) == 1:
-            self.fallbacks += 1
+            self._fell_back(1)
             return self._original(rows)
         answers: list[Any] = []
         left = []
@@ -60,11 +62,15 @@ class CompiledCall:
                 answers.append(None)
                 left.append(place)
         if left:
-            self.fallbacks += len(left)
+            self._fell_back(len(left))
             found = self._original([rows[place] for place in left])
             for place, answer in zip(left, found, strict=True):
                 answers[place] = answer
         return answers
+
+    def _fell_back(self, rows: int) -> None:
+        self.fallbacks += rows
+        self.on_fallback(rows)
 
 
 def of(

@@ -26,6 +26,9 @@ MOST_LABELS = 200
 PAIRS = 48
 """Boundaries that are looked for."""
 
+WAYS = 7
+"""Rows between those of a pair that are asked for at once: a call of a forest takes its time."""
+
 NEAR = 1e-9
 """How far a row is from a smooth boundary, as a share of the distance of the rows around it."""
 
@@ -53,7 +56,7 @@ class LabelRows:
             return []
         pairs = _pairs(list(groups.values()))
         steps = [step for one, other in pairs for step in self._steps(rows[one], rows[other])]
-        return self._around(self._crossing(steps)) if steps else []
+        return self._around(self._crossing(steps)[:PAIRS]) if steps else []
 
     def _answers(self, rows: Sequence[Row]) -> list[Any]:
         with warnings.catch_warnings():
@@ -91,12 +94,12 @@ class LabelRows:
         starts = self._labels([one for one, _, _ in steps])
 
         def is_like_start(numbers: Any) -> Any:
-            found = self._labels(_placed(steps, numbers))
-            return np.array([a == b for a, b in zip(found, starts, strict=True)])
+            found = self._labels([row for each in numbers for row in _placed(steps, each)])
+            return np.array([a == b for a, b in zip(found, starts * WAYS, strict=True)])
 
         one = np.array([float(row[place]) for row, _, place in steps])
         other = np.array([float(row[place]) for _, row, place in steps])
-        near, far = narrow(one, other, is_like_start)
+        near, far = narrow(one, other, is_like_start, ways=WAYS)
         smooth = self._are_smooth(_placed(steps, near), _placed(steps, far))
         shift = np.where(smooth, (other - one) * NEAR, 0.0)
         return _placed(steps, near - shift) + _placed(steps, far + shift)

@@ -148,12 +148,13 @@ def _reader(encoded: Encoding, precision: Precision) -> Callable[[Any], Any]:
     import numpy as np
 
     encode = None if encoded.is_identity else encoding.encoder(encoded)
-    has_nulls, single = encoded.has_nulls, np.float32
+    has_nulls, single, errstate = encoded.has_nulls, np.float32, np.errstate
 
     def read(rows: Any) -> Any:
         found = np.array(encode(rows) if encode else rows, dtype=np.float64)
         if precision != "double":
-            found = found.astype(single)
+            with errstate(over="ignore"):
+                found = found.astype(single)
         if np.isinf(found).any() if has_nulls else not math.isfinite(found.sum()):
             raise NotProven("infinite, or too large")
         return found.astype(np.float64) if precision == "rounded" else found

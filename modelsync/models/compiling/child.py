@@ -88,7 +88,7 @@ def _imported() -> list[str]:
 def _lost(code: int, timeout: float, *, in_time: bool) -> Compilation:
     """Return what came of a model whose fork has said nothing."""
     if not in_time:
-        return Compilation("late", f"it took longer than {timeout:g} s")
+        return Compilation("late", f"it took longer than {round(timeout, 1):g} s")
     if code == -signal.SIGKILL:
         return Compilation("refused", "the compiler was killed, perhaps because memory ran out")
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -130,4 +130,4 @@ def _size(task: CompileTask) -> int:
 
 
 def _late(limits: Limits) -> Compilation:
-    return Compilation("late", f"it took longer than {limits.total:g} s")
+    return Compilation("late", f"it took longer than {round(limits.total, 1):g} s")
