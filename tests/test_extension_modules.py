@@ -1,4 +1,4 @@
-"""The wheel whose predict path is compiled: its source tree, and what `make test-mypyc` installs."""
+"""The wheel whose predict path is compiled: its source tree, and that `make test-mypyc` has it."""
 
 from __future__ import annotations
 

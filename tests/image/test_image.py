@@ -147,6 +147,13 @@ def test_serves_the_examples(container: Container) -> None:
     assert answer["species"] == "setosa"
 
 
+def test_its_predict_path_is_compiled(container: Container) -> None:
+    """By a compiler that is not in it."""
+    command = "modelsync version; command -v gcc || true"
+    seen = podman("exec", container.name, "sh", "-c", command)
+    assert seen.stdout.rstrip().endswith("predict path compiled)")
+
+
 def test_is_not_root_and_cannot_write(container: Container) -> None:
     """The service runs as a numeric user that is not root, and only the state directory is
     writable.
