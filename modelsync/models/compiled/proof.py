@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from modelsync.models.binding.batching import CallBatch
 from modelsync.models.compiled import proof_answers
-from modelsync.models.compiled.proof_answers import ComparedAnswer
+from modelsync.models.compiled.proof_answers import Compared
 
 FLOOR = 1e-6
 """The share of an output's scale below which relative differences are not told apart."""
@@ -158,9 +158,7 @@ class _Comparison:
     scales: dict[int, Any]
     names: Sequence[str]
 
-    def __call__(
-        self, rows: list[Any], expected: list[ComparedAnswer], got: list[ComparedAnswer]
-    ) -> _Found:
+    def __call__(self, rows: list[Any], expected: list[Compared], got: list[Compared]) -> _Found:
         """Compare answers row by row. Where the compiled form raised, the estimator answers."""
         largest: float | None = None
         texts: list[str] = []
@@ -178,7 +176,7 @@ class _Comparison:
         told = f"{len(texts)} of {len(rows)} rows differ; the first is {texts[0]}" if texts else ""
         return _Found(largest, told, raised)
 
-    def _numbers(self, one: ComparedAnswer, other: ComparedAnswer) -> tuple[float, str]:
+    def _numbers(self, one: Compared, other: Compared) -> tuple[float, str]:
         """Return the largest relative difference of the numbers, and what it is if too large."""
         floors = self.scales[len(one.numbers)]
         pairs = zip(one.numbers, other.numbers, floors, strict=True)

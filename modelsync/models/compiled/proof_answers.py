@@ -17,7 +17,7 @@ MOST_REFUSED = 32
 """Rows on which an estimator raises, and a compiled form must."""
 
 
-class ComparedAnswer(NamedTuple):
+class Compared(NamedTuple):
     """An answer, split into what must be equal and the numbers; `raised` in place of both."""
 
     shape: Any
@@ -26,9 +26,9 @@ class ComparedAnswer(NamedTuple):
     raised: str = ""
 
 
-def answers(call: CallBatch, rows: list[Any], size: int, *, labels: bool) -> list[ComparedAnswer]:
+def answers(call: CallBatch, rows: list[Any], size: int, *, labels: bool) -> list[Compared]:
     """Return the answer to each row, called `size` rows at a time."""
-    found: list[ComparedAnswer] = []
+    found: list[Compared] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for start in range(0, len(rows), max(1, size)):
@@ -36,16 +36,14 @@ def answers(call: CallBatch, rows: list[Any], size: int, *, labels: bool) -> lis
     return found
 
 
-def sort_out(
-    call: CallBatch, rows: list[Any], *, labels: bool
-) -> tuple[list[Any], list[ComparedAnswer]]:
+def sort_out(call: CallBatch, rows: list[Any], *, labels: bool) -> tuple[list[Any], list[Compared]]:
     """Return rows and the answers to them; the rows on which the call raises come last.
 
     Of these not all are looked for, since each costs several calls: with more than `MOST_REFUSED`,
     few rows that came together with one of them are left out.
     """
-    answered: list[tuple[Any, ComparedAnswer]] = []
-    refused: list[tuple[Any, ComparedAnswer]] = []
+    answered: list[tuple[Any, Compared]] = []
+    refused: list[tuple[Any, Compared]] = []
     waiting = [rows[start : start + TOGETHER] for start in range(0, len(rows), TOGETHER)][::-1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -56,7 +54,7 @@ def sort_out(
                 found = [split(one, labels=labels) for one in call(part)]
             except Exception as error:  # noqa: BLE001  # an estimator raises anything
                 if not half:
-                    refused.append((part[0], ComparedAnswer(None, (), False, type(error).__name__)))
+                    refused.append((part[0], Compared(None, (), False, type(error).__name__)))
                 elif len(part) > FEW or len(refused) < MOST_REFUSED:
                     waiting += [part[half:], part[:half]]
                 continue
@@ -65,18 +63,18 @@ def sort_out(
     return [row for row, _ in both], [answer for _, answer in both]
 
 
-def _called(call: CallBatch, rows: list[Any], *, labels: bool) -> list[ComparedAnswer]:
+def _called(call: CallBatch, rows: list[Any], *, labels: bool) -> list[Compared]:
     """Return the answers to one call; where it raises, those to calls with fewer rows."""
     try:
         return [split(one, labels=labels) for one in call(rows)]
     except Exception as error:  # noqa: BLE001  # an estimator raises anything
         if len(rows) <= 1:
-            return [ComparedAnswer(None, (), False, type(error).__name__) for _ in rows]
+            return [Compared(None, (), False, type(error).__name__) for _ in rows]
     half = len(rows) // 2
     return _called(call, rows[:half], labels=labels) + _called(call, rows[half:], labels=labels)
 
 
-def split(result: Any, *, labels: bool) -> ComparedAnswer:
+def split(result: Any, *, labels: bool) -> Compared:
     """Return what a client reads of a result, taken apart."""
     answer = json_text.loads(results.dump(result))
     has_probabilities = "probabilities" in answer
@@ -85,7 +83,7 @@ def split(result: Any, *, labels: bool) -> ComparedAnswer:
         key: _shape(value, numbers, exact=key == "prediction" and (labels or has_probabilities))
         for key, value in answer.items()
     }
-    return ComparedAnswer(shape, tuple(numbers), has_probabilities)
+    return Compared(shape, tuple(numbers), has_probabilities)
 
 
 def _shape(value: Any, numbers: list[float], *, exact: bool) -> Any:
@@ -103,7 +101,7 @@ def _shape(value: Any, numbers: list[float], *, exact: bool) -> Any:
     return type(value), value
 
 
-def scales(answers: list[ComparedAnswer]) -> dict[int, Any]:
+def scales(answers: list[Compared]) -> dict[int, Any]:
     """Return the scale of each number of an answer, by how many numbers the answer has."""
     import numpy as np
 
@@ -117,7 +115,7 @@ def scales(answers: list[ComparedAnswer]) -> dict[int, Any]:
     }
 
 
-def difference(one: ComparedAnswer, other: ComparedAnswer) -> str:
+def difference(one: Compared, other: Compared) -> str:
     """Return where two answers differ in what must be equal; empty if they do not."""
     if one.raised:
         told = f"the estimator raises {one.raised}, compiled it answers"
