@@ -237,6 +237,7 @@ def _below_a_root(name: str, folder: str, module: str) -> str:
 
 
 def _missing_library(module: str) -> str | None:
+    """Return what to do about a module that is not installed; None if nobody can tell."""
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names or top == "google":  # which a dozen packages share
         return None

@@ -104,6 +104,7 @@ class Totals:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, list[float]]]:
+    """Yield the name and the counters of each model in a file of a worker."""
     raw = path.read_bytes()
     if len(raw) < HEADER.size:
         return

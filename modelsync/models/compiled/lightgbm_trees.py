@@ -13,7 +13,7 @@ from modelsync.models.compiled.finish import Finish, Link
 from modelsync.models.compiled.forest import Forest, Tree, labels_of
 
 ZERO = 1.0000000180025095e-35
-"""Numbers up to this, and their negatives, are zero in LightGBM (its `kZeroThreshold`)."""
+"""Numbers up to this, and their negatives, are zero in LightGBM (its kZeroThreshold)."""
 
 _EXPONENTIAL = ("poisson", "gamma", "tweedie")
 _IDENTITY = ("regression", "regression_l1", "huber", "fair", "quantile", "mape")

@@ -36,7 +36,7 @@ HEAVY = (
 """Libraries that take long to import, and start no thread by it that their functions need."""
 
 
-class Zygote:
+class CompileZygote:
     """Compiles models, each in a fork of this process, which imports the libraries they need."""
 
     def __init__(self, timeout: float, tolerance: float, events: int) -> None:
@@ -104,7 +104,7 @@ def main(job: Path, events: int) -> None:
     prefer_as_oom_victim()
     limit_memory(content["processes"])
     patches.install()
-    zygote = Zygote(content["timeout"], content["tolerance"], events)
+    zygote = CompileZygote(content["timeout"], content["tolerance"], events)
     tasks = content["tasks"]
     for number, task in enumerate(tasks, 1):
         spec = from_json(ModelSpec, task["spec"])

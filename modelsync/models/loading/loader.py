@@ -153,6 +153,7 @@ class Stored:
 
 
 def _load(spec: ModelSpec, path: Path, package: Package, stored: Stored | None) -> LoadedModel:
+    """Load the model in its package, with the warnings of its libraries and its examples."""
     with library_versions.watching() as noted:
         try:
             model = (
