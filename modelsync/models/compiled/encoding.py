@@ -1,7 +1,7 @@
 """What the first transformers of a pipeline make of a row, as data: numbers that are scaled, and
 values that are looked up.
 
-`encoded_values` writes it as Python, which for a few columns is faster than any call of a library.
+`encoder` writes it as Python, which for a few columns is faster than any call of a library.
 """
 
 from __future__ import annotations
