@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from tests.cli.conftest import BAD
 from tests.command import modelsync
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("path", [".", "models_serve"])
@@ -179,3 +182,16 @@ def test_a_warning_of_several_models_is_told_once(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stdout.count("never called") == 1
     assert "warning: A, B: never called" in done.stdout
+
+
+def test_a_folder_with_a_file_alone_is_a_model(tmp_path: Path) -> None:
+    """As one with code is; but not where it is a repository: a sync takes only its folders."""
+    folder = tmp_path / "Wine"
+    shutil.copytree(ROOT / "models_serve" / "Wine", folder)
+    done = modelsync("check", "Wine", cwd=tmp_path, MODELSYNC_COMPILE="off")
+    assert done.returncode == 0
+    assert "1 model, all good" in done.stdout
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    done = modelsync("check", "Wine", cwd=tmp_path, MODELSYNC_COMPILE="off")
+    assert done.returncode == 1
+    assert "model.joblib lies beside the model folders" in done.stderr

@@ -46,7 +46,7 @@ def test_the_check_has_a_column_and_says_why_not(tmp_path: Path) -> None:
     done = modelsync("check", "--strict", str(models), cwd=tmp_path, **PATIENT)
     header, *rows = done.stdout.splitlines()[:4]
     assert header.split()[-1] == "compiled"
-    cells = {row.split()[0]: row.split()[7:] for row in rows}
+    cells = {row.split()[0]: row.split()[6:] for row in rows}
     assert cells["Slow"] == ["no"]
     assert (cells["Code"], cells["Fast"][1]) == (["-"], "x")
     assert float(cells["Fast"][0].replace(",", "")) > 1
@@ -96,9 +96,10 @@ def test_the_metrics_and_the_log_tell_it(service: Service) -> None:
 
 
 def test_rows_that_the_estimator_answers_are_counted(service: Service) -> None:
-    """What the proof has not reached is answered all the same, and shows in the metrics."""
-    told = service.post("Fast", {"a": 1e300, "b": -1e300, "c d": 0.0})
-    assert told.status_code == 200
+    """A row that overflows is the estimator's to refuse, as without a compiled form."""
+    told = service.post("Fast", {"a": 1.7e308, "b": 1.7e308, "c d": 1.7e308})
+    assert told.status_code == 422
+    assert "infinity" in told.text
     assert service.post("Fast", {"a": 0.5, "b": 0.5, "c d": 0.5}).status_code == 200
     metrics = service.get("/metrics").text
     assert 'modelsync_model_compiled_fallbacks_total{model="Fast"} 1.0' in metrics
