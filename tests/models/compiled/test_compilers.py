@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -335,6 +336,37 @@ def test_value_outside_of_numbers_is_not_proven() -> None:
     assert target
     with pytest.raises(NotProven):  # scikit-learn refuses what 32 bits cannot hold
         FOREST.compile(target).answer([[0.0, 1e39, 1.0, 2.0]])
+
+
+@pytest.mark.parametrize("last", [LogisticRegression(), RandomForestClassifier(5)])
+def test_file_of_a_form_holds_no_code(last: Any, tmp_path: Path) -> None:
+    """Pods take forms from a shared cache: what is in it is data."""
+    target = estimators.adapt(pipeline(last), "model.pkl").target
+    assert target
+    compiler = LINEAR if isinstance(last, LogisticRegression) else FOREST
+    compiled_model.save(compiler.compile(target), tmp_path)
+    path = tmp_path / compiled_model.DESCRIPTION
+    content = json.loads(path.read_text("utf-8"))
+    mark = tmp_path / "ran"
+    code = f"2 if open({str(mark)!r}, 'w') else 2"
+    for block in content["facts"]["encoding"]["blocks"]:
+        if block["kind"] == "Lookup":
+            block["place"] = f"{block['place']}] + [{code}][:0"
+    path.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(ValueError, match="invalid literal"):
+        compiled_model.load(tmp_path).answer(ROWS[:1])
+    assert not mark.exists()
+
+
+def test_integer_that_no_double_holds_is_no_failure_of_a_form() -> None:
+    artefact = estimators.adapt(LogisticRegression().fit(TABLE, TWO), "model.pkl")
+    assert artefact.target
+    failures: list[Exception] = []
+    call = compiled_call.of(artefact, LINEAR.compile(artefact.target), failures.append)
+    with pytest.raises(OverflowError):
+        call([[10**400, 1.0, 1.0, 2.0]])
+    assert not failures
+    assert call.fallbacks == 1
 
 
 def test_columns_that_are_given_as_arrays(tmp_path: Path) -> None:
