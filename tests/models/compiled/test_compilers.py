@@ -322,6 +322,22 @@ def test_row_that_is_not_proven_gets_the_answer_of_the_estimator(last: Any, tmp_
     assert is_same(call(kept), [one for one in expected if one is not None])
 
 
+def test_value_of_a_column_that_is_not_selected_is_checked_too() -> None:
+    """The scaler and the encoder refuse it, before the selection drops it."""
+    first = ColumnTransformer(
+        [("n", StandardScaler(), ["used", "number"]), ("c", OneHotEncoder(), ["text"])]
+    )
+    table = pd.DataFrame({"used": TWO * 1.0, "number": NUMBER, "text": ["a", "b"] * (len(TWO) // 2)})
+    model = make_pipeline(first, SelectKBest(k=1), LogisticRegression()).fit(table, TWO)
+    target = estimators.adapt(model, "model.pkl").target
+    assert target
+    for form in (LINEAR.compile(target), DOUBLE.compile(target)):
+        form.answer([(1.0, 2.0, "a")])
+        for row in [(1.0, float("nan"), "a"), (1.0, float("inf"), "a"), (1.0, 2.0, "c")]:
+            with pytest.raises(NotProven):
+                form.answer([row])
+
+
 def test_value_outside_of_numbers_is_not_proven() -> None:
     linear = make_pipeline(StandardScaler(), LogisticRegression()).fit(TABLE, TWO)
     forest = RandomForestClassifier(5, random_state=0).fit(TABLE, TWO)
