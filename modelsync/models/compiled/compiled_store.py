@@ -153,11 +153,15 @@ class CompiledStore:
         except (ValueError, KeyError, TypeError, AttributeError):
             self._discard(entry)
             return None
-        for name, digest in sorted(digests.items()):
-            if not _copy_file(entry / FORMS / name, target / name, digest):
-                remove_tree(target)
-                self._discard(entry)
-                return None
+        try:
+            for name, digest in sorted(digests.items()):
+                if not _copy_file(entry / FORMS / name, target / name, digest):
+                    remove_tree(target)
+                    self._discard(entry)
+                    return None
+        except OSError:  # a full disk: a part of the forms is none
+            remove_tree(target)
+            raise
         return compilation
 
     def _discard(self, entry: Path) -> None:

@@ -55,6 +55,17 @@ def test_a_damaged_entry_counts_as_none_and_is_removed(
     assert store.take(KEY, tmp_path / "release") == DONE
 
 
+def test_a_copy_that_fails_leaves_no_part(tmp_path: Path, forms: Path) -> None:
+    store = CompiledStore(tmp_path / "store")
+    store.add(KEY, forms, DONE, share=False)
+    *_, last = sorted(one.relative_to(forms) for one in forms.rglob("*") if one.is_file())
+    (tmp_path / "taken" / last).mkdir(parents=True)  # where the file belongs
+    with pytest.raises(OSError, match="directory"):
+        store.take(KEY, tmp_path / "taken")
+    assert not (tmp_path / "taken").exists()
+    assert store.take(KEY, tmp_path / "again") == DONE
+
+
 def test_a_path_out_of_the_entry_is_not_followed(tmp_path: Path, forms: Path) -> None:
     store = CompiledStore(tmp_path / "store")
     store.add(KEY, forms, DONE, share=True)
