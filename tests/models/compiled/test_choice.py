@@ -111,6 +111,7 @@ def test_row_that_is_left_to_the_estimator_does_not_hide_how_fast_a_form_is(tmp_
     examples = [{"x": [0] * TABLE.shape[1]}, {"x": [1] * TABLE.shape[1]}]  # the first one is a tie
     found = choice.choose(artefact, examples, tmp_path / "form", compilers=[LinearCompiler()])
     assert (found.state, found.reason) == ("compiled", "")
+    assert found.speedup
     assert found.speedup > 5
 
 

@@ -327,7 +327,9 @@ def test_value_of_a_column_that_is_not_selected_is_checked_too() -> None:
     first = ColumnTransformer(
         [("n", StandardScaler(), ["used", "number"]), ("c", OneHotEncoder(), ["text"])]
     )
-    table = pd.DataFrame({"used": TWO * 1.0, "number": NUMBER, "text": ["a", "b"] * (len(TWO) // 2)})
+    table = pd.DataFrame(
+        {"used": TWO * 1.0, "number": NUMBER, "text": ["a", "b"] * (len(TWO) // 2)}
+    )
     model = make_pipeline(first, SelectKBest(k=1), LogisticRegression()).fit(table, TWO)
     target = estimators.adapt(model, "model.pkl").target
     assert target
