@@ -12,6 +12,7 @@ from tests.fixtures.compilers import (
     CRASHES,
     GATE,
     HOARDS,
+    IS_KILLED,
     RAISES,
     Converter,
     Home,
@@ -96,6 +97,15 @@ def test_a_broken_compiler_hurts_nothing(
     assert said in entry["compilation"]["reason"]
     assert home.entry("Other")["state"] == "ready"
     assert not home.litter()
+
+
+def test_a_compiler_that_was_killed_is_tried_again(tmp_path: Path, models: Path) -> None:
+    """Memory was short then; that is nothing to remember, nor to tell other pods."""
+    home = Home(tmp_path / "home", models, MODELSYNC_GIT_CACHE=str(tmp_path / "cache"))
+    home.sync(**Converter(tmp_path / "broken", IS_KILLED).settings)
+    assert home.state("Net") == "late"
+    home.sync()
+    assert home.state("Net") == "compiled"
 
 
 def test_off_compiles_nothing(tmp_path: Path, models: Path) -> None:

@@ -40,7 +40,7 @@ class CompiledCall:
         """Return an answer for each row. Raises what the estimator's call raises."""
         try:
             return self._write(*self._compute(rows))
-        except NotProven:
+        except (NotProven, OverflowError):  # an integer that no double holds
             return self._apart(rows)
         except Exception as error:  # noqa: BLE001  whatever it is, the estimator's answer counts
             if self._on_failure:

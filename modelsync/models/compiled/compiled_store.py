@@ -2,7 +2,8 @@
 
     folder/forms/<key>/compilation.json   what came of it, and the digest of each file of the forms
     folder/forms/<key>/forms/             the files; none if nothing was compiled
-    folder/notes/<commit>                 the keys of a commit's models, one a line
+    folder/notes/<commit>-<digest>        the keys of a commit's models, one a line; pods of another
+                                          kind have other keys for the same commit
 
 It is a cache: what is damaged or missing is compiled again. Each entry appears by one rename. Pods
 share a second one, which is read after the own one and written beside it. A release gets copies.
@@ -112,7 +113,9 @@ class CompiledStore:
         """
         notes = self._folder / "notes"
         notes.mkdir(parents=True, exist_ok=True)
-        write_atomically(notes / commit, "".join(f"{key}\n" for key in sorted(keys)).encode())
+        content = "".join(f"{key}\n" for key in sorted(keys)).encode()
+        name = f"{commit}-{hashlib.sha256(content).hexdigest()[:16]}"
+        write_atomically(notes / name, content)
         found = [one for one in notes.iterdir() if not one.name.startswith(".")]
         found.sort(key=lambda one: one.stat().st_mtime, reverse=True)
         for old in found[keep:]:
@@ -120,7 +123,8 @@ class CompiledStore:
         needed = {key for one in found[:keep] for key in _keys(one)}
         self._clear_up()
         for entry in (self._folder / FORMS).glob("[!.]*"):
-            if entry.name not in needed:
+            # Another pod notes what it has added when its sync ends.
+            if entry.name not in needed and (self._is_own or _is_old(entry)):
                 remove_tree(entry)
         if self._shared:
             with suppress(OSError):
@@ -132,8 +136,7 @@ class CompiledStore:
         """
         for left in self._folder.glob(f".*{TEMPORARY}"):
             with suppress(FileNotFoundError):
-                is_old = time.time() - left.stat().st_mtime > _DAY
-                if is_old or (self._is_own and not locks.is_locked(left)):
+                if _is_old(left) or (self._is_own and not locks.is_locked(left)):
                     remove_tree(left)
 
     def _path(self, key: str) -> Path:
@@ -153,11 +156,15 @@ class CompiledStore:
         except (ValueError, KeyError, TypeError, AttributeError):
             self._discard(entry)
             return None
-        for name, digest in sorted(digests.items()):
-            if not _copy_file(entry / FORMS / name, target / name, digest):
-                remove_tree(target)
-                self._discard(entry)
-                return None
+        try:
+            for name, digest in sorted(digests.items()):
+                if not _copy_file(entry / FORMS / name, target / name, digest):
+                    remove_tree(target)
+                    self._discard(entry)
+                    return None
+        except OSError:  # a full disk: a part of the forms is none
+            remove_tree(target)
+            raise
         return compilation
 
     def _discard(self, entry: Path) -> None:
@@ -180,6 +187,10 @@ class CompiledStore:
         finally:
             remove_tree(entry)
             os.close(lock)
+
+
+def _is_old(folder: Path) -> bool:
+    return time.time() - folder.stat().st_mtime > _DAY
 
 
 def _held(folder: Path) -> int:

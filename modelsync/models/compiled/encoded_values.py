@@ -47,7 +47,10 @@ def filled(step: Any, state: State) -> State:
 
 
 def selected(state: State, mask: Sequence[bool]) -> State:
-    """Return the numbers that a selection of features keeps."""
+    """Return the numbers that a selection of features keeps.
+
+    A value of which nothing is kept is still looked up: the steps before refuse some values.
+    """
     found: State = []
     start = 0
     for one in state:
@@ -56,11 +59,16 @@ def selected(state: State, mask: Sequence[bool]) -> State:
         if isinstance(one, Lookup):
             rows = [_kept(values, kept) for values in one.values]
             unknown, missing = _kept(one.unknown, kept), _kept(one.missing, kept)
-            if any(kept):
-                found.append(replace(one, values=tuple(rows), unknown=unknown, missing=missing))
-        elif kept[0]:
-            found.append(one)
+            found.append(replace(one, values=tuple(rows), unknown=unknown, missing=missing))
+        else:
+            found.append(one if kept[0] or isinstance(one, Raw) else _unused(one))
     return found
+
+
+def _unused(one: Scaled) -> Lookup:
+    """Return the block of a number that no step uses any more, of which nothing is made."""
+    missing = () if one.null or one.fill is not None else None
+    return Lookup(one.place, (0.0,), ((),), unknown=(), missing=missing)
 
 
 def _kept(values: Any, mask: Sequence[bool]) -> Any:

@@ -199,7 +199,7 @@ def encoder(encoding: Encoding) -> Any:
             parts.append(source.scaled(block))
         else:
             table = CategoryTable(block, block.values, block.unknown, block.missing)
-            parts.append(f"*{source.constant(table)}[x{block.place}]")
+            parts.append(f"*{source.constant(table)}[x{int(block.place)}]")
     row = ", ".join(parts) + ("," if len(parts) == 1 else "")
     return source.function(
         ["def compiled(rows):", f"    return [({row}) for {unpacked(encoding)} in rows]"]

@@ -115,7 +115,7 @@ def _scores(
             start += 1
             continue
         table = _weighed(block, [one[start : start + block.width] for one in weights])
-        lines.append(f"        v{place} = {source.constant(table)}[x{block.place}]")
+        lines.append(f"        v{place} = {source.constant(table)}[x{int(block.place)}]")
         start += block.width
         if len(sums) == 1:
             sums = [f"{sums[0]} + v{place}"]

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from operator import is_, itemgetter
 from typing import Any
 
-HARMLESS = {"n_jobs", "verbose"}
-"""Parameters that change no answer, and that people set on what they have loaded."""
+HARMLESS = {"n_jobs", "verbose", "_transformers_feature_names_out"}
+"""Attributes that change no answer: parameters that people set on what they have loaded, and what
+ColumnTransformer replaces at each call where its output is a DataFrame.
+"""
 
 
 class Unchanged:

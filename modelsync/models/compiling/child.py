@@ -90,7 +90,8 @@ def _lost(code: int, timeout: float, *, in_time: bool) -> Compilation:
     if not in_time:
         return Compilation("late", f"it took longer than {round(timeout, 1):g} s")
     if code == -signal.SIGKILL:
-        return Compilation("refused", "the compiler was killed, perhaps because memory ran out")
+        # Not for what the model is: it is tried again, and no other pod is told.
+        return Compilation("late", "the compiler was killed, perhaps because memory ran out")
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return Compilation("refused", f"the compiler ended its process with {how}")
 

@@ -104,6 +104,17 @@ def test_reason_names_what_cannot_be_compiled(model: Any, reason: str, tmp_path:
     assert not (tmp_path / "form").exists()
 
 
+def test_row_that_is_left_to_the_estimator_does_not_hide_how_fast_a_form_is(tmp_path: Path) -> None:
+    model = LogisticRegression().fit(TABLE, TWO)
+    model.intercept_ = np.zeros(1)
+    artefact = estimators.adapt(model, "model.pkl")
+    examples = [{"x": [0] * TABLE.shape[1]}, {"x": [1] * TABLE.shape[1]}]  # the first one is a tie
+    found = choice.choose(artefact, examples, tmp_path / "form", compilers=[LinearCompiler()])
+    assert (found.state, found.reason) == ("compiled", "")
+    assert found.speedup
+    assert found.speedup > 5
+
+
 def test_broken_compiler_is_named(tmp_path: Path) -> None:
     artefact = estimators.adapt(LogisticRegression().fit(TABLE, TWO), "model.pkl")
     found = choice.choose(artefact, [], tmp_path / "form", compilers=[Broken()])

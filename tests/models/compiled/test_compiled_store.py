@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from modelsync.models.compilation import Compilation
 from modelsync.models.compiled.compiled_store import CompiledStore, key_of
 from modelsync.models.types import ModelName, ModelSpec, TreeHash
 
-KEY, OTHER = "a" * 64, "b" * 64
+KEY, OTHER, NEW = "a" * 64, "b" * 64, "c" * 64
 DONE = Compilation("compiled", backend="onnxruntime (double)", speedup=8.0)
 
 
@@ -53,6 +54,17 @@ def test_a_damaged_entry_counts_as_none_and_is_removed(
     assert not (tmp_path / "release").exists()
     store.add(KEY, forms, DONE, share=True)
     assert store.take(KEY, tmp_path / "release") == DONE
+
+
+def test_a_copy_that_fails_leaves_no_part(tmp_path: Path, forms: Path) -> None:
+    store = CompiledStore(tmp_path / "store")
+    store.add(KEY, forms, DONE, share=False)
+    *_, last = sorted(one.relative_to(forms) for one in forms.rglob("*") if one.is_file())
+    (tmp_path / "taken" / last).mkdir(parents=True)  # where the file belongs
+    with pytest.raises(OSError, match="directory"):
+        store.take(KEY, tmp_path / "taken")
+    assert not (tmp_path / "taken").exists()
+    assert store.take(KEY, tmp_path / "again") == DONE
 
 
 def test_a_path_out_of_the_entry_is_not_followed(tmp_path: Path, forms: Path) -> None:
@@ -103,6 +115,18 @@ def test_what_no_kept_commit_needs_is_removed(tmp_path: Path, forms: Path) -> No
     assert store.has(KEY)
     store.note("3" * 40, [], keep=2)
     assert not store.has(KEY)
+
+
+def test_pods_of_two_kinds_keep_each_others_entries(tmp_path: Path, forms: Path) -> None:
+    """For the same commit, each under keys of its own; and what another pod has not noted yet."""
+    shared = tmp_path / "shared"
+    one, two = (CompiledStore(tmp_path / name, shared) for name in ("one", "two"))
+    one.add(NEW, forms, DONE, share=True)
+    for store, key in ((one, KEY), (two, OTHER)):
+        store.add(key, forms, DONE, share=True)
+        os.utime(shared / "forms" / key, (0, 0))
+        store.note("c" * 40, [key], keep=2)
+    assert {file.name for file in (shared / "forms").iterdir()} == {KEY, OTHER, NEW}
 
 
 def test_a_key_tells_versions_and_tolerances_apart() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,24 @@ def test_row_that_is_not_proven_gets_the_answer_of_the_estimator(last: Any, tmp_
     assert is_same(call(kept), [one for one in expected if one is not None])
 
 
+def test_value_of_a_column_that_is_not_selected_is_checked_too() -> None:
+    """The scaler and the encoder refuse it, before the selection drops it."""
+    first = ColumnTransformer(
+        [("n", StandardScaler(), ["used", "number"]), ("c", OneHotEncoder(), ["text"])]
+    )
+    table = pd.DataFrame(
+        {"used": TWO * 1.0, "number": NUMBER, "text": ["a", "b"] * (len(TWO) // 2)}
+    )
+    model = make_pipeline(first, SelectKBest(k=1), LogisticRegression()).fit(table, TWO)
+    target = estimators.adapt(model, "model.pkl").target
+    assert target
+    for form in (LINEAR.compile(target), DOUBLE.compile(target)):
+        form.answer([(1.0, 2.0, "a")])
+        for row in [(1.0, float("nan"), "a"), (1.0, float("inf"), "a"), (1.0, 2.0, "c")]:
+            with pytest.raises(NotProven):
+                form.answer([row])
+
+
 def test_value_outside_of_numbers_is_not_proven() -> None:
     linear = make_pipeline(StandardScaler(), LogisticRegression()).fit(TABLE, TWO)
     forest = RandomForestClassifier(5, random_state=0).fit(TABLE, TWO)
@@ -335,6 +354,37 @@ def test_value_outside_of_numbers_is_not_proven() -> None:
     assert target
     with pytest.raises(NotProven):  # scikit-learn refuses what 32 bits cannot hold
         FOREST.compile(target).answer([[0.0, 1e39, 1.0, 2.0]])
+
+
+@pytest.mark.parametrize("last", [LogisticRegression(), RandomForestClassifier(5)])
+def test_file_of_a_form_holds_no_code(last: Any, tmp_path: Path) -> None:
+    """Pods take forms from a shared cache: what is in it is data."""
+    target = estimators.adapt(pipeline(last), "model.pkl").target
+    assert target
+    compiler = LINEAR if isinstance(last, LogisticRegression) else FOREST
+    compiled_model.save(compiler.compile(target), tmp_path)
+    path = tmp_path / compiled_model.DESCRIPTION
+    content = json.loads(path.read_text("utf-8"))
+    mark = tmp_path / "ran"
+    code = f"2 if open({str(mark)!r}, 'w') else 2"
+    for block in content["facts"]["encoding"]["blocks"]:
+        if block["kind"] == "Lookup":
+            block["place"] = f"{block['place']}] + [{code}][:0"
+    path.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(ValueError, match="invalid literal"):
+        compiled_model.load(tmp_path).answer(ROWS[:1])
+    assert not mark.exists()
+
+
+def test_integer_that_no_double_holds_is_no_failure_of_a_form() -> None:
+    artefact = estimators.adapt(LogisticRegression().fit(TABLE, TWO), "model.pkl")
+    assert artefact.target
+    failures: list[Exception] = []
+    call = compiled_call.of(artefact, LINEAR.compile(artefact.target), failures.append)
+    with pytest.raises(OverflowError):
+        call([[10**400, 1.0, 1.0, 2.0]])
+    assert not failures
+    assert call.fallbacks == 1
 
 
 def test_columns_that_are_given_as_arrays(tmp_path: Path) -> None:

@@ -340,6 +340,17 @@ def test_a_changed_estimator_answers_itself(change: Callable[[Any], Any]) -> Non
     assert not unchanged()
 
 
+def test_a_call_of_the_estimator_is_no_change() -> None:
+    columns = make_column_transformer((StandardScaler(), ["a", "b"]))
+    table = pd.DataFrame({"a": [0.0, 1.0, 2.0], "b": [1.0, 0.0, 3.0]})
+    model = make_pipeline(columns, LogisticRegression()).set_output(transform="pandas")
+    unchanged = Unchanged(model.fit(table, [0, 1, 0]))
+    model.predict(table)
+    assert unchanged()
+    model.fit(table, [1, 0, 1])
+    assert not unchanged()
+
+
 def test_a_form_is_for_one_estimator_alone(compiled: Any) -> None:
     """Not for one that was fitted with other data, or in another way."""
     other = people()
