@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 from pathlib import Path
 
 import pytest
+from sklearn.ensemble import HistGradientBoostingRegressor
 
 from tests.cli.conftest import BAD
 from tests.command import modelsync
+from tests.fixtures.service import answers, write_model
 
 
 @pytest.mark.parametrize("path", [".", "models_serve"])
@@ -37,6 +40,24 @@ def test_check_of_one_good_folder(models: Path) -> None:
         assert "Good" in done.stdout
         assert "1 models, all good" not in done.stdout
         assert "1 model, all good" in done.stdout
+
+
+def test_check_of_one_folder_without_code(tmp_path: Path) -> None:
+    """Its path may be `.` as well. Histogram gradient boosting has the processor's cores counted by
+    a child process in its first call: that is no habit of the model, which runs in the workers.
+    """
+    model = HistGradientBoostingRegressor(max_iter=2).fit([[0.0], [1.0]] * 30, [1.0, 2.0] * 30)
+    (tmp_path / "Price").mkdir()
+    (tmp_path / "Price/model.pkl").write_bytes(pickle.dumps(model))
+    write_model(tmp_path, "Other", answers(1, "Other"))
+    env = {"MODELSYNC_COMPILE": "off"}
+    for path, cwd in (("Price", tmp_path), (".", tmp_path / "Price")):
+        done = modelsync("check", "--format", "json", path, cwd=cwd, **env)
+        assert (done.returncode, done.stderr) == (0, "")
+        [found] = json.loads(done.stdout)["models"]
+        assert found["name"] == "Price"
+        assert found["placement"]["place"] == "worker", found["placement"]
+        assert found["warnings"] == []
 
 
 def test_check_as_json(models: Path) -> None:
