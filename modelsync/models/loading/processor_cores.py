@@ -1,7 +1,7 @@
 """Counts the processor's cores before the models are called, as their libraries do in a call.
 
 Histogram gradient boosting of scikit-learn, among others, asks joblib in its first prediction how
-many cores there are. joblib runs `lscpu` for that, once for each process, and keeps the number. As
+many cores there are. joblib starts lscpu for that, once for each process, and keeps the number. As
 part of a prediction this looks as if the model started processes, and it holds up the first client.
 """
 
