@@ -148,6 +148,8 @@ def test_a_compiler_that_is_late_comes_later(tmp_path: Path) -> None:
         assert service.release()["models"]["Net"]["compiled"] == "compiled/Net"
         assert _same(service.post("Net", {"a": 1, "b": 2}).json(), before)
         assert not marked("modelsync.sync.late_compiling")
+        [line] = service.lines(event="compiled", tried=1)
+        assert line["message"] == "compiled later: 1 of 1 estimators"
 
 
 def test_a_service_ends_while_something_compiles(tmp_path: Path) -> None:
