@@ -23,23 +23,34 @@ def find(path: Path, settings: Settings) -> list[ModelSpec]:
     """The model folders of PATH. Raises ClickException if there are none."""
     path = path.resolve()
     if (path / SOURCE).is_file():
-        return _alone(path)
+        return _of_one(path)
     # First as a sync sees a repository, then as a standalone service sees its folder.
     inside = [path / settings.git.subdir] if settings.git.subdir else [path, path / "models_serve"]
     for root in inside:
         if folders := _discover(root, path):
             return folders
-    is_repository = (path / ".git").exists()  # of which a sync takes no file at the top
-    if not is_repository and (one := [folder for folder in _alone(path) if folder.artefact]):
-        return one
+    if _is_without_code(path) and (folders := _of_one(path)):
+        return folders
     seen = "; ".join(_not_taken(inside[0], settings.git.subdir))
     reason = seen or f"a model is a folder with a file {SOURCE}"
     raise click.ClickException(f"no model in {inside[0]}: {reason}")
 
 
-def _alone(path: Path) -> list[ModelSpec]:
-    """The one model whose folder this is, among those beside it; none if it is no such folder."""
+def _of_one(path: Path) -> list[ModelSpec]:
+    """The one model whose folder this is, among those beside it."""
     return [folder for folder in _discover(path.parent) if folder.path.name == path.name]
+
+
+def _is_without_code(path: Path) -> bool:
+    """Return whether a folder is itself a model, a file that is served as it is.
+
+    A repository is not: a sync takes no file at its top.
+    """
+    from modelsync.models.discovery import artefact_files
+
+    if (path / ".git").exists():
+        return False
+    return bool(artefact_files.models(path, sorted(item.name for item in path.iterdir())))
 
 
 def _not_taken(root: Path, subdir: str) -> list[str]:

@@ -66,5 +66,10 @@ class Compilation:
         return {**fields, "summary": str(self)}
 
 
+def too_late(seconds: float) -> Compilation:
+    """Return what comes of a model that was not compiled in this time."""
+    return Compilation("late", f"it took longer than {float(f'{seconds:.3g}'):g} s")
+
+
 def _times(factor: float) -> str:
     return f"{factor:,.0f}" if factor >= 10 else f"{factor:.2g}"

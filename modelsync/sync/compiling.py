@@ -102,14 +102,14 @@ class ModelCompiling:
             bool(late) and self._is_alone()
         )
 
-    def compile_late(self, release: Release) -> int:
-        """Compile the models of a release that were late, into the store; return their number.
+    def compile_late(self, release: Release) -> dict[ModelName, Compilation]:
+        """Compile the models of a release that were late, into the store; return what came of each.
 
         One that is not compiled in this time either is refused. Raises OSError.
         """
         late = [spec for spec in _late(release) if not self._store.has(self._key(spec))]
         limits = self._limits(LATER * self._settings.timeout, math.inf)
-        return len(self._compile_into_store(late, limits, at_last=True)) if late else 0
+        return self._compile_into_store(late, limits, at_last=True) if late else {}
 
     def _compile(
         self,

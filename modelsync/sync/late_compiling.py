@@ -34,7 +34,8 @@ log = logging.getLogger("modelsync.sync.late_compiling")  # also when it runs as
 
 
 def compile_late(config: Settings) -> int:
-    """Compile the late models of the current release; return how many are in the store now.
+    """Compile the late models of the current release; return of how many the store knows now what
+    came of it.
 
     Raises StorageFailed, OSError.
     """
@@ -42,10 +43,12 @@ def compile_late(config: Settings) -> int:
     if release is None:
         return 0
     Releases(config.state.home).hold(release)
-    count = ModelCompiling(config, Builder.of(config).environments).compile_late(release)
-    if count:
-        event(log, logging.INFO, f"compiled later: {count} models", event="compiled", models=count)
-    return count
+    found = ModelCompiling(config, Builder.of(config).environments).compile_late(release)
+    count = sum(one.state == "compiled" for one in found.values())
+    if found:
+        text = f"compiled later: {count} of {len(found)} estimators"
+        event(log, logging.INFO, text, event="compiled", models=count, tried=len(found))
+    return len(found)
 
 
 def main(arguments: Sequence[str] = ()) -> int:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from sklearn.linear_model import LinearRegression
 
 from tests.cli.conftest import BAD
 from tests.command import modelsync
+from tests.fixtures.service import answers, write_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,6 +43,22 @@ def test_check_of_one_good_folder(models: Path) -> None:
         assert "Good" in done.stdout
         assert "1 models, all good" not in done.stdout
         assert "1 model, all good" in done.stdout
+
+
+def test_check_of_one_folder_without_code(tmp_path: Path) -> None:
+    """Its path may be `.` as well. What lies beside it is not checked."""
+    model = LinearRegression().fit([[0.0], [1.0]], [1.0, 2.0])
+    (tmp_path / "Price").mkdir()
+    (tmp_path / "Price/model.pkl").write_bytes(pickle.dumps(model))
+    write_model(tmp_path, "Other", answers(1, "Other"))
+    env = {"MODELSYNC_COMPILE": "off"}
+    for path, cwd in (("Price", tmp_path), (".", tmp_path / "Price")):
+        done = modelsync("check", "--format", "json", path, cwd=cwd, **env)
+        assert (done.returncode, done.stderr) == (0, "")
+        [found] = json.loads(done.stdout)["models"]
+        assert found["name"] == "Price"
+        assert found["ok"]
+        assert found["warnings"] == []
 
 
 def test_check_as_json(models: Path) -> None:
@@ -184,13 +203,10 @@ def test_a_warning_of_several_models_is_told_once(tmp_path: Path) -> None:
     assert "warning: A, B: never called" in done.stdout
 
 
-def test_a_folder_with_a_file_alone_is_a_model(tmp_path: Path) -> None:
-    """As one with code is; but not where it is a repository: a sync takes only its folders."""
+def test_a_repository_is_no_model(tmp_path: Path) -> None:
+    """A file at its top is passed over, as by a sync, which takes folders."""
     folder = tmp_path / "Wine"
     shutil.copytree(ROOT / "models_serve" / "Wine", folder)
-    done = modelsync("check", "Wine", cwd=tmp_path, MODELSYNC_COMPILE="off")
-    assert done.returncode == 0
-    assert "1 model, all good" in done.stdout
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     done = modelsync("check", "Wine", cwd=tmp_path, MODELSYNC_COMPILE="off")
     assert done.returncode == 1

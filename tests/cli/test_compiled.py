@@ -20,7 +20,11 @@ from tests.waiting import setting
 
 FAST = make_pipeline(StandardScaler(), LogisticRegression()).fit(FRAME, LABELS)
 SLOW = make_pipeline(FunctionTransformer(np.arctan), LogisticRegression()).fit(FRAME, LABELS)
-PATIENT = {"MODELSYNC_COMPILE_TIMEOUT": setting(60), "MODELSYNC_SYNC_TIMEOUT": setting(240)}
+PATIENT = {
+    "MODELSYNC_COMPILE": "auto",
+    "MODELSYNC_COMPILE_TIMEOUT": setting(60),
+    "MODELSYNC_SYNC_TIMEOUT": setting(240),
+}
 
 
 def write(folder: Path) -> Path:

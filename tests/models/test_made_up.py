@@ -59,6 +59,14 @@ def test_what_is_made_up_fits_the_schema(schema: dict[str, Any]) -> None:
     assert found.keys() == {"x"}
 
 
+def test_value_that_may_be_of_any_type_is_a_number() -> None:
+    """So is a feature of an estimator that was fitted on an array: truth values index one."""
+    kinds = [{"type": kind} for kind in ("boolean", "integer", "number", "string", "null")]
+    found = made_up.variables(loaded({"properties": {"x": {"anyOf": kinds}}, "required": ["x"]}))
+    assert found == {"x": 1}
+    assert type(found["x"]) is int
+
+
 def test_what_contains_itself_comes_to_an_end() -> None:
     whole = {"properties": {"x": {"$ref": "#/$defs/Node"}}, "$defs": {"Node": NODE}}
     found = made_up.variables(loaded(whole))

@@ -21,8 +21,11 @@ from tests.fixtures.processes import gone, marked
 from tests.fixtures.service import Service, serving, write_example
 from tests.waiting import patient, until
 
+pytestmark = pytest.mark.long
+
 PEOPLE = pd.DataFrame({"city": ["Bern", "Genf", "Chur"] * 20, "age": range(60)})
 OLD = np.where(PEOPLE.age > 30, "yes", "no")
+AUTO = {"MODELSYNC_COMPILE": "auto"}
 MODELS = ("Churn", "Forest", "Net", "Price", "Sum")
 
 BODIES: list[tuple[str, Any]] = [
@@ -72,6 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def compiled(folder: Path) -> Iterator[Service]:
     settings = {
+        **AUTO,
         "MODELSYNC_GIT_CACHE": str(folder / "cache"),
         "MODELSYNC_COMPILE_TIMEOUT": f"{patient(100):g}s",
         "MODELSYNC_SYNC_TIMEOUT": f"{patient(300):g}s",
@@ -120,7 +124,12 @@ def test_a_model_in_a_process_of_its_own_is_compiled_too(folder: Path, compiled:
     place.mkdir()
     gate = Converter(place / "gate", GATE)
     cache = str(folder / "cache")
-    settings = {"MODELSYNC_ISOLATION": "model", "MODELSYNC_GIT_CACHE": cache, **gate.settings}
+    settings = {
+        **AUTO,
+        "MODELSYNC_ISOLATION": "model",
+        "MODELSYNC_GIT_CACHE": cache,
+        **gate.settings,
+    }
     with serving(place, folder / "models", env=settings) as service:
         for path, body in BODIES[:2]:
             ours, theirs = (_asked(one, path, body) for one in (service, compiled))
@@ -135,7 +144,7 @@ def test_a_compiler_that_is_late_comes_later(tmp_path: Path) -> None:
     """
     write_example(write_ready(tmp_path / "models", "Net", network()), {"a": 1, "b": 2})
     gate = Converter(tmp_path / "gate", GATE)
-    settings = {"MODELSYNC_COMPILE_TIMEOUT": f"{patient(5):g}s", **gate.settings}
+    settings = {**AUTO, "MODELSYNC_COMPILE_TIMEOUT": f"{patient(5):g}s", **gate.settings}
     with serving(tmp_path, tmp_path / "models", env=settings) as service:
         first = service.release()
         assert first["models"]["Net"]["compilation"]["state"] == "late"
@@ -148,13 +157,15 @@ def test_a_compiler_that_is_late_comes_later(tmp_path: Path) -> None:
         assert service.release()["models"]["Net"]["compiled"] == "compiled/Net"
         assert _same(service.post("Net", {"a": 1, "b": 2}).json(), before)
         assert not marked("modelsync.sync.late_compiling")
+        [line] = service.lines(event="compiled", tried=1)
+        assert line["message"] == "compiled later: 1 of 1 estimators"
 
 
 def test_a_service_ends_while_something_compiles(tmp_path: Path) -> None:
     """In time, and with all processes of the compiler."""
     write_example(write_ready(tmp_path / "models", "Net", network()), {"a": 1, "b": 2})
     gate = Converter(tmp_path / "gate", GATE)
-    settings = {"MODELSYNC_COMPILE_TIMEOUT": "1s", **gate.settings}
+    settings = {**AUTO, "MODELSYNC_COMPILE_TIMEOUT": "1s", **gate.settings}
     with serving(tmp_path, tmp_path / "models", env=settings) as service:
         until(lambda: marked("modelsync.sync.late_compiling"), message="it compiles late")
         assert service.stop() == 0

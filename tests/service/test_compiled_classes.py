@@ -17,6 +17,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tests.fixtures.service import Service, serving, write_example, write_model
 from tests.waiting import patient
 
+pytestmark = pytest.mark.long
+
 PEOPLE = pd.DataFrame({"city": ["Bern", "Genf", "Chur"] * 20, "age": range(60)})
 COLUMNS = make_column_transformer(
     (OneHotEncoder(handle_unknown="ignore"), ["city"]), (StandardScaler(), ["age"])
@@ -75,6 +77,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         (folder / "model.pkl").write_bytes(pickle.dumps(estimator))
         write_example(folder, {"city": "Chur", "age": 3})
     settings = {
+        "MODELSYNC_COMPILE": "auto",
         "MODELSYNC_COMPILE_TIMEOUT": f"{patient(200):g}s",
         "MODELSYNC_SYNC_TIMEOUT": f"{patient(400):g}s",
         "MODELSYNC_ISOLATION": "auto",

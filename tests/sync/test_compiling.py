@@ -23,6 +23,8 @@ from tests.fixtures.processes import gone
 from tests.fixtures.service import answers, write_model
 from tests.waiting import until
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
@@ -142,10 +144,11 @@ def test_a_compiler_that_hangs_is_cut_off(tmp_path: Path, models: Path) -> None:
     """The sync goes on without it, and the models beside it are compiled all the same."""
     home = Home(tmp_path / "home", models)
     gate = Converter(tmp_path / "gate", GATE)
-    home.sync(MODELSYNC_COMPILE_TIMEOUT="1s", **gate.settings)
+    home.sync(MODELSYNC_COMPILE_TIMEOUT="950ms", **gate.settings)
     entry = home.entry("Net")
     assert (entry["state"], entry["compiled"]) == ("ready", None)
     assert entry["compilation"]["state"] == "late"
+    assert entry["compilation"]["reason"] == "it took longer than 0.95 s"
     gone(tmp_path / "gate")
     assert not home.litter()
     home.sync()  # no service runs that would compile it by itself

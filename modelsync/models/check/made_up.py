@@ -1,6 +1,7 @@
 """Makes up a request from the schema of a model that has no examples, so that it is called once.
 
 The values are plain: 1, 1.0, "text", the first of an enumeration, the least that a limit allows.
+Of several types it is the first, a truth value only if there is no other.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ def _value(schema: Schema, root: Schema, depth: int) -> Any:
                 one for one in options if (one.get("type") != "null") == (depth < MAX_DEPTH // 2)
             ]
             chosen = chosen or list(options)
+            # What may be many things, such as a feature of which nothing is known, is a number.
+            chosen.sort(key=lambda one: one.get("type") == "boolean")
             return _value(chosen[0], root, depth)
     kind = schema.get("type")
     if isinstance(kind, list):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modelsync.models.artefacts.format import LoadedArtefact
+from modelsync.models.artefacts.steps import steps_of
 from modelsync.models.compilation import Compilation
 from modelsync.models.compiled import compiled_model
 from modelsync.models.compiled.compiler import Compiler
@@ -45,7 +46,9 @@ def choose(
     if artefact.kind == "ONNX graph":
         return Compilation("compiled", backend="onnxruntime")
     if artefact.target is None:
-        reason = f"a {artefact.kind} takes no columns of numbers or categories"
+        first, *others = steps_of(artefact.instance)
+        name = type(first).__name__ if others else artefact.kind
+        reason = f"{name} takes no columns of numbers or categories"
         return Compilation("refused", reason)
     trial = Trial(artefact, artefact.target, examples, tolerance)
     tried: list[Tried] = []
@@ -67,9 +70,12 @@ def _differences(tried: Sequence[Tried]) -> str:
 
 
 def _refused(tried: Sequence[Tried]) -> Compilation:
-    """Say why there is no form: what was compared counts more than what could not be made."""
+    """Say why there is no form: what was compared counts more than what could not be made.
+
+    Of several that were compared the last is told, whose numbers are the most precise.
+    """
     compared = [one for one in tried if one.proof]
-    about = compared or [one for one in tried if not one.says_nothing] or tried
+    about = compared[-1:] or [one for one in tried if not one.says_nothing] or tried
     reasons = dict.fromkeys(one.reason for one in about)
     proofs = [one.proof for one in compared if one.proof]
     largest = [one.max_difference for one in proofs if one.max_difference is not None]

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from modelsync import orphans
 from modelsync.models.check.fork import Fork, ForkChannel, Message, withhold
-from modelsync.models.compilation import Compilation
+from modelsync.models.compilation import Compilation, too_late
 from modelsync.models.compiling import model_compilation
 from modelsync.models.compiling.memory import limit_memory
 from modelsync.models.isolation import patches
@@ -88,7 +88,7 @@ def _imported() -> list[str]:
 def _lost(code: int, timeout: float, *, in_time: bool) -> Compilation:
     """Return what came of a model whose fork has said nothing."""
     if not in_time:
-        return Compilation("late", f"it took longer than {round(timeout, 1):g} s")
+        return too_late(timeout)
     if code == -signal.SIGKILL:
         # Not for what the model is: it is tried again, and no other pod is told.
         return Compilation("late", "the compiler was killed, perhaps because memory ran out")

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from modelsync import orphans
-from modelsync.models.compilation import Compilation
+from modelsync.models.compilation import Compilation, too_late
 from modelsync.models.compiling.compile_process import CompileProcess, CompileTask
 from modelsync.models.types import ModelName
 
@@ -130,4 +130,4 @@ def _size(task: CompileTask) -> int:
 
 
 def _late(limits: Limits) -> Compilation:
-    return Compilation("late", f"it took longer than {round(limits.total, 1):g} s")
+    return too_late(limits.total)

@@ -34,14 +34,14 @@ def compile_model(spec: ModelSpec, folder: Path, tolerance: float) -> Compilatio
         text = " ".join(str(error).split())
         found = Compilation("refused", f"{type(error).__name__}: {text}")
     if not folder.is_dir():
-        return replace(found, reason=found.reason[:MAX_REASON])
+        return replace(found, reason=_cut_off(found.reason))
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     if found.state == "compiled" and size:
         fingerprint.write(folder)
         found = replace(found, size=found.size or size)
     else:
         remove_tree(folder)
-    return replace(found, reason=found.reason[:MAX_REASON])
+    return replace(found, reason=_cut_off(found.reason))
 
 
 def _compiled(spec: ModelSpec, folder: Path, tolerance: float) -> Compilation:
@@ -60,3 +60,7 @@ def _compiled(spec: ModelSpec, folder: Path, tolerance: float) -> Compilation:
         choice.choose, artefact, examples, folder / ARTEFACT, tolerance=tolerance
     )
     return replace(found, estimator_size=found.estimator_size or size)
+
+
+def _cut_off(reason: str) -> str:
+    return reason if len(reason) <= MAX_REASON else f"{reason[: MAX_REASON - 1]}…"

@@ -82,6 +82,18 @@ def test_form_in_32_bits_that_gives_another_label_is_found_and_not_used(tmp_path
     assert not folder.exists()
 
 
+def test_reason_is_that_of_one_form_and_all_differences_are_kept(tmp_path: Path) -> None:
+    """Each tells its first row: several together fill the page, and say no more."""
+    table = TABLE * 1e-6 + 1
+    artefact = estimators.adapt(LogisticRegression(C=1e15).fit(table, TWO), "model.pkl")
+    compilers: list[Compiler] = [OnnxCompiler("single"), Wrong()]
+    found = choice.choose(artefact, [], tmp_path / "form", compilers=compilers)
+    assert found.state == "refused"
+    assert found.difference.count("the first is {") == 2
+    assert found.reason.count("the first is {") == 1
+    assert found.difference.endswith(f"wrong: {found.reason}")
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
@@ -91,7 +103,7 @@ def test_form_in_32_bits_that_gives_another_label_is_found_and_not_used(tmp_path
         ),
         (
             make_pipeline(TfidfVectorizer(), MultinomialNB()).fit(["a bc", "de f"], [0, 1]),
-            "a MultinomialNB takes no columns of numbers or categories",
+            "TfidfVectorizer takes no columns of numbers or categories",
         ),
     ],
     ids=["function", "texts"],
