@@ -69,9 +69,11 @@ def takes_numbers(step: Any) -> bool:
     if is_made_of_others(step):
         within = [next(steps_of(member)) for member in members(step)]
         return bool(within) and all(map(takes_numbers, within))
-    fill = getattr(step, "statistics_", None)  # of an imputer, which also takes texts
+    # Of an imputer, which also takes texts; what it fills in is an object for some strategies.
+    filled = getattr(getattr(step, "statistics_", None), "dtype", None)
+    dtype = getattr(step, "_fit_dtype", filled)
     # Gradient boosting keeps there which of its inputs are categories.
-    return getattr(fill, "dtype", None) != "O" and getattr(step, "is_categorical_", None) is None
+    return dtype != "O" and getattr(step, "is_categorical_", None) is None
 
 
 def is_made_of_others(step: Any) -> bool:

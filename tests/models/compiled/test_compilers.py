@@ -151,14 +151,15 @@ def test_transformer_that_is_not_read_stays_in_the_graph(tmp_path: Path) -> None
     check(pipeline(LogisticRegression(), first), DOUBLE, ROWS, tmp_path)
 
 
-def test_missing_numbers_and_texts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("numbers", [SimpleImputer(), SimpleImputer(strategy="constant")])
+def test_missing_numbers_and_texts(numbers: Any, tmp_path: Path) -> None:
     gaps = FRAME.astype({"age": float, "city": object})
     gaps.loc[::7, "age"] = np.nan
     gaps.loc[::5, "city"] = np.nan
     texts = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
     first = ColumnTransformer(
         [
-            ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["age", "income"]),
+            ("numbers", make_pipeline(numbers, StandardScaler()), ["age", "income"]),
             ("texts", texts, ["city"]),
         ]
     )
