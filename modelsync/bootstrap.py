@@ -15,6 +15,12 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).absolute().parent
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+"""For processes that call models, served or checked: each core has a worker, more threads make
+calls with one row several times slower, and those of OpenMP do not survive a fork. The variable of
+the user's environment wins.
+"""
+
 
 def command(python: Path | None, module: str) -> list[str]:
     """Return the command that runs a module; with the service's own Python if `python` is None."""

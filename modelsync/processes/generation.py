@@ -19,17 +19,13 @@ from typing import IO
 
 import orjson
 
-from modelsync import problems, settings
+from modelsync import bootstrap, problems, settings
 from modelsync.orphans import Children
 from modelsync.releases.store import Release
 from modelsync.settings import Settings
 
 log = logging.getLogger(__name__)
 
-
-# Each core has a worker already: threads of numerical libraries on top of that make calls with one
-# row several times slower. The variable of the user's environment wins.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 STRANGERS = 0.5
 """Seconds between two looks for processes that a dead generation has left."""
@@ -124,7 +120,7 @@ class Generation:
                         "modelsync.processes.gunicorn_master",
                         *arguments,
                         stdin=asyncio.subprocess.DEVNULL,
-                        env=_ONE_THREAD
+                        env=bootstrap.ONE_THREAD
                         | settings.child_environment()
                         | {"MODELSYNC_SECRETS_FD": str(secrets)},
                         pass_fds=(*sockets, *given.values(), secrets),

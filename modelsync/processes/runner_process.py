@@ -31,9 +31,6 @@ from modelsync.settings import Settings
 
 BACKLOG = 128
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-"""Each core has a worker; numerical libraries must not start threads on top. The user's wins."""
-
 
 class RunnerProcess:
     """The process of one group, started again and again on the same socket.
@@ -94,7 +91,8 @@ class RunnerProcess:
             process = subprocess.Popen(
                 [*bootstrap.command(python, "modelsync.runner"), str(fd)],
                 stdin=subprocess.DEVNULL,
-                env=ONE_THREAD | bootstrap.environment(python, settings.child_environment()),
+                env=bootstrap.ONE_THREAD
+                | bootstrap.environment(python, settings.child_environment()),
                 pass_fds=inherited,
                 start_new_session=True,
             )

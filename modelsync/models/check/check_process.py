@@ -117,7 +117,7 @@ class CheckProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=(events,),
-            env=bootstrap.environment(self.python, environ),
+            env=bootstrap.ONE_THREAD | bootstrap.environment(self.python, environ),
             cwd=work,
             start_new_session=True,
         )

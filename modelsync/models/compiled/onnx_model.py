@@ -128,8 +128,8 @@ class OnnxForm:
 def _session(graph: bytes) -> Callable[[Any], list[Any]]:
     """Return the function that runs a graph on its input, in the thread that calls it.
 
-    A pool of threads would not survive the fork of the workers. Without an arena, and with plans
-    for memory that are not kept, calls from several threads share nothing that is written.
+    A pool of threads would not survive the fork of the workers. Several threads may call it at
+    once: onnxruntime says so of `run`.
     """
     import onnxruntime
 

@@ -26,9 +26,6 @@ START_TIMEOUT = 60.0
 TICK = 0.1
 """Seconds between two looks whether the process has ended or is to be stopped."""
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""As models are served, so that both forms are measured in the same way."""
-
 
 @dataclass(frozen=True, slots=True)
 class CompileTask:
@@ -100,7 +97,7 @@ class CompileProcess:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=(events,),
-            env=bootstrap.environment(self.python, {**environ, **ONE_THREAD}),
+            env=bootstrap.ONE_THREAD | bootstrap.environment(self.python, environ),
             cwd=work,
             start_new_session=True,
         )
