@@ -33,7 +33,7 @@ from modelsync.inference.runners import InProcessRunner
 from modelsync.inference.thread_pool import PoolTask, ThreadPool
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.types import LoadedModel
-from modelsync.observability.counters import Counters
+from modelsync.observability.counters import CallCounters
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class DataPlane:
         self,
         runners: Mapping[str, ModelRunner],
         unavailable: Mapping[str, str],
-        counters: Counters,
+        counters: CallCounters,
         *,
         release: str | None,
         folder: str = "",

@@ -20,7 +20,7 @@ from modelsync.inference.outcome import Done, Outcome
 from modelsync.inference.pending import Pending
 from modelsync.inference.timeouts import Ticket, Timeouts
 from modelsync.models.types import LoadedModel
-from modelsync.observability.counters import SharedRow
+from modelsync.observability.counters import Row
 
 if TYPE_CHECKING:
     import asyncio
@@ -106,7 +106,7 @@ class Frame:
         runner: DispatchedRunner,
         requests: Sequence[Pending],
         codec: Codec,
-        row: SharedRow,
+        row: Row,
         explain: Explain,
         post: Post,
     ) -> None:

@@ -16,10 +16,10 @@ import os
 import struct
 import threading
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from modelsync import errors, json_text
 
@@ -168,7 +168,52 @@ class SharedRow:
             self._row.batch(size)
 
 
-Row = LoopRow | SharedRow
+class Row(Protocol):
+    """One model's counters, as calls use them: of a worker, or of a runner, whose worker counts."""
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+
+    def begin(self, requests: int) -> None:
+        """A call starts."""
+
+    def end(self, requests: int) -> None:
+        """That call has ended."""
+
+    def observe(self, reason: str, seconds: float) -> None:
+        """A request was answered."""
+
+    def batch(self, size: int) -> None:
+        """One call answered several requests."""
+
+
+class ThreadsRow(Row, Protocol):
+    """The same for all threads."""
+
+    def fell_back(self, rows: int) -> None:
+        """The estimator has answered rows in place of its compiled form."""
+
+
+class OneThreadRow(Row, Protocol):
+    """The same for the one thread that makes fast calls."""
+
+    def succeeded(self, seconds: float) -> None:
+        """A call has ended that answered one request."""
+
+
+class CallCounters(Protocol):
+    """The counters of all models, as calls use them."""
+
+    @property
+    def rows(self) -> Mapping[str, ThreadsRow]:
+        """Those for threads, by model."""
+
+    def loop_row(self, model: str) -> OneThreadRow:
+        """That for the one thread that makes fast calls."""
+
+    def answered(self) -> None:
+        """The process ends, and all its clients have their answers."""
 
 
 class Counters:

@@ -42,6 +42,9 @@ class CallRow:
     def batch(self, size: int) -> None:
         """Do nothing: the worker counts."""
 
+    def fell_back(self, rows: int) -> None:
+        """Do nothing: the worker counts."""
+
 
 class RunningCalls:
     """The rows of all models, as `Counters` has them."""
@@ -53,3 +56,6 @@ class RunningCalls:
     def loop_row(self, model: str) -> CallRow:
         """The row of `model` for the main thread."""
         return self.rows[model]
+
+    def answered(self) -> None:
+        """Do nothing: the worker counts."""

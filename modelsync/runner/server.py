@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import cast
 
 from modelsync.errors import ModelBroken, ModelUnavailable
 from modelsync.inference.dataplane import DataPlane
@@ -27,7 +26,6 @@ from modelsync.inference.pulse import Pulse
 from modelsync.inference.runners import InProcessRunner
 from modelsync.models.placement import Placement
 from modelsync.models.types import Fault
-from modelsync.observability.counters import Counters
 from modelsync.runner.calls import RunningCalls
 from modelsync.runner.connection import WorkerConnection
 from modelsync.runner.job import RunnerJob
@@ -63,7 +61,7 @@ class RunnerServer:
         self._dataplane = DataPlane(
             {one.model.name: one for one in loaded if isinstance(one, InProcessRunner)},
             {},
-            cast("Counters", RunningCalls(names, pulse)),
+            RunningCalls(names, pulse),
             release="",
             folder=job.folder,
             threads=job.threads,
