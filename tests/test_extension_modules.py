@@ -58,6 +58,35 @@ def test_an_exception_has_one_name_and_one_type(name: str) -> None:
         assert all(len(kinds) == 1 for kinds in caught.values()), (function.name, caught)
 
 
+def test_classes_of_the_interpreter_inherit_only_where_it_is_allowed() -> None:
+    """Their compiled base says so by a decorator; without it, none of them can be made."""
+    compiled_names = {PACKAGE / name for name in extension_modules.MODULES}
+    closed, bases = set(), {}
+    for path in PACKAGE.rglob("*.py"):
+        module = "modelsync." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        tree = ast.parse(path.read_text("utf-8"))
+        classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        if path in compiled_names:
+            closed |= {
+                f"{module}.{one.name}"
+                for one in classes
+                if "allow_interpreted" not in "".join(map(ast.unparse, one.decorator_list))
+            }
+        else:
+            imported = {
+                name.asname or name.name: f"{node.module}.{name.name}"
+                for node in ast.walk(tree)
+                if isinstance(node, ast.ImportFrom)
+                for name in node.names
+            }
+            for one in classes:
+                bases[f"{module}.{one.name}"] = {
+                    imported.get(ast.unparse(base)) for base in one.bases
+                }
+    assert closed
+    assert {name for name, found in bases.items() if found & closed} == set()
+
+
 @pytest.mark.skipif(not compiled(), reason="modelsync is not compiled here: make test-mypyc")
 def test_the_modules_are_extension_modules() -> None:
     """Each of them, so that a build that left one out is found."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from modelsync.extension_types import mypyc_attr
+
 LOOP_MAX: Final = 0.005
 """Seconds that a call in the loop may take."""
 
@@ -52,6 +54,7 @@ class RunQueue:
             return 0.0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class LatencyTracker:
     """The latency of one model in one worker; `call_seconds` is what the check has measured.
 
