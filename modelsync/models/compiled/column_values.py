@@ -38,7 +38,8 @@ class ColumnValues:
     """What a column can hold.
 
     `categories`: all known ones; empty of a column of numbers. `centre` and `spread` of its
-    numbers; `points`: numbers that were in the data, or near. `nullable`: it may be missing.
+    numbers; `points`: numbers that were in the data, or near. `is_closed`: they are all that the
+    estimator takes. `words`: those of texts.
     """
 
     kind: ColumnKind
@@ -47,6 +48,7 @@ class ColumnValues:
     spread: float = 0.0
     points: tuple[float, ...] = ()
     words: tuple[str, ...] = ()
+    is_closed: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -110,6 +112,8 @@ class ColumnValues:
         return found
 
     def _numbers(self, random: np.random.Generator, count: int) -> list[Any]:
+        if self.is_closed:
+            return [self.points[place] for place in random.integers(len(self.points), size=count)]
         centre, spread = self.centre, self.spread
         if not spread:  # nothing is known of it: numbers of several magnitudes
             centre, spread = 0.0, 10.0 ** random.uniform(-1, 2)
@@ -170,6 +174,9 @@ def _column(kind: ColumnKind, own: Sequence[_Use], given: Iterable[Any]) -> Colu
         present = tuple(dict.fromkeys(one for one in known if not _is_missing(one)))
         allowed = filter(ColumnValues(kind).allows, present)
         return ColumnValues(kind, tuple(allowed), words=words)
+    if closed := next(filter(None, map(_closed, own)), ()):
+        spread = float(np.std(closed))
+        return ColumnValues(kind, (), float(np.mean(closed)), spread, closed, is_closed=True)
     sources = [points for use in own if len(points := _points(use)) > 1]
     numbers = [float(one) for one in given if isinstance(one, int | float)]
     first = next((one for one in sources if np.ptp(one) > 0), np.array(numbers))
@@ -204,6 +211,13 @@ def _known(step: Any, place: int) -> list[Any]:
         return []
     values = known[place]
     return values.tolist() if hasattr(values, "tolist") else list(values)
+
+
+def _closed(use: _Use) -> tuple[float, ...]:
+    """Return the numbers that an encoder knows, if it refuses all others."""
+    if getattr(use.step, "handle_unknown", "") != "error":
+        return ()
+    return tuple(float(one) for one in _known(use.step, use.place) if not _is_missing(one))
 
 
 def _fill(step: Any, place: int) -> list[Any]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from modelsync.models.binding.batching import CallBatch
 from modelsync.models.compiled import proof_answers
-from modelsync.models.compiled.proof_answers import Compared
+from modelsync.models.compiled.proof_answers import Answered, Compared
 
 FLOOR = 1e-6
 """The share of an output's scale below which relative differences are not told apart."""
@@ -70,21 +70,33 @@ class Reference:
         labels: bool = False,
         names: Sequence[str] = (),
     ) -> None:
-        self._labels, self._names = labels, names
-        self._rows, self._answers = proof_answers.sort_out(call, list(rows), labels=labels)
-        self._scales = proof_answers.scales(self._answers)
-        step = max(1, len(self._rows) // STEADY)
-        self._some = slice(None, None, step)
-        self._alone = proof_answers.answers(call, self._rows[self._some], 1, labels=labels)
+        self._call, self._labels, self._names = call, labels, names
+        self._answered: list[Answered] = []
+        self._refused: list[Answered] = []
+        self.add(rows)
+
+    @property
+    def answered(self) -> int:
+        """How many rows the estimator answers."""
+        return len(self._answered)
+
+    def add(self, rows: Sequence[Any]) -> None:
+        """Ask the estimator for further rows."""
+        answered, refused = proof_answers.sort_out(self._call, rows, labels=self._labels)
+        self._answered += answered
+        self._refused += refused
 
     def prove(self, compiled: CallBatch, tolerance: float) -> Proof:
         """Compare the answers of a compiled form, alone, in batches of 16 and all together.
 
         Where the estimator raises, the form has to raise too.
         """
-        compare = _Comparison(tolerance, self._scales, self._names)
-        rows, expected = self._rows, self._answers
-        unsteady = compare(rows[self._some], expected[self._some], self._alone).text
+        both = self._answered + self._refused
+        rows, expected = [row for row, _ in both], [answer for _, answer in both]
+        compare = _Comparison(tolerance, proof_answers.scales(expected), self._names)
+        some = slice(None, None, max(1, len(rows) // STEADY))
+        alone = proof_answers.answers(self._call, rows[some], 1, labels=self._labels)
+        unsteady = compare(rows[some], expected[some], alone).text
         if unsteady:
             text = (
                 f"the estimator itself answers a row alone otherwise than among others: {unsteady}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from modelsync import json_text
@@ -26,6 +26,10 @@ class Compared(NamedTuple):
     raised: str = ""
 
 
+Answered = tuple[Any, Compared]
+"""A row and the answer to it."""
+
+
 def answers(call: CallBatch, rows: list[Any], size: int, *, labels: bool) -> list[Compared]:
     """Return the answer to each row, called `size` rows at a time."""
     found: list[Compared] = []
@@ -36,15 +40,19 @@ def answers(call: CallBatch, rows: list[Any], size: int, *, labels: bool) -> lis
     return found
 
 
-def sort_out(call: CallBatch, rows: list[Any], *, labels: bool) -> tuple[list[Any], list[Compared]]:
-    """Return rows and the answers to them; the rows on which the call raises come last.
+def sort_out(
+    call: CallBatch, rows: Sequence[Any], *, labels: bool
+) -> tuple[list[Answered], list[Answered]]:
+    """Return rows with the answers to them, and those on which the call raises.
 
     Of these not all are looked for, since each costs several calls: with more than `MOST_REFUSED`,
     few rows that came together with one of them are left out.
     """
-    answered: list[tuple[Any, Compared]] = []
-    refused: list[tuple[Any, Compared]] = []
-    waiting = [rows[start : start + TOGETHER] for start in range(0, len(rows), TOGETHER)][::-1]
+    answered: list[Answered] = []
+    refused: list[Answered] = []
+    waiting = [list(rows[start : start + TOGETHER]) for start in range(0, len(rows), TOGETHER)][
+        ::-1
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         while waiting:
@@ -59,8 +67,7 @@ def sort_out(call: CallBatch, rows: list[Any], *, labels: bool) -> tuple[list[An
                     waiting += [part[half:], part[:half]]
                 continue
             answered += zip(part, found, strict=True)
-    both = answered + refused
-    return [row for row, _ in both], [answer for _, answer in both]
+    return answered, refused
 
 
 def _called(call: CallBatch, rows: list[Any], *, labels: bool) -> list[Compared]:

@@ -22,6 +22,9 @@ from modelsync.models.compiled.proof import Proof, Reference
 BATCH = 16
 """Rows of the larger of the two calls that are timed: as many as arrive together under load."""
 
+MORE_ROWS = 4
+"""How often further rows are made of an estimator that refuses many."""
+
 ROUNDS, ROUND_SECONDS, MOST_CALLS = 5, 0.02, 200
 """How often a call is timed, how long each time, and how many calls at most."""
 
@@ -100,6 +103,9 @@ class Trial:
 
     def _attempt(self, compiler: Compiler) -> Tried:
         model = compiler.compile(self._target)
+        if self._reference.answered < proof_rows.COUNT:
+            told = f"only {self._reference.answered} of the rows that were made of it"
+            raise NotCompilable(f"the estimator answers {told}")
         write = self._target.output.write
         found = self._reference.prove(lambda rows: write(*model.answer(rows)), self._tolerance)
         if not found.holds:
@@ -137,7 +143,11 @@ class Trial:
     def _reference(self) -> Reference:
         labels = getattr(self._target.steps[-1], "classes_", None) is not None
         call, names = self._artefact.batch.call, self._target.names
-        return Reference(call, self._rows, labels=labels, names=names)
+        found = Reference(call, self._rows, labels=labels, names=names)
+        for seed in range(1, MORE_ROWS + 1):
+            if found.answered < proof_rows.COUNT:
+                found.add(proof_rows.make(self._target, seed=seed, call=call))
+        return found
 
     @cached_property
     def _typical(self) -> list[Any]:

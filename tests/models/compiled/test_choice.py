@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from modelsync.models.artefacts import estimators
 from modelsync.models.compiled import choice, compiled_call, compiled_model
@@ -70,6 +71,41 @@ def test_fastest_form_that_is_equal_is_written_and_served(tmp_path: Path) -> Non
     expected = [one["prediction"] for one in artefact.batch.call(ROWS[:3])]
     assert [one["prediction"] for one in served.batch.call(ROWS[:3])] == expected
     assert served.batch.call.fallbacks == 0
+
+
+def test_as_many_rows_are_compared_where_the_estimator_refuses_some(tmp_path: Path) -> None:
+    """A class of travel is a number there, and every other number is refused."""
+    encoder = make_column_transformer((OneHotEncoder(), [0]), remainder="passthrough")
+    travel = np.column_stack([TABLE[:, 0].round().clip(1, 3), TABLE[:, 1]])
+    fitted = make_pipeline(encoder, LogisticRegression()).fit(travel, TWO)
+    artefact = estimators.adapt(fitted, "model.pkl")
+    found = choice.choose(artefact, [], tmp_path / "form")
+    assert found.state == "compiled", found
+    assert found.rows >= 2000
+
+
+def test_an_estimator_that_answers_few_rows_is_not_compiled(tmp_path: Path) -> None:
+    """Its form would be proven on fewer than is promised."""
+    picky = make_pipeline(FunctionTransformer(_only_small), LogisticRegression()).fit(TABLE, TWO)
+    artefact = estimators.adapt(picky, "model.pkl")
+    found = choice.choose(artefact, [], tmp_path / "form", compilers=[Unread()])
+    assert found.state == "refused"
+    assert "the estimator answers only" in found.reason
+
+
+def _only_small(x: Any) -> Any:
+    if np.abs(x).max() > 1e-3 and len(x) != len(TABLE):
+        raise ValueError("too large")
+    return x
+
+
+class Unread(LinearCompiler):
+    """A compiler that does not look at what comes before the last step."""
+
+    name = "unread"
+
+    def compile(self, target: Target) -> CompiledModel:
+        return super().compile(replace(target, steps=target.steps[-1:]))
 
 
 def test_form_in_32_bits_that_gives_another_label_is_found_and_not_used(tmp_path: Path) -> None:
