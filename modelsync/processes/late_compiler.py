@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
-import signal
-import sys
 from collections.abc import Callable
 
 from modelsync.orphans import Children
+from modelsync.processes import module_child
 from modelsync.releases.store import Release
 
 log = logging.getLogger(__name__)
@@ -51,29 +48,8 @@ class LateCompiler:
     async def _compile(self) -> int | None:
         """Run the child and wait for its end; return its exit code, None if it cannot start."""
         try:
-            with self._children.starting():
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "modelsync.sync.late_compiling",
-                    f"--parent={os.getpid()}",
-                    stdin=asyncio.subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-                self._children.add(process.pid)
+            process = await module_child.start(self._children, "modelsync.sync.late_compiling")
         except OSError as error:
             log.error("late models are not compiled: %s", error.strerror)
             return None
-        try:
-            return await process.wait()
-        except asyncio.CancelledError:
-            with contextlib.suppress(ProcessLookupError):  # it has just ended
-                process.terminate()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), ENDING)
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-            raise
-        finally:
-            self._children.forget(process.pid)
+        return await module_child.wait(self._children, process, ENDING)

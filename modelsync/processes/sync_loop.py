@@ -8,7 +8,6 @@ import logging
 import os
 import random
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ import watchfiles
 
 from modelsync.errors import ReleaseRejected, ResourcesExhausted, StorageFailed, UpdateDied
 from modelsync.orphans import Children
-from modelsync.processes import requests_pipe
+from modelsync.processes import module_child, requests_pipe
 from modelsync.processes.requests_pipe import FORCED, PLACE_ANEW, SYNC
 from modelsync.settings import Settings
 from modelsync.sync import folder_source, sources, update
@@ -217,35 +216,14 @@ class SyncLoop:
         """
         forced, self._forced = self._forced, False
         try:
-            with self._children.starting():
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "modelsync.sync.update",
-                    f"--parent={os.getpid()}",
-                    *(["--force"] if forced else []),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-                self._children.add(process.pid)
+            options = ["--force"] if forced else []
+            process = await module_child.start(self._children, "modelsync.sync.update", *options)
         except OSError as error:
             home, why = self._settings.state.home, error.strerror
             record_failure(home, ResourcesExhausted(f"the update process cannot start: {why}"))
             return False
         self._update_process = process
-        try:
-            code = await process.wait()
-        except asyncio.CancelledError:
-            with contextlib.suppress(ProcessLookupError):  # it has just ended
-                process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), UPDATE_GRACE)
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-            raise
-        finally:
-            self._children.forget(process.pid)
+        code = await module_child.wait(self._children, process, UPDATE_GRACE)
         if code not in (0, update.FAILED):
             self._died(
                 f"ended with {signal.Signals(-code).name}"

@@ -8,16 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import random
 import signal
-import sys
 from time import monotonic
 
 from modelsync.backoff import Backoff
 from modelsync.errors import StorageFailed
 from modelsync.observability.logs import event
 from modelsync.orphans import Children
+from modelsync.processes import module_child
 from modelsync.releases.store import Releases
 from modelsync.settings import Settings
 from modelsync.store.location import database_file
@@ -94,29 +93,9 @@ class TrainerProcess:
     async def _live(self) -> str:
         """Start it and wait for its end; return how it ended."""
         try:
-            with self._children.starting():
-                process = self._process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "modelsync.training.trainer",
-                    f"--parent={os.getpid()}",
-                    stdin=asyncio.subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-                self._children.add(process.pid)
+            process = await module_child.start(self._children, "modelsync.training.trainer")
         except OSError as error:
             return f"it cannot start: {error.strerror}"
-        try:
-            code = await process.wait()
-        except asyncio.CancelledError:
-            with contextlib.suppress(ProcessLookupError):  # it has just ended
-                process.terminate()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), ENDING)
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-            raise
-        finally:
-            self._children.forget(process.pid)
+        self._process = process
+        code = await module_child.wait(self._children, process, ENDING, alone=True)
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
