@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from modelsync.models.compiled.compiled_model import NotProven
+from modelsync.models.forms.compiled_model import NotProven
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,13 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 from modelsync.models.artefacts.target import Target
-from modelsync.models.compiled import call_shapes, proof
+from modelsync.models.compiled import call_shapes
 from modelsync.models.compiled.accepted_calls import MOST_ROWS
 from modelsync.models.compiled.call_shapes import Shape
 from modelsync.models.compiled.call_tables import CallTables
-from modelsync.models.compiled.compiled_model import CompiledModel, NotProven
 from modelsync.models.compiled.estimator_form import METHODS, EstimatorForm
-from modelsync.models.compiled.proof import Proof
+from modelsync.models.equality import proof
+from modelsync.models.equality.proof import Proof
+from modelsync.models.forms.compiled_model import CompiledModel, NotProven
 
 FEW = 200
 """Rows with which each further type of a column is proven; the usual ones with all."""

@@ -9,12 +9,12 @@ from typing import Any
 from modelsync.models.artefacts.format import LoadedArtefact
 from modelsync.models.artefacts.steps import steps_of
 from modelsync.models.compilation import Compilation
-from modelsync.models.compiled import compiled_model
-from modelsync.models.compiled.compiler import Compiler
-from modelsync.models.compiled.forest_compiler import ForestCompiler
-from modelsync.models.compiled.linear_compiler import LinearCompiler
-from modelsync.models.compiled.onnx_compiler import OnnxCompiler
 from modelsync.models.compiled.trial import Trial, Tried
+from modelsync.models.forms import compiled_model
+from modelsync.models.forms.compiler import Compiler
+from modelsync.models.forms.forest_compiler import ForestCompiler
+from modelsync.models.forms.linear_compiler import LinearCompiler
+from modelsync.models.forms.onnx_compiler import OnnxCompiler
 
 TOLERANCE = 1e-6
 """The relative difference of probabilities and numbers that counts as equal, unless set."""

@@ -10,8 +10,8 @@ from typing import Any
 from modelsync.models.artefacts.format import LoadedArtefact
 from modelsync.models.artefacts.outputs import Output
 from modelsync.models.binding.batching import CallBatch
-from modelsync.models.compiled import compiled_model
-from modelsync.models.compiled.compiled_model import CompiledModel, NotProven
+from modelsync.models.forms import compiled_model
+from modelsync.models.forms.compiled_model import CompiledModel, NotProven
 
 
 class CompiledCall:

@@ -14,17 +14,14 @@ from modelsync.errors import ModelBroken
 from modelsync.models.artefacts import estimators
 from modelsync.models.artefacts.format import Features
 from modelsync.models.compilation import Compilation
-from modelsync.models.compiled import (
-    choice,
-    compiled_model,
-    estimator_form,
-    proof_rows,
-)
+from modelsync.models.compiled import choice, estimator_form
 from modelsync.models.compiled.call_proof import CallProof, NotEqual
 from modelsync.models.compiled.call_tables import CallTables
 from modelsync.models.compiled.estimator_forms import ByForm
-from modelsync.models.compiled.proof import Proof
 from modelsync.models.compiled.recording import RecordedEstimator
+from modelsync.models.equality import proof_rows
+from modelsync.models.equality.proof import Proof
+from modelsync.models.forms import compiled_model
 
 ROUNDS = 5
 """How often a call is measured; the best counts."""

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from modelsync.models.compilation import Compilation
-from modelsync.models.compiled import compiled_model
 from modelsync.models.compiled.accepted_calls import AcceptedCalls, CallReader
-from modelsync.models.compiled.compiled_model import CompiledModel, Computed, NotProven
+from modelsync.models.forms import compiled_model
+from modelsync.models.forms.compiled_model import CompiledModel, Computed, NotProven
 from modelsync.models.serialization import from_json, to_json
 
 FILE = "estimator.json"

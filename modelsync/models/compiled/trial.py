@@ -14,10 +14,11 @@ from modelsync.errors import VariablesInvalid
 from modelsync.models.artefacts.format import LoadedArtefact
 from modelsync.models.artefacts.target import Target
 from modelsync.models.binding.batching import CallBatch
-from modelsync.models.compiled import compiled_call, proof_rows
-from modelsync.models.compiled.compiled_model import CompiledModel
-from modelsync.models.compiled.compiler import Compiler, NotCompilable, OtherKind
-from modelsync.models.compiled.proof import Proof, Reference
+from modelsync.models.compiled import compiled_call
+from modelsync.models.equality import proof_rows
+from modelsync.models.equality.proof import Proof, Reference
+from modelsync.models.forms.compiled_model import CompiledModel
+from modelsync.models.forms.compiler import Compiler, NotCompilable, OtherKind
 
 BATCH = 16
 """Rows of the larger of the two calls that are timed: as many as arrive together under load."""

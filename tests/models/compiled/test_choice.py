@@ -20,11 +20,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from modelsync.models.artefacts import estimators
-from modelsync.models.compiled import choice, compiled_call, compiled_model
-from modelsync.models.compiled.compiled_model import CompiledModel
-from modelsync.models.compiled.compiler import Compiler, Target
-from modelsync.models.compiled.linear_compiler import LinearCompiler
-from modelsync.models.compiled.onnx_compiler import OnnxCompiler
+from modelsync.models.compiled import choice, compiled_call
+from modelsync.models.forms import compiled_model
+from modelsync.models.forms.compiled_model import CompiledModel
+from modelsync.models.forms.compiler import Compiler, Target
+from modelsync.models.forms.linear_compiler import LinearCompiler
+from modelsync.models.forms.onnx_compiler import OnnxCompiler
 from tests.models.compiled.tables import NUMBER, ROWS, TABLE, pipeline
 
 TWO = (NUMBER > 0).astype(int)

@@ -48,12 +48,13 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from modelsync.models.artefacts import estimators
-from modelsync.models.compiled import compiled_call, compiled_model
-from modelsync.models.compiled.compiled_model import CompiledModel, NotProven
-from modelsync.models.compiled.compiler import Compiler, NotCompilable
-from modelsync.models.compiled.forest_compiler import ForestCompiler
-from modelsync.models.compiled.linear_compiler import LinearCompiler
-from modelsync.models.compiled.onnx_compiler import OnnxCompiler
+from modelsync.models.compiled import compiled_call
+from modelsync.models.forms import compiled_model
+from modelsync.models.forms.compiled_model import CompiledModel, NotProven
+from modelsync.models.forms.compiler import Compiler, NotCompilable
+from modelsync.models.forms.forest_compiler import ForestCompiler
+from modelsync.models.forms.linear_compiler import LinearCompiler
+from modelsync.models.forms.onnx_compiler import OnnxCompiler
 from tests.models.compiled.tables import (
     FRAME,
     LABEL,

@@ -13,8 +13,9 @@ from bench.compiled.table import table
 from bench.compiled.tables import CorpusEntry
 from modelsync.models.artefacts import estimators
 from modelsync.models.compilation import Compilation
-from modelsync.models.compiled import choice, proof
-from modelsync.models.compiled.onnx_compiler import OnnxCompiler
+from modelsync.models.compiled import choice
+from modelsync.models.equality import proof
+from modelsync.models.forms.onnx_compiler import OnnxCompiler
 
 ENTRIES = {entry.name: entry for entry in corpus.entries()}
 

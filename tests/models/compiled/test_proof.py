@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from modelsync.models.artefacts import estimators
 from modelsync.models.artefacts.format import LoadedArtefact
-from modelsync.models.compiled import proof, proof_rows
-from modelsync.models.compiled.proof import Proof, compare, prove
+from modelsync.models.equality import proof, proof_rows
+from modelsync.models.equality.proof import Proof, compare, prove
 
 RANDOM = np.random.default_rng(0)
 COUNT = 240

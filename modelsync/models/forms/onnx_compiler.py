@@ -6,10 +6,10 @@ from typing import Any
 
 from modelsync.models.artefacts import boosting
 from modelsync.models.artefacts.steps import FORESTS, is_known, members
-from modelsync.models.compiled import conversion, encoders, form_columns
-from modelsync.models.compiled.compiled_model import CompiledModel
-from modelsync.models.compiled.compiler import NotCompilable, OtherKind, Target
-from modelsync.models.compiled.onnx_model import SHOWN, OnnxForm, Precision
+from modelsync.models.forms import conversion, encoders, form_columns
+from modelsync.models.forms.compiled_model import CompiledModel
+from modelsync.models.forms.compiler import NotCompilable, OtherKind, Target
+from modelsync.models.forms.onnx_model import SHOWN, OnnxForm, Precision
 
 _OUTPUTS = {"transform": [0], "predict": [0], "most_probable": [1], "both": [0, 1]}
 

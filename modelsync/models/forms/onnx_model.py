@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from modelsync.models.compiled import encoding, given_columns, single_finish
-from modelsync.models.compiled.compiled_model import Computed, FormColumn, NotProven
-from modelsync.models.compiled.encoding import Encoding
-from modelsync.models.compiled.finish import Finish
+from modelsync.models.forms import encoding, given_columns, single_finish
+from modelsync.models.forms.compiled_model import Computed, FormColumn, NotProven
+from modelsync.models.forms.encoding import Encoding
+from modelsync.models.forms.finish import Finish
 
 GRAPH = "model.onnx"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from modelsync.models.compiled.forest import Array, Forest, Tree
+from modelsync.models.forms.forest import Array, Forest, Tree
 
 IR_VERSION, OPSET = 10, 21
 _LESS_OR_EQUAL, _LESS, _SUM = 0, 1, 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from modelsync.models.artefacts.column_kinds import ColumnKind
-from modelsync.models.compiled.compiled_model import FormColumn
-from modelsync.models.compiled.compiler import Target
+from modelsync.models.forms.compiled_model import FormColumn
+from modelsync.models.forms.compiler import Target
 
 
 def of(target: Target) -> tuple[FormColumn, ...]:

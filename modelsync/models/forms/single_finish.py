@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from modelsync.models.compiled.compiled_model import Computed
-from modelsync.models.compiled.finish import Finish
+from modelsync.models.forms.compiled_model import Computed
+from modelsync.models.forms.finish import Finish
 
 LARGEST = 88.7
 """The largest number of which the exponential is taken (`common::Sigmoid` of XGBoost)."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from modelsync.models.compiled.compiled_model import NotProven
+from modelsync.models.forms.compiled_model import NotProven
 
 Sign = Literal["-", "/", "*", "+"]
 """What is done to a number with an operand."""

@@ -16,12 +16,12 @@ import numpy as np
 
 from modelsync.models.artefacts.target import Target
 from modelsync.models.binding.batching import CallBatch
-from modelsync.models.compiled import column_values, cuts
-from modelsync.models.compiled.column_values import NUMBERS, ColumnValues
-from modelsync.models.compiled.cut_rows import CutRows
-from modelsync.models.compiled.cuts import Cuts
-from modelsync.models.compiled.label_rows import LabelRows
-from modelsync.models.compiled.stages import Stage, gatherer, stages
+from modelsync.models.equality import column_values, cuts
+from modelsync.models.equality.column_values import NUMBERS, ColumnValues
+from modelsync.models.equality.cut_rows import CutRows
+from modelsync.models.equality.cuts import Cuts
+from modelsync.models.equality.label_rows import LabelRows
+from modelsync.models.equality.stages import Stage, gatherer, stages
 
 Row = list[Any]
 

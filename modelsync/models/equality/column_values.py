@@ -13,8 +13,8 @@ import numpy as np
 
 from modelsync.models.artefacts.column_kinds import ColumnKind
 from modelsync.models.artefacts.rows import Scalar
-from modelsync.models.compiled.cuts import Cuts
-from modelsync.models.compiled.stages import Stage
+from modelsync.models.equality.cuts import Cuts
+from modelsync.models.equality.stages import Stage
 
 FAR = 1e6
 """How many times its spread a number is away from its centre, at most, in a row of the proof."""

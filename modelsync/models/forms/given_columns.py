@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from types import NoneType
 from typing import Any
 
-from modelsync.models.compiled.compiled_model import FormColumn, NotProven
-from modelsync.models.compiled.encoding import MAX_EXACT
+from modelsync.models.forms.compiled_model import FormColumn, NotProven
+from modelsync.models.forms.encoding import MAX_EXACT
 
 _NUMBERS = frozenset({int, float, NoneType})
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from modelsync.models.compiled.compiler import NotCompilable
-from modelsync.models.compiled.finish import Finish
-from modelsync.models.compiled.onnx_model import Precision
+from modelsync.models.forms.compiler import NotCompilable
+from modelsync.models.forms.finish import Finish
+from modelsync.models.forms.onnx_model import Precision
 
 Array = np.ndarray[Any, Any]
 

@@ -16,10 +16,10 @@ from modelsync.models.artefacts.column_kinds import ColumnKind
 from modelsync.models.artefacts.input_kinds import ENCODERS, columns_of
 from modelsync.models.artefacts.rows import Scalar
 from modelsync.models.artefacts.steps import is_known, steps_of
-from modelsync.models.compiled import encoded_values
-from modelsync.models.compiled.compiler import NotCompilable, Target
-from modelsync.models.compiled.encoded_values import Raw, State, Unread
-from modelsync.models.compiled.encoding import Block, Encoding, Lookup, Scaled
+from modelsync.models.forms import encoded_values
+from modelsync.models.forms.compiler import NotCompilable, Target
+from modelsync.models.forms.encoded_values import Raw, State, Unread
+from modelsync.models.forms.encoding import Block, Encoding, Lookup, Scaled
 
 MAX_CATEGORIES = 20_000
 """Categories of a column, with more of which its table takes too long to make."""

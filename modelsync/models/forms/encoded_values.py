@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modelsync.models.compiled.encoding import Block, Lookup, Scaled, Sign
+from modelsync.models.forms.encoding import Block, Lookup, Scaled, Sign
 
 
 @dataclass(frozen=True, slots=True)

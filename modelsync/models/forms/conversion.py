@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from modelsync.models.compiled.compiler import NotCompilable
+from modelsync.models.forms.compiler import NotCompilable
 
 _TYPE = re.compile(r"type '?<class '([\w.]+)'>")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from modelsync.models.compiled.compiler import NotCompilable, OtherKind
-from modelsync.models.compiled.finish import TIE, Finish, Link
-from modelsync.models.compiled.forest import Array, Forest, Tree, labels_of
+from modelsync.models.forms.compiler import NotCompilable, OtherKind
+from modelsync.models.forms.finish import TIE, Finish, Link
+from modelsync.models.forms.forest import Array, Forest, Tree, labels_of
 
 _OF_TREES = {"sklearn.tree._classes", "sklearn.ensemble._forest"}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from modelsync.models.artefacts import boosting
 from modelsync.models.artefacts.steps import is_known
-from modelsync.models.compiled import (
+from modelsync.models.forms import (
     encoders,
     forest_graph,
     form_columns,
@@ -14,10 +14,10 @@ from modelsync.models.compiled import (
     sklearn_trees,
     xgboost_trees,
 )
-from modelsync.models.compiled.compiled_model import CompiledModel
-from modelsync.models.compiled.compiler import OtherKind, Target
-from modelsync.models.compiled.forest import Forest
-from modelsync.models.compiled.onnx_model import OnnxForm
+from modelsync.models.forms.compiled_model import CompiledModel
+from modelsync.models.forms.compiler import OtherKind, Target
+from modelsync.models.forms.forest import Forest
+from modelsync.models.forms.onnx_model import OnnxForm
 
 
 class ForestCompiler:

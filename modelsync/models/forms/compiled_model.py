@@ -22,8 +22,8 @@ FORMAT = 1
 """The number of the layout of such a folder; a form of another number is made again."""
 
 KINDS = {
-    "linear": ("modelsync.models.compiled.linear_model", "LinearForm"),
-    "onnx": ("modelsync.models.compiled.onnx_model", "OnnxForm"),
+    "linear": ("modelsync.models.forms.linear_model", "LinearForm"),
+    "onnx": ("modelsync.models.forms.onnx_model", "OnnxForm"),
 }
 """Where the class of each kind of form is, by the kind that `form.json` names."""
 

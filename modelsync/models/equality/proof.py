@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from modelsync.models.binding.batching import CallBatch
-from modelsync.models.compiled import proof_answers
-from modelsync.models.compiled.proof_answers import Answered, Compared
+from modelsync.models.equality import proof_answers
+from modelsync.models.equality.proof_answers import Answered, Compared
 
 FLOOR = 1e-6
 """The share of an output's scale below which relative differences are not told apart."""

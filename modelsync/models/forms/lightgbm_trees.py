@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from modelsync.models.compiled.compiler import NotCompilable
-from modelsync.models.compiled.finish import Finish, Link
-from modelsync.models.compiled.forest import Forest, Tree, labels_of
+from modelsync.models.forms.compiler import NotCompilable
+from modelsync.models.forms.finish import Finish, Link
+from modelsync.models.forms.forest import Forest, Tree, labels_of
 
 ZERO = 1.0000000180025095e-35
 """Numbers up to this, and their negatives, are zero in LightGBM (its kZeroThreshold)."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from modelsync.models.compiled.compiler import NotCompilable
-from modelsync.models.compiled.finish import Finish, Link
-from modelsync.models.compiled.forest import Array, Forest, Tree, labels_of
+from modelsync.models.forms.compiler import NotCompilable
+from modelsync.models.forms.finish import Finish, Link
+from modelsync.models.forms.forest import Array, Forest, Tree, labels_of
 
 _LINKS: Mapping[str, Link] = {
     "binary:logistic": "sigmoid",

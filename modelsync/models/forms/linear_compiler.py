@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from modelsync.models.artefacts.steps import is_known
-from modelsync.models.compiled import encoders, form_columns
-from modelsync.models.compiled.compiled_model import CompiledModel
-from modelsync.models.compiled.compiler import NotCompilable, OtherKind, Target
-from modelsync.models.compiled.encoding import Encoding, Scaled
-from modelsync.models.compiled.finish import Finish, Link
-from modelsync.models.compiled.linear_model import LinearForm
+from modelsync.models.forms import encoders, form_columns
+from modelsync.models.forms.compiled_model import CompiledModel
+from modelsync.models.forms.compiler import NotCompilable, OtherKind, Target
+from modelsync.models.forms.encoding import Encoding, Scaled
+from modelsync.models.forms.finish import Finish, Link
+from modelsync.models.forms.linear_model import LinearForm
 
 MAX_TERMS = 64
 """Products in all scores together, above which onnxruntime is faster for 16 rows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from modelsync.models.artefacts.target import Target
-from modelsync.models.compiled.compiled_model import CompiledModel
+from modelsync.models.forms.compiled_model import CompiledModel
 
 __all__ = ["Compiler", "NotCompilable", "OtherKind", "Target"]
 

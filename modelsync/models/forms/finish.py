@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from modelsync.models.compiled.compiled_model import Computed, NotProven
+from modelsync.models.forms.compiled_model import Computed, NotProven
 
 Link = Literal["identity", "exp", "share", "sigmoid", "softmax", "one_vs_rest"]
 """How scores become numbers: `share`: divided by `Finish.divisor`, the part of class 1 if there is

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from modelsync.models.compiled.bisection import narrow
-from modelsync.models.compiled.column_values import ColumnValues
-from modelsync.models.compiled.cuts import Comparison, Cut, Cuts
-from modelsync.models.compiled.stages import Stage
+from modelsync.models.equality.bisection import narrow
+from modelsync.models.equality.column_values import ColumnValues
+from modelsync.models.equality.cuts import Comparison, Cut, Cuts
+from modelsync.models.equality.stages import Stage
 
 Array = np.ndarray[Any, Any]
 Row = list[Any]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from modelsync.models.binding.batching import CallBatch
-from modelsync.models.compiled.bisection import narrow
-from modelsync.models.compiled.column_values import ColumnValues
+from modelsync.models.equality.bisection import narrow
+from modelsync.models.equality.column_values import ColumnValues
 
 Row = list[Any]
 

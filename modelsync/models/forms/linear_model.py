@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
-from modelsync.models.compiled import encoding, given_columns
-from modelsync.models.compiled.compiled_model import Computed, FormColumn, NotProven
-from modelsync.models.compiled.encoding import CategoryTable, Encoding, RowSource, Scaled, unpacked
-from modelsync.models.compiled.finish import Finish
+from modelsync.models.forms import encoding, given_columns
+from modelsync.models.forms.compiled_model import Computed, FormColumn, NotProven
+from modelsync.models.forms.encoding import CategoryTable, Encoding, RowSource, Scaled, unpacked
+from modelsync.models.forms.finish import Finish
 
 Weights = Sequence[Sequence[float]]
 """For each score the weight of each number of an encoded row."""

@@ -1,0 +1,1 @@
+"""Forms of estimators that compute without their library, and the compilers that make them."""
