@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 
 import requests
 import yaml
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from tests.cluster.cluster import Cluster, Namespace, Object
 from tests.fixtures.git import Files, GitServer
@@ -282,13 +284,19 @@ def shop(
 def asked(cluster: Cluster, host: str, path: str) -> Iterator[tuple[list[str], list[str]]]:
     """A client of the ingress that never stops asking; yields its answers and those that are wrong,
     as they come.
+
+    A request is sent once more if its connection is closed before any answer, as browsers do
+    (RFC 9112, section 9.3.1): nginx closes idle connections when it reads a new configuration,
+    which is another test's ingress. What befalls a pod comes as a status of nginx.
     """
     answered: list[str] = []
     wrong: list[str] = []
     ended = threading.Event()
+    closed = Retry(total=1, connect=0, read=1, redirect=0, status=0, allowed_methods=None)
 
     def ask() -> None:
         with requests.Session() as session:
+            session.mount("http://", HTTPAdapter(max_retries=closed))
             while not ended.wait(0.02):
                 try:
                     answer = session.post(
