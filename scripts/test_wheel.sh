@@ -25,9 +25,10 @@ cd "$work/repository"
 
 # What a package can lack: the command and what it starts, its templates and pages, a whole service that swaps releases, a
 # runner, the migrations of the store. All else is the same code as in the checkout, where it is tested.
-chosen=(tests/cli/test_{check,command,generate,new,schema,serve,sync}.py tests/test_examples.py tests/api/test_pages.py)
-chosen+=(tests/service/test_swap.py tests/models/test_{scaffold,generator}.py tests/store/test_migrations.py)
-chosen+=(tests/training/test_labels.py)
+chosen=(tests/cli/test_check.py tests/cli/test_command.py tests/cli/test_generate.py tests/cli/test_new.py)
+chosen+=(tests/cli/test_schema.py tests/cli/test_serve.py tests/cli/test_sync.py tests/test_examples.py)
+chosen+=(tests/api/test_pages.py tests/models/test_generator.py tests/models/test_scaffold.py)
+chosen+=(tests/service/test_swap.py tests/store/test_migrations.py tests/training/test_labels.py)
 # Of the extension modules, whatever runs through them, of services too: they are other code than the checkout's.
 if [[ -n ${COMPILED:-} ]]; then
     chosen=(tests/test_extension_modules.py tests/server tests/inference tests/protocols tests/observability)

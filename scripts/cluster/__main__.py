@@ -1,6 +1,7 @@
-"""The cluster of the tests: `python -m scripts.cluster up`, `down`, `load IMAGE`, `missing`, `programs`.
+"""The cluster of the tests: `python -m scripts.cluster up`, `down`, `load IMAGE`, `missing` and
+`programs`.
 
-`missing` prints why no cluster can run here; `programs` compiles what `up` needs, and starts nothing.
+`missing` prints why no cluster can run here; `programs` compiles what `up` needs, and no more.
 """
 
 from __future__ import annotations
