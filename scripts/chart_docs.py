@@ -117,4 +117,5 @@ def generated() -> Iterator[tuple[Path, str]]:
     """
     yield CHART / "values.yaml", values_yaml()
     yield CHART / "values.schema.json", chart_schema.text()
+    yield CHART / "files" / "formats.json", chart_schema.formats_text()
     yield CHART / "README.md", readme()

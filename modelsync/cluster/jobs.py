@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from modelsync.cluster.api import KubernetesApi
-from modelsync.cluster.pods import containers, troubles
+from modelsync.cluster.pods import ends, troubles
 from modelsync.deadline import Deadline
 from modelsync.errors import Conflict
 
@@ -129,15 +129,10 @@ class JobsFromTemplate:
                 self._namespace, label_selector=f"batch.kubernetes.io/job-name={name}", **options
             ),
         )
-        ends = [
-            one.state.terminated
-            for pod in found.items
-            for one in containers(pod)
-            if one.state and one.state.terminated
-        ]
+        ended = [one for pod in found.items for one in ends(pod)]
         return PodEnd(
-            code=ends[-1].exit_code if ends else None,
-            starved=any(one.reason == "OOMKilled" for one in ends),
+            code=ended[-1].exit_code if ended else None,
+            starved=any(one.reason == "OOMKilled" for one in ended),
             why="; ".join(dict.fromkeys(one for pod in found.items for one in troubles(pod))),
         )
 

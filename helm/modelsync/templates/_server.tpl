@@ -27,17 +27,7 @@ spec:
   {{- with .Values.priorityClassName }}
   priorityClassName: {{ . }}
   {{- end }}
-  {{- with .Values.affinity }}
-  affinity:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with .Values.topologySpreadConstraints }}
-  topologySpreadConstraints:
-    {{- range $constraint := . }}
-    {{- $selector := dict "matchLabels" (merge (dict "app.kubernetes.io/component" $.component) (include "modelsync.selectorLabels" $.root | fromYaml)) }}
-    - {{- merge (deepCopy $constraint) (dict "labelSelector" $selector "matchLabelKeys" (list "pod-template-hash")) | toYaml | nindent 6 }}
-    {{- end }}
-  {{- end }}
+  {{- include "modelsync.spread" (dict "root" . "component" $.component) | nindent 2 }}
   {{- with .Values.initContainers }}
   initContainers:
     {{- toYaml . | nindent 4 }}
@@ -54,8 +44,9 @@ spec:
         {{- include "modelsync.envFrom" . | nindent 8 }}
       env:
         {{- if not .Values.settings.MODELSYNC_WORKERS }}
-        {{- $kind := ternary "limits" "requests" (hasKey (.Values.resources.limits | default dict) "cpu") }}
-        {{- if hasKey (get .Values.resources $kind | default dict) "cpu" }}
+        {{- $resources := .Values.resources | default dict }}
+        {{- $kind := ternary "limits" "requests" (hasKey ($resources.limits | default dict) "cpu") }}
+        {{- if hasKey (get $resources $kind | default dict) "cpu" }}
         # The service would count the node's processors.
         - name: MODELSYNC_WORKERS
           valueFrom:
@@ -83,10 +74,12 @@ spec:
         {{- toYaml . | nindent 8 }}
         {{- end }}
         {{- include "modelsync.env" . | nindent 8 }}
+      {{- with .Values.lifecycle.preStopSleepSeconds }}
       lifecycle:
         preStop:
           sleep:
-            seconds: {{ .Values.lifecycle.preStopSleepSeconds }}
+            seconds: {{ . }}
+      {{- end }}
       startupProbe:
         httpGet: {path: /livez, port: http}
         {{- toYaml .Values.probes.startup | nindent 8 }}

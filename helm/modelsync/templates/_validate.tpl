@@ -1,11 +1,16 @@
 {{/* Values that contradict each other: said here, in one message, rather than by a pod that does not start. */}}
 {{- define "modelsync.validate" -}}
-{{- $problems := concat
+{{- $problems := include "modelsync.validate.formats" . | fromYamlArray -}}
+{{- if not $problems -}}
+{{- /* The rest compares values that are what they should be. */ -}}
+{{- $problems = concat
       (include "modelsync.validate.git" . | fromYamlArray)
       (include "modelsync.validate.auth" . | fromYamlArray)
       (include "modelsync.validate.training" . | fromYamlArray)
       (include "modelsync.validate.traffic" . | fromYamlArray)
-      (include "modelsync.validate.pods" . | fromYamlArray) -}}
+      (include "modelsync.validate.pods" . | fromYamlArray)
+      (include "modelsync.validate.sidecars" . | fromYamlArray) -}}
+{{- end -}}
 {{- if $problems -}}
 {{- fail (printf "\n\n  - %s\n" (join "\n  - " $problems)) -}}
 {{- end -}}
@@ -51,6 +56,9 @@
 {{- end }}
 {{- else if $git.sshKey }}
 - git.sshKey is for ssh, but git.path uses {{ $protocol }}
+{{- end }}
+{{- if and (eq .Values.sync.mode "rollout") (hasPrefix "@" .Values.sync.schedule) }}
+- "sync.schedule is {{ .Values.sync.schedule }}, but a CronJob has whole minutes; with sync.mode rollout write five fields of cron such as * * * * *, each minute"
 {{- end }}
 {{- end }}
 {{- if $git.existingSecret }}
@@ -126,6 +134,10 @@
 {{- if and .Values.service.nodePort (eq .Values.service.type "ClusterIP") }}
 - service.nodePort is set, but service.type is ClusterIP
 {{- end }}
+{{- $monitor := .Values.metrics.serviceMonitor }}
+{{- if and $monitor.enabled (gt (include "modelsync.seconds" $monitor.scrapeTimeout | int) (include "modelsync.seconds" $monitor.interval | int)) }}
+- metrics.serviceMonitor.scrapeTimeout is over metrics.serviceMonitor.interval
+{{- end }}
 {{- $autoscaling := .Values.autoscaling -}}
 {{- if $autoscaling.enabled }}
 {{- if gt (int $autoscaling.minReplicas) (int $autoscaling.maxReplicas) }}
@@ -135,7 +147,7 @@
 - autoscaling.enabled is true, but there is nothing to scale by; set autoscaling.targetCPUUtilizationPercentage or autoscaling.metrics
 {{- end }}
 {{- range $resource, $target := dict "cpu" $autoscaling.targetCPUUtilizationPercentage "memory" $autoscaling.targetMemoryUtilizationPercentage }}
-{{- if and $target (not (dig "requests" $resource "" $.Values.resources)) (not (dig "limits" $resource "" $.Values.resources)) }}
+{{- if and $target (not (dig "requests" $resource "" ($.Values.resources | default dict))) (not (dig "limits" $resource "" ($.Values.resources | default dict))) }}
 - autoscaling goes by {{ $resource }}, but resources.requests.{{ $resource }} is not set
 {{- end }}
 {{- end }}
@@ -148,9 +160,31 @@
 {{- if and $given (lt $given $needed) }}
 - lifecycle.terminationGracePeriodSeconds is {{ $given }}, so requests in flight would be killed; {{ $needed }} at least (preStopSleepSeconds + MODELSYNC_DRAIN_TIMEOUT + 20), or 0
 {{- end }}
+{{- $lifecycle := .Values.lifecycle }}
+{{- if ge (int $lifecycle.minReadySeconds) (int $lifecycle.progressDeadlineSeconds) }}
+- lifecycle.minReadySeconds is {{ int $lifecycle.minReadySeconds }}, so no pod would count as ready within lifecycle.progressDeadlineSeconds, {{ int $lifecycle.progressDeadlineSeconds }}; make the latter larger, best by a minute or more
+{{- end }}
+{{- if has (toString $lifecycle.maxSurge) (list "0" "0%") }}
+- lifecycle.maxSurge is {{ $lifecycle.maxSurge }}, so no rollout could begin, because no pod goes before another is ready; set 1 or more
+{{- end }}
 {{- range $variable := .Values.extraEnv }}
 {{- if or (hasPrefix "MODELSYNC_" $variable.name) (has $variable.name (list "baseUrl" "gitPath" "usergit" "gitpassword")) }}
 - extraEnv sets {{ $variable.name }}, which has a value of its own
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The pods that load models but do not serve have the same containers beside them; volumes of the server's are missing there. */}}
+{{- define "modelsync.validate.sidecars" -}}
+{{- if or (eq (include "modelsync.mode" .) "rollout") (include "modelsync.clusterJobs" .) (include "modelsync.trainCronJob" .) }}
+{{- range $name := list "initContainers" "extraContainers" }}
+{{- range $container := get $.Values $name }}
+{{- range $mount := $container.volumeMounts }}
+{{- if has $mount.name (list "auth" "store" "training-data") }}
+- {{ $name }} mounts the volume {{ $mount.name }} in {{ $container.name }}, which the pods of rollouts and trainings lack; mount the same Secret or claim by a volume of your own in extraVolumes
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
