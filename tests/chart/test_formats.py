@@ -1,5 +1,5 @@
-"""Values that are not what they should be: Helm says in words what to write instead, before anything
-reaches the cluster.
+"""Values that are not what they should be: Helm says in words what to write instead, before
+anything reaches the cluster.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def following(**git: Any) -> dict[str, Any]:
         ),
         ({"git": {"path": "/srv/models.git"}}, "it must be a URL such as https://"),
         (following(ref="my branch"), 'git.ref is "my branch"; it must be a branch, a tag or'),
-        (following(subdir="/models"), "git.subdir is \"/models\"; it must be a relative folder"),
+        (following(subdir="/models"), 'git.subdir is "/models"; it must be a relative folder'),
         (following(protocols="https ssh"), "must be a comma-separated list of https, ssh"),
         (
             {"image": {"repository": "registry.example.com/you/modelsync:0.1.0"}},
@@ -84,7 +84,7 @@ def following(**git: Any) -> dict[str, Any]:
         ({"database": {"url": "sqlite:////data/models.db"}}, "database.url must be a URL such as"),
         (
             {"ingress": {"enabled": True, "hosts": ["https://models.example.com"]}},
-            "ingress.hosts is \"https://models.example.com\"; it must be host names such as",
+            'ingress.hosts is "https://models.example.com"; it must be host names such as',
         ),
         ({"auth": {"existingSecret": "Models_Auth"}}, "must be the name of a Kubernetes object"),
         ({"fullnameOverride": "My_Models"}, 'fullnameOverride is "My_Models"; it must be lower'),
@@ -159,7 +159,7 @@ def test_every_zone_is_known() -> None:
 def test_cron_is_that_of_the_service(text: str) -> None:
     """The chart takes what the service can read, but for names and forms that a CronJob lacks."""
     try:
-        CronSim(text, datetime(2026, 1, 1))  # noqa: DTZ001
+        CronSim(text, datetime(2026, 1, 1))
         read = True
     except CronSimError:
         read = False

@@ -329,7 +329,8 @@ def test_pods_are_spread() -> None:
     needs a label that nodes may lack.
     """
     spec = rendered().pod()["spec"]
-    assert spec["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"] == [
+    apart = spec["affinity"]["podAntiAffinity"]
+    assert apart["preferredDuringSchedulingIgnoredDuringExecution"] == [
         {"weight": 100, "podAffinityTerm": {"topologyKey": HOST, **PEERS}},
         {"weight": 50, "podAffinityTerm": {"topologyKey": ZONE, **PEERS}},
     ]

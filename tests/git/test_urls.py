@@ -57,7 +57,7 @@ def test_what_is_no_url_is_not_taken_for_a_folder(url: str) -> None:
 
 def test_a_url_without_its_scheme_is_told_with_it() -> None:
     """What is missing is said; what may hold a password is not repeated."""
-    with pytest.raises(SettingsError, match="; write https://git.example.org/team/models.git$"):
+    with pytest.raises(SettingsError, match=r"; write https://git\.example\.org/team/models\.git$"):
         validate(Git(path="git.example.org/team/models.git"))
     with pytest.raises(SettingsError) as caught:
         validate(Git(path="me@git.example.org/team/models.git"))

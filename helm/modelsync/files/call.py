@@ -1,6 +1,6 @@
-"""`helm test`: waits until the service is ready, then calls a model that has an example, and compares
-the answer with it, or else one that takes no variables. Where there is neither, a service that is
-ready is all that can be told.
+"""`helm test`: waits until the service is ready, then calls a model that has an example, and
+compares the answer with it, or else one that takes no variables. Where there is neither, a service
+that is ready is all that can be told.
 
 The environment says where: URL (of the service), BASE (its prefix), MODEL and VARIABLES (JSON; both
 may be empty), TOKEN_FILE (may be empty), TIMEOUT (seconds).
