@@ -35,7 +35,7 @@ def routes(context: Context) -> list[Route]:
         asked = sync_request.accept(settings.access, [settings.git.ref], context.require)
         if asked.answer is not None:
             return asked.answer
-        if settings.git.revision:
+        if not settings.git.follows:
             return replies.problem(409, _pinned(service), model=None, release=service.commit)
         if service.request_sync is None:
             return replies.problem(503, NO_SUPERVISOR, model=None, release=service.commit)
@@ -136,8 +136,9 @@ def _substitute(service: Service, status: Status) -> str | None:
 def _pinned(service: Service) -> str:
     git, rollout = service.settings.git, service.settings.rollout
     job = f"{rollout.deployment or 'NAME'}-rollout"
+    pin = f"serves the pinned commit {git.revision.commit[:12]}" if git.revision else "is not pinned"
     return (
-        f"this pod serves the pinned commit {git.revision.commit[:12]} and does not follow the "
+        f"this pod {pin} and does not follow the "
         "repository by itself; to roll out its newest commit now: "
         f"kubectl create job --from=cronjob/{job} sync-now"
     )

@@ -205,9 +205,9 @@ class SyncLoop:
 
         False for a pinned pod, which waits for no other commit.
         """
-        pinned = bool(self._settings.git.revision)
         return (
-            not pinned and read_status(self._settings.state.home).reason == ReleaseRejected.reason
+            self._settings.git.follows
+            and read_status(self._settings.state.home).reason == ReleaseRejected.reason
         )
 
     async def _update(self) -> bool:

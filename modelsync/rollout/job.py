@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from modelsync.deadline import Deadline
 from modelsync.errors import ClusterUnreachable, Conflict, RemoteUnreachable, SyncError
@@ -13,7 +14,6 @@ from modelsync.observability.logs import event
 from modelsync.releases.environment import environment_of
 from modelsync.rollout.cluster import Cluster
 from modelsync.rollout.decision import Observed, RolloutState, Step, decide
-from modelsync.rollout.labels import apply_tags
 from modelsync.rollout.verdict import evaluate
 from modelsync.settings import Revision, Settings
 from modelsync.sync.schedule import RETRY
@@ -65,8 +65,20 @@ def run(settings: Settings) -> int:
         return UNKNOWN
 
 
+class Look(NamedTuple):
+    """One look at the Deployment and the state, and the next step that follows from them."""
+
+    tip: str
+    seen: Observed
+    state: RolloutState
+    step: Step
+
+
 class RolloutRun:
-    """One run of a rollout."""
+    """One run of a rollout; the follower has one that never ends, and renews its deadline.
+
+    `tip` is the commit that the ref points to, `told` counts the Events by their reason.
+    """
 
     def __init__(self, settings: Settings, deadline: Deadline) -> None:
         self._settings = replace(
@@ -76,7 +88,8 @@ class RolloutRun:
         self._source = GitSource(self._settings)
         self._cluster = Cluster(settings.rollout, deadline)
         self._environment = environment_of(self._settings, self._source.view)
-        self._tip = ""
+        self.tip = ""
+        self.told: Counter[str] = Counter()
         self._code = FINE
 
     def run(self) -> int:
@@ -84,33 +97,50 @@ class RolloutRun:
 
         Raises SyncError, ClusterUnreachable, SettingsError.
         """
-        self._tip = self._resolve()
-        apply_tags(self._settings, self._source, self._sync_deadline())
+        self.tip = self._resolve()
+        self.apply_tags()
         refreshed = time.monotonic()
         while True:
             if not self._deadline.remaining():
                 raise ClusterUnreachable(
-                    f"{self._tip[:12]} is still on its way to the pods; the next run continues"
+                    f"{self.tip[:12]} is still on its way to the pods; the next run continues"
                 )
-            seen, state = self._cluster.deployment(), self._cluster.state()
-            step = decide(self._tip, seen, state, self._environment)
-            try:
-                if step is Step.REST:
-                    self._log(
-                        _why_resting(self._tip, seen, state, self._environment),
-                        seen,
-                        result="resting",
-                    )
-                    return self._code
-                if step is not Step.WAIT:
-                    self._take(step, seen, state)
-                    continue
-            except Conflict as conflict:
-                self._log(f"{conflict}; reading the state again", seen, result="conflict")
+            look = self.look()
+            if look.step is Step.REST:
+                self._log(self.why_resting(look), look.seen, result="resting")
+                return self._code
+            if look.step is not Step.WAIT and self.take(look):
+                continue
             time.sleep(min(POLL, self._deadline.remaining()))
             if time.monotonic() - refreshed > REF_POLL:
                 self._refresh_tip()
                 refreshed = time.monotonic()
+
+    def renew(self, deadline: Deadline) -> None:
+        """Give what comes next another deadline."""
+        self._deadline = self._cluster.deadline = deadline
+
+    def look(self) -> Look:
+        """Read the Deployment and the state, and decide. Raises ClusterUnreachable, SettingsError.
+        """
+        seen, state = self._cluster.deployment(), self._cluster.state()
+        return Look(self.tip, seen, state, decide(self.tip, seen, state, self._environment))
+
+    def take(self, look: Look) -> bool:
+        """Take the step of a look; false if what was seen has changed meanwhile.
+
+        Raises SyncError, ClusterUnreachable, SettingsError.
+        """
+        try:
+            self._take(look.step, look.seen, look.state)
+        except Conflict as conflict:
+            self._log(f"{conflict}; reading the state again", look.seen, result="conflict")
+            return False
+        return True
+
+    def why_resting(self, look: Look) -> str:
+        """The reason to rest, for the log."""
+        return _why_resting(look.tip, look.seen, look.state, self._environment)
 
     # --- the repository ---------------------------------------------------------------------------
 
@@ -135,6 +165,17 @@ class RolloutRun:
                 )
                 time.sleep(pause)
 
+    def resolve(self) -> None:
+        """Read the ref once. Raises SyncError."""
+        self.tip = self._source.resolve(self._sync_deadline())
+
+    def apply_tags(self) -> None:
+        """Give the versions in the database, if there is one, the labels of the tags."""
+        if self._settings.store.database_url:
+            from modelsync.rollout.labels import apply_tags  # which needs all of the store
+
+            apply_tags(self._settings, self._source, self._sync_deadline())
+
     def _refresh_tip(self) -> None:
         """Read the ref again; a failure is logged, the rollout continues."""
         try:
@@ -142,7 +183,7 @@ class RolloutRun:
         except SyncError as error:  # pods on their way fetch by themselves
             log.info("the repository cannot be asked for a newer commit: %s", error)
             return
-        if tip != self._tip:
+        if tip != self.tip:
             event(
                 log,
                 logging.INFO,
@@ -151,7 +192,7 @@ class RolloutRun:
                 result="newer",
                 tip=tip,
             )
-            self._tip = tip
+            self.tip = tip
 
     def _sync_deadline(self) -> Deadline:
         return Deadline(max(0.1, min(self._settings.sync.timeout, self._deadline.remaining())))
@@ -164,7 +205,7 @@ class RolloutRun:
         An Event is recorded before the state that it announces, so that a crash loses none; a
         repeated Event is not recorded again.
         """
-        tip, short = self._tip, self._tip[:12]
+        tip, short = self.tip, self.tip[:12]
         match step:
             case Step.CHECK:
                 self._check(seen, state)
@@ -204,7 +245,7 @@ class RolloutRun:
                 )
 
     def _check(self, seen: Observed, state: RolloutState) -> None:
-        tip, short = self._tip, self._tip[:12]
+        tip, short = self.tip, self.tip[:12]
         self._log(f"checking {short}", seen, result="checking")
         settings = replace(
             self._settings, sync=replace(self._settings.sync, timeout=self._sync_deadline().seconds)
@@ -223,8 +264,8 @@ class RolloutRun:
         """Reject a commit that is pinned; the next step pins the good one."""
         # Raises if the repository is unreachable: then pods cannot fetch from it either, and the
         # commit is not to blame.
-        if (tip := self._source.resolve(self._sync_deadline())) != self._tip:
-            self._tip = tip
+        if (tip := self._source.resolve(self._sync_deadline())) != self.tip:
+            self.tip = tip
             return
         if not (complaints := self._cluster.diagnose(seen)):
             # Their controller, the scheduler or the kubelet is late: the API server was away, say.
@@ -246,6 +287,7 @@ class RolloutRun:
         kind: Literal["Normal", "Warning"] = (
             "Normal" if reason in {"RolloutStarted", "RolloutComplete"} else "Warning"
         )
+        self.told[reason] += 1
         self._log(
             message, seen, result=reason, level=logging.INFO if kind == "Normal" else logging.ERROR
         )
@@ -259,7 +301,7 @@ class RolloutRun:
             level,
             f"rollout: {message}",
             event="rollout",
-            tip=self._tip,
+            tip=self.tip,
             pin=seen.pin.commit or None,
             progress=seen.progress,
             **fields,

@@ -11,7 +11,17 @@ from typing import Any, NamedTuple
 import requests
 
 from modelsync.cluster.pods import containers, troubles
-from modelsync.errors import AuthFailed, RemoteUnreachable, SyncTimeout, UntrustedRemote
+from modelsync.errors import (
+    AuthFailed,
+    CheckFailed,
+    GenerationFailed,
+    RemoteUnreachable,
+    ResourcesExhausted,
+    StorageFailed,
+    SyncTimeout,
+    UntrustedRemote,
+    UpdateDied,
+)
 from modelsync.problems import FIRST_SYNC
 
 PROBE_TIMEOUT = 2.0
@@ -25,12 +35,23 @@ REPOSITORY_AWAY = {
 of its own; the commit itself is not to blame.
 """
 
+MAY_PASS = {
+    *(kind.reason for kind in (CheckFailed, GenerationFailed, ResourcesExhausted)),
+    *(kind.reason for kind in (StorageFailed, UpdateDied)),
+}
+"""Reasons of a pod that may be ready later with the same commit: a database is away, say, or it was
+late or killed.
+"""
+
 
 class Complaint(NamedTuple):
-    """Why a pod is not ready; `away`: because it cannot reach the repository."""
+    """Why a pod is not ready; `away`: because it cannot reach the repository; `passing`: for a
+    cause that may pass.
+    """
 
     text: str
     away: bool = False
+    passing: bool = False
 
 
 def diagnose(pods: Sequence[Any], now: datetime, patience: float) -> list[Complaint]:
@@ -58,8 +79,8 @@ def _is_unplaced(pod: Any, recent: datetime) -> bool:
 
 def _complaints(pod: Any, recent: datetime) -> Iterator[Complaint]:
     """The complaints of one pod: not scheduled, waiting, ended, or unready for long."""
-    for text in troubles(pod):
-        yield Complaint(text)
+    for trouble in troubles(pod):
+        yield Complaint(trouble.text, passing=trouble.passing)
     for container in containers(pod):
         running = container.state and container.state.running
         if not running or container.ready:
@@ -85,13 +106,16 @@ def _ask_readiness_probe(pod: Any, name: str) -> Complaint | None:
             url = f"http://{host}:{ports.get(probe.port, probe.port)}{probe.path}"
             response = session.get(url, timeout=PROBE_TIMEOUT, allow_redirects=False)
             answer = response.json()
-        except (requests.RequestException, ValueError):
-            return Complaint("its readiness probe fails")
+        except (requests.RequestException, ValueError):  # it hangs, or starts for the next time
+            return Complaint("its readiness probe fails", passing=True)
         if response.ok:
             return None
         if isinstance(answer, dict) and "detail" in answer:
+            reason = answer.get("reason")
             return Complaint(
-                f"not ready: {answer['detail']}", away=answer.get("reason") in REPOSITORY_AWAY
+                f"not ready: {answer['detail']}",
+                away=reason in REPOSITORY_AWAY,
+                passing=reason in REPOSITORY_AWAY | MAY_PASS,
             )
         return Complaint("its readiness probe fails")
-    return Complaint(f"{name} is not ready")
+    return Complaint(f"{name} is not ready", passing=True)
