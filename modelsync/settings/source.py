@@ -227,3 +227,10 @@ class Rollout:
         "time one run may take; the next run continues where it ended",
         shown="15m",
     )
+    poll: float = setting(
+        "MODELSYNC_ROLLOUT_POLL",
+        5.0,
+        parsers.seconds,
+        "`modelsync rollout --follow`: time between two looks at the ref and the Deployment",
+        shown="5s",
+    )
