@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from modelsync.backoff import Backoff
 from modelsync.settings import NO_REVISION, Revision
@@ -184,6 +184,15 @@ class RolloutState:
         return replace(
             self, rejected="", environment="", reason="", message="", retry="", tries=0
         )
+
+
+class Look(NamedTuple):
+    """One look at the Deployment and the state, and the next step that follows from them."""
+
+    tip: str
+    seen: Observed
+    state: RolloutState
+    step: Step
 
 
 def decide(
