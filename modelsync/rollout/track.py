@@ -46,10 +46,10 @@ class Problem(NamedTuple):
 class TrackView:
     """What a track knows, replaced as a whole, so that any thread may read it.
 
-    `look` is the last one at the cluster. `handled` is the number of the
-    last request for which both the ref and the cluster have been looked at. `resolved` is when the
-    ref was last read, `tried` when that was last tried, in ISO 8601. `repository` is why the ref
-    cannot be read, `step` why the next step cannot be taken.
+    `look` is the last one at the cluster. `handled` is the number of the last request for which
+    both the ref and the cluster have been looked at. `resolved` is when the ref was last read,
+    `tried` when that was last tried, in ISO 8601. `repository` is why the ref cannot be read,
+    `step` why the next step cannot be taken.
     """
 
     look: Look | None = None
@@ -112,7 +112,8 @@ class Track:
     def advance(self, asked: int, *, forced: bool = False) -> None:
         """Read the ref if that is due, or if request `asked` is new; then take the next step.
 
-        `forced`: a commit that was rejected is tried again. No failure ends the track. SystemExit passes, and ends what a check has started.
+        `forced`: a commit that was rejected is tried again. No failure ends the track; SystemExit
+        passes, and ends what a check has started.
         """
         self._forced = self._forced or forced
         if asked > self._handled or monotonic() >= self._ref_due:
