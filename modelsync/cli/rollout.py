@@ -1,13 +1,10 @@
-"""`modelsync rollout`: one run, as the CronJob of the chart starts it; the follower; and what people
-ask of it.
-"""
+"""`modelsync rollout`: one run, or the follower, as the chart starts them; what people ask of it."""
 
 from __future__ import annotations
 
 import signal
 import sys
 from functools import partial
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import click
@@ -21,16 +18,19 @@ if TYPE_CHECKING:
 MISSING = "rollout needs the Kubernetes client: pip install 'modelsync[kubernetes]'"
 UNKNOWN = 75
 
+_FAILED = {"check", "deadline"}
+"""Reasons of a rejection that nobody has asked for."""
+
 
 @click.command(short_help="Bring a new commit to all pods of a Deployment.")
-@click.option("--follow", is_flag=True, help="Go on for ever, and answer requests to look now.")
+@click.option(
+    "--follow", is_flag=True, help="Go on for ever: look for a commit every MODELSYNC_ROLLOUT_POLL."
+)
 @click.option("--retry", is_flag=True, help="Try a commit again that was rejected or undone.")
 @click.option("--pin", metavar="REF", help="Roll out this branch, tag or hash instead.")
 @click.option("--status", is_flag=True, help="Show how far it is; change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with --status.")
-def rollout(
-    *, follow: bool, retry: bool, pin: str | None, status: bool, as_json: bool
-) -> int:
+def rollout(*, follow: bool, retry: bool, pin: str | None, status: bool, as_json: bool) -> int:
     """Roll out the commit that the ref points to now to all pods of a Kubernetes Deployment, or
     roll it back.
 
@@ -48,9 +48,8 @@ def rollout(
     be tried again. A run may end, or be killed, at any time: the next one continues. With --status
     the exit code is 1 if the ref's commit is rejected, or pods do not get ready.
 
-    With --follow the repository is looked at every MODELSYNC_ROLLOUT_POLL, until SIGTERM. GET and
-    POST /<base>/sync, also as a webhook of the git host, and /metrics are answered at
-    MODELSYNC_PORT.
+    With --follow it goes on until SIGTERM, and answers at MODELSYNC_PORT: GET and POST
+    /<base>/sync, also as webhook of the git host, and /metrics.
     """
     if sum((follow, retry, pin is not None, status)) > 1:
         raise click.UsageError("--follow, --retry, --pin and --status exclude each other")
@@ -59,24 +58,35 @@ def rollout(
     settings = start()
     # As SystemExit, so that the check's children and all temporary folders end with this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    job, by_hand = _modules()
-    if follow:
-        from modelsync.rollout import follower
+    try:
+        if follow:
+            from modelsync.rollout import follower
 
-        follower.follow(settings)
-        return 0
-    if status:
-        return _show(by_hand, settings, as_json=as_json)
+            follower.follow(settings)
+            return 0
+        if status:
+            return _show(settings, as_json=as_json)
+        return _run(settings, retry=retry, pin=pin)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] == "kubernetes":
+            raise SettingsError(MISSING) from None
+        raise
+
+
+def _run(settings: Settings, *, retry: bool, pin: str | None) -> int:
+    from modelsync.rollout import by_hand, job
+
     if retry:
-        return int(job.run(settings, by_hand.retry))
+        return job.run(settings, by_hand.retry)
     if pin is not None:
-        return int(job.run(settings, partial(by_hand.pin, name=pin)))
-    return int(job.run(settings))
+        return job.run(settings, partial(by_hand.pin, name=pin))
+    return job.run(settings)
 
 
-def _show(by_hand: ModuleType, settings: Settings, *, as_json: bool) -> int:
+def _show(settings: Settings, *, as_json: bool) -> int:
     """Print how far the rollout is. Raises SettingsError."""
     from modelsync.cli.service_client import print_json
+    from modelsync.rollout import by_hand
     from modelsync.rollout.report import lines
 
     if settings.standalone:
@@ -94,18 +104,3 @@ def _show(by_hand: ModuleType, settings: Settings, *, as_json: bool) -> int:
     rejected = found["rejected"]
     bad = rejected and rejected["commit"] == found["tip"] and rejected["reason"] in _FAILED
     return 1 if bad or found["progress"] == "stuck" else 0
-
-
-_FAILED = {"check", "deadline"}
-"""Reasons of a rejection that nobody has asked for."""
-
-
-def _modules() -> tuple[ModuleType, ModuleType]:
-    """The modules of a run. Raises SettingsError if the Kubernetes client is not installed."""
-    try:
-        from modelsync.rollout import by_hand, job
-    except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] == "kubernetes":
-            raise SettingsError(MISSING) from None
-        raise
-    return job, by_hand

@@ -81,7 +81,7 @@ class RolloutRun:
         Raises SyncError, ClusterUnreachable, SettingsError.
         """
         self.repository.resolve_patiently()
-        self.repository.apply_tags()
+        self.apply_tags()
         refreshed = time.monotonic()
         while True:
             if not self._deadline.remaining():
@@ -98,6 +98,14 @@ class RolloutRun:
             if time.monotonic() - refreshed > REF_POLL:
                 self.repository.refresh()
                 refreshed = time.monotonic()
+
+    def resolve(self) -> None:
+        """Read the ref once. Raises SyncError."""
+        self.repository.resolve()
+
+    def apply_tags(self) -> None:
+        """Give the versions in the database, if there is one, the labels of the tags."""
+        self.repository.apply_tags()
 
     def renew(self, deadline: Deadline) -> None:
         """Give what comes next another deadline."""

@@ -129,10 +129,10 @@ class Track:
         before, self._tried = self.run.tip, now()
         self.run.renew(Deadline(PATIENCE))
         try:
-            self.run.repository.resolve()
+            self.run.resolve()
             if anew or self.run.tip != before or monotonic() >= self._tags_due:
                 self._tags_due = monotonic() + TAGS
-                self.run.repository.apply_tags()
+                self.run.apply_tags()
         except Exception as error:  # noqa: BLE001  the edge of a loop: `Trouble` logs it
             pause = self._repository.begun(error)
             self.counts.polls[self._repository.reason] += 1

@@ -66,7 +66,10 @@ spec:
         {{- end }}
         {{- end }}
         {{- if eq $mode "rollout" }}
-        # Set by `modelsync rollout`; without the annotation the ref's tip is served.
+        # No commit but the pinned one is served, so that no two pods ever serve two: without one a pod waits, unready.
+        - name: MODELSYNC_GIT_PINNED
+          value: "true"
+        # Set by `modelsync rollout`.
         - name: MODELSYNC_GIT_REVISION
           valueFrom:
             fieldRef:
