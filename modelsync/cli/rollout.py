@@ -38,7 +38,7 @@ def rollout(*, follow: bool, retry: bool, pin: str | None, status: bool, as_json
     gets it. Otherwise the Deployment is pinned to it and watched; a commit that does not become
     ready in time is rolled back. Both are recorded as Events of the Deployment. If the cause may
     pass, such as a time-out or a database that is away, the commit is tried again by itself, after
-    a minute and then later each time; otherwise not until the ref moves, or by --retry.
+    two minutes and then later each time; otherwise not until the ref moves, or by --retry.
 
     --pin rolls out another commit, by the name of a branch or tag or by its hash, which may be a
     short one. It stays until the ref moves; --retry unpins it.

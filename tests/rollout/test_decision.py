@@ -171,8 +171,8 @@ def test_a_rejected_commit_is_not_tried_again() -> None:
 
 
 def test_a_commit_is_tried_again_later_each_time() -> None:
-    """After a cause that may pass: a minute, then twice as long, at most an hour; by hand at once.
-    Another commit begins anew.
+    """After a cause that may pass: two minutes, then twice as long, at most an hour; by hand at
+    once. Another commit begins anew.
     """
     state, now, waited = RolloutState(revision=OLD, good=Revision(OLD)), NOW, []
     seen = pods("done", OLD)
@@ -187,7 +187,7 @@ def test_a_commit_is_tried_again_later_each_time() -> None:
         assert decide(TIP, seen, state.retrying(), HERE, now) is Step.CHECK
         waited.append((due - now).total_seconds())
         now = due
-    assert waited == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    assert waited == [120, 240, 480, 960, 1920, 3600, 3600, 3600]
     assert state.rejecting(OTHER, HERE, "check", "away", passing_at=now).tries == 1
     assert state.settling(Revision(TIP)).tries == 0
 
