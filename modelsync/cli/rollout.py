@@ -15,7 +15,6 @@ from modelsync.errors import ClusterUnreachable, SettingsError
 if TYPE_CHECKING:
     from modelsync.settings import Settings
 
-MISSING = "rollout needs the Kubernetes client: pip install 'modelsync[kubernetes]'"
 UNKNOWN = 75
 
 _FAILED = {"check", "deadline"}
@@ -58,19 +57,14 @@ def rollout(*, follow: bool, retry: bool, pin: str | None, status: bool, as_json
     settings = start()
     # As SystemExit, so that the check's children and all temporary folders end with this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        if follow:
-            from modelsync.rollout import follower
+    if follow:
+        from modelsync.rollout import follower
 
-            follower.follow(settings)
-            return 0
-        if status:
-            return _show(settings, as_json=as_json)
-        return _run(settings, retry=retry, pin=pin)
-    except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] == "kubernetes":
-            raise SettingsError(MISSING) from None
-        raise
+        follower.follow(settings)
+        return 0
+    if status:
+        return _show(settings, as_json=as_json)
+    return _run(settings, retry=retry, pin=pin)
 
 
 def _run(settings: Settings, *, retry: bool, pin: str | None) -> int:

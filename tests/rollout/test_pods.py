@@ -13,11 +13,18 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from modelsync.rollout.pods import Complaint, diagnose
+from modelsync.rollout import pods
+from modelsync.rollout.pods import Complaint
 
 NOW = datetime.now(UTC)
 PATIENCE = 300
 """Seconds that each pod gets."""
+
+
+def diagnose(found: list[client.V1Pod], now: datetime, patience: float) -> list[Complaint]:
+    """The complaints of pods, written with the client's types, as the API has them."""
+    as_json = client.ApiClient(client.Configuration()).sanitize_for_serialization(found)
+    return pods.diagnose(as_json, now, patience)
 
 
 @contextmanager
