@@ -154,15 +154,21 @@ class Cluster:
 
     def diagnose(self, seen: Observed) -> list[Complaint]:
         """The complaints of the pods that have the pin; empty if all are ready, or silent."""
-        labels = ",".join(f"{name}={value}" for name, value in self._selector.items())
         try:
-            query = {"labelSelector": labels}
-            found = self._call("list the pods", "GET", self._api.path("v1", "pods"), query=query)
+            its = self.pods(seen.pin)
         except (SettingsError, ClusterUnreachable) as error:
             return [Complaint(f"its pods cannot be asked: {error}", passing=True)]
-        living = [pod for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]]
-        its = [pod for pod in living if _annotation(pod) == str(seen.pin)]
         return pods.diagnose(its, datetime.now(UTC), seen.patience)
+
+    def pods(self, pin: Revision | None = None) -> list[Any]:
+        """The pods that are not about to end, of those of the Deployment as it was last seen; only
+        those that have the pin, if one is given.
+        """
+        labels = ",".join(f"{name}={value}" for name, value in self._selector.items())
+        query = {"labelSelector": labels}
+        found = self._call("list the pods", "GET", self._api.path("v1", "pods"), query=query)
+        living = [pod for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]]
+        return [pod for pod in living if pin is None or _annotation(pod) == str(pin)]
 
     def _call(
         self,

@@ -61,12 +61,20 @@ def diagnose(pods: Sequence[Any], now: datetime, patience: float) -> list[Compla
     started since then, has none yet, whatever has kept it from that before: the API server, say.
     """
     recent = now - timedelta(seconds=patience)
-    late = (pod for pod in pods if not _is_true(pod, "Ready") and not _is_unplaced(pod, recent))
+    late = (pod for pod in pods if not is_ready(pod) and not _is_unplaced(pod, recent))
     return list(dict.fromkeys(one for pod in late for one in _complaints(pod, recent)))
 
 
-def _is_true(pod: Any, kind: str) -> bool:
-    return any(one["type"] == kind and one["status"] == "True" for one in _conditions(pod))
+def is_ready(pod: Any) -> bool:
+    """Whether a pod is ready."""
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in _conditions(pod))
+
+
+def url(pod: Any, container: Any, port: Any) -> str:
+    """The URL of a port of a container, by its name or number, inside the cluster."""
+    ports = {one.get("name"): one["containerPort"] for one in container.get("ports", ())}
+    address = pod["status"]["podIP"]
+    return f"http://{f'[{address}]' if ':' in address else address}:{ports.get(port, port)}"
 
 
 def _conditions(pod: Any) -> Sequence[Any]:
@@ -102,19 +110,15 @@ def _ask_readiness_probe(pod: Any, name: str) -> Complaint | None:
     """The answer of a container's own readiness probe, if a network policy lets it through; None if
     it is ready by now, which the kubelet has not noticed yet.
     """
-    address = pod["status"].get("podIP")
     for container in pod["spec"]["containers"]:
         probe = container.get("readinessProbe", {}).get("httpGet")
-        if container["name"] != name or not probe or not address:
+        if container["name"] != name or not probe or not pod["status"].get("podIP"):
             continue
-        ports = {port.get("name"): port["containerPort"] for port in container.get("ports", ())}
-        host = f"[{address}]" if ":" in address else address
         session = requests.Session()
         session.trust_env = False  # no proxy on the way to a pod
         try:
-            port = ports.get(probe["port"], probe["port"])
-            url = f"http://{host}:{port}{probe.get('path', '/')}"
-            response = session.get(url, timeout=PROBE_TIMEOUT, allow_redirects=False)
+            place = f"{url(pod, container, probe['port'])}{probe.get('path', '/')}"
+            response = session.get(place, timeout=PROBE_TIMEOUT, allow_redirects=False)
             answer = response.json()
         except (requests.RequestException, ValueError):  # it hangs, or starts for the next time
             return Complaint("its readiness probe fails", passing=True)
