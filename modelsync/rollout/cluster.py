@@ -57,9 +57,7 @@ class Cluster:
         metadata, spec, status = found["metadata"], found["spec"], found.get("status", {})
         self._uid = metadata["uid"]
         self._selector = spec["selector"].get("matchLabels", {})
-        progressing = [
-            one for one in status.get("conditions", ()) if one["type"] == "Progressing"
-        ]
+        progressing = [one for one in status.get("conditions", ()) if one["type"] == "Progressing"]
         return Observed(
             pin=Revision.parse(_annotation(spec["template"])),
             version=metadata["resourceVersion"],
@@ -187,4 +185,3 @@ def _annotation(one: Any) -> str:
     """The revision of a pod, or of a template of pods."""
     found: str = (one["metadata"].get("annotations") or {}).get(ANNOTATION, "")
     return found
-
