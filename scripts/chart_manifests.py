@@ -54,7 +54,10 @@ COMPONENTS: dict[str, dict[str, Any]] = {
 }
 PATCHES: dict[str, list[dict[str, Any]]] = {
     "autoscaling": [
-        {"target": {"kind": "Deployment"}, "patch": "- {op: remove, path: /spec/replicas}\n"}
+        {
+            "target": {"kind": "Deployment", "name": "modelsync"},
+            "patch": "- {op: remove, path: /spec/replicas}\n",
+        }
     ],
 }
 CHANGED = {"training": ("MODELSYNC_JOBS", "MODELSYNC_JOB_TEMPLATE")}

@@ -39,7 +39,12 @@ class Objects:
 
     @property
     def fullname(self) -> str:
-        (name,) = (one["metadata"]["name"] for one in self.all if one["kind"] == "Service")
+        (name,) = (
+            one["metadata"]["name"]
+            for one in self.all
+            if one["kind"] == "Service"
+            and one["metadata"]["labels"]["app.kubernetes.io/component"] == "server"
+        )
         return str(name)
 
     @property
