@@ -56,13 +56,13 @@ _ZONES = (
 
 FORMATS: dict[str, Schema] = {
     "schedule": {
-        "type": "string",
+        "type": ["string", "number"],
         "pattern": f"^(off|@every [1-9][0-9]*[smh]|{_CRON})$",
         "says": 'must be five fields of cron such as "*/5 * * * *" (minute, hour, day, month, '
         "weekday from 0, Sunday, to 6), or off",
     },
     "training-schedule": {
-        "type": "string",
+        "type": ["string", "number"],
         "pattern": f"^(off|{_NICKNAMES}|{_CRON})$",
         "says": 'must be five fields of cron such as "0 2 * * *" (minute, hour, day, month, '
         "weekday from 0, Sunday, to 6), @daily, or off",

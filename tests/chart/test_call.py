@@ -101,12 +101,12 @@ def test_it_needs_no_example(tmp_path: Path) -> None:
     models = tmp_path / "models_serve"
     write_model(models, "Answers", answers(1, "Answers"))
     write_model(models, "Breaks", code("Breaks", "self", "1 / 0"))
-    write_model(models, "Needs", code("Needs", "self, x: int", "x"))
+    write_model(models, "Needs", code("Needs", "self, x: int", "{'x': x}"))
     with serving(tmp_path, models, MODELSYNC_WORKERS="1") as one:
         for environ, status, said in (
             ({}, 0, '/models/Answers {}: 200 {"value": 1}'),
             ({"MODEL": "Needs"}, 0, "is ready. Nothing was called: what Needs can be called with"),
-            ({"MODEL": "Needs", "VARIABLES": '{"x": 3}'}, 0, '/models/Needs {"x": 3}: 200 3'),
+            ({"MODEL": "Needs", "VARIABLES": '{"x": 3}'}, 0, '/models/Needs {"x": 3}: 200 {"x": 3}'),
             ({"MODEL": "Breaks"}, 1, "/models/Breaks {}: 500"),
             ({"MODEL": "Other"}, 1, "/models/Other answered 404"),
         ):

@@ -185,11 +185,12 @@ def test_patches_in_the_comments_fit(tmp_path: Path) -> None:
     objects = edited(
         tmp_path,
         (r"^# (components:)$", r"\1"),
-        (r"^# ( *- components/ingress)", r"\1"),
+        (r"^# ( *- components/(ingress|training))", r"\1"),
         (r"^# (patches:|  - target|    patch)", r"\1"),
     )
     assert objects.one("Deployment")["spec"]["replicas"] == 5
-    assert objects.one("Deployment", "-follower")["spec"]["replicas"] == 1
+    assert "replicas" not in objects.one("Deployment", "-follower")["spec"]
+    assert objects.one("CronJob", "-train")["spec"]["suspend"] is False
     assert objects.one("Ingress")["spec"]["rules"][0]["host"] == "models.example.com"
 
 

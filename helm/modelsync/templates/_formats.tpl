@@ -16,6 +16,7 @@ scripts/chart_formats.py. Numbers and words that are one of several are the sche
 {{- if and $given $format.resources }}
 {{- include "modelsync.validate.resources" (dict "name" $name "resources" $value "formats" $formats.resources) }}
 {{- else if $given }}
+{{- $value = ternary (toString $value) $value (hasSuffix "schedule" $name) }}
 {{- range $one := ternary $value (list $value) (kindIs "slice" $value) }}
 {{- if and (kindIs "string" $one) $format.says }}
 {{- if or (not (regexMatch $format.match $one)) (and $format.unless (regexMatch $format.unless $one)) }}
