@@ -19,7 +19,9 @@ OBJECT = "[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
 """The name of most objects of Kubernetes (RFC 1123)."""
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_NAME = "[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 _HOST = f"{_LABEL}([.]{_LABEL})*"
+_OURS = "name|instance|version|component|part-of|managed-by"
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _DAYS = "sun|mon|tue|wed|thu|fri|sat"
 _UNIT = "([KMGTPE]i|[kMGTPE])"
@@ -117,15 +119,18 @@ FORMATS: dict[str, Schema] = {
     "git-ref": {
         "type": "string",
         "pattern": "^([^\\s~^:?*\\[\\\\/.-][^\\s~^:?*\\[\\\\]*)?$",
+        "not": {"pattern": "[.][.]|@[{]|//|[.]lock$|[/.]$"},
         "says": "must be a branch, a tag or a commit",
     },
     "url": {
         "type": "string",
+        "writeOnly": True,
         "pattern": "^([a-z][a-z0-9+]*://[^\\s]+)?$",
         "says": "must be a URL such as postgresql://reader:password@host/name, or empty",
     },
     "postgresql": {
         "type": "string",
+        "writeOnly": True,
         "pattern": "^(postgres(ql)?([+]psycopg)?://[^\\s]+)?$",
         "says": "must be a URL such as postgresql://user:password@host/name, or empty",
     },
@@ -145,6 +150,21 @@ FORMATS: dict[str, Schema] = {
         "pattern": f"^([*][.])?{_HOST}$",
         "says": "must be host names such as models.example.com, without https:// and path",
     },
+    "token": {
+        "type": "array",
+        "items": {"type": "string"},
+        "writeOnly": True,
+        "pattern": "^[^,\\s]+$",
+        "says": "must be tokens without commas and white space",
+    },
+    "labels": {
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+        "pattern": f"^({_HOST}/)?{_NAME}=({_NAME})?$",
+        "not": {"pattern": f"^(app[.]kubernetes[.]io/({_OURS})|helm[.]sh/chart)="},
+        "says": "must be labels such as team=pricing, other than the chart's own "
+        "(app.kubernetes.io/...)",
+    },
     "object": {
         "type": "string",
         "pattern": f"^({OBJECT})?$",
@@ -163,7 +183,8 @@ FORMATS: dict[str, Schema] = {
     },
 }
 """By name: a JSON schema with what it says in words to a value that does not fit its pattern. That
-of a list is the pattern of its elements.
+of a list is the pattern of its elements, that of a mapping of each `name=value`. What is
+`writeOnly` may hold a password, and is not repeated.
 """
 
 RESOURCES: dict[str, Schema] = {
@@ -191,8 +212,10 @@ def split(schema: Schema) -> tuple[Schema, Schema]:
     if "says" not in schema:
         return schema, {}
     told = {"match": schema.get("pattern", ""), "says": schema["says"]}
-    if schema.get("type") == "array":
-        told["list"] = True
+    if schema.get("type") in ("array", "object"):
+        told["several"] = True
+    if schema.get("writeOnly"):
+        told["secret"] = True
     if refused := schema.get("not"):
         told["unless"] = refused.get("pattern") or "^({})$".format(
             "|".join(map(re.escape, refused["enum"]))

@@ -25,6 +25,18 @@ from scripts.chart_values import Value, values
 KUBERNETES = "v1.37.0-local-strict"
 """The newest release whose schemas kubernetes-validate has."""
 
+WORDS = {
+    "io.k8s.api.core.v1.Container": {"imagePullPolicy": ("Always", "IfNotPresent", "Never")},
+    "io.k8s.api.core.v1.Toleration": {
+        "effect": ("NoSchedule", "PreferNoSchedule", "NoExecute"),
+        "operator": ("Exists", "Equal", "Lt", "Gt"),
+    },
+    "io.k8s.api.core.v1.TopologySpreadConstraint": {
+        "whenUnsatisfiable": ("DoNotSchedule", "ScheduleAnyway")
+    },
+}
+"""Fields of Kubernetes that take one of these words, which its schemas do not say."""
+
 TYPES: dict[type, Schema] = {
     bool: {"type": "boolean"},
     int: {"type": "integer", "minimum": 0},
@@ -185,7 +197,19 @@ def of_setting(name: str) -> Schema:
     unset = item.default in (None, "") or (
         item.metadata["shown"] and not _accepts(item, item.metadata["shown"])
     )
-    return {"anyOf": [{"const": ""}, found]} if unset and found != {"type": "string"} else found
+    return _or_unset(found) if unset else found
+
+
+def _or_unset(found: Schema) -> Schema:
+    """The schema that takes "" as well."""
+    if found == {"type": "string"}:
+        return found
+    if choices := found.get("enum"):
+        return {"enum": ["", *choices]}
+    if found["type"] == "integer":
+        says = f"must be a whole number from {found['minimum']} to {found['maximum']}, or empty"
+        return {**found, "type": ["integer", "string"], "pattern": "^$", "says": says}
+    return {"anyOf": [{"const": ""}, found]}
 
 
 @cache
@@ -251,4 +275,8 @@ def _definitions(used: set[str]) -> Schema:
     while missing := used - set(made):
         for name in missing:
             made[name] = _local(_api()[name], used)
+    for kind, words in WORDS.items():
+        for field, choices in words.items():
+            if kind in made:
+                made[kind]["properties"][field] = {"enum": [*choices, None]}
     return dict(sorted(made.items()))

@@ -38,9 +38,7 @@ def ends(pod: Any) -> list[Any]:
 
 
 def _terminated(statuses: Any) -> list[Any]:
-    return [
-        one["state"]["terminated"] for one in statuses if "terminated" in one.get("state", {})
-    ]
+    return [one["state"]["terminated"] for one in statuses if "terminated" in one.get("state", {})]
 
 
 def _telling(pod: Any) -> list[Any]:

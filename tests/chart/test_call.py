@@ -106,7 +106,11 @@ def test_it_needs_no_example(tmp_path: Path) -> None:
         for environ, status, said in (
             ({}, 0, '/models/Answers {}: 200 {"value": 1}'),
             ({"MODEL": "Needs"}, 0, "is ready. Nothing was called: what Needs can be called with"),
-            ({"MODEL": "Needs", "VARIABLES": '{"x": 3}'}, 0, '/models/Needs {"x": 3}: 200 {"x": 3}'),
+            (
+                {"MODEL": "Needs", "VARIABLES": '{"x": 3}'},
+                0,
+                '/models/Needs {"x": 3}: 200 {"x": 3}',
+            ),
             ({"MODEL": "Breaks"}, 1, "/models/Breaks {}: 500"),
             ({"MODEL": "Other"}, 1, "/models/Other answered 404"),
         ):

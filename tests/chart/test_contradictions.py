@@ -185,7 +185,10 @@ def test_all_are_told_at_once() -> None:
         ({"resources": {"request": {"cpu": 1}}}, ["resources", "request"]),
         ({"affinity": {"nodeAffinities": {}}}, ["affinity", "nodeAffinities"]),
         ({"probes": {"readiness": {"httpGet": {"path": "/"}}}}, ["readiness", "httpGet"]),
-        ({"auth": {"adminTokens": ["a,b"]}}, ["adminTokens"]),
+        ({"tolerations": [{"key": "a", "operator": "Equals"}]}, ["operator", "Exists", "Equal"]),
+        ({"tolerations": [{"key": "a", "effect": "NoShedule"}]}, ["effect", "NoSchedule"]),
+        ({"cache": {"accessModes": ["RWX"]}}, ["accessModes", "ReadWriteMany"]),
+        ({"probes": {"startup": {"failureThreshold": 0}}}, ["startup", "failureThreshold"]),
         ({"gateway": {"parentRefs": [{"gateway": "public"}]}}, ["parentRefs", "gateway"]),
     ],
 )

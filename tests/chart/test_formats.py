@@ -55,6 +55,7 @@ def following(**git: Any) -> dict[str, Any]:
         ({"git": {"path": None}}, "git.path is null; leave it out for its default"),
         ({"git": None}, "git.ref is null; leave it out for its default"),
         ({"replicaCount": None}, "replicaCount is null; leave it out"),
+        ({**FOLLOWING, "sync": {"schedule": 99}}, 'sync.schedule is "99"; it must be five'),
         (
             {"git": {"path": "git.example.com/you/models.git"}},
             'git.path is "git.example.com/you/models.git"; it must be a URL such as '
@@ -84,8 +85,17 @@ def following(**git: Any) -> dict[str, Any]:
         ({"database": {"url": "sqlite:////data/models.db"}}, "database.url must be a URL such as"),
         (
             {"ingress": {"enabled": True, "hosts": ["https://models.example.com"]}},
-            'ingress.hosts is "https://models.example.com"; it must be host names such as',
+            'ingress.hosts has "https://models.example.com"; it must be host names such as',
         ),
+        (
+            {"podLabels": {"app.kubernetes.io/name": "x"}},
+            'podLabels has "app.kubernetes.io/name=x"; it must be labels such as team=pricing, '
+            "other than the chart's own",
+        ),
+        ({"commonLabels": {"cost centre": "42"}}, 'commonLabels has "cost centre=42"; it must be'),
+        ({"settings": {"MODELSYNC_WORKERS": "auto"}}, "must be a whole number from 1 to 1024, or"),
+        ({"lifecycle": {"maxSurge": "half"}}, 'lifecycle.maxSurge is "half"; it must be a number'),
+        (following(ref="a..b"), 'git.ref is "a..b"; it must be a branch, a tag or a commit'),
         ({"auth": {"existingSecret": "Models_Auth"}}, "must be the name of a Kubernetes object"),
         ({"fullnameOverride": "My_Models"}, 'fullnameOverride is "My_Models"; it must be lower'),
         ({"training": {"cronJob": {"timeout": "1d"}}}, "must be a time such as 90s, 30m or 12h"),
@@ -106,6 +116,9 @@ def test_passwords_are_not_told() -> None:
     assert "secret" not in said
     said = refused({"git": {"path": "me:secret@git.example.com/m.git"}})
     assert "git.path must be a URL" in said
+    assert "secret" not in said
+    said = refused({"auth": {"predictTokens": ["secret, other"]}})
+    assert "auth.predictTokens must be tokens without commas" in said
     assert "secret" not in said
 
 

@@ -16,17 +16,25 @@ scripts/chart_formats.py. Numbers and words that are one of several are the sche
 {{- if and $given $format.resources }}
 {{- include "modelsync.validate.resources" (dict "name" $name "resources" $value "formats" $formats.resources) }}
 {{- else if $given }}
-{{- $value = ternary (toString $value) $value (hasSuffix "schedule" $name) }}
-{{- range $one := ternary $value (list $value) (kindIs "slice" $value) }}
+{{- $texts := list $value }}
+{{- if kindIs "slice" $value }}
+{{- $texts = $value }}
+{{- else if and (kindIs "map" $value) $format.says }}
+{{- $texts = list }}
+{{- range $key, $one := $value }}{{- $texts = append $texts (printf "%s=%v" $key $one) }}{{- end }}
+{{- else if hasSuffix "schedule" $name }}
+{{- $texts = list (include "modelsync.text" $value) }}
+{{- end }}
+{{- range $one := $texts }}
 {{- if and (kindIs "string" $one) $format.says }}
 {{- if or (not (regexMatch $format.match $one)) (and $format.unless (regexMatch $format.unless $one)) }}
-{{- /* A URL may hold a password. */}}
-{{- $shown := ternary $name (printf "%s is %q; it" $name $one) (or (hasSuffix ".url" $name) (regexMatch "[^ ]@" $one)) }}
+{{- /* What stands before an @ may be a password. */}}
+{{- $shown := ternary $name (printf "%s %s %q; it" $name (ternary "has" "is" (hasKey $format "several")) $one) (or $format.secret (regexMatch "[^ ]@" $one)) }}
 - {{ printf "%s %s" $shown $format.says | toJson }}
 {{- end }}
 {{- end }}
 {{- end }}
-{{- else if not (or $format.list $format.resources) }}
+{{- else if not (or $format.several $format.resources) }}
 - {{ printf "%s is null; leave it out for its default" $name | toJson }}
 {{- end }}
 {{- end }}
