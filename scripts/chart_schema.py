@@ -25,7 +25,7 @@ from scripts.chart_values import Value, values
 KUBERNETES = "v1.37.0-local-strict"
 """The newest release whose schemas kubernetes-validate has."""
 
-WORDS = {
+WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "io.k8s.api.core.v1.Container": {"imagePullPolicy": ("Always", "IfNotPresent", "Never")},
     "io.k8s.api.core.v1.Toleration": {
         "effect": ("NoSchedule", "PreferNoSchedule", "NoExecute"),
