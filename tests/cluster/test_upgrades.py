@@ -16,6 +16,8 @@ from tests.waiting import until
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 CRONJOB = f"{NAME}-rollout"
+YEARLY = "0 0 1 1 *"
+ALONE = {"follower": {"enabled": False}}
 
 
 def test_upgrades_after_kubectl(store: Shop) -> None:
@@ -25,7 +27,7 @@ def test_upgrades_after_kubectl(store: Shop) -> None:
     good = store.pin
     kubectl = store.namespace.kubectl
 
-    store.upgrade(rollout={"suspend": True})
+    store.upgrade(sync={"schedule": YEARLY}, rollout={"suspend": True, **ALONE})
     assert suspended(store)
     store.upgrade(rollout={"suspend": False})
     assert not suspended(store)
@@ -59,6 +61,7 @@ def test_upgrades_after_kubectl(store: Shop) -> None:
     assert replicas(store) == 3
     upgraded(store, replicaCount=2)
     until(lambda: len(store.names()) == 2 and store.everywhere(newer), 90)
+    store.upgrade("--force-conflicts", sync={"schedule": "off"})  # as the next test wants it
 
 
 def upgraded(store: Shop, *arguments: str, **values: object) -> None:
