@@ -7,6 +7,7 @@ the chart are generated from it (`make generated`). Four names are those of exis
 
 from __future__ import annotations
 
+from modelsync.settings.canary import Canary
 from modelsync.settings.compilation import CompileSettings, Compiling
 from modelsync.settings.dotfile import load_file
 from modelsync.settings.environments import (
@@ -29,6 +30,7 @@ __all__ = [
     "NO_REVISION",
     "Access",
     "AccessLogged",
+    "Canary",
     "CompileSettings",
     "Compiling",
     "Entry",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
+from modelsync.settings.canary import Canary
 from modelsync.settings.compilation import CompileSettings
 from modelsync.settings.definition import PREFIX
 from modelsync.settings.service import Access, Logs, ServerSettings, State
@@ -28,6 +29,7 @@ class Settings:
     access: Access = field(default_factory=Access)
     state: State = field(default_factory=State)
     rollout: Rollout = field(default_factory=Rollout)
+    canary: Canary = field(default_factory=Canary)
     logs: Logs = field(default_factory=Logs)
 
     @property
@@ -40,7 +42,7 @@ GROUPS: dict[str, type[Any]] = {
     "server": ServerSettings, "git": Git, "sync": Sync, "environments": EnvironmentSettings,
     "compile": CompileSettings,
     "store": StoreSettings, "training": Training, "continuous": Continuous, "access": Access,
-    "state": State, "rollout": Rollout, "logs": Logs,
+    "state": State, "rollout": Rollout, "canary": Canary, "logs": Logs,
 }  # fmt: skip
 
 

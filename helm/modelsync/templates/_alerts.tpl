@@ -70,6 +70,14 @@
   labels: {severity: warning}
   annotations:
     summary: {{ `1 % of the requests to model {{ $labels.model }} take more than {{ $value | humanizeDuration }}.` | quote }}
+{{- if and .Values.canary.enabled .Values.canary.weight }}
+- alert: ModelsyncCanaryDown
+  expr: absent(modelsync_release_info{namespace={{ .Release.Namespace | quote }},job={{ include "modelsync.canaryName" . | quote }}})
+  for: 5m
+  labels: {severity: warning}
+  annotations:
+    summary: No pod of the canary serves, and its share of the requests may fail.
+{{- end }}
 {{- if and (eq $mode "rollout") $rule.rollouts }}
 - alert: ModelsyncRolloutFailed
   expr: >-

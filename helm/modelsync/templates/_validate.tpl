@@ -5,6 +5,7 @@
       (include "modelsync.validate.auth" . | fromYamlArray)
       (include "modelsync.validate.training" . | fromYamlArray)
       (include "modelsync.validate.traffic" . | fromYamlArray)
+      (include "modelsync.validate.canary" . | fromYamlArray)
       (include "modelsync.validate.pods" . | fromYamlArray) -}}
 {{- if $problems -}}
 {{- fail (printf "\n\n  - %s\n" (join "\n  - " $problems)) -}}
