@@ -138,7 +138,7 @@ class JobsFromTemplate:
         return PodEnd(
             code=ends[-1].exit_code if ends else None,
             starved=any(one.reason == "OOMKilled" for one in ends),
-            why="; ".join(dict.fromkeys(one for pod in found.items for one in troubles(pod))),
+            why="; ".join(dict.fromkeys(one.text for pod in found.items for one in troubles(pod))),
         )
 
     def _body(

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 _ON_ITS_WAY = {"PodInitializing", "ContainerCreating"}
+
+_KILLED = 137
+"""The exit code of a container that SIGKILL has ended: memory ran out, or it did not end in time."""
+
+
+class Trouble(NamedTuple):
+    """Why a pod does not run; `passing`: the cause may pass without another image or commit."""
+
+    text: str
+    passing: bool = True
 
 
 def containers(pod: Any) -> list[Any]:
@@ -13,21 +23,24 @@ def containers(pod: Any) -> list[Any]:
     return [*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())]
 
 
-def troubles(pod: Any) -> Iterator[str]:
-    """Why a pod (V1Pod) does not run, or how its containers have ended; nothing if all is well."""
+def troubles(pod: Any) -> Iterator[Trouble]:
+    """Why a pod (V1Pod) does not run, or how its containers have ended; nothing if all is well.
+
+    A node, the registry or memory may be there later; a program that ends by itself will again.
+    """
     for condition in pod.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status != "True" and condition.message:
-            yield f"not scheduled: {condition.message}"
+            yield Trouble(f"not scheduled: {condition.message}")
     if pod.status.reason:  # such as Evicted
-        yield _joined(pod.status.reason, pod.status.message)
+        yield Trouble(_joined(pod.status.reason, pod.status.message))
     for container in containers(pod):
         state, last = container.state, container.last_state
         if state and state.waiting and state.waiting.reason not in _ON_ITS_WAY:
-            yield _joined(state.waiting.reason, state.waiting.message)
+            yield Trouble(_joined(state.waiting.reason, state.waiting.message))
         ended = (state and state.terminated) or (last and last.terminated)
         if ended and ended.exit_code:
             how = f"{container.name} ended with {ended.exit_code} ({ended.reason})"
-            yield _joined(how, ended.message)
+            yield Trouble(_joined(how, ended.message), passing=ended.exit_code == _KILLED)
 
 
 def _joined(reason: str | None, message: str | None) -> str:

@@ -24,7 +24,7 @@ from modelsync.processes.generation import Generation, NotReady, end_strangers
 from modelsync.processes.hang_up import HangUp
 from modelsync.processes.late_compiler import LateCompiler
 from modelsync.processes.launcher import Launcher, not_loaded
-from modelsync.processes.listener import listening
+from modelsync.server.listener import listening
 from modelsync.processes.replacement import Replacement
 from modelsync.processes.swap_record import SwapRecord
 from modelsync.processes.sync_loop import SyncLoop

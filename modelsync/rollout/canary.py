@@ -7,20 +7,48 @@ try. So its share of the requests is always answered by something that is good.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 
 from modelsync.deadline import Deadline
-from modelsync.errors import RefNotFound
+from modelsync.errors import ClusterUnreachable, RefNotFound, SyncError
+from modelsync.observability.logs import event
+from modelsync.rollout import job
 from modelsync.rollout.canary_steps import CanarySteps
 from modelsync.rollout.decision import Look, RolloutState, Step, decide
 from modelsync.rollout.job import RolloutRun
 from modelsync.rollout.repository import Repository
+from modelsync.rollout.steps import UNKNOWN
 from modelsync.settings import Settings
 
 JUDGE_POLL = 30.0
 """Seconds between two looks at the figures of a commit."""
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings, before: Callable[[RolloutRun], None] = lambda run: None) -> int:
+    """Run the rollout of the stable pods, then that of the canary; returns the exit code.
+
+    `before` is called with the first run before its first step. Raises SettingsError.
+    """
+    code = job.run(settings, before)
+    if settings.standalone:
+        return code
+    try:
+        deadline = Deadline(settings.rollout.timeout)
+        canary = CanaryRun(settings, deadline, RolloutRun(settings, deadline))
+        own = canary.run()
+    except (SyncError, ClusterUnreachable) as error:
+        fields = {"event": "rollout", "result": "unknown", "reason": error.reason}
+        event(log, logging.ERROR, f"rollout of the canary: {error}", **fields)
+        return code or UNKNOWN
+    if canary.steps.promoted:
+        code = job.run(settings) or code
+    return code or own
 
 
 class CanaryRepository(Repository):
@@ -38,13 +66,14 @@ class CanaryRepository(Repository):
 class CanaryRun(RolloutRun):
     """One run of the canary's rollout, beside that of the `stable` Deployment."""
 
+    repository_type = CanaryRepository
+
     def __init__(self, settings: Settings, deadline: Deadline, stable: RolloutRun) -> None:
         rollout = replace(
             settings.rollout, deployment=f"{settings.rollout.deployment}-canary", state=""
         )
         git = replace(settings.git, ref=settings.canary.ref)
         super().__init__(replace(settings, rollout=rollout, git=git), deadline)
-        self.repository = CanaryRepository(self.settings, deadline)
         self.stable = stable
         self.steps: CanarySteps = CanarySteps(
             self.settings, self.repository, self.cluster, self.environment, stable
@@ -61,6 +90,9 @@ class CanaryRun(RolloutRun):
         super().renew(deadline)
         self.stable.renew(deadline)
 
+    def apply_tags(self) -> None:
+        """Do nothing: the stable run does."""
+
     def resolve(self) -> None:
         """Read the ref once, and what the stable pods serve. Raises SyncError, ClusterUnreachable,
         SettingsError.
@@ -72,7 +104,9 @@ class CanaryRun(RolloutRun):
         """Read both sides, and decide."""
         seen, state = self.cluster.deployment(), self.cluster.state()
         self.steps.base = self.stable.cluster.state().good
-        now, wanted = datetime.now(UTC), self._wanted(state)
+        if not (wanted := self._wanted(state)):
+            return Look(wanted, seen, state, Step.REST)
+        now = datetime.now(UTC)
         look = Look(wanted, seen, state, decide(wanted, seen, state, self.environment, now))
         return look._replace(step=self._beyond(look, now)) if look.step is Step.REST else look
 
@@ -85,7 +119,7 @@ class CanaryRun(RolloutRun):
     def why_resting(self, look: Look) -> str:
         """The reason to rest, for the log."""
         ref, tip, state = self.settings.git.ref, self.repository.tip, look.state
-        if look.tip == tip:
+        if look.tip and look.tip == tip:
             return super().why_resting(look)
         serves = f"the canary serves {look.tip[:12] or 'nothing'}, as the stable pods do"
         if not tip:

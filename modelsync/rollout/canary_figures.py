@@ -14,7 +14,7 @@ import requests
 from modelsync.rollout import counts
 from modelsync.rollout.canary_rule import Trial
 from modelsync.rollout.counts import Counts
-from modelsync.rollout.pods import PROBE_TIMEOUT, address, is_ready
+from modelsync.rollout.pods import PROBE_TIMEOUT, is_ready, url
 
 MOST_PODS = 20
 """Pods of one side that are asked: enough to judge by, and the counts of which a ConfigMap holds."""
@@ -71,9 +71,8 @@ def collect(pods: Sequence[Any], known: Sequence[str] = ()) -> dict[str, Counts]
         session.trust_env = False  # no proxy on the way to a pod
         for pod in ready[:MOST_PODS]:
             try:
-                answer = session.get(
-                    f"{address(pod, 'http')}/metrics", timeout=PROBE_TIMEOUT, allow_redirects=False
-                )
+                place = f"{url(pod, pod.spec.containers[0], 'http')}/metrics"
+                answer = session.get(place, timeout=PROBE_TIMEOUT, allow_redirects=False)
                 answer.raise_for_status()
                 found[pod.metadata.name] = counts.read(answer.text)
             except (requests.RequestException, ValueError) as error:

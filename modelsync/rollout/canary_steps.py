@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from modelsync.rollout.canary_figures import Snapshot, collect
 from modelsync.rollout.canary_rule import judge
@@ -90,12 +91,11 @@ class CanarySteps(Steps):
         if before and before.commit != look.tip:
             before = None
         known = [*before.canary, *before.stable] if before else []
-        own = [pod for pod in self._cluster.pods() if self._cluster.is_pinned(pod, look.seen.pin)]
         now = Snapshot(
             look.tip,
             datetime.now(UTC).isoformat(timespec="seconds"),
-            collect(own, known),
-            collect(self._stable.cluster.pods(), known),
+            collect(self._cluster.pods(look.seen.pin), known),
+            collect(self._stable_pods(), known),
         )
         if before is None:
             self.announcer.log(f"{look.tip[:12]} is on trial", look, result="on trial")
@@ -108,3 +108,8 @@ class CanarySteps(Steps):
             self.drop(look, look.tip, reason)
         elif outcome == "promote" and self._settings.canary.decides == "both":
             self.promote(look, reason)
+
+    def _stable_pods(self) -> list[Any]:
+        """The stable pods that have proven what they serve."""
+        self._stable.cluster.deployment()  # which says by what labels they are found
+        return self._stable.cluster.pods(self.base)

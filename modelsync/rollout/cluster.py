@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from modelsync.cluster.api import KubernetesApi
 from modelsync.deadline import Deadline
@@ -19,7 +19,7 @@ from modelsync.errors import ClusterUnreachable, Conflict, SettingsError
 from modelsync.rollout import pods
 from modelsync.rollout.decision import Observed, RolloutState
 from modelsync.rollout.pods import Complaint
-from modelsync.settings import Revision, Rollout
+from modelsync.settings import NO_REVISION, Revision, Rollout
 
 ANNOTATION = "modelsync.dev/revision"
 """The annotation of the pod template with the commit; pods read it as MODELSYNC_GIT_REVISION."""
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Cluster:
-    """One Deployment and the state of its rollouts.
+    """One Deployment and the state of its rollouts; each call ends at the `deadline`.
 
     All methods raise ClusterUnreachable if the API server does not answer until the deadline,
     and SettingsError if it refuses.
@@ -47,7 +47,7 @@ class Cluster:
         self._deployment = settings.deployment
         self._state = settings.state or f"{settings.deployment}-rollout"
         self._namespace = self._api.namespace
-        self._deadline = deadline
+        self.deadline = deadline
         self._uid = ""
         self._selector: dict[str, str] = {}
 
@@ -65,7 +65,7 @@ class Cluster:
         conditions = {condition.type: condition for condition in status.conditions or ()}
         progressing = conditions.get("Progressing")
         return Observed(
-            pin=_pin((found.spec.template.metadata.annotations or {}).get(ANNOTATION, "")),
+            pin=Revision.parse((found.spec.template.metadata.annotations or {}).get(ANNOTATION, "")),
             version=found.metadata.resource_version,
             wanted=1 if found.spec.replicas is None else found.spec.replicas,
             total=status.replicas or 0,
@@ -108,10 +108,13 @@ class Cluster:
         )
         data = found.data or {}
         known = {item.name: data[item.name] for item in fields(RolloutState) if data.get(item.name)}
+        good, tries = Revision.parse(data.get("good", "")), data.get("tries", "")
         return RolloutState(
             **{
                 **known,
-                "good": _pin(data.get("good", "")),
+                # An older version took over what a person had pinned, whatever it was.
+                "good": good if good.valid else NO_REVISION,
+                "tries": int(tries) if tries.isdecimal() else 0,
                 "version": found.metadata.resource_version,
             }
         )
@@ -175,30 +178,30 @@ class Cluster:
 
     def diagnose(self, seen: Observed) -> list[Complaint]:
         """The complaints of the pods that have the pin; empty if all are ready, or silent."""
-        labels = ",".join(f"{name}={value}" for name, value in self._selector.items())
         try:
-            found = self._call(
-                "list the pods",
-                lambda **options: self._api.core.list_namespaced_pod(
-                    self._namespace, label_selector=labels, **options
-                ),
-            )
+            its = self.pods(seen.pin)
         except (SettingsError, ClusterUnreachable) as error:
-            return [Complaint(f"its pods cannot be asked: {error}")]
-        text = str(seen.pin)
-        living = [pod for pod in found.items if not pod.metadata.deletion_timestamp]
-        its = [
-            pod for pod in living if (pod.metadata.annotations or {}).get(ANNOTATION, "") == text
-        ]
+            return [Complaint(f"its pods cannot be asked: {error}", passing=True)]
         return pods.diagnose(its, datetime.now(UTC), seen.patience)
 
+    def pods(self, pin: Revision | None = None) -> list[Any]:
+        """The pods (V1Pods) that are not about to end, of those of the Deployment as it was last
+        seen; only those that have the pin, if one is given.
+        """
+        labels = ",".join(f"{name}={value}" for name, value in self._selector.items())
+        found = self._call(
+            "list the pods",
+            lambda **options: self._api.core.list_namespaced_pod(
+                self._namespace, label_selector=labels, **options
+            ),
+        )
+        return [
+            pod
+            for pod in found.items
+            if not pod.metadata.deletion_timestamp
+            and (pin is None or (pod.metadata.annotations or {}).get(ANNOTATION, "") == str(pin))
+        ]
+
     def _call(self, what: str, call: Callable[..., T]) -> T:
-        return self._api.call(what, self._deadline, call)
+        return self._api.call(what, self.deadline, call)
 
-
-def _pin(text: str) -> Revision:
-    """The revision of an annotation. Invalid text, written by hand, equals no other revision."""
-    try:
-        return Revision.parse(text) if text else Revision()
-    except ValueError:
-        return Revision(text)

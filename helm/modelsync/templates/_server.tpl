@@ -6,7 +6,7 @@ remember the good commit; `env`: variables that only these pods have, a list, or
 {{- define "modelsync.server.pod" -}}
 {{- with .root -}}
 {{- $mode := include "modelsync.mode" . -}}
-{{- $auth := include "modelsync.auth.files" . | fromYaml -}}
+{{- $auth := include "modelsync.auth.podFiles" . | fromYaml -}}
 {{- $store := include "modelsync.store.files" . | fromYaml -}}
 metadata:
   labels:
@@ -66,7 +66,10 @@ spec:
         {{- end }}
         {{- end }}
         {{- if eq $mode "rollout" }}
-        # Set by `modelsync rollout`; without the annotation the ref's tip is served.
+        # No commit but the pinned one is served, so that no two pods ever serve two: without one a pod waits, unready.
+        - name: MODELSYNC_GIT_PINNED
+          value: "true"
+        # Set by `modelsync rollout`.
         - name: MODELSYNC_GIT_REVISION
           valueFrom:
             fieldRef:
@@ -133,14 +136,7 @@ spec:
     {{- include "modelsync.data.volume" . | nindent 4 }}
     {{- end }}
     {{- if $auth }}
-    - name: auth
-      secret:
-        secretName: {{ include "modelsync.auth.secret" . }}
-        defaultMode: 0440
-        items:
-          {{- range $file := values $auth | uniq | sortAlpha }}
-          - {key: {{ $file }}, path: {{ $file }}}
-          {{- end }}
+    {{- include "modelsync.auth.volume" (dict "root" $.root "files" $auth) | nindent 4 }}
     {{- end }}
 {{- end }}
 {{- end -}}

@@ -60,6 +60,25 @@ MODELSYNC_{{ $setting }}_FILE: {{ . }}
 {{- end }}
 {{- end -}}
 
+{{/* Those of the pods that serve: in mode rollout webhooks are the follower's business. */}}
+{{- define "modelsync.auth.podFiles" -}}
+{{- $files := include "modelsync.auth.files" . | fromYaml -}}
+{{- if eq (include "modelsync.mode" .) "rollout" -}}{{- $files = omit $files "MODELSYNC_WEBHOOK_SECRET_FILE" -}}{{- end -}}
+{{- if $files -}}{{- toYaml $files -}}{{- end -}}
+{{- end -}}
+
+{{/* The volume with some of them. */}}
+{{- define "modelsync.auth.volume" -}}
+- name: auth
+  secret:
+    secretName: {{ include "modelsync.auth.secret" .root }}
+    defaultMode: 0440
+    items:
+      {{- range $file := values .files | uniq | sortAlpha }}
+      - {key: {{ $file }}, path: {{ $file }}}
+      {{- end }}
+{{- end -}}
+
 {{/* What they are called in the Secret that the chart makes: value -> key. */}}
 {{- define "modelsync.auth.keys" -}}
 predictTokens: predict-tokens
@@ -105,7 +124,7 @@ webhookSecret: webhook-secret
 {{- end -}}
 {{- $_ := set $settings "MODELSYNC_ON_BROKEN_MODEL" .Values.sync.onBrokenModel -}}
 {{- $_ := set $settings "MODELSYNC_CHECK_TIMEOUT" .Values.sync.checkTimeout -}}
-{{- range $setting, $file := include "modelsync.auth.files" . | fromYaml -}}
+{{- range $setting, $file := include "modelsync.auth.podFiles" . | fromYaml -}}
 {{- $_ := set $settings $setting (printf "/etc/modelsync/auth/%s" $file) -}}
 {{- end -}}
 {{- $_ := set $settings "MODELSYNC_JOBS" (ternary .Values.training.jobs "off" .Values.training.enabled) -}}

@@ -75,9 +75,9 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if eq (include "modelsync.mode" .) "rollout" }}
+{{- if and (eq (include "modelsync.mode" .) "rollout") (not (include "modelsync.follower" .)) }}
 {{- if or $auth.webhookSecret (and $auth.existingSecret $auth.existingSecretKeys.webhookSecret) }}
-- a webhook reaches one pod, but with sync.mode rollout pods do not follow by themselves; use sync.mode pod, or let the webhook run `kubectl create job --from=cronjob/{{ include "modelsync.rolloutName" . }}`
+- a webhook reaches one pod, but with sync.mode rollout pods do not follow by themselves; set rollout.follower.enabled true and a sync.schedule other than off, use sync.mode pod, or let the webhook run `kubectl create job --from=cronjob/{{ include "modelsync.rolloutName" . }}`
 {{- end }}
 {{- end }}
 {{- end -}}
