@@ -93,7 +93,7 @@ class CanarySteps(Steps):
         known = [*before.canary, *before.stable] if before else []
         now = Snapshot(
             look.tip,
-            datetime.now(UTC).isoformat(timespec="seconds"),
+            datetime.now(UTC).isoformat(),
             collect(self._cluster.pods(look.seen.pin), known),
             collect(self._stable_pods(), known),
         )

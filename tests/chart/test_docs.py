@@ -74,9 +74,9 @@ def test_every_event_is_explained() -> None:
     source = "".join(
         path.read_text("utf-8") for path in (ROOT / "modelsync" / "rollout").glob("*.py")
     )
-    written = set(re.findall(r'"(Rollout[A-Z]\w+)"', source))
+    written = set(re.findall(r'"((?:Rollout|Canary)[A-Z]\w+)"', source))
     assert len(written) >= 5
-    assert set(re.findall(r"^\| `(Rollout\w+)`", DOCS, re.MULTILINE)) == written
+    assert set(re.findall(r"^\| `((?:Rollout|Canary)\w+)`", DOCS, re.MULTILINE)) == written
 
 
 def test_the_components_are_there() -> None:

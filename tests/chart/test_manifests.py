@@ -137,15 +137,18 @@ def test_components(tmp_path: Path) -> None:
     assert {name for name in added if not name.startswith("ConfigMap/")} == {
         "CronJob/modelsync-job",
         "CronJob/modelsync-train",
+        "Deployment/modelsync-canary",
         "Deployment/modelsync-dispatcher",
         "HorizontalPodAutoscaler/modelsync",
         "Ingress/modelsync",
         "NetworkPolicy/modelsync",
         "NetworkPolicy/modelsync-rollout",
+        "PodDisruptionBudget/modelsync-canary",
         "PrometheusRule/modelsync",
         "Role/modelsync-dispatcher",
         "RoleBinding/modelsync-dispatcher",
         "ServiceAccount/modelsync-dispatcher",
+        "Service/modelsync-canary",
         "ServiceMonitor/modelsync",
     }
     assert "replicas" not in objects.one("Deployment")["spec"]
