@@ -21,7 +21,7 @@ from modelsync.errors import RequestError
 from modelsync.problems import Answer, Headers
 from modelsync.rollout import follower_report
 from modelsync.rollout.follower_metrics import Families
-from modelsync.rollout.track import Track, TrackView
+from modelsync.rollout.track import Track
 from modelsync.server.auth import Authorizer, Scope
 from modelsync.settings import Settings
 
@@ -104,7 +104,7 @@ class SyncView:
 
     def _report(self) -> dict[str, object]:
         tracks = self._follower.tracks
-        return follower_report.describe(tracks[0].view if tracks else TrackView())
+        return follower_report.describe(tracks[0] if tracks else None)
 
     def _require(self, scope: Scope) -> None:
         self._authorizer.require(scope, request.headers.get("Authorization"))

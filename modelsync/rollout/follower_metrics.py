@@ -15,14 +15,8 @@ from prometheus_client.registry import Collector
 from modelsync import __version__
 from modelsync.rollout.track import BOUNDS, Track
 
-EVENTS = {
-    "RolloutStarted": "started",
-    "RolloutComplete": "complete",
-    "RolloutRejected": "rejected",
-    "RolloutRolledBack": "rolled_back",
-    "RolloutUndone": "undone",
-}
-"""The results of rollouts by the reasons of their Events."""
+ALWAYS = ("RolloutStarted", "RolloutComplete", "RolloutRejected", "RolloutRolledBack")
+"""Reasons of Events that are counted from 0 on."""
 
 _BOUNDS = (*(f"{bound:g}" for bound in BOUNDS), "+Inf")
 
@@ -54,7 +48,7 @@ def _counts(tracks: Sequence[Track]) -> Iterator[Metric]:
         labels=["deployment", "result"],
     )
     rollouts = Counter(
-        "modelsync_rollouts", "Rollouts by what became of them.", labels=["deployment", "result"]
+        "modelsync_rollouts", "Events of rollouts, by their reason.", labels=["deployment", "event"]
     )
     seconds = Histogram(
         "modelsync_rollout_duration_seconds",
@@ -65,8 +59,9 @@ def _counts(tracks: Sequence[Track]) -> Iterator[Metric]:
         name, counts = track.settings.rollout.deployment, track.counts
         for result, count in sorted(counts.polls.copy().items()):
             polls.add_metric([name, result], count)
-        for event, result in EVENTS.items():
-            rollouts.add_metric([name, result], track.run.told[event])
+        told = dict.fromkeys(ALWAYS, 0) | track.run.told
+        for reason, count in sorted(told.items()):
+            rollouts.add_metric([name, reason.removeprefix("Rollout")], count)
         buckets = [*counts.buckets, counts.rollouts]
         seconds.add_metric([name], list(zip(_BOUNDS, buckets, strict=True)), counts.seconds)
     yield from (polls, rollouts, seconds)
@@ -86,8 +81,8 @@ def _state(tracks: Sequence[Track]) -> Iterator[Metric]:
     )
     rejected = Gauge(
         "modelsync_rollout_rejected",
-        "1 if the commit that the ref points to was rejected, else 0.",
-        labels=["deployment"],
+        "1 if the commit that the ref points to is not rolled out, for that reason.",
+        labels=["deployment", "reason"],
     )
     resolved = Gauge(
         "modelsync_follower_last_poll_timestamp_seconds",
@@ -108,5 +103,6 @@ def _state(tracks: Sequence[Track]) -> Iterator[Metric]:
         numbers = {"wanted": seen.wanted, "updated": seen.updated, "available": seen.available}
         for which, number in numbers.items():
             pods.add_metric([name, which], number)
-        rejected.add_metric([name], float(state.rejected == look.tip))
+        if state.rejected == look.tip:
+            rejected.add_metric([name, state.reason], 1.0)
     yield from (commits, pods, rejected, resolved)

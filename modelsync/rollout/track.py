@@ -13,8 +13,9 @@ from modelsync.backoff import Backoff
 from modelsync.clock import now
 from modelsync.deadline import Deadline
 from modelsync.observability.logs import event
-from modelsync.rollout.decision import Step
-from modelsync.rollout.job import POLL, Look, RolloutRun
+from modelsync.rollout import by_hand
+from modelsync.rollout.decision import Look, Step
+from modelsync.rollout.job import POLL, RolloutRun
 from modelsync.rollout.trouble import Trouble
 from modelsync.settings import Settings
 
@@ -45,14 +46,13 @@ class Problem(NamedTuple):
 class TrackView:
     """What a track knows, replaced as a whole, so that any thread may read it.
 
-    `look` is the last one at the cluster, `why` the reason to rest. `handled` is the number of the
-    last request for which both the ref and the cluster have been looked at. `resolved` is when the
-    ref was last read, `tried` when that was last tried, in ISO 8601. `repository` is why the ref
-    cannot be read, `step` why the next step cannot be taken.
+    `look` is the last one at the cluster. `handled` is the number of the last request for which
+    both the ref and the cluster have been looked at. `resolved` is when the ref was last read,
+    `tried` when that was last tried, in ISO 8601. `repository` is why the ref cannot be read,
+    `step` why the next step cannot be taken.
     """
 
     look: Look | None = None
-    why: str = ""
     handled: int = 0
     resolved: str = ""
     tried: str = ""
@@ -102,6 +102,7 @@ class Track:
         self.counts = TrackCounts()
         self.due = 0.0
         self._handled = 0
+        self._forced = False
         self._ref_due = self._tags_due = self._first_seen = 0.0
         backoff = Backoff(first=min(settings.rollout.poll, MOST_PAUSE), most=MOST_PAUSE)
         self._repository = Trouble("the repository answers", backoff)
@@ -111,8 +112,10 @@ class Track:
     def advance(self, asked: int, *, forced: bool = False) -> None:
         """Read the ref if that is due, or if request `asked` is new; then take the next step.
 
-        `forced`: a commit that was rejected is tried again. No failure ends the track. SystemExit passes, and ends what a check has started.
+        `forced`: a commit that was rejected is tried again. No failure ends the track; SystemExit
+        passes, and ends what a check has started.
         """
+        self._forced = self._forced or forced
         if asked > self._handled or monotonic() >= self._ref_due:
             self._ref_due = monotonic() + self._read_ref(anew=asked > self._handled)
             self._handled = asked
@@ -150,6 +153,9 @@ class Track:
         """Take the next step; returns the seconds until the one after it."""
         try:
             self.run.renew(Deadline(PATIENCE))
+            if self._forced:
+                by_hand.retry(self.run)
+                self._forced = False
             look = self.run.look()
             if look.step is Step.REST:
                 pause = self._rest(look)
@@ -185,7 +191,6 @@ class Track:
     def _publish(self, look: Look | None) -> None:
         self.view = TrackView(
             look=look,
-            why=self._why if look and look.step is Step.REST else "",
             handled=self._handled,
             resolved=self._resolved,
             tried=self._tried,

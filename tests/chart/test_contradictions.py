@@ -51,8 +51,9 @@ SSH = {"path": "git@git.example.com:models.git", "sshKey": "key", "knownHosts": 
             "auth.existingSecret and auth.adminTokens are both set",
         ),
         (
-            {**FOLLOWING, "auth": {"webhookSecret": "x"}},
-            "use sync.mode pod, or let the webhook run `kubectl create job",
+            {**FOLLOWING, "auth": {"webhookSecret": "x"}, "sync": {"schedule": "off"}},
+            "set rollout.follower.enabled true and a sync.schedule other than off, use sync.mode "
+            "pod, or let the webhook run `kubectl create job",
         ),
         (
             {"gateway": {"enabled": True}},
