@@ -36,6 +36,7 @@ TYPES: dict[type, Schema] = {
 
 _ALIAS = f"(/|(/[A-Za-z0-9._~-]+)+/?) *= *[^,=: ]+ *: *({'|'.join(get_args(Action))})"
 _ORIGIN = "[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]+)?"
+_HOST = "([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?"
 _PROTOCOL = f"({'|'.join(get_args(parsers.GitProtocol))})"
 
 PARSERS: dict[str, Schema] = {
@@ -54,6 +55,10 @@ PARSERS: dict[str, Schema] = {
     },
     "protocols": {"type": "string", "pattern": f"^ *{_PROTOCOL} *(, *{_PROTOCOL} *)*$"},
     "lfs_url": {"type": "string", "pattern": "^ *(https?://[^ @?#/]+(/[^ ?#]*)?)? *$"},
+    "service_url": {
+        "type": "string",
+        "pattern": f"^ *(https?://{_HOST}(/[A-Za-z0-9._~%-]+)*/?)? *$",
+    },
     "base_url": {
         "type": "string",
         "pattern": "^([A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*)?$",

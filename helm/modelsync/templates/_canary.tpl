@@ -34,7 +34,10 @@ matchExpressions:
 {{- end }}
 {{- end -}}
 
-{{/* Variables of the canary's pods alone. They fit nothing: what they would make is of code that is not promoted yet. */}}
+{{/*
+Variables of the canary's pods alone. They fit nothing: what they would make is of code that is not promoted yet. They
+send no copies either: a candidate of one's own compares with the stable pods.
+*/}}
 {{- define "modelsync.canary.podEnv" -}}
 - name: MODELSYNC_GIT_REF
   value: {{ .Values.canary.ref | quote }}
@@ -42,7 +45,7 @@ matchExpressions:
   value: "off"
 - name: MODELSYNC_TRAIN_CRON
   value: "off"
-{{- range $setting := list "TRAIN_POLL" "DRIFT_TRAIN" "ACCURACY_TRAIN" }}
+{{- range $setting := list "TRAIN_POLL" "DRIFT_TRAIN" "ACCURACY_TRAIN" "SHADOW_URL" }}
 {{- if get $.Values.settings (printf "MODELSYNC_%s" $setting) }}
 - name: MODELSYNC_{{ $setting }}
   value: ""
@@ -55,8 +58,6 @@ matchExpressions:
 {{- if and .Values.canary.enabled .Values.canary.shadow -}}
 - name: MODELSYNC_SHADOW_URL
   value: http://{{ include "modelsync.canaryName" . }}:{{ .Values.service.port }}
-- name: MODELSYNC_SHADOW_RATE
-  value: {{ include "modelsync.text" .Values.canary.shadowRate | quote }}
 {{- end -}}
 {{- end -}}
 
@@ -90,6 +91,9 @@ matchExpressions:
 {{- if .Values.training.enabled }}
 - canary.ingress.enabled is true with training.enabled; an Ingress cannot keep PUT and PATCH from the canary, whose pods fit no models; use gateway.enabled
 {{- end }}
+{{- end }}
+{{- if and $canary.shadow .Values.settings.MODELSYNC_SHADOW_URL }}
+- canary.shadow is true, and settings.MODELSYNC_SHADOW_URL names another candidate; set one
 {{- end }}
 {{- if and (ne $canary.rule.decides "nothing") (not $canary.weight) (not $canary.shadow) }}
 - canary.rule.decides is {{ $canary.rule.decides }}, but no request reaches the canary; set canary.weight or canary.shadow
