@@ -73,14 +73,22 @@ def _pinned(run: RolloutRun, name: str, revision: Revision) -> bool:
 
 
 def status(settings: Settings) -> dict[str, Any]:
-    """How far it is, as `report.describe` says. Nothing is changed.
+    """How far it is, as `report.describe` says, with that of a canary as member `canary`. Nothing is
+    changed.
 
     Raises SettingsError, ClusterUnreachable.
     """
     run = RolloutRun(settings, Deadline(settings.sync.timeout))
+    found = _status(run)
+    if settings.canary.ref:
+        found["canary"] = _status(CanaryRun(settings, Deadline(settings.sync.timeout), run))
+    return found
+
+
+def _status(run: RolloutRun) -> dict[str, Any]:
     problem = ""
     try:
-        run.repository.resolve()
+        run.resolve()
     except SyncError as error:
         problem = str(error)
     look = run.look()
@@ -89,7 +97,7 @@ def status(settings: Settings) -> dict[str, Any]:
         look,
         run.environment,
         datetime.now(UTC),
-        ref=settings.git.ref,
+        ref=run.settings.git.ref,
         complaints=() if ready else run.cluster.diagnose(look.seen),
         problem=problem,
     )

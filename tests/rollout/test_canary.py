@@ -174,6 +174,19 @@ def test_nothing_to_promote_or_drop(
     assert len(stage.api.writes()) == writes
 
 
+def test_status_tells_of_both(stage: Stage, canary: ApiServer) -> None:
+    """What each serves, and what became of the last commit that was tried."""
+    stable = push(stage.git, 1)
+    candidate = push(stage.git, 2, branch="candidate", onto=stable)
+    good(stage, stage.run(**REF))
+    good(stage, stage.run("--drop", **REF))
+    said = good(stage, stage.run("--status", **REF)).log.read_text()
+    before, _, after = said.partition("canary:\n")
+    assert f"pinned: {stable}" in before
+    assert f"  pinned: {stable}" in after
+    assert f"  dropped: {candidate}: by hand" in after
+
+
 def test_without_a_canary_there_is_none_to_promote(stage: Stage) -> None:
     """The message names the setting."""
     push(stage.git, 1)
