@@ -22,10 +22,12 @@ from modelsync.settings.groups import GROUPS, Entry, Settings, entries
 from modelsync.settings.loader import load
 from modelsync.settings.revision import NO_REVISION, Revision
 from modelsync.settings.secret import Secret
+from modelsync.settings.selection import EVERY_MODEL, ModelSelection
 from modelsync.settings.service import Access, AccessLogged, Logs, ServerSettings, State
 from modelsync.settings.source import EnvironmentSettings, Git, Rollout, Sync
 
 __all__ = [
+    "EVERY_MODEL",
     "GROUPS",
     "NO_REVISION",
     "Access",
@@ -37,6 +39,7 @@ __all__ = [
     "EnvironmentSettings",
     "Git",
     "Logs",
+    "ModelSelection",
     "Revision",
     "Rollout",
     "Secret",
