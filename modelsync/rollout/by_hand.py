@@ -16,6 +16,10 @@ from modelsync.rollout.report import describe
 from modelsync.settings import Revision, Settings
 
 
+PATIENCE = 20.0
+"""Seconds in which the repository, and then the API server, must have answered a question."""
+
+
 def retry(run: RolloutRun) -> None:
     """Forget that a commit was rejected or undone, so that the run checks it anew."""
     while True:
@@ -78,10 +82,10 @@ def status(settings: Settings) -> dict[str, Any]:
 
     Raises SettingsError, ClusterUnreachable.
     """
-    run = RolloutRun(settings, Deadline(settings.sync.timeout))
+    run = RolloutRun(settings, Deadline(PATIENCE))
     found = _status(run)
     if settings.canary.ref:
-        found["canary"] = _status(CanaryRun(settings, Deadline(settings.sync.timeout), run))
+        found["canary"] = _status(CanaryRun(settings, Deadline(PATIENCE), run))
     return found
 
 
@@ -91,6 +95,7 @@ def _status(run: RolloutRun) -> dict[str, Any]:
         run.resolve()
     except SyncError as error:
         problem = str(error)
+    run.renew(Deadline(PATIENCE))
     look = run.look()
     ready = look.seen.progress in {"done", "empty"}
     return describe(

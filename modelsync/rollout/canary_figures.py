@@ -59,22 +59,23 @@ def _between(before: dict[str, Counts], now: dict[str, Counts]) -> Counts:
 
 
 def collect(pods: Sequence[Any], known: Sequence[str] = ()) -> dict[str, Counts]:
-    """Ask the ready ones of these `pods` (V1Pods) for their counts, those that were asked before
+    """Ask the ready ones of these `pods` for their counts, those that were asked before
     first. One that does not answer is left out.
     """
     ready = sorted(
         (pod for pod in pods if is_ready(pod)),
-        key=lambda pod: (pod.metadata.name not in known, pod.metadata.name),
+        key=lambda pod: (pod["metadata"]["name"] not in known, pod["metadata"]["name"]),
     )
     found = {}
     with requests.Session() as session:
         session.trust_env = False  # no proxy on the way to a pod
         for pod in ready[:MOST_PODS]:
+            name = pod["metadata"]["name"]
             try:
-                place = f"{url(pod, pod.spec.containers[0], 'http')}/metrics"
+                place = f"{url(pod, pod['spec']['containers'][0], 'http')}/metrics"
                 answer = session.get(place, timeout=PROBE_TIMEOUT, allow_redirects=False)
                 answer.raise_for_status()
-                found[pod.metadata.name] = counts.read(answer.text)
+                found[name] = counts.read(answer.text)
             except (requests.RequestException, ValueError) as error:
-                log.info("the figures of %s cannot be read: %s", pod.metadata.name, error)
+                log.info("the figures of %s cannot be read: %s", name, error)
     return found

@@ -17,7 +17,7 @@ from modelsync.settings import NO_REVISION, Revision
 
 Progress = Literal["done", "under way", "stuck", "paused", "empty"]
 
-RETRY = Backoff(first=60.0, most=3600.0)
+RETRY = Backoff(first=120.0, most=3600.0)
 """Seconds until a commit is tried again that was rejected for a cause that may pass: a check takes
 a minute of a processor, and pods that do not become ready take a node's room for some minutes.
 """
