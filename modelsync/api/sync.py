@@ -136,7 +136,9 @@ def _substitute(service: Service, status: Status) -> str | None:
 def _pinned(service: Service) -> str:
     git, rollout = service.settings.git, service.settings.rollout
     job = f"{rollout.deployment or 'NAME'}-rollout"
-    pin = f"serves the pinned commit {git.revision.commit[:12]}" if git.revision else "is not pinned"
+    pin = (
+        f"serves the pinned commit {git.revision.commit[:12]}" if git.revision else "is not pinned"
+    )
     return (
         f"this pod {pin} and does not follow the "
         "repository by itself; to roll out its newest commit now: "

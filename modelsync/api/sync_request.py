@@ -27,9 +27,7 @@ class SyncRequest:
     answer: Response | None = None
 
 
-def accept(
-    access: Access, refs: Iterable[str], require: Callable[[Scope], None]
-) -> SyncRequest:
+def accept(access: Access, refs: Iterable[str], require: Callable[[Scope], None]) -> SyncRequest:
     """Authenticate the current request; `require` raises if its token lacks a scope, `refs` are
     those that are followed. Raises RequestError.
     """

@@ -26,13 +26,16 @@ from modelsync.settings import Settings
 IDLE = 3600.0
 """Seconds between two rounds of a follower that has nothing to follow."""
 
+SINGLE_TRIES = ("modelsync.cluster.api", "modelsync.git.retries")
+"""Loggers that tell of each try of a call; of a failure that lasts for hours `Trouble` tells."""
+
 log = logging.getLogger(__name__)
 
 
 class Follower:
     """Asks each of its tracks for its next step when that is due, or when it is woken.
 
-    `tracks`: the first one is that of the Deployment that clients reach. `ending`: SIGTERM has come.
+    `tracks`: the first one is that of the Deployment that clients reach. `ending`: SIGTERM came.
     """
 
     def __init__(self, tracks: Sequence[Track]) -> None:
@@ -87,6 +90,8 @@ class Follower:
 
 def follow(settings: Settings) -> None:
     """Follow the repository until SIGTERM. Raises SettingsError."""
+    for name in SINGLE_TRIES if settings.logs.level != "debug" else ():
+        logging.getLogger(name).setLevel(logging.WARNING)
     follower = Follower(tracks(settings))
     signal.signal(signal.SIGTERM, lambda *_: follower.end())
     if not follower.tracks:  # the manifests in k8s/ before they are edited

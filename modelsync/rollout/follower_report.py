@@ -40,15 +40,19 @@ def describe(track: Track | None) -> dict[str, Any]:
     }
     if track is None or view is None or view.look is None:
         return members
-    return members | _members(view.look, failed=problem is not None) | {
-        "rollout": report.describe(
-            view.look,
-            track.run.environment,
-            datetime.now(UTC),
-            ref=track.settings.git.ref,
-            problem=view.repository.message if view.repository else "",
-        )
-    }
+    return (
+        members
+        | _members(view.look, failed=problem is not None)
+        | {
+            "rollout": report.describe(
+                view.look,
+                track.run.environment,
+                datetime.now(UTC),
+                ref=track.settings.git.ref,
+                problem=view.repository.message if view.repository else "",
+            )
+        }
+    )
 
 
 def _members(look: Look, *, failed: bool) -> dict[str, Any]:

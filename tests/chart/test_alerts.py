@@ -102,7 +102,8 @@ def test_alerts_are_about_this_release(mode: str) -> None:
         for labels in asked:
             assert 'namespace="pricing"' in labels, name
             assert re.search(
-                r'job="shop-modelsync(-follower)?"|(job_name|cronjob)=~?"shop-modelsync-rollout', labels
+                r'job="shop-modelsync(-follower)?"|(job_name|cronjob)=~?"shop-modelsync-rollout',
+                labels,
             ), name
         assert rule["labels"]["severity"] in {"warning", "critical"}
         assert rule["annotations"]["summary"].endswith(".")

@@ -1,5 +1,4 @@
-"""From a push to an answer within seconds, by the follower: on a real cluster, through a real nginx.
-"""
+"""From a push to an answer within seconds, by the follower: on a real cluster, through nginx."""
 
 from __future__ import annotations
 
@@ -115,8 +114,8 @@ def test_a_push_answers_within_seconds(followed: Shop) -> None:
     assert followed.everywhere(commit)
     figure(
         f"{statistics.median(first):.1f} s (at most {max(first):.1f}) from the push to the first "
-        f"answer, {statistics.median(everywhere):.1f} s until both pods are on it; {PUSHES} pushes, "
-        f"0 of {tally.answered} requests failed"
+        f"answer, {statistics.median(everywhere):.1f} s until both pods are on it; {PUSHES} "
+        f"pushes, 0 of {tally.answered} requests failed"
     )
 
 
@@ -191,9 +190,7 @@ def test_it_ends_quickly(followed: Shop) -> None:
 
 def test_the_cronjob_alone(followed: Shop) -> None:
     """Without a follower nothing of it is left, a job rolls out, and the path leads to the pods."""
-    followed.upgrade(
-        rollout={"follower": {"enabled": False}}, auth={"webhookSecret": ""}
-    )
+    followed.upgrade(rollout={"follower": {"enabled": False}}, auth={"webhookSecret": ""})
     until(lambda: left(followed) == [], 60)
     commit = followed.push("by a job")
     job = followed.roll_out()
