@@ -72,10 +72,17 @@ def collect(pods: Sequence[Any], known: Sequence[str] = ()) -> dict[str, Counts]
         for pod in ready[:MOST_PODS]:
             name = pod["metadata"]["name"]
             try:
-                place = f"{url(pod, pod['spec']['containers'][0], 'http')}/metrics"
-                answer = session.get(place, timeout=PROBE_TIMEOUT, allow_redirects=False)
+                answer = session.get(f"{_place(pod)}/metrics", timeout=PROBE_TIMEOUT, allow_redirects=False)
                 answer.raise_for_status()
                 found[name] = counts.read(answer.text)
             except (requests.RequestException, ValueError) as error:
                 log.info("the figures of %s cannot be read: %s", name, error)
     return found
+
+
+def _place(pod: Any) -> str:
+    """Where the service in a pod listens. Raises ValueError if no port is called so."""
+    for container in pod["spec"]["containers"]:
+        if any(port.get("name") == "http" for port in container.get("ports", ())):
+            return url(pod, container, "http")
+    raise ValueError("none of its ports is called http")
