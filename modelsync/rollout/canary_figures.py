@@ -72,7 +72,9 @@ def collect(pods: Sequence[Any], known: Sequence[str] = ()) -> dict[str, Counts]
         for pod in ready[:MOST_PODS]:
             name = pod["metadata"]["name"]
             try:
-                answer = session.get(f"{_place(pod)}/metrics", timeout=PROBE_TIMEOUT, allow_redirects=False)
+                answer = session.get(
+                    f"{_place(pod)}/metrics", timeout=PROBE_TIMEOUT, allow_redirects=False
+                )
                 answer.raise_for_status()
                 found[name] = counts.read(answer.text)
             except (requests.RequestException, ValueError) as error:

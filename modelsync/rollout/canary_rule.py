@@ -65,9 +65,7 @@ def judge(trial: Trial, limits: Canary) -> Judgement:
     return Judgement("promote", _praise(canary, stable))
 
 
-def _faults(
-    name: str, canary: ModelCounts, stable: ModelCounts, limits: Canary
-) -> Iterator[str]:
+def _faults(name: str, canary: ModelCounts, stable: ModelCounts, limits: Canary) -> Iterator[str]:
     """What speaks against the commit."""
     failed = canary.failures / max(canary.requests, limits.requests)
     if failed > stable.error_rate + limits.error_rate:
@@ -95,4 +93,3 @@ def _praise(canary: ModelCounts, stable: ModelCounts) -> str:
     if stable.compared:
         words += [f"{stable.different:.0f} of {stable.compared:.0f} answers different"]
     return "; ".join(words)
-

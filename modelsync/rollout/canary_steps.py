@@ -43,11 +43,15 @@ class CanarySteps(Steps):
         """Take the step of a look, as `Steps.take` does."""
         match look.step:
             case Step.CHECK if look.tip == self.base.commit:
-                self.pin(look, self.base)  # it is ready in the stable pods, so it need not be checked
+                self.pin(
+                    look, self.base
+                )  # it is ready in the stable pods, so it need not be checked
             case Step.JUDGE:
                 self._judge(look)
             case Step.LEAVE:
-                message = f"the canary goes back to what the stable pods serve: {look.state.message}"
+                message = (
+                    f"the canary goes back to what the stable pods serve: {look.state.message}"
+                )
                 self.announcer.log(message, look, result="left")
                 why = look.state.message
                 left = look.state.judging(look.tip, "rejected", why, look.state.environment)

@@ -104,7 +104,9 @@ def since(now: Counts, before: Counts) -> Counts:
     return {
         model: counts
         if any(counts.get(what, 0.0) < number for what, number in before.get(model, {}).items())
-        else {what: number - before.get(model, {}).get(what, 0.0) for what, number in counts.items()}
+        else {
+            what: number - before.get(model, {}).get(what, 0.0) for what, number in counts.items()
+        }
         for model, counts in now.items()
     }
 

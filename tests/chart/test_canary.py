@@ -153,9 +153,9 @@ def test_ingress_of_the_communitys_controller() -> None:
     """
     ingress = {"enabled": True, "hosts": ["a.example.com"], "className": "public"}
     values = {**with_canary(weight=5), "ingress": ingress}
-    assert [one["metadata"]["name"] for one in rendered(values).all if one["kind"] == "Ingress"] == [
-        "shop-modelsync"
-    ]
+    assert [
+        one["metadata"]["name"] for one in rendered(values).all if one["kind"] == "Ingress"
+    ] == ["shop-modelsync"]
     header = {"nginx.ingress.kubernetes.io/canary-by-header": "X-Canary"}
     wanted = with_canary(weight=5, ingress={"enabled": True, "annotations": header})
     objects = rendered({**wanted, "ingress": ingress})
@@ -169,8 +169,7 @@ def test_ingress_of_the_communitys_controller() -> None:
     (rule,), (theirs,) = own["spec"]["rules"], stable["spec"]["rules"]
     assert rule["host"] == theirs["host"]
     backends = [
-        (path["path"], path["backend"]["service"]["name"])
-        for path in rule["http"]["paths"]
+        (path["path"], path["backend"]["service"]["name"]) for path in rule["http"]["paths"]
     ]
     assert backends == [("/models", "shop-modelsync-canary")]
 

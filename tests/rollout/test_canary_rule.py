@@ -111,7 +111,10 @@ def test_many_models_that_fail_a_little_are_judged_together() -> None:
     """Each with too few requests to be judged alone."""
     canary = {f"Model{number}": counts(500, 8) for number in range(10)}
     found, said = judge(Trial(3600, canary, {}), LIMITS)
-    assert (found, said) == ("drop", "all models: 80 of 5000 requests failed, 0.00% of the stable pods'")
+    assert (found, said) == (
+        "drop",
+        "all models: 80 of 5000 requests failed, 0.00% of the stable pods'",
+    )
 
 
 def test_durations_too_short_to_tell_are_the_same() -> None:
