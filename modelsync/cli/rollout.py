@@ -1,4 +1,4 @@
-"""`modelsync rollout`: one run, or the follower, as the chart starts them; what people ask of it."""
+"""`modelsync rollout`: a run, or the follower, as the chart starts them; what people ask of it."""
 
 from __future__ import annotations
 

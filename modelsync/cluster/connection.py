@@ -74,8 +74,7 @@ def _from_kubeconfig() -> Connection:
         _, context = config.list_kube_config_contexts()
     except (ConfigException, OSError) as error:
         raise SettingsError(
-            "no cluster: neither a service account in a pod nor a KUBECONFIG can be read "
-            f"({error})"
+            f"no cluster: neither a service account in a pod nor a KUBECONFIG can be read ({error})"
         ) from None
 
     def login() -> dict[str, str]:

@@ -81,9 +81,7 @@ class JobsFromTemplate:
                 self._create(job, body)
 
     def _create(self, job: str, body: Mapping[str, Any]) -> None:
-        self._api.call(
-            f"create a Job for {job}", Deadline(TIMEOUT), "POST", self._jobs, body=body
-        )
+        self._api.call(f"create a Job for {job}", Deadline(TIMEOUT), "POST", self._jobs, body=body)
 
     def all(self) -> list[JobStatus]:
         """All Jobs of the template that have not been removed yet."""

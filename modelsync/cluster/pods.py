@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 _ON_ITS_WAY = {"PodInitializing", "ContainerCreating"}
 
 _KILLED = 137
-"""The exit code of a container that SIGKILL has ended: memory ran out, or it did not end in time."""
+"""The exit code of a container that SIGKILL has ended: memory ran out, or it ended too late."""
 
 
 class Trouble(NamedTuple):

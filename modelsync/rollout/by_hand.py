@@ -15,7 +15,6 @@ from modelsync.rollout.job import RolloutRun
 from modelsync.rollout.report import describe
 from modelsync.settings import Revision, Settings
 
-
 PATIENCE = 20.0
 """Seconds in which the repository, and then the API server, must have answered a question."""
 

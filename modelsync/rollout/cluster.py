@@ -57,9 +57,7 @@ class Cluster:
         metadata, spec, status = found["metadata"], found["spec"], found.get("status", {})
         self._uid = metadata["uid"]
         self._selector = spec["selector"].get("matchLabels", {})
-        progressing = [
-            one for one in status.get("conditions", ()) if one["type"] == "Progressing"
-        ]
+        progressing = [one for one in status.get("conditions", ()) if one["type"] == "Progressing"]
         return Observed(
             pin=Revision.parse(_annotation(spec["template"])),
             version=metadata["resourceVersion"],
@@ -160,13 +158,15 @@ class Cluster:
             return [Complaint(f"its pods cannot be asked: {error}", passing=True)]
         return pods.diagnose(its, datetime.now(UTC), seen.patience)
 
-    def pods(self, pin: Revision) -> list[Any]:
-        """The pods that have the pin and are not about to end, of the Deployment as last seen."""
+    def pods(self, pin: Revision | None = None) -> list[Any]:
+        """The pods that are not about to end, of those of the Deployment as it was last seen; only
+        those that have the pin, if one is given.
+        """
         labels = ",".join(f"{name}={value}" for name, value in self._selector.items())
         query = {"labelSelector": labels}
         found = self._call("list the pods", "GET", self._api.path("v1", "pods"), query=query)
         living = [pod for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]]
-        return [pod for pod in living if _annotation(pod) == str(pin)]
+        return [pod for pod in living if pin is None or _annotation(pod) == str(pin)]
 
     def _call(
         self,
@@ -185,4 +185,3 @@ def _annotation(one: Any) -> str:
     """The revision of a pod, or of a template of pods."""
     found: str = (one["metadata"].get("annotations") or {}).get(ANNOTATION, "")
     return found
-

@@ -212,9 +212,7 @@ class RolloutState:
         return self.tries if tip in {self.rejected, self.revision} else 0
 
     def _cleared(self) -> RolloutState:
-        return replace(
-            self, rejected="", environment="", reason="", message="", retry="", tries=0
-        )
+        return replace(self, rejected="", environment="", reason="", message="", retry="", tries=0)
 
 
 class Look(NamedTuple):
@@ -226,9 +224,7 @@ class Look(NamedTuple):
     step: Step
 
 
-def decide(
-    tip: str, seen: Observed, state: RolloutState, environment: str, now: datetime
-) -> Step:
+def decide(tip: str, seen: Observed, state: RolloutState, environment: str, now: datetime) -> Step:
     """The next step, where `tip` is the commit that the ref points to, `now` with a time zone."""
     if seen.progress == "paused":
         return Step.REST

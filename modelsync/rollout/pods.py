@@ -71,7 +71,7 @@ def is_ready(pod: Any) -> bool:
 
 
 def url(pod: Any, container: Any, port: Any) -> str:
-    """The URL of a port of a pod's container, by the port's name or number, inside the cluster."""
+    """The URL of a port of a container, by its name or number, inside the cluster."""
     ports = {one.get("name"): one["containerPort"] for one in container.get("ports", ())}
     address = pod["status"]["podIP"]
     return f"http://{f'[{address}]' if ':' in address else address}:{ports.get(port, port)}"

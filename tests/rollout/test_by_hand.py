@@ -147,7 +147,11 @@ def test_how_far_it_is(stage: Stage) -> None:
     found = json.loads(run.log.read_text())
     assert run.code == 1
     assert (found["ref"], found["tip"], found["pinned"], found["good"]) == ("HEAD", bad, good, good)
-    assert (found["progress"], found["pods"]["available"], found["rolled_out"]) == ("done", 3, False)
+    assert (found["progress"], found["pods"]["available"], found["rolled_out"]) == (
+        "done",
+        3,
+        False,
+    )
     assert (found["rejected"]["commit"], found["rejected"]["reason"]) == (bad, "check")
     assert "no licence" in found["rejected"]["message"]
     assert found["rejected"]["retry"] is None
@@ -157,7 +161,9 @@ def test_how_far_it_is(stage: Stage) -> None:
     assert stage.api.writes() == writes
 
 
-@pytest.mark.parametrize("options", [("--retry", "--status"), ("--pin", "x", "--retry"), ("--json",)])
+@pytest.mark.parametrize(
+    "options", [("--retry", "--status"), ("--pin", "x", "--retry"), ("--json",)]
+)
 def test_options_that_contradict_each_other(stage: Stage, options: tuple[str, ...]) -> None:
     """Exit 2."""
     assert stage.run(*options).code == 2
