@@ -23,7 +23,8 @@ from modelsync.observability.counters import Counters
 from modelsync.rollout.follower_app import Followed, create_app
 from modelsync.server.listener import listening
 from modelsync.server.server import Server
-from modelsync.settings import Continuous, Settings
+from modelsync.settings import Settings
+from modelsync.settings.training import Continuous
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
