@@ -159,9 +159,9 @@ class ShadowFeed:
 
     async def _connected(self) -> asyncio.StreamWriter:
         """Return a connection that is open. Raises OSError."""
-        if not self._writer or not self._reader or self._reader.at_eof():
-            if self._writer:
-                self._writer.close()
+        if self._reader and self._writer and self._reader.at_eof():
+            self._writer.close()
+        if not self._writer or self._writer.is_closing():
             with requests.address(self._socket) as address:
                 self._reader, self._writer = await asyncio.open_unix_connection(address)
         return self._writer
