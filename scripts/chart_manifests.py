@@ -71,7 +71,7 @@ PATCHES: dict[str, list[dict[str, Any]]] = {
 CHANGED = {"training": ("MODELSYNC_JOBS", "MODELSYNC_JOB_TEMPLATE")}
 """The settings that a component changes."""
 GIVEN = {"canary": ["MODELSYNC_CANARY_REF=candidate"]}
-"""Settings that the chart gives to the rollouts alone; here they are all pods', as all others are."""
+"""Settings that the chart gives to the rollouts alone; here they are all pods', as all others."""
 SETTINGS = "configmap.yaml"
 """The settings' ConfigMap, which kustomize makes, so that its name follows from its content."""
 NAME = "modelsync-settings"

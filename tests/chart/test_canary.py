@@ -175,7 +175,7 @@ def test_ingress_of_the_communitys_controller() -> None:
 
 
 def test_copies_of_requests() -> None:
-    """The stable pods send them to the canary's Service, and may reach it; the canary sends none."""
+    """The stable pods send them to the canary's Service, and may reach it; it sends none itself."""
     objects = rendered(ALL)
     assert objects.environment()["MODELSYNC_SHADOW_URL"] == "http://shop-modelsync-canary:80"
     assert "MODELSYNC_SHADOW_URL" not in objects.environment("canary")
@@ -264,9 +264,13 @@ def test_contradictions_are_told(values: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "canary", [{"weight": 101}, {"weight": -1}, {"ref": ""}, {"replicaCount": 0}, {"percent": 5},
-               {"rule": {"decides": "promote"}}, {"rule": {"errorRate": 2}}, {"rule": {"after": 0}}],
-)  # fmt: skip
+    "canary",
+    [
+        *({"weight": 101}, {"weight": -1}, {"ref": ""}, {"replicaCount": 0}, {"percent": 5}),
+        *({"rule": {one: 2}} for one in ("decides", "errorRate")),
+        {"rule": {"after": 0}},
+    ],
+)
 def test_what_cannot_be_is_refused(canary: dict[str, Any]) -> None:
     """By the schema."""
     assert "don't meet the specifications of the schema" in refused(with_canary(**canary))

@@ -92,8 +92,12 @@ def test_a_candidate_that_is_rejected_is_left(stage: Stage, canary: ApiServer) -
 
 
 @pytest.mark.long
-def test_a_candidate_that_does_not_get_ready_is_left(stage: Stage, canary: ApiServer) -> None:
-    """Its pods' reasons are the Event's, and the stable commit is back."""
+def test_a_candidate_that_does_not_get_ready_is_taken_back(
+    stage: Stage, canary: ApiServer
+) -> None:
+    """Its pods' reasons are the Event's, and the stable commit is back; that may pass, so it is tried
+    again as any commit is.
+    """
     stable = push(stage.git, 1)
     candidate = push(stage.git, 2, branch="candidate", onto=stable)
     canary.fate[candidate] = "stuck"
@@ -102,7 +106,9 @@ def test_a_candidate_that_does_not_get_ready_is_left(stage: Stage, canary: ApiSe
     ((name, message),) = told(stage, "RolloutRolledBack")
     assert name == "modelsync-canary"
     assert "CrashLoopBackOff" in message
-    assert canary.data["judged"] == candidate
+    assert canary.data["rejected"] == candidate
+    assert canary.data["retry"]
+    assert "judged" not in canary.data
 
 
 def test_promoted_by_hand(stage: Stage, canary: ApiServer) -> None:
