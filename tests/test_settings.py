@@ -59,9 +59,23 @@ def test_a_revision_reads_what_it_writes(broken: tuple[str, ...]) -> None:
     "value", ["main", COMMIT[:12], COMMIT.upper(), f"{COMMIT} except", f"{COMMIT} {COMMIT}"]
 )
 def test_only_a_full_hash_is_a_revision(value: str) -> None:
-    """A name that can move, or a hash that may fit two commits, pins nothing."""
-    with pytest.raises(SettingsError, match="MODELSYNC_GIT_REVISION must be the full hash"):
-        settings.load({"MODELSYNC_GIT_REVISION": value})
+    """A name that can move, or a hash that may fit two commits, pins nothing; but no pod ends over
+    what somebody else wrote into the cluster.
+    """
+    git = settings.load({"MODELSYNC_GIT_REVISION": value, "MODELSYNC_GIT_PROVEN": value}).git
+    assert (git.revision.valid, git.revision.commit, git.proven.valid) == (False, value, False)
+    assert Revision(COMMIT).valid
+    assert not Revision().valid
+
+
+def test_the_ref_is_followed_unless_rollouts_decide() -> None:
+    """With a pin, or while one is waited for; without a repository there is nothing to pin."""
+    repository = {"gitPath": "https://git.example.com/models.git"}
+    pinned = {"MODELSYNC_GIT_PINNED": "true"}
+    assert settings.load(repository).git.follows
+    assert not settings.load(repository | pinned).git.follows
+    assert not settings.load(repository | {"MODELSYNC_GIT_REVISION": COMMIT}).git.follows
+    assert settings.load(pinned).git.follows
 
 
 def test_a_revision_is_on_probation_until_it_is_proven() -> None:

@@ -1,4 +1,4 @@
-"""`modelsync rollout`: one run, or the follower, as the chart starts them; what people ask of it."""
+"""`modelsync rollout`: a run, or the follower, as the chart starts them; what people ask of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from modelsync.errors import ClusterUnreachable, SettingsError
 if TYPE_CHECKING:
     from modelsync.settings import Settings
 
-MISSING = "rollout needs the Kubernetes client: pip install 'modelsync[kubernetes]'"
 UNKNOWN = 75
 
 _FAILED = {"check", "deadline"}
@@ -38,7 +37,7 @@ def rollout(*, follow: bool, retry: bool, pin: str | None, status: bool, as_json
     gets it. Otherwise the Deployment is pinned to it and watched; a commit that does not become
     ready in time is rolled back. Both are recorded as Events of the Deployment. If the cause may
     pass, such as a time-out or a database that is away, the commit is tried again by itself, after
-    a minute and then later each time; otherwise not until the ref moves, or by --retry.
+    two minutes and then later each time; otherwise not until the ref moves, or by --retry.
 
     --pin rolls out another commit, by the name of a branch or tag or by its hash, which may be a
     short one. It stays until the ref moves; --retry unpins it.
@@ -58,19 +57,14 @@ def rollout(*, follow: bool, retry: bool, pin: str | None, status: bool, as_json
     settings = start()
     # As SystemExit, so that the check's children and all temporary folders end with this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        if follow:
-            from modelsync.rollout import follower
+    if follow:
+        from modelsync.rollout import follower
 
-            follower.follow(settings)
-            return 0
-        if status:
-            return _show(settings, as_json=as_json)
-        return _run(settings, retry=retry, pin=pin)
-    except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] == "kubernetes":
-            raise SettingsError(MISSING) from None
-        raise
+        follower.follow(settings)
+        return 0
+    if status:
+        return _show(settings, as_json=as_json)
+    return _run(settings, retry=retry, pin=pin)
 
 
 def _run(settings: Settings, *, retry: bool, pin: str | None) -> int:

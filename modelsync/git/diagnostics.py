@@ -174,8 +174,8 @@ def explain(
 ) -> SyncError:
     """Return the error for git's standard error; its message holds no secret.
 
-    `login`: whether git has sent credentials. Unknown messages become a plain SyncError with git's last line, without `secrets`, URLs and
-    paths.
+    `login`: whether git has sent credentials. Unknown messages become a plain SyncError with git's
+    last line, without `secrets`, URLs and paths.
     """
     for kind, message, patterns in _MESSAGES:
         if found := re.search("|".join(patterns), stderr, re.MULTILINE):

@@ -24,7 +24,6 @@ from modelsync.processes.generation import Generation, NotReady, end_strangers
 from modelsync.processes.hang_up import HangUp
 from modelsync.processes.late_compiler import LateCompiler
 from modelsync.processes.launcher import Launcher, not_loaded
-from modelsync.server.listener import listening
 from modelsync.processes.replacement import Replacement
 from modelsync.processes.swap_record import SwapRecord
 from modelsync.processes.sync_loop import SyncLoop
@@ -32,6 +31,7 @@ from modelsync.processes.tasks import cancel, start_task
 from modelsync.processes.training import TrainerProcess, check_schedule
 from modelsync.releases import owners
 from modelsync.releases.store import Release, Releases
+from modelsync.server.listener import listening
 from modelsync.settings import Settings
 from modelsync.sync import sources
 from modelsync.sync.schedule import Schedule

@@ -31,9 +31,7 @@ class Announcer:
         self.log(message, look, level, result=reason)
         self._cluster.record_event(kind, reason, message, look.state)
 
-    def log(
-        self, message: str, look: Look, level: int = logging.INFO, **fields: object
-    ) -> None:
+    def log(self, message: str, look: Look, level: int = logging.INFO, **fields: object) -> None:
         """Log what is done, with the commits that it is about."""
         event(
             log,

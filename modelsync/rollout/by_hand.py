@@ -12,6 +12,9 @@ from modelsync.rollout.job import RolloutRun
 from modelsync.rollout.report import describe
 from modelsync.settings import Revision, Settings
 
+PATIENCE = 20.0
+"""Seconds in which the repository, and then the API server, must have answered a question."""
+
 
 def retry(run: RolloutRun) -> None:
     """Forget that a commit was rejected or undone, so that the run checks it anew."""
@@ -74,12 +77,13 @@ def status(settings: Settings) -> dict[str, Any]:
 
     Raises SettingsError, ClusterUnreachable.
     """
-    run = RolloutRun(settings, Deadline(settings.sync.timeout))
+    run = RolloutRun(settings, Deadline(PATIENCE))
     problem = ""
     try:
         run.repository.resolve()
     except SyncError as error:
         problem = str(error)
+    run.renew(Deadline(PATIENCE))
     look = run.look()
     ready = look.seen.progress in {"done", "empty"}
     return describe(

@@ -17,7 +17,7 @@ from modelsync.settings import NO_REVISION, Revision
 
 Progress = Literal["done", "under way", "stuck", "paused", "empty"]
 
-RETRY = Backoff(first=60.0, most=3600.0)
+RETRY = Backoff(first=120.0, most=3600.0)
 """Seconds until a commit is tried again that was rejected for a cause that may pass: a check takes
 a minute of a processor, and pods that do not become ready take a node's room for some minutes.
 """
@@ -181,9 +181,7 @@ class RolloutState:
         return self.tries if tip in {self.rejected, self.revision} else 0
 
     def _cleared(self) -> RolloutState:
-        return replace(
-            self, rejected="", environment="", reason="", message="", retry="", tries=0
-        )
+        return replace(self, rejected="", environment="", reason="", message="", retry="", tries=0)
 
 
 class Look(NamedTuple):
@@ -195,9 +193,7 @@ class Look(NamedTuple):
     step: Step
 
 
-def decide(
-    tip: str, seen: Observed, state: RolloutState, environment: str, now: datetime
-) -> Step:
+def decide(tip: str, seen: Observed, state: RolloutState, environment: str, now: datetime) -> Step:
     """The next step, where `tip` is the commit that the ref points to, `now` with a time zone."""
     if seen.progress == "paused":
         return Step.REST

@@ -112,7 +112,10 @@ class RolloutRun:
         self._deadline = self.repository.deadline = self.cluster.deadline = deadline
 
     def look(self) -> Look:
-        """Read the Deployment and the state, and decide. Raises ClusterUnreachable, SettingsError."""
+        """Read the Deployment and the state, and decide what is next.
+
+        Raises ClusterUnreachable, SettingsError.
+        """
         seen, state = self.cluster.deployment(), self.cluster.state()
         step = decide(self.tip, seen, state, self.environment, datetime.now(UTC))
         return Look(self.tip, seen, state, step)

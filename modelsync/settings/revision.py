@@ -12,8 +12,8 @@ class Revision:
     """A commit, and the models that were known to be broken in it when it was rolled out. False
     if none is set.
 
-    As text: the full hash, or `<hash> except Churn,Price`. A person may have written something else:
-    such a revision is not `valid`, its `commit` is the text, and nobody can serve it.
+    As text: the full hash, or `<hash> except Churn,Price`. A person may have written something
+    else: such a revision is not `valid`, its `commit` is the text, and nobody can serve it.
     """
 
     commit: str = ""

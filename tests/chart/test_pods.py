@@ -176,10 +176,11 @@ def test_who_follows(mode: str, cron: str) -> None:
 
 
 def test_a_pod_is_pinned_by_its_annotation() -> None:
-    """In mode rollout the pod's annotation is the commit that it serves; without one it is the
-    ref's tip.
+    """In mode rollout the pod's annotation is the commit that it serves; without one it serves
+    none.
     """
     objects = rendered(FOLLOWING)
+    assert not settings.load(objects.environment()).git.follows
     variables = {one["name"]: one.get("valueFrom") for one in objects.container()["env"]}
     assert variables["MODELSYNC_GIT_REVISION"] == {
         "fieldRef": {"fieldPath": "metadata.annotations['modelsync.dev/revision']"}

@@ -71,8 +71,8 @@ class Stage:
             )  # fmt: skip
         return Run(process, log)
 
-    def run(self, **env: str) -> Run:
-        run = self.start(**env)
+    def run(self, *arguments: str, **env: str) -> Run:
+        run = self.start(*arguments, **env)
         run.process.wait(patient(90))
         return run
 
