@@ -65,7 +65,9 @@ def test_queries_ask_for_what_is_exported() -> None:
     families = set(re.findall(r'"(modelsync_[a-z_]+)"', source))
     named = set(re.findall(r"\b(modelsync_[a-z_]+)(?=[{\[`])", DOCS))
     assert "modelsync_request_duration_seconds_sum" in named
-    made = {rule["name"]["as"] for block in BLOCKS for rule in block.get("rules", {}).get("custom", ())}
+    made = {
+        rule["name"]["as"] for block in BLOCKS for rule in block.get("rules", {}).get("custom", ())
+    }
     for name in named - made:
         assert name.removesuffix("_sum").removesuffix("_total") in families, name
 
