@@ -35,6 +35,7 @@ TYPES: dict[type, Schema] = {
 }
 
 _ALIAS = f"(/|(/[A-Za-z0-9._~-]+)+/?) *= *[^,=: ]+ *: *({'|'.join(get_args(Action))})"
+_MODEL = "[A-Za-z][A-Za-z0-9_-]*"
 _ORIGIN = "[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]+)?"
 _HOST = "([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?"
 _PROTOCOL = f"({'|'.join(get_args(parsers.GitProtocol))})"
@@ -75,6 +76,10 @@ PARSERS: dict[str, Schema] = {
     },
     "name": {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"},
     "names": {"type": "string"},
+    "parse_selection": {
+        "type": "string",
+        "pattern": f"^ *(({_MODEL} *(, *{_MODEL} *)*|-{_MODEL} *(, *-{_MODEL} *)*),? *)?$",
+    },
     "place": {"type": "string", "pattern": "^ *([^:]*|s3://[^@/ ][^@]*) *$"},
     "share": {
         "type": ["string", "number"],

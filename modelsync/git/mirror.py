@@ -232,9 +232,7 @@ class Mirror:
                 return self._healed(
                     run,
                     deadline,
-                    lambda: tree.export(
-                        run, commit, self._git.subdir, target, self._git.models
-                    ),
+                    lambda: tree.export(run, commit, self._git.subdir, target, self._git.models),
                     commit,
                 )
             except BaseException:

@@ -88,7 +88,7 @@ def _no_folder(name: str, folders: Sequence[str]) -> Fault:
     if near:
         hint = f"did you mean {by_case[near[0]]}? {hint}"
     message = f"the model {name} is named in {SETTING}, and the repository has no folder of it"
-    return Fault("name", message, hint=hint)
+    return Fault("static", message, hint=hint)
 
 
 def _no_model(name: str, looks_like_one: Sequence[PassedOver]) -> Fault:
@@ -96,7 +96,7 @@ def _no_model(name: str, looks_like_one: Sequence[PassedOver]) -> Fault:
     why = next((one for one in looks_like_one if one.path.partition("/")[0] == name), None)
     reason = f": {why.reason}" if why else ""
     message = f"the folder {name}, which is named in {SETTING}, holds no model{reason}"
-    return Fault("name", message, hint=why.hint if why else f"a model has a file {FILE}")
+    return Fault("static", message, hint=why.hint if why else f"a model has a file {FILE}")
 
 
 def _listed(folders: Sequence[str]) -> str:

@@ -75,7 +75,9 @@ def test_what_cannot_be_meant_is_refused(values: dict[str, Any], message: str) -
     assert message in refused(values)
 
 
-@pytest.mark.parametrize("keda", [{"minReplicas": 1, "triggers": [BUSY]}, {"triggers": [BUSY, CRON]}])
+@pytest.mark.parametrize(
+    "keda", [{"minReplicas": 1, "triggers": [BUSY]}, {"triggers": [BUSY, CRON]}]
+)
 def test_cpu_scales_where_a_pod_uses_some(keda: dict[str, Any]) -> None:
     """With a pod that stays, or with another trigger that starts the first one."""
     assert rendered(scaled(**keda)).one("ScaledObject")["spec"]["triggers"][0] == BUSY

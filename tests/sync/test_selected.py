@@ -92,8 +92,8 @@ def folders(release: Release) -> set[str]:
 
 def test_the_others_are_not_looked_at(updated: Updated) -> None:
     """A model that is not named is not written to disk, checked, installed or listed, nor is what
-    stands in the place of one; shared code, also in the folder of another model, and data beside the
-    folders are there.
+    stands in the place of one; shared code, also in the folder of another model, is there, and so
+    is data beside the folders.
     """
     release = updated("Churn").release
     assert list(release.models) == ["Churn"]
@@ -122,9 +122,7 @@ def test_models_may_be_left_out(updated: Updated) -> None:
         ("Vendored", "is a git submodule"),
     ],
 )
-def test_a_named_model_that_is_missing_is_broken(
-    updated: Updated, name: str, message: str
-) -> None:
+def test_a_named_model_that_is_missing_is_broken(updated: Updated, name: str, message: str) -> None:
     """The others serve; it is listed with what there is instead."""
     release = updated(f"Price,{name}").release
     assert sorted(release.models) == sorted(["Price", name])
@@ -197,5 +195,5 @@ def test_a_local_folder_is_selected_from_too(tmp_path: Path) -> None:
     assert Updater(config).run().result == "unchanged"
     assert Updater(config).run().release.commit == release.commit
     (root / "Price" / "etls.py").unlink()
-    with pytest.raises(NoModels, match="MODELSYNC_GIT_MODELS=Price leaves .* has Fraud"):
+    with pytest.raises(NoModels, match=r"MODELSYNC_GIT_MODELS=Price leaves .* has Fraud"):
         Updater(config).run()

@@ -36,8 +36,8 @@ def discover(
     `versions`: known git tree hashes, by name of folder; others are computed from the files.
     `subdir`: where `root` lies in the repository (`ModelSpec.subdir`); `shared` gives models the
     files beside their folders that they use. `takes`: which of the folders are looked at, by their
-    names. One that cannot be served is in the list with its `fault`. One without `etls.py` and without an artefact is no model and is left out, as are
-    hidden folders and `__pycache__`.
+    names. One that cannot be served is in the list with its `fault`. One without `etls.py` and
+    without an artefact is no model and is left out, as are hidden folders and `__pycache__`.
     """
     known = versions or {}
     with warnings.catch_warnings():
