@@ -122,6 +122,13 @@ FORMATS: dict[str, Schema] = {
         "not": {"pattern": "[.][.]|@[{]|//|[.]lock$|[/.]$"},
         "says": "must be a branch, a tag or a commit",
     },
+    "models": {
+        "type": "array",
+        "items": {"type": "string"},
+        "pattern": "^-?[A-Za-z][A-Za-z0-9_-]*$",
+        "not": {"pattern": "^-?[Aa][Ll][Ll]$"},
+        "says": "must be names of models' folders, such as Churn, or -Churn to leave it out",
+    },
     "url": {
         "type": "string",
         "writeOnly": True,

@@ -47,7 +47,9 @@ TYPES: dict[type, Schema] = {
 }
 
 _ALIAS = f"(/|(/[A-Za-z0-9._~-]+)+/?) *= *[^,=: ]+ *: *({'|'.join(get_args(Action))})"
+_MODEL = "[A-Za-z][A-Za-z0-9_-]*"
 _ORIGIN = "[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]+)?"
+_HOST = "([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?"
 _PROTOCOL = f"({'|'.join(get_args(parsers.GitProtocol))})"
 
 PARSERS: dict[str, Schema] = {
@@ -76,6 +78,11 @@ PARSERS: dict[str, Schema] = {
         "pattern": "^ *(https?://[^ @?#/]+(/[^ ?#]*)?)? *$",
         "says": "must be a URL such as https://lfs.example.com/team/models, without credentials",
     },
+    "service_url": {
+        "type": "string",
+        "pattern": f"^ *(https?://{_HOST}(/[A-Za-z0-9._~%-]+)*/?)? *$",
+        "says": "must be a URL such as http://modelsync-canary:8080, without credentials and query",
+    },
     "base_url": {
         "type": "string",
         "pattern": "^([A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*)?$",
@@ -103,6 +110,11 @@ PARSERS: dict[str, Schema] = {
         "says": "must be the name of a Kubernetes object: lower-case letters, digits, - and .",
     },
     "names": {"type": "string"},
+    "parse_selection": {
+        "type": "string",
+        "pattern": f"^ *(({_MODEL} *(, *{_MODEL} *)*|-{_MODEL} *(, *-{_MODEL} *)*),? *)?$",
+        "says": "must name the models to serve, or those to leave out, not both",
+    },
     "place": {
         "type": "string",
         "pattern": "^ *([^:]*|s3://[^@/ ][^@]*) *$",

@@ -230,3 +230,37 @@ def test_origins_are_those_that_browsers_send(given: str, origins: tuple[str, ..
 def test_what_no_browser_sends_as_origin_is_refused(given: str) -> None:
     with pytest.raises(SettingsError, match="MODELSYNC_CORS_ORIGINS"):
         settings.load({"MODELSYNC_CORS_ORIGINS": given})
+
+
+@pytest.mark.parametrize(
+    ("given", "takes", "text"),
+    [
+        ("", {"Churn", "Price", "churn"}, ""),
+        (" , ", {"Churn", "Price", "churn"}, ""),
+        ("Churn", {"Churn"}, "Churn"),
+        (" Price ,Churn,Price", {"Churn", "Price"}, "Churn,Price"),
+        ("-Churn", {"Price", "churn"}, "-Churn"),
+        ("-churn, -Price", {"Churn"}, "-Price,-churn"),
+    ],
+)
+def test_models_are_selected_by_name(given: str, takes: set[str], text: str) -> None:
+    """As their folders are spelled; the text is the same for the same selection."""
+    selection = settings.load({"MODELSYNC_GIT_MODELS": given}).git.models
+    assert {name for name in ("Churn", "Price", "churn") if selection.takes(name)} == takes
+    assert str(selection) == text
+    assert bool(selection) == bool(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("Churn,-Price", "must name the models to serve, or those to leave out, not both"),
+        ("Ch*", r"has Ch\*, which is no model's name"),
+        ("Churn%20", "has Churn%20, which is no model's name"),
+        ("models/Churn", "has models/Churn, which is no model's name"),
+        ("all", "has all, which is no model's name; unset, it means all models"),
+    ],
+)
+def test_what_selects_no_model_is_refused(given: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=f"MODELSYNC_GIT_MODELS {message}"):
+        settings.load({"MODELSYNC_GIT_MODELS": given})

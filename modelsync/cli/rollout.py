@@ -27,9 +27,20 @@ _FAILED = {"check", "deadline"}
 )
 @click.option("--retry", is_flag=True, help="Try a commit again that was rejected or undone.")
 @click.option("--pin", metavar="REF", help="Roll out this branch, tag or hash instead.")
+@click.option("--promote", is_flag=True, help="Roll out the commit that the canary serves.")
+@click.option("--drop", is_flag=True, help="Take the commit of its ref off the canary.")
 @click.option("--status", is_flag=True, help="Show how far it is; change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with --status.")
-def rollout(*, follow: bool, retry: bool, pin: str | None, status: bool, as_json: bool) -> int:
+def rollout(
+    *,
+    follow: bool,
+    retry: bool,
+    pin: str | None,
+    promote: bool,
+    drop: bool,
+    status: bool,
+    as_json: bool,
+) -> int:
     """Roll out the commit that the ref points to now to all pods of a Kubernetes Deployment, or
     roll it back.
 
@@ -42,6 +53,10 @@ def rollout(*, follow: bool, retry: bool, pin: str | None, status: bool, as_json
     --pin rolls out another commit, by the name of a branch or tag or by its hash, which may be a
     short one. It stays until the ref moves; --retry unpins it.
 
+    Beside the Deployment there may be a canary, which follows MODELSYNC_CANARY_REF. --promote rolls
+    its commit out to the Deployment, where it stays until the ref moves; --drop brings the canary
+    back to what the Deployment serves, until the canary's ref moves.
+
     The exit code is 0 if nothing went wrong, 1 if a commit was rejected or rolled back, 2 for a
     wrong setting, and 75 if the repository or the API server could not be reached, or a commit will
     be tried again. A run may end, or be killed, at any time: the next one continues. With --status
@@ -50,8 +65,10 @@ def rollout(*, follow: bool, retry: bool, pin: str | None, status: bool, as_json
     With --follow it goes on until SIGTERM, and answers at MODELSYNC_PORT: GET and POST
     /<base>/sync, also as webhook of the git host, and /metrics.
     """
-    if sum((follow, retry, pin is not None, status)) > 1:
-        raise click.UsageError("--follow, --retry, --pin and --status exclude each other")
+    if sum((follow, retry, pin is not None, promote, drop, status)) > 1:
+        raise click.UsageError(
+            "--follow, --retry, --pin, --promote, --drop and --status exclude each other"
+        )
     if as_json and not status:
         raise click.UsageError("--json goes with --status")
     settings = start()
@@ -64,17 +81,20 @@ def rollout(*, follow: bool, retry: bool, pin: str | None, status: bool, as_json
         return 0
     if status:
         return _show(settings, as_json=as_json)
-    return _run(settings, retry=retry, pin=pin)
+    return _run(settings, retry=retry, pin=pin, promote=promote, drop=drop)
 
 
-def _run(settings: Settings, *, retry: bool, pin: str | None) -> int:
-    from modelsync.rollout import by_hand, job
+def _run(settings: Settings, *, retry: bool, pin: str | None, promote: bool, drop: bool) -> int:
+    from modelsync.rollout import by_hand, canary, job
 
+    run = canary.run if settings.canary.ref else job.run
     if retry:
-        return job.run(settings, by_hand.retry)
+        return run(settings, by_hand.retry)
     if pin is not None:
-        return job.run(settings, partial(by_hand.pin, name=pin))
-    return job.run(settings)
+        return run(settings, partial(by_hand.pin, name=pin))
+    if promote:
+        return run(settings, by_hand.promote)
+    return run(settings, by_hand.drop) if drop else run(settings)
 
 
 def _show(settings: Settings, *, as_json: bool) -> int:

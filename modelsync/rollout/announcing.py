@@ -10,7 +10,7 @@ from modelsync.observability.logs import event
 from modelsync.rollout.cluster import Cluster
 from modelsync.rollout.decision import Look
 
-NORMAL = {"RolloutStarted", "RolloutComplete", "RolloutPinned"}
+NORMAL = {"RolloutStarted", "RolloutComplete", "RolloutPinned", "CanaryPromoted"}
 """The reasons of Events that are no warnings."""
 
 log = logging.getLogger("modelsync.rollout.job")

@@ -1,4 +1,6 @@
-"""What a person asks of a rollout: try a commit again, pin one, say how far it is."""
+"""What a person asks of a rollout: try a commit again, pin one, promote or drop the canary's, say how
+far it is.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from typing import Any
 
 from modelsync.deadline import Deadline
 from modelsync.errors import Conflict, NoModels, RefNotFound, SettingsError, SyncError
+from modelsync.rollout.canary import CanaryRun
 from modelsync.rollout.job import RolloutRun
 from modelsync.rollout.report import describe
 from modelsync.settings import Revision, Settings
@@ -73,14 +76,22 @@ def _pinned(run: RolloutRun, name: str, revision: Revision) -> bool:
 
 
 def status(settings: Settings) -> dict[str, Any]:
-    """How far it is, as `report.describe` says. Nothing is changed.
+    """How far it is, as `report.describe` says, with that of a canary as member `canary`. Nothing is
+    changed.
 
     Raises SettingsError, ClusterUnreachable.
     """
     run = RolloutRun(settings, Deadline(PATIENCE))
+    found = _status(run)
+    if settings.canary.ref:
+        found["canary"] = _status(CanaryRun(settings, Deadline(PATIENCE), run))
+    return found
+
+
+def _status(run: RolloutRun) -> dict[str, Any]:
     problem = ""
     try:
-        run.repository.resolve()
+        run.resolve()
     except SyncError as error:
         problem = str(error)
     run.renew(Deadline(PATIENCE))
@@ -90,7 +101,56 @@ def status(settings: Settings) -> dict[str, Any]:
         look,
         run.environment,
         datetime.now(UTC),
-        ref=settings.git.ref,
+        ref=run.settings.git.ref,
         complaints=() if ready else run.cluster.diagnose(look.seen),
         problem=problem,
     )
+
+
+def promote(run: RolloutRun) -> None:
+    """Have the stable pods, whose `run` this is, serve the commit that is ready in the canary's,
+    until their ref moves. Raises SettingsError if there is none, SyncError, ClusterUnreachable.
+    """
+    canary = _canary(run, "--promote")
+    while True:
+        look = canary.look()
+        good, short = look.state.good, look.seen.pin.commit[:12]
+        if not look.seen.pin or look.seen.pin.commit == canary.steps.base.commit:
+            raise SettingsError("--promote: the canary serves what the stable pods serve")
+        if look.seen.pin != good or look.seen.progress != "done":
+            raise SettingsError(f"--promote: {short} is not ready in all pods of the canary yet")
+        try:
+            canary.steps.promote(look, "by hand")
+        except Conflict:
+            time.sleep(0.1)  # somebody else has changed the Deployment or the state
+            continue
+        return
+
+
+def drop(run: RolloutRun) -> None:
+    """Take the commit of its ref off the canary beside the stable pods, whose `run` this is.
+
+    Raises SettingsError if it has none, SyncError, ClusterUnreachable.
+    """
+    canary = _canary(run, "--drop")
+    while True:
+        look, commit = canary.look(), canary.repository.tip
+        if not commit or commit == canary.steps.base.commit:
+            raise SettingsError("--drop: the canary serves what the stable pods serve")
+        if look.state.is_judged(commit, canary.environment):
+            raise SettingsError(f"--drop: {commit[:12]} was {look.state.outcome} before")
+        try:
+            canary.steps.drop(look, commit, "by hand")
+        except Conflict:
+            time.sleep(0.1)
+            continue
+        return
+
+
+def _canary(run: RolloutRun, option: str) -> CanaryRun:
+    """The canary beside the stable pods, with its ref read."""
+    if not run.settings.canary.ref:
+        raise SettingsError(f"{option}: MODELSYNC_CANARY_REF is not set: there is no canary")
+    canary = CanaryRun(run.settings, Deadline(run.settings.rollout.timeout), run)
+    canary.repository.resolve_patiently()
+    return canary

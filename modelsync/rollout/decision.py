@@ -48,6 +48,10 @@ class Step(Enum):
     """The tip did not get ready in time: reject it, if a pod says why."""
     PIN_BACK = auto()
     """The tip was rejected and is still pinned: pin the good one."""
+    JUDGE = auto()
+    """Of a canary: its commit is ready in every pod; decide over it by what pods have counted."""
+    LEAVE = auto()
+    """Of a canary: its commit was rejected; go back to what the stable pods serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,10 @@ class RolloutState:
     given, in one `environment` (as in `releases.environment`; empty: in any).
     `retry`: when that commit is tried again, because its cause may pass, in ISO 8601; empty: never
     by itself. `tries`: how often it, or `revision` if that is tried again, has failed.
+
+    Of a canary: `judged`: a commit that is done with, whatever the `outcome` was (promoted,
+    dropped, or rejected in the environment `judged_in`), and `because`; `trial`: what pods had
+    counted when it became ready (`canary_figures.Snapshot`).
     """
 
     revision: str = ""
@@ -102,6 +110,11 @@ class RolloutState:
     message: str = ""
     retry: str = ""
     tries: int = 0
+    judged: str = ""
+    judged_in: str = ""
+    outcome: str = ""
+    because: str = ""
+    trial: str = ""
     time: str = ""
     version: str = ""
 
@@ -175,6 +188,24 @@ class RolloutState:
             message=message[:4000],
             retry=later.isoformat(timespec="seconds") if later else "",
             tries=tries,
+        )
+
+    def is_judged(self, commit: str, environment: str) -> bool:
+        """Whether a canary is done with a commit, in this environment."""
+        return self.judged == commit and self.judged_in in {"", environment}
+
+    def judging(
+        self, commit: str, outcome: str, because: str, environment: str = ""
+    ) -> RolloutState:
+        """The state of a canary that is done with a commit: what replaces it was not undone."""
+        return replace(
+            self._cleared(),
+            revision=commit,
+            judged=commit,
+            judged_in=environment,
+            outcome=outcome,
+            because=because[:4000],
+            trial="",
         )
 
     def _tries(self, tip: str) -> int:

@@ -18,6 +18,7 @@ from typing import NoReturn
 from modelsync.deadline import Deadline
 from modelsync.observability.logs import event
 from modelsync.rollout import follower_server
+from modelsync.rollout.canary import CanaryRun
 from modelsync.rollout.job import RolloutRun
 from modelsync.rollout.track import PATIENCE, Track
 from modelsync.settings import Settings
@@ -25,13 +26,16 @@ from modelsync.settings import Settings
 IDLE = 3600.0
 """Seconds between two rounds of a follower that has nothing to follow."""
 
+SINGLE_TRIES = ("modelsync.cluster.api", "modelsync.git.retries")
+"""Loggers that tell of each try of a call; of a failure that lasts for hours `Trouble` tells."""
+
 log = logging.getLogger(__name__)
 
 
 class Follower:
     """Asks each of its tracks for its next step when that is due, or when it is woken.
 
-    `tracks`: the first one is that of the Deployment that clients reach. `ending`: SIGTERM has come.
+    `tracks`: the first one is that of the Deployment that clients reach. `ending`: SIGTERM came.
     """
 
     def __init__(self, tracks: Sequence[Track]) -> None:
@@ -86,6 +90,8 @@ class Follower:
 
 def follow(settings: Settings) -> None:
     """Follow the repository until SIGTERM. Raises SettingsError."""
+    for name in SINGLE_TRIES if settings.logs.level != "debug" else ():
+        logging.getLogger(name).setLevel(logging.WARNING)
     follower = Follower(tracks(settings))
     signal.signal(signal.SIGTERM, lambda *_: follower.end())
     if not follower.tracks:  # the manifests in k8s/ before they are edited
@@ -99,4 +105,9 @@ def tracks(settings: Settings) -> list[Track]:
     """What there is to follow. Raises SettingsError."""
     if settings.standalone:
         return []
-    return [Track(settings, RolloutRun(settings, Deadline(PATIENCE)))]
+    stable = RolloutRun(settings, Deadline(PATIENCE))
+    found = [Track(settings, stable)]
+    if settings.canary.ref:
+        canary = CanaryRun(settings, Deadline(PATIENCE), stable)
+        found.append(Track(canary.settings, canary))
+    return found

@@ -11,7 +11,7 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -24,6 +24,7 @@ from modelsync.rollout.follower_app import Followed, create_app
 from modelsync.server.listener import listening
 from modelsync.server.server import Server
 from modelsync.settings import Settings
+from modelsync.settings.training import Continuous
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -98,4 +99,5 @@ def _service(settings: Settings) -> Service:
         max_queue=1,
         timeout=settings.server.predict_timeout,
     )
-    return FollowerService(settings, release=None, faults={}, dataplane=plane)
+    alone = replace(settings, continuous=Continuous())  # there is no request to take a sample of
+    return FollowerService(alone, release=None, faults={}, dataplane=plane)

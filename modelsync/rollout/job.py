@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from modelsync.deadline import Deadline
 from modelsync.errors import ClusterUnreachable, Conflict, SyncError
@@ -56,10 +57,12 @@ class RolloutRun:
     Everything that it asks is at hand: the `cluster`, the `repository`, the `steps`.
     """
 
+    repository_type: ClassVar[type[Repository]] = Repository
+
     def __init__(self, settings: Settings, deadline: Deadline) -> None:
         git = replace(settings.git, revision=NO_REVISION, proven=NO_REVISION, pinned=False)
         self.settings = replace(settings, git=git)
-        self.repository = Repository(self.settings, deadline)
+        self.repository = self.repository_type(self.settings, deadline)
         self.cluster = Cluster(settings.rollout, deadline)
         self.environment = environment_of(self.settings, self.repository.view)
         self.steps = Steps(self.settings, self.repository, self.cluster, self.environment)

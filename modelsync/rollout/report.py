@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from modelsync.rollout.decision import Look, Step
+from modelsync.rollout.decision import Look, RolloutState, Step
 from modelsync.rollout.pods import Complaint
 
 NEXT = {
@@ -20,6 +20,8 @@ NEXT = {
     Step.CHECK: "checks the ref's commit",
     Step.REJECT_STUCK: "rejects the ref's commit, if a pod says why it is not ready",
     Step.PIN_BACK: "goes back to the last good commit",
+    Step.JUDGE: "judges the canary's commit by what pods have counted",
+    Step.LEAVE: "takes a rejected commit off the canary",
 }
 """What the next run does, but for REST, of which `why_resting` gives the reason."""
 
@@ -59,7 +61,8 @@ def describe(
 
     `tip`, `pinned`, `good`: commits or null. `broken`: models that are known to be broken in the
     pinned one. `rejected`: null, or the commit that is not tried again, why, and `retry`: when it
-    is all the same, or null. `progress` is that of the last change of the pods; `complaints`: why
+    is all the same, or null. `judged`: null, or the commit that a canary is done with, the outcome,
+    and why. `progress` is that of the last change of the pods; `complaints`: why
     pods are not ready. `next`: what the next run does, or why it does nothing. `rolled_out`:
     whether all pods are ready with the tip. Times are in ISO 8601.
     """
@@ -81,6 +84,7 @@ def describe(
         },
         "complaints": [one.text for one in complaints],
         "rejected": _rejected(look),
+        "judged": _judged(look.state),
         "next": _next(step, look, environment, now) if tip else None,
         "time": state.time or None,
     }
@@ -98,6 +102,12 @@ def _rejected(look: Look) -> dict[str, Any] | None:
         "tries": state.tries,
         "retry": again.isoformat(timespec="seconds") if again else None,
     }
+
+
+def _judged(state: RolloutState) -> dict[str, Any] | None:
+    if not state.judged:
+        return None
+    return {"commit": state.judged, "outcome": state.outcome, "because": state.because or None}
 
 
 def _next(step: Step, look: Look, environment: str, now: datetime) -> str:
@@ -124,3 +134,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"  tried again: {again}"
     if found["next"]:
         yield f"next run: {found['next']}"
+    if judged := found["judged"]:
+        yield f"{judged['outcome']}: {judged['commit']}: {judged['because']}"
+    if canary := found.get("canary"):
+        yield "canary:"
+        yield from (f"  {line}" for line in lines(canary))

@@ -191,7 +191,8 @@ class Steps:
         Raises RemoteUnreachable if they cannot get their commit: then it is not to blame.
         """
         # Raises if the repository is unreachable: then pods cannot fetch from it either.
-        if self._repository.resolve() != look.tip:
+        before = self._repository.tip
+        if self._repository.resolve() != before:
             return []
         complaints = self._cluster.diagnose(look.seen)
         pin = _short(look.seen.pin)

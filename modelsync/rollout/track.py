@@ -22,6 +22,9 @@ from modelsync.settings import Settings
 PATIENCE = 20.0
 """Seconds in which the repository, or the API server, must have answered one look."""
 
+REST = 10.0
+"""Seconds between two looks at the cluster while there is nothing to do, at most."""
+
 MOST_PAUSE = 60.0
 """Seconds between two tries of one that does not answer; a request asks it at once."""
 
@@ -177,7 +180,7 @@ class Track:
         if why != self._why:
             self._why = why
             event(log, logging.INFO, f"rollout: {why}", event="rollout", result="resting")
-        return self.settings.rollout.poll
+        return min(self.settings.rollout.poll, REST)
 
     def _take(self, look: Look) -> float:
         complete = self.run.told["RolloutComplete"]

@@ -13,6 +13,7 @@ from modelsync.settings import parsers
 from modelsync.settings.definition import secret, setting
 from modelsync.settings.revision import Revision
 from modelsync.settings.secret import Secret
+from modelsync.settings.selection import EVERY_MODEL, ModelSelection, parse_selection
 
 OnBrokenModel = Literal["previous", "drop", "reject"]
 
@@ -67,6 +68,13 @@ class Git:
         "",
         parsers.subdirectory,
         "folder of the repository that holds the model folders",
+    )
+    models: ModelSelection = setting(
+        "MODELSYNC_GIT_MODELS",
+        EVERY_MODEL,
+        parse_selection,
+        "models to serve, by the names of their folders, separated by commas; or models to leave "
+        "out, each with `-` before its name; unset: all. It counts for a local folder too",
     )
     ssh_key_file: Path | None = setting(
         "MODELSYNC_GIT_SSH_KEY_FILE", None, parsers.path, "private key for ssh"

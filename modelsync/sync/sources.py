@@ -19,9 +19,10 @@ from modelsync.models.discovery.repository_files import RepositoryFiles
 from modelsync.models.discovery.shared_code import SharedCode
 from modelsync.models.types import ModelName, TreeHash
 from modelsync.releases.store import Release, Releases
-from modelsync.settings import Settings
+from modelsync.settings import ModelSelection, Settings
 from modelsync.sync import folder_source
 from modelsync.sync.folder_source import FolderSource
+from modelsync.sync.selected import model_folders, nothing_selected
 from modelsync.sync.source import Source, SourceExport, SourceKind, T
 
 
@@ -47,6 +48,7 @@ class GitSource:
         self._tip = ""
         self.origin = url.origin(git)
         self.view = git.subdir
+        self.selection = git.models
 
     def resolve(self, deadline: Deadline) -> str:
         """One `ls-remote`; of a pinned revision, none.
@@ -106,7 +108,10 @@ class GitSource:
         return None
 
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
-        """Name the folder that has models, if there is one."""
+        """Name the models that are not selected, or the folder that has models, if there is one."""
+        folders = self.inspect(commit, deadline, lambda files: model_folders(files, self.view))
+        if self.selection and folders:
+            return nothing_selected(self.selection, folders)
         message = "the commit holds no model folder: none has an etls.py"
         if folder := self._mirror.suggested_subdir(commit, deadline):
             return NoModels(f"{message}; {folder}/ does: set MODELSYNC_GIT_SUBDIR={folder}")
@@ -159,6 +164,7 @@ class SingleModel:
         self._source = source
         self._name = name
         self.kind, self.origin, self.view = source.kind, source.origin, source.view
+        self.selection = ModelSelection(frozenset({name}))
 
     def resolve(self, deadline: Deadline) -> str:
         """The commit of the source."""

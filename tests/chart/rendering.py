@@ -39,6 +39,7 @@ class Objects:
 
     @property
     def fullname(self) -> str:
+        """The name of the Service of the pods that serve."""
         (name,) = (
             one["metadata"]["name"]
             for one in self.all

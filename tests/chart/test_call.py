@@ -14,7 +14,7 @@ import yaml
 
 from scripts import chart_helm
 from scripts.chart_values import CHART
-from tests.chart.rendering import FOLLOWING, NAMESPACE, RELEASE, rendered
+from tests.chart.rendering import FOLLOWING, NAMESPACE, RELEASE, in_ci, rendered
 from tests.fixtures.service import Service, answers, serving, write_model
 from tests.waiting import patient
 
@@ -172,3 +172,11 @@ def test_notes_tell_how_to_call() -> None:
         'curl -s https://m.example.com/models/usage -H "Authorization: Bearer $TOKEN"\n' in outside
     )
     assert "create job --from=cronjob/shop-modelsync-rollout shop-modelsync-now" in outside
+
+
+def test_notes_name_only_what_the_ingress_leads_to() -> None:
+    """Where models are named, no URL that another release answers, or nobody."""
+    said = notes(in_ci("keda"))
+    assert "\n  curl -s http://models.example.com/models/Fraud\n" in said
+    assert "\n  curl -s http://models.example.com/models/Slow\n" in said
+    assert "/usage" not in said

@@ -14,6 +14,7 @@ from cronsim import CronSim, CronSimError
 
 from modelsync.settings import parsers
 from modelsync.settings.aliases import parse_aliases
+from modelsync.settings.selection import parse_selection
 from scripts import chart_formats, chart_schema
 from scripts.chart_values import values
 from tests.chart.rendering import FOLLOWING, refused, rendered
@@ -182,14 +183,15 @@ def test_cron_is_that_of_the_service(text: str) -> None:
 WRONG = {
     "seconds": "fast", "size": "512MB", "protocols": "ftp", "lfs_url": "lfs", "base_url": "a b",
     "subdirectory": "..", "name": "A", "place": "gs://bucket", "share": "2", "positive": "-1",
-    "parse_aliases": "train",
+    "parse_aliases": "train", "parse_selection": "A,-B", "service_url": "canary:8080",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("parser", "text"), WRONG.items())
 def test_words_are_the_settings(parser: str, text: str) -> None:
     """The chart says of a value what the service says of the setting."""
-    where = parse_aliases if parser == "parse_aliases" else getattr(parsers, parser)
+    others = {"parse_aliases": parse_aliases, "parse_selection": parse_selection}
+    where = others.get(parser) or getattr(parsers, parser)
     with pytest.raises(ValueError, match=re.escape(chart_schema.PARSERS[parser]["says"])):
         where(text)
 

@@ -50,7 +50,7 @@ def test_a_webhook_is_heard_at_once(stage: Stage) -> None:
     """A signed push wakes it; a ping, another branch and a wrong signature do not."""
     stage.rolled_out()
     with following(stage, MODELSYNC_ROLLOUT_POLL=NEVER) as one:
-        until(lambda: one.status()["in_step"])
+        until(lambda: one.status()["wanted"])
         asked = len(stage.git.requests)
         commit = push(stage.git, 1)
         assert one.webhook(event="ping").json() == {"status": "pong"}

@@ -49,7 +49,7 @@ def test_the_api_server_fails_and_comes_back(stage: Stage, fault: str) -> None:
     """For as long as it likes: the process stays, says why, and goes on."""
     stage.rolled_out()
     with following(stage) as one:
-        until(lambda: one.status()["in_step"])
+        until(lambda: one.status()["wanted"])
         commit = push(stage.git, 1)
         if fault == "away":
             with stage.api.away():
@@ -67,7 +67,7 @@ def test_it_ends_at_once(stage: Stage, moment: str) -> None:
     """SIGTERM at any point: exit 0 within seconds, and nothing that it has started is left."""
     stage.rolled_out()
     with following(stage, MODELSYNC_ROLLOUT_POLL=NEVER) as one:
-        until(lambda: one.status()["in_step"])
+        until(lambda: one.status()["wanted"])
         match moment:
             case "checking":
                 stage.git.push({"Model/etls.py": SLOW})

@@ -9,9 +9,9 @@
 {{- if and (eq (include "modelsync.mode" .) "rollout") .Values.rollout.follower.enabled (ne .Values.sync.schedule "off") -}}yes{{- end -}}
 {{- end -}}
 
-{{/* The path at which the Ingress and the HTTPRoute lead to it; empty: to the pods, which refuse it. */}}
+{{/* The path at which the Ingress and the HTTPRoute lead to it; empty: to the pods, which refuse it, or to another release. */}}
 {{- define "modelsync.follower.path" -}}
-{{- if and (include "modelsync.follower" .) (not .Values.rollout.suspend) -}}
+{{- if and (include "modelsync.follower" .) (not .Values.rollout.suspend) (include "modelsync.ownsBase" .) -}}
 {{ printf "/%s/sync" .Values.baseUrl | replace "//" "/" }}
 {{- end -}}
 {{- end -}}

@@ -10,6 +10,7 @@
   value: {{ include "modelsync.fullname" . }}
 - name: MODELSYNC_ROLLOUT_STATE
   value: {{ include "modelsync.rolloutName" . }}
+{{- include "modelsync.canary.env" . }}
 {{- end -}}
 
 {{- define "modelsync.rollout.volumeMounts" -}}

@@ -5,6 +5,11 @@
 {{- if .Values.git.path -}}{{ .Values.sync.mode }}{{- else -}}standalone{{- end -}}
 {{- end -}}
 
+{{/* `true` where something else than this chart sets the number of pods. */}}
+{{- define "modelsync.autoscaled" -}}
+{{- if or .Values.autoscaling.enabled .Values.autoscaling.keda.enabled -}}true{{- end -}}
+{{- end -}}
+
 {{/* `https`, `http`, `ssh` or `file`; `git@host:path` is ssh. */}}
 {{- define "modelsync.git.protocol" -}}
 {{- $path := .Values.git.path -}}
@@ -122,6 +127,7 @@ webhookSecret: webhook-secret
 {{- $_ := set $settings $setting (printf "/etc/modelsync/git/%s" $file) -}}
 {{- end -}}
 {{- end -}}
+{{- $_ := set $settings "MODELSYNC_GIT_MODELS" (join "," .Values.git.models) -}}
 {{- $_ := set $settings "MODELSYNC_ON_BROKEN_MODEL" .Values.sync.onBrokenModel -}}
 {{- $_ := set $settings "MODELSYNC_CHECK_TIMEOUT" .Values.sync.checkTimeout -}}
 {{- range $setting, $file := include "modelsync.auth.podFiles" . | fromYaml -}}

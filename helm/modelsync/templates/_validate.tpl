@@ -8,6 +8,8 @@
       (include "modelsync.validate.auth" . | fromYamlArray)
       (include "modelsync.validate.training" . | fromYamlArray)
       (include "modelsync.validate.traffic" . | fromYamlArray)
+      (include "modelsync.validate.canary" . | fromYamlArray)
+      (include "modelsync.validate.keda" . | fromYamlArray)
       (include "modelsync.validate.pods" . | fromYamlArray)
       (include "modelsync.validate.sidecars" . | fromYamlArray) -}}
 {{- end -}}
@@ -19,6 +21,10 @@
 {{- define "modelsync.validate.git" -}}
 {{- $git := .Values.git -}}
 {{- $protocol := include "modelsync.git.protocol" . -}}
+{{- $named := include "modelsync.named" . | fromYamlArray -}}
+{{- if and $named (lt (len $named) (len $git.models)) }}
+- git.models has models to serve ({{ join ", " $named }}) and models to leave out; without the latter the same are served
+{{- end }}
 {{- if not $git.path }}
 {{- range $name := list "subdir" "existingSecret" "user" "password" "sshKey" "knownHosts" }}
 {{- if get $git $name }}
@@ -92,7 +98,7 @@
 {{- define "modelsync.validate.training" -}}
 {{- $database := include "modelsync.database" . -}}
 {{- $claim := .Values.state.existingClaim -}}
-{{- $several := or .Values.autoscaling.enabled (gt (int .Values.replicaCount) 1) -}}
+{{- $several := or (include "modelsync.autoscaled" .) (gt (int .Values.replicaCount) 1) -}}
 {{- $store := "set database.url, or database.existingSecret" -}}
 {{- if and .Values.training.enabled (not $database) }}
 {{- if $several }}
@@ -143,6 +149,9 @@
 {{- if gt (int $autoscaling.minReplicas) (int $autoscaling.maxReplicas) }}
 - autoscaling.minReplicas is over autoscaling.maxReplicas
 {{- end }}
+{{- if $autoscaling.keda.enabled }}
+- autoscaling.enabled and autoscaling.keda.enabled are both true, but KEDA makes a HorizontalPodAutoscaler of its own; set one
+{{- end }}
 {{- if not (or $autoscaling.targetCPUUtilizationPercentage $autoscaling.targetMemoryUtilizationPercentage $autoscaling.metrics) }}
 - autoscaling.enabled is true, but there is nothing to scale by; set autoscaling.targetCPUUtilizationPercentage or autoscaling.metrics
 {{- end }}
@@ -150,6 +159,22 @@
 {{- if and $target (not (dig "requests" $resource "" ($.Values.resources | default dict))) (not (dig "limits" $resource "" ($.Values.resources | default dict))) }}
 - autoscaling goes by {{ $resource }}, but resources.requests.{{ $resource }} is not set
 {{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "modelsync.validate.keda" -}}
+{{- $keda := .Values.autoscaling.keda -}}
+{{- $kinds := list -}}
+{{- range $keda.triggers -}}{{- $kinds = append $kinds .type -}}{{- end -}}
+{{- if $keda.enabled }}
+{{- if gt (int $keda.minReplicas) (int $keda.maxReplicas) }}
+- autoscaling.keda.minReplicas is over autoscaling.keda.maxReplicas
+{{- end }}
+{{- if not $kinds }}
+- autoscaling.keda.enabled is true, but autoscaling.keda.triggers is empty; there is nothing to scale by
+{{- else if not (or (int $keda.minReplicas) (without $kinds "cpu" "memory")) }}
+- autoscaling.keda.minReplicas is 0, but no pod uses cpu or memory then, and nothing would start one; add a trigger of another type, or set minReplicas 1
 {{- end }}
 {{- end }}
 {{- end -}}
