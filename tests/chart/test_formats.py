@@ -81,7 +81,7 @@ def following(**git: Any) -> dict[str, Any]:
         ),
         ({"settings": {"MODELSYNC_JOB_MEMORY": "512MB"}}, "must be a positive size such as 10MiB"),
         ({"artifacts": {"endpoint": "minio:9000"}}, "must be a URL such as http://minio:9000"),
-        ({"artifacts": {"url": "minio/models"}}, "artifacts.url must be s3://bucket or"),
+        ({"artifacts": {"url": "minio/models"}}, "it must be s3://bucket or s3://bucket/prefix"),
         ({"database": {"url": "mysql://u@h/n"}}, "database.url must be a URL such as postgresql"),
         ({"database": {"url": "sqlite:////data/models.db"}}, "database.url must be a URL such as"),
         (
