@@ -21,7 +21,7 @@ _SAMPLES = {
     "modelsync_request_failures_total": "failures",
 }
 _COMPARED = {"equal": "equal", "different": "different", "failed": "different"}
-"""By result of a mirrored request: no answer is a different one. Those that were dropped are none."""
+"""By result of a mirrored request: no answer is a different one; one never sent is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ class ModelCounts:
         return self.counts.get("equal", 0.0) + self.different
 
     def quantile(self, share: float) -> float:
-        """Seconds within which this share of the requests was answered, as `histogram_quantile` of
-        PromQL has it: linear within a bucket, and at most the largest finite bound. 0 without any.
+        """Seconds within which this share of the requests was answered, as Prometheus
+        estimates it: linear within a bucket, and at most the largest finite bound. 0 without any.
         """
         buckets = sorted(
             (float(name[3:]), number)

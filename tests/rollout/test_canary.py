@@ -92,9 +92,7 @@ def test_a_candidate_that_is_rejected_is_left(stage: Stage, canary: ApiServer) -
 
 
 @pytest.mark.long
-def test_a_candidate_that_does_not_get_ready_is_taken_back(
-    stage: Stage, canary: ApiServer
-) -> None:
+def test_a_candidate_that_does_not_get_ready_is_taken_back(stage: Stage, canary: ApiServer) -> None:
     """Its pods' reasons are the Event's, and the stable commit is back; that may pass, so it is tried
     again as any commit is.
     """
