@@ -89,6 +89,7 @@ def status(settings: Settings) -> dict[str, Any]:
 
 
 def _status(run: RolloutRun) -> dict[str, Any]:
+    """How far one Deployment is."""
     problem = ""
     try:
         run.resolve()

@@ -9,8 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from prometheus_client.parser import text_string_to_metric_families
-
 Counts = Mapping[str, Mapping[str, float]]
 """By model: `requests`, `failures`, `equal`, `different`, and `le:<seconds>` for each bucket of the
 durations, which holds all requests that took no longer.
@@ -79,6 +77,8 @@ class ModelCounts:
 
 def read(text: str) -> Counts:
     """The counts in the text of a pod's `/metrics`. Raises ValueError if it is none."""
+    from prometheus_client.parser import text_string_to_metric_families  # only a rule needs it
+
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for family in text_string_to_metric_families(text):
         for name, labels, number, *_ in family.samples:
