@@ -72,7 +72,8 @@ def worlds() -> Iterator[tuple[Observed, RolloutState]]:
     for progress, pin, revision, good, rejected, where, retry in product(
         PROGRESS, (*commits, TIP[:7]), commits, commits, commits, (HERE, "elsewhere", ""), RETRIES
     ):
-        if rejected or (where == "" and not retry):
+        told = rejected == TIP and where == HERE  # when something is tried again
+        if told or (not retry and (rejected or where == "")):
             pinned = Revision(good) if good else NO_REVISION
             yield pods(progress, pin), RolloutState(revision, pinned, rejected, where, retry=retry)
 
