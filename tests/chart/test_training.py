@@ -27,7 +27,12 @@ def test_off_unless_it_is_asked_for() -> None:
     """
     objects = rendered(FOLLOWING)
     assert settings.load(objects.environment()).training.jobs == "off"
-    assert {component for component, _ in objects.pods()} == {"server", "rollout", "test"}
+    assert {component for component, _ in objects.pods()} == {
+        "server",
+        "rollout",
+        "follower",
+        "test",
+    }
     assert "store" not in {one["name"] for one in objects.pod()["spec"]["volumes"]}
 
 
