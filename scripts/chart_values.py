@@ -31,7 +31,9 @@ class Value:
     sets: tuple[str, ...] = ()
     """Settings over which it decides."""
     kubernetes: str = ""
-    """The type and field of Kubernetes' API that it is, such as core.v1.PodSpec.affinity."""
+    """The type and field of Kubernetes' API that it is, such as core.v1.PodSpec.affinity, or the type of which it holds
+    some fields, such as core.v1.PodSpec.
+    """
     schema: dict[str, Any] = field(default_factory=dict)
     """What its JSON schema holds besides."""
 

@@ -24,7 +24,7 @@ from modelsync.processes.generation import Generation, NotReady, end_strangers
 from modelsync.processes.hang_up import HangUp
 from modelsync.processes.late_compiler import LateCompiler
 from modelsync.processes.launcher import Launcher, not_loaded
-from modelsync.processes.listener import listening
+from modelsync.processes.listener import address, listening
 from modelsync.processes.replacement import Replacement
 from modelsync.processes.swap_record import SwapRecord
 from modelsync.processes.sync_loop import SyncLoop
@@ -128,8 +128,8 @@ class Supervisor:
         totals.retire(counters.folder(self.settings.state.home))
         # A restart gives every model another chance.
         circuit_breaker.memory_file(self.settings.state.home).unlink(missing_ok=True)
-        host, port = self._listener.getsockname()[:2]
-        log.info("listening at http://%s:%d/%s", host, port, self.settings.server.base_url)
+        url = f"http://{address(self._listener)}/{self.settings.server.base_url}"
+        log.info("listening at %s", url)
         await self._first_generation()
         following = loop.create_task(self._sync_loop.run())
         for work in (end_strangers(self._children), self._replacement.run(), self._late.run()):

@@ -16,8 +16,9 @@ DOCS = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
 NAMES = {value.name for value in values()}
 GROUPS = {name.rpartition(".")[0] for name in NAMES} - {""}
 BLOCKS = [
-    yaml.safe_load(block)
+    document
     for block in re.findall(r"^```yaml\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL)
+    for document in yaml.safe_load_all(block)
 ]
 
 
@@ -49,12 +50,19 @@ def test_every_value_is_one() -> None:
 
 
 def test_examples_render() -> None:
-    """Each example of values is accepted, that of Argo CD too."""
-    assert len(BLOCKS) >= 3
+    """Each example of values is accepted, those of Argo CD and Flux too."""
+    assert len(BLOCKS) >= 5
     for block in BLOCKS:
-        if block.get("kind") == "Application":
-            block = block["spec"]["source"]["helm"]["valuesObject"]
-        assert rendered({**FOLLOWING, **block}).all
+        match block.get("kind"):
+            case None:
+                values = block
+            case "Application":
+                values = block["spec"]["source"]["helm"]["valuesObject"]
+            case "HelmRelease":
+                values = block["spec"]["values"]
+            case _:
+                continue
+        assert rendered({**FOLLOWING, **values}).all
 
 
 def test_commands_name_what_the_chart_makes() -> None:

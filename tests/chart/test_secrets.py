@@ -60,13 +60,14 @@ def test_secrets_are_nowhere_else() -> None:
         values["artifacts"]["accessKey"],
         values["artifacts"]["secretKey"],
         values["training"]["data"]["url"],
+        values["image"]["credentials"]["password"],
     ]
     texts += [
         token
         for name in ("predictTokens", "trainTokens", "adminTokens")
         for token in values["auth"][name]
     ]
-    assert len(texts) == 9
+    assert len(texts) == 10
     for text in texts:
         assert text not in others
         assert base64.b64encode(text.encode()).decode() not in others
@@ -96,6 +97,34 @@ def test_secrets_come_as_files() -> None:
         "MODELSYNC_TRAIN_TOKENS_FILE": ("everything-auth", "train-tokens"),
         "MODELSYNC_ADMIN_TOKENS_FILE": ("everything-auth", "admin-tokens"),
     }
+
+
+@pytest.mark.parametrize(
+    ("image", "registry"),
+    [
+        ({"repository": "registry.example.com:5000/you/modelsync"}, "registry.example.com:5000"),
+        ({"repository": "localhost/modelsync"}, "localhost"),
+        ({"repository": "you/modelsync"}, "https://index.docker.io/v1/"),
+        ({"repository": "modelsync"}, "https://index.docker.io/v1/"),
+        ({"credentials": {"registry": "ghcr.io"}}, "ghcr.io"),
+    ],
+)
+def test_credentials_of_the_registry(image: dict[str, Any], registry: str) -> None:
+    """From user and password the chart makes the Secret with which every pod pulls its image,
+    beside those that are there already.
+    """
+    login = {"username": "puller", "password": "p:a/s"}
+    credentials = {**login, **image.get("credentials", {})}
+    values = {"pullSecrets": [{"name": "mine"}], **image, "credentials": credentials}
+    objects = rendered({**FOLLOWING, "image": values})
+    secret = objects.one("Secret", "-registry")
+    assert secret["type"] == "kubernetes.io/dockerconfigjson"
+    found = json.loads(decoded(secret)[".dockerconfigjson"])
+    auth = base64.b64encode(b"puller:p:a/s").decode()
+    assert found == {"auths": {registry: {**login, "auth": auth}}}
+    for _, pod in objects.pods():
+        assert pod["spec"]["imagePullSecrets"] == [{"name": "mine"}, {"name": "shop-modelsync-registry"}]
+    assert "imagePullSecrets" not in rendered().pod()["spec"]
 
 
 @pytest.mark.parametrize(

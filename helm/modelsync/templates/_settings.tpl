@@ -131,6 +131,12 @@ webhookSecret: webhook-secret
 {{- end }}
 {{- end -}}
 
+{{/* All addresses of a pod; those of IPv6 only where the Service may have one. */}}
+{{- define "modelsync.host" -}}
+{{- $service := .Values.service -}}
+{{- if or (has "IPv6" $service.ipFamilies) (hasSuffix "DualStack" $service.ipFamilyPolicy) -}}::{{- else -}}0.0.0.0{{- end -}}
+{{- end -}}
+
 {{/* A time such as 30s, 500ms or 2m in whole seconds, rounded up. */}}
 {{- define "modelsync.seconds" -}}
 {{- $text := . | toString | replace " " "" -}}

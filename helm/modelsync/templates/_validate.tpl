@@ -126,6 +126,12 @@
 {{- if and .Values.service.nodePort (eq .Values.service.type "ClusterIP") }}
 - service.nodePort is set, but service.type is ClusterIP
 {{- end }}
+{{- if and (gt (len .Values.service.ipFamilies) 1) (eq .Values.service.ipFamilyPolicy "SingleStack") }}
+- service.ipFamilies names two families, but service.ipFamilyPolicy is SingleStack
+{{- end }}
+{{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled }}
+- metrics.serviceMonitor and metrics.podMonitor are both enabled, so every pod would be scraped twice; enable one
+{{- end }}
 {{- $autoscaling := .Values.autoscaling -}}
 {{- if $autoscaling.enabled }}
 {{- if gt (int $autoscaling.minReplicas) (int $autoscaling.maxReplicas) }}
@@ -148,9 +154,40 @@
 {{- if and $given (lt $given $needed) }}
 - lifecycle.terminationGracePeriodSeconds is {{ $given }}, so requests in flight would be killed; {{ $needed }} at least (preStopSleepSeconds + MODELSYNC_DRAIN_TIMEOUT + 20), or 0
 {{- end }}
+{{- if and (has (toString .Values.lifecycle.maxSurge) (list "0" "0%")) (has (toString .Values.lifecycle.maxUnavailable) (list "0" "0%")) }}
+- lifecycle.maxSurge and lifecycle.maxUnavailable are both 0; no rollout could start
+{{- end }}
+{{- with .Values.image.credentials }}
+{{- if ne (empty .username) (empty .password) }}
+- image.credentials.username and image.credentials.password belong together, but only one is set
+{{- end }}
+{{- end }}
+{{- $elsewhere := include "modelsync.validate.podSpec" . | fromYaml }}
+{{- range $field := keys .Values.extraPodSpec | sortAlpha }}
+{{- if hasKey $elsewhere $field }}
+- extraPodSpec.{{ $field }}: {{ get $elsewhere $field }}
+{{- end }}
+{{- end }}
 {{- range $variable := .Values.extraEnv }}
 {{- if or (hasPrefix "MODELSYNC_" $variable.name) (has $variable.name (list "baseUrl" "gitPath" "usergit" "gitpassword")) }}
 - extraEnv sets {{ $variable.name }}, which has a value of its own
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The fields of a pod's spec that the chart writes, and what to set instead. */}}
+{{- define "modelsync.validate.podSpec" -}}
+{{- range $field := list "affinity" "hostAliases" "initContainers" "nodeSelector" "priorityClassName" "runtimeClassName" "tolerations" "topologySpreadConstraints" }}
+{{ $field }}: set {{ $field }}
+{{- end }}
+containers: set extraContainers
+imagePullSecrets: set image.pullSecrets
+securityContext: set podSecurityContext
+serviceAccountName: set serviceAccount.name
+serviceAccount: set serviceAccount.name
+terminationGracePeriodSeconds: set lifecycle.terminationGracePeriodSeconds
+volumes: set extraVolumes
+{{- range $field := list "automountServiceAccountToken" "enableServiceLinks" "restartPolicy" }}
+{{ $field }}: the chart decides it
 {{- end }}
 {{- end -}}
