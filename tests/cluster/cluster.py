@@ -138,11 +138,9 @@ class Cluster:
         with ExitStack() as stack:
             for place in self._layout.nodes:
                 inside = self._inside(place)
-                address = ["ip", "address", "{}", f"{METADATA}/32", "dev", "lo"]
-                subprocess.run([*inside, *(word.format("replace") for word in address)], check=True)
-                stack.callback(
-                    subprocess.run, [*inside, *(word.format("delete") for word in address)]
-                )
+                address, where = [*inside, "ip", "address"], [f"{METADATA}/32", "dev", "lo"]
+                subprocess.run([*address, "replace", *where], check=True)
+                stack.callback(subprocess.run, [*address, "delete", *where], check=False)
                 server = [sys.executable, "-m", "http.server", "--bind", METADATA, "80"]
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
                 process = stack.enter_context(
