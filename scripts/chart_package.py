@@ -1,7 +1,8 @@
-"""Packs the chart as it is published: `python -m scripts.chart_package --image IMAGE --source URL FOLDER`.
+"""Packs the chart as it is published.
 
-In the package the published image is the default of `image.repository`, and Chart.yaml says where chart,
-image and source are, as Artifact Hub shows it.
+`python -m scripts.chart_package --image IMAGE --source URL FOLDER`. In the package the published
+image is the default of `image.repository`, and Chart.yaml says where chart, image and source are,
+as Artifact Hub shows it.
 """
 
 from __future__ import annotations

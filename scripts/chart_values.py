@@ -31,8 +31,8 @@ class Value:
     sets: tuple[str, ...] = ()
     """Settings over which it decides."""
     kubernetes: str = ""
-    """The type and field of Kubernetes' API that it is, such as core.v1.PodSpec.affinity, or the type of which it holds
-    some fields, such as core.v1.PodSpec.
+    """The type and field of Kubernetes' API that it is, such as core.v1.PodSpec.affinity, or the
+    type of which it holds some fields, such as core.v1.PodSpec.
     """
     schema: dict[str, Any] = field(default_factory=dict)
     """What its JSON schema holds besides."""

@@ -98,9 +98,7 @@ def test_workflows_may_write_only_where_they_publish(name: str) -> None:
     """A workflow may read; a job that publishes says what it may write. Each job has an end."""
     assert WORKFLOWS[name]["permissions"] == {"contents": "read"}
     for job in WORKFLOWS[name]["jobs"].values():
-        publishes = {
-            kind for kind, level in job.get("permissions", {}).items() if level == "write"
-        }
+        publishes = {kind for kind, level in job.get("permissions", {}).items() if level == "write"}
         assert not publishes or name == "release"
         assert "timeout-minutes" in job or "uses" in job
 

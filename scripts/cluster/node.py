@@ -1,5 +1,5 @@
-"""A node: containerd, kubelet, kube-proxy and kube-router in namespaces of their own, so that nothing of it
-outlives it.
+"""A node: containerd, kubelet, kube-proxy and kube-router in namespaces of their own, so that
+nothing of it outlives it.
 """
 
 from __future__ import annotations

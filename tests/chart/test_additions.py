@@ -36,10 +36,11 @@ def test_fields_that_the_chart_writes_have_their_own_values(mode: str) -> None:
         "automountServiceAccountToken": True,
         "enableServiceLinks": True,
         "terminationGracePeriodSeconds": 5,
-        **dict.fromkeys(("affinity", "nodeSelector", "securityContext"), {}),
-        **dict.fromkeys(
-            ("hostAliases", "imagePullSecrets", "tolerations", "topologySpreadConstraints"), []
-        ),
+        **{name: {} for name in ("affinity", "nodeSelector", "securityContext")},
+        "hostAliases": [{"ip": "127.0.0.2"}],
+        "imagePullSecrets": [{"name": "a"}],
+        "tolerations": [{"key": "a"}],
+        "topologySpreadConstraints": [],
         "restartPolicy": "Never",
         "serviceAccountName": "a",
         "priorityClassName": "a",
@@ -47,7 +48,7 @@ def test_fields_that_the_chart_writes_have_their_own_values(mode: str) -> None:
     }
     said = refused({"extraPodSpec": {name: given[name] for name in written}})
     for name in written:
-        assert f"- extraPodSpec.{name}: " in said
+        assert f"- extraPodSpec.{name} is written by the chart; " in said
 
 
 def test_misspelt_fields_are_refused() -> None:

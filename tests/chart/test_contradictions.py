@@ -150,7 +150,10 @@ SSH = {"path": "git@git.example.com:models.git", "sshKey": "key", "knownHosts": 
             {"metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}},
             "metrics.serviceMonitor and metrics.podMonitor are both enabled",
         ),
-        ({"extraPodSpec": {"affinity": {}}}, "extraPodSpec.affinity: set affinity"),
+        (
+            {"extraPodSpec": {"affinity": {}}},
+            "extraPodSpec.affinity is written by the chart; set affinity",
+        ),
     ],
 )
 def test_contradictions_are_told(values: dict[str, Any], message: str) -> None:

@@ -11,12 +11,14 @@ import promql_parser
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from modelsync.api.app import create_app
 from scripts.chart_values import CHART
+from tests.api.serving import a_service
+from tests.api.test_compiled import COMPILED, with_compilations
 from tests.chart.rendering import NAMESPACE, Object, in_ci, rendered
 from tests.fixtures.git import GitServer
-from tests.fixtures.service import Service
-from tests.service.following import following
-from tests.waiting import setting, until
+from tests.service.following import following, push
+from tests.waiting import until
 
 ON = {"metrics": {"dashboard": {"enabled": True}}}
 DASHBOARD: dict[str, Any] = json.loads((CHART / "files" / "dashboard.json").read_text("utf-8"))
@@ -67,41 +69,39 @@ def grouped(expression: str, legend: str) -> set[str]:
     return {label.strip() for one in lists for label in one.split(",")} | set(shown)
 
 
-def exported(service: Service) -> dict[str, set[str]]:
-    """The labels of every metric on the page that Prometheus reads."""
+def exported(text: str) -> dict[str, set[str]]:
+    """The labels of every metric on a page that Prometheus reads."""
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(service.get("/metrics").text):
+    for family in text_string_to_metric_families(text):
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[str]]]:
-    """What a service exports that has answered and compiled, by a process of the model's own, and
-    whose repository is gone.
+def page(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """What a service exports that has answered by a process of the model's own, and whose
+    repository is gone; and a service with a compiled model.
     """
     folder = tmp_path_factory.mktemp("service")
-    wine = CHART.parents[1] / "models_serve" / "Wine"
-    files = {f"Wine/{one.relative_to(wine)}": one.read_bytes() for one in wine.rglob("*.*")}
-    env = {
-        "MODELSYNC_ISOLATION": "model",
-        "MODELSYNC_COMPILE": "auto",
-        "MODELSYNC_COMPILE_TIMEOUT": setting(60),
-    }
-    with GitServer(folder / "repository.git") as git:
-        git.push({**files, "Broken/etls.py": "import no_such_module"})
-        with following(folder, git, env=env) as service:
-            assert service.post("Wine").status_code in {200, 422}
-            git.path.rename(folder / "gone")
-            service.sync()
+    compiled = with_compilations(a_service(folder / "compiled"), Add=COMPILED)
+    metrics = create_app(compiled).test_client().get("/metrics").text
+    with (
+        GitServer(folder / "repository.git") as git,
+        following(folder, git, ready=False, MODELSYNC_ISOLATION="model") as service,
+    ):
+        push(git, 1, {"Broken/etls.py": "import no_such_module"})
+        service.sync()
+        until(lambda: service.post("Model").status_code == 200, 60)
+        git.path.rename(folder / "gone")
+        service.sync()
 
-            def complete() -> dict[str, set[str]] | None:
-                found = exported(service)
-                whole = {"modelsync_sync_failures_total", "modelsync_model_compiled_speedup"}
-                return found if whole <= found.keys() else None
+        def failed() -> str:
+            text = service.get("/metrics").text
+            return text if "modelsync_sync_failures_total{" in text else ""
 
-            yield until(complete, 60, "a sync that fails, and a compiled model")
+        found = exported(until(failed, 60, "a sync that fails"))
+    return exported(metrics) | found
 
 
 def test_panels_ask_for_what_is_there(page: dict[str, set[str]]) -> None:

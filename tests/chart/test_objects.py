@@ -355,7 +355,7 @@ def test_address_families() -> None:
         for component in ("server", "rollout"):
             assert objects.environment(component)["MODELSYNC_HOST"] == "::"
     objects = rendered({"service": {"ipFamilies": ["IPv4"]}})
-    assert objects.environment()["MODELSYNC_HOST"] == "0.0.0.0"  # noqa: S104 - compared, not bound
+    assert objects.environment()["MODELSYNC_HOST"] == "0.0.0.0"
 
 
 def test_a_pod_monitor_in_place_of_a_service_monitor() -> None:

@@ -123,7 +123,10 @@ def test_credentials_of_the_registry(image: dict[str, Any], registry: str) -> No
     auth = base64.b64encode(b"puller:p:a/s").decode()
     assert found == {"auths": {registry: {**login, "auth": auth}}}
     for _, pod in objects.pods():
-        assert pod["spec"]["imagePullSecrets"] == [{"name": "mine"}, {"name": "shop-modelsync-registry"}]
+        assert pod["spec"]["imagePullSecrets"] == [
+            {"name": "mine"},
+            {"name": "shop-modelsync-registry"},
+        ]
     assert "imagePullSecrets" not in rendered().pod()["spec"]
 
 

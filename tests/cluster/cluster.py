@@ -127,7 +127,7 @@ class Cluster:
 
     @property
     def enforces_policies(self) -> bool:
-        """Whether an agent of ours enforces network policies, and `metadata_service` can be used."""
+        """Whether our agent enforces network policies, and `metadata_service` can be used."""
         return self._description.kind == "own"
 
     @contextmanager

@@ -26,7 +26,7 @@ REACHES = (
 
 
 def reaches(namespace: Namespace, pod: str, host: str, port: int) -> bool:
-    """Whether a pod, such as `deployment/name`, can connect; `host` may be a name in the cluster."""
+    """Whether a pod, such as `deployment/name`, can connect to an address."""
     found = namespace.kubectl("exec", pod, "--", "python", "-c", REACHES, host, str(port))
     return found.strip() == "0"
 
@@ -50,7 +50,7 @@ def test_a_pod_reaches_what_it_needs_and_nothing_else(
     values: dict[str, Any] = {
         "git": {"path": git.url, "protocols": "http"},
         "sync": {"schedule": "off"},
-        # nginx is on the nodes' own network; the second is what somebody writes who wants "port 80".
+        # nginx is on the nodes' own network; `egress` is what somebody writes who wants "port 80".
         "networkPolicy": {"enabled": True, "from": nodes, "egress": [{"ports": [{"port": 80}]}]},
         **ingress(host),
     }

@@ -165,7 +165,7 @@
 {{- $elsewhere := include "modelsync.validate.podSpec" . | fromYaml }}
 {{- range $field := keys .Values.extraPodSpec | sortAlpha }}
 {{- if hasKey $elsewhere $field }}
-- extraPodSpec.{{ $field }}: {{ get $elsewhere $field }}
+- extraPodSpec.{{ $field }} is written by the chart; {{ get $elsewhere $field }}
 {{- end }}
 {{- end }}
 {{- range $variable := .Values.extraEnv }}
@@ -188,6 +188,6 @@ serviceAccount: set serviceAccount.name
 terminationGracePeriodSeconds: set lifecycle.terminationGracePeriodSeconds
 volumes: set extraVolumes
 {{- range $field := list "automountServiceAccountToken" "enableServiceLinks" "restartPolicy" }}
-{{ $field }}: the chart decides it
+{{ $field }}: it cannot be changed
 {{- end }}
 {{- end -}}
