@@ -139,7 +139,7 @@ def test_wheels_are_for_every_python() -> None:
     """A compiled wheel is for one Python and one architecture; all that we run on have theirs."""
     matrix = RELEASE["compiled"]["strategy"]["matrix"]
     assert matrix["python"] == WORKFLOW["test"]["strategy"]["matrix"]["python"]
-    assert any("arm" in runner for runner in matrix["on"])
+    assert any("arm" in runner for runner in matrix["runner"])
     publish = actions(RELEASE["publish"])
     assert publish["actions/attest-build-provenance"] == {"subject-path": "dist/*"}
 
