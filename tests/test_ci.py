@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-WORKFLOWS: dict[str, dict[str, Any]] = {
+WORKFLOWS: dict[str, dict[Any, Any]] = {
     path.stem: yaml.safe_load(path.read_text("utf-8"))
     for path in (ROOT / ".github" / "workflows").glob("*.yml")
 }
