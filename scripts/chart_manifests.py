@@ -47,6 +47,7 @@ COMPONENTS: dict[str, dict[str, Any]] = {
             "dashboard": {"enabled": True},
         }
     },
+    "canary": {"canary": {"enabled": True}},
     "training": {
         "training": {
             **BASE["training"],
@@ -58,11 +59,23 @@ COMPONENTS: dict[str, dict[str, Any]] = {
 }
 PATCHES: dict[str, list[dict[str, Any]]] = {
     "autoscaling": [
-        {"target": {"kind": "Deployment"}, "patch": "- {op: remove, path: /spec/replicas}\n"}
+        {
+            "target": {"kind": "Deployment", "name": "modelsync"},
+            "patch": "- {op: remove, path: /spec/replicas}\n",
+        }
+    ],
+    "canary": [
+        {
+            "target": {"kind": "Role", "name": "modelsync-rollout"},
+            "patch": "- {op: add, path: /rules/0/resourceNames/-, value: modelsync-canary}\n"
+            "- {op: add, path: /rules/1/resourceNames/-, value: modelsync-canary-rollout}\n",
+        }
     ],
 }
 CHANGED = {"training": ("MODELSYNC_JOBS", "MODELSYNC_JOB_TEMPLATE")}
 """The settings that a component changes."""
+GIVEN = {"canary": ["MODELSYNC_CANARY_REF=candidate"]}
+"""Settings that the chart gives to the rollouts alone; here they are all pods', as all others."""
 SETTINGS = "configmap.yaml"
 """The settings' ConfigMap, which kustomize makes, so that its name follows from its content."""
 NAME = "modelsync-settings"
@@ -102,9 +115,9 @@ def files() -> dict[Path, str]:
         listed = _kustomization("Component", "v1alpha1", added)
         if component in PATCHES:
             listed["patches"] = PATCHES[component]
-        if names := CHANGED.get(component):
-            given = all_of_it[SETTINGS]["data"]
-            literals = [f"{name}={given[name]}" for name in names]
+        given = all_of_it[SETTINGS]["data"]
+        literals = [f"{name}={given[name]}" for name in CHANGED.get(component, ())]
+        if literals := literals + GIVEN.get(component, []):
             listed["configMapGenerator"] = [
                 {"name": NAME, "behavior": "merge", "literals": literals}
             ]

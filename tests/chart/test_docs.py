@@ -53,6 +53,8 @@ def test_examples_render() -> None:
     """Each example of values is accepted, those of Argo CD and Flux too."""
     assert len(BLOCKS) >= 5
     for block in BLOCKS:
+        if "rules" in block:  # of prometheus-adapter
+            continue
         match block.get("kind"):
             case None:
                 values = block
@@ -63,6 +65,19 @@ def test_examples_render() -> None:
             case _:
                 continue
         assert rendered({**FOLLOWING, **values}).all
+
+
+def test_queries_ask_for_what_is_exported() -> None:
+    """Each metric of ours in the docs and in the values is one of `/metrics`."""
+    source = (ROOT / "modelsync" / "api" / "metrics.py").read_text("utf-8")
+    families = set(re.findall(r'"(modelsync_[a-z_]+)"', source))
+    named = set(re.findall(r"\b(modelsync_[a-z_]+)(?=[{\[`])", DOCS))
+    assert "modelsync_request_duration_seconds_sum" in named
+    made = {
+        rule["name"]["as"] for block in BLOCKS for rule in block.get("rules", {}).get("custom", ())
+    }
+    for name in named - made:
+        assert name.removesuffix("_sum").removesuffix("_total") in families, name
 
 
 def test_commands_name_what_the_chart_makes() -> None:
@@ -82,9 +97,9 @@ def test_every_event_is_explained() -> None:
     source = "".join(
         path.read_text("utf-8") for path in (ROOT / "modelsync" / "rollout").glob("*.py")
     )
-    written = set(re.findall(r'"(Rollout[A-Z]\w+)"', source))
+    written = set(re.findall(r'"((?:Rollout|Canary)[A-Z]\w+)"', source))
     assert len(written) >= 5
-    assert set(re.findall(r"^\| `(Rollout\w+)`", DOCS, re.MULTILINE)) == written
+    assert set(re.findall(r"^\| `((?:Rollout|Canary)\w+)`", DOCS, re.MULTILINE)) == written
 
 
 def test_the_components_are_there() -> None:

@@ -76,11 +76,17 @@ def test_nothing_needs_to_be_set() -> None:
 
 
 def test_a_repository_is_followed_by_rollouts() -> None:
-    """With nothing but git.path there is the CronJob, what it may do, and where it remembers."""
+    """With nothing but git.path there is the CronJob, what it may do, and where it remembers; and
+    the follower.
+    """
     added = set(rendered(FOLLOWING).names) - set(rendered().names)
     assert added == {
-        f"{kind}/shop-modelsync-rollout"
-        for kind in ("ConfigMap", "CronJob", "Role", "RoleBinding", "ServiceAccount")
+        *(
+            f"{kind}/shop-modelsync-rollout"
+            for kind in ("ConfigMap", "CronJob", "Role", "RoleBinding", "ServiceAccount")
+        ),
+        "Deployment/shop-modelsync-follower",
+        "Service/shop-modelsync-follower",
     }
 
 
@@ -392,7 +398,7 @@ def test_network_policy_lets_our_own_in() -> None:
     first, second = objects.one("NetworkPolicy")["spec"]["ingress"][0]["from"]
     assert first == peer
     labels = {component: pod["metadata"]["labels"] for component, pod in objects.pods()}
-    assert selected(second["podSelector"], labels) == ["rollout", "test"]
+    assert selected(second["podSelector"], labels) == ["follower", "rollout", "test"]
 
 
 def test_cache_claim() -> None:
@@ -400,7 +406,7 @@ def test_cache_claim() -> None:
     objects = rendered({**FOLLOWING, "cache": {"enabled": True, "storageClass": "nfs"}})
     claim = objects.one("PersistentVolumeClaim", "-cache")
     assert claim["spec"]["storageClassName"] == "nfs"
-    for component in ("server", "rollout"):
+    for component in ("server", "rollout", "follower"):
         assert {
             "name": "cache",
             "persistentVolumeClaim": {"claimName": "shop-modelsync-cache"},

@@ -61,6 +61,7 @@ def test_secrets_are_nowhere_else() -> None:
         values["artifacts"]["secretKey"],
         values["training"]["data"]["url"],
         values["image"]["credentials"]["password"],
+        values["auth"]["webhookSecret"],
     ]
     texts += [
         token
@@ -82,6 +83,7 @@ def test_secrets_come_as_files() -> None:
         "predict-tokens": "predict-token-of-the-tests,another-predict-token",
         "train-tokens": "train-token-of-the-tests",
         "admin-tokens": "admin-token-of-the-tests",
+        "webhook-secret": "webhook-secret-of-the-tests",
     }
     assert decoded(objects.one("Secret", "-git")) == {"password": "git-password-of-the-tests"}
     assert decoded(objects.one("Secret", "-store")) == {
@@ -96,6 +98,17 @@ def test_secrets_come_as_files() -> None:
         "MODELSYNC_PREDICT_TOKENS_FILE": ("everything-auth", "predict-tokens"),
         "MODELSYNC_TRAIN_TOKENS_FILE": ("everything-auth", "train-tokens"),
         "MODELSYNC_ADMIN_TOKENS_FILE": ("everything-auth", "admin-tokens"),
+    }
+
+
+def test_the_follower_gets_the_secrets_that_it_needs() -> None:
+    """Those of the rollout, the tokens, and alone that of the webhooks."""
+    found = set(files(rendered(in_ci("full")), "follower"))
+    assert found == {
+        *(f"MODELSYNC_{name}_TOKENS_FILE" for name in ("PREDICT", "TRAIN", "ADMIN")),
+        "MODELSYNC_DATABASE_URL_FILE",
+        "MODELSYNC_GIT_PASSWORD_FILE",
+        "MODELSYNC_WEBHOOK_SECRET_FILE",
     }
 
 
@@ -142,7 +155,7 @@ def test_credentials_of_the_registry(image: dict[str, Any], registry: str) -> No
     ],
 )
 def test_each_pod_gets_the_secrets_that_it_needs(component: str, settings: set[str]) -> None:
-    """No pod but those that serve has a token of the service."""
+    """No pod but those that serve, and the follower, has a token of the service."""
     objects = rendered(in_ci("full"))
     assert set(files(objects, component)) == settings
     assert "auth" not in {one["name"] for one in objects.pod(component)["spec"]["volumes"]}

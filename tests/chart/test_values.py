@@ -109,6 +109,19 @@ SAMPLES: dict[str, list[Any]] = {
         "./a",
         "a..b",
     ],
+    "service_url": [
+        "",
+        "http://modelsync-canary",
+        "https://[::1]:8443/prefix/",
+        "http://10.0.0.7:8080",
+        "modelsync-canary",
+        "ftp://modelsync-canary",
+        "http://",
+        "http://:80",
+        "http://user:password@host",
+        "http://host?query",
+        "http://host/a b",
+    ],
     "name": ["modelsync", "a-b.c", "A", "-a", "a_b"],
 }
 

@@ -42,6 +42,49 @@ tolerations:
 {{- end }}
 {{- end -}}
 
+{{/*
+Fields of a pod's spec that keep the pods of a component apart; of a dict: `root`, the root context, and `component`. Pods
+of another revision do not count: they end when these are ready.
+*/}}
+{{- define "modelsync.spread" -}}
+{{- $labels := merge (dict "app.kubernetes.io/component" .component) (include "modelsync.selectorLabels" .root | fromYaml) -}}
+{{- $peers := dict "labelSelector" (dict "matchLabels" $labels) "matchLabelKeys" (list "pod-template-hash") -}}
+{{- $affinity := deepCopy (.root.Values.affinity | default dict) -}}
+{{- $apart := $affinity.podAntiAffinity | default dict -}}
+{{- $terms := $apart.requiredDuringSchedulingIgnoredDuringExecution | default list -}}
+{{- range $apart.preferredDuringSchedulingIgnoredDuringExecution -}}
+{{- $terms = append $terms .podAffinityTerm -}}
+{{- end -}}
+{{- range $terms -}}
+{{- if not (hasKey . "labelSelector") -}}{{- $_ := merge . $peers -}}{{- end -}}
+{{- end -}}
+{{- with $affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- range . }}
+  - {{- ternary . (merge (deepCopy .) $peers) (hasKey . "labelSelector") | toYaml | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/*
+The containers beside one that loads models but does not serve: what a model needs when it is served, it needs in its check
+and its fits too. Containers beside a server become sidecars here, which end with the pod's own container.
+*/}}
+{{- define "modelsync.companions" -}}
+{{- $sidecars := list -}}
+{{- range .Values.extraContainers -}}
+{{- $sidecars = append $sidecars (merge (dict "restartPolicy" "Always") .) -}}
+{{- end -}}
+{{- with concat (.Values.initContainers | default list) $sidecars }}
+initContainers:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/* Fields of a container. */}}
 {{- define "modelsync.container" -}}
 image: {{ include "modelsync.image" . }}

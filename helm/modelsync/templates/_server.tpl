@@ -6,7 +6,7 @@ remember the good commit; `env`: variables that only these pods have, a list, or
 {{- define "modelsync.server.pod" -}}
 {{- with .root -}}
 {{- $mode := include "modelsync.mode" . -}}
-{{- $auth := include "modelsync.auth.files" . | fromYaml -}}
+{{- $auth := include "modelsync.auth.podFiles" . | fromYaml -}}
 {{- $store := include "modelsync.store.files" . | fromYaml -}}
 metadata:
   labels:
@@ -27,17 +27,7 @@ spec:
   {{- with .Values.priorityClassName }}
   priorityClassName: {{ . }}
   {{- end }}
-  {{- with .Values.affinity }}
-  affinity:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with .Values.topologySpreadConstraints }}
-  topologySpreadConstraints:
-    {{- range $constraint := . }}
-    {{- $selector := dict "matchLabels" (merge (dict "app.kubernetes.io/component" $.component) (include "modelsync.selectorLabels" $.root | fromYaml)) }}
-    - {{- merge (deepCopy $constraint) (dict "labelSelector" $selector "matchLabelKeys" (list "pod-template-hash")) | toYaml | nindent 6 }}
-    {{- end }}
-  {{- end }}
+  {{- include "modelsync.spread" (dict "root" . "component" $.component) | nindent 2 }}
   {{- with .Values.initContainers }}
   initContainers:
     {{- toYaml . | nindent 4 }}
@@ -54,8 +44,9 @@ spec:
         {{- include "modelsync.envFrom" . | nindent 8 }}
       env:
         {{- if not .Values.settings.MODELSYNC_WORKERS }}
-        {{- $kind := ternary "limits" "requests" (hasKey (.Values.resources.limits | default dict) "cpu") }}
-        {{- if hasKey (get .Values.resources $kind | default dict) "cpu" }}
+        {{- $resources := .Values.resources | default dict }}
+        {{- $kind := ternary "limits" "requests" (hasKey ($resources.limits | default dict) "cpu") }}
+        {{- if hasKey (get $resources $kind | default dict) "cpu" }}
         # The service would count the node's processors.
         - name: MODELSYNC_WORKERS
           valueFrom:
@@ -66,7 +57,10 @@ spec:
         {{- end }}
         {{- end }}
         {{- if eq $mode "rollout" }}
-        # Set by `modelsync rollout`; without the annotation the ref's tip is served.
+        # No commit but the pinned one is served, so that no two pods ever serve two: without one a pod waits, unready.
+        - name: MODELSYNC_GIT_PINNED
+          value: "true"
+        # Set by `modelsync rollout`.
         - name: MODELSYNC_GIT_REVISION
           valueFrom:
             fieldRef:
@@ -83,10 +77,12 @@ spec:
         {{- toYaml . | nindent 8 }}
         {{- end }}
         {{- include "modelsync.env" . | nindent 8 }}
+      {{- with .Values.lifecycle.preStopSleepSeconds }}
       lifecycle:
         preStop:
           sleep:
-            seconds: {{ .Values.lifecycle.preStopSleepSeconds }}
+            seconds: {{ . }}
+      {{- end }}
       startupProbe:
         httpGet: {path: /livez, port: http}
         {{- toYaml .Values.probes.startup | nindent 8 }}
@@ -133,14 +129,7 @@ spec:
     {{- include "modelsync.data.volume" . | nindent 4 }}
     {{- end }}
     {{- if $auth }}
-    - name: auth
-      secret:
-        secretName: {{ include "modelsync.auth.secret" . }}
-        defaultMode: 0440
-        items:
-          {{- range $file := values $auth | uniq | sortAlpha }}
-          - {key: {{ $file }}, path: {{ $file }}}
-          {{- end }}
+    {{- include "modelsync.auth.volume" (dict "root" $.root "files" $auth) | nindent 4 }}
     {{- end }}
 {{- end }}
 {{- end -}}

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from modelsync import settings
-from modelsync.processes.listener import address, listening
+from modelsync.server.listener import address, listening
 from tests.fixtures.service import answers, serving, write_model
 
 both = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this system has no IPv6")
