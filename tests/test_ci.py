@@ -50,6 +50,21 @@ def test_the_workflow_runs_every_step() -> None:
     assert named | set(WORKFLOW["system"]["strategy"]["matrix"]["step"]) == STEPS
 
 
+def test_what_selects_is_read() -> None:
+    """Each setting by which .ci/run runs less of a suite is one that the tests or the Makefile
+    read, and its step is one that there is.
+    """
+    chosen = re.findall(
+        r"^ +selection (\w+) (\w+) ", (ROOT / ".ci" / "run").read_text("utf-8"), re.M
+    )
+    assert len(chosen) > 3
+    readers = [ROOT / "Makefile", *(ROOT / "tests").glob("*/test_*.py")]
+    texts = [file.read_text("utf-8") for file in readers]
+    for step, setting in chosen:
+        assert step in STEPS
+        assert any(setting in text for text in texts), setting
+
+
 def test_the_workflow_tests_every_python() -> None:
     """The matrix is what pyproject.toml says that we run on."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

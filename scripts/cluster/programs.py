@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 # Some programs are called like their folder, others only like the cluster calls them.
 _MAINS = {
-    "coredns": "github.com/coredns/coredns",
+    "coredns": "modelsync.dev/cluster/coredns",
     "etcd": "go.etcd.io/etcd/server/v3",
     "helm3": "helm.sh/helm/v3/cmd/helm",
     "helm4": "helm.sh/helm/v4/cmd/helm",
