@@ -138,10 +138,6 @@ SSH = {"path": "git@git.example.com:models.git", "sshKey": "key", "knownHosts": 
             "lifecycle.progressDeadlineSeconds, 300",
         ),
         (
-            {"lifecycle": {"maxSurge": "0%"}},
-            "lifecycle.maxSurge is 0%, so no rollout could begin",
-        ),
-        (
             {"metrics": {"serviceMonitor": {"enabled": True, "scrapeTimeout": "1m"}}},
             "metrics.serviceMonitor.scrapeTimeout is over metrics.serviceMonitor.interval",
         ),

@@ -68,7 +68,7 @@ def test_secrets_are_nowhere_else() -> None:
         for name in ("predictTokens", "trainTokens", "adminTokens")
         for token in values["auth"][name]
     ]
-    assert len(texts) == 10
+    assert len(texts) == 11
     for text in texts:
         assert text not in others
         assert base64.b64encode(text.encode()).decode() not in others
