@@ -24,14 +24,15 @@ from modelsync.processes.generation import Generation, NotReady, end_strangers
 from modelsync.processes.hang_up import HangUp
 from modelsync.processes.late_compiler import LateCompiler
 from modelsync.processes.launcher import Launcher, not_loaded
-from modelsync.processes.listener import listening
 from modelsync.processes.replacement import Replacement
+from modelsync.processes.shadow import keep_shadow
 from modelsync.processes.swap_record import SwapRecord
 from modelsync.processes.sync_loop import SyncLoop
 from modelsync.processes.tasks import cancel, start_task
 from modelsync.processes.training import TrainerProcess, check_schedule
 from modelsync.releases import owners
 from modelsync.releases.store import Release, Releases
+from modelsync.server.listener import address, listening
 from modelsync.settings import Settings
 from modelsync.sync import sources
 from modelsync.sync.schedule import Schedule
@@ -128,12 +129,13 @@ class Supervisor:
         totals.retire(counters.folder(self.settings.state.home))
         # A restart gives every model another chance.
         circuit_breaker.memory_file(self.settings.state.home).unlink(missing_ok=True)
-        host, port = self._listener.getsockname()[:2]
-        log.info("listening at http://%s:%d/%s", host, port, self.settings.server.base_url)
+        url = f"http://{address(self._listener)}/{self.settings.server.base_url}"
+        log.info("listening at %s", url)
         await self._first_generation()
         following = loop.create_task(self._sync_loop.run())
         for work in (end_strangers(self._children), self._replacement.run(), self._late.run()):
             start_task(self._keepers, work)
+        start_task(self._keepers, keep_shadow(self.settings, self._children))
         training = loop.create_task(self._trainer.run())
         await self._stopping.wait()
         patience = self.settings.server.drain_timeout
@@ -284,9 +286,7 @@ class Supervisor:
             await self._start(self.current.release)
 
     async def _restart_when_dead(self, generation: Generation) -> None:
-        """Restart a generation that dies; clients wait in the backlog of the
-        supervisor's socket.
-        """
+        """Restart a generation that dies; clients wait in the backlog of its socket."""
         await generation.process.wait()
         self._children.forget(generation.process.pid)
         failures = 0

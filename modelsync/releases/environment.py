@@ -21,6 +21,7 @@ def environment_of(settings: Settings, view: str) -> str:
         git.lfs,
         git.lfs_size,
         git.lfs_url,
+        git.models,
         settings.compile.mode,
         settings.compile.tolerance,
     )

@@ -28,7 +28,11 @@ DEPARTS = {
 }
 """Settings whose default in the chart is another one, and why."""
 
-OPEN = {"global": "Helm's own", "test.variables": "whatever the model takes"}
+OPEN = {
+    "global": "Helm's own",
+    "test.variables": "whatever the model takes",
+    "extraObjects.items.anyOf": "objects of any kind",
+}
 """Values that hold names which nobody can know."""
 
 
@@ -104,6 +108,19 @@ SAMPLES: dict[str, list[Any]] = {
         "a//b",
         "./a",
         "a..b",
+    ],
+    "service_url": [
+        "",
+        "http://modelsync-canary",
+        "https://[::1]:8443/prefix/",
+        "http://10.0.0.7:8080",
+        "modelsync-canary",
+        "ftp://modelsync-canary",
+        "http://",
+        "http://:80",
+        "http://user:password@host",
+        "http://host?query",
+        "http://host/a b",
     ],
     "name": ["modelsync", "a-b.c", "A", "-a", "a_b"],
 }
