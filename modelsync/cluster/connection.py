@@ -1,8 +1,8 @@
 """The way to the API server: from inside a pod by its service account, else by a KUBECONFIG.
 
 The only module that knows the Kubernetes client, and only for a KUBECONFIG, which may name a
-program or a provider that logs in. Its hundreds of models take seconds to import and much memory,
-which a pod that rolls out does not have to spare.
+program or a provider that logs in. Its hundreds of models take a second of a processor to import,
+three times as long as all else that a run needs, and as much memory as that.
 """
 
 from __future__ import annotations

@@ -131,8 +131,11 @@ class Supervisor:
         circuit_breaker.memory_file(self.settings.state.home).unlink(missing_ok=True)
         url = f"http://{address(self._listener)}/{self.settings.server.base_url}"
         log.info("listening at %s", url)
-        await self._first_generation()
-        following = loop.create_task(self._sync_loop.run())
+        release = self._current_release()
+        # A generation without a release serves nobody: the first update runs beside its start.
+        following = None if release else loop.create_task(self._sync_loop.run())
+        await self._first_generation(release)
+        following = following or loop.create_task(self._sync_loop.run())
         for work in (end_strangers(self._children), self._replacement.run(), self._late.run()):
             start_task(self._keepers, work)
         start_task(self._keepers, keep_shadow(self.settings, self._children))
@@ -178,13 +181,10 @@ class Supervisor:
 
     # --- generations ------------------------------------------------------------------------------
 
-    async def _first_generation(self) -> None:
-        """Start the release that was served last, at once.
-
-        Without such a release, or if it does not start, a generation without one answers the
-        probes.
+    async def _first_generation(self, release: Release | None) -> None:
+        """Start the release that was served last, at once; without one, or if it does not start, a
+        generation that answers the probes.
         """
-        release = self._current_release()
         if not release and (other := self.releases.current()):
             log.warning(
                 "%s comes from another source than the settings name: waiting for its first sync",

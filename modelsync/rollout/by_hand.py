@@ -1,5 +1,5 @@
-"""What a person asks of a rollout: try a commit again, pin one, promote or drop the canary's, say how
-far it is.
+"""What a person asks of a rollout: try a commit again, pin one, promote or drop the canary's, say
+how far it is.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def _pinned(run: RolloutRun, name: str, revision: Revision) -> bool:
 
 
 def status(settings: Settings) -> dict[str, Any]:
-    """How far it is, as `report.describe` says, with that of a canary as member `canary`. Nothing is
-    changed.
+    """How far it is, as `report.describe` says, with that of a canary as member `canary`. Nothing
+    is changed.
 
     Raises SettingsError, ClusterUnreachable.
     """
@@ -89,6 +89,7 @@ def status(settings: Settings) -> dict[str, Any]:
 
 
 def _status(run: RolloutRun) -> dict[str, Any]:
+    """How far one Deployment is."""
     problem = ""
     try:
         run.resolve()

@@ -12,12 +12,12 @@ from typing import Any
 import requests
 
 from modelsync.rollout import counts
-from modelsync.rollout.canary_rule import Trial
+from modelsync.rollout.canary_rule import CanaryTrial
 from modelsync.rollout.counts import Counts
 from modelsync.rollout.pods import PROBE_TIMEOUT, is_ready, url
 
 MOST_PODS = 20
-"""Pods of one side that are asked: enough to judge by, and the counts of which a ConfigMap holds."""
+"""Pods of one side that are asked: enough to judge by, and few enough for a ConfigMap."""
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +44,10 @@ class Snapshot:
     def __str__(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
 
-    def until(self, later: Snapshot) -> Trial:
+    def until(self, later: Snapshot) -> CanaryTrial:
         """What was counted between two snapshots."""
         seconds = datetime.fromisoformat(later.since) - datetime.fromisoformat(self.since)
-        return Trial(
+        return CanaryTrial(
             seconds.total_seconds(),
             _between(self.canary, later.canary),
             _between(self.stable, later.stable),

@@ -14,7 +14,7 @@ ALL = "all models"
 """What the sum over the models is called."""
 
 SHORTEST = 0.01
-"""Seconds of the 99th percentile, under which a difference is as likely one of nodes as of commits."""
+"""Seconds of the 99th percentile under which a difference may as well be one of the nodes."""
 
 
 class Judgement(NamedTuple):
@@ -25,7 +25,7 @@ class Judgement(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class CanaryTrial:
     """What was counted since a commit became ready in every pod of the canary, `seconds` ago.
 
     `canary` and `stable` hold the counts of each side's pods by model. The stable pods' also hold
@@ -37,12 +37,12 @@ class Trial:
     stable: Counts
 
 
-def judge(trial: Trial, limits: Canary) -> Judgement:
+def judge(trial: CanaryTrial, limits: Canary) -> Judgement:
     """Judge a commit by each of its models, and by all of them together.
 
-    A share is one of `limits.requests` at least, as if the requests that are missing had gone well:
-    so a commit that fails from the start is dropped soon, and one whose second request fails is
-    not. A model with fewer requests than that is judged by its failures and differences alone.
+    A share is one of the least number of requests, as if those that are missing had gone well: so a
+    commit that fails from the start is dropped soon, and one whose second request fails is not. A
+    model with fewer requests than that is judged by its failures and differences alone.
     """
     sides = {
         **{name: (one, trial.stable.get(name, {})) for name, one in trial.canary.items()},

@@ -9,8 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from prometheus_client.parser import text_string_to_metric_families
-
 Counts = Mapping[str, Mapping[str, float]]
 """By model: `requests`, `failures`, `equal`, `different`, and `le:<seconds>` for each bucket of the
 durations, which holds all requests that took no longer.
@@ -21,7 +19,7 @@ _SAMPLES = {
     "modelsync_request_failures_total": "failures",
 }
 _COMPARED = {"equal": "equal", "different": "different", "failed": "different"}
-"""By result of a mirrored request: no answer is a different one. Those that were dropped are none."""
+"""By result of a mirrored request: no answer is a different one; one never sent is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +54,8 @@ class ModelCounts:
         return self.counts.get("equal", 0.0) + self.different
 
     def quantile(self, share: float) -> float:
-        """Seconds within which this share of the requests was answered, as `histogram_quantile` of
-        PromQL has it: linear within a bucket, and at most the largest finite bound. 0 without any.
+        """Seconds within which this share of the requests was answered, as Prometheus
+        estimates it: linear within a bucket, and at most the largest finite bound. 0 without any.
         """
         buckets = sorted(
             (float(name[3:]), number)
@@ -79,6 +77,8 @@ class ModelCounts:
 
 def read(text: str) -> Counts:
     """The counts in the text of a pod's `/metrics`. Raises ValueError if it is none."""
+    from prometheus_client.parser import text_string_to_metric_families  # only a rule needs it
+
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for family in text_string_to_metric_families(text):
         for name, labels, number, *_ in family.samples:

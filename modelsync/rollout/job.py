@@ -85,13 +85,14 @@ class RolloutRun:
         """
         self.repository.resolve_patiently()
         self.apply_tags()
-        refreshed = time.monotonic()
+        refreshed, pin = time.monotonic(), self.tip
         while True:
             if not self._deadline.remaining():
                 raise ClusterUnreachable(
-                    f"{self.tip[:12]} is still on its way to the pods; the next run continues"
+                    f"{pin[:12]} is still on its way to the pods; the next run continues"
                 )
             look = self.look()
+            pin = look.seen.pin.commit or self.tip
             if look.step is Step.REST:
                 self.steps.announcer.log(self.why_resting(look), look, result="resting")
                 return self.steps.code

@@ -156,14 +156,13 @@ def test_names(release: str, values: dict[str, Any], name: str) -> None:
 
 def test_traffic_reaches_only_the_pods_that_serve() -> None:
     """Service, budget, policy and monitor select the Deployment's pods, and neither the rollout's
-    nor the test's.
+    nor the test's; the policy is the canary's too.
     """
     objects = rendered(in_ci("full"))
     labels = {component: pod["metadata"]["labels"] for component, pod in objects.pods()}
     selectors = [
         objects.one("Service")["spec"]["selector"],
         objects.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
-        objects.one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
         objects.one("Deployment")["spec"]["selector"]["matchLabels"],
         *(
             one["labelSelector"]["matchLabels"]
@@ -174,6 +173,8 @@ def test_traffic_reaches_only_the_pods_that_serve() -> None:
         assert [name for name, found in labels.items() if selector.items() <= found.items()] == [
             "server"
         ]
+    policy = objects.one("NetworkPolicy")["spec"]
+    assert selected(policy["podSelector"], labels) == ["canary", "server"]
     monitor = objects.one("ServiceMonitor")["spec"]
     service = objects.one("Service")
     assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()

@@ -19,6 +19,7 @@ def release(name: str, models: list[str], **more: Any) -> Objects:
         "git": {**FOLLOWING["git"], "models": models},
         "ingress": {"enabled": True, "hosts": [HOST]},
         "gateway": GATEWAY,
+        "rollout": {"follower": {"enabled": False}},  # which has a path of its own
     }
     return rendered(values | more, release=name)
 
@@ -79,6 +80,17 @@ def test_the_route_goes_by_segments() -> None:
     assert [one["name"] for one in rule["backendRefs"]] == ["heavy-modelsync"]
     (rule,) = release("rest", ["-Price"]).one("HTTPRoute")["spec"]["rules"]
     assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/models"}}]
+
+
+def test_one_follower_is_asked_from_outside() -> None:
+    """That of the release which answers for all that no other one names; the others look by
+    themselves.
+    """
+    following = {"rollout": {"follower": {"enabled": True}}}
+    rest = release("rest", ["-Price"], **following)
+    assert ("/models/sync", "Exact", "rest-modelsync-follower") in paths(rest)
+    heavy = release("heavy", ["Price"], **following)
+    assert [path for path, _, _ in paths(heavy)] == ["/models/Price", "/models/Price/"]
 
 
 def test_models_at_the_root_of_a_host() -> None:

@@ -153,6 +153,11 @@ def test_every_parser_has_a_schema() -> None:
         ("MODELSYNC_ON_BROKEN_MODEL", ["previous", "drop", "reject"], ["ignore", ""]),
         ("MODELSYNC_LOG_LEVEL", ["debug"], ["trace"]),
         (
+            "MODELSYNC_GIT_MODELS",
+            ["", "Churn", "Churn, Price", "-Churn,-a_b"],
+            ["Ch*", "Churn,-Price", "a b", "-", 1],
+        ),
+        (
             "MODELSYNC_ALIASES",
             ["", "/=Iris:predict", "/train=Iris:train", "/a/b=Iris:predict, /c=Iris:status"],
             ["train=Iris:train", "/train=Iris", "/train=Iris:fit", "/train", 1],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Candidate:
     def __init__(self) -> None:
         self.mode = "good"
         self.seen: list[dict[str, str]] = []
+        self.clients: list[socket.socket] = []
         self.ending = threading.Event()
         self._server: ThreadingHTTPServer | None = None
         self.port = 0
@@ -49,6 +51,10 @@ class Candidate:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                candidate.clients.append(self.connection)
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
@@ -70,6 +76,10 @@ class Candidate:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+        for client in self.clients:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+        self.clients.clear()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         """Answer one request, or not."""
@@ -92,13 +102,27 @@ class Candidate:
             handler.wfile.write(content)
 
 
-@pytest.fixture(scope="module")
-def candidate() -> Iterator[Candidate]:
+@contextmanager
+def running() -> Iterator[Candidate]:
     found = Candidate()
     found.start()
     yield found
     found.ending.set()
     found.stop()
+
+
+@pytest.fixture(scope="module")
+def candidate() -> Iterator[Candidate]:
+    """The candidate of the `service`."""
+    with running() as found:
+        yield found
+
+
+@pytest.fixture
+def other() -> Iterator[Candidate]:
+    """A candidate of which only one test has a service."""
+    with running() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -210,14 +234,14 @@ def test_a_candidate_that_hangs_under_load(service: Service, candidate: Candidat
     until(lambda: results(service)["dropped"] > before)
 
 
-def test_the_service_ends_while_the_candidate_hangs(tmp_path: Path, candidate: Candidate) -> None:
+def test_the_service_ends_while_the_candidate_hangs(tmp_path: Path, other: Candidate) -> None:
     """Nobody waits for the candidate, nor is anything left behind."""
-    candidate.mode = "hangs"
+    other.mode = "hangs"
     write_example(write_model(tmp_path / "models", "Echo", ECHO), {}, {"y": 1, "text": ""})
-    url = f"http://127.0.0.1:{candidate.port}"
+    url = f"http://127.0.0.1:{other.port}"
     with serving(tmp_path, tmp_path / "models", MODELSYNC_SHADOW_URL=url) as service:
         ask(service, 20)
-        until(lambda: len(candidate.seen) > 8)
+        until(lambda: len(other.seen) == 8)
         began = time.monotonic()
         assert service.stop() == 0
         assert time.monotonic() - began < patient(15)
@@ -225,20 +249,20 @@ def test_the_service_ends_while_the_candidate_hangs(tmp_path: Path, candidate: C
         assert not (tmp_path / "home" / "shadow" / "socket").exists()
 
 
-def test_a_share_of_nothing_starts_nothing(tmp_path: Path, candidate: Candidate) -> None:
+def test_a_share_of_nothing_starts_nothing(tmp_path: Path, other: Candidate) -> None:
     """With a rate of 0 there is no process, and no prediction is copied."""
-    candidate.mode = "good"
+    other.mode = "good"
     write_example(write_model(tmp_path / "models", "Echo", ECHO), {}, {"y": 1, "text": ""})
-    seen = len(candidate.seen)
+    seen = len(other.seen)
     with serving(
         tmp_path,
         tmp_path / "models",
-        MODELSYNC_SHADOW_URL=f"http://127.0.0.1:{candidate.port}",
+        MODELSYNC_SHADOW_URL=f"http://127.0.0.1:{other.port}",
         MODELSYNC_SHADOW_RATE="0",
     ) as service:
         ask(service, 5)
         found = service.get("/models/Echo/shadow").json()
         assert (found["rate"], sum(found["requests"].values())) == (0, 0)
         assert 'modelsync_shadow_requests_total{model="Echo"' not in service.get("/metrics").text
-    assert len(candidate.seen) == seen
+    assert len(other.seen) == seen
     assert not (tmp_path / "home" / "shadow").exists()

@@ -92,11 +92,9 @@ def test_a_candidate_that_is_rejected_is_left(stage: Stage, canary: ApiServer) -
 
 
 @pytest.mark.long
-def test_a_candidate_that_does_not_get_ready_is_taken_back(
-    stage: Stage, canary: ApiServer
-) -> None:
-    """Its pods' reasons are the Event's, and the stable commit is back; that may pass, so it is tried
-    again as any commit is.
+def test_a_candidate_that_does_not_get_ready_is_taken_back(stage: Stage, canary: ApiServer) -> None:
+    """Its pods' reasons are the Event's, and the stable commit is back; that may pass, so it is
+    tried again as any commit is.
     """
     stable = push(stage.git, 1)
     candidate = push(stage.git, 2, branch="candidate", onto=stable)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelsync.rollout.canary_rule import Trial, judge
+from modelsync.rollout.canary_rule import CanaryTrial, judge
 from modelsync.settings import Canary
 
 LIMITS = Canary(ref="candidate", decides="both")
@@ -30,7 +30,7 @@ def outcome(
 ) -> tuple[str, str]:
     """The judgement over a commit with one model, as whose share of failures the sum counts too."""
     sides = ({"Churn": canary}, {"Churn": counts(10_000) if stable is None else stable})
-    return judge(Trial(seconds, *sides), LIMITS)
+    return judge(CanaryTrial(seconds, *sides), LIMITS)
 
 
 def test_a_commit_as_good_as_the_stable_one_is_promoted() -> None:
@@ -103,14 +103,14 @@ def test_what_is_within_the_limits_is_not_dropped(
 def test_models_are_judged_each_by_itself() -> None:
     """One that always fails is found among others that are asked far more often."""
     canary = {"Churn": counts(100_000), "Price": counts(40, 40)}
-    found, said = judge(Trial(3600, canary, {"Churn": counts(900_000)}), LIMITS)
+    found, said = judge(CanaryTrial(3600, canary, {"Churn": counts(900_000)}), LIMITS)
     assert (found, said[:6]) == ("drop", "Price:")
 
 
 def test_many_models_that_fail_a_little_are_judged_together() -> None:
     """Each with too few requests to be judged alone."""
     canary = {f"Model{number}": counts(500, 8) for number in range(10)}
-    found, said = judge(Trial(3600, canary, {}), LIMITS)
+    found, said = judge(CanaryTrial(3600, canary, {}), LIMITS)
     assert (found, said) == (
         "drop",
         "all models: 80 of 5000 requests failed, 0.00% of the stable pods'",

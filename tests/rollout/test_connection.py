@@ -13,7 +13,9 @@ from tests.fixtures.git import GitServer
 
 
 def test_a_pod_needs_no_kubernetes_client() -> None:
-    """Its hundreds of models would take most of the time in which a run starts."""
+    """Its hundreds of models would take most of the time in which a run starts; so would what only
+    a check or the store needs.
+    """
     program = (
         "import sys, modelsync.rollout.job, modelsync.rollout.by_hand, modelsync.cluster.jobs\n"
         "heavy = {'kubernetes', 'sqlalchemy', 'pandas', 'numpy', 'sklearn', 'flask'}\n"

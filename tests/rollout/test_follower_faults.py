@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 
 import psutil
 import pytest
 
 from tests.fixtures.service import answers
-from tests.rollout.followed import NEVER, following
+from tests.rollout.followed import NEVER, Followed, following
 from tests.rollout.stage import Stage
 from tests.service.following import push
 from tests.waiting import patient, until
@@ -16,6 +17,12 @@ from tests.waiting import patient, until
 pytestmark = pytest.mark.long
 
 SLOW = "import time\ntime.sleep(3600)\n" + answers(1)
+
+
+def _failed_again(one: Followed) -> bool:
+    """Whether it has asked the repository in vain more than once."""
+    named = {"deployment": "modelsync", "result": "unreachable"}
+    return one.metric("follower_polls_total", **named) > 1
 
 
 def test_the_repository_is_away(stage: Stage) -> None:
@@ -31,10 +38,7 @@ def test_the_repository_is_away(stage: Stage) -> None:
             until(lambda: one.status()["reason"] == "unreachable", 60)
             stage.api.fate.clear()
             until(lambda: stage.api.data["good"] == slow, 60)
-            failed = lambda: one.metric(  # noqa: E731
-                "follower_polls_total", deployment="modelsync", result="unreachable"
-            )
-            until(lambda: failed() > 1, 60)
+            until(partial(_failed_again, one), 60)
             assert one.get("/readyz").status_code == 200
             assert one.status()["result"] == "failed"
         commit = push(stage.git, 2)

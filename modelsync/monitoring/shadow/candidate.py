@@ -61,6 +61,7 @@ class ShadowCandidate:
             return getattr(error, "strerror", None) or type(error).__name__
 
     def _ask(self, request: ShadowRequest) -> CandidateAnswer:
+        """Return the candidate's answer. Raises HTTPException, OSError and ValueError."""
         started = monotonic()
         connection = self._connection
         if connection.sock and select.select([connection.sock], [], [], 0)[0]:
@@ -71,7 +72,8 @@ class ShadowCandidate:
         target = self._prefix + request.target
         connection.request("POST", target, request.body, _fields(request))
         response = connection.getresponse()
-        body, whole = self._read(response, 2 * len(request.answer) + ROOM, started)
+        with response:  # read to its end or not, the next request needs it closed
+            body, whole = self._read(response, 2 * len(request.answer) + ROOM, started)
         if not whole:
             connection.close()
         return CandidateAnswer(
