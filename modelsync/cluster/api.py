@@ -43,7 +43,7 @@ Method = Literal["GET", "PATCH", "POST", "DELETE"]
 log = logging.getLogger(__name__)
 
 
-class Answer(NamedTuple):
+class ApiAnswer(NamedTuple):
     """An answer of the API server: its status, its reason phrase, its text."""
 
     status: int
@@ -117,7 +117,7 @@ class KubernetesApi:
             pause = RETRY.pause(failures, random.random())  # noqa: S311 - spreads replicas out
             time.sleep(min(pause, deadline.remaining()))
 
-    def _send(self, method: Method, url: str, body: Any, timeout: float) -> Answer:
+    def _send(self, method: Method, url: str, body: Any, timeout: float) -> ApiAnswer:
         """Send one request. Raises HTTPError of urllib3, OSError."""
         server, pool, login, _ = self._connection
         headers = {"Accept": "application/json", **login()}
@@ -132,10 +132,10 @@ class KubernetesApi:
             retries=False,
             redirect=False,
         )
-        return Answer(answer.status, answer.reason or "", answer.data)
+        return ApiAnswer(answer.status, answer.reason or "", answer.data)
 
 
-def _refusal(answer: Answer, before: Deadline | None) -> Deadline | None:
+def _refusal(answer: ApiAnswer, before: Deadline | None) -> Deadline | None:
     """Return until when a refusal is tried again; None if this answer is none.
 
     Not from the beginning of the call: it may have waited long for the API server to come back.
@@ -143,5 +143,5 @@ def _refusal(answer: Answer, before: Deadline | None) -> Deadline | None:
     return (before or Deadline(REFUSED_TIMEOUT)) if answer.status in {401, 403, 404} else None
 
 
-def _detail(answer: Answer) -> str:
+def _detail(answer: ApiAnswer) -> str:
     return " ".join(answer.text.decode("utf-8", "replace").split())[:300]

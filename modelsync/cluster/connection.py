@@ -20,7 +20,7 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """The folder with the service account's token, its namespace, and the CA of the API server."""
 
 
-class Connection(NamedTuple):
+class ApiConnection(NamedTuple):
     """How to ask: the `server` is its URL, `login` gives the headers of each request anew."""
 
     server: str
@@ -29,7 +29,7 @@ class Connection(NamedTuple):
     namespace: str
 
 
-def connect() -> Connection:
+def connect() -> ApiConnection:
     """The API server and the namespace: those of the pod, else those of KUBECONFIG's context.
 
     Raises SettingsError if there is neither.
@@ -37,7 +37,7 @@ def connect() -> Connection:
     return _from_pod() or _from_kubeconfig()
 
 
-def _from_pod() -> Connection | None:
+def _from_pod() -> ApiConnection | None:
     """By the variables and files that Kubernetes gives to each pod with a service account."""
     host, port = (os.environ.get(f"KUBERNETES_SERVICE_{name}", "") for name in ("HOST", "PORT"))
     authority = ACCOUNT / "ca.crt"
@@ -49,7 +49,7 @@ def _from_pod() -> Connection | None:
         return None
     where = f"[{host}]" if ":" in host else host
     pool = urllib3.PoolManager(ca_certs=str(authority), cert_reqs="CERT_REQUIRED")
-    return Connection(f"https://{where}:{port}", pool, _service_account, namespace)
+    return ApiConnection(f"https://{where}:{port}", pool, _service_account, namespace)
 
 
 def _service_account() -> dict[str, str]:
@@ -58,7 +58,8 @@ def _service_account() -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def _from_kubeconfig() -> Connection:
+def _from_kubeconfig() -> ApiConnection:
+    """By the current context of a KUBECONFIG. Raises SettingsError."""
     try:
         from kubernetes import client, config
         from kubernetes.client.rest import RESTClientObject
@@ -83,4 +84,4 @@ def _from_kubeconfig() -> Connection:
 
     pool = RESTClientObject(configuration).pool_manager
     namespace = context["context"].get("namespace", "default")
-    return Connection(str(configuration.host).rstrip("/"), pool, login, namespace)
+    return ApiConnection(str(configuration.host).rstrip("/"), pool, login, namespace)

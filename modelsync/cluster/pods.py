@@ -11,7 +11,7 @@ _KILLED = 137
 """The exit code of a container that SIGKILL has ended: memory ran out, or it ended too late."""
 
 
-class Trouble(NamedTuple):
+class PodTrouble(NamedTuple):
     """Why a pod does not run; `passing`: the cause may pass without another image or commit."""
 
     text: str
@@ -47,7 +47,7 @@ def _telling(pod: Any) -> list[Any]:
     return own if own and len(_terminated(own)) == len(own) else containers(pod)
 
 
-def troubles(pod: Any) -> Iterator[Trouble]:
+def troubles(pod: Any) -> Iterator[PodTrouble]:
     """Why a pod does not run, or how its containers have ended; nothing if all is well.
 
     A node, the registry or memory may be there later; a program that ends by itself will again.
@@ -55,18 +55,18 @@ def troubles(pod: Any) -> Iterator[Trouble]:
     status = pod.get("status", {})
     for one in status.get("conditions", ()):
         if one["type"] == "PodScheduled" and one["status"] != "True" and one.get("message"):
-            yield Trouble(f"not scheduled: {one['message']}")
+            yield PodTrouble(f"not scheduled: {one['message']}")
     if status.get("reason"):  # such as Evicted
-        yield Trouble(_joined(status["reason"], status.get("message")))
+        yield PodTrouble(_joined(status["reason"], status.get("message")))
     for container in _telling(pod):
         state, last = container.get("state", {}), container.get("lastState", {})
         waiting = state.get("waiting")
         if waiting and waiting.get("reason") not in _ON_ITS_WAY:
-            yield Trouble(_joined(waiting.get("reason"), waiting.get("message")))
+            yield PodTrouble(_joined(waiting.get("reason"), waiting.get("message")))
         ended = state.get("terminated") or last.get("terminated")
         if ended and (code := ended["exitCode"]):
             how = f"{container['name']} ended with {code} ({ended.get('reason')})"
-            yield Trouble(_joined(how, ended.get("message")), passing=code == _KILLED)
+            yield PodTrouble(_joined(how, ended.get("message")), passing=code == _KILLED)
 
 
 def _joined(reason: str | None, message: str | None) -> str:

@@ -16,7 +16,7 @@ NORMAL = {"RolloutStarted", "RolloutComplete", "RolloutPinned", "CanaryPromoted"
 log = logging.getLogger("modelsync.rollout.job")
 
 
-class Announcer:
+class RolloutAnnouncer:
     """Tells of one Deployment; `told` counts the Events by their reason."""
 
     def __init__(self, cluster: Cluster) -> None:

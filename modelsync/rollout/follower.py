@@ -27,7 +27,7 @@ IDLE = 3600.0
 """Seconds between two rounds of a follower that has nothing to follow."""
 
 SINGLE_TRIES = ("modelsync.cluster.api", "modelsync.git.retries")
-"""Loggers that tell of each try of a call; of a failure that lasts for hours `Trouble` tells."""
+"""Loggers that tell of each try of a call; `LastingFailure` tells of what lasts for hours."""
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ def describe(track: Track | None) -> dict[str, Any]:
     last one that was ready in all pods, `in_step` whether they serve the wanted one. `result` is
     `published`, `partly` if a model is broken in it, `failed` if the wanted commit was rejected or
     something does not answer, null before. `time` is that of the last look for a commit,
-    `last_success` of the last that succeeded, in ISO 8601. `rollout`: as `report.describe`.
+    `last_success` of the last that succeeded, `next` when a rejected one is tried again by itself,
+    in ISO 8601. `rollout`: as `report.describe`.
     """
     view = track.view if track else None
     problem = (view.repository or view.step) if view else None
@@ -69,7 +70,8 @@ def _members(look: Look, *, failed: bool) -> dict[str, Any]:
     if failed:
         return found
     if state.rejected == tip:
-        return {**found, "result": "failed", "reason": state.reason, "message": state.message}
+        why = {"reason": state.reason, "message": state.message, "next": state.retry or None}
+        return {**found, "result": "failed", **why}
     if in_step:
         return {**found, "result": "partly" if seen.pin.broken else "published"}
     return found

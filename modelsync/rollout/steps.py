@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from modelsync.errors import NoModels, RefNotFound, RemoteUnreachable
-from modelsync.rollout.announcing import Announcer
+from modelsync.rollout.announcing import RolloutAnnouncer
 from modelsync.rollout.cluster import Cluster
 from modelsync.rollout.decision import Look, RolloutState, Step
 from modelsync.rollout.pods import Complaint
@@ -33,7 +33,7 @@ class Steps:
         self._repository = repository
         self._cluster = cluster
         self._environment = environment
-        self.announcer = Announcer(cluster)
+        self.announcer = RolloutAnnouncer(cluster)
         self.code = FINE
 
     def take(self, look: Look) -> None:
@@ -69,6 +69,7 @@ class Steps:
     # --- a new commit -----------------------------------------------------------------------------
 
     def _check(self, look: Look) -> None:
+        """Check the tip; pin it, or reject it for good or for a while."""
         from modelsync.rollout.verdict import evaluate  # which needs all of the check
 
         tip, short = look.tip, look.tip[:12]

@@ -16,7 +16,7 @@ from modelsync.observability.logs import event
 from modelsync.rollout import by_hand
 from modelsync.rollout.decision import Look, Step
 from modelsync.rollout.job import POLL, RolloutRun
-from modelsync.rollout.trouble import Trouble
+from modelsync.rollout.lasting_failure import LastingFailure
 from modelsync.settings import Settings
 
 PATIENCE = 20.0
@@ -108,8 +108,8 @@ class Track:
         self._forced = False
         self._ref_due = self._tags_due = self._first_seen = 0.0
         backoff = Backoff(first=min(settings.rollout.poll, MOST_PAUSE), most=MOST_PAUSE)
-        self._repository = Trouble("the repository answers", backoff)
-        self._next_step = Trouble("the next step is taken", backoff)
+        self._repository = LastingFailure("the repository answers", backoff)
+        self._next_step = LastingFailure("the next step is taken", backoff)
         self._resolved = self._tried = self._why = ""
 
     def advance(self, asked: int, *, forced: bool = False) -> None:
@@ -136,7 +136,7 @@ class Track:
             if anew or self.run.tip != before or monotonic() >= self._tags_due:
                 self._tags_due = monotonic() + TAGS
                 self.run.apply_tags()
-        except Exception as error:  # noqa: BLE001  the edge of a loop: `Trouble` logs it
+        except Exception as error:  # noqa: BLE001  the edge of a loop: `LastingFailure` logs it
             pause = self._repository.begun(error)
             self.counts.polls[self._repository.reason] += 1
             self._publish(self.view.look)
@@ -167,7 +167,7 @@ class Track:
             else:
                 self._publish(look)
                 pause = self._take(look)
-        except Exception as error:  # noqa: BLE001  the edge of a loop: `Trouble` logs it
+        except Exception as error:  # noqa: BLE001  the edge of a loop: `LastingFailure` logs it
             pause = self._next_step.begun(error)
             self._publish(self.view.look)
             return pause
@@ -202,6 +202,6 @@ class Track:
         )
 
 
-def _problem(trouble: Trouble) -> Problem | None:
+def _problem(trouble: LastingFailure) -> Problem | None:
     found = Problem(trouble.reason, trouble.message, trouble.since)
     return found if trouble.reason else None

@@ -109,7 +109,7 @@ def test_only_rollouts_and_the_dispatcher_have_a_token_of_the_api_server(mode: s
     """
     objects = rendered(MODES[mode])
     for component, pod in objects.pods():
-        asks = component in {"rollout", "dispatcher"}
+        asks = component in {"rollout", "follower", "dispatcher"}
         assert pod["spec"]["automountServiceAccountToken"] is asks
     for one in objects.all:
         if one["kind"] == "ServiceAccount":

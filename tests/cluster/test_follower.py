@@ -175,6 +175,30 @@ def test_a_follower_that_is_killed(followed: Shop) -> None:
     figure(f"{seconds:.1f} s from the death of a follower to the end of its rollout by the next")
 
 
+def test_what_a_person_asks_for_in_its_pod(followed: Shop) -> None:
+    """Beside the follower, which respects it: pin a commit by a short hash, see how far it is,
+    unpin it.
+    """
+    good = followed.pin
+    newer = followed.push("newer")
+    within(90, partial(settled, followed, newer))
+
+    def rollout(*options: str) -> str:
+        return followed.namespace.kubectl(
+            "exec", f"deployment/{NAME}-follower", "--", "modelsync", "rollout", *options
+        )
+
+    with followed.under_load() as tally:
+        rollout("--pin", good[:10])
+        told = json.loads(rollout("--status", "--json"))
+        assert (told["tip"], told["pinned"], told["good"]) == (newer, good, good)
+        assert told["rejected"]["reason"] == "pinned"
+        assert followed.everywhere(good)
+        rollout("--retry")
+        within(90, partial(settled, followed, newer))
+    assert tally.failures == []
+
+
 def test_it_ends_quickly(followed: Shop) -> None:
     """With the grace period of its pod nearly unused, so that an upgrade waits for nothing."""
     name = followed.namespace.get("pods", "--selector=app.kubernetes.io/component=follower")[0][

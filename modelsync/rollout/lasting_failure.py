@@ -13,7 +13,7 @@ from modelsync.observability.logs import event
 log = logging.getLogger(__name__)
 
 
-class Trouble:
+class LastingFailure:
     """Why something fails again and again, and how long to wait for it; empty while nothing does.
 
     `end` is what has happened once it is over. `reason` is that of the error, `since` is in ISO
