@@ -179,8 +179,7 @@ class HeadCache:
     ) -> None:
         """Log an answer, and count it for the samples and the candidate."""
         if self.log.enabled:
-            seconds = perf_counter() - started
-            self.log.add_success(head.log_line, client, identity, len(outcome), seconds)
+            self.log.add_success(head.log_line, client, identity, len(outcome), started)
         if (sampler := self.sampler) is not None:
             sampler.left -= 1
             if sampler.left < 0:
