@@ -69,7 +69,8 @@ def test_examples_render() -> None:
 
 def test_queries_ask_for_what_is_exported() -> None:
     """Each metric of ours in the docs and in the values is one of `/metrics`."""
-    source = (ROOT / "modelsync" / "api" / "metrics.py").read_text("utf-8")
+    files = (ROOT / "modelsync" / "api").glob("*.py")
+    source = "".join(path.read_text("utf-8") for path in files)
     families = set(re.findall(r'"(modelsync_[a-z_]+)"', source))
     named = set(re.findall(r"\b(modelsync_[a-z_]+)(?=[{\[`])", DOCS))
     assert "modelsync_request_duration_seconds_sum" in named
