@@ -100,6 +100,11 @@ FORMATS: dict[str, Schema] = {
         "says": "must be the name of an image without its tag, such as "
         "registry.example.com/you/modelsync; image.tag holds the tag",
     },
+    "registry": {
+        "type": "string",
+        "pattern": f"^(https?://[^\\s]+|{_HOST}(:[0-9]+)?(/[^\\s]*)?)?$",
+        "says": "must be a registry such as registry.example.com, or empty",
+    },
     "tag": {
         "type": "string",
         "pattern": "^([A-Za-z0-9_][A-Za-z0-9._-]{0,127})?$",

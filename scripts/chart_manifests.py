@@ -41,7 +41,11 @@ COMPONENTS: dict[str, dict[str, Any]] = {
         "networkPolicy": {"enabled": True, "egress": [{"ports": [{"port": 22, "protocol": "TCP"}]}]}
     },
     "metrics": {
-        "metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}
+        "metrics": {
+            "serviceMonitor": {"enabled": True},
+            "prometheusRule": {"enabled": True},
+            "dashboard": {"enabled": True},
+        }
     },
     "canary": {"canary": {"enabled": True}},
     "training": {
@@ -189,8 +193,20 @@ def _kustomization(kind: str, version: str, resources: dict[str, Any]) -> Object
     }
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as blocks, as somebody would who writes them by hand."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    ),
+)
+
+
 def _dump(one: Object) -> str:
-    return HEADER + yaml.safe_dump(one, sort_keys=False, width=120)
+    return HEADER + yaml.dump(one, Dumper=_Dumper, sort_keys=False, width=120)
 
 
 def stale() -> Iterator[tuple[Path, str | None]]:

@@ -258,6 +258,9 @@ def _api() -> dict[str, Schema]:
 
 def _kubernetes(path: str, used: set[str]) -> Schema:
     kind, _, name = path.rpartition(".")
+    if name[0].isupper():  # a type, of which the value holds some fields
+        whole: Schema = _local(_api()[f"io.k8s.api.{path}"], used)
+        return {key: one for key, one in whole.items() if key != "required"}
     found: Schema = _local(_api()[f"io.k8s.api.{kind}"]["properties"][name], used)
     return found
 

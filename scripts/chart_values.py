@@ -32,7 +32,9 @@ class Value:
     sets: tuple[str, ...] = ()
     """Settings over which it decides."""
     kubernetes: str = ""
-    """The type and field of Kubernetes' API that it is, such as core.v1.PodSpec.affinity."""
+    """The type and field of Kubernetes' API that it is, such as core.v1.PodSpec.affinity, or the
+    type of which it holds some fields, such as core.v1.PodSpec.
+    """
     format: str = ""
     """What its text must look like, one of `scripts.chart_formats.FORMATS`."""
     schema: dict[str, Any] = field(default_factory=dict)

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # Builds the container image with whatever builder is here: `scripts/image.sh [TAG]`, by default modelsync:latest.
 #
-# BASE=image@digest chooses another base, COMPILED= (empty) an image whose predict path is not compiled. The host's own pip configuration, package sources and certificates are lent to
-# the build where the builder can mount files (buildah, podman), and are not left in the image.
+# TARGET=slim builds the image without libraries for models, by default modelsync:slim (docs/image.md). BASE=image@digest
+# chooses another base, COMPILED= (empty) an image whose predict path is not compiled. The host's own pip configuration,
+# package sources and certificates are lent to the build where the builder can mount files (buildah, podman), and are not
+# left in the image.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-tag=${1:-modelsync:latest}
-arguments=(--tag "$tag" --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || true)")
+target=${TARGET:-full}
+[[ $target == full ]] && default=latest || default=$target
+arguments=(--tag "${1:-modelsync:$default}" --target "$target" --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || true)")
 [[ -n ${BASE:-} ]] && arguments+=(--build-arg "BASE=$BASE")
 [[ -n ${COMPILED+set} ]] && arguments+=(--build-arg "COMPILED=$COMPILED")
 

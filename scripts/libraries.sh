@@ -6,6 +6,7 @@
 #   create             an empty environment of $PYTHON
 #   interpreter=TEXT   a note in VENV/.interpreter of what it was made of, for a later run if this one is cut short
 #   lock=FILE          what a lock file names, verified by its hashes
+#   lean               without their tests, C headers and symbols for debuggers
 #   models=FILE        requirements-models.txt, if it is there, which may not change what FILE, a lock file, names
 #   editable           modelsync itself, as this folder; wheel=FILE: from a wheel
 #   build=FOLDER       a wheel of modelsync, for that; compiled=FOLDER: one with extension modules, which needs a compiler
@@ -50,11 +51,22 @@ from_lock() {
     install --require-hashes --no-deps --requirement "$1" || fail "$tool could not install $1; its message is above"
 }
 
+# Nothing imports them outside of tests, which the tests of the image find out. Only what we lock: of the libraries that
+# models need nobody knows it. Libraries that were moved into a wheel (*.libs) have been changed in ways that strip breaks.
+lean() {
+    local site
+    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    find "$site" -depth -type d \( -name tests -o -path '*/onnx/backend/test' -o -path '*/pyarrow/include' \
+        -o -path '*/pyarrow/src' \) -exec rm -rf {} +
+    ! command -v strip >/dev/null \
+        || find "$site" -type f -name '*.so*' -not -path '*.libs/*' -exec strip --strip-unneeded {} +
+}
+
 # The user's own lines, over ours, which are constraints; without hashes, for else the user's would need them too.
 of_models() {
     local pins=$venv/pins.txt
     sed -nE 's/^([A-Za-z0-9._-]+==[^\\]*)\\?$/\1/p' "$1" >"$pins"
-    install --constraint "$pins" --requirement requirements.txt \
+    [[ ! -f requirements.txt ]] || install --constraint "$pins" --requirement requirements.txt \
         || fail "requirements.txt does not match $1 (see above). A library for your models belongs into $own;" \
             "after changing a pin, run \`make lock\`"
     [[ -f $own ]] || return 0
@@ -101,6 +113,7 @@ for step in "$@"; do
         create) create ;;
         interpreter=*) echo "${step#*=}" >"$venv/.interpreter" ;;
         lock=*) from_lock "${step#*=}" ;;
+        lean) lean ;;
         models=*) of_models "${step#*=}" ;;
         editable) modelsync --editable . ;;
         wheel=*) modelsync "${step#*=}" ;;

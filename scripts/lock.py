@@ -1,7 +1,8 @@
 """The lock files: every library that is installed, with its hashes. `make lock` writes them.
 
 `requirements.lock` is made from requirements.txt, `requirements-dev.lock` from that and
-requirements-dev.txt; a library has the same version in both. `airflow/requirements.lock` and
+requirements-dev.txt, `requirements-slim.lock` from what pyproject.toml asks for the slim image; a
+library has the same version in all of them. `airflow/requirements.lock` and
 `tests/clients/requirements.lock` are of environments apart. Versions stay as they are locked unless
 a pin changes; `make lock UPGRADE=1` takes the newest. A lock file begins with a digest of
 what it was made from, so that `make check` finds a stale one without an index.
@@ -13,15 +14,19 @@ import hashlib
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RUN, DEV = "requirements.lock", "requirements-dev.lock"
+SLIM = "requirements-slim.lock"
+SLIM_EXTRAS = ("kubernetes", "postgres")
 AIRFLOW = "airflow/requirements.lock"
 CLIENTS = "tests/clients/requirements.lock"
 INPUTS = {
     RUN: ["requirements.txt"],
+    SLIM: ["pyproject.toml"],
     DEV: ["requirements.txt", "requirements-dev.txt"],
     AIRFLOW: ["airflow/requirements.txt"],
     CLIENTS: ["tests/clients/requirements.txt"],
@@ -31,7 +36,15 @@ OLDEST_PYTHON = "3.11"
 
 
 def requirements(file: Path) -> Iterator[str]:
-    """Yield the lines that ask for something, without comments."""
+    """Yield the lines that ask for something, without comments; of pyproject.toml, what the slim
+    image needs.
+    """
+    if file.suffix == ".toml":
+        project = tomllib.loads(file.read_text("utf-8"))["project"]
+        yield from project["dependencies"]
+        for extra in SLIM_EXTRAS:
+            yield from project["optional-dependencies"][extra]
+        return
     for line in file.read_text("utf-8").splitlines():
         if line := re.sub(r"(^|\s)#.*", "", line).strip():
             yield line
@@ -59,16 +72,17 @@ def stale(root: Path = ROOT) -> list[str]:
 
 
 def write(upgrade: bool) -> None:
-    """Resolve and write the lock files; the smaller one takes the larger one's versions."""
-    for lock, constraints in (
+    """Resolve and write the lock files; a smaller one takes the larger one's versions."""
+    for lock, options in (
         (DEV, []),
         (RUN, ["--constraint", DEV]),
+        (SLIM, ["--constraint", RUN, *(f"--extra={extra}" for extra in SLIM_EXTRAS)]),
         (AIRFLOW, []),
         (CLIENTS, []),
     ):
         _compile(
             *INPUTS[lock],
-            *constraints,
+            *options,
             f"--output-file={lock}",
             *(["--upgrade"] if upgrade else []),
         )

@@ -23,10 +23,12 @@ git ls-files -z --cached --others --exclude-standard -- . ':!modelsync' \
     | tar --create --null --ignore-failed-read --files-from=- 2>/dev/null | tar --extract --directory="$work/repository"
 cd "$work/repository"
 
-# What a package can lack: the command, its templates and pages, the examples' artefacts, a whole service that swaps
-# releases, a runner, the migrations of the store. All else is the same code as in the checkout, where it is tested.
-chosen=(tests/cli tests/test_examples.py tests/api/test_pages.py tests/service/test_swap.py tests/models/test_scaffold.py)
-chosen+=(tests/models/test_generator.py tests/protocols tests/store/test_migrations.py tests/training/test_labels.py)
+# What a package can lack: the command and what it starts, its templates and pages, a whole service that swaps releases, a
+# runner, the migrations of the store. All else is the same code as in the checkout, where it is tested.
+chosen=(tests/cli/test_check.py tests/cli/test_command.py tests/cli/test_generate.py tests/cli/test_new.py)
+chosen+=(tests/cli/test_schema.py tests/cli/test_serve.py tests/cli/test_sync.py tests/test_examples.py)
+chosen+=(tests/api/test_pages.py tests/models/test_generator.py tests/models/test_scaffold.py)
+chosen+=(tests/service/test_swap.py tests/store/test_migrations.py tests/training/test_labels.py)
 # Of the extension modules, whatever runs through them, of services too: they are other code than the checkout's.
 if [[ -n ${COMPILED:-} ]]; then
     chosen=(tests/test_extension_modules.py tests/server tests/inference tests/protocols tests/observability)

@@ -32,7 +32,7 @@ from modelsync.processes.tasks import cancel, start_task
 from modelsync.processes.training import TrainerProcess, check_schedule
 from modelsync.releases import owners
 from modelsync.releases.store import Release, Releases
-from modelsync.server.listener import listening
+from modelsync.server.listener import address, listening
 from modelsync.settings import Settings
 from modelsync.sync import sources
 from modelsync.sync.schedule import Schedule
@@ -129,8 +129,8 @@ class Supervisor:
         totals.retire(counters.folder(self.settings.state.home))
         # A restart gives every model another chance.
         circuit_breaker.memory_file(self.settings.state.home).unlink(missing_ok=True)
-        host, port = self._listener.getsockname()[:2]
-        log.info("listening at http://%s:%d/%s", host, port, self.settings.server.base_url)
+        url = f"http://{address(self._listener)}/{self.settings.server.base_url}"
+        log.info("listening at %s", url)
         release = self._current_release()
         # A generation without a release serves nobody: the first update runs beside its start.
         following = None if release else loop.create_task(self._sync_loop.run())

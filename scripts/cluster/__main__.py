@@ -1,13 +1,14 @@
-"""The cluster of the tests: `python -m scripts.cluster up`, `down`, `load IMAGE`, `missing`.
+"""The cluster of the tests: `python -m scripts.cluster up`, `down`, `load IMAGE`, `missing` and
+`programs`.
 
-`missing` prints why no cluster can run here.
+`missing` prints why no cluster can run here; `programs` compiles what `up` needs, and no more.
 """
 
 from __future__ import annotations
 
 import sys
 
-from scripts.cluster import given, kind, own
+from scripts.cluster import given, kind, own, programs
 from scripts.cluster.description import Description
 from scripts.cluster.layout import Layout, layout
 
@@ -64,6 +65,9 @@ def main(arguments: list[str]) -> int:
             reason = missing()
             print(reason, end="")
             return 1 if reason else 0
+        case ["programs"]:
+            if not given.chosen():
+                programs.build(where)
         case ["load", image]:
             load(where, image)
         case _:

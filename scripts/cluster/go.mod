@@ -7,7 +7,6 @@ go 1.26.4
 godebug default=go1.26
 
 tool (
-	github.com/coredns/coredns
 	github.com/nginxinc/kubernetes-ingress/cmd/nginx-ingress
 	go.etcd.io/etcd/server/v3
 	helm.sh/helm/v3/cmd/helm

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 # Some programs are called like their folder, others only like the cluster calls them.
 _MAINS = {
-    "coredns": "github.com/coredns/coredns",
+    "coredns": "modelsync.dev/cluster/coredns",
     "etcd": "go.etcd.io/etcd/server/v3",
     "helm3": "helm.sh/helm/v3/cmd/helm",
     "helm4": "helm.sh/helm/v4/cmd/helm",
@@ -31,12 +31,13 @@ _MAINS = {
     "pause": "modelsync.dev/cluster/pause",
 }
 _INPUTS = {".mod", ".sum", ".go", ".patch", ".Containerfile"}
+_ROUTER = "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"
 _INGRESS = "github.com/nginxinc/kubernetes-ingress"
 _CRDS = {
     "sigs.k8s.io/gateway-api": ("config/crd/standard",
                                 ["gatewayclasses", "gateways", "httproutes"]),
     "github.com/prometheus-operator/prometheus-operator": (
-        "example/prometheus-operator-crd", ["prometheusrules", "servicemonitors"],
+        "example/prometheus-operator-crd", ["podmonitors", "prometheusrules", "servicemonitors"],
     ),
 }  # fmt: skip
 
@@ -119,6 +120,7 @@ def _compile(source: Path, made: Path) -> None:
     print(f"cluster: compiling Kubernetes {KUBERNETES} and what goes with it", flush=True)
     _go(source, "build", *flags, "-o", f"{made}/", *together)
     _go(source, "build", *flags, "-o", str(made / "helm3"), _MAINS["helm3"])
+    _go(source / "policies", "build", *flags, "-o", str(made / "kube-router"), _ROUTER)
     (made / "helm").rename(made / "helm4")
     (made / "server").rename(made / "etcd")
 

@@ -138,10 +138,6 @@ SSH = {"path": "git@git.example.com:models.git", "sshKey": "key", "knownHosts": 
             "lifecycle.progressDeadlineSeconds, 300",
         ),
         (
-            {"lifecycle": {"maxSurge": "0%"}},
-            "lifecycle.maxSurge is 0%, so no rollout could begin",
-        ),
-        (
             {"metrics": {"serviceMonitor": {"enabled": True, "scrapeTimeout": "1m"}}},
             "metrics.serviceMonitor.scrapeTimeout is over metrics.serviceMonitor.interval",
         ),
@@ -152,6 +148,26 @@ SSH = {"path": "git@git.example.com:models.git", "sshKey": "key", "knownHosts": 
         (
             {"extraEnv": [{"name": "gitpassword", "value": "3"}]},
             "extraEnv sets gitpassword, which has",
+        ),
+        (
+            {"lifecycle": {"maxSurge": "0%", "maxUnavailable": 0}},
+            "lifecycle.maxSurge and lifecycle.maxUnavailable are both 0",
+        ),
+        (
+            {"image": {"credentials": {"username": "a"}}},
+            "image.credentials.username and image.credentials.password belong together",
+        ),
+        (
+            {"service": {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "SingleStack"}},
+            "service.ipFamilies names two families, but",
+        ),
+        (
+            {"metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}},
+            "metrics.serviceMonitor and metrics.podMonitor are both enabled",
+        ),
+        (
+            {"extraPodSpec": {"affinity": {}}},
+            "extraPodSpec.affinity is written by the chart; set affinity",
         ),
     ],
 )

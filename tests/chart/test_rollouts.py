@@ -36,6 +36,34 @@ def test_rollouts_may_do_little() -> None:
     assert objects.pod("rollout")["spec"]["serviceAccountName"] == "shop-modelsync-rollout"
 
 
+def test_ones_own_roles_in_place_of_the_charts() -> None:
+    """With rbac.create false there are the ServiceAccounts, and no Role; the pods are the same."""
+    values = {**in_ci("full"), "rbac": {"create": False}}
+    full, without = rendered(in_ci("full")), rendered(values)
+    gone = set(full.names) - set(without.names)
+    assert gone == {
+        f"{kind}/everything-{name}"
+        for kind in ("Role", "RoleBinding")
+        for name in ("rollout", "dispatcher")
+    }
+    assert dict(full.pods()) == dict(without.pods())
+    for component in ("rollout", "dispatcher"):
+        assert without.one("ServiceAccount", f"-{component}")
+
+
+def test_rollouts_have_an_identity_and_a_priority_of_their_own() -> None:
+    """Annotations for a cloud's workload identity, and the priority class of their pods."""
+    rollout = {
+        "serviceAccount": {"annotations": {"example.com/role": "a"}},
+        "priorityClassName": "high",
+    }
+    objects = rendered({**FOLLOWING, "rollout": rollout})
+    account = objects.one("ServiceAccount", "-rollout")
+    assert account["metadata"]["annotations"] == {"example.com/role": "a"}
+    assert objects.pod("rollout")["spec"]["priorityClassName"] == "high"
+    assert "priorityClassName" not in objects.pod()["spec"]
+
+
 def test_rollouts_run_one_after_another() -> None:
     """The CronJob starts one job at a time, once, and gives it its time and some more."""
     spec = rendered(FOLLOWING).one("CronJob", "-rollout")["spec"]

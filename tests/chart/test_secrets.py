@@ -60,6 +60,7 @@ def test_secrets_are_nowhere_else() -> None:
         values["artifacts"]["accessKey"],
         values["artifacts"]["secretKey"],
         values["training"]["data"]["url"],
+        values["image"]["credentials"]["password"],
         values["auth"]["webhookSecret"],
     ]
     texts += [
@@ -67,7 +68,7 @@ def test_secrets_are_nowhere_else() -> None:
         for name in ("predictTokens", "trainTokens", "adminTokens")
         for token in values["auth"][name]
     ]
-    assert len(texts) == 10
+    assert len(texts) == 11
     for text in texts:
         assert text not in others
         assert base64.b64encode(text.encode()).decode() not in others
@@ -109,6 +110,37 @@ def test_the_follower_gets_the_secrets_that_it_needs() -> None:
         "MODELSYNC_GIT_PASSWORD_FILE",
         "MODELSYNC_WEBHOOK_SECRET_FILE",
     }
+
+
+@pytest.mark.parametrize(
+    ("image", "registry"),
+    [
+        ({"repository": "registry.example.com:5000/you/modelsync"}, "registry.example.com:5000"),
+        ({"repository": "localhost/modelsync"}, "localhost"),
+        ({"repository": "you/modelsync"}, "https://index.docker.io/v1/"),
+        ({"repository": "modelsync"}, "https://index.docker.io/v1/"),
+        ({"credentials": {"registry": "ghcr.io"}}, "ghcr.io"),
+    ],
+)
+def test_credentials_of_the_registry(image: dict[str, Any], registry: str) -> None:
+    """From user and password the chart makes the Secret with which every pod pulls its image,
+    beside those that are there already.
+    """
+    login = {"username": "puller", "password": "p:a/s"}
+    credentials = {**login, **image.get("credentials", {})}
+    values = {"pullSecrets": [{"name": "mine"}], **image, "credentials": credentials}
+    objects = rendered({**FOLLOWING, "image": values})
+    secret = objects.one("Secret", "-registry")
+    assert secret["type"] == "kubernetes.io/dockerconfigjson"
+    found = json.loads(decoded(secret)[".dockerconfigjson"])
+    auth = base64.b64encode(b"puller:p:a/s").decode()
+    assert found == {"auths": {registry: {**login, "auth": auth}}}
+    for _, pod in objects.pods():
+        assert pod["spec"]["imagePullSecrets"] == [
+            {"name": "mine"},
+            {"name": "shop-modelsync-registry"},
+        ]
+    assert "imagePullSecrets" not in rendered().pod()["spec"]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,11 @@ DEPARTS = {
 }
 """Settings whose default in the chart is another one, and why."""
 
-OPEN = {"global": "Helm's own", "test.variables": "whatever the model takes"}
+OPEN = {
+    "global": "Helm's own",
+    "test.variables": "whatever the model takes",
+    "extraObjects.items.anyOf": "objects of any kind",
+}
 """Values that hold names which nobody can know."""
 
 

@@ -33,12 +33,14 @@ Values = dict[str, Any]
 
 
 def both_helms(first: Helm) -> pytest.MarkDecorator:
-    """The test with Helm 3 and 4; with the other than `first` also in a whole run only."""
+    """The test with Helm 3 and 4; with `first` it is in CI's selection."""
     return pytest.mark.parametrize(
         "helm",
         [
             pytest.param(
-                helm, id=f"helm {helm}", marks=() if helm == first else pytest.mark.repeats
+                helm,
+                id=f"helm {helm}",
+                marks=pytest.mark.smoke if helm == first else pytest.mark.repeats,
             )
             for helm in (3, 4)
         ],
@@ -186,6 +188,7 @@ def test_everything_set(
         *(
             "configmap",
             "cronjob",
+            "daemonset",
             "deployment",
             "horizontalpodautoscaler",
             "httproute",

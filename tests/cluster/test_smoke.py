@@ -91,6 +91,7 @@ def plain(cluster: Cluster, image: str) -> Iterator[Namespace]:
         yield namespace
 
 
+@pytest.mark.smoke
 @pytest.mark.xdist_group("plain")
 def test_pods_of_our_image_answer_through_the_ingress_controller(
     cluster: Cluster, plain: Namespace

@@ -113,13 +113,14 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Se
             MODELSYNC_SHADOW_URL=f"http://127.0.0.1:{port}",
             MODELSYNC_SAMPLE_RATE="1",
             MODELSYNC_WORKERS="1",
-            **TOKENS,
+            env=TOKENS,
         ) as candidate,
         serving(
             folder / "ours",
             write_models(folder / "ours" / "models", OURS),
             MODELSYNC_SHADOW_URL=candidate.url,
-            **TOKENS | {"MODELSYNC_PORT": port},
+            MODELSYNC_PORT=port,
+            env=TOKENS,
         ) as service,
     ):
         yield service, candidate

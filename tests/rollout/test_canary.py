@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from tests.fixtures.kubernetes import ApiServer
+from tests.rollout.followed import following
 from tests.rollout.stage import BROKEN, Run, Stage
 from tests.service.following import push
+from tests.waiting import until
 
 REF = {"MODELSYNC_CANARY_REF": "candidate"}
 RULE = {
@@ -159,6 +161,21 @@ def test_dropped_by_hand(stage: Stage, canary: ApiServer) -> None:
     better = push(stage.git, 3, branch="candidate")
     good(stage, stage.run(**REF))
     assert canary.pin == better
+
+
+def test_the_follower_rolls_out_both(stage: Stage, canary: ApiServer) -> None:
+    """Within seconds, each its own ref; what a person decides beside it, it brings to all pods."""
+    stable = push(stage.git, 1)
+    with following(stage, REF) as one:
+        one.settled(stable)
+        until(lambda: canary.data.get("good") == stable, 30)
+        candidate = push(stage.git, 2, branch="candidate", onto=stable)
+        until(lambda: canary.data.get("good") == candidate, 30)
+        assert stage.api.pin == stable
+        good(stage, stage.run("--promote", **REF))
+        until(lambda: stage.api.data["good"] == candidate, 30)
+        assert canary.data["outcome"] == "promoted"
+        assert one.stop() == 0
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ end, and wherever it runs: the calls of its neighbours succeed.
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -72,7 +73,10 @@ LOST_WITH_A_WORKER = {"Ends", "Crashes", "Aborts", "Kills", "Terminates", "Close
 requests that this worker is answering. Where each model has a runner, not even those are lost."""
 
 
-@pytest.mark.parametrize("floor", ["auto", "model"])
+FLOORS = os.environ.get("MODELSYNC_TEST_FLOORS") or "auto model"
+
+
+@pytest.mark.parametrize("floor", FLOORS.split())
 @pytest.mark.parametrize("when", CODE)
 def test_neighbours_are_answered(
     tmp_path: Path, when: str, floor: str, record_property: Callable[[str, object], None]

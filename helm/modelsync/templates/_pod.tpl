@@ -4,9 +4,15 @@
 {{- define "modelsync.pod" -}}
 # A Service called modelsync would otherwise set MODELSYNC_PORT=tcp://...
 enableServiceLinks: false
-{{- with .Values.image.pullSecrets }}
+{{- $registry := include "modelsync.registrySecret" . }}
+{{- if or .Values.image.pullSecrets $registry }}
 imagePullSecrets:
+  {{- with .Values.image.pullSecrets }}
   {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- with $registry }}
+  - name: {{ . }}
+  {{- end }}
 {{- end }}
 {{- with .Values.podSecurityContext }}
 securityContext:
@@ -18,6 +24,9 @@ runtimeClassName: {{ . }}
 {{- with .Values.hostAliases }}
 hostAliases:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.extraPodSpec }}
+{{ toYaml . }}
 {{- end }}
 {{- end -}}
 
@@ -99,7 +108,7 @@ securityContext:
 {{- define "modelsync.env" -}}
 {{- $values := .Values -}}
 - name: MODELSYNC_HOST
-  value: 0.0.0.0
+  value: {{ include "modelsync.host" . | quote }}
 - name: MODELSYNC_PORT
   value: "8080"
 - name: MODELSYNC_HOME

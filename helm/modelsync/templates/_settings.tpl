@@ -156,6 +156,23 @@ webhookSecret: webhook-secret
 {{- end }}
 {{- end -}}
 
+{{/* Fields of a Service's spec: the families of its addresses. */}}
+{{- define "modelsync.families" -}}
+{{- with .Values.service.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.service.ipFamilies }}
+ipFamilies:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* All addresses of a pod; those of IPv6 only where the Service may have one. */}}
+{{- define "modelsync.host" -}}
+{{- $service := .Values.service -}}
+{{- if or (has "IPv6" $service.ipFamilies) (hasSuffix "DualStack" $service.ipFamilyPolicy) -}}::{{- else -}}0.0.0.0{{- end -}}
+{{- end -}}
+
 {{/* A time such as 30s, 500ms or 2m in whole seconds, rounded up. */}}
 {{- define "modelsync.seconds" -}}
 {{- $text := . | toString | replace " " "" -}}

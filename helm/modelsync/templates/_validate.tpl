@@ -140,9 +140,17 @@
 {{- if and .Values.service.nodePort (eq .Values.service.type "ClusterIP") }}
 - service.nodePort is set, but service.type is ClusterIP
 {{- end }}
-{{- $monitor := .Values.metrics.serviceMonitor }}
+{{- if and (gt (len .Values.service.ipFamilies) 1) (eq .Values.service.ipFamilyPolicy "SingleStack") }}
+- service.ipFamilies names two families, but service.ipFamilyPolicy is SingleStack
+{{- end }}
+{{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled }}
+- metrics.serviceMonitor and metrics.podMonitor are both enabled, so every pod would be scraped twice; enable one
+{{- end }}
+{{- range $name := list "serviceMonitor" "podMonitor" }}
+{{- $monitor := get $.Values.metrics $name }}
 {{- if and $monitor.enabled (gt (include "modelsync.seconds" $monitor.scrapeTimeout | int) (include "modelsync.seconds" $monitor.interval | int)) }}
-- metrics.serviceMonitor.scrapeTimeout is over metrics.serviceMonitor.interval
+- metrics.{{ $name }}.scrapeTimeout is over metrics.{{ $name }}.interval
+{{- end }}
 {{- end }}
 {{- $autoscaling := .Values.autoscaling -}}
 {{- if $autoscaling.enabled }}
@@ -185,17 +193,45 @@
 {{- if and $given (lt $given $needed) }}
 - lifecycle.terminationGracePeriodSeconds is {{ $given }}, so requests in flight would be killed; {{ $needed }} at least (preStopSleepSeconds + MODELSYNC_DRAIN_TIMEOUT + 20), or 0
 {{- end }}
+{{- if and (has (toString .Values.lifecycle.maxSurge) (list "0" "0%")) (has (toString .Values.lifecycle.maxUnavailable) (list "0" "0%")) }}
+- lifecycle.maxSurge and lifecycle.maxUnavailable are both 0; no rollout could start
+{{- end }}
+{{- with .Values.image.credentials }}
+{{- if ne (empty .username) (empty .password) }}
+- image.credentials.username and image.credentials.password belong together, but only one is set
+{{- end }}
+{{- end }}
+{{- $elsewhere := include "modelsync.validate.podSpec" . | fromYaml }}
+{{- range $field := keys .Values.extraPodSpec | sortAlpha }}
+{{- if hasKey $elsewhere $field }}
+- extraPodSpec.{{ $field }} is written by the chart; {{ get $elsewhere $field }}
+{{- end }}
+{{- end }}
 {{- $lifecycle := .Values.lifecycle }}
 {{- if ge (int $lifecycle.minReadySeconds) (int $lifecycle.progressDeadlineSeconds) }}
 - lifecycle.minReadySeconds is {{ int $lifecycle.minReadySeconds }}, so no pod would count as ready within lifecycle.progressDeadlineSeconds, {{ int $lifecycle.progressDeadlineSeconds }}; make the latter larger, best by a minute or more
-{{- end }}
-{{- if has (toString $lifecycle.maxSurge) (list "0" "0%") }}
-- lifecycle.maxSurge is {{ $lifecycle.maxSurge }}, so no rollout could begin, because no pod goes before another is ready; set 1 or more
 {{- end }}
 {{- range $variable := .Values.extraEnv }}
 {{- if or (hasPrefix "MODELSYNC_" $variable.name) (has $variable.name (list "baseUrl" "gitPath" "usergit" "gitpassword")) }}
 - extraEnv sets {{ $variable.name }}, which has a value of its own
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The fields of a pod's spec that the chart writes, and what to set instead. */}}
+{{- define "modelsync.validate.podSpec" -}}
+{{- range $field := list "affinity" "hostAliases" "initContainers" "nodeSelector" "priorityClassName" "runtimeClassName" "tolerations" "topologySpreadConstraints" }}
+{{ $field }}: set {{ $field }}
+{{- end }}
+containers: set extraContainers
+imagePullSecrets: set image.pullSecrets
+securityContext: set podSecurityContext
+serviceAccountName: set serviceAccount.name
+serviceAccount: set serviceAccount.name
+terminationGracePeriodSeconds: set lifecycle.terminationGracePeriodSeconds
+volumes: set extraVolumes
+{{- range $field := list "automountServiceAccountToken" "enableServiceLinks" "restartPolicy" }}
+{{ $field }}: it cannot be changed
 {{- end }}
 {{- end -}}
 
