@@ -79,7 +79,7 @@ def choose() -> tuple[str, Any, Any] | None:
     known for any.
     """
     given = json.loads(os.environ.get("VARIABLES") or "{}")
-    without = None
+    without: tuple[str, Any, Any] | None = None
     for model in candidates():
         if given:
             return model["name"], given, None
