@@ -97,6 +97,7 @@ def left(store: Shop) -> list[str]:
     ]
 
 
+@pytest.mark.smoke
 def test_a_push_answers_within_seconds(followed: Shop) -> None:
     """By polling alone, under load: no job runs, no request fails, and then every pod answers with
     the new commit.
