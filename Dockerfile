@@ -11,10 +11,11 @@ RUN printf 'path-%s\n' 'exclude=/usr/share/doc/*' 'include=/usr/share/doc/*/copy
         'exclude=/usr/share/man/*' 'exclude=/usr/share/locale/*' 'exclude=/usr/share/gitweb/*' \
         'exclude=/usr/share/perl/*' 'exclude=/usr/share/perl5/*' 'exclude=/usr/lib/*/perl/*' 'exclude=/usr/lib/*/libperl.so*' \
         'exclude=/usr/lib/git-core/git-daemon' 'exclude=/usr/lib/git-core/git-http-backend' \
-        'exclude=/usr/lib/git-core/git-http-push' 'exclude=/usr/lib/git-core/git-imap-send' >/etc/dpkg/dpkg.cfg.d/modelsync \
+        'exclude=/usr/lib/git-core/git-http-push' 'exclude=/usr/lib/git-core/git-imap-send' \
+        'exclude=/usr/*/git-shell' 'exclude=/usr/*/scalar' >/etc/dpkg/dpkg.cfg.d/modelsync \
     && apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates git openssh-client tini tzdata \
-    && rm -rf /var/lib/apt/lists/* /etc/dpkg/dpkg.cfg.d/modelsync \
+    && apt-get clean && rm -rf /var/lib/apt/lists/* /etc/dpkg/dpkg.cfg.d/modelsync \
     && useradd --uid 10001 --home-dir /var/lib/modelsync --shell /usr/sbin/nologin modelsync \
     && install --directory --owner 10001 --group 10001 --mode 0750 /var/lib/modelsync \
     && install --directory --owner 10001 --group 10001 /opt/environments
@@ -24,7 +25,7 @@ ENV PATH=/opt/modelsync/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /srv/modelsync
 
-# --- what is built, and stays out of the images but for /opt/modelsync and /dist ---------------------------------------
+# --- what is built; of these stages only /opt/modelsync gets into the images --------------------------------------------
 
 FROM system AS build
 RUN apt-get update \
@@ -52,14 +53,15 @@ COPY requirements.txt requirements.lock requirements-models.tx[t] ./
 RUN --mount=type=cache,target=/var/cache/modelsync XDG_CACHE_HOME=/var/cache/modelsync \
     scripts/libraries.sh /opt/modelsync create lock=requirements.lock lean models=requirements.lock compile
 
-# The package. Unless COMPILED is empty, its predict path is compiled by mypyc.
+# The package, in an environment without any library. Unless COMPILED is empty, its predict path is compiled by mypyc.
 FROM build AS package
 ARG COMPILED=1
 COPY scripts/extension_modules.py scripts/
 COPY pyproject.toml README.md LICENSE requirements-dev.txt ./
 COPY modelsync modelsync
 RUN --mount=type=cache,target=/var/cache/modelsync XDG_CACHE_HOME=/var/cache/modelsync \
-    scripts/libraries.sh /opt/modelsync create "$([ -n "$COMPILED" ] && echo compiled || echo build)=/dist"
+    scripts/libraries.sh /opt/modelsync create "$([ -n "$COMPILED" ] && echo compiled || echo build)=/dist" \
+    && scripts/libraries.sh /opt/modelsync wheel="$(echo /dist/*.whl)" compile
 
 # --- the images: the libraries are one layer, the package another -------------------------------------------------------
 
@@ -87,10 +89,8 @@ LABEL org.opencontainers.image.title="modelsync" \
 # models_serve is served when no gitPath is set; of the examples, this image has the libraries of one.
 FROM service AS slim
 COPY --from=slim-libraries /opt/modelsync /opt/modelsync
+COPY --from=package /opt/modelsync /opt/modelsync
 COPY models_serve/Exchange models_serve/Exchange
-RUN --mount=type=bind,from=package,source=/dist,target=/dist \
-    uv pip install --quiet --offline --no-cache --no-deps --link-mode copy --python /opt/modelsync /dist/*.whl \
-    && python -m compileall -qq /opt/modelsync/lib/python*/site-packages/modelsync
 VOLUME /var/lib/modelsync
 USER 10001:10001
 ARG REVISION=
@@ -98,10 +98,8 @@ LABEL org.opencontainers.image.revision="${REVISION}"
 
 FROM service AS full
 COPY --from=full-libraries /opt/modelsync /opt/modelsync
+COPY --from=package /opt/modelsync /opt/modelsync
 COPY models_serve models_serve
-RUN --mount=type=bind,from=package,source=/dist,target=/dist \
-    uv pip install --quiet --offline --no-cache --no-deps --link-mode copy --python /opt/modelsync /dist/*.whl \
-    && python -m compileall -qq /opt/modelsync/lib/python*/site-packages/modelsync
 VOLUME /var/lib/modelsync
 USER 10001:10001
 ARG REVISION=

@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RUN, DEV = "requirements.lock", "requirements-dev.lock"
 SLIM = "requirements-slim.lock"
-SLIM_EXTRAS = ("kubernetes", "postgres")
+SLIM_EXTRAS = ("postgres",)
 AIRFLOW = "airflow/requirements.lock"
 CLIENTS = "tests/clients/requirements.lock"
 INPUTS = {

@@ -24,7 +24,9 @@ echo "build-base: debootstrap $suite from $mirror"
 debootstrap --variant=minbase --include=python3,ca-certificates \
     "$suite" "$root" "$mirror" >"$root.log" 2>&1 || { tail -20 "$root.log" >&2; rm -f "$root.log"; exit 1; }
 rm -f "$root.log"
-rm -rf "$root"/var/cache/apt/archives/*.deb
+# As the image that it stands for, which has neither manuals nor translations; licences stay.
+rm -rf "$root"/var/cache/apt/* "$root"/usr/share/{info,locale,man}/*
+find "$root/usr/share/doc" ! -type d ! -name copyright -delete
 
 tar -C "$root" -c . | podman import - "$name" >/dev/null
 echo "build-base: made $name"
