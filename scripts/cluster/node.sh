@@ -50,7 +50,8 @@ until ctr --address "$folder/containerd.sock" version >/dev/null 2>&1; do sleep 
 keep kubelet kubelet --config "$folder/kubelet.json" --kubeconfig "$folder/kubelet.conf" --hostname-override "$name" \
     --node-ip "$(ip -4 -o address show eth0 | awk '{sub("/.*", "", $4); print $4}')" &
 keep kube-proxy kube-proxy --config "$folder/kube-proxy.json" --hostname-override "$name" &
-# It enforces network policies, and does nothing else.
+# It enforces network policies, and does nothing else; compiled by `python -m scripts.cluster policies`.
+until command -v kube-router >/dev/null; do sleep 1; done
 keep kube-router kube-router --kubeconfig "$folder/kube-router.conf" --hostname-override "$name" --run-firewall \
     --run-router=false --run-service-proxy=false --enable-cni=false --service-cluster-ip-range "$services" &
 wait

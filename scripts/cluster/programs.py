@@ -65,6 +65,21 @@ def build(layout: Layout) -> Path:
     return programs
 
 
+def add_policy_agent(layout: Layout) -> None:
+    """Compile the agent that enforces network policies, unless it is among the programs.
+
+    Apart from the others: it is made of another Kubernetes, whose thousand packages take as long as
+    all tests without a cluster. The nodes start it as soon as it is there.
+    """
+    agent = build(layout) / "kube-router"
+    if agent.exists():
+        return
+    print("cluster: compiling kube-router, which enforces network policies", flush=True)
+    new = agent.with_suffix(".new")
+    _go(HERE / "policies", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(new), _ROUTER)
+    new.rename(agent)
+
+
 def go_is_new_enough() -> bool:
     """Whether the Go compiler takes our module, or knows how to get one that does."""
     return (
@@ -120,7 +135,6 @@ def _compile(source: Path, made: Path) -> None:
     print(f"cluster: compiling Kubernetes {KUBERNETES} and what goes with it", flush=True)
     _go(source, "build", *flags, "-o", f"{made}/", *together)
     _go(source, "build", *flags, "-o", str(made / "helm3"), _MAINS["helm3"])
-    _go(source / "policies", "build", *flags, "-o", str(made / "kube-router"), _ROUTER)
     (made / "helm").rename(made / "helm4")
     (made / "server").rename(made / "etcd")
 

@@ -128,7 +128,8 @@ class Cluster:
     @property
     def enforces_policies(self) -> bool:
         """Whether our agent enforces network policies, and `metadata_service` can be used."""
-        return self._description.kind == "own"
+        agent = Path(self._description.programs, "kube-router")
+        return self._description.kind == "own" and agent.exists()
 
     @contextmanager
     def metadata_service(self) -> Iterator[tuple[str, int]]:
