@@ -100,6 +100,7 @@ cluster-down: setup  ## ends it and leaves nothing but the cache of its programs
 	@$(BIN)/python -m scripts.cluster down
 
 test-cluster: cluster  ## the suite on that cluster; tests wait more than they work, so two run at a time
+	@[ "$$MODELSYNC_TEST_CLUSTER_ONLY" = smoke ] || $(BIN)/python -m scripts.cluster policies
 	@code=0; only="cluster and ($${MODELSYNC_TEST_CLUSTER_ONLY:-cluster})"; \
 	$(BIN)/pytest -m "$$only and not alone" -n 2 --dist loadgroup --verbose -rP tests/cluster || code=$$?; \
 	$(BIN)/pytest -m "$$only and alone" --verbose --capture=no tests/cluster || { none=$$?; [ $$none = 5 ] || code=$$none; }; \

@@ -24,6 +24,7 @@ from bench import (
     push,
     sampling,
     schemas,
+    shadow,
     shared_code,
     swap,
     training,
@@ -49,6 +50,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "night": night.measure,
     "large_files": large_files.measure,
     "shared_code": shared_code.measure,
+    "shadow": shadow.measure,
 }
 
 

@@ -56,7 +56,7 @@ def _compare(services: dict[str, Service], folder: Path, model: str) -> list[Lin
     costs: dict[str, list[float]] = {share: [] for share in SHARES}
     for number in range(ROUNDS):
         names = list(services) if number % 2 else list(reversed(services))
-        each = {name: _cost(services[name], folder, model) for name in names}
+        each = {name: cost(services[name], folder, model) for name in names}
         without = (each["off"] + each["0"]) / 2
         for share, ratios in costs.items():
             ratios.append(each[share] / without)
@@ -71,7 +71,7 @@ def _compare(services: dict[str, Service], folder: Path, model: str) -> list[Lin
     ]
 
 
-def _cost(service: Service, folder: Path, model: str) -> float:
+def cost(service: Service, folder: Path, model: str) -> float:
     """Seconds of processor time of the worker for each request."""
     (worker,) = service.workers()
     before = worker.cpu_times()

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -37,8 +37,9 @@ def ignored(name: str) -> bool:
 # --- git's hash of a folder -----------------------------------------------------------------------
 
 
-def tree_hash(folder: str | Path) -> str:
-    """The SHA-1 that `git write-tree` gives for a folder, 40 hex digits, without `ignored` names.
+def tree_hash(folder: str | Path, without: Collection[str] = ()) -> str:
+    """The SHA-1 that `git write-tree` gives for a folder, 40 hex digits, without `ignored` names,
+    and `without` these names directly below it.
 
     As in git: a file is its bytes and whether its owner may execute it, a link is the text of its
     target, empty folders, sockets and the like do not exist. (A folder with committed byte code has
@@ -46,18 +47,18 @@ def tree_hash(folder: str | Path) -> str:
 
     Raises OSError if something cannot be read, or is removed meanwhile.
     """
-    found = _tree(os.fspath(folder))
+    found = _tree(os.fspath(folder), without)
     return (found or _object(b"tree", b"")).hex()
 
 
-def _tree(folder: str) -> bytes | None:
+def _tree(folder: str, without: Collection[str] = ()) -> bytes | None:
     """The binary hash of a folder's tree object; None for an empty folder, which git does not
     store.
     """
     entries: list[tuple[bytes, bytes]] = []  # what git sorts by, the entry
     with os.scandir(folder) as listing:
         for item in listing:
-            if ignored(item.name):
+            if ignored(item.name) or item.name in without:
                 continue
             name, mode = os.fsencode(item.name), item.stat(follow_symlinks=False).st_mode
             if stat.S_ISDIR(mode):
@@ -176,8 +177,9 @@ def flush(folder: Path) -> None:
 # --- trees ----------------------------------------------------------------------------------------
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy a folder to a new name, without `ignored` names. Raises OSError.
+def copy_tree(source: Path, target: Path, without: Collection[str] = ()) -> None:
+    """Copy a folder to a new name, without `ignored` names, and `without` these names directly
+    below it. Raises OSError.
 
     Real copies, no hard links: a model that writes into its own folder must not write into another
     release. A link that stays within `source` is copied as it is; one that leaves it becomes
@@ -188,7 +190,7 @@ def copy_tree(source: Path, target: Path) -> None:
     def copy(here: Path, there: Path) -> None:
         there.mkdir()
         for item in here.iterdir():
-            if ignored(item.name):
+            if ignored(item.name) or (here == root and item.name in without):
                 continue
             if item.is_symlink():
                 text = item.readlink()

@@ -27,6 +27,7 @@ FIXED = {
     "MODELSYNC_PORT": "the Service knows the port",
     "MODELSYNC_HOME": "a volume is mounted there",
     "MODELSYNC_GIT_REVISION": "comes from the pod's annotation",
+    "MODELSYNC_GIT_PINNED": "follows from sync.mode",
     "MODELSYNC_GIT_PROVEN": "comes from what the rollouts remember",
     "MODELSYNC_ROLLOUT_DEPLOYMENT": "is the chart's own",
     "MODELSYNC_ROLLOUT_NAMESPACE": "is the release's own",
@@ -117,4 +118,5 @@ def generated() -> Iterator[tuple[Path, str]]:
     """
     yield CHART / "values.yaml", values_yaml()
     yield CHART / "values.schema.json", chart_schema.text()
+    yield CHART / "files" / "formats.json", chart_schema.formats_text()
     yield CHART / "README.md", readme()

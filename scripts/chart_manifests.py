@@ -41,8 +41,13 @@ COMPONENTS: dict[str, dict[str, Any]] = {
         "networkPolicy": {"enabled": True, "egress": [{"ports": [{"port": 22, "protocol": "TCP"}]}]}
     },
     "metrics": {
-        "metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}
+        "metrics": {
+            "serviceMonitor": {"enabled": True},
+            "prometheusRule": {"enabled": True},
+            "dashboard": {"enabled": True},
+        }
     },
+    "canary": {"canary": {"enabled": True}},
     "training": {
         "training": {
             **BASE["training"],
@@ -54,11 +59,23 @@ COMPONENTS: dict[str, dict[str, Any]] = {
 }
 PATCHES: dict[str, list[dict[str, Any]]] = {
     "autoscaling": [
-        {"target": {"kind": "Deployment"}, "patch": "- {op: remove, path: /spec/replicas}\n"}
+        {
+            "target": {"kind": "Deployment", "name": "modelsync"},
+            "patch": "- {op: remove, path: /spec/replicas}\n",
+        }
+    ],
+    "canary": [
+        {
+            "target": {"kind": "Role", "name": "modelsync-rollout"},
+            "patch": "- {op: add, path: /rules/0/resourceNames/-, value: modelsync-canary}\n"
+            "- {op: add, path: /rules/1/resourceNames/-, value: modelsync-canary-rollout}\n",
+        }
     ],
 }
 CHANGED = {"training": ("MODELSYNC_JOBS", "MODELSYNC_JOB_TEMPLATE")}
 """The settings that a component changes."""
+GIVEN = {"canary": ["MODELSYNC_CANARY_REF=candidate"]}
+"""Settings that the chart gives to the rollouts alone; here they are all pods', as all others."""
 SETTINGS = "configmap.yaml"
 """The settings' ConfigMap, which kustomize makes, so that its name follows from its content."""
 NAME = "modelsync-settings"
@@ -98,9 +115,9 @@ def files() -> dict[Path, str]:
         listed = _kustomization("Component", "v1alpha1", added)
         if component in PATCHES:
             listed["patches"] = PATCHES[component]
-        if names := CHANGED.get(component):
-            given = all_of_it[SETTINGS]["data"]
-            literals = [f"{name}={given[name]}" for name in names]
+        given = all_of_it[SETTINGS]["data"]
+        literals = [f"{name}={given[name]}" for name in CHANGED.get(component, ())]
+        if literals := literals + GIVEN.get(component, []):
             listed["configMapGenerator"] = [
                 {"name": NAME, "behavior": "merge", "literals": literals}
             ]
@@ -176,8 +193,20 @@ def _kustomization(kind: str, version: str, resources: dict[str, Any]) -> Object
     }
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as blocks, as somebody would who writes them by hand."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    ),
+)
+
+
 def _dump(one: Object) -> str:
-    return HEADER + yaml.safe_dump(one, sort_keys=False, width=120)
+    return HEADER + yaml.dump(one, Dumper=_Dumper, sort_keys=False, width=120)
 
 
 def stale() -> Iterator[tuple[Path, str | None]]:

@@ -1,9 +1,10 @@
-"""Generates values.schema.json, with which Helm validates values before it changes the cluster.
+"""Generates values.schema.json, with which Helm validates values before it changes the cluster, and
+files/formats.json, by which the chart says in words what is wrong.
 
 A value that is a setting has that setting's own pattern, bounds or choices; one that is passed to
 Kubernetes unchanged has Kubernetes' own schema; all others follow from their default and the
-comment's `@schema`. Unknown names are errors everywhere. Written for draft 7, which Helm 3 and 4
-both read, and without lookaheads, which Go's patterns lack.
+comment's `@format` and `@schema`. Unknown names are errors everywhere. Written for draft 7, which
+Helm 3 and 4 both read, and without lookaheads, which Go's patterns lack.
 """
 
 from __future__ import annotations
@@ -18,12 +19,23 @@ from typing import Any, get_args
 
 from modelsync.settings import GROUPS, parsers
 from modelsync.settings.aliases import Action
+from scripts.chart_formats import FORMATS, OBJECT, RESOURCES, Schema, split
 from scripts.chart_values import Value, values
 
 KUBERNETES = "v1.37.0-local-strict"
 """The newest release whose schemas kubernetes-validate has."""
 
-Schema = dict[str, Any]
+WORDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "io.k8s.api.core.v1.Container": {"imagePullPolicy": ("Always", "IfNotPresent", "Never")},
+    "io.k8s.api.core.v1.Toleration": {
+        "effect": ("NoSchedule", "PreferNoSchedule", "NoExecute"),
+        "operator": ("Exists", "Equal", "Lt", "Gt"),
+    },
+    "io.k8s.api.core.v1.TopologySpreadConstraint": {
+        "whenUnsatisfiable": ("DoNotSchedule", "ScheduleAnyway")
+    },
+}
+"""Fields of Kubernetes that take one of these words, which its schemas do not say."""
 
 TYPES: dict[type, Schema] = {
     bool: {"type": "boolean"},
@@ -35,7 +47,9 @@ TYPES: dict[type, Schema] = {
 }
 
 _ALIAS = f"(/|(/[A-Za-z0-9._~-]+)+/?) *= *[^,=: ]+ *: *({'|'.join(get_args(Action))})"
+_MODEL = "[A-Za-z][A-Za-z0-9_-]*"
 _ORIGIN = "[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]+)?"
+_HOST = "([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?"
 _PROTOCOL = f"({'|'.join(get_args(parsers.GitProtocol))})"
 
 PARSERS: dict[str, Schema] = {
@@ -46,45 +60,82 @@ PARSERS: dict[str, Schema] = {
         "type": ["string", "number"],
         "pattern": "^([0-9]*[1-9][0-9]*(\\.[0-9]+)?|[0-9]+\\.[0-9]*[1-9][0-9]*) ?(ms|s|m|h)?$",
         "exclusiveMinimum": 0,
+        "says": "must be a positive time such as 30, 30s, 500ms or 2m",
     },
     "size": {
         "type": ["string", "integer"],
         "pattern": "^[0-9]*[1-9][0-9]* ?(KiB|MiB|GiB)?$",
         "minimum": 1,
+        "says": "must be a positive size such as 10MiB or 65536",
     },
-    "protocols": {"type": "string", "pattern": f"^ *{_PROTOCOL} *(, *{_PROTOCOL} *)*$"},
-    "lfs_url": {"type": "string", "pattern": "^ *(https?://[^ @?#/]+(/[^ ?#]*)?)? *$"},
+    "protocols": {
+        "type": "string",
+        "pattern": f"^ *{_PROTOCOL} *(, *{_PROTOCOL} *)*$",
+        "says": "must be a comma-separated list of https, ssh, http, file",
+    },
+    "lfs_url": {
+        "type": "string",
+        "pattern": "^ *(https?://[^ @?#/]+(/[^ ?#]*)?)? *$",
+        "says": "must be a URL such as https://lfs.example.com/team/models, without credentials",
+    },
+    "service_url": {
+        "type": "string",
+        "pattern": f"^ *(https?://{_HOST}(/[A-Za-z0-9._~%-]+)*/?)? *$",
+        "says": "must be a URL such as http://modelsync-canary:8080, without credentials and query",
+    },
     "base_url": {
         "type": "string",
         "pattern": "^([A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*)?$",
         "not": {"enum": ["livez", "readyz", "metrics"]},
+        "says": "must be a URL path such as models or api/models, or empty",
     },
     "subdirectory": {
         "type": "string",
         "not": {"pattern": "(^|/)\\.{0,2}/|/\\.{1,2}$|^\\.{1,2}$|//|^/|/$"},
+        "says": "must be a relative folder of the repository, without ..",
     },
-    "origins": {"type": "string", "pattern": f"^ *([*]|{_ORIGIN} *(, *{_ORIGIN} *)*)? *$"},
+    "origins": {
+        "type": "string",
+        "pattern": f"^ *([*]|{_ORIGIN} *(, *{_ORIGIN} *)*)? *$",
+        "says": "must be origins such as https://app.example.org, separated by commas, or * alone",
+    },
     "parse_aliases": {
         "type": "string",
         "pattern": f"^ *({_ALIAS} *(, *{_ALIAS} *)*)?$",
+        "says": "must be a list such as /train=Iris:train,/serve=Iris:predict",
     },
-    "name": {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"},
+    "name": {
+        "type": "string",
+        "pattern": f"^{OBJECT}$",
+        "says": "must be the name of a Kubernetes object: lower-case letters, digits, - and .",
+    },
     "names": {"type": "string"},
-    "place": {"type": "string", "pattern": "^ *([^:]*|s3://[^@/ ][^@]*) *$"},
+    "parse_selection": {
+        "type": "string",
+        "pattern": f"^ *(({_MODEL} *(, *{_MODEL} *)*|-{_MODEL} *(, *-{_MODEL} *)*),? *)?$",
+        "says": "must name the models to serve, or those to leave out, not both",
+    },
+    "place": {
+        "type": "string",
+        "pattern": "^ *([^:]*|s3://[^@/ ][^@]*) *$",
+        "says": "must be a folder, s3://bucket or s3://bucket/prefix",
+    },
     "share": {
         "type": ["string", "number"],
         "pattern": "^(0(\\.[0-9]+)?|1(\\.0+)?|\\.[0-9]+)$",
         "minimum": 0,
         "maximum": 1,
+        "says": "must be from 0 to 1",
     },
     "positive": {
         "type": ["string", "number"],
         "pattern": "^([0-9]*[1-9][0-9]*(\\.[0-9]+)?|[0-9]*\\.[0-9]*[1-9][0-9]*)$",
         "exclusiveMinimum": 0,
+        "says": "must be a number above 0",
     },
 }
-"""What the parsers of modelsync/settings/parsers.py accept, but for odd spellings of the same.
-Tested against them.
+"""What the parsers of modelsync/settings/parsers.py accept, but for odd spellings of the same, and
+what they say of the rest. Tested against them.
 """
 
 
@@ -107,20 +158,46 @@ def schema() -> Schema:
     }
 
 
+def formats() -> Schema:
+    """What the templates check: of each value that is no list and no mapping that it is not null,
+    and of all others that have a format that format.
+    """
+    found = {}
+    for value in values():
+        told = split(_whole(value, set()))[1]
+        if value.kubernetes == "core.v1.Container.resources":
+            told = {"resources": True}
+        if told or not isinstance(value.default, (dict, list)):
+            found[value.name] = told
+    resources = {name: split(one)[1] for name, one in RESOURCES.items()}
+    return {"resources": resources, "values": found}
+
+
 def text() -> str:
-    """The file's content."""
+    """The content of values.schema.json."""
     return json.dumps(schema(), indent=1) + "\n"
 
 
+def formats_text() -> str:
+    """The content of files/formats.json."""
+    return json.dumps(formats(), indent=1) + "\n"
+
+
 def of_value(value: Value, used: set[str]) -> Schema:
-    """The schema of one value; `used` gets the definitions of Kubernetes that it refers to."""
+    """The schema of one value, without what is told in words; `used` gets the definitions of
+    Kubernetes that it refers to.
+    """
+    return {"description": value.doc, **split(_whole(value, used))[0]}
+
+
+def _whole(value: Value, used: set[str]) -> Schema:
     if value.setting:
         found = of_setting(value.setting)
     elif value.kubernetes:
         found = _kubernetes(value.kubernetes, used)
     else:
         found = TYPES[type(value.default)]
-    return {"description": value.doc, **found, **value.schema}
+    return {**found, **(FORMATS[value.format] if value.format else {}), **value.schema}
 
 
 def of_setting(name: str) -> Schema:
@@ -132,7 +209,19 @@ def of_setting(name: str) -> Schema:
     unset = item.default in (None, "") or (
         item.metadata["shown"] and not _accepts(item, item.metadata["shown"])
     )
-    return {"anyOf": [{"const": ""}, found]} if unset and found != {"type": "string"} else found
+    return _or_unset(found) if unset else found
+
+
+def _or_unset(found: Schema) -> Schema:
+    """The schema that takes "" as well."""
+    if found == {"type": "string"}:
+        return found
+    if choices := found.get("enum"):
+        return {"enum": ["", *choices]}
+    if found["type"] == "integer":
+        says = f"must be a whole number from {found['minimum']} to {found['maximum']}, or empty"
+        return {**found, "type": ["integer", "string"], "pattern": "^$", "says": says}
+    return {"anyOf": [{"const": ""}, found]}
 
 
 @cache
@@ -169,6 +258,9 @@ def _api() -> dict[str, Schema]:
 
 def _kubernetes(path: str, used: set[str]) -> Schema:
     kind, _, name = path.rpartition(".")
+    if name[0].isupper():  # a type, of which the value holds some fields
+        whole: Schema = _local(_api()[f"io.k8s.api.{path}"], used)
+        return {key: one for key, one in whole.items() if key != "required"}
     found: Schema = _local(_api()[f"io.k8s.api.{kind}"]["properties"][name], used)
     return found
 
@@ -198,4 +290,8 @@ def _definitions(used: set[str]) -> Schema:
     while missing := used - set(made):
         for name in missing:
             made[name] = _local(_api()[name], used)
+    for kind, words in WORDS.items():
+        for field, choices in words.items():
+            if kind in made:
+                made[kind]["properties"][field] = {"enum": [*choices, None]}
     return dict(sorted(made.items()))

@@ -1,7 +1,8 @@
 """Reads the values of the Helm chart from values.yaml: name, default, and the comment above.
 
 A comment describes a value after `# -- `, and may hold tags, which values.yaml itself explains:
-`@setting`, `@sets`, `@kubernetes`, `@schema`. A mapping without a description is a group of values.
+`@setting`, `@sets`, `@kubernetes`, `@format`, `@schema`. A mapping without a description is a group
+of values.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import yaml
 
 CHART = Path(__file__).parents[1] / "helm" / "modelsync"
-TAGS = ("setting", "sets", "kubernetes", "schema")
+TAGS = ("setting", "sets", "kubernetes", "format", "schema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,11 @@ class Value:
     sets: tuple[str, ...] = ()
     """Settings over which it decides."""
     kubernetes: str = ""
-    """The type and field of Kubernetes' API that it is, such as core.v1.PodSpec.affinity."""
+    """The type and field of Kubernetes' API that it is, such as core.v1.PodSpec.affinity, or the
+    type of which it holds some fields, such as core.v1.PodSpec.
+    """
+    format: str = ""
+    """What its text must look like, one of `scripts.chart_formats.FORMATS`."""
     schema: dict[str, Any] = field(default_factory=dict)
     """What its JSON schema holds besides."""
 
@@ -66,6 +71,7 @@ def _below(node: Any, path: tuple[str, ...], lines: list[str]) -> Iterator[Value
             tags.get("setting", ""),
             tuple(tags.get("sets", "").split()),
             tags.get("kubernetes", ""),
+            tags.get("format", ""),
             json.loads(tags.get("schema", "{}")),
         )
 

@@ -1,4 +1,4 @@
-""".ci/run, and what repeats its steps: GitHub's workflow and the hooks of pre-commit."""
+""".ci/run, and what repeats its steps: GitHub's workflows and the hooks of pre-commit."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-WORKFLOW: dict[str, Any] = yaml.safe_load(
-    (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
-)["jobs"]
+WORKFLOWS: dict[str, dict[Any, Any]] = {
+    path.stem: yaml.safe_load(path.read_text("utf-8"))
+    for path in (ROOT / ".github" / "workflows").glob("*.yml")
+}
+WORKFLOW: dict[str, Any] = WORKFLOWS["ci"]["jobs"]
+RELEASE: dict[str, Any] = WORKFLOWS["release"]["jobs"]
+OFFICIAL = {"actions", "docker", "oras-project", "pypa", "sigstore"}
+"""Whose actions may run: those who make what they install or call."""
 [_KNOWN] = re.findall(r"^known=\((.*)\)$", (ROOT / ".ci" / "run").read_text("utf-8"), re.MULTILINE)
 STEPS = set(_KNOWN.split())
 
@@ -84,3 +90,78 @@ def test_the_hooks_are_the_checks() -> None:
     assert [hook["entry"].removesuffix(" --force-exclude") for hook in hooks] == [
         command.removesuffix(" .") for command in commands
     ]
+
+
+def actions(job: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The actions of a job, by name without version, with what they are given."""
+    steps = job.get("steps", [])
+    return {one["uses"].partition("@")[0]: one.get("with", {}) for one in steps if "uses" in one}
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_workflows_run_official_actions_by_their_versions(name: str) -> None:
+    """No action of a third party, and none by a branch."""
+    for job in WORKFLOWS[name]["jobs"].values():
+        for step in job.get("steps", []):
+            if used := step.get("uses"):
+                assert used.partition("/")[0] in OFFICIAL
+                assert re.search(r"@v\d+(\.\d+)*$", used), used
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_workflows_may_write_only_where_they_publish(name: str) -> None:
+    """A workflow may read; a job that publishes says what it may write. Each job has an end."""
+    assert WORKFLOWS[name]["permissions"] == {"contents": "read"}
+    for job in WORKFLOWS[name]["jobs"].values():
+        publishes = {kind for kind, level in job.get("permissions", {}).items() if level == "write"}
+        assert not publishes or name == "release"
+        assert "timeout-minutes" in job or "uses" in job
+
+
+def test_a_release_is_tested_first() -> None:
+    """A tag runs all of CI before anything is published, and CI alone does not run for it."""
+    triggers = {name: one[True] for name, one in WORKFLOWS.items()}  # YAML reads `on` so
+    assert triggers["release"] == {"push": {"tags": ["v*"]}}
+    assert "tags" not in triggers["ci"]["push"]
+    assert RELEASE["ci"] == {"uses": "./.github/workflows/ci.yml"}
+    for name in ("image", "wheel", "compiled"):
+        assert RELEASE[name]["needs"] == "ci"
+    assert RELEASE["chart"]["needs"] == "image"
+    assert set(RELEASE["publish"]["needs"]) == {"image", "chart", "wheel", "compiled"}
+
+
+def test_images_are_for_both_architectures() -> None:
+    """Each target of the Dockerfile is built for amd64 and arm64, with an SBOM and provenance."""
+    build = actions(RELEASE["image"])["docker/build-push-action"]
+    assert build["platforms"] == "linux/amd64,linux/arm64"
+    assert (build["push"], build["sbom"], build["provenance"]) == (True, True, "mode=max")
+    stages = set(re.findall(r" AS (\w+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.M))
+    assert {one["target"] for one in RELEASE["image"]["strategy"]["matrix"]["include"]} <= stages
+
+
+@pytest.mark.parametrize("name", ["image", "chart"])
+def test_what_is_pushed_is_signed(name: str) -> None:
+    """By its digest, with the workflow's own identity: there is no key that could be lost."""
+    job = RELEASE[name]
+    (sign,) = (one for one in job["steps"] if "cosign sign" in one.get("run", ""))
+    assert "@$DIGEST" in sign["run"]
+    assert "outputs.digest" in sign["env"]["DIGEST"]
+    assert job["permissions"]["id-token"] == "write"
+    assert "--key" not in sign["run"]
+
+
+def test_wheels_are_for_every_python() -> None:
+    """A compiled wheel is for one Python and one architecture; all that we run on have theirs."""
+    matrix = RELEASE["compiled"]["strategy"]["matrix"]
+    assert matrix["python"] == WORKFLOW["test"]["strategy"]["matrix"]["python"]
+    assert any("arm" in runner for runner in matrix["runner"])
+    publish = actions(RELEASE["publish"])
+    assert publish["actions/attest-build-provenance"] == {"subject-path": "dist/*"}
+
+
+def test_the_docs_say_how_to_verify() -> None:
+    """docs/releasing.md verifies the identity of this very workflow."""
+    text = (ROOT / "docs" / "releasing.md").read_text("utf-8")
+    assert text.count("/.github/workflows/release.yml@refs/tags/v") >= 2
+    for command in ("cosign verify", "gh attestation verify", "imagetools inspect"):
+        assert command in text

@@ -59,9 +59,23 @@ def test_a_revision_reads_what_it_writes(broken: tuple[str, ...]) -> None:
     "value", ["main", COMMIT[:12], COMMIT.upper(), f"{COMMIT} except", f"{COMMIT} {COMMIT}"]
 )
 def test_only_a_full_hash_is_a_revision(value: str) -> None:
-    """A name that can move, or a hash that may fit two commits, pins nothing."""
-    with pytest.raises(SettingsError, match="MODELSYNC_GIT_REVISION must be the full hash"):
-        settings.load({"MODELSYNC_GIT_REVISION": value})
+    """A name that can move, or a hash that may fit two commits, pins nothing; but no pod ends over
+    what somebody else wrote into the cluster.
+    """
+    git = settings.load({"MODELSYNC_GIT_REVISION": value, "MODELSYNC_GIT_PROVEN": value}).git
+    assert (git.revision.valid, git.revision.commit, git.proven.valid) == (False, value, False)
+    assert Revision(COMMIT).valid
+    assert not Revision().valid
+
+
+def test_the_ref_is_followed_unless_rollouts_decide() -> None:
+    """With a pin, or while one is waited for; without a repository there is nothing to pin."""
+    repository = {"gitPath": "https://git.example.com/models.git"}
+    pinned = {"MODELSYNC_GIT_PINNED": "true"}
+    assert settings.load(repository).git.follows
+    assert not settings.load(repository | pinned).git.follows
+    assert not settings.load(repository | {"MODELSYNC_GIT_REVISION": COMMIT}).git.follows
+    assert settings.load(pinned).git.follows
 
 
 def test_a_revision_is_on_probation_until_it_is_proven() -> None:
@@ -216,3 +230,37 @@ def test_origins_are_those_that_browsers_send(given: str, origins: tuple[str, ..
 def test_what_no_browser_sends_as_origin_is_refused(given: str) -> None:
     with pytest.raises(SettingsError, match="MODELSYNC_CORS_ORIGINS"):
         settings.load({"MODELSYNC_CORS_ORIGINS": given})
+
+
+@pytest.mark.parametrize(
+    ("given", "takes", "text"),
+    [
+        ("", {"Churn", "Price", "churn"}, ""),
+        (" , ", {"Churn", "Price", "churn"}, ""),
+        ("Churn", {"Churn"}, "Churn"),
+        (" Price ,Churn,Price", {"Churn", "Price"}, "Churn,Price"),
+        ("-Churn", {"Price", "churn"}, "-Churn"),
+        ("-churn, -Price", {"Churn"}, "-Price,-churn"),
+    ],
+)
+def test_models_are_selected_by_name(given: str, takes: set[str], text: str) -> None:
+    """As their folders are spelled; the text is the same for the same selection."""
+    selection = settings.load({"MODELSYNC_GIT_MODELS": given}).git.models
+    assert {name for name in ("Churn", "Price", "churn") if selection.takes(name)} == takes
+    assert str(selection) == text
+    assert bool(selection) == bool(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("Churn,-Price", "must name the models to serve, or those to leave out, not both"),
+        ("Ch*", r"has Ch\*, which is no model's name"),
+        ("Churn%20", "has Churn%20, which is no model's name"),
+        ("models/Churn", "has models/Churn, which is no model's name"),
+        ("all", "has all, which is no model's name; unset, it means all models"),
+    ],
+)
+def test_what_selects_no_model_is_refused(given: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=f"MODELSYNC_GIT_MODELS {message}"):
+        settings.load({"MODELSYNC_GIT_MODELS": given})

@@ -28,6 +28,7 @@ from modelsync.api import (
     probes,
     replies,
     runs,
+    shadow,
     status,
     sync,
     versions,
@@ -46,7 +47,7 @@ log = logging.getLogger(__name__)
 
 RESOURCES: tuple[Resource, ...] = (
     pages, openapi, predict, status, fits, versions, labels, jobs, runs, downloads, feedback,
-    sync, probes, metrics,
+    shadow, sync, probes, metrics,
 )  # fmt: skip
 """Every resource. To add one, write its file and list it here.
 

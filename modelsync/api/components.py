@@ -11,7 +11,7 @@ from zlib import crc32
 
 import orjson
 
-from modelsync.api import compiled_schema
+from modelsync.api import compiled_schema, shadow_schema
 from modelsync.models.types import LoadedModel
 from modelsync.problems import PROBLEM
 from modelsync.server.request_ids import HEADER as REQUEST_ID
@@ -134,6 +134,7 @@ SCHEMAS: dict[str, Schema] = {
         ]
     },
     **compiled_schema.SCHEMAS,
+    **shadow_schema.SCHEMAS,
     "modelsync.Problem": {
         "type": "object",
         "description": "RFC 9457",

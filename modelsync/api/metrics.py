@@ -22,7 +22,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from modelsync import __version__, problems
-from modelsync.api import compiled, drift, models, operations, replies, sync
+from modelsync.api import compiled, drift, models, operations, replies, shadow, sync
 from modelsync.api.resource import Context, Route
 from modelsync.inference.process_runner import ProcessRunner
 from modelsync.inference.serving import Service
@@ -62,6 +62,7 @@ class _Families(Collector):
         yield from _release(self._service)
         yield from compiled.families(self._service)
         yield from drift.families(self._service)
+        yield from shadow.families(self._service)
 
 
 def _requests(service: Service) -> Iterator[Metric]:

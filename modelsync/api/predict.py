@@ -25,6 +25,7 @@ from modelsync.errors import RequestError
 from modelsync.inference.fanout import predict_all as ask_all
 from modelsync.inference.serving import Service
 from modelsync.models.types import LoadedModel
+from modelsync.monitoring.shadow.requests import HEADER
 from modelsync.problems import JSON
 from modelsync.protocols.native import NATIVE
 from modelsync.protocols.versions import codec_of, named_version
@@ -98,7 +99,7 @@ def predictor(context: Context) -> Callable[[str], Response]:
         model = dataplane.models[name]
         codec = codec_of(model.spec)
         outcome = dataplane.predict(name, body, codec, request_id)
-        if context.service.sampler:
+        if context.service.sampler and HEADER not in request.headers:
             context.service.sampler.heard(model, codec, request_id, body, outcome)
         answer = NATIVE.answer(
             outcome,

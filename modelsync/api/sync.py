@@ -8,12 +8,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 
-from modelsync.api import models, replies, webhooks
+from modelsync.api import models, replies, sync_request
 from modelsync.api.operations import Operation, operation, read, success
 from modelsync.api.resource import Context, Route
-from modelsync.errors import ModelUnavailable, SettingsError
 from modelsync.inference.serving import Service
 from modelsync.sync.status import Status
 
@@ -32,26 +31,16 @@ def routes(context: Context) -> list[Route]:
 
     def request_sync() -> Response:
         """Authenticate the request, then ask the supervisor for a sync."""
-        # The order matters: the size is checked before the signature, the signature before the
-        # body is parsed.
-        body = replies.body(webhooks.MAX_BODY)
-        if _is_webhook(context):
-            webhooks.verify(request.headers, body, _webhook_secret(service))
-            if webhooks.is_ping(request.headers):
-                return replies.json({"status": "pong"})
-            event = webhooks.payload(request.headers.get("Content-Type", ""), body)
-            if reason := webhooks.ignore_reason(event, service.settings.git.ref):
-                return replies.json({"status": "ignored", "reason": reason}, 202)
-        else:
-            context.require("admin")
-        if service.settings.git.revision:
+        settings = service.settings
+        asked = sync_request.accept(settings.access, [settings.git.ref], context.require)
+        if asked.answer is not None:
+            return asked.answer
+        if not settings.git.follows:
             return replies.problem(409, _pinned(service), model=None, release=service.commit)
         if service.request_sync is None:
             return replies.problem(503, NO_SUPERVISOR, model=None, release=service.commit)
-        # Never for a webhook: who may push may not have what was rejected checked for ever.
-        forced = not _is_webhook(context) and request.args.get("force", "") in ("true", "1")
-        service.request_sync(forced)
-        fields = {"request_id": replies.request_id(), "event": "sync_asked", "forced": forced}
+        service.request_sync(asked.forced)
+        fields = {"request_id": replies.request_id(), "event": "sync_asked", "forced": asked.forced}
         log.info("sync requested", extra={"fields": fields})
         return replies.json({"status": "accepted", "see": path}, 202, (("Location", path),))
 
@@ -147,30 +136,11 @@ def _substitute(service: Service, status: Status) -> str | None:
 def _pinned(service: Service) -> str:
     git, rollout = service.settings.git, service.settings.rollout
     job = f"{rollout.deployment or 'NAME'}-rollout"
+    pin = (
+        f"serves the pinned commit {git.revision.commit[:12]}" if git.revision else "is not pinned"
+    )
     return (
-        f"this pod serves the pinned commit {git.revision.commit[:12]} and does not follow the "
+        f"this pod {pin} and does not follow the "
         "repository by itself; to roll out its newest commit now: "
         f"kubectl create job --from=cronjob/{job} sync-now"
     )
-
-
-def _is_webhook(context: Context) -> bool:
-    """Whether the request must be signed as a webhook; otherwise it needs the admin token.
-
-    A request with neither a signature nor a token gets the error of the method that the settings
-    allow.
-    """
-    if request.headers.get("Authorization", "").lower().startswith("bearer "):
-        return False
-    if webhooks.is_webhook(request.headers):
-        return True
-    access = context.service.settings.access
-    return bool(access.webhook_secret) and not access.admin_tokens
-
-
-def _webhook_secret(service: Service) -> str:
-    try:
-        return service.settings.access.webhook_secret.read()
-    except SettingsError as error:
-        log.error("%s: webhooks are refused until it can be read", error)
-        raise ModelUnavailable("the webhook secret cannot be read; the log says why") from None

@@ -64,6 +64,6 @@ class Announcer:
 
 def own_url(server: ServerSettings, port: int | None = None) -> str:
     """The URL of the models of a service on this machine, without a slash at its end."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104 - read, not bound
+    host = "127.0.0.1" if server.host in {"0.0.0.0", "::"} else server.host  # noqa: S104 - read, not bound
     host = f"[{host}]" if ":" in host else host
     return f"http://{host}:{port or server.port}/{server.base_url}".rstrip("/")

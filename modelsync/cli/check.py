@@ -49,8 +49,9 @@ def check(path: Path, layout: str, *, strict: bool) -> int:
     settings = load_settings()
     folders = find(path, settings)
     with tempfile.TemporaryDirectory(prefix="modelsync-check-", ignore_cleanup_errors=True) as name:
-        results = _results(path, folders, copied(path, folders, Path(name)), settings)
-    others = passed_over(path, folders)
+        copies = copied(path, folders, Path(name), settings)
+        results = _results(path, folders, copies, settings)
+    others = passed_over(path, folders, settings)
     (_print_json if layout == "json" else _print_table)(folders, results, others)
     warned = bool(others) or any(result.warnings for result in results.values())
     good = all(result.ok for result in results.values())

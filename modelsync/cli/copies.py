@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from modelsync.models.discovery.work_tree import LocalRepository
     from modelsync.models.model_warnings import ModelWarning
     from modelsync.models.types import ModelName, ModelSpec
+    from modelsync.settings import Settings
 
 _UPWARDS = re.compile(r"\.\.|parent|dirname")
 """What code has in it that opens a file outside of its folder."""
@@ -24,15 +25,19 @@ SHOWN = 3
 """Files that a warning names."""
 
 
-def copied(path: Path, folders: Sequence[ModelSpec], scratch: Path) -> list[ModelSpec]:
+def copied(
+    path: Path, folders: Sequence[ModelSpec], scratch: Path, settings: Settings
+) -> list[ModelSpec]:
     """Copy the models of PATH into the folder `scratch`, with the shared files that they use, and
-    the folders beside theirs that their code names. What they write stays there.
+    the folders beside theirs that their code names, but those of models that are not selected. What
+    they write stays there.
     """
     from modelsync.files import copy_tree
     from modelsync.models.discovery.folders import discover
     from modelsync.models.discovery.shared_folders import pointer_faults
     from modelsync.models.discovery.work_tree import LocalRepository
     from modelsync.sync.plan import without_shared
+    from modelsync.sync.selected import left_out
 
     repository = LocalRepository.of(folders[0].path.parent, path.resolve())
     root, shared = scratch / "models_serve", scratch / "shared"
@@ -40,7 +45,8 @@ def copied(path: Path, folders: Sequence[ModelSpec], scratch: Path) -> list[Mode
     for folder in folders:
         if folder.fault is None:
             copy_tree(folder.path, root / folder.path.name)
-    for name in _named(folders):
+    others = left_out(repository.files(), repository.subdir, settings.git.models)
+    for name in _named(folders) - others:
         _copy_kept(repository, name, root)
     found = discover(root, subdir=repository.subdir, shared=repository.copied(shared))
     copies = {one.name: one for one in without_shared(found, pointer_faults(shared))}

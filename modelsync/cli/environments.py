@@ -51,16 +51,19 @@ def _exported(settings: Settings, scratch: Path) -> tuple[list[ModelSpec], Found
     """The models of the source that the settings name, and what they share. Raises SyncError."""
     from modelsync.deadline import Deadline
     from modelsync.models.discovery.folders import discover
+    from modelsync.sync.selected import missing, model_folders
     from modelsync.sync.sources import source_of
 
     home = dataclasses.replace(settings.state, home=scratch)
     source = source_of(dataclasses.replace(settings, state=home))
     deadline = Deadline(settings.sync.timeout)
     commit = source.resolve(deadline)
-    exported = source.export(commit, scratch / "models_serve", deadline)
-    if not (folders := discover(scratch / "models_serve", exported.versions)):
+    root, selection = scratch / "models_serve", source.selection
+    exported = source.export(commit, root, deadline)
+    if not (found := discover(root, exported.versions, takes=selection.takes)):
         raise source.no_models(commit, deadline)
-    return folders, exported.shared
+    names = source.inspect(commit, deadline, lambda files: model_folders(files, source.view))
+    return [*found, *missing(selection, found, root, names, source.view)], exported.shared
 
 
 def _build(folders: list[ModelSpec], shared: Found, settings: Settings) -> int:

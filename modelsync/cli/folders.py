@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,17 +21,24 @@ MAX_SHOWN = 5
 
 
 def find(path: Path, settings: Settings) -> list[ModelSpec]:
-    """The model folders of PATH. Raises ClickException if there are none."""
+    """The model folders of PATH, of a repository those that MODELSYNC_GIT_MODELS selects.
+
+    Raises ClickException if there are none.
+    """
     path = path.resolve()
     if (path / SOURCE).is_file():
         return _of_one(path)
     # First as a sync sees a repository, then as a standalone service sees its folder.
     inside = [path / settings.git.subdir] if settings.git.subdir else [path, path / "models_serve"]
     for root in inside:
-        if folders := _discover(root, path):
+        if folders := selected(root, settings, path):
             return folders
     if _is_without_code(path) and (folders := _of_one(path)):
         return folders
+    if settings.git.models and (others := [name for one in inside for name in _names(one, path)]):
+        from modelsync.sync.selected import nothing_selected
+
+        raise click.ClickException(str(nothing_selected(settings.git.models, others)))
     seen = "; ".join(_not_taken(inside[0], settings.git.subdir))
     reason = seen or f"a model is a folder with a file {SOURCE}"
     raise click.ClickException(f"no model in {inside[0]}: {reason}")
@@ -61,22 +69,46 @@ def _not_taken(root: Path, subdir: str) -> list[str]:
     return [f"{one.path} {one.reason} ({one.hint})" for one in found[:MAX_SHOWN]]
 
 
-def _discover(root: Path, top: Path | None = None) -> list[ModelSpec]:
+def selected(root: Path, settings: Settings, top: Path | None = None) -> list[ModelSpec]:
+    """The models of a folder that MODELSYNC_GIT_MODELS selects, a broken one for each that it names
+    and that is missing; none if no model is there. The repository is that of git, else `top`.
+    """
+    from modelsync.sync.selected import missing
+
+    selection = settings.git.models
+    if not (found := _discover(root, top, selection.takes)):
+        return []
+    return [*found, *missing(selection, found, root, _names(root, top), found[0].subdir)]
+
+
+def _discover(
+    root: Path, top: Path | None = None, takes: Callable[[str], bool] = lambda name: True
+) -> list[ModelSpec]:
     from modelsync.models.discovery.folders import discover
     from modelsync.models.discovery.work_tree import LocalRepository
 
     repository = LocalRepository.of(root, top)
-    return discover(root, subdir=repository.subdir, shared=repository.in_place())
+    shared = repository.in_place()
+    return discover(root, subdir=repository.subdir, shared=shared, takes=takes)
 
 
-def passed_over(path: Path, folders: list[ModelSpec]) -> list[PassedOver]:
+def _names(root: Path, top: Path | None) -> list[str]:
+    """The names of all models of a folder, selected or not."""
+    from modelsync.models.discovery.work_tree import LocalRepository
+    from modelsync.sync.selected import model_folders
+
+    repository = LocalRepository.of(root, top)
+    return model_folders(repository.files(), repository.subdir)
+
+
+def passed_over(path: Path, folders: list[ModelSpec], settings: Settings) -> list[PassedOver]:
     """What looks like a model beside the folders and is not taken; nothing for a single model."""
-    from modelsync.models.discovery import passed_over
+    from modelsync.sync.selected import not_taken
 
     root, path = folders[0].path.parent, path.resolve()
     if path == folders[0].path:
         return []
-    found = passed_over.passed_over(root, folders, subdir=folders[0].subdir)
+    found = not_taken(settings.git.models, folders, root, folders[0].subdir)
     # At the top of a repository it is what a standalone service serves.
     return [one for one in found if one.path.split("/")[0] != "models_serve"]
 

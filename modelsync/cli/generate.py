@@ -11,6 +11,7 @@ import click
 
 from modelsync.cli.command import FOLDER, load_settings
 from modelsync.cli.faults import show_fault
+from modelsync.cli.folders import selected
 
 if TYPE_CHECKING:
     from modelsync.models.types import ModelEntry, ModelSpec
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 )
 def generate(folder: Path | None, output: Path | None) -> int:
     """Write serve_models.py, which lists every route, for the models in FOLDER (by default
-    models_serve).
+    models_serve) that MODELSYNC_GIT_MODELS selects.
 
     The file is for reading only: a service writes its own for each release that it serves.
     """
@@ -35,12 +36,9 @@ def generate(folder: Path | None, output: Path | None) -> int:
         raise click.BadParameter(f"{root} is not a folder", param_hint="FOLDER")
     from modelsync.files import tree_hash, write_atomically
     from modelsync.models.codegen import generator
-    from modelsync.models.discovery.folders import discover
-    from modelsync.models.discovery.work_tree import LocalRepository
 
     output = (output or root.resolve().parent / "serve_models.py").resolve()
-    repository = LocalRepository.of(root)
-    folders = discover(root, subdir=repository.subdir, shared=repository.in_place())
+    folders = selected(root, settings)
     entries = [_entry(model, output.parent) for model in folders]
     code = generator.generate(entries, base_url=settings.server.base_url, release=tree_hash(root))
     write_atomically(output, code.encode())

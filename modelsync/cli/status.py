@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -46,6 +47,7 @@ def _lines(found: dict[str, Any], broken: list[dict[str, Any]], url: str) -> Ite
         yield f"{console.marked('not ready', 'bold red')}: {found['reason']}"
     yield f"models: {len(found['models'])}, {len(broken)} with a problem"
     yield from _compiled(found["models"])
+    yield from _shadow(found["models"])
     if last["result"]:
         why = f": {last['message']}" if last["message"] else ""
         when = f"{last['result']} at {_moment(last['time'])}"
@@ -68,6 +70,18 @@ def _compiled(models: list[dict[str, Any]]) -> Iterator[str]:
     names = ", ".join(others[:SHOWN]) + (", …" if len(others) > SHOWN else "")
     rest = f", not {names}" if others else ""
     yield f"compiled: {len(states) - len(others)} of {len(states)} estimators{rest}"
+
+
+def _shadow(models: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a line on the answers of the candidate, if it was asked."""
+    results = {one["name"]: copies for one in models if (copies := one.get("shadow"))}
+    if not results:
+        return
+    total = sum(map(Counter, results.values()), Counter[str]())
+    names = [name for name, found in results.items() if found.get("different")]
+    where = f" ({', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''})" if names else ""
+    parts = [f"{total[result]} {result}" for result in next(iter(results.values()))]
+    yield f"candidate: {', '.join(parts)}{where}"
 
 
 def _moment(time: str) -> str:

@@ -1,29 +1,25 @@
-"""The API server: found from inside a pod or by a KUBECONFIG, asked again after a failure.
+"""The API server: asked in JSON, and again after a failure.
 
-The only module that imports the client of Kubernetes. Nothing is watched: who uses it reads small
-objects anew for each step, which needs no handling of watches that end when the API server
-restarts.
+Nothing is watched: who uses it reads small objects anew for each step, which needs no handling of
+watches that end when the API server restarts.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlencode
 
 import urllib3
-from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
-from kubernetes.config.config_exception import ConfigException
 
 from modelsync.backoff import Backoff
+from modelsync.cluster.connection import connect
 from modelsync.deadline import Deadline
 from modelsync.errors import ClusterUnreachable, Conflict, SettingsError
-
-NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 CALL_TIMEOUT = 10.0
 """Seconds one call may take."""
@@ -37,40 +33,60 @@ REFUSED_TIMEOUT = 15.0
 An API server that starts answers so before it has loaded its objects and policies.
 """
 
-T = TypeVar("T")
+_TYPES = {"PATCH": "application/merge-patch+json"}
+"""The media type of a body, by method, where it is not plain JSON."""
 
 _RAISE = object()
 
+Method = Literal["GET", "PATCH", "POST", "DELETE"]
+
 log = logging.getLogger(__name__)
+
+
+class ApiAnswer(NamedTuple):
+    """An answer of the API server: its status, its reason phrase, its text."""
+
+    status: int
+    reason: str
+    text: bytes
 
 
 class KubernetesApi:
     """The API server, with the rights of this pod's service account, or of KUBECONFIG's user.
 
-    `apps`, `batch` and `core` are the client's; `namespace` is the given one, else the pod's.
+    `namespace` is the given one, else the pod's.
     """
 
     def __init__(self, namespace: str = "") -> None:
         """Raise SettingsError if there is no cluster."""
-        configuration, found = _configuration()
-        api = client.ApiClient(configuration)
-        self.apps: Any = client.AppsV1Api(api)
-        self.batch: Any = client.BatchV1Api(api)
-        self.core: Any = client.CoreV1Api(api)
-        self.namespace = namespace or found
+        self._connection = connect()
+        self.namespace = namespace or self._connection.namespace
 
-    def as_json(self, found: Any) -> Any:
-        """Return an object of the client as the API has it."""
-        return self.core.api_client.sanitize_for_serialization(found)
+    def path(self, group: str, kind: str, name: str = "") -> str:
+        """The path of the objects of a kind in the namespace, or of one of them.
+
+        `group` is such as `apps/v1`; `v1` is the core.
+        """
+        root = "api" if "/" not in group else "apis"
+        return f"/{root}/{group}/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
 
     def call(
-        self, what: str, deadline: Deadline, call: Callable[..., T], *, absent: Any = _RAISE
-    ) -> T:
-        """Call the API server; retry after a transient error.
+        self,
+        what: str,
+        deadline: Deadline,
+        method: Method,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        absent: Any = _RAISE,
+    ) -> Any:
+        """Call the API server; retry after a transient error. Returns the JSON of its answer.
 
         `absent`: what to return if there is no such object, instead of an error. Raises Conflict,
         SettingsError if it refuses, ClusterUnreachable after the deadline.
         """
+        url = f"{path}?{urlencode(query)}" if query else path
         failures, problem = 0, ""
         refused: Deadline | None = None
         while True:
@@ -80,16 +96,17 @@ class KubernetesApi:
                     f"cannot {what}{f': {problem}' if problem else ' in time'}"
                 )
             try:
-                return call(_request_timeout=min(CALL_TIMEOUT, left))
-            except ApiException as error:
-                problem = f"the API server answers {error.status} {error.reason}"
-                if error.status == 404 and absent is not _RAISE:
-                    return absent  # type: ignore[no-any-return]
-                if error.status == 409:
-                    raise Conflict(f"cannot {what}: it has changed") from None
-                refused = _refusal(error, refused)
-                if error.status in {400, 422} or (refused and not refused.remaining()):
-                    raise SettingsError(f"cannot {what}: {problem} {_detail(error)}") from None
+                answer = self._send(method, url, body, min(CALL_TIMEOUT, left))
+                if answer.status < 400:
+                    return json.loads(answer.text)
+                problem = f"the API server answers {answer.status} {answer.reason}"
+                if answer.status == 404 and absent is not _RAISE:
+                    return absent
+                if answer.status == 409:
+                    raise Conflict(f"cannot {what}: it has changed")
+                refused = _refusal(answer, refused)
+                if answer.status in {400, 422} or (refused and not refused.remaining()):
+                    raise SettingsError(f"cannot {what}: {problem} {_detail(answer)}")
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 refused, problem = (
                     None,
@@ -100,38 +117,31 @@ class KubernetesApi:
             pause = RETRY.pause(failures, random.random())  # noqa: S311 - spreads replicas out
             time.sleep(min(pause, deadline.remaining()))
 
+    def _send(self, method: Method, url: str, body: Any, timeout: float) -> ApiAnswer:
+        """Send one request. Raises HTTPError of urllib3, OSError."""
+        server, pool, login, _ = self._connection
+        headers = {"Accept": "application/json", **login()}
+        if body is not None:
+            headers["Content-Type"] = _TYPES.get(method, "application/json")
+        answer = pool.request(
+            method,
+            f"{server}{url}",
+            body=None if body is None else json.dumps(body).encode(),
+            headers=headers,
+            timeout=urllib3.Timeout(total=timeout),
+            retries=False,
+            redirect=False,
+        )
+        return ApiAnswer(answer.status, answer.reason or "", answer.data)
 
-def _refusal(error: ApiException, before: Deadline | None) -> Deadline | None:
-    """Return until when a refusal is tried again; None if this error is none.
+
+def _refusal(answer: ApiAnswer, before: Deadline | None) -> Deadline | None:
+    """Return until when a refusal is tried again; None if this answer is none.
 
     Not from the beginning of the call: it may have waited long for the API server to come back.
     """
-    return (before or Deadline(REFUSED_TIMEOUT)) if error.status in {401, 403, 404} else None
+    return (before or Deadline(REFUSED_TIMEOUT)) if answer.status in {401, 403, 404} else None
 
 
-def _configuration() -> tuple[Any, str]:
-    """The API server and the namespace: those of the pod, else those of KUBECONFIG's context.
-
-    Raises SettingsError if there is neither.
-    """
-    configuration = client.Configuration()
-    try:
-        config.load_incluster_config(configuration)
-        configuration.proxy = None  # a proxy is for the repository
-        namespace = NAMESPACE_FILE.read_text("utf-8").strip()
-    except (ConfigException, OSError):
-        try:
-            config.load_kube_config(client_configuration=configuration)
-            _, context = config.list_kube_config_contexts()
-        except (ConfigException, OSError) as error:
-            raise SettingsError(
-                "no cluster: neither a service account in a pod nor a KUBECONFIG can be read "
-                f"({error})"
-            ) from None
-        namespace = context["context"].get("namespace", "default")
-    configuration.retries = False
-    return configuration, namespace
-
-
-def _detail(error: ApiException) -> str:
-    return " ".join((error.body or "").split())[:300]
+def _detail(answer: ApiAnswer) -> str:
+    return " ".join(answer.text.decode("utf-8", "replace").split())[:300]

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from modelsync.cluster.api import KubernetesApi
-from modelsync.cluster.pods import containers, troubles
+from modelsync.cluster.pods import ends, troubles
 from modelsync.deadline import Deadline
 from modelsync.errors import Conflict
 
@@ -59,7 +59,7 @@ class JobsFromTemplate:
     def __init__(self, template: str) -> None:
         self.template = template
         self._api = KubernetesApi()
-        self._namespace = self._api.namespace
+        self._jobs = self._api.path("batch/v1", "jobs")
 
     def create(
         self,
@@ -81,32 +81,26 @@ class JobsFromTemplate:
                 self._create(job, body)
 
     def _create(self, job: str, body: Mapping[str, Any]) -> None:
-        self._api.call(
-            f"create a Job for {job}",
-            Deadline(TIMEOUT),
-            lambda **options: self._api.batch.create_namespaced_job(
-                self._namespace, body, **options
-            ),
-        )
+        self._api.call(f"create a Job for {job}", Deadline(TIMEOUT), "POST", self._jobs, body=body)
 
     def all(self) -> list[JobStatus]:
         """All Jobs of the template that have not been removed yet."""
         found = self._api.call(
             "list the Jobs",
             Deadline(TIMEOUT),
-            lambda **options: self._api.batch.list_namespaced_job(
-                self._namespace, label_selector=f"{OWNER}={self.template}", **options
-            ),
+            "GET",
+            self._jobs,
+            query={"labelSelector": f"{OWNER}={self.template}"},
         )
         return [
             JobStatus(
-                id=(one.metadata.annotations or {}).get(ID, ""),
-                name=one.metadata.name,
-                uid=one.metadata.uid,
+                id=one["metadata"].get("annotations", {}).get(ID, ""),
+                name=one["metadata"]["name"],
+                uid=one["metadata"]["uid"],
                 phase=_phase(one),
             )
-            for one in found.items
-            if not one.metadata.deletion_timestamp
+            for one in found["items"]
+            if "deletionTimestamp" not in one["metadata"]
         ]
 
     def delete(self, name: str) -> None:
@@ -114,9 +108,9 @@ class JobsFromTemplate:
         self._api.call(
             f"delete the Job {name}",
             Deadline(TIMEOUT),
-            lambda **options: self._api.batch.delete_namespaced_job(
-                name, self._namespace, propagation_policy="Background", **options
-            ),
+            "DELETE",
+            f"{self._jobs}/{name}",
+            query={"propagationPolicy": "Background"},
             absent=None,
         )
 
@@ -125,20 +119,16 @@ class JobsFromTemplate:
         found = self._api.call(
             "list the pods of a Job",
             Deadline(TIMEOUT),
-            lambda **options: self._api.core.list_namespaced_pod(
-                self._namespace, label_selector=f"batch.kubernetes.io/job-name={name}", **options
-            ),
+            "GET",
+            self._api.path("v1", "pods"),
+            query={"labelSelector": f"batch.kubernetes.io/job-name={name}"},
         )
-        ends = [
-            one.state.terminated
-            for pod in found.items
-            for one in containers(pod)
-            if one.state and one.state.terminated
-        ]
+        pods = found["items"]
+        ended = [one for pod in pods for one in ends(pod)]
         return PodEnd(
-            code=ends[-1].exit_code if ends else None,
-            starved=any(one.reason == "OOMKilled" for one in ends),
-            why="; ".join(dict.fromkeys(one for pod in found.items for one in troubles(pod))),
+            code=ended[-1]["exitCode"] if ended else None,
+            starved=any(one.get("reason") == "OOMKilled" for one in ended),
+            why="; ".join(dict.fromkeys(one.text for pod in pods for one in troubles(pod))),
         )
 
     def _body(
@@ -154,11 +144,10 @@ class JobsFromTemplate:
         found = self._api.call(
             f"get the CronJob {self.template}",
             Deadline(TIMEOUT),
-            lambda **options: self._api.batch.read_namespaced_cron_job(
-                self.template, self._namespace, **options
-            ),
+            "GET",
+            self._api.path("batch/v1", "cronjobs", self.template),
         )
-        made = self._api.as_json(found.spec.job_template)
+        made = found["spec"]["jobTemplate"]
         container = made["spec"]["template"]["spec"]["containers"][0]
         container["args"] = [*container.get("args", ()), *arguments]
         container["env"] = [
@@ -175,7 +164,7 @@ class JobsFromTemplate:
                     "apiVersion": "batch/v1",
                     "kind": "CronJob",
                     "name": self.template,
-                    "uid": found.metadata.uid,
+                    "uid": found["metadata"]["uid"],
                 }
             ],
         }
@@ -183,8 +172,10 @@ class JobsFromTemplate:
 
 
 def _phase(job: Any) -> Phase:
-    """The phase of a V1Job."""
+    """The phase of a Job."""
+    status = job.get("status", {})
     ends = {"Complete", "Failed"}  # with FailureTarget its pod may still be ending
-    if any(one.type in ends and one.status == "True" for one in job.status.conditions or ()):
+    conditions = status.get("conditions", ())
+    if any(one["type"] in ends and one["status"] == "True" for one in conditions):
         return "ended"
-    return "running" if job.status.ready else "waiting"
+    return "running" if status.get("ready") else "waiting"

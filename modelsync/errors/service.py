@@ -51,6 +51,12 @@ class RefNotFound(SyncError):
     reason = "ref"
 
 
+class NotPinned(SyncError):
+    """Only a pinned commit may be served, and none is pinned yet, or by a text that names none."""
+
+    reason = "not_pinned"
+
+
 class MirrorCorrupt(SyncError):
     """The local mirror is damaged; a sync rebuilds it once before it raises this."""
 

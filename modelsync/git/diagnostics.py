@@ -21,6 +21,18 @@ from modelsync.errors import (
 )
 from modelsync.git.url import Remote
 
+_REFUSED = "{host} refused the credentials"
+_NO_REPOSITORY = (
+    "there is no repository at the URL, or {host} does not let these credentials read it"
+)
+_HOW = "set gitpassword, and usergit if your host asks for a name (in the chart git.existingSecret)"
+_WITHOUT_LOGIN = {
+    _REFUSED: f"{{host}} asks for credentials, and none are set: {_HOW}",
+    _NO_REPOSITORY: f"there is no repository at the URL, or {{host}} shows it only to those who "
+    f"log in, and no credentials are set: {_HOW}",
+}
+"""What is said in place of a message where git has sent no credentials."""
+
 REDACTED = 3000
 """Characters of a line of which some are shown; what follows is cut off first."""
 
@@ -72,7 +84,7 @@ _MESSAGES: tuple[tuple[type[SyncError], str, tuple[str, ...]], ...] = (
     ),
     (
         AuthFailed,
-        "{host} refused the credentials",
+        _REFUSED,
         (
             "Authentication failed",
             "could not read (?:Username|Password)",
@@ -87,7 +99,7 @@ _MESSAGES: tuple[tuple[type[SyncError], str, tuple[str, ...]], ...] = (
     ),
     (
         AuthFailed,
-        "there is no repository at the URL, or {host} does not let these credentials read it",
+        _NO_REPOSITORY,
         (
             r"[Rr]epository .*not found",
             r"returned error: 404\b",
@@ -157,14 +169,17 @@ _MESSAGES: tuple[tuple[type[SyncError], str, tuple[str, ...]], ...] = (
 )
 
 
-def explain(stderr: str, remote: Remote, secrets: tuple[str, ...] = ()) -> SyncError:
+def explain(
+    stderr: str, remote: Remote, secrets: tuple[str, ...] = (), *, login: bool = True
+) -> SyncError:
     """Return the error for git's standard error; its message holds no secret.
 
-    Unknown messages become a plain SyncError with git's last line, without `secrets`, URLs and
-    paths.
+    `login`: whether git has sent credentials. Unknown messages become a plain SyncError with git's
+    last line, without `secrets`, URLs and paths.
     """
     for kind, message, patterns in _MESSAGES:
         if found := re.search("|".join(patterns), stderr, re.MULTILINE):
+            message = message if login else _WITHOUT_LOGIN.get(message, message)
             return kind(message.format(found[0], host=remote.host))
     lines = [line for line in stderr.strip().splitlines() if line.strip()]
     last = next(

@@ -221,7 +221,8 @@ class Mirror:
             return tree.suggested_subdir(run, commit)
 
     def export(self, commit: str, target: Path, deadline: Deadline) -> Export:
-        """Write the model folders of a commit into the new folder `target`, without other files.
+        """Write the model folders of a commit, of the models that are served, into the new folder
+        `target`, without other files.
 
         Byte for byte as committed: no line endings are converted, and each hash is verified. On an
         error `target` is removed. Raises SyncError as `fetch`.
@@ -231,7 +232,7 @@ class Mirror:
                 return self._healed(
                     run,
                     deadline,
-                    lambda: tree.export(run, commit, self._git.subdir, target),
+                    lambda: tree.export(run, commit, self._git.subdir, target, self._git.models),
                     commit,
                 )
             except BaseException:

@@ -83,7 +83,9 @@ class GitRunner:
         pause = max(1.0, min(30.0, deadline.seconds / 3))
         with storage():
             self._environ = _environment(remote, private)
-            self._environ |= auth.environment(git, remote, private, pause)
+            login = auth.environment(git, remote, private, pause)
+            self._environ |= login
+        self._login = bool(login) or remote.protocol not in {"https", "http"}
         self._secrets = auth.secrets(git)
         self._config = [part for item in _CONFIG.items() for part in ("-c", "=".join(item))]
         self._config += ["-c", f"http.lowSpeedTime={pause:.0f}"]
@@ -103,7 +105,7 @@ class GitRunner:
         if not child.returncode:
             return os.fsdecode(output)
         self._deadline.check()
-        error = explain(complaint.decode("utf-8", "replace"), self._remote, self._secrets)
+        error = self._explained(complaint)
         if local and not isinstance(error, StorageFailed):
             raise MirrorCorrupt("the mirror is damaged")
         raise error
@@ -119,7 +121,11 @@ class GitRunner:
         if not child.returncode:
             return os.fsdecode(output)
         self._deadline.check()
-        raise explain(complaint.decode("utf-8", "replace"), self._remote, self._secrets)
+        raise self._explained(complaint)
+
+    def _explained(self, complaint: bytes) -> SyncError:
+        text = complaint.decode("utf-8", "replace")
+        return explain(text, self._remote, self._secrets, login=self._login)
 
     @contextmanager
     def process(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from modelsync.errors import MirrorCorrupt, NoModels
 from modelsync.files import remove_tree, storage
 from modelsync.git.checkout import TreeEntry, TreeWriter, followed, shown
 from modelsync.git.process import GitRunner
+from modelsync.models.discovery.folder_names import is_meant_as_model
 from modelsync.models.types import Fault, TreeHash
+from modelsync.settings import EVERY_MODEL, ModelSelection
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +46,24 @@ def versions(run: GitRunner, commit: str, subdir: str) -> dict[str, TreeHash]:
     }
 
 
-def export(run: GitRunner, commit: str, subdir: str, target: Path) -> Export:
-    """Write the model folders of `subdir` into the new folder `target`, file by file."""
+def export(
+    run: GitRunner,
+    commit: str,
+    subdir: str,
+    target: Path,
+    selection: ModelSelection = EVERY_MODEL,
+) -> Export:
+    """Write the folders of `subdir` into the new folder `target`, file by file, without those of
+    models that are not selected.
+    """
     tree = _subtree(run, commit, subdir)
     listing = run("ls-tree", "-r", "-z", tree, local=True)
+    entries = [TreeEntry.parse(line) for line in listing.split("\0") if line]
     with storage():
         remove_tree(target)
         target.mkdir()
         writer = TreeWriter(target)
-        wanted = [
-            entry
-            for entry in map(TreeEntry.parse, filter(None, listing.split("\0")))
-            if writer.accepts(entry)
-        ]
+        wanted = [entry for entry in _selected(entries, selection) if writer.accepts(entry)]
         with run.process("cat-file", "--batch", stdin=subprocess.PIPE) as child:
             for entry in wanted:
                 writer.write(entry, content(child, entry.sha))
@@ -67,6 +74,17 @@ def export(run: GitRunner, commit: str, subdir: str, target: Path) -> Export:
         problems,
         _listed(run, f"{commit}^{{tree}}") | _listed(run, tree),
     )
+
+
+def _selected(entries: Sequence[TreeEntry], selection: ModelSelection) -> list[TreeEntry]:
+    """The entries without those below the folders of models that are not selected."""
+    names: dict[str, list[str]] = {}
+    for entry in entries:
+        folder, _, name = entry.path.partition("/")
+        if "/" not in name and not selection.takes(folder):
+            names.setdefault(folder, []).append(name)
+    others = {folder for folder, files in names.items() if is_meant_as_model(files)}
+    return [entry for entry in entries if entry.folder not in others]
 
 
 def files(run: GitRunner, commit: str, subdir: str, path: str) -> dict[str, bytes]:

@@ -88,8 +88,11 @@ def _check_allowed(remote: Remote, git: Git) -> None:
     if remote.protocol in git.protocols:
         return
     if remote.protocol == "file" and not git.path.startswith(("file:", "/", ".", "~")):
+        host = re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+/[^@?]*", git.path)
+        meant = f"; write https://{git.path}" if host else ""
         raise SettingsError(
-            "gitPath is not a URL of a repository, such as https://git.example.com/team/models.git"
+            "gitPath is not a URL of a repository, such as "
+            f"https://git.example.com/team/models.git{meant}"
         )
     allowed = sorted(git.protocols)
     raise SettingsError(

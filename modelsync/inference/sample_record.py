@@ -14,6 +14,7 @@ from typing import Any
 
 from modelsync import json_text
 from modelsync.inference.codec import Codec
+from modelsync.inference.masking import masked
 from modelsync.models.data_schema import DataSchema
 from modelsync.models.request_form import Rows
 from modelsync.models.schemas.requests import RequestSchema
@@ -23,9 +24,6 @@ from modelsync.models.types import LoadedModel
 
 MAX_LINE = 256 * 1024
 """Bytes of a line: of a request whose rows need more, fewer rows are kept, or none of it."""
-
-MAX_TEXT = 1_000
-"""Characters of a text; the rest is cut off."""
 
 MAX_KNOWN = 1_000
 """Schemas whose checks stay in memory."""
@@ -68,11 +66,11 @@ def line_of(taken: SampledRequest, mask: frozenset[str]) -> bytes:
     }
     for share in (kept(rows), range(0, rows, -(-rows // 10) or 1)):
         record["columns"] = {
-            name: [_plain(values[place], mask) for place in share]
+            name: [masked(values[place], mask) for place in share]
             for name, values in columns.items()
             if name.casefold() not in mask
         }
-        record["result"] = _plain(_of_rows(result, rows, share), mask)
+        record["result"] = masked(_of_rows(result, rows, share), mask)
         line = _dump(record)
         if len(line) <= MAX_LINE:
             return line + b"\n"
@@ -134,20 +132,3 @@ def _of_rows(result: Any, rows: int, share: Sequence[int]) -> Any:
     if isinstance(result, list) and len(result) == rows > len(share):
         return [result[place] for place in share]
     return result
-
-
-def _plain(value: Any, mask: frozenset[str]) -> Any:
-    """Return a value as JSON holds it, without masked members, with texts of bounded length."""
-    if isinstance(value, str):
-        return value[:MAX_TEXT]
-    if isinstance(value, Mapping):
-        return {
-            str(name): _plain(item, mask)
-            for name, item in value.items()
-            if str(name).casefold() not in mask
-        }
-    if isinstance(value, list | tuple):
-        return [_plain(item, mask) for item in value]
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    return str(value)[:MAX_TEXT]

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import threading
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
-from math import log as ln
 from pathlib import Path
 from time import monotonic, time, time_ns
 
 from modelsync.inference.codec import Codec
+from modelsync.inference.gaps import Gaps
 from modelsync.inference.outcome import Outcome
 from modelsync.inference.sample_record import SampledRequest, line_of
 from modelsync.models.types import LoadedModel
@@ -59,7 +58,7 @@ class Sampler:
         self._spool = home.absolute() / SPOOL  # models load with their folder as the current one
         self._pid = 0
         self._begin()
-        self.left = self._gap()
+        self.left = self._gaps.next()
 
     @classmethod
     def of(cls, settings: Settings) -> Sampler | None:
@@ -94,7 +93,7 @@ class Sampler:
         """Put a request aside; its result is as the client gets it."""
         if self._pid != os.getpid():
             self._begin()
-        self.left = self._gap()
+        self.left = self._gaps.next()
         size = len(payload) + len(result)
         if len(self._pending) >= MAX_PENDING or self._bytes + size > MAX_BYTES:
             self._lost += 1
@@ -104,16 +103,10 @@ class Sampler:
         if not self._wake.is_set():
             self._start_writing()
 
-    def _gap(self) -> int:
-        """Return how many requests are not taken now: each is with the probability `rate`."""
-        if self._rate >= 1:
-            return 0
-        return int(ln(1.0 - self._random.random()) / ln(1.0 - self._rate))
-
     def _begin(self) -> None:
         """Begin in this process: after a fork nothing of the parent's is ours."""
         self._pid = os.getpid()
-        self._random = random.Random(os.urandom(8))  # noqa: S311  workers take other requests
+        self._gaps = Gaps(self._rate)
         self._pending: deque[SampledRequest] = deque()
         self._bytes = self._lost = self._files = 0
         self._said = -SILENCE

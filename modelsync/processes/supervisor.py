@@ -24,14 +24,15 @@ from modelsync.processes.generation import Generation, NotReady, end_strangers
 from modelsync.processes.hang_up import HangUp
 from modelsync.processes.late_compiler import LateCompiler
 from modelsync.processes.launcher import Launcher, not_loaded
-from modelsync.processes.listener import listening
 from modelsync.processes.replacement import Replacement
+from modelsync.processes.shadow import keep_shadow
 from modelsync.processes.swap_record import SwapRecord
 from modelsync.processes.sync_loop import SyncLoop
 from modelsync.processes.tasks import cancel, start_task
 from modelsync.processes.training import TrainerProcess, check_schedule
 from modelsync.releases import owners
 from modelsync.releases.store import Release, Releases
+from modelsync.server.listener import address, listening
 from modelsync.settings import Settings
 from modelsync.sync import sources
 from modelsync.sync.schedule import Schedule
@@ -128,12 +129,16 @@ class Supervisor:
         totals.retire(counters.folder(self.settings.state.home))
         # A restart gives every model another chance.
         circuit_breaker.memory_file(self.settings.state.home).unlink(missing_ok=True)
-        host, port = self._listener.getsockname()[:2]
-        log.info("listening at http://%s:%d/%s", host, port, self.settings.server.base_url)
-        await self._first_generation()
-        following = loop.create_task(self._sync_loop.run())
+        url = f"http://{address(self._listener)}/{self.settings.server.base_url}"
+        log.info("listening at %s", url)
+        release = self._current_release()
+        # A generation without a release serves nobody: the first update runs beside its start.
+        following = None if release else loop.create_task(self._sync_loop.run())
+        await self._first_generation(release)
+        following = following or loop.create_task(self._sync_loop.run())
         for work in (end_strangers(self._children), self._replacement.run(), self._late.run()):
             start_task(self._keepers, work)
+        start_task(self._keepers, keep_shadow(self.settings, self._children))
         training = loop.create_task(self._trainer.run())
         await self._stopping.wait()
         patience = self.settings.server.drain_timeout
@@ -176,13 +181,10 @@ class Supervisor:
 
     # --- generations ------------------------------------------------------------------------------
 
-    async def _first_generation(self) -> None:
-        """Start the release that was served last, at once.
-
-        Without such a release, or if it does not start, a generation without one answers the
-        probes.
+    async def _first_generation(self, release: Release | None) -> None:
+        """Start the release that was served last, at once; without one, or if it does not start, a
+        generation that answers the probes.
         """
-        release = self._current_release()
         if not release and (other := self.releases.current()):
             log.warning(
                 "%s comes from another source than the settings name: waiting for its first sync",
@@ -284,9 +286,7 @@ class Supervisor:
             await self._start(self.current.release)
 
     async def _restart_when_dead(self, generation: Generation) -> None:
-        """Restart a generation that dies; clients wait in the backlog of the
-        supervisor's socket.
-        """
+        """Restart a generation that dies; clients wait in the backlog of its socket."""
         await generation.process.wait()
         self._children.forget(generation.process.pid)
         failures = 0

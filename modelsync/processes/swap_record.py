@@ -40,7 +40,7 @@ class SwapRecord:
             return False, False
         again = bool(error.unfit) and await self.served(release, error.unfit)
         # A pinned pod waits for no other commit.
-        return lasting and not self._settings.git.revision, again
+        return lasting and self._settings.git.follows, again
 
     async def served(self, release: Release, missing: Mapping[str, str]) -> bool:
         """Record which models of a release do not load here; False if that cannot be done."""

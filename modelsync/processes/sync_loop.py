@@ -83,6 +83,9 @@ class SyncLoop:
 
     async def run(self) -> None:
         """Sync at once and at each request, until cancelled; then no update is left running."""
+        if (proven := self._settings.git.proven) and not proven.valid:
+            message = "MODELSYNC_GIT_PROVEN is %r, no full hash of a commit, and is ignored"
+            log.warning(message, proven.commit[:100])
         self._requested.set()
         loops: list[Callable[[], Awaitable[None]]] = [self._follow, self._keep_schedule]
         if self._watch:
@@ -205,9 +208,9 @@ class SyncLoop:
 
         False for a pinned pod, which waits for no other commit.
         """
-        pinned = bool(self._settings.git.revision)
         return (
-            not pinned and read_status(self._settings.state.home).reason == ReleaseRejected.reason
+            self._settings.git.follows
+            and read_status(self._settings.state.home).reason == ReleaseRejected.reason
         )
 
     async def _update(self) -> bool:

@@ -8,15 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
-import signal
-from time import monotonic
 
-from modelsync.backoff import Backoff
 from modelsync.errors import StorageFailed
-from modelsync.observability.logs import event
 from modelsync.orphans import Children
-from modelsync.processes import module_child
+from modelsync.processes.kept_child import KeptChild
 from modelsync.releases.store import Releases
 from modelsync.settings import Settings
 from modelsync.store.location import database_file
@@ -27,12 +22,6 @@ log = logging.getLogger(__name__)
 
 LOOK = 1.0
 """Seconds between two looks whether a trainer is needed."""
-
-RESTART = Backoff(first=0.2, most=10.0)
-"""Seconds between two starts of a trainer that keeps ending."""
-
-SETTLED = 5.0
-"""Seconds of life after which a trainer that ends is started again at once."""
 
 ENDING = 15.0
 """Seconds that the trainer has to end its jobs and itself."""
@@ -53,26 +42,25 @@ class TrainerProcess:
 
     def __init__(self, config: Settings, children: Children) -> None:
         self._config = config
-        self._children = children
-        self._process: asyncio.subprocess.Process | None = None
         self._seen: str | None = None
-        self._failures = 0
+        self._child = KeptChild(
+            children,
+            "modelsync.training.trainer",
+            name="the trainer",
+            kind="trainer",
+            grace=ENDING,
+            alone=True,
+        )
 
     async def run(self) -> None:
         """Keep it running, until cancelled; then it has ended."""
         while not self._is_needed():
             await asyncio.sleep(LOOK)
-        while True:
-            born = monotonic()
-            how = await self._live()
-            self._failures = 1 if monotonic() - born > SETTLED else self._failures + 1
-            event(log, logging.ERROR, f"the trainer has ended: {how}", event="trainer_ended")
-            await asyncio.sleep(RESTART.pause(self._failures, random.random()))  # noqa: S311
+        await self._child.run()
 
     def kill(self) -> None:
         """Kill it; its jobs end themselves."""
-        if self._process and self._process.returncode is None:
-            self._process.kill()
+        self._child.kill()
 
     def _is_needed(self) -> bool:
         """Whether a model can be trained, or was: another replica may do so, too."""
@@ -89,13 +77,3 @@ class TrainerProcess:
             if release := sources.current(self._config):
                 return any(entry.spec.trainable for entry in release.models.values())
         return False
-
-    async def _live(self) -> str:
-        """Start it and wait for its end; return how it ended."""
-        try:
-            process = await module_child.start(self._children, "modelsync.training.trainer")
-        except OSError as error:
-            return f"it cannot start: {error.strerror}"
-        self._process = process
-        code = await module_child.wait(self._children, process, ENDING, alone=True)
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -21,6 +21,7 @@ def environment_of(settings: Settings, view: str) -> str:
         git.lfs,
         git.lfs_size,
         git.lfs_url,
+        git.models,
         settings.compile.mode,
         settings.compile.tolerance,
     )
@@ -30,9 +31,8 @@ def environment(*settings: object) -> str:
     """A digest of Python and the installed libraries, because a model that is broken today may load
     in the next image; and of the `settings` that an update depends on.
     """
-    installed = sorted(
-        f"{item.name}=={item.version}" for item in importlib.metadata.distributions()
-    )
+    found = (item.metadata for item in importlib.metadata.distributions())  # parsed at each use
+    installed = sorted(f"{item['Name']}=={item['Version']}" for item in found)
     return hashlib.sha256(
         "\n".join([platform.python_version(), *installed, *map(str, settings)]).encode()
     ).hexdigest()[:16]

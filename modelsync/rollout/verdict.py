@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from modelsync.errors import CheckFailed, NoModels, RefNotFound
+from modelsync.errors import NoModels, RefNotFound
 from modelsync.models.types import Fault, ModelName
-from modelsync.settings import Revision, Settings
+from modelsync.settings import NO_REVISION, Revision, Settings
 from modelsync.sync.update import Outcome, Updater
 
 
 @dataclass(frozen=True, slots=True)
 class RolloutVerdict:
-    """`rejected`: why the commit must not be rolled out; empty if it may be.
+    """`rejected`: why the commit must not be rolled out; empty if it may be. `passing`: all that
+    keeps it back may work later.
 
     `broken`: the models that are broken in it.
     """
 
     rejected: str = ""
     broken: frozenset[str] = frozenset()
+    passing: bool = False
 
 
 def evaluate(settings: Settings, commit: str, pin: Revision) -> RolloutVerdict:
@@ -51,6 +53,18 @@ def evaluate(settings: Settings, commit: str, pin: Revision) -> RolloutVerdict:
     return _rejection(broken, broken.keys() & good) if broken.keys() & good else verdict
 
 
+def revision_of(settings: Settings, commit: str) -> Revision:
+    """A commit with the models that are broken in it, however many: for one that a person pins.
+
+    Raises NoModels if it has none, and the SyncErrors of a check that cannot be made.
+    """
+    dropping = replace(settings, sync=replace(settings.sync, on_broken_model="drop"))
+    verdict = evaluate(dropping, commit, NO_REVISION)
+    if verdict.rejected:
+        raise NoModels(verdict.rejected)
+    return Revision(commit, verdict.broken)
+
+
 def _check(settings: Settings, commit: str) -> Outcome:
     """Build a release of the commit in a state directory of its own, which nothing serves.
 
@@ -71,12 +85,7 @@ def _check(settings: Settings, commit: str) -> Outcome:
 
 
 def _rejection(faults: dict[ModelName, Fault], names: Iterable[ModelName]) -> RolloutVerdict:
-    """Return the verdict that the models of these `names` must not be rolled out.
-
-    Raises CheckFailed if all of them may work later: then the next run checks them again.
-    """
+    """Return the verdict that the models of these `names` must not be rolled out."""
     decisive = sorted(names)
     reason = "; ".join(f"{name}: {faults[name]}" for name in decisive)
-    if all(faults[name].transient for name in decisive):
-        raise CheckFailed(reason)
-    return RolloutVerdict(reason)
+    return RolloutVerdict(reason, passing=all(faults[name].transient for name in decisive))

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from modelsync.errors import RequestError
 from modelsync.inference.batcher import LARGE_BODY, RequestQueue
 from modelsync.inference.outcome import Outcome
+from modelsync.monitoring.shadow.requests import FIELD
 from modelsync.problems import Answer
 from modelsync.server.access_log import AccessLog
 from modelsync.server.auth import REREAD
@@ -29,8 +30,8 @@ MAX_HEADS: Final = 1024
 MAX_SEEN: Final = 8192
 """Heads that are known to have come once; a head is cached when it comes again."""
 
-_NOT_CACHED: Final = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
-"""Fields whose requests always need the parser."""
+_NOT_CACHED: Final = frozenset({b"expect", b"transfer-encoding", b"upgrade", FIELD})
+"""Fields whose requests always need the parser, or are not counted as others are."""
 
 
 class Channel(Protocol):
@@ -68,6 +69,8 @@ class HeadCache:
         self.responses = responses
         self.log = log
         self.sampler = router.sampler
+        self.shadow = router.shadow
+        self.noted = log.enabled or self.sampler is not None or self.shadow is not None
 
     def known(self, data: bytes) -> KnownHead | None:
         """Return the head with which the bytes begin, None if it is not known."""
@@ -162,7 +165,7 @@ class HeadCache:
         # May set another deadline: that of a client that does not read.
         channel.transport.write(self.responses.success(identity, head.fields, outcome))
         # What comes after the answer delays no client.
-        if self.log.enabled or self.sampler is not None:
+        if self.noted:
             self.note(head, channel.client, identity, body, outcome, started)
 
     def note(
@@ -174,15 +177,18 @@ class HeadCache:
         outcome: bytes,
         started: float,
     ) -> None:
-        """Log an answer, and count it for the samples."""
+        """Log an answer, and count it for the samples and the candidate."""
         if self.log.enabled:
-            seconds = perf_counter() - started
-            self.log.add_success(head.log_line, client, identity, len(outcome), seconds)
+            self.log.add_success(head.log_line, client, identity, len(outcome), started)
         if (sampler := self.sampler) is not None:
             sampler.left -= 1
             if sampler.left < 0:
                 queue = head.queue
                 sampler.take(queue.model.runner.model, queue.codec, identity, body, outcome)
+        if (shadow := self.shadow) is not None:
+            shadow.left -= 1
+            if shadow.left < 0:
+                shadow.take(head.queue.model.name, head.request, identity, body, 200, outcome)
 
     def failure(self, outcome: Outcome, head: CachedHead, request: Request) -> Answer:
         """Return the answer of a request that failed, or that ends its connection."""
@@ -244,7 +250,7 @@ class CachedExchange(Exchange):
         if type(outcome) is bytes and not (self.close or cache.state.draining):
             self.output = cache.responses.success(self._identity, head.fields, outcome)
             self._channel.finished(self)
-            if cache.log.enabled or cache.sampler is not None:
+            if cache.noted:
                 cache.note(
                     head,
                     self._channel.client,
@@ -255,4 +261,7 @@ class CachedExchange(Exchange):
                 )
             return
         self.identity()
-        self._channel.answered(self, cache.failure(outcome, head, self.request))
+        answer = cache.failure(outcome, head, self.request)
+        self._channel.answered(self, answer)
+        if cache.shadow is not None:
+            cache.shadow.heard(head.queue.model.name, self.request, answer)

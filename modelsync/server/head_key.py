@@ -11,14 +11,15 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from modelsync.monitoring.shadow.requests import FIELD
 from modelsync.server.request_ids import acceptable
 
 DECISIVE: Final = frozenset({
     b"host", b"connection", b"proxy-connection", b"keep-alive", b"upgrade", b"transfer-encoding",
     b"te", b"trailer", b"expect", b"authorization", b"content-type", b"content-encoding",
-    b"origin",
+    b"origin", FIELD,
 })  # fmt: skip
-"""Fields that the parser, `rules`, `Router.admit` or `Cors` read; all others are logged at most.
+"""Fields that the parser, `rules`, `Router` or `Cors` read; all others are logged at most.
 
 The key holds them unchanged, so that heads that differ in one of them have different keys.
 """

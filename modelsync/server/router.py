@@ -22,6 +22,7 @@ from modelsync.inference.outcome import Outcome
 from modelsync.inference.serving import Service
 from modelsync.inference.thread_pool import PoolTask
 from modelsync.models.types import LoadedModel
+from modelsync.monitoring.shadow.requests import FIELD
 from modelsync.problems import Answer
 from modelsync.protocols.native import NATIVE
 from modelsync.protocols.versions import codec_of, named_version
@@ -31,9 +32,13 @@ from modelsync.server.cors import Cors
 from modelsync.server.media_type import check_media_type
 from modelsync.server.query import all_options, version_of
 from modelsync.server.request import Request
+from modelsync.server.shadow_feed import ShadowFeed
 from modelsync.server.wsgi_bridge import WSGIBridge
 
 VERSIONS: Final = b"/versions/"
+
+OLDER: Final = b"/predict"
+"""Ends another path of the predictions of a model, which the application answers."""
 
 KEY: Final = b'key"'
 """What the body of a request holds that names a version, as do some others: the end of each of
@@ -54,6 +59,7 @@ class Router:
         self._bridge = bridge
         self._authorizer = Authorizer(service.settings.access)
         self.sampler = service.sampler
+        self.shadow = ShadowFeed.of(service.settings, bridge.loop)
         self.stale = service.stale
         self._models = {f"{service.base}/{name}".encode(): name for name in self._dataplane.names}
         self._all = f"{service.base}/all".encode()
@@ -80,9 +86,17 @@ class Router:
         runner = self._dataplane.runners.get(self._models.get(place, ""))
         return (runner, unquote(version)) if runner and runner.replaceable and version else None
 
+    def _copied(self, path: bytes) -> str | None:
+        """Return the model whose predictions at a path are copied to the candidate, None if no
+        predictions are made there.
+        """
+        return self._models.get(path) or self._models.get(path.removesuffix(OLDER))
+
     def route(self, request: Request, respond: Respond) -> None:
         """Send a request to its route; `respond` gets the answer."""
         path = request.path
+        if self.shadow is not None and request.method == b"POST" and (copied := self._copied(path)):
+            respond = self.shadow.following(copied, request, respond)
         try:
             if request.method == b"POST" and (name := self._models.get(path)) is not None:
                 self.admit(request)
@@ -155,7 +169,7 @@ class Router:
         request: Request,
     ) -> Answer:
         """Return the answer to a request, as `answer` does, and count it for the samples."""
-        if self.sampler is not None:
+        if self.sampler is not None and request.header(FIELD) is None:
             self.sampler.heard(model, codec, request.request_id, request.body, outcome)
         return self.answer(outcome, name, model, request.request_id)
 

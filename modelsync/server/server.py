@@ -135,4 +135,6 @@ class Server:
                 for connection in list(state.connections):
                     connection.close_when_idle()
             await asyncio.sleep(0.02)
+        if self._router.shadow:
+            await self._router.shadow.close()
         self._log.flush()

@@ -7,6 +7,7 @@ the chart are generated from it (`make generated`). Four names are those of exis
 
 from __future__ import annotations
 
+from modelsync.settings.canary import Canary
 from modelsync.settings.compilation import CompileSettings, Compiling
 from modelsync.settings.dotfile import load_file
 from modelsync.settings.environments import (
@@ -21,20 +22,24 @@ from modelsync.settings.groups import GROUPS, Entry, Settings, entries
 from modelsync.settings.loader import load
 from modelsync.settings.revision import NO_REVISION, Revision
 from modelsync.settings.secret import Secret
+from modelsync.settings.selection import EVERY_MODEL, ModelSelection
 from modelsync.settings.service import Access, AccessLogged, Logs, ServerSettings, State
 from modelsync.settings.source import EnvironmentSettings, Git, Rollout, Sync
 
 __all__ = [
+    "EVERY_MODEL",
     "GROUPS",
     "NO_REVISION",
     "Access",
     "AccessLogged",
+    "Canary",
     "CompileSettings",
     "Compiling",
     "Entry",
     "EnvironmentSettings",
     "Git",
     "Logs",
+    "ModelSelection",
     "Revision",
     "Rollout",
     "Secret",

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
+from modelsync.settings.canary import Canary
 from modelsync.settings.compilation import CompileSettings
 from modelsync.settings.definition import PREFIX
 from modelsync.settings.service import Access, Logs, ServerSettings, State
+from modelsync.settings.shadow import ShadowSettings
 from modelsync.settings.source import EnvironmentSettings, Git, Rollout, Sync
 from modelsync.settings.training import Continuous, StoreSettings, Training
 
@@ -25,9 +27,11 @@ class Settings:
     store: StoreSettings = field(default_factory=StoreSettings)
     training: Training = field(default_factory=Training)
     continuous: Continuous = field(default_factory=Continuous)
+    shadow: ShadowSettings = field(default_factory=ShadowSettings)
     access: Access = field(default_factory=Access)
     state: State = field(default_factory=State)
     rollout: Rollout = field(default_factory=Rollout)
+    canary: Canary = field(default_factory=Canary)
     logs: Logs = field(default_factory=Logs)
 
     @property
@@ -39,8 +43,9 @@ class Settings:
 GROUPS: dict[str, type[Any]] = {
     "server": ServerSettings, "git": Git, "sync": Sync, "environments": EnvironmentSettings,
     "compile": CompileSettings,
-    "store": StoreSettings, "training": Training, "continuous": Continuous, "access": Access,
-    "state": State, "rollout": Rollout, "logs": Logs,
+    "store": StoreSettings, "training": Training, "continuous": Continuous,
+    "shadow": ShadowSettings, "access": Access, "state": State, "rollout": Rollout,
+    "canary": Canary, "logs": Logs,
 }  # fmt: skip
 
 

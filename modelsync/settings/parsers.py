@@ -95,6 +95,23 @@ def lfs_url(raw: str) -> str:
     return url
 
 
+_SERVICE = re.compile(
+    r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?((/[A-Za-z0-9._~%-]+)*)/?"
+)
+
+
+def service_url(raw: str) -> str:
+    """The http(s) URL of a service, without credentials, query and slash at the end; may be
+    empty.
+    """
+    url = raw.strip()
+    if url and not _SERVICE.fullmatch(url):
+        raise ValueError(
+            "must be a URL such as http://modelsync-canary:8080, without credentials and query"
+        )
+    return url.rstrip("/")
+
+
 def base_url(raw: str) -> str:
     """A URL path without slashes around it; may be empty."""
     base = raw.strip().strip("/")

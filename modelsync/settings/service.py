@@ -47,7 +47,10 @@ class ServerSettings:
         shown="",
     )
     host: str = setting(
-        "MODELSYNC_HOST", "127.0.0.1", parsers.text, "address to listen on (the image sets 0.0.0.0)"
+        "MODELSYNC_HOST",
+        "127.0.0.1",
+        parsers.text,
+        "address to listen on (the image sets 0.0.0.0); `::` is all addresses, of IPv4 and IPv6",
     )
     port: int = setting(
         "MODELSYNC_PORT", 8080, parsers.integer(0, 65535), "port to listen on; 0 takes a free one"

@@ -13,6 +13,7 @@ from modelsync.settings import parsers
 from modelsync.settings.definition import secret, setting
 from modelsync.settings.revision import Revision
 from modelsync.settings.secret import Secret
+from modelsync.settings.selection import EVERY_MODEL, ModelSelection, parse_selection
 
 OnBrokenModel = Literal["previous", "drop", "reject"]
 
@@ -48,18 +49,32 @@ class Git:
         Revision.parse,
         "full hash of a commit to serve instead of the ref's; set by `modelsync rollout`",
     )
+    pinned: bool = setting(
+        "MODELSYNC_GIT_PINNED",
+        False,
+        parsers.boolean,
+        "serve no other commit than that of MODELSYNC_GIT_REVISION; without one, wait for "
+        "`modelsync rollout` to set it",
+    )
     proven: Revision = setting(
         "MODELSYNC_GIT_PROVEN",
         Revision(),
         Revision.parse,
         "the last revision that became ready in every pod; another one is served only if no more "
-        "models are broken in it than `modelsync rollout` found",
+        "models are broken in it than `modelsync rollout` found. What is no full hash is ignored",
     )
     subdir: str = setting(
         "MODELSYNC_GIT_SUBDIR",
         "",
         parsers.subdirectory,
         "folder of the repository that holds the model folders",
+    )
+    models: ModelSelection = setting(
+        "MODELSYNC_GIT_MODELS",
+        EVERY_MODEL,
+        parse_selection,
+        "models to serve, by the names of their folders, separated by commas; or models to leave "
+        "out, each with `-` before its name; unset: all. It counts for a local folder too",
     )
     ssh_key_file: Path | None = setting(
         "MODELSYNC_GIT_SSH_KEY_FILE", None, parsers.path, "private key for ssh"
@@ -111,6 +126,11 @@ class Git:
         "serve the folder MODELSYNC_MODELS while neither the repository nor the cache "
         "can be reached and nothing else serves",
     )
+
+    @property
+    def follows(self) -> bool:
+        """Whether the ref is followed: not where `modelsync rollout` decides what is served."""
+        return not self.revision and not (self.path and self.pinned)
 
     @property
     def on_probation(self) -> bool:
@@ -214,4 +234,11 @@ class Rollout:
         parsers.seconds,
         "time one run may take; the next run continues where it ended",
         shown="15m",
+    )
+    poll: float = setting(
+        "MODELSYNC_ROLLOUT_POLL",
+        5.0,
+        parsers.seconds,
+        "`modelsync rollout --follow`: time between two looks at the ref and the Deployment",
+        shown="5s",
     )

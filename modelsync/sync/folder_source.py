@@ -19,6 +19,7 @@ from modelsync.models.discovery.work_tree import LocalRepository
 from modelsync.models.types import TreeHash
 from modelsync.releases.store import Releases
 from modelsync.settings import Settings
+from modelsync.sync.selected import left_out, model_folders, nothing_selected
 from modelsync.sync.source import SourceExport, SourceKind, T
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class FolderSource:
         self.origin = place(self._folder)
         self._repository = LocalRepository.of(self._folder)
         self.view = self._repository.subdir
+        self.selection = settings.git.models
 
     def resolve(self, deadline: Deadline) -> str:
         """The digest of the folder's content, as git would compute it, and of its shared code."""
@@ -49,7 +51,7 @@ class FolderSource:
     def export(self, commit: str, target: Path, deadline: Deadline) -> SourceExport:
         """Copy the folder, so that edits do not reach what is being served."""
         with storage():
-            copy_tree(self._folder, target)
+            copy_tree(self._folder, target, self._left_out())
             # A file may have changed since `resolve`: the copy counts.
             beside = frozenset(listed(self._folder) | listed(self._folder.absolute().parent))
             shared = requirements.find(requirements.below(target))
@@ -57,15 +59,21 @@ class FolderSource:
 
     def _digest(self, folder: Path) -> str:
         """Return the digest of the models in a folder and of the shared code that they use."""
-        tree = tree_hash(folder)
+        others = self._left_out()
+        tree = tree_hash(folder, others)
         if self._repository.is_inside:  # then it is in that hash
             return tree
-        names = [name.rstrip("/") for name in listed(folder) if name.endswith("/")]
+        found = {name.rstrip("/") for name in listed(folder) if name.endswith("/")}
+        names = sorted(found - others)
         code = SharedCode(self._repository.files(), self.view)
         used: dict[str, str] = {}
         for name in names:
             used |= code.of(name, FolderFiles(folder / name)).digests
         return SharedFiles(used).version(tree)
+
+    def _left_out(self) -> frozenset[str]:
+        """The folders of models that are not selected, as they are now."""
+        return left_out(self._repository.files(), self.view, self.selection)
 
     def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
         """A folder is served as it is: `git lfs pull` is for whoever owns it."""
@@ -84,7 +92,10 @@ class FolderSource:
         return {}
 
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
-        """Say where a model folder belongs."""
+        """Name the models that are not selected, or say where a model folder belongs."""
+        folders = model_folders(self._repository.files(), self.view)
+        if self.selection and folders:
+            return nothing_selected(self.selection, folders)
         return NoModels(f"no model folder in {self._folder.name}/: `modelsync new NAME` makes one")
 
 

@@ -92,7 +92,8 @@ def record(home: Path, source: Source, deadline: Deadline) -> None:
         before = read(home)
         labels = _with_code(parse(tags, source.view), before or {}, source, deadline)
         if labels != before:
-            _tell_unknown(labels.keys() - (before or {}).keys(), home)
+            new = labels.keys() - (before or {}).keys()
+            _tell_unknown(filter(source.selection.takes, new), home)
             with storage():
                 write_atomically(home / "labels.json", as_json(_as_mappings(labels)))
     except SyncError as error:

@@ -159,17 +159,21 @@ def reject_broken(entries: Sequence[ModelEntry]) -> None:
 
 def reject_newly_broken(entries: Sequence[ModelEntry], revision: Revision) -> None:
     """Raise ProbationFailed if a model is broken that was good when `modelsync rollout` checked
-    the commit.
+    the commit; CheckFailed if all of these may work later.
 
     Then the pod stays unready, and the earlier pods, in which the model may be good, continue to
     serve.
     """
-    if broken := [
-        f"{entry.name}: {entry.fault}"
+    faults = {
+        entry.name: entry.fault
         for entry in entries
         if entry.fault and entry.name not in revision.broken
-    ]:
-        raise ProbationFailed(f"good when the rollout checked it, broken here: {'; '.join(broken)}")
+    }
+    if faults:
+        broken = "; ".join(f"{name}: {fault}" for name, fault in faults.items())
+        message = f"good when the rollout checked it, broken here: {broken}"
+        lasting = not all(fault.transient for fault in faults.values())
+        raise ProbationFailed(message) if lasting else CheckFailed(message)
 
 
 def is_unchanged(

@@ -13,6 +13,7 @@ from modelsync.errors import NoModels
 from modelsync.git.lfs.large_files import Faults
 from modelsync.models.discovery.repository_files import RepositoryFiles
 from modelsync.models.types import Fault, TreeHash
+from modelsync.settings import ModelSelection
 
 SourceKind = Literal["git", "cache", "folder"]
 
@@ -38,12 +39,14 @@ class SourceExport:
 class Source(Protocol):
     """The source of a release.
 
-    `origin` names the repository, `view` the part of it that is served.
+    `origin` names the repository, `view` the part of it that is served, `selection` the models
+    there that are.
     """
 
     kind: SourceKind
     origin: str
     view: str
+    selection: ModelSelection
 
     def resolve(self, deadline: Deadline) -> str:
         """The commit that is wanted now; of a local folder, the digest of its content.
@@ -52,7 +55,9 @@ class Source(Protocol):
         """
 
     def export(self, commit: str, target: Path, deadline: Deadline) -> SourceExport:
-        """Write the model folders of `commit` into the new folder `target`. Raises SyncError."""
+        """Write the model folders of `commit` that are selected, and the other folders beside them,
+        into the new folder `target`. Raises SyncError.
+        """
 
     def fetch_objects(self, commit: str, folder: Path, deadline: Deadline) -> Faults:
         """Put large files in the place of their Git LFS pointers, anywhere below a folder of files
@@ -77,4 +82,4 @@ class Source(Protocol):
         """The tree hash of each folder of a commit that a tag names. Raises SyncError."""
 
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
-        """The error for a commit without a model folder, with advice."""
+        """The error for a commit without a model folder that is selected, with advice."""

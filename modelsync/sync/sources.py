@@ -9,7 +9,7 @@ from pathlib import Path
 from modelsync.deadline import Deadline
 from modelsync.environments import requirements
 from modelsync.environments.requirements import Found
-from modelsync.errors import NoModels, RefNotFound
+from modelsync.errors import NoModels, NotPinned, RefNotFound
 from modelsync.files import remove_tree, storage
 from modelsync.git import url
 from modelsync.git.cache import MirrorCache
@@ -19,9 +19,10 @@ from modelsync.models.discovery.repository_files import RepositoryFiles
 from modelsync.models.discovery.shared_code import SharedCode
 from modelsync.models.types import ModelName, TreeHash
 from modelsync.releases.store import Release, Releases
-from modelsync.settings import Settings
+from modelsync.settings import ModelSelection, Settings
 from modelsync.sync import folder_source
 from modelsync.sync.folder_source import FolderSource
+from modelsync.sync.selected import model_folders, nothing_selected
 from modelsync.sync.source import Source, SourceExport, SourceKind, T
 
 
@@ -43,15 +44,23 @@ class GitSource:
             keep=settings.sync.keep_releases,
             offline=offline,
         )
-        self._revision = git.revision.commit
+        self._git = git
         self._tip = ""
         self.origin = url.origin(git)
         self.view = git.subdir
+        self.selection = git.models
 
     def resolve(self, deadline: Deadline) -> str:
-        """One `ls-remote`; of a pinned revision, none."""
+        """One `ls-remote`; of a pinned revision, none.
+
+        Raises NotPinned where the ref's commit may not be served: then the repository answers.
+        """
+        if self._git.revision and not self._git.revision.valid:
+            raise NotPinned(_unreadable(self._git.revision.commit))
         commit = self._mirror.resolve(deadline)
-        self._tip = "" if self._revision else commit
+        if not self._git.follows and not self._git.revision:
+            raise NotPinned(_WAITING)
+        self._tip = commit if self._git.follows else ""
         return commit
 
     def export(self, commit: str, target: Path, deadline: Deadline) -> SourceExport:
@@ -74,7 +83,7 @@ class GitSource:
 
     def tags(self, deadline: Deadline) -> Mapping[str, str] | None:
         """Those that `resolve` has seen. A pinned pod leaves them to the rollout."""
-        return None if self._revision else self._mirror.tags(deadline)
+        return self._mirror.tags(deadline) if self._git.follows else None
 
     def versions(self, commit: str, deadline: Deadline) -> Mapping[str, TreeHash]:
         """Fetch the commit if the mirror does not have it; of one without the folder, nothing."""
@@ -99,7 +108,10 @@ class GitSource:
         return None
 
     def no_models(self, commit: str, deadline: Deadline) -> NoModels:
-        """Name the folder that has models, if there is one."""
+        """Name the models that are not selected, or the folder that has models, if there is one."""
+        folders = self.inspect(commit, deadline, lambda files: model_folders(files, self.view))
+        if self.selection and folders:
+            return nothing_selected(self.selection, folders)
         message = "the commit holds no model folder: none has an etls.py"
         if folder := self._mirror.suggested_subdir(commit, deadline):
             return NoModels(f"{message}; {folder}/ does: set MODELSYNC_GIT_SUBDIR={folder}")
@@ -115,17 +127,31 @@ class CachedSource(GitSource):
         super().__init__(settings, offline=True)
 
     def resolve(self, deadline: Deadline) -> str:
-        """The pinned revision, else the last commit of the ref.
+        """The pinned revision, else the last commit of the ref, where that may be served.
 
         Raises RefNotFound if the cache does not know it.
         """
         assert self._cache
-        if commit := self._revision or self._cache.seen():
+        seen = self._cache.seen() if self._git.follows else None
+        if commit := self._git.revision.commit or seen:
             return commit
         raise RefNotFound("the cache does not hold the ref")
 
     def tags(self, deadline: Deadline) -> None:
         """The cache does not keep them."""
+
+
+_WAITING = (
+    "waiting for `modelsync rollout` to check and pin the first commit; if that takes long, the "
+    "Events of the Deployment say why"
+)
+
+
+def _unreadable(pin: str) -> str:
+    return (
+        f"this pod is pinned to {pin[:100]!r}, which is not the full hash of a commit; "
+        "`modelsync rollout` mends that, and `modelsync rollout --pin` takes any name of a commit"
+    )
 
 
 class SingleModel:
@@ -138,6 +164,7 @@ class SingleModel:
         self._source = source
         self._name = name
         self.kind, self.origin, self.view = source.kind, source.origin, source.view
+        self.selection = ModelSelection(frozenset({name}))
 
     def resolve(self, deadline: Deadline) -> str:
         """The commit of the source."""

@@ -12,7 +12,6 @@ from modelsync.environments.assignment import assign
 from modelsync.environments.builder import Builder
 from modelsync.files import storage
 from modelsync.models.discovery.folders import discover
-from modelsync.models.discovery.passed_over import passed_over
 from modelsync.models.discovery.repository_code import modules_out_of_reach
 from modelsync.models.discovery.repository_files import RepositoryFiles
 from modelsync.models.discovery.shared_folders import SharedFolders, pointer_faults
@@ -21,6 +20,7 @@ from modelsync.models.types import CheckResult, ModelEntry, ModelName, ModelSpec
 from modelsync.releases.store import Release, Staging
 from modelsync.sync import kept_models
 from modelsync.sync.plan import decide, with_problems, without_shared
+from modelsync.sync.selected import missing, model_folders, not_taken
 from modelsync.sync.source import Source
 
 
@@ -50,21 +50,27 @@ class StagedModels:
         exported = source.export(wanted, root, deadline)
         lacking = source.fetch_objects(wanted, root, deadline)
 
-        def found(files: RepositoryFiles) -> tuple[list[ModelSpec], frozenset[str]]:
+        def found(files: RepositoryFiles) -> tuple[list[ModelSpec], frozenset[str], list[str]]:
             shared = SharedFolders(files, source.view, staging.shared)
-            specs = discover(root, exported.versions, subdir=source.view, shared=shared)
-            return specs, modules_out_of_reach(files, source.view)
+            takes, view = source.selection.takes, source.view
+            specs = discover(root, exported.versions, subdir=view, shared=shared, takes=takes)
+            return specs, modules_out_of_reach(files, view), model_folders(files, view)
 
-        specs, out_of_reach = source.inspect(wanted, deadline, found)
+        specs, out_of_reach, folders = source.inspect(wanted, deadline, found)
         if not specs:
             raise source.no_models(wanted, deadline)
-        others = passed_over(root, specs, subdir=source.view)
-        specs = with_problems(root, specs, {**lacking, **exported.problems})
+        selection = source.selection
+        others = not_taken(selection, specs, root, source.view)
+        problems = {**lacking, **exported.problems}
+        problems = {name: one for name, one in problems.items() if selection.takes(name)}
+        specs = with_problems(root, specs, problems)
+        specs += missing(selection, specs, root, folders, source.view)
         lacking = source.fetch_objects(wanted, staging.shared, deadline)
         with storage():
             specs = without_shared(specs, {**pointer_faults(staging.shared), **lacking})
         specs = assign(specs, exported.shared, builder)
-        beside = exported.beside - {f"{spec.name}/" for spec in specs} | out_of_reach
+        models = {*folders, *(spec.name for spec in specs)}
+        beside = exported.beside - {f"{name}/" for name in models} | out_of_reach
         return cls(staging, exported.commit, specs, beside, others)
 
     def entries(

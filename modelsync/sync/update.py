@@ -23,6 +23,7 @@ from modelsync.errors import (
     CheckFailed,
     ModelsyncError,
     NoModels,
+    NotPinned,
     ProbationFailed,
     ReleaseRejected,
     StorageFailed,
@@ -56,7 +57,7 @@ from modelsync.sync.status import Status, read_status, record_failure, record_su
 log = logging.getLogger("modelsync.sync.update")  # also when it runs as __main__
 
 # Another source does not cure these, or they do not come from the repository.
-_NOT_AWAY = (NoModels, ReleaseRejected, CheckFailed, ProbationFailed, StorageFailed)
+_NOT_AWAY = (NoModels, NotPinned, ReleaseRejected, CheckFailed, ProbationFailed, StorageFailed)
 
 FAILED = 75
 """Exit code of an update that failed and has reported why. After another one the caller reports."""

@@ -1,7 +1,8 @@
-"""The cluster of the tests: `python -m scripts.cluster up`, `down`, `load IMAGE`, `missing` and
-`programs`.
+"""The cluster of the tests: `python -m scripts.cluster up`, `down`, `load IMAGE`, `missing`,
+`programs` and `policies`.
 
-`missing` prints why no cluster can run here; `programs` compiles what `up` needs, and no more.
+`missing` prints why no cluster can run here; `programs` compiles what `up` needs, and no more;
+`policies` compiles the agent that enforces network policies.
 """
 
 from __future__ import annotations
@@ -68,6 +69,9 @@ def main(arguments: list[str]) -> int:
         case ["programs"]:
             if not given.chosen():
                 programs.build(where)
+        case ["policies"]:
+            if not (given.chosen() or kind.chosen()):
+                programs.add_policy_agent(where)
         case ["load", image]:
             load(where, image)
         case _:

@@ -1,5 +1,5 @@
-"""A node: containerd, kubelet and kube-proxy in namespaces of their own, so that nothing of it
-outlives it.
+"""A node: containerd, kubelet, kube-proxy and kube-router in namespaces of their own, so that
+nothing of it outlives it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scripts.cluster import bridge
 from scripts.cluster.certificates import Authority
 from scripts.cluster.controlplane import server
 from scripts.cluster.daemon import Daemon
-from scripts.cluster.layout import CGROUP, DNS_SERVICE, PODS, Layout, Place
+from scripts.cluster.layout import CGROUP, DNS_SERVICE, PODS, SERVICES, Layout, Place
 
 PAUSE = "localhost/modelsync-cluster/pause:1"
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -43,6 +43,7 @@ def daemon(layout: Layout, node: Place, programs: Path) -> Daemon:
         str(node.folder),
         str(programs),
         str(layout.cache),
+        SERVICES,
     ]
     return Daemon(node.name, ["unshare", *spaces, "--", "bash", *script], layout.logs)
 
@@ -91,6 +92,9 @@ def _configure(layout: Layout, node: Place) -> None:
     authority.kubeconfig(node.folder / "kubelet.conf", f"kubelet-{node.name}", user, server())
     authority.kubeconfig(
         node.folder / "kube-proxy.conf", "kube-proxy", "/CN=system:kube-proxy", server()
+    )
+    authority.kubeconfig(
+        node.folder / "kube-router.conf", "kube-router", "/CN=modelsync:kube-router", server()
     )
     pair = authority.issue(f"{node.name}-serving", f"/CN={node.name}", (node.name, node.address))
     (node.folder / "resolv.conf").touch()

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A node of the cluster: the first process in namespaces of its own (mounts, network, processes), started by node.py as
-# `node.sh NAME FOLDER PROGRAMS CACHE`. When it ends, the kernel ends every process, mount and interface of the node.
+# `node.sh NAME FOLDER PROGRAMS CACHE SERVICES`. When it ends, the kernel ends every process, mount and interface of the node.
 set -euo pipefail
-name=$1 folder=$2 programs=$3 cache=$4
+name=$1 folder=$2 programs=$3 cache=$4 services=$5
 export PATH=$programs:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 read -r _  # until node.py has given us our interface
@@ -50,4 +50,8 @@ until ctr --address "$folder/containerd.sock" version >/dev/null 2>&1; do sleep 
 keep kubelet kubelet --config "$folder/kubelet.json" --kubeconfig "$folder/kubelet.conf" --hostname-override "$name" \
     --node-ip "$(ip -4 -o address show eth0 | awk '{sub("/.*", "", $4); print $4}')" &
 keep kube-proxy kube-proxy --config "$folder/kube-proxy.json" --hostname-override "$name" &
+# It enforces network policies, and does nothing else; compiled by `python -m scripts.cluster policies`.
+until command -v kube-router >/dev/null; do sleep 1; done
+keep kube-router kube-router --kubeconfig "$folder/kube-router.conf" --hostname-override "$name" --run-firewall \
+    --run-router=false --run-service-proxy=false --enable-cni=false --service-cluster-ip-range "$services" &
 wait

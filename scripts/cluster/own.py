@@ -18,11 +18,11 @@ from scripts.cluster.layout import HOST, Layout
 
 _NEEDED = {
     "buildah": "buildah", "containerd": "containerd", "ctr": "containerd", "go": "golang",
-    "ip": "iproute2",
+    "ip": "iproute2", "ipset": "ipset", "iptables": "iptables",
     "nft": "nftables", "openssl": "openssl", "patch": "patch", "podman": "podman", "runc": "runc",
     "unshare": "util-linux",
 }  # fmt: skip
-_ADDONS = ["node-proxier", "coredns", "storage", "metrics-server", "ingress"]
+_ADDONS = ["node-proxier", "kube-router", "coredns", "storage", "metrics-server", "ingress"]
 
 
 def missing() -> str:

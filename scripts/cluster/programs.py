@@ -31,12 +31,13 @@ _MAINS = {
     "pause": "modelsync.dev/cluster/pause",
 }
 _INPUTS = {".mod", ".sum", ".go", ".patch", ".Containerfile"}
+_ROUTER = "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"
 _INGRESS = "github.com/nginxinc/kubernetes-ingress"
 _CRDS = {
     "sigs.k8s.io/gateway-api": ("config/crd/standard",
                                 ["gatewayclasses", "gateways", "httproutes"]),
     "github.com/prometheus-operator/prometheus-operator": (
-        "example/prometheus-operator-crd", ["prometheusrules", "servicemonitors"],
+        "example/prometheus-operator-crd", ["podmonitors", "prometheusrules", "servicemonitors"],
     ),
 }  # fmt: skip
 
@@ -62,6 +63,21 @@ def build(layout: Layout) -> Path:
         _templates(source / "kubernetes-ingress" / "internal" / "configs", made / "nginx-templates")
         made.rename(programs)
     return programs
+
+
+def add_policy_agent(layout: Layout) -> None:
+    """Compile the agent that enforces network policies, unless it is among the programs.
+
+    Apart from the others: it is made of another Kubernetes, whose thousand packages take as long as
+    all tests without a cluster. The nodes start it as soon as it is there.
+    """
+    agent = build(layout) / "kube-router"
+    if agent.exists():
+        return
+    print("cluster: compiling kube-router, which enforces network policies", flush=True)
+    new = agent.with_suffix(".new")
+    _go(HERE / "policies", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(new), _ROUTER)
+    new.rename(agent)
 
 
 def go_is_new_enough() -> bool:

@@ -39,7 +39,13 @@ class Objects:
 
     @property
     def fullname(self) -> str:
-        (name,) = (one["metadata"]["name"] for one in self.all if one["kind"] == "Service")
+        """The name of the Service of the pods that serve."""
+        (name,) = (
+            one["metadata"]["name"]
+            for one in self.all
+            if one["kind"] == "Service"
+            and one["metadata"]["labels"]["app.kubernetes.io/component"] == "server"
+        )
         return str(name)
 
     @property

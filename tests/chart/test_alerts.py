@@ -5,12 +5,19 @@ the docs.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import promql_parser
 import pytest
+from prometheus_client.exposition import generate_latest
 
+from modelsync.rollout.decision import Look, Observed, RolloutState, Step
+from modelsync.rollout.follower_metrics import Families
+from modelsync.rollout.track import Track, TrackCounts, TrackView
+from modelsync.settings import Settings
 from tests.api.serving import JSON, a_service, body
 from tests.chart.rendering import FOLLOWING, in_ci, rendered
 
@@ -52,7 +59,25 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     )
     client = create_app(service).test_client()
     client.post("/models/Add", data=body(a=1), headers=JSON)
-    return set(re.findall(r"^(\w+)[{ ]", client.get("/metrics").text, re.MULTILINE))
+    text = client.get("/metrics").text + _exported_by_the_follower()
+    return set(re.findall(r"^(\w+)[{ ]", text, re.MULTILINE))
+
+
+def _exported_by_the_follower() -> str:
+    """The metrics of a follower whose commit was rejected."""
+    tip, bad = "a" * 40, RolloutState(rejected="a" * 40, reason="check")
+    track = cast(
+        "Track",
+        SimpleNamespace(
+            settings=Settings(),
+            run=SimpleNamespace(told=Counter()),
+            counts=TrackCounts(),
+            view=TrackView(
+                look=Look(tip, Observed(), bad, Step.REST), resolved="2026-11-20T07:00:00+00:00"
+            ),
+        ),
+    )
+    return generate_latest(Families([track])).decode()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -77,7 +102,8 @@ def test_alerts_are_about_this_release(mode: str) -> None:
         for labels in asked:
             assert 'namespace="pricing"' in labels, name
             assert re.search(
-                r'job="shop-modelsync"|(job_name|cronjob)=~?"shop-modelsync-rollout', labels
+                r'job="shop-modelsync(-follower)?"|(job_name|cronjob)=~?"shop-modelsync-rollout',
+                labels,
             ), name
         assert rule["labels"]["severity"] in {"warning", "critical"}
         assert rule["annotations"]["summary"].endswith(".")
@@ -89,13 +115,15 @@ def test_alerts_fit_the_mode() -> None:
     assert set(rules("pod")) - always == {"ModelsyncRepositoryNotSeen", "ModelsyncSyncFailing"}
     assert set(rules("rollout")) - always == {
         "ModelsyncSyncFailing", "ModelsyncRolloutFailed", "ModelsyncRolloutsStopped",
+        "ModelsyncCommitRejected", "ModelsyncFollowerBlind",
     }  # fmt: skip
     without = {**FOLLOWING, "metrics": {"prometheusRule": {"enabled": True, "rollouts": False}}}
     names = {
         rule["alert"]
         for rule in rendered(without).one("PrometheusRule")["spec"]["groups"][0]["rules"]
     }
-    assert names == always | {"ModelsyncSyncFailing"}
+    followed = {"ModelsyncCommitRejected", "ModelsyncFollowerBlind"}
+    assert names == always | {"ModelsyncSyncFailing"} | followed
 
 
 def test_alerts_are_adjustable() -> None:

@@ -14,8 +14,8 @@ import yaml
 
 from scripts import chart_helm
 from scripts.chart_values import CHART
-from tests.chart.rendering import FOLLOWING, NAMESPACE, RELEASE, rendered
-from tests.fixtures.service import Service, serving
+from tests.chart.rendering import FOLLOWING, NAMESPACE, RELEASE, in_ci, rendered
+from tests.fixtures.service import Service, answers, serving, write_model
 from tests.waiting import patient
 
 ROOT = Path(__file__).parents[2]
@@ -94,12 +94,42 @@ def test_it_fails_with_the_reason(service: Service, environ: dict[str, str], mes
     assert message in done.stderr
 
 
+def test_it_needs_no_example(tmp_path: Path) -> None:
+    """A model that takes no variables is called without; where none can be called, a service that
+    is ready passes, and it is told that nothing was called.
+    """
+    models = tmp_path / "models_serve"
+    write_model(models, "Answers", answers(1, "Answers"))
+    write_model(models, "Breaks", code("Breaks", "self", "1 / 0"))
+    write_model(models, "Needs", code("Needs", "self, x: int", "{'x': x}"))
+    with serving(tmp_path, models, MODELSYNC_WORKERS="1") as one:
+        for environ, status, said in (
+            ({}, 0, '/models/Answers {}: 200 {"value": 1}'),
+            ({"MODEL": "Needs"}, 0, "is ready. Nothing was called: what Needs can be called with"),
+            (
+                {"MODEL": "Needs", "VARIABLES": '{"x": 3}'},
+                0,
+                '/models/Needs {"x": 3}: 200 {"x": 3}',
+            ),
+            ({"MODEL": "Breaks"}, 1, "/models/Breaks {}: 500"),
+            ({"MODEL": "Other"}, 1, "/models/Other answered 404"),
+        ):
+            done = call(one.url, BASE="models", **environ)
+            assert said in done.stdout + done.stderr, environ
+            assert done.returncode == status, environ
+
+
+def code(name: str, parameters: str, result: str) -> str:
+    return f"class {name}:\n    def transform_predict({parameters}):\n        return {result}\n"
+
+
 def test_it_is_removed_once_it_went_well() -> None:
-    """The pod of a test that went well does not stay behind."""
+    """The pod of a test that went well does not stay behind; Helm prints what it said."""
     annotations = rendered().pod("test")["metadata"]["annotations"]
     assert annotations == {
         "helm.sh/hook": "test",
         "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+        "helm.sh/hook-output-log-policy": "hook-succeeded,hook-failed",
     }
 
 
@@ -142,3 +172,11 @@ def test_notes_tell_how_to_call() -> None:
         'curl -s https://m.example.com/models/usage -H "Authorization: Bearer $TOKEN"\n' in outside
     )
     assert "create job --from=cronjob/shop-modelsync-rollout shop-modelsync-now" in outside
+
+
+def test_notes_name_only_what_the_ingress_leads_to() -> None:
+    """Where models are named, no URL that another release answers, or nobody."""
+    said = notes(in_ci("keda"))
+    assert "\n  curl -s http://models.example.com/models/Fraud\n" in said
+    assert "\n  curl -s http://models.example.com/models/Slow\n" in said
+    assert "/usage" not in said

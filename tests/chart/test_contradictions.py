@@ -51,8 +51,9 @@ SSH = {"path": "git@git.example.com:models.git", "sshKey": "key", "knownHosts": 
             "auth.existingSecret and auth.adminTokens are both set",
         ),
         (
-            {**FOLLOWING, "auth": {"webhookSecret": "x"}},
-            "use sync.mode pod, or let the webhook run `kubectl create job",
+            {**FOLLOWING, "auth": {"webhookSecret": "x"}, "sync": {"schedule": "off"}},
+            "set rollout.follower.enabled true and a sync.schedule other than off, use sync.mode "
+            "pod, or let the webhook run `kubectl create job",
         ),
         (
             {"gateway": {"enabled": True}},
@@ -127,12 +128,46 @@ SSH = {"path": "git@git.example.com:models.git", "sshKey": "key", "knownHosts": 
             "60 at least",
         ),
         (
+            {**FOLLOWING, "sync": {"schedule": "@every 30s"}},
+            "sync.schedule is @every 30s, but a CronJob has whole minutes; with sync.mode rollout "
+            "write five fields of cron such as * * * * *",
+        ),
+        (
+            {"lifecycle": {"minReadySeconds": 300}},
+            "lifecycle.minReadySeconds is 300, so no pod would count as ready within "
+            "lifecycle.progressDeadlineSeconds, 300",
+        ),
+        (
+            {"metrics": {"serviceMonitor": {"enabled": True, "scrapeTimeout": "1m"}}},
+            "metrics.serviceMonitor.scrapeTimeout is over metrics.serviceMonitor.interval",
+        ),
+        (
             {"extraEnv": [{"name": "MODELSYNC_THREADS", "value": "3"}]},
             "extraEnv sets MODELSYNC_THREADS, which has",
         ),
         (
             {"extraEnv": [{"name": "gitpassword", "value": "3"}]},
             "extraEnv sets gitpassword, which has",
+        ),
+        (
+            {"lifecycle": {"maxSurge": "0%", "maxUnavailable": 0}},
+            "lifecycle.maxSurge and lifecycle.maxUnavailable are both 0",
+        ),
+        (
+            {"image": {"credentials": {"username": "a"}}},
+            "image.credentials.username and image.credentials.password belong together",
+        ),
+        (
+            {"service": {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "SingleStack"}},
+            "service.ipFamilies names two families, but",
+        ),
+        (
+            {"metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}},
+            "metrics.serviceMonitor and metrics.podMonitor are both enabled",
+        ),
+        (
+            {"extraPodSpec": {"affinity": {}}},
+            "extraPodSpec.affinity is written by the chart; set affinity",
         ),
     ],
 )
@@ -157,24 +192,19 @@ def test_all_are_told_at_once() -> None:
         ({"git": {"url": "https://git.example.com/m.git"}}, ["git", "url"]),
         ({"settings": {"MODELSYNC_THREAD": 3}}, ["settings", "MODELSYNC_THREAD"]),
         ({"settings": {"MODELSYNC_THREADS": 0}}, ["MODELSYNC_THREADS", "1"]),
-        ({"settings": {"MODELSYNC_PREDICT_TIMEOUT": "fast"}}, ["MODELSYNC_PREDICT_TIMEOUT"]),
         ({"sync": {"onBrokenModel": "ignore"}}, ["onBrokenModel"]),
         ({"sync": {"mode": "push"}}, ["mode"]),
-        ({"baseUrl": "metrics"}, ["baseUrl"]),
         ({"settings": {"MODELSYNC_JOBS": "kubernetes"}}, ["settings", "MODELSYNC_JOBS"]),
         ({"training": {"jobs": "off"}}, ["jobs"]),
-        ({"training": {"schedule": "@every 5m"}}, ["schedule"]),
         ({"settings": {"MODELSYNC_TRAIN_CRON": "@daily"}}, ["settings", "MODELSYNC_TRAIN_CRON"]),
-        ({"database": {"url": "mysql://u@h/n"}}, ["database", "url"]),
-        ({"database": {"url": "sqlite:////data/models.db"}}, ["database", "url"]),
-        ({"artifacts": {"url": "minio/models"}}, ["artifacts", "url"]),
-        ({"git": {"subdir": "../models"}}, ["subdir"]),
         ({"tolerations": [{"keys": "a"}]}, ["tolerations", "keys"]),
         ({"resources": {"request": {"cpu": 1}}}, ["resources", "request"]),
         ({"affinity": {"nodeAffinities": {}}}, ["affinity", "nodeAffinities"]),
         ({"probes": {"readiness": {"httpGet": {"path": "/"}}}}, ["readiness", "httpGet"]),
-        ({"image": {"digest": "sha256:short"}}, ["digest"]),
-        ({"auth": {"adminTokens": ["a,b"]}}, ["adminTokens"]),
+        ({"tolerations": [{"key": "a", "operator": "Equals"}]}, ["operator", "Exists", "Equal"]),
+        ({"tolerations": [{"key": "a", "effect": "NoShedule"}]}, ["effect", "NoSchedule"]),
+        ({"cache": {"accessModes": ["RWX"]}}, ["accessModes", "ReadWriteMany"]),
+        ({"probes": {"startup": {"failureThreshold": 0}}}, ["startup", "failureThreshold"]),
         ({"gateway": {"parentRefs": [{"gateway": "public"}]}}, ["parentRefs", "gateway"]),
     ],
 )

@@ -16,8 +16,9 @@ DOCS = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
 NAMES = {value.name for value in values()}
 GROUPS = {name.rpartition(".")[0] for name in NAMES} - {""}
 BLOCKS = [
-    yaml.safe_load(block)
+    document
     for block in re.findall(r"^```yaml\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL)
+    for document in yaml.safe_load_all(block)
 ]
 
 
@@ -49,12 +50,35 @@ def test_every_value_is_one() -> None:
 
 
 def test_examples_render() -> None:
-    """Each example of values is accepted, that of Argo CD too."""
-    assert len(BLOCKS) >= 3
+    """Each example of values is accepted, those of Argo CD and Flux too."""
+    assert len(BLOCKS) >= 5
     for block in BLOCKS:
-        if block.get("kind") == "Application":
-            block = block["spec"]["source"]["helm"]["valuesObject"]
-        assert rendered({**FOLLOWING, **block}).all
+        if "rules" in block:  # of prometheus-adapter
+            continue
+        match block.get("kind"):
+            case None:
+                values = block
+            case "Application":
+                values = block["spec"]["source"]["helm"]["valuesObject"]
+            case "HelmRelease":
+                values = block["spec"]["values"]
+            case _:
+                continue
+        assert rendered({**FOLLOWING, **values}).all
+
+
+def test_queries_ask_for_what_is_exported() -> None:
+    """Each metric of ours in the docs and in the values is one of `/metrics`."""
+    files = (ROOT / "modelsync" / "api").glob("*.py")
+    source = "".join(path.read_text("utf-8") for path in files)
+    families = set(re.findall(r'"(modelsync_[a-z_]+)"', source))
+    named = set(re.findall(r"\b(modelsync_[a-z_]+)(?=[{\[`])", DOCS))
+    assert "modelsync_request_duration_seconds_sum" in named
+    made = {
+        rule["name"]["as"] for block in BLOCKS for rule in block.get("rules", {}).get("custom", ())
+    }
+    for name in named - made:
+        assert name.removesuffix("_sum").removesuffix("_total") in families, name
 
 
 def test_commands_name_what_the_chart_makes() -> None:
@@ -74,9 +98,9 @@ def test_every_event_is_explained() -> None:
     source = "".join(
         path.read_text("utf-8") for path in (ROOT / "modelsync" / "rollout").glob("*.py")
     )
-    written = set(re.findall(r'"(Rollout[A-Z]\w+)"', source))
+    written = set(re.findall(r'"((?:Rollout|Canary)[A-Z]\w+)"', source))
     assert len(written) >= 5
-    assert set(re.findall(r"^\| `(Rollout\w+)`", DOCS, re.MULTILINE)) == written
+    assert set(re.findall(r"^\| `((?:Rollout|Canary)\w+)`", DOCS, re.MULTILINE)) == written
 
 
 def test_the_components_are_there() -> None:

@@ -75,13 +75,14 @@ def test_one_line_follows_a_repository(tmp_path: Path) -> None:
     """
     before = build(K8S)
     after = edited(tmp_path, (r"- gitPath=$", "- gitPath=https://git.example.com/models.git"))
-    for component in ("server", "rollout"):
+    for component in ("server", "rollout", "follower"):
         assert settings.load(before.environment(component)).standalone
         found = settings.load(after.environment(component))
         assert found.git.path == "https://git.example.com/models.git"
         assert not found.access.admin_tokens
     assert before.container()["envFrom"] != after.container()["envFrom"]
-    assert settings.load(after.environment("rollout")).rollout.deployment == "modelsync"
+    for component in ("rollout", "follower"):
+        assert settings.load(after.environment(component)).rollout.deployment == "modelsync"
 
 
 @kustomize
@@ -114,10 +115,10 @@ def test_secrets_are_mounted_where_they_exist(tmp_path: Path) -> None:
         re.findall(r"(?:--from-literal|--from-file)=([\w-]+)(=)", KUSTOMIZATION.read_text("utf-8"))
     )
     named = {name: value for name, value in objects.environment().items() if name.endswith("_FILE")}
-    assert len(named) == 8
+    assert len(named) == 9
     for name, path in named.items():
         folder, _, file = path.rpartition("/")
-        kind = "git" if "GIT" in name else "auth" if "TOKENS" in name else "store"
+        kind = "git" if "GIT" in name else "auth" if re.search("TOKENS|WEBHOOK", name) else "store"
         assert mounts[folder] == f"modelsync-{kind}"
         assert file in {*made, "predict-tokens", "s3-access-key", "s3-secret-key"}
     (store,) = (one for one in volumes.values() if one["secretName"] == "modelsync-store")
@@ -137,16 +138,21 @@ def test_components(tmp_path: Path) -> None:
     assert {name for name in added if not name.startswith("ConfigMap/")} == {
         "CronJob/modelsync-job",
         "CronJob/modelsync-train",
+        "Deployment/modelsync-canary",
         "Deployment/modelsync-dispatcher",
         "HorizontalPodAutoscaler/modelsync",
         "Ingress/modelsync",
         "NetworkPolicy/modelsync",
+        "NetworkPolicy/modelsync-follower",
         "NetworkPolicy/modelsync-rollout",
+        "PodDisruptionBudget/modelsync-canary",
         "PrometheusRule/modelsync",
         "Role/modelsync-dispatcher",
         "RoleBinding/modelsync-dispatcher",
         "ServiceAccount/modelsync-dispatcher",
+        "Service/modelsync-canary",
         "ServiceMonitor/modelsync",
+        "ServiceMonitor/modelsync-follower",
     }
     assert "replicas" not in objects.one("Deployment")["spec"]
     for component in ("server", "job", "dispatcher", "train"):
@@ -182,10 +188,12 @@ def test_patches_in_the_comments_fit(tmp_path: Path) -> None:
     objects = edited(
         tmp_path,
         (r"^# (components:)$", r"\1"),
-        (r"^# ( *- components/ingress)", r"\1"),
+        (r"^# ( *- components/(ingress|training))", r"\1"),
         (r"^# (patches:|  - target|    patch)", r"\1"),
     )
     assert objects.one("Deployment")["spec"]["replicas"] == 5
+    assert "replicas" not in objects.one("Deployment", "-follower")["spec"]
+    assert objects.one("CronJob", "-train")["spec"]["suspend"] is False
     assert objects.one("Ingress")["spec"]["rules"][0]["host"] == "models.example.com"
 
 

@@ -76,11 +76,17 @@ def test_nothing_needs_to_be_set() -> None:
 
 
 def test_a_repository_is_followed_by_rollouts() -> None:
-    """With nothing but git.path there is the CronJob, what it may do, and where it remembers."""
+    """With nothing but git.path there is the CronJob, what it may do, and where it remembers; and
+    the follower.
+    """
     added = set(rendered(FOLLOWING).names) - set(rendered().names)
     assert added == {
-        f"{kind}/shop-modelsync-rollout"
-        for kind in ("ConfigMap", "CronJob", "Role", "RoleBinding", "ServiceAccount")
+        *(
+            f"{kind}/shop-modelsync-rollout"
+            for kind in ("ConfigMap", "CronJob", "Role", "RoleBinding", "ServiceAccount")
+        ),
+        "Deployment/shop-modelsync-follower",
+        "Service/shop-modelsync-follower",
     }
 
 
@@ -97,6 +103,7 @@ def test_everything_is_set_in_the_full_values() -> None:
         *(
             "ConfigMap",
             "CronJob",
+            "DaemonSet",
             "Deployment",
             "HTTPRoute",
             "HorizontalPodAutoscaler",
@@ -149,14 +156,13 @@ def test_names(release: str, values: dict[str, Any], name: str) -> None:
 
 def test_traffic_reaches_only_the_pods_that_serve() -> None:
     """Service, budget, policy and monitor select the Deployment's pods, and neither the rollout's
-    nor the test's.
+    nor the test's; the policy is the canary's too.
     """
     objects = rendered(in_ci("full"))
     labels = {component: pod["metadata"]["labels"] for component, pod in objects.pods()}
     selectors = [
         objects.one("Service")["spec"]["selector"],
         objects.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
-        objects.one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
         objects.one("Deployment")["spec"]["selector"]["matchLabels"],
         *(
             one["labelSelector"]["matchLabels"]
@@ -167,6 +173,8 @@ def test_traffic_reaches_only_the_pods_that_serve() -> None:
         assert [name for name, found in labels.items() if selector.items() <= found.items()] == [
             "server"
         ]
+    policy = objects.one("NetworkPolicy")["spec"]
+    assert selected(policy["podSelector"], labels) == ["canary", "server"]
     monitor = objects.one("ServiceMonitor")["spec"]
     service = objects.one("Service")
     assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
@@ -262,6 +270,14 @@ def test_drains_go_one_pod_at_a_time() -> None:
     assert "maxUnavailable" not in budget
 
 
+EVERYWHERE = [
+    {"namespaceSelector": {}},
+    {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]}},
+    {"ipBlock": {"cidr": "::/0", "except": ["fd00:ec2::254/128"]}},
+]
+"""All targets but the metadata services of clouds."""
+
+
 @pytest.mark.parametrize(
     ("path", "more", "ports"),
     [
@@ -288,21 +304,78 @@ def test_network_policy(path: str, more: Object, ports: list[int]) -> None:
     assert server["policyTypes"] == ["Ingress", "Egress"]
     assert server["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
     needed = [
-        {"port": 53, "protocol": "UDP"},
-        {"port": 53, "protocol": "TCP"},
-        *({"port": port, "protocol": "TCP"} for port in ports),
+        {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
+        {"ports": [{"port": port, "protocol": "TCP"} for port in ports], "to": EVERYWHERE},
     ]
-    assert server["egress"] == [{"ports": needed}]
+    assert server["egress"] == needed
     rollout = objects.one("NetworkPolicy", "-rollout")["spec"]
     assert "ingress" not in rollout
     assert rollout["egress"] == [
-        {"ports": needed},
+        *needed,
         {"ports": [{"port": 443, "protocol": "TCP"}, {"port": 6443, "protocol": "TCP"}]},
         {
             "ports": [{"port": 8080, "protocol": "TCP"}],
             "to": [{"podSelector": server["podSelector"]}],
         },
     ]
+
+
+def test_metadata_services_are_out_of_reach() -> None:
+    """Rules of the values that are for all addresses leave them out as well; one that names such an
+    address is taken at its word.
+    """
+    port = [{"port": 80, "protocol": "TCP"}]
+    narrow = {"ports": port, "to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}
+    named = {"to": [{"ipBlock": {"cidr": "169.254.169.254/32"}}]}
+    wide = {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}]}
+    egress = [{"ports": port}, narrow, named, wide]
+    policy = {"enabled": True, "egress": egress}
+
+    def rules(**values: Any) -> list[Object]:
+        found: list[Object] = rendered({"networkPolicy": {**policy, **values}}).one(
+            "NetworkPolicy"
+        )["spec"]["egress"][1:]
+        return found
+
+    excepted = {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8", "169.254.169.254/32"]}
+    assert rules() == [
+        {"ports": port, "to": EVERYWHERE},
+        narrow,
+        named,
+        {"to": [{"ipBlock": excepted}]},
+    ]
+    assert rules(blockMetadata=False) == egress
+
+
+def test_address_families() -> None:
+    """The Service asks for what the values say, and the pods then listen at addresses of both
+    families.
+    """
+    assert not {"ipFamilies", "ipFamilyPolicy"} & rendered().one("Service")["spec"].keys()
+    for service in (
+        {"ipFamilies": ["IPv6"]},
+        {"ipFamilyPolicy": "PreferDualStack"},
+        {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "RequireDualStack"},
+    ):
+        objects = rendered({**FOLLOWING, "service": service})
+        assert service.items() <= objects.one("Service")["spec"].items()
+        for component in ("server", "rollout"):
+            assert objects.environment(component)["MODELSYNC_HOST"] == "::"
+    objects = rendered({"service": {"ipFamilies": ["IPv4"]}})
+    assert objects.environment()["MODELSYNC_HOST"] == "0.0.0.0"
+
+
+def test_a_pod_monitor_in_place_of_a_service_monitor() -> None:
+    """It scrapes the pods that serve, under the job's name that alerts and dashboard go by."""
+    objects = rendered(in_ci("pod"))
+    assert "ServiceMonitor" not in objects.kinds
+    monitor = objects.one("PodMonitor")
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    labels = {component: pod["metadata"]["labels"] for component, pod in objects.pods()}
+    assert selected(monitor["spec"]["selector"], labels) == ["server"]
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["port"] == objects.container()["ports"][0]["name"]
+    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": objects.fullname}]
 
 
 def selected(selector: Object, labels: dict[str, Object]) -> list[str]:
@@ -326,7 +399,7 @@ def test_network_policy_lets_our_own_in() -> None:
     first, second = objects.one("NetworkPolicy")["spec"]["ingress"][0]["from"]
     assert first == peer
     labels = {component: pod["metadata"]["labels"] for component, pod in objects.pods()}
-    assert selected(second["podSelector"], labels) == ["rollout", "test"]
+    assert selected(second["podSelector"], labels) == ["follower", "rollout", "test"]
 
 
 def test_cache_claim() -> None:
@@ -334,7 +407,7 @@ def test_cache_claim() -> None:
     objects = rendered({**FOLLOWING, "cache": {"enabled": True, "storageClass": "nfs"}})
     claim = objects.one("PersistentVolumeClaim", "-cache")
     assert claim["spec"]["storageClassName"] == "nfs"
-    for component in ("server", "rollout"):
+    for component in ("server", "rollout", "follower"):
         assert {
             "name": "cache",
             "persistentVolumeClaim": {"claimName": "shop-modelsync-cache"},

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelsync import settings
-from tests.chart.rendering import CI, FOLLOWING, Object, in_ci, rendered
+from tests.chart.rendering import CI, FOLLOWING, Object, in_ci, refused, rendered
 
 SAFE_VOLUMES = {
     "configMap",
@@ -109,7 +109,7 @@ def test_only_rollouts_and_the_dispatcher_have_a_token_of_the_api_server(mode: s
     """
     objects = rendered(MODES[mode])
     for component, pod in objects.pods():
-        asks = component in {"rollout", "dispatcher"}
+        asks = component in {"rollout", "follower", "dispatcher"}
         assert pod["spec"]["automountServiceAccountToken"] is asks
     for one in objects.all:
         if one["kind"] == "ServiceAccount":
@@ -132,10 +132,11 @@ def test_settings_are_understood(mode: str) -> None:
     the port's.
     """
     objects = rendered(MODES[mode])
-    for component in dict(objects.pods()).keys() - {"test"}:
+    for component in dict(objects.pods()).keys() - {"test", "prepull"}:
         found = settings.load(objects.environment(component))
         port = objects.container()["ports"][0]["containerPort"]
-        assert (found.server.host, found.server.port) == ("0.0.0.0", port)
+        assert found.server.host == ("::" if mode == "ci/full" else "0.0.0.0")
+        assert found.server.port == port
         mounts = {mount["mountPath"] for mount in objects.container(component)["volumeMounts"]}
         assert str(found.state.home) in mounts
         if component == "rollout":
@@ -176,10 +177,11 @@ def test_who_follows(mode: str, cron: str) -> None:
 
 
 def test_a_pod_is_pinned_by_its_annotation() -> None:
-    """In mode rollout the pod's annotation is the commit that it serves; without one it is the
-    ref's tip.
+    """In mode rollout the pod's annotation is the commit that it serves; without one it serves
+    none.
     """
     objects = rendered(FOLLOWING)
+    assert not settings.load(objects.environment()).git.follows
     variables = {one["name"]: one.get("valueFrom") for one in objects.container()["env"]}
     assert variables["MODELSYNC_GIT_REVISION"] == {
         "fieldRef": {"fieldPath": "metadata.annotations['modelsync.dev/revision']"}
@@ -309,11 +311,87 @@ def test_a_pod_gets_the_time_to_drain(drain: str | int, seconds: int) -> None:
     assert pod["spec"]["terminationGracePeriodSeconds"] == 7 + seconds + 20
 
 
+PEERS = {
+    "labelSelector": {
+        "matchLabels": {
+            "app.kubernetes.io/name": "modelsync",
+            "app.kubernetes.io/instance": "shop",
+            "app.kubernetes.io/component": "server",
+        }
+    },
+    "matchLabelKeys": ["pod-template-hash"],
+}
+"""The pods of the same revision."""
+
+HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
+
+
 def test_pods_are_spread() -> None:
-    """Over nodes and zones, counting only pods of the same revision."""
-    constraints = rendered().pod()["spec"]["topologySpreadConstraints"]
-    assert [one["topologyKey"] for one in constraints] == [
-        "kubernetes.io/hostname",
-        "topology.kubernetes.io/zone",
+    """They prefer nodes, and less so zones, with fewer pods of the same revision; no constraint
+    needs a label that nodes may lack.
+    """
+    spec = rendered().pod()["spec"]
+    apart = spec["affinity"]["podAntiAffinity"]
+    assert apart["preferredDuringSchedulingIgnoredDuringExecution"] == [
+        {"weight": 100, "podAffinityTerm": {"topologyKey": HOST, **PEERS}},
+        {"weight": 50, "podAffinityTerm": {"topologyKey": ZONE, **PEERS}},
     ]
-    assert all(one["matchLabelKeys"] == ["pod-template-hash"] for one in constraints)
+    assert "topologySpreadConstraints" not in spec
+
+
+def test_a_spread_of_ones_own() -> None:
+    """Terms and constraints without a selector get that of the pods; all others stay as they are.
+    What else is said of affinity leaves the spread, and null removes it.
+    """
+    other = {"topologyKey": ZONE, "labelSelector": {"matchLabels": {"app": "database"}}}
+    spread = {"topologyKey": ZONE, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
+    own = {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": HOST}, other]}
+    values = {
+        "affinity": {"podAntiAffinity": own},
+        "topologySpreadConstraints": [spread, {**spread, **other}],
+    }
+    spec = rendered(values).pod()["spec"]
+    terms = spec["affinity"]["podAntiAffinity"]
+    assert terms["requiredDuringSchedulingIgnoredDuringExecution"] == [
+        {"topologyKey": HOST, **PEERS},
+        other,
+    ]
+    assert len(terms["preferredDuringSchedulingIgnoredDuringExecution"]) == 2
+    assert spec["topologySpreadConstraints"] == [{**spread, **PEERS}, {**spread, **other}]
+    assert "affinity" not in rendered({"affinity": {"podAntiAffinity": None}}).pod()["spec"]
+
+
+# --- containers beside ----------------------------------------------------------------------------
+
+
+def test_all_that_load_models_have_the_same_beside_them() -> None:
+    """What runs before and beside the service does so where models are checked and fitted too;
+    there as sidecars, which end with the job.
+    """
+    objects = rendered(in_ci("full"))
+    pods = {component: pod["spec"] for component, pod in objects.pods()}
+    assert [one["name"] for one in pods["server"]["initContainers"]] == ["first"]
+    (beside,) = pods["server"]["containers"][1:]
+    for component in ("rollout", "job", "train"):
+        first, sidecar = pods[component]["initContainers"]
+        assert first == pods["server"]["initContainers"][0]
+        assert sidecar == {**beside, "restartPolicy": "Always"}
+        assert len(pods[component]["containers"]) == 1
+    for component in ("dispatcher", "test"):
+        assert "initContainers" not in pods[component]
+
+
+def test_a_volume_of_the_server_alone_is_told() -> None:
+    """A container beside that mounts what a rollout's pod lacks would keep the CronJob from being
+    made.
+    """
+    mounts = [{"name": "auth", "mountPath": "/tokens"}]
+    values = {"extraContainers": [{"name": "proxy", "image": "proxy", "volumeMounts": mounts}]}
+    said = refused({**FOLLOWING, **values})
+    assert "extraContainers mounts the volume auth in proxy, which the pods of rollouts" in said
+    assert rendered(values).pod()["spec"]["containers"][1]["volumeMounts"] == mounts
+
+
+def test_no_sleep_before_the_end() -> None:
+    """With 0 seconds there is no hook: Kubernetes refuses one of 0."""
+    assert "lifecycle" not in rendered({"lifecycle": {"preStopSleepSeconds": 0}}).container()

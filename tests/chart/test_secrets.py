@@ -60,13 +60,15 @@ def test_secrets_are_nowhere_else() -> None:
         values["artifacts"]["accessKey"],
         values["artifacts"]["secretKey"],
         values["training"]["data"]["url"],
+        values["image"]["credentials"]["password"],
+        values["auth"]["webhookSecret"],
     ]
     texts += [
         token
         for name in ("predictTokens", "trainTokens", "adminTokens")
         for token in values["auth"][name]
     ]
-    assert len(texts) == 9
+    assert len(texts) == 11
     for text in texts:
         assert text not in others
         assert base64.b64encode(text.encode()).decode() not in others
@@ -81,6 +83,7 @@ def test_secrets_come_as_files() -> None:
         "predict-tokens": "predict-token-of-the-tests,another-predict-token",
         "train-tokens": "train-token-of-the-tests",
         "admin-tokens": "admin-token-of-the-tests",
+        "webhook-secret": "webhook-secret-of-the-tests",
     }
     assert decoded(objects.one("Secret", "-git")) == {"password": "git-password-of-the-tests"}
     assert decoded(objects.one("Secret", "-store")) == {
@@ -98,6 +101,48 @@ def test_secrets_come_as_files() -> None:
     }
 
 
+def test_the_follower_gets_the_secrets_that_it_needs() -> None:
+    """Those of the rollout, the tokens, and alone that of the webhooks."""
+    found = set(files(rendered(in_ci("full")), "follower"))
+    assert found == {
+        *(f"MODELSYNC_{name}_TOKENS_FILE" for name in ("PREDICT", "TRAIN", "ADMIN")),
+        "MODELSYNC_DATABASE_URL_FILE",
+        "MODELSYNC_GIT_PASSWORD_FILE",
+        "MODELSYNC_WEBHOOK_SECRET_FILE",
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "registry"),
+    [
+        ({"repository": "registry.example.com:5000/you/modelsync"}, "registry.example.com:5000"),
+        ({"repository": "localhost/modelsync"}, "localhost"),
+        ({"repository": "you/modelsync"}, "https://index.docker.io/v1/"),
+        ({"repository": "modelsync"}, "https://index.docker.io/v1/"),
+        ({"credentials": {"registry": "ghcr.io"}}, "ghcr.io"),
+    ],
+)
+def test_credentials_of_the_registry(image: dict[str, Any], registry: str) -> None:
+    """From user and password the chart makes the Secret with which every pod pulls its image,
+    beside those that are there already.
+    """
+    login = {"username": "puller", "password": "p:a/s"}
+    credentials = {**login, **image.get("credentials", {})}
+    values = {"pullSecrets": [{"name": "mine"}], **image, "credentials": credentials}
+    objects = rendered({**FOLLOWING, "image": values})
+    secret = objects.one("Secret", "-registry")
+    assert secret["type"] == "kubernetes.io/dockerconfigjson"
+    found = json.loads(decoded(secret)[".dockerconfigjson"])
+    auth = base64.b64encode(b"puller:p:a/s").decode()
+    assert found == {"auths": {registry: {**login, "auth": auth}}}
+    for _, pod in objects.pods():
+        assert pod["spec"]["imagePullSecrets"] == [
+            {"name": "mine"},
+            {"name": "shop-modelsync-registry"},
+        ]
+    assert "imagePullSecrets" not in rendered().pod()["spec"]
+
+
 @pytest.mark.parametrize(
     ("component", "settings"),
     [
@@ -110,7 +155,7 @@ def test_secrets_come_as_files() -> None:
     ],
 )
 def test_each_pod_gets_the_secrets_that_it_needs(component: str, settings: set[str]) -> None:
-    """No pod but those that serve has a token of the service."""
+    """No pod but those that serve, and the follower, has a token of the service."""
     objects = rendered(in_ci("full"))
     assert set(files(objects, component)) == settings
     assert "auth" not in {one["name"] for one in objects.pod(component)["spec"]["volumes"]}

@@ -19,12 +19,15 @@ OLDEST, NEWEST = "1.30", "1.37"
 """Releases of Kubernetes: the one that Chart.yaml asks for, and the newest whose schemas are here.
 """
 
+_CUSTOM = {"monitoring.coreos.com", "gateway.networking.k8s.io", "keda.sh"}
+"""Groups of kinds that are no part of Kubernetes."""
+
 utils.schema_contents = cache(utils.schema_contents)  # it would read 2 MB for each object
 
 
 def validate(one: Object, version: str = NEWEST) -> None:
     """Raises jsonschema.ValidationError where Kubernetes would not take the object as it is."""
-    if one["apiVersion"].split("/")[0] in {"monitoring.coreos.com", "gateway.networking.k8s.io"}:
+    if one["apiVersion"].split("/")[0] in _CUSTOM:
         jsonschema.validate(one, _custom(one["apiVersion"], one["kind"]))
     else:
         kubernetes_validate.validate(one, version, strict=True)

@@ -13,9 +13,11 @@ import json
 import os
 import re
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +32,9 @@ from scripts.cluster.layout import Layout, Place
 from tests.waiting import until
 
 Object = dict[str, Any]
+
+METADATA = "169.254.169.254"
+"""Where most clouds have their metadata service."""
 
 
 class Cluster:
@@ -120,6 +125,31 @@ class Cluster:
             for daemon in others:
                 daemon.start()
 
+    @property
+    def enforces_policies(self) -> bool:
+        """Whether our agent enforces network policies, and `metadata_service` can be used."""
+        agent = Path(self._description.programs, "kube-router")
+        return self._description.kind == "own" and agent.exists()
+
+    @contextmanager
+    def metadata_service(self) -> Iterator[tuple[str, int]]:
+        """On every node something listens where clouds have their metadata service; its address and
+        port. This machine's own is not touched: each node has its own network.
+        """
+        with ExitStack() as stack:
+            for place in self._layout.nodes:
+                inside = self._inside(place)
+                address, where = [*inside, "ip", "address"], [f"{METADATA}/32", "dev", "lo"]
+                subprocess.run([*address, "replace", *where], check=True)
+                stack.callback(subprocess.run, [*address, "delete", *where], check=False)
+                server = [sys.executable, "-m", "http.server", "--bind", METADATA, "80"]
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                process = stack.enter_context(
+                    subprocess.Popen([*inside, *server], cwd=folder, stderr=subprocess.DEVNULL)
+                )
+                stack.callback(process.terminate)
+            yield METADATA, 80
+
     def _wait_for_proxies(self) -> None:
         """Return when the rules of every node have an endpoint that is new."""
         name = f"new-{time.monotonic_ns()}"
@@ -144,14 +174,18 @@ class Cluster:
 
     def _knows(self, place: Place, service: str) -> bool:
         """Whether the rules of a node have an endpoint of a Service."""
-        pid = node.daemon(self._layout, place, Path(self._description.programs)).pid
         rules = subprocess.run(
-            ["nsenter", f"--target={pid}", "--net", "nft", "list", "table", "ip", "kube-proxy"],
+            [*self._inside(place), "nft", "list", "table", "ip", "kube-proxy"],
             capture_output=True,
             text=True,
             check=True,
         )
         return re.search(rf"goto service-\w+-default/{service}/", rules.stdout) is not None
+
+    def _inside(self, place: Place) -> list[str]:
+        """What a command begins with that runs in the network of a node."""
+        pid = node.daemon(self._layout, place, Path(self._description.programs)).pid
+        return ["nsenter", f"--target={pid}", "--net"]
 
     @property
     def shares_volumes(self) -> bool:

@@ -227,12 +227,12 @@ class Shop:
 
     # --- changing it ---
 
-    def upgrade(self, **values: Any) -> None:
-        """Change values of the release."""
+    def upgrade(self, *arguments: str, **values: Any) -> None:
+        """Change values of the release; `arguments` are more of Helm's."""
         changed = self.values.with_name(f"changed-{time.monotonic_ns()}.yaml")
         changed.write_text(yaml.safe_dump(values))
         self.namespace.helm(
-            "upgrade", "shop", str(CHART), "--reuse-values", "--values", str(changed)
+            *("upgrade", "shop", str(CHART), "--reuse-values", "--values", str(changed)), *arguments
         )
 
     def scale(self, replicas: int) -> None:

@@ -188,6 +188,7 @@ def test_everything_set(
         *(
             "configmap",
             "cronjob",
+            "daemonset",
             "deployment",
             "horizontalpodautoscaler",
             "httproute",

@@ -108,6 +108,23 @@ def test_what_git_says(said: str, kind: type[SyncError]) -> None:
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        f"fatal: could not read Username for '{URL}': terminal prompts disabled",
+        f"remote: Repository not found.\nfatal: repository '{URL}/' not found",
+    ],
+)
+def test_credentials_that_are_missing_are_told_from_wrong_ones(said: str) -> None:
+    """What was not given was not refused: the message says what to set."""
+    assert "set gitpassword" not in str(explain(said, REMOTE))
+    error = explain(said, REMOTE, login=False)
+    assert type(error) is AuthFailed
+    assert "no" in str(error)
+    assert "set gitpassword" in str(error)
+    assert "refused" not in str(error)
+
+
+@pytest.mark.parametrize(
     "said", ["", "fatal: something new", "error: s3cr%t in /var/lib/x.git at https://u:s3cr%t@h/x"]
 )
 def test_what_nobody_has_heard_before(said: str) -> None:

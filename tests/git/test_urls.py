@@ -55,6 +55,15 @@ def test_what_is_no_url_is_not_taken_for_a_folder(url: str) -> None:
     validate(Git(path=url, protocols=ALL))
 
 
+def test_a_url_without_its_scheme_is_told_with_it() -> None:
+    """What is missing is said; what may hold a password is not repeated."""
+    with pytest.raises(SettingsError, match=r"; write https://git\.example\.org/team/models\.git$"):
+        validate(Git(path="git.example.org/team/models.git"))
+    with pytest.raises(SettingsError) as caught:
+        validate(Git(path="me@git.example.org/team/models.git"))
+    assert "me@" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "urls",
     [

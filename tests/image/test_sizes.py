@@ -85,9 +85,9 @@ def test_slim_serves_plain_models(start: Start, slim: str) -> None:
 def test_slim_says_what_a_model_lacks(slim: str) -> None:
     """A model whose library is not there is told by name, with what to do."""
     code = """
-        mkdir -p $TMPDIR/models/Frame && cd $TMPDIR/models
-        printf 'import pandas\\ndef transform_predict(n: int):\\n    return {"y": n}\\n' >Frame/etls.py
-        ! modelsync check . 2>&1
+        mkdir -p $TMPDIR/models/Frame && cd $TMPDIR/models/Frame
+        printf 'import pandas\\ndef transform_predict(n: int):\\n    return {"y": n}\\n' >etls.py
+        ! modelsync check .. 2>&1
     """
     said = inside(slim, "sh", "-c", code)
     assert "add the line pandas to requirements-models.txt" in said

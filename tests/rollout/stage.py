@@ -45,7 +45,7 @@ class Stage:
     api: ApiServer
     folder: Path
 
-    def start(self, **env: str) -> Run:
+    def start(self, *arguments: str, **env: str) -> Run:
         number = len(list(self.folder.glob("*.log")))
         clean = {
             key: value
@@ -65,14 +65,14 @@ class Stage:
         log = self.folder / f"{number}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "modelsync", "rollout"], cwd=self.folder,
+                [sys.executable, "-m", "modelsync", "rollout", *arguments], cwd=self.folder,
                 env={**clean, **given, **env},
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
         return Run(process, log)
 
-    def run(self, **env: str) -> Run:
-        run = self.start(**env)
+    def run(self, *arguments: str, **env: str) -> Run:
+        run = self.start(*arguments, **env)
         run.process.wait(patient(90))
         return run
 

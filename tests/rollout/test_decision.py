@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Literal
 
@@ -14,8 +15,9 @@ from modelsync.settings import NO_REVISION, Revision
 
 OLD, TIP, OTHER = "a" * 40, "b" * 40, "c" * 40
 HERE = "environment"
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
-Fate = Literal["gets ready", "gets stuck", "is rejected by the check"]
+Fate = Literal["gets ready", "gets stuck", "is rejected by the check", "may pass later"]
 
 
 def pods(progress: str, pin: str = "", **more: object) -> Observed:
@@ -67,12 +69,17 @@ def test_progress(seen: Observed, progress: str) -> None:
 def worlds() -> Iterator[tuple[Observed, RolloutState]]:
     """Every Deployment with every state beside it."""
     commits = ("", OLD, TIP, OTHER)
-    for progress, pin, revision, good, rejected, where in product(
-        PROGRESS, commits, commits, commits, commits, (HERE, "elsewhere", "")
+    for progress, pin, revision, good, rejected, where, retry in product(
+        PROGRESS, (*commits, TIP[:7]), commits, commits, commits, (HERE, "elsewhere", ""), RETRIES
     ):
-        if rejected or where == "":
-            state = RolloutState(revision, Revision(good) if good else NO_REVISION, rejected, where)
-            yield pods(progress, pin), state
+        told = rejected == TIP and where == HERE  # when something is tried again
+        if told or (not retry and (rejected or where == "")):
+            pinned = Revision(good) if good else NO_REVISION
+            yield pods(progress, pin), RolloutState(revision, pinned, rejected, where, retry=retry)
+
+
+RETRIES = ("", NOW.isoformat(), (NOW + timedelta(hours=1)).isoformat())
+"""When a rejected commit is tried again: never, now, later."""
 
 
 def live(  # noqa: C901  a case for each step
@@ -82,7 +89,7 @@ def live(  # noqa: C901  a case for each step
     ever.
     """
     steps: list[Step] = []
-    while (step := decide(TIP, seen, state, HERE)) is not Step.REST:
+    while (step := decide(TIP, seen, state, HERE, NOW)) is not Step.REST:
         steps.append(step)
         assert len(steps) < 12, steps
         match step:
@@ -90,6 +97,8 @@ def live(  # noqa: C901  a case for each step
                 seen = pods("stuck" if fate == "gets stuck" else "done", seen.pin.commit)
             case Step.CHECK if fate == "is rejected by the check":
                 state = state.rejecting(TIP, HERE, "check", "broken")
+            case Step.CHECK if fate == "may pass later":
+                state = state.rejecting(TIP, HERE, "check", "away", passing_at=NOW)
             case Step.CHECK:
                 seen = pods("not observed", TIP)
             case Step.NOTE:
@@ -99,15 +108,19 @@ def live(  # noqa: C901  a case for each step
             case Step.ADOPT:
                 state = state.adopting(seen.pin)
             case Step.RESPECT:
-                state = state.respecting(TIP, seen.pin, "undone")
+                state = state.respecting(TIP, "undone")
+            case Step.MEND:
+                seen = pods("not observed", OTHER)
             case Step.REJECT_STUCK:
                 state = state.rejecting(TIP, HERE, "deadline", "stuck")
-            case Step.PIN_BACK:
+            case Step.PIN_BACK | Step.ABANDON:
                 seen = pods("not observed", state.good.commit)
     return seen, state, steps
 
 
-@pytest.mark.parametrize("fate", ["gets ready", "gets stuck", "is rejected by the check"])
+@pytest.mark.parametrize(
+    "fate", ["gets ready", "gets stuck", "is rejected by the check", "may pass later"]
+)
 def test_every_run_ends_well(fate: Fate) -> None:
     """From wherever a dead run, a person or another run left things: few steps, and then what ought
     to be is.
@@ -116,13 +129,21 @@ def test_every_run_ends_well(fate: Fate) -> None:
     for seen, state in worlds():
         seen_worlds += 1
         end, after, steps = live(seen, state, fate)
-        about = (seen, state, steps)
+        about = (seen, state, steps, end, after)
         if seen.paused:
             assert steps == [], about
-        elif after.rejects(TIP, HERE):
-            assert end.pin.commit != TIP or end.progress == "empty" or after.good.commit == TIP, (
-                about
-            )
+            continue
+        if end.wanted and end.pin:  # nothing is good that no pod has been ready with
+            ready = end.progress == "done"
+            assert not ready or after.good.commit == end.pin.commit or end.pin.commit == TIP, about
+        if after.good != state.good:
+            assert {Step.SETTLE, Step.ADOPT} & set(steps), about
+        assert end.pin.valid or not end.pin, about
+        if after.rejects(TIP, HERE, NOW):
+            kept = end.pin.commit != TIP or end.progress == "empty"
+            assert kept or after.good.commit in {"", TIP}, about
+        elif end.progress == "stuck" and not after.good:  # there is nothing to go back to
+            assert end.pin.commit == TIP == after.rejected, about
         elif fate == "gets ready" or seen.pin.commit == TIP:
             assert end.pin.commit == TIP, about
             assert after.revision == TIP, about
@@ -130,7 +151,8 @@ def test_every_run_ends_well(fate: Fate) -> None:
         else:  # stuck or rejected, unless it was ready once, so that it is not to blame
             assert after.rejected == TIP or (end.pin.commit == after.good.commit == TIP), about
         if fate == "is rejected by the check" and seen.pin.commit != TIP:
-            assert end == seen, about  # no pod has seen it
+            by_hand = {Step.MEND, Step.WAIT, Step.ABANDON} & set(steps)
+            assert end == seen or by_hand, about  # no pod has seen it
     assert seen_worlds > 1000
 
 
@@ -143,31 +165,107 @@ def test_a_rejected_commit_is_not_tried_again() -> None:
     ]
     assert len(rejected) > 100
     for seen, state in rejected:
-        elsewhere = state.environment == "elsewhere"
-        allowed = {Step.ADOPT, Step.CHECK} if elsewhere else {Step.REST}
-        assert decide(TIP, seen, state, HERE) in allowed
+        step = decide(TIP, seen, state, HERE, NOW)
+        again = state.environment == "elsewhere" or state.retry == NOW.isoformat()
+        unwanted = {Step.REST, Step.WAIT, Step.ABANDON}
+        assert step in {Step.MEND, Step.ADOPT} | ({Step.CHECK} if again else unwanted)
+
+
+def test_a_commit_is_tried_again_later_each_time() -> None:
+    """After a cause that may pass: two minutes, then twice as long, at most an hour; by hand at
+    once. Another commit begins anew.
+    """
+    state, now, waited = RolloutState(revision=OLD, good=Revision(OLD)), NOW, []
+    seen = pods("done", OLD)
+    for number in range(8):
+        assert decide(TIP, seen, state, HERE, now) is Step.CHECK
+        if number % 2:  # it passes the check, and does not get ready
+            state = state.noting(TIP)
+        state = state.rejecting(TIP, HERE, "check", "away", passing_at=now)
+        due = state.retry_time()
+        assert due is not None
+        assert decide(TIP, seen, state, HERE, due - timedelta(seconds=1)) is Step.REST
+        assert decide(TIP, seen, state.retrying(), HERE, now) is Step.CHECK
+        waited.append((due - now).total_seconds())
+        now = due
+    assert waited == [120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    assert state.rejecting(OTHER, HERE, "check", "away", passing_at=now).tries == 1
+    assert state.settling(Revision(TIP)).tries == 0
+
+
+def test_a_cause_that_lasts_is_not_tried_again() -> None:
+    """Nor a state of an older version, which says nothing of it, nor one that somebody spoilt."""
+    for state in (
+        RolloutState().rejecting(TIP, HERE, "check", "broken"),
+        RolloutState(rejected=TIP, environment=HERE),
+        RolloutState(rejected=TIP, environment=HERE, retry="soon"),
+    ):
+        assert decide(TIP, pods("done", OLD), state.adopting(Revision(OLD)), HERE, NOW) is Step.REST
 
 
 def test_an_undo_by_hand_is_respected() -> None:
-    """The tip was rolled out and is no longer pinned: it is rejected for good, and what was chosen
-    is what counts.
+    """The tip was rolled out and is no longer pinned: it is rejected for good. What was chosen
+    counts once it is ready, and not before.
     """
     state = RolloutState(revision=TIP, good=Revision(TIP))
-    for progress in ("done", "under way", "stuck", "not observed"):
+    for progress, then in (
+        ("done", Step.ADOPT),
+        ("under way", Step.WAIT),
+        ("stuck", Step.ABANDON),
+        ("not observed", Step.WAIT),
+    ):
         seen = pods(progress, OLD)
-        assert decide(TIP, seen, state, HERE) is Step.RESPECT
-        after = state.respecting(TIP, seen.pin, "undone by hand")
-        assert after.rejects(TIP, HERE)
-        assert after.rejects(TIP, "another image")
-        assert after.good == Revision(OLD)
-        assert decide(TIP, seen, after, HERE) is Step.REST
-        assert decide(OTHER, seen, after, HERE) is Step.CHECK  # the ref has moved
+        assert decide(TIP, seen, state, HERE, NOW) is Step.RESPECT
+        after = state.respecting(TIP, "undone by hand")
+        assert after.rejects(TIP, HERE, NOW)
+        assert after.rejects(TIP, "another image", NOW)
+        assert after.good == Revision(TIP)
+        assert decide(TIP, seen, after, HERE, NOW) is then
+        adopted = after.adopting(seen.pin)
+        assert (decide(TIP, seen, adopted, HERE, NOW), adopted.good) == (Step.REST, Revision(OLD))
+        assert decide(OTHER, pods("done", OLD), adopted, HERE, NOW) is Step.CHECK  # the ref moved
+        assert decide(TIP, pods("done", OLD), adopted.retrying(), HERE, NOW) is Step.CHECK
+
+
+@pytest.mark.parametrize("text", [TIP[:7], "main", TIP.upper(), f"{TIP} but Churn"])
+def test_a_pin_that_is_no_full_hash_is_mended(text: str) -> None:
+    """Before anything else, so that it is never taken for good."""
+    for state in (RolloutState(), RolloutState(revision=TIP, good=Revision(TIP))):
+        for progress in ("done", "under way", "stuck", "empty"):
+            assert decide(TIP, pods(progress, text), state, HERE, NOW) is Step.MEND
+
+
+def test_a_commit_that_is_pinned_stays_until_the_ref_moves() -> None:
+    """By `--pin`: also the ref's commit that nobody has seen yet is left alone."""
+    for revision in (TIP, OTHER):
+        state = RolloutState(revision=revision, good=Revision(OTHER)).pinning(TIP, "by hand")
+        seen = pods("not observed", OLD)
+        assert decide(TIP, seen, state, HERE, NOW) is Step.WAIT
+        end, after, steps = live(seen, state, "gets ready")
+        assert (end.pin.commit, after.good.commit, steps) == (OLD, OLD, [Step.WAIT, Step.ADOPT])
+        assert decide(OTHER, end, after, HERE, NOW) is Step.CHECK
+
+
+def test_a_rolled_back_commit_that_comes_back_was_not_undone_by_hand() -> None:
+    """The ref goes to another one, which is rejected, and back."""
+    state = RolloutState(revision=TIP, good=Revision(OLD)).rejecting(TIP, HERE, "deadline", "stuck")
+    state = state.rejecting(OTHER, HERE, "check", "broken")
+    assert decide(TIP, pods("done", OLD), state, HERE, NOW) is Step.CHECK
+
+
+def test_the_first_commit_stays_pinned() -> None:
+    """It is rejected, but there is none to go back to, and its pods say why they are not ready."""
+    end, after, steps = live(pods("done"), RolloutState(), "gets stuck")
+    assert steps == [Step.CHECK, Step.NOTE, Step.WAIT, Step.REJECT_STUCK]
+    assert (end.pin.commit, after.rejected) == (TIP, TIP)
+    seen = pods("done", TIP)  # what kept them from it has passed
+    assert live(seen, after, "gets ready")[2] == [Step.NOTE, Step.SETTLE]
 
 
 def test_a_lost_pin_is_no_undo() -> None:
     """`kubectl replace` takes the annotation away: the commit is pinned again."""
     assert (
-        decide(TIP, pods("done"), RolloutState(revision=TIP, good=Revision(TIP)), HERE)
+        decide(TIP, pods("done"), RolloutState(revision=TIP, good=Revision(TIP)), HERE, NOW)
         is Step.CHECK
     )
 
@@ -177,7 +275,7 @@ def test_a_commit_that_was_ready_once_is_not_blamed() -> None:
     stays pinned.
     """
     state = RolloutState(revision=TIP, good=Revision(TIP))
-    assert decide(TIP, pods("stuck", TIP), state, HERE) is Step.REST
+    assert decide(TIP, pods("stuck", TIP), state, HERE, NOW) is Step.REST
 
 
 def test_a_roll_back_goes_to_what_was_ready_last() -> None:

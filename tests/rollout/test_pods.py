@@ -13,11 +13,18 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from modelsync.rollout.pods import Complaint, diagnose
+from modelsync.rollout import pods
+from modelsync.rollout.pods import Complaint
 
 NOW = datetime.now(UTC)
 PATIENCE = 300
 """Seconds that each pod gets."""
+
+
+def diagnose(found: list[client.V1Pod], now: datetime, patience: float) -> list[Complaint]:
+    """The complaints of pods, written with the client's types, as the API has them."""
+    as_json = client.ApiClient(client.Configuration()).sanitize_for_serialization(found)
+    return pods.diagnose(as_json, now, patience)
 
 
 @contextmanager
@@ -80,8 +87,24 @@ def test_a_pod_that_cannot_get_its_commit_is_told_from_one_that_cannot_serve_it(
     """By the reason in what its readiness probe answers."""
     answer = {"detail": "no release yet: so it is", **({"reason": reason} if reason else {})}
     with probed(answer) as port:
-        said = Complaint("not ready: no release yet: so it is", away=away)
+        said = Complaint("not ready: no release yet: so it is", away=away, passing=away)
         assert diagnose([pod(port), pod(port)], NOW, PATIENCE) == [said]
+
+
+@pytest.mark.parametrize(
+    ("reason", "passing"),
+    [("check", True), ("not_ready", True), ("died", True), ("trial", False), ("ref", False)],
+)
+def test_a_cause_that_may_pass_is_told_from_one_that_lasts(reason: str, passing: bool) -> None:
+    """A pod that was killed or late, or a database that is away, may be ready with the same commit
+    later; a program that ends by itself will again.
+    """
+    with probed({"detail": "so it is", "reason": reason}) as port:
+        assert [one.passing for one in diagnose([pod(port)], NOW, PATIENCE)] == [passing]
+    ended = client.V1ContainerState(
+        terminated=client.V1ContainerStateTerminated(exit_code=2, reason="Error")
+    )
+    assert [one.passing for one in diagnose([pod(1, state=ended)], NOW, PATIENCE)] == [False]
 
 
 def test_a_pod_that_answers_ready_by_now_has_no_complaint() -> None:
@@ -90,7 +113,7 @@ def test_a_pod_that_answers_ready_by_now_has_no_complaint() -> None:
         assert diagnose([pod(ready), pod(ready)], NOW, PATIENCE) == []
         said = Complaint("not ready: no release yet")
         assert diagnose([pod(ready), pod(not_yet)], NOW, PATIENCE) == [said]
-        beside = [Complaint("beside is not ready")]
+        beside = [Complaint("beside is not ready", passing=True)]
         assert diagnose([pod(ready, name="beside")], NOW, PATIENCE) == beside
 
 
@@ -103,8 +126,8 @@ def test_a_container_that_has_ended_says_how() -> None:
         waiting=client.V1ContainerStateWaiting(reason="CrashLoopBackOff")
     )
     assert diagnose([pod(1, state=back_off, last_state=killed)], NOW, PATIENCE) == [
-        Complaint("CrashLoopBackOff"),
-        Complaint("modelsync ended with 137 (OOMKilled)"),
+        Complaint("CrashLoopBackOff", passing=True),
+        Complaint("modelsync ended with 137 (OOMKilled)", passing=True),
     ]
 
 
@@ -117,12 +140,12 @@ def test_each_pod_gets_its_time_whatever_kept_it_from_starting() -> None:
         started = client.V1ContainerStateRunning(started_at=NOW - timedelta(seconds=seconds))
         return pod(1, state=client.V1ContainerState(running=started), **status)
 
-    fails = [Complaint("its readiness probe fails")]
+    fails = [Complaint("its readiness probe fails", passing=True)]
     assert diagnose([running(PATIENCE - 1)], NOW, PATIENCE) == []
     assert diagnose([running(PATIENCE + 1)], NOW, PATIENCE) == fails
     assert diagnose([running(1, restart_count=1)], NOW, PATIENCE) == fails
     assert diagnose([unplaced(PATIENCE - 1)], NOW, PATIENCE) == []
-    said = [Complaint("not scheduled: 0/2 nodes are available")]
+    said = [Complaint("not scheduled: 0/2 nodes are available", passing=True)]
     assert diagnose([unplaced(PATIENCE + 1)], NOW, PATIENCE) == said
 
 

@@ -159,6 +159,21 @@ def test_ends_are_told_once(
     assert (launcher.running(), launcher.waiting()) == ({runs}, set())
 
 
+def test_the_end_of_a_sidecar_is_not_that_of_its_job(
+    api: JobsApi, launcher: ClusterJobs, opened: Store
+) -> None:
+    """It is ended with the job. What has failed before the job could begin is the job's end."""
+    fine, failed = job_of(opened, "A"), job_of(opened, "B")
+    for job in (fine, failed):
+        launcher.start(job)
+    api.end(fine.id, 0, "Completed", sidecar=(137, "OOMKilled"))
+    api.cannot_begin(failed.id, 3)
+    assert {one.job: one for one in launcher.ended()} == {
+        fine.id: Ended(fine.id, 0),
+        failed.id: Ended(failed.id, 3),
+    }
+
+
 def test_a_job_that_is_queued_again_gets_a_new_pod(
     api: JobsApi, launcher: ClusterJobs, opened: Store
 ) -> None:

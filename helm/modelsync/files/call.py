@@ -1,5 +1,6 @@
-"""`helm test`: waits until the service is ready, then calls a model and compares the answer with
-its example.
+"""`helm test`: waits until the service is ready, then calls a model that has an example, and
+compares the answer with it, or else one that takes no variables. Where there is neither, a service
+that is ready is all that can be told.
 
 The environment says where: URL (of the service), BASE (its prefix), MODEL and VARIABLES (JSON; both
 may be empty), TOKEN_FILE (may be empty), TIMEOUT (seconds).
@@ -9,6 +10,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -52,35 +54,53 @@ def path(*parts: str) -> str:
     return "".join(f"/{quote(part, safe='/')}" for part in (BASE, *parts) if part)
 
 
-def example() -> tuple[str, Any, Any]:
-    """A model, variables to call it with, and the answer if it is known.
-
-    Ends the program where no model has an example.
-    """
-    status, page = ask(path() + "/")
+def get(where: str) -> Any:
+    """The JSON at a path; ends the program with what else is answered."""
+    status, answer = ask(where)
     if status != 200:
-        sys.exit(f"{path()}/ answered {status}: {page}")
-    names = (
-        [os.environ["MODEL"]]
-        if os.environ.get("MODEL")
-        else [model["name"] for model in page["models"]]
-    )
-    if given := json.loads(os.environ.get("VARIABLES") or "{}"):
-        return names[0], given, None
-    for name in names:
-        status, model = ask(path(name))
-        if status != 200:
-            sys.exit(f"{path(name)} answered {status}: {model}")
-        if model["state"] == "ready" and model["examples"]:
-            found = model["examples"][0]
-            return name, found["variables"], found.get("response")
-    sys.exit("no model has an example (examples/*.json); set test.model and test.variables")
+        sys.exit(f"{where} answered {status}: {answer}")
+    return answer
+
+
+def candidates() -> Iterator[dict[str, Any]]:
+    """What is told of each model that can be called; ends the program where a wanted one cannot."""
+    wanted = os.environ.get("MODEL")
+    page = {} if wanted else get(path() + "/")
+    for name in [wanted] if wanted else [one["name"] for one in page["models"] if one["url"]]:
+        model = get(path(name))
+        if model["state"] in {"ready", "stale"}:
+            yield model
+        elif wanted:
+            sys.exit(f"{name} is {model['state']}: {model['reason']}")
+
+
+def choose() -> tuple[str, Any, Any] | None:
+    """A model, variables to call it with, and the answer if it is known; None if no variables are
+    known for any.
+    """
+    given = json.loads(os.environ.get("VARIABLES") or "{}")
+    without: tuple[str, Any, Any] | None = None
+    for model in candidates():
+        if given:
+            return model["name"], given, None
+        if examples := model.get("examples"):
+            return model["name"], examples[0]["variables"], examples[0].get("response")
+        if (model.get("schema") or {}).get("properties") == {}:
+            without = without or (model["name"], {}, None)
+    return without
 
 
 def main() -> None:
     """Call one model, and compare its answer with that of its example."""
     wait()
-    name, variables, expected = example()
+    if (chosen := choose()) is None:
+        print(
+            f"{URL} is ready. Nothing was called: what {os.environ.get('MODEL') or 'its models'} "
+            "can be called with is not known, for want of examples (examples/*.json). To have one "
+            "called, set test.model and test.variables"
+        )
+        return
+    name, variables, expected = chosen
     status, answer = ask(path(name), {"variables": variables})
     print(f"POST {URL}{path(name)} {json.dumps(variables)}: {status} {json.dumps(answer)}")
     if status != 200:
@@ -89,4 +109,7 @@ def main() -> None:
         print(f"its example says {json.dumps(expected)}; the check has found that close enough")
 
 
-main()
+try:
+    main()
+except (URLError, OSError, ValueError) as error:
+    sys.exit(f"{URL} cannot be asked: {error}")

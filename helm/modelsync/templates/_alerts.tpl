@@ -70,6 +70,32 @@
   labels: {severity: warning}
   annotations:
     summary: {{ `1 % of the requests to model {{ $labels.model }} take more than {{ $value | humanizeDuration }}.` | quote }}
+{{- if and .Values.canary.enabled .Values.canary.weight }}
+- alert: ModelsyncCanaryDown
+  expr: absent(modelsync_release_info{namespace={{ .Release.Namespace | quote }},job={{ include "modelsync.canaryName" . | quote }}})
+  for: 5m
+  labels: {severity: warning}
+  annotations:
+    summary: No pod of the canary serves, and its share of the requests may fail.
+{{- end }}
+{{- if include "modelsync.follower" . }}
+{{- $follower := printf "namespace=%q,job=%q" .Release.Namespace (include "modelsync.followerName" .) }}
+- alert: ModelsyncCommitRejected
+  expr: max by (reason) (modelsync_rollout_rejected{ {{- $follower -}} ,reason=~"check|deadline"}) == 1
+  labels: {severity: warning}
+  annotations:
+    summary: {{ `The newest commit is not rolled out ({{ $labels.reason }}); the Deployment's Events say why.` | quote }}
+{{- if not .Values.rollout.suspend }}
+- alert: ModelsyncFollowerBlind
+  expr: >-
+    time() - max(modelsync_follower_last_poll_timestamp_seconds{ {{- $follower -}} }) > 1800
+    or absent(up{ {{- $follower -}} } == 1)
+  for: 15m
+  labels: {severity: warning}
+  annotations:
+    summary: The follower does not read the repository; the CronJob goes on meanwhile.
+{{- end }}
+{{- end }}
 {{- if and (eq $mode "rollout") $rule.rollouts }}
 - alert: ModelsyncRolloutFailed
   expr: >-

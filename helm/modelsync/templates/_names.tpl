@@ -61,6 +61,11 @@ app.kubernetes.io/part-of: modelsync
 {{ include "modelsync.fullname" . }}-rollout
 {{- end -}}
 
+{{/* The Secret of the registry that the chart makes; empty if it makes none. */}}
+{{- define "modelsync.registrySecret" -}}
+{{- if .Values.image.credentials.username -}}{{ include "modelsync.fullname" . }}-registry{{- end -}}
+{{- end -}}
+
 {{- define "modelsync.cacheClaim" -}}
 {{ .Values.cache.existingClaim | default (printf "%s-cache" (include "modelsync.fullname" .)) }}
 {{- end -}}

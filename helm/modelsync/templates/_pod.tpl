@@ -4,9 +4,15 @@
 {{- define "modelsync.pod" -}}
 # A Service called modelsync would otherwise set MODELSYNC_PORT=tcp://...
 enableServiceLinks: false
-{{- with .Values.image.pullSecrets }}
+{{- $registry := include "modelsync.registrySecret" . }}
+{{- if or .Values.image.pullSecrets $registry }}
 imagePullSecrets:
+  {{- with .Values.image.pullSecrets }}
   {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- with $registry }}
+  - name: {{ . }}
+  {{- end }}
 {{- end }}
 {{- with .Values.podSecurityContext }}
 securityContext:
@@ -19,6 +25,9 @@ runtimeClassName: {{ . }}
 hostAliases:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with .Values.extraPodSpec }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{/* Fields of a pod's spec that choose its node, from the values that hold both. */}}
@@ -29,6 +38,49 @@ nodeSelector:
 {{- end }}
 {{- with .tolerations }}
 tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/*
+Fields of a pod's spec that keep the pods of a component apart; of a dict: `root`, the root context, and `component`. Pods
+of another revision do not count: they end when these are ready.
+*/}}
+{{- define "modelsync.spread" -}}
+{{- $labels := merge (dict "app.kubernetes.io/component" .component) (include "modelsync.selectorLabels" .root | fromYaml) -}}
+{{- $peers := dict "labelSelector" (dict "matchLabels" $labels) "matchLabelKeys" (list "pod-template-hash") -}}
+{{- $affinity := deepCopy (.root.Values.affinity | default dict) -}}
+{{- $apart := $affinity.podAntiAffinity | default dict -}}
+{{- $terms := $apart.requiredDuringSchedulingIgnoredDuringExecution | default list -}}
+{{- range $apart.preferredDuringSchedulingIgnoredDuringExecution -}}
+{{- $terms = append $terms .podAffinityTerm -}}
+{{- end -}}
+{{- range $terms -}}
+{{- if not (hasKey . "labelSelector") -}}{{- $_ := merge . $peers -}}{{- end -}}
+{{- end -}}
+{{- with $affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- range . }}
+  - {{- ternary . (merge (deepCopy .) $peers) (hasKey . "labelSelector") | toYaml | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/*
+The containers beside one that loads models but does not serve: what a model needs when it is served, it needs in its check
+and its fits too. Containers beside a server become sidecars here, which end with the pod's own container.
+*/}}
+{{- define "modelsync.companions" -}}
+{{- $sidecars := list -}}
+{{- range .Values.extraContainers -}}
+{{- $sidecars = append $sidecars (merge (dict "restartPolicy" "Always") .) -}}
+{{- end -}}
+{{- with concat (.Values.initContainers | default list) $sidecars }}
+initContainers:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
@@ -56,7 +108,7 @@ securityContext:
 {{- define "modelsync.env" -}}
 {{- $values := .Values -}}
 - name: MODELSYNC_HOST
-  value: 0.0.0.0
+  value: {{ include "modelsync.host" . | quote }}
 - name: MODELSYNC_PORT
   value: "8080"
 - name: MODELSYNC_HOME

@@ -5,6 +5,11 @@
 {{- if .Values.git.path -}}{{ .Values.sync.mode }}{{- else -}}standalone{{- end -}}
 {{- end -}}
 
+{{/* `true` where something else than this chart sets the number of pods. */}}
+{{- define "modelsync.autoscaled" -}}
+{{- if or .Values.autoscaling.enabled .Values.autoscaling.keda.enabled -}}true{{- end -}}
+{{- end -}}
+
 {{/* `https`, `http`, `ssh` or `file`; `git@host:path` is ssh. */}}
 {{- define "modelsync.git.protocol" -}}
 {{- $path := .Values.git.path -}}
@@ -60,6 +65,25 @@ MODELSYNC_{{ $setting }}_FILE: {{ . }}
 {{- end }}
 {{- end -}}
 
+{{/* Those of the pods that serve: in mode rollout webhooks are the follower's business. */}}
+{{- define "modelsync.auth.podFiles" -}}
+{{- $files := include "modelsync.auth.files" . | fromYaml -}}
+{{- if eq (include "modelsync.mode" .) "rollout" -}}{{- $files = omit $files "MODELSYNC_WEBHOOK_SECRET_FILE" -}}{{- end -}}
+{{- if $files -}}{{- toYaml $files -}}{{- end -}}
+{{- end -}}
+
+{{/* The volume with some of them. */}}
+{{- define "modelsync.auth.volume" -}}
+- name: auth
+  secret:
+    secretName: {{ include "modelsync.auth.secret" .root }}
+    defaultMode: 0440
+    items:
+      {{- range $file := values .files | uniq | sortAlpha }}
+      - {key: {{ $file }}, path: {{ $file }}}
+      {{- end }}
+{{- end -}}
+
 {{/* What they are called in the Secret that the chart makes: value -> key. */}}
 {{- define "modelsync.auth.keys" -}}
 predictTokens: predict-tokens
@@ -103,9 +127,10 @@ webhookSecret: webhook-secret
 {{- $_ := set $settings $setting (printf "/etc/modelsync/git/%s" $file) -}}
 {{- end -}}
 {{- end -}}
+{{- $_ := set $settings "MODELSYNC_GIT_MODELS" (join "," .Values.git.models) -}}
 {{- $_ := set $settings "MODELSYNC_ON_BROKEN_MODEL" .Values.sync.onBrokenModel -}}
 {{- $_ := set $settings "MODELSYNC_CHECK_TIMEOUT" .Values.sync.checkTimeout -}}
-{{- range $setting, $file := include "modelsync.auth.files" . | fromYaml -}}
+{{- range $setting, $file := include "modelsync.auth.podFiles" . | fromYaml -}}
 {{- $_ := set $settings $setting (printf "/etc/modelsync/auth/%s" $file) -}}
 {{- end -}}
 {{- $_ := set $settings "MODELSYNC_JOBS" (ternary .Values.training.jobs "off" .Values.training.enabled) -}}
@@ -129,6 +154,23 @@ webhookSecret: webhook-secret
 {{ $setting }}: {{ $text | quote }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* Fields of a Service's spec: the families of its addresses. */}}
+{{- define "modelsync.families" -}}
+{{- with .Values.service.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.service.ipFamilies }}
+ipFamilies:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* All addresses of a pod; those of IPv6 only where the Service may have one. */}}
+{{- define "modelsync.host" -}}
+{{- $service := .Values.service -}}
+{{- if or (has "IPv6" $service.ipFamilies) (hasSuffix "DualStack" $service.ipFamilyPolicy) -}}::{{- else -}}0.0.0.0{{- end -}}
 {{- end -}}
 
 {{/* A time such as 30s, 500ms or 2m in whole seconds, rounded up. */}}

@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Response, request
 
-from modelsync.api import drift, models, rendering, replies, sync
+from modelsync.api import drift, models, rendering, replies, shadow, sync
 from modelsync.api.console.training import training
 from modelsync.api.console.usage import usage_text
 from modelsync.api.operations import read
@@ -89,6 +89,7 @@ def overview(context: Context) -> dict[str, Any]:
                 "place_reason": model.placement.reason or None,
                 "training": trained.get(model.name),
                 "drift": drift.summary(service, model.name),
+                "shadow": shadow.summary(service, model.name),
                 "compiled": model.compiled.described() if model.compiled else None,
             }
             for model in models.summaries(service)

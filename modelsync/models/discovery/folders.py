@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,20 +29,22 @@ def discover(
     *,
     subdir: str = "",
     shared: SharedFolders | None = None,
+    takes: Callable[[str], bool] = lambda name: True,
 ) -> list[ModelSpec]:
     """List the model folders directly below `root`, sorted by name; empty if it does not exist.
 
     `versions`: known git tree hashes, by name of folder; others are computed from the files.
     `subdir`: where `root` lies in the repository (`ModelSpec.subdir`); `shared` gives models the
-    files beside their folders that they use. A folder that cannot be served is in the list with its
-    `fault`. One without `etls.py` and without an artefact is no model and is left out, as are
-    hidden folders and `__pycache__`.
+    files beside their folders that they use. `takes`: which of the folders are looked at, by their
+    names. One that cannot be served is in the list with its `fault`. One without `etls.py` and
+    without an artefact is no model and is left out, as are hidden folders and `__pycache__`.
     """
     known = versions or {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of invalid escapes in a model's strings: for its author
         examine = _Examination(known, subdir, shared).examine
-        found = [folder for entry in _folders(root) if (folder := examine(entry))]
+        entries = (entry for entry in _folders(root) if takes(entry.name))
+        found = [folder for entry in entries if (folder := examine(entry))]
     return sorted(_refuse_twins(found), key=lambda folder: folder.name)
 
 

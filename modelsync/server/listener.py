@@ -37,13 +37,24 @@ def listening(settings: Settings, patience: float = 0.0) -> Iterator[socket.sock
         yield listener
 
 
+def address(listener: socket.socket) -> str:
+    """Return where a socket listens, as a URL has it."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _bind(host: str, port: int, *, last: bool) -> socket.socket | None:
-    """Return a socket, None if the port is taken. Raises OSError; if `last`, for that too."""
+    """Return a socket, None if the port is taken. Raises OSError; if `last`, for that too.
+
+    `::` is all addresses, of IPv4 too, and of IPv4 alone where the system has no IPv6.
+    """
+    if host == "::" and not socket.has_dualstack_ipv6():
+        host = "0.0.0.0"  # noqa: S104 - as asked
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, address = found[0][0], found[0][4][:2]
+    family, where = found[0][0], found[0][4][:2]
     try:
         return socket.create_server(
-            address,
+            where,
             family=family,
             backlog=2048,
             dualstack_ipv6=family == socket.AF_INET6 and host == "::",

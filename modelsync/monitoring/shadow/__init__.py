@@ -1,0 +1,1 @@
+"""Shadow requests: a candidate gets predictions too, and its answers are compared with ours."""
