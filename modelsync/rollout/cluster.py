@@ -107,7 +107,7 @@ class Cluster:
         """Replace the state. Raises Conflict if its version is no longer the last one."""
         state = replace(state, time=datetime.now(UTC).isoformat(timespec="seconds"))
         values = {
-            item.name: str(getattr(state, item.name))
+            item.name: str(getattr(state, item.name) or "")
             for item in fields(RolloutState)
             if item.name != "version"
         }

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.cluster.cluster import Cluster, Namespace, Object
-from tests.cluster.shop import BODY, JSON, NAME, Job, Shop, shop
+from tests.cluster.shop import BODY, JSON, NAME, VALUES, Job, Shop, shop
 from tests.fixtures.git import GitServer
 from tests.fixtures.service import answers
 from tests.waiting import until
@@ -73,7 +73,9 @@ def test_a_commit_is_tried_promoted_and_another_one_dropped(
     stable pods tell the differences; promoted, it is everywhere, and the next one is dropped.
     """
     canary = {"enabled": True, "weight": 0, "shadow": True}
-    with shop(cluster, namespace, image, git, tmp_path, canary=canary) as one:
+    # Its pod waits until the stable ones have their first commit.
+    patient = VALUES["lifecycle"] | {"progressDeadlineSeconds": 240}
+    with shop(cluster, namespace, image, git, tmp_path, canary=canary, lifecycle=patient) as one:
         stable = one.pin
         assert served_by_canary(one) == {(stable, 0)}
 

@@ -62,6 +62,7 @@ def test_the_check_has_what_the_pods_have(
     asked = {"tcpSocket": {"port": 9000}, "periodSeconds": 1}
     containers = {
         "extraVolumes": [{"name": "shared", "emptyDir": {}}],
+        "extraVolumeMounts": [SHARED],
         "initContainers": [container(image, "first", "-c", write)],
         "extraContainers": [
             container(
