@@ -66,7 +66,8 @@ def master(host: str) -> dict[str, Any]:
 def models_of(namespace: Namespace, release: str) -> set[str]:
     """The models that a pod of a release lists."""
     selector = f"app.kubernetes.io/instance={release},app.kubernetes.io/component=server"
-    (pod,) = namespace.get("pods", f"--selector={selector}")
+    found = namespace.get("pods", f"--selector={selector}")
+    (pod,) = [one for one in found if "deletionTimestamp" not in one["metadata"]]
     answer = requests.post(
         f"http://{pod['status']['podIP']}:8080/models/all", json={"variables": {}}, timeout=30
     )
