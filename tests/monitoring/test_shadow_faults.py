@@ -17,6 +17,8 @@ import requests
 from tests.fixtures.service import Service, serving, write_example, write_model
 from tests.waiting import patient, setting, until
 
+pytestmark = pytest.mark.long
+
 ECHO = """
 class Echo:
     def transform_predict(self, variables: dict):

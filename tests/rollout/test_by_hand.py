@@ -9,6 +9,8 @@ import pytest
 from tests.rollout.stage import BROKEN, Stage
 from tests.service.following import push
 
+pytestmark = pytest.mark.long
+
 GOOD_AND_BROKEN = {"New/etls.py": BROKEN}
 
 
@@ -49,7 +51,6 @@ def test_a_pin_that_names_no_commit_is_taken_back(stage: Stage, text: str) -> No
     assert (stage.run().code, stage.api.pin) == (0, second)
 
 
-@pytest.mark.long
 def test_a_full_hash_of_no_commit_is_taken_back(stage: Stage) -> None:
     """Once its pods have had their time, and not before."""
     _, second = rolled_out(stage)
@@ -75,7 +76,6 @@ def test_a_state_that_an_older_version_has_spoilt_heals(stage: Stage, known: boo
     assert (stage.api.pin, stage.api.data["good"]) == (wanted, wanted)
 
 
-@pytest.mark.long
 def test_a_commit_is_pinned_until_the_ref_moves(stage: Stage) -> None:
     """By any name; the runs after it leave it alone, and the next push takes its place."""
     first, second = rolled_out(stage)
@@ -91,7 +91,6 @@ def test_a_commit_is_pinned_until_the_ref_moves(stage: Stage) -> None:
     assert (stage.run().code, stage.api.pin) == (0, third)
 
 
-@pytest.mark.long
 def test_a_pin_is_taken_away_by_trying_the_ref_again(stage: Stage) -> None:
     """`--retry` forgets the pin, an undo, and a rejection."""
     first, second = rolled_out(stage)

@@ -19,6 +19,8 @@ from tests.rollout.stage import BROKEN, Run, Stage
 from tests.service.following import push
 from tests.waiting import until
 
+pytestmark = pytest.mark.long
+
 REF = {"MODELSYNC_CANARY_REF": "candidate"}
 RULE = {
     **REF,
@@ -75,7 +77,6 @@ def test_a_candidate_reaches_the_canary_alone(stage: Stage, canary: ApiServer) -
     assert names == ["modelsync", "modelsync-canary", "modelsync-canary"]
 
 
-@pytest.mark.long
 def test_a_candidate_that_is_rejected_is_left(stage: Stage, canary: ApiServer) -> None:
     """It is not tried again, and the canary goes on following the stable pods."""
     stable = push(stage.git, 1)
@@ -93,7 +94,6 @@ def test_a_candidate_that_is_rejected_is_left(stage: Stage, canary: ApiServer) -
     assert canary.pin == mended
 
 
-@pytest.mark.long
 def test_a_candidate_that_does_not_get_ready_is_taken_back(stage: Stage, canary: ApiServer) -> None:
     """Its pods' reasons are the Event's, and the stable commit is back; that may pass, so it is
     tried again as any commit is.
@@ -133,7 +133,6 @@ def test_promoted_by_hand(stage: Stage, canary: ApiServer) -> None:
     assert (stage.api.pin, canary.pin) == (newer, newer)
 
 
-@pytest.mark.long
 def test_promoted_and_then_merged(stage: Stage, canary: ApiServer) -> None:
     """When the ref is fast-forwarded to it, there is nothing left to do."""
     stable = push(stage.git, 1)

@@ -28,7 +28,7 @@ def test_all_addresses_are_of_both_families(tmp_path: Path) -> None:
 
 def test_all_addresses_are_of_ipv4_where_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """`::` is no error on a system without IPv6."""
-    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    monkeypatch.setattr("modelsync.server.listener.socket.has_dualstack_ipv6", lambda: False)
     with listening(settings.load({"MODELSYNC_HOST": "::", "MODELSYNC_PORT": "0"})) as found:
         assert address(found).startswith("0.0.0.0:")
 

@@ -33,6 +33,7 @@ def test_a_pod_without_a_pin_waits(server: GitServer, tmp_path: Path) -> None:
         assert (told(service)["pinned"], told(service)["served"]) == (None, None)
 
 
+@pytest.mark.long
 def test_the_cache_is_no_pin(server: GitServer, tmp_path: Path) -> None:
     """What the ref was last is not what the other pods serve; the images's models are, where that
     is allowed and the repository is away.
