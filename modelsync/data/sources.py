@@ -21,6 +21,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from modelsync.data import libraries
 from modelsync.errors import DataInvalid, DataMissing
 from modelsync.models.data_schema import DataSchema
 from modelsync.settings import Settings
@@ -109,6 +110,7 @@ def examine(
     """
     targets = (target,) if isinstance(target, str) and target else tuple(target)
     _check(source, targets, columns)
+    libraries.require()
     from modelsync.data.record_batches import Wanted  # it imports pyarrow
 
     if schema and not targets:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelsync import json_text
+from modelsync.data import libraries
 from modelsync.errors import ArtifactCorrupt, DataRefused, JobFailed, UnknownVersion
 from modelsync.fitting.checkpoint import position
 from modelsync.fitting.messages import FitJob
@@ -104,6 +105,7 @@ class JobInputs:
             return
         if source and job.asked.options.get(CHECKED) == source.fingerprint():
             return
+        libraries.require()
         from modelsync.data import checking, reports  # they import pyarrow
         from modelsync.data.body_source import BodySource
 

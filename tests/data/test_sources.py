@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -361,3 +362,14 @@ def test_a_gzipped_file_that_is_cut_is_found(folder: Path, settings: Settings) -
     (folder / "a.csv.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataInvalid, match=r"a\.csv\.gz cannot be read"):
         list(examine("a.csv.gz", "y", folder=folder, settings=settings).batches())
+
+
+@pytest.mark.parametrize("name", ["numpy", "pyarrow", "pandera", "narwhals"])
+def test_a_library_that_is_not_installed(
+    folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """In a slim installation the answer says what to install."""
+    write(folder, 0)
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(DataInvalid, match=rf"without {name}: install modelsync\[data\]"):
+        examine("data/*.parquet", "y", folder=folder, settings=settings)
