@@ -21,7 +21,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "podDisruptionBudget": {"enabled": False},
         "auth": {"generateAdminToken": False},
         "serviceAccount": {"create": False},
-        "topologySpreadConstraints": [],
+        "affinity": {"podAntiAffinity": None},
     },
 }
 
